@@ -1,0 +1,71 @@
+"""The errors that leave this package.
+
+::
+
+    CaptureError            anything a person is told in one line
+    ├── UsageError          the call itself is mistaken; nothing was touched          (exit 2)
+    ├── NotReadyError       the surroundings lack something: display, sound, rights   (exit 3)
+    └── RecordingError      it went wrong while writing or reading a recording        (exit 1)
+        ├── SourceLostError     a device that was delivering is gone
+        ├── OutputError         the file cannot be created, written or closed
+        └── EncoderError        an encoder refused its settings or its input
+
+A caller's mistake and a failure are different branches, so that a script can tell "fix the call" from "try again".
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptureError",
+    "EncoderError",
+    "NotReadyError",
+    "OutputError",
+    "RecordingError",
+    "SourceLostError",
+    "UsageError",
+]
+
+
+class CaptureError(Exception):
+    """A failure with what was found and what to do about it.
+
+    ``str(error)`` is one line: the message, then the remedy where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.remedy}" if self.remedy else self.message
+
+
+class UsageError(CaptureError):
+    """The caller asked for something that cannot be meant; nothing was touched."""
+
+    exit_code = 2
+
+
+class NotReadyError(CaptureError):
+    """Something outside this program has to be provided first."""
+
+    exit_code = 3
+
+
+class RecordingError(CaptureError):
+    """A recording failed; what could be kept was kept."""
+
+
+class SourceLostError(RecordingError):
+    """A device stopped existing while it was being recorded."""
+
+
+class OutputError(RecordingError):
+    """The output file cannot be created, written or closed."""
+
+
+class EncoderError(RecordingError):
+    """An encoder refused its settings or its input."""

@@ -1,0 +1,157 @@
+"""Commands in, events out: the only two languages a session speaks.
+
+The terminal line, the JSON and the tests all read the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+__all__ = [
+    "AudioSummary",
+    "Command",
+    "Event",
+    "EventSink",
+    "Level",
+    "Progress",
+    "Request",
+    "State",
+    "Summary",
+    "VideoSummary",
+]
+
+
+class State(Enum):
+    """Where a session is: idle → armed → recording ⇄ paused → finishing → finished | discarded | failed."""
+
+    IDLE = "idle"
+    ARMED = "armed"
+    RECORDING = "recording"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+    DISCARDED = "discarded"
+    FAILED = "failed"
+
+
+class Command(Enum):
+    """What can be asked of a running session. Asking for what already is so changes nothing."""
+
+    STOP = "stop"
+    PAUSE = "pause"
+    RESUME = "resume"
+    TOGGLE_PAUSE = "toggle_pause"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command, who gave it (`hotkey`, `interrupt`, …: what `stopped_by` will say), and when on the session's clock."""
+
+    command: Command
+    given_by: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth remembering of a recording. `at_s` is seconds into the recording, pauses left out."""
+
+    kind: str
+    at_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How loud one audio track was since the last report, and what is the matter with it if anything."""
+
+    source: str
+    peak_dbfs: float
+    #: "" while sound comes, else "nothing is playing" (zeros are delivered) or "no data" (nothing is).
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of things, several times a second. `fps` is frames really encoded in the last second."""
+
+    state: State
+    elapsed_s: float
+    size_bytes: int
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    dropped: int = 0
+    levels: tuple[Level, ...] = ()
+
+
+EventSink: TypeAlias = Callable[[Event | Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSummary:
+    """The picture of a finished recording. `unchanged` and `dropped` count slots of 1/fps that gave no frame."""
+
+    codec: str
+    encoder: str
+    width: int
+    height: int
+    frames: int
+    unchanged: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSummary:
+    """One audio track of a finished recording. `drift_ppm` is positive when the device ran fast."""
+
+    source: str
+    device: str
+    codec: str
+    sample_rate: int
+    channels: int
+    duration_s: float
+    inserted_silence_s: float
+    drift_ppm: float
+    peak_dbfs: float
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a recording. `as_json` gives the keys that scripts rely on, in their order."""
+
+    path: str
+    container: str
+    duration_s: float
+    size_bytes: int
+    video: VideoSummary | None
+    audio: tuple[AudioSummary, ...]
+    paused_s: float
+    events: tuple[Event, ...]
+    stopped_by: str
+    check: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "container": self.container,
+            "duration_s": round(self.duration_s, 3),
+            "size_bytes": self.size_bytes,
+            "video": None if self.video is None else _plain(self.video),
+            "audio": [_plain(track) for track in self.audio],
+            "paused_s": round(self.paused_s, 3),
+            "events": [_plain(event) for event in self.events],
+            "stopped_by": self.stopped_by,
+            "check": self.check,
+        }
+
+
+def _plain(record: VideoSummary | AudioSummary | Event) -> dict[str, Any]:
+    """The fields of a record as JSON values, seconds and levels to the millisecond and the thousandth."""
+    values = {name: getattr(record, name) for name in record.__slots__}
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}

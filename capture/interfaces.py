@@ -1,0 +1,78 @@
+"""The protocols between the stages. A new device or sink is a class that fits one of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from capture.media import Frame, Samples
+
+__all__ = ["FrameSource", "SampleSource"]
+
+
+class FrameSource(Protocol):
+    """Something to look at.
+
+    `open`, `wait_for_change`, `grab` and `close` are called by one thread, in that order; `wake` by any.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    def open(self) -> None:
+        """Make ready to grab. Raises `NotReadyError` where the surroundings do not allow it."""
+        ...
+
+    def wait_for_change(self, until_s: float) -> bool:
+        """Block until the picture differs from the one last grabbed, or until `until_s`; return whether it does."""
+        ...
+
+    def grab(self) -> Frame:
+        """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`."""
+        ...
+
+    def wake(self) -> None:
+        """Make a thread in `wait_for_change` return at once."""
+        ...
+
+    def close(self) -> None:
+        """Give the device back; may be called twice."""
+        ...
+
+
+class SampleSource(Protocol):
+    """Something to listen to. `open`, `read` and `close` are called by one thread; `wake` by any."""
+
+    @property
+    def name(self) -> str:
+        """What the user asked for: `internal`, `mic`, or a device id."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The device behind it, as a person knows it; known once opened."""
+        ...
+
+    @property
+    def channels(self) -> int: ...
+
+    def open(self) -> None:
+        """Connect and start capturing. Raises `NotReadyError`; no sound is needed for it to return."""
+        ...
+
+    def read(self) -> Samples | None:
+        """Block for the next samples, none skipped; None after `wake` or when nothing came within a second.
+
+        Raises `SourceLostError` when the device is gone.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make a thread in `read` return at once."""
+        ...
+
+    def close(self) -> None:
+        """Give the device back; may be called twice."""
+        ...

@@ -1,0 +1,87 @@
+"""What flows through the pipeline: frames, samples, and the rectangles they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SAMPLE_RATE", "SILENCE_DBFS", "Frame", "Pixels", "Rectangle", "SampleArray", "Samples", "peak_dbfs"]
+
+#: Samples per second inside the pipeline: what Opus codes natively and what sound servers mix at or convert to.
+SAMPLE_RATE: Final = 48_000
+
+#: Quieter than this is silence: below the dither of 16-bit sound (-96 dBFS), above the rounding of lossy decoders.
+SILENCE_DBFS: Final = -90.0
+
+#: uint8, shape (height, width, 4), blue-green-red-unused.
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+#: float32, shape (count, channels), full scale at ±1.
+SampleArray: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A part of the desktop in physical pixels; `left` and `top` are negative on screens left of or above the first."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    def contains(self, other: Rectangle) -> bool:
+        """Whether every pixel of `other` lies in this rectangle."""
+        return (
+            self.left <= other.left
+            and self.top <= other.top
+            and other.right <= self.right
+            and other.bottom <= self.bottom
+        )
+
+    def intersects(self, other: Rectangle) -> bool:
+        """Whether the two share a pixel."""
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+    def made_even(self) -> Rectangle:
+        """This rectangle less its last column or row where that count is odd: 4:2:0 colour needs pairs."""
+        return Rectangle(self.left, self.top, self.width & ~1, self.height & ~1)
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture and the moment it was on the screen, in seconds on the session's clock."""
+
+    pixels: Pixels
+    captured_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A run of sound and the moment its *first* sample was heard, in seconds on the session's clock."""
+
+    data: SampleArray
+    captured_at_s: float
+
+
+def peak_dbfs(peak: float) -> float:
+    """The level of an absolute sample value in decibels below full scale; silence is -120."""
+    return max(-120.0, 20.0 * float(np.log10(max(peak, 1e-6))))

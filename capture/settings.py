@@ -1,0 +1,273 @@
+"""What to record, said once and checked before anything is touched.
+
+The parsers turn what a person typed into values; each raises `UsageError` with the text and the remedy, and nothing
+else, whatever it is given. `RecordSettings.check` holds the rules that concern several values at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from capture.errors import UsageError
+from capture.media import Rectangle
+
+__all__ = [
+    "CONTAINERS",
+    "MAX_FPS",
+    "QUALITIES",
+    "AudioTrack",
+    "Container",
+    "RecordSettings",
+    "container_of",
+    "parse_audio",
+    "parse_fps",
+    "parse_geometry",
+    "parse_region",
+    "parse_size",
+    "parse_time",
+]
+
+#: Beyond this the slot is shorter than a grab of a small screen takes.
+MAX_FPS: Final = 240
+
+#: The longest time that is taken at its word, a thousand hours; longer ones are slips of the keyboard.
+MAX_TIME_S: Final = 3_600_000.0
+
+#: The widest picture that H.264 level 6.2 codes.
+MAX_PICTURE_SIDE: Final = 16_384
+
+QUALITIES: Final = ("low", "medium", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file format: the name FFmpeg knows it by and what is put inside."""
+
+    format: str
+    video_codec: str | None
+    audio_codec: str
+    max_audio_tracks: int
+
+    @property
+    def holds_video(self) -> bool:
+        return self.video_codec is not None
+
+
+#: By extension. Sound-only formats are what players show as one song: one track each.
+CONTAINERS: Final[dict[str, Container]] = {
+    "mp4": Container("mp4", "h264", "aac", 16),
+    "mov": Container("mov", "h264", "aac", 16),
+    "mkv": Container("matroska", "h264", "opus", 16),
+    "webm": Container("webm", "vp8", "opus", 16),
+    "ogg": Container("ogg", None, "opus", 1),
+    "opus": Container("ogg", None, "opus", 1),
+    "m4a": Container("ipod", None, "aac", 1),
+    "mp3": Container("mp3", None, "mp3", 1),
+    "flac": Container("flac", None, "flac", 1),
+    "wav": Container("wav", None, "pcm_s16le", 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """One track of the file and the sources mixed into it: `internal`, `mic`, or a device's id."""
+
+    sources: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """Everything that decides a recording. `check` before use."""
+
+    output: Path
+    audio: tuple[AudioTrack, ...] = (AudioTrack(("internal",)),)
+    #: `primary`, `all`, a number from 1 or a name from `devices`; None records no picture.
+    screen: str | None = "primary"
+    region: Rectangle | None = None
+    #: Width and height of the recorded picture; None keeps that of the screen.
+    scale: tuple[int, int] | None = None
+    fps: float = 30.0
+    constant_fps: bool = False
+    cursor: bool = True
+    quality: str = "medium"
+    encoder: str = "auto"
+    voice: bool = False
+    duration_s: float | None = None
+    delay_s: float = 0.0
+    max_size_bytes: int | None = None
+    #: The built-in picture and tone in place of the devices.
+    pattern: bool = False
+    overwrite: bool = False
+    container: Container = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "container", container_of(self.output))
+
+    @property
+    def wants_video(self) -> bool:
+        return self.screen is not None
+
+    def check(self) -> None:
+        """Raise `UsageError` where values contradict each other or the file system. Touches nothing."""
+        if self.wants_video and not self.container.holds_video:
+            raise UsageError(
+                f"{self.output.suffix} holds sound alone, and a picture was asked for",
+                "use --screen none, or end the name in .mp4, .mov, .mkv or .webm",
+            )
+        if not self.wants_video and not self.audio:
+            raise UsageError("neither picture nor sound is to be recorded", "drop --screen none or --audio none")
+        if len(self.audio) > self.container.max_audio_tracks:
+            raise UsageError(
+                f"{self.output.suffix} holds {self.container.max_audio_tracks} audio track, {len(self.audio)} were given",
+                "mix them with +, as in --audio internal+mic, or end the name in .mkv or .mp4",
+            )
+        if self.region is not None and not self.wants_video:
+            raise UsageError(f"--region {self.region} needs a picture", "drop it, or record a screen")
+        check_output(self.output, overwrite=self.overwrite)
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raise `UsageError` unless a file called `path` may be made: its folder is there and the name is free."""
+    try:
+        if not path.parent.is_dir():
+            raise UsageError(f"the folder {path.parent} does not exist", "create it first")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", "name a file in it")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a regular file", "choose another name")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists already", "choose another name, or give --overwrite")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(path)!r} cannot be a file name ({_reason(error)})", "choose another name") from error
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def container_of(path: Path) -> Container:
+    """The container that the extension of `path` names; `UsageError` for one that is not known."""
+    container = CONTAINERS.get(path.suffix[1:].lower())
+    if container is None:
+        known = " ".join(f".{name}" for name in CONTAINERS)
+        found = f"the extension {path.suffix!r}" if path.suffix else f"{str(path)!r} has no extension; a missing one"
+        raise UsageError(f"{found} names no format that can be written", f"use one of {known}")
+    return container
+
+
+_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_NUMBER: Final = r"(?:[0-9]{1,12}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"
+_WITH_UNITS: Final = re.compile(rf"(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?", re.ASCII)
+_PLAIN: Final = re.compile(_NUMBER, re.ASCII)
+_CLOCK: Final = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2}(?:\.[0-9]{0,9})?)", re.ASCII)
+
+
+def parse_time(text: str, *, zero_allowed: bool = False) -> float:
+    """Seconds from `90`, `90s`, `1m30s`, `1:30` or `1:02:03`; also `500ms` and decimals."""
+    seconds = _seconds(text.strip())
+    if seconds is None:
+        raise UsageError(f"{text!r} is not a time", "write it like 90, 90s, 1m30s or 1:30")
+    if seconds == 0.0 and not zero_allowed:
+        raise UsageError(f"{text!r} is no time at all", "give more than zero seconds")
+    if seconds > MAX_TIME_S:
+        raise UsageError(f"{text!r} is longer than a thousand hours", "give a shorter time")
+    return seconds
+
+
+def _seconds(text: str) -> float | None:
+    if _PLAIN.fullmatch(text):
+        return float(text)
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        return hours * 3600 + minutes * 60 + seconds if seconds < 60 else None
+    with_units = _WITH_UNITS.fullmatch(text)
+    if not text or not with_units:
+        return None
+    return sum(float(n or 0) * unit_s for n, unit_s in zip(with_units.groups(), _UNITS_S.values(), strict=True))
+
+
+_SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count) or `16MiB` (1024s); a bare number is bytes."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or (match[3].lower() == "ib" and not match[2]):
+        raise UsageError(f"{text!r} is not a size", "write it like 500KB, 16MB or 2GB")
+    base = 1024 if match[3].lower() == "ib" else 1000
+    size_bytes = math.floor(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+    if size_bytes == 0:
+        raise UsageError(f"{text!r} leaves no room for anything", "give more than zero bytes")
+    return size_bytes
+
+
+_OFFSET: Final = r"(\+-?[0-9]{1,6}|-[0-9]{1,6})"
+_REGION: Final = re.compile(rf"([0-9]{{1,6}})x([0-9]{{1,6}}){_OFFSET}{_OFFSET}", re.ASCII)
+_GEOMETRY: Final = re.compile(r"([0-9]{1,6})x([0-9]{1,6})", re.ASCII)
+
+
+def parse_region(text: str) -> Rectangle:
+    """A rectangle from `WxH+X+Y`; X and Y may be negative: `640x480+-1280+0` or `640x480-1280+0`."""
+    match = _REGION.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a region", "write it like 1280x720+100+50")
+    region = Rectangle(int(match[3].lstrip("+")), int(match[4].lstrip("+")), int(match[1]), int(match[2]))
+    if region.width < 2 or region.height < 2:
+        raise UsageError(f"the region {text!r} has no area to record", "make it at least 2x2")
+    return region
+
+
+def parse_geometry(text: str) -> tuple[int, int]:
+    """Width and height, both even, from `WxH`."""
+    match = _GEOMETRY.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a picture size", "write it like 1280x720")
+    width, height = int(match[1]), int(match[2])
+    if not (16 <= width <= MAX_PICTURE_SIDE and 16 <= height <= MAX_PICTURE_SIDE) or width % 2 or height % 2:
+        raise UsageError(
+            f"{text!r} cannot be encoded", f"use even numbers from 16 to {MAX_PICTURE_SIDE}, like 1280x720"
+        )
+    return width, height
+
+
+def parse_fps(text: str) -> float:
+    """Frames per second, above 0 and at most `MAX_FPS`."""
+    fps = float(text) if _PLAIN.fullmatch(text.strip()) else 0.0
+    if not 0.1 <= fps <= MAX_FPS:
+        raise UsageError(f"{text!r} frames per second cannot be recorded", f"give a number from 0.1 to {MAX_FPS}")
+    return fps
+
+
+def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:
+    """Tracks from the values of every `--audio`: one track each, `+` mixes within it, `none` alone means no sound."""
+    if "none" in values:
+        if len(values) > 1:
+            raise UsageError("--audio none was given beside other sources", "give either none or sources")
+        return ()
+    tracks = tuple(AudioTrack(tuple(_sources(value))) for value in values)
+    names = [track.name for track in tracks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--audio {name} was given twice", "name each track once")
+    return tracks
+
+
+def _sources(value: str) -> Iterable[str]:
+    parts = value.split("+")
+    for part in parts:
+        if not part or part != part.strip() or not part.isprintable():
+            raise UsageError(f"--audio {value!r} names an empty source", "write it like internal, mic or internal+mic")
+        if part == "none":
+            raise UsageError(f"--audio {value!r} mixes none with a source", "drop the none")
+        if parts.count(part) > 1:
+            raise UsageError(f"--audio {value!r} mixes {part} with itself", "name each source once")
+    return parts
