@@ -12,7 +12,7 @@ __all__ = ["FrameSource", "SampleSource"]
 class FrameSource(Protocol):
     """Something to look at.
 
-    `open`, `wait_for_change`, `grab` and `close` are called by one thread, in that order; `wake` by any.
+    All methods are called by one thread, in the order they stand here, but for `wake`, which any may call.
     """
 
     @property
@@ -22,7 +22,11 @@ class FrameSource(Protocol):
     def height(self) -> int: ...
 
     def open(self) -> None:
-        """Make ready to grab. Raises `NotReadyError` where the surroundings do not allow it."""
+        """Make ready to grab; the size is known from here on. Raises `NotReadyError` where the surroundings do not allow it."""
+        ...
+
+    def begin(self, epoch_s: float) -> None:
+        """The recording begins at `epoch_s`; a source that makes its own content starts it there."""
         ...
 
     def wait_for_change(self, until_s: float) -> bool:
@@ -43,7 +47,10 @@ class FrameSource(Protocol):
 
 
 class SampleSource(Protocol):
-    """Something to listen to. `open`, `read` and `close` are called by one thread; `wake` by any."""
+    """Something to listen to.
+
+    All methods are called by one thread, in the order they stand here, but for `wake`, which any may call.
+    """
 
     @property
     def name(self) -> str:
@@ -62,8 +69,12 @@ class SampleSource(Protocol):
         """Connect and start capturing. Raises `NotReadyError`; no sound is needed for it to return."""
         ...
 
-    def read(self) -> Samples | None:
-        """Block for the next samples, none skipped; None after `wake` or when nothing came within a second.
+    def begin(self, epoch_s: float) -> None:
+        """The recording begins at `epoch_s`; what was heard before is not needed."""
+        ...
+
+    def read(self, until_s: float) -> Samples | None:
+        """Block for the next samples, none skipped; None after `wake`, or when nothing came until `until_s`.
 
         Raises `SourceLostError` when the device is gone.
         """

@@ -100,7 +100,6 @@ class RecordSettings:
     cursor: bool = True
     quality: str = "medium"
     encoder: str = "auto"
-    voice: bool = False
     duration_s: float | None = None
     delay_s: float = 0.0
     max_size_bytes: int | None = None

@@ -1,0 +1,283 @@
+"""Frames and samples in, packets out.
+
+An encoder belongs to no file: its packets can go to several sinks, each of which makes its stream from `template`.
+Every encoder is used by one thread. Encoding, scaling and converting release the interpreter's lock; opening holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, Literal, cast
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+from capture.errors import EncoderError, NotReadyError
+from capture.media import SAMPLE_RATE, Pixels, SampleArray
+from capture.timeline import VIDEO_TICKS_PER_S
+
+__all__ = ["AudioEncoder", "VideoEncoder"]
+
+VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
+
+#: A player can only begin, and a cut only be made, at a key frame.
+KEY_FRAME_INTERVAL_S: Final = 2.0
+
+#: What H.273 numbers BT.709: primaries, transfer and matrix alike. Converting and tagging must agree, or players that
+#: trust the tag show colours that are visibly off.
+_BT709: Final = 1
+
+#: A group of pictures that ends only where a key frame is forced: at a variable rate a count of frames is no time.
+_NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _VideoCodec:
+    """How to run one of FFmpeg's encoders so that no frame stays inside it: a held frame is lost in a crash."""
+
+    options: Mapping[str, str]
+    #: What stands for constant quality, by the words of `--quality`.
+    quality: Mapping[str, Mapping[str, str]]
+    #: For encoders that want a ceiling: bits per pixel and second at medium quality.
+    bits_per_pixel_s: float = 0.0
+
+
+def _levels(option: str, low: int, medium: int, high: int) -> Mapping[str, Mapping[str, str]]:
+    return {"low": {option: str(low)}, "medium": {option: str(medium)}, "high": {option: str(high)}}
+
+
+_VIDEO_CODECS: Final[Mapping[str, _VideoCodec]] = {
+    # zerolatency means sliced threads and no lookahead: one frame in, one packet out.
+    "libx264": _VideoCodec(
+        {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1"}, _levels("crf", 28, 22, 16)
+    ),
+    "h264_nvenc": _VideoCodec(
+        {"preset": "p2", "tune": "ull", "rc": "constqp", "delay": "0", "zerolatency": "1", "forced-idr": "1"},
+        _levels("qp", 30, 24, 18),
+    ),
+    "h264_qsv": _VideoCodec(
+        {"preset": "veryfast", "async_depth": "1", "forced_idr": "1"}, _levels("global_quality", 30, 24, 18)
+    ),
+    "h264_amf": _VideoCodec(
+        {"usage": "ultralowlatency", "rc": "cqp", "forced_idr": "1"},
+        {name: {"qp_i": qp, "qp_p": qp} for name, qp in (("low", "30"), ("medium", "24"), ("high", "18"))},
+    ),
+    "h264_videotoolbox": _VideoCodec({"realtime": "1"}, {"low": {}, "medium": {}, "high": {}}, 3.0),
+    # 16 is VP8's fastest: 1080p at 30 fps with half of two cores to spare.
+    "libvpx": _VideoCodec(
+        {"deadline": "realtime", "cpu-used": "16", "lag-in-frames": "0", "auto-alt-ref": "0"},
+        _levels("crf", 30, 18, 8),
+        3.0,
+    ),
+}
+
+#: Which encoders make what a container wants; the first is what `auto` takes.
+_ENCODERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
+    "vp8": ("libvpx",),
+}
+
+
+class VideoEncoder:
+    """Encodes pictures of one size.
+
+    `codec` is `h264` or `vp8`; `encoder` one of FFmpeg's names for it, or `auto`. The input is `width` x `height`, both
+    even; `scale` makes the encoded picture another size. Raises `NotReadyError` where the encoder cannot be opened.
+    """
+
+    def __init__(
+        self,
+        codec: str,
+        width: int,
+        height: int,
+        fps: float,
+        *,
+        scale: tuple[int, int] | None = None,
+        quality: str = "medium",
+        encoder: str = "auto",
+    ) -> None:
+        known = _ENCODERS_OF[codec]
+        self.codec = codec
+        self.encoder = known[0] if encoder == "auto" else encoder
+        if self.encoder not in known:
+            raise NotReadyError(f"the encoder {encoder!r} cannot make {codec}", f"use auto or {', '.join(known)}")
+        self.width, self.height = scale or (width, height)
+        self._reformatter = VideoReformatter()
+        self._converted: av.VideoFrame | None = None
+        self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
+        try:
+            self._open(fps, quality)
+        except (av.FFmpegError, ValueError) as error:
+            openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
+            raise NotReadyError(
+                f"the encoder {self.encoder} cannot be opened ({error})", f"these can: {openable}"
+            ) from error
+
+    def _open(self, fps: float, quality: str) -> None:
+        how = _VIDEO_CODECS[self.encoder]
+        self._bench = _bench()
+        options = {**how.options, **how.quality[quality]}
+        stream = cast(VideoStream, self._bench.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options))
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
+        stream.time_base = context.time_base = VIDEO_TIME_BASE
+        context.gop_size = _NO_KEY_FRAMES_BY_COUNT
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+        context.flags |= Flags.global_header
+        if how.bits_per_pixel_s:
+            stream.bit_rate = round(how.bits_per_pixel_s * self.width * self.height)
+        self._bench.start_encoding()
+        self.template = stream
+
+    def encode(self, pixels: Pixels, pts: int) -> list[av.Packet]:
+        """Encode a new picture: uint8 (height, width, 4), C-contiguous rows, shown from `pts` / 90000 s on."""
+        self._converted = self._reformatter.reformat(
+            av.VideoFrame.from_numpy_buffer(pixels, "bgra"),
+            self.width,
+            self.height,
+            "yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+        return self._encode_converted(pts)
+
+    def repeat(self, pts: int) -> list[av.Packet]:
+        """Encode the last picture once more, at `pts`; nothing is converted."""
+        return self._encode_converted(pts) if self._converted is not None else []
+
+    def finish(self) -> list[av.Packet]:
+        """What is still inside; the encoder takes nothing more."""
+        packets = self.template.encode(None)
+        self._bench.close()
+        return packets
+
+    def _encode_converted(self, pts: int) -> list[av.Packet]:
+        frame = self._converted
+        assert frame is not None  # noqa: S101 - both callers made sure
+        frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
+        wants_key = pts - self._last_key_pts >= KEY_FRAME_INTERVAL_S * VIDEO_TICKS_PER_S
+        frame.pict_type = PictureType.I if wants_key else PictureType.NONE
+        if wants_key:
+            self._last_key_pts = pts
+        try:
+            return self.template.encode(frame)
+        except av.FFmpegError as error:
+            raise EncoderError(f"{self.encoder} refused a frame ({error})", "try --encoder libx264") from error
+
+
+def _bench() -> OutputContainer:
+    """A container that goes nowhere: in PyAV an encoder whose stream can serve as a template lives in one."""
+    return av.open("-", "w", format="null")
+
+
+def _as_rate(fps: float) -> Fraction:
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _opens(encoder: str) -> bool:
+    """Whether an encoder that FFmpeg lists really works here: many are listed and fail only when opened."""
+    try:
+        context = av.CodecContext.create(encoder, "w")
+        context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]
+        context.time_base = VIDEO_TIME_BASE
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _AudioCodec:
+    encoder: str
+    sample_format: Literal["flt", "fltp", "s16", "s16p"]
+    bit_rate_per_channel: int = 0
+    options: Mapping[str, str] | None = None
+
+
+_AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
+    "aac": _AudioCodec("aac", "fltp", 80_000),
+    # 20 ms is what Opus is tuned for and what every player and messenger expects.
+    "opus": _AudioCodec("libopus", "flt", 64_000, {"frame_duration": "20"}),
+    "mp3": _AudioCodec("libmp3lame", "fltp", 96_000),
+    "flac": _AudioCodec("flac", "s16"),
+    "pcm_s16le": _AudioCodec("pcm_s16le", "s16"),
+}
+
+#: Samples given at once to an encoder that takes any number (PCM): 20 ms.
+_ANY_NUMBER_BLOCK: Final = 960
+
+
+class AudioEncoder:
+    """Encodes an unbroken run of samples; the first is at pts 0. `codec` is a name from `settings.CONTAINERS`."""
+
+    def __init__(self, codec: str, channels: int) -> None:
+        how = _AUDIO_CODECS[codec]
+        self.codec = codec
+        self._format = how.sample_format
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._bench = _bench()
+        stream = cast(
+            AudioStream,
+            self._bench.add_stream(cast(Any, how.encoder), rate=SAMPLE_RATE, options=dict(how.options or {})),
+        )
+        context = stream.codec_context
+        context.layout = self._layout  # type: ignore[assignment]
+        context.format = how.sample_format  # type: ignore[assignment]
+        stream.time_base = context.time_base = Fraction(1, SAMPLE_RATE)
+        context.flags |= Flags.global_header
+        if how.bit_rate_per_channel:
+            stream.bit_rate = how.bit_rate_per_channel * channels
+        self._bench.start_encoding()
+        self.template = stream
+        self._frame_size = context.frame_size or _ANY_NUMBER_BLOCK
+        self._waiting: SampleArray = np.zeros((0, channels), np.float32)
+        self._count = 0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of sound that were taken in."""
+        return (self._count + len(self._waiting)) / SAMPLE_RATE
+
+    def encode(self, samples: SampleArray) -> list[av.Packet]:
+        """Take float32 (n, channels), any n; return the packets that became complete."""
+        waiting = np.concatenate((self._waiting, samples))
+        whole = len(waiting) // self._frame_size * self._frame_size
+        self._waiting = waiting[whole:]
+        packets = []
+        for start in range(0, whole, self._frame_size):
+            packets += self._encode_frame(waiting[start : start + self._frame_size])
+        return packets
+
+    def finish(self) -> list[av.Packet]:
+        """The rest, as a shorter last frame; the encoder takes nothing more."""
+        packets = self._encode_frame(self._waiting) if len(self._waiting) else []
+        packets += self.template.encode(None)
+        self._bench.close()
+        return packets
+
+    def _encode_frame(self, samples: SampleArray) -> list[av.Packet]:
+        frame = av.AudioFrame.from_ndarray(self._arranged(samples), format=self._format, layout=self._layout)
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._count, Fraction(1, SAMPLE_RATE)
+        self._count += len(samples)
+        try:
+            return self.template.encode(frame)
+        except av.FFmpegError as error:
+            raise EncoderError(f"the {self.codec} encoder refused sound ({error})") from error
+
+    def _arranged(self, samples: SampleArray) -> np.ndarray[Any, Any]:
+        """In the sample format of the encoder: a row a channel where it is planar, else one interleaved row."""
+        if self._format.startswith("s16"):
+            values: np.ndarray[Any, Any] = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype(np.int16)
+        else:
+            values = samples
+        return np.ascontiguousarray(values.T if self._format.endswith("p") else values.reshape(1, -1))

@@ -1,0 +1,181 @@
+"""The threads that read the devices: when to grab, and what to do with what came.
+
+A `FrameGrabber` divides the recording into slots of 1/fps and takes at most one frame in each: when something has
+changed, at the moment it changed. A `SoundGrabber` hands on every block that its source delivers. Both run in a worker
+of their own and never wait for an encoder that is behind: a frame is left out and counted, sound is queued.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from capture.clock import Clock
+from capture.interfaces import FrameSource, SampleSource
+from capture.mailbox import Mailbox
+from capture.media import SAMPLE_RATE, Pixels, Samples
+from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline
+
+__all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
+
+#: A picture that stands still is sent once more after this long. A player that seeks finds it, and a crash loses no
+#: more: a frame's length is only known, and written, when the next one comes.
+HEARTBEAT_S: Final = 1.0
+
+#: At the stop, how long to wait for sound that was heard before it and is still on its way. A device that has nothing
+#: to deliver costs this much.
+STRAGGLERS_S: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class FrameJob:
+    """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known."""
+
+    pts: int
+    pixels: Pixels | None
+    duration: int | None
+
+
+class FrameGrabber:
+    """Grabs one source's frames from the epoch to the stop. `run` is the work of a thread; `wake` comes from any."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        timeline: Timeline,
+        jobs: Mailbox[FrameJob],
+        clock: Clock,
+        fps: float,
+        *,
+        constant: bool = False,
+    ) -> None:
+        self._source = source
+        self._timeline = timeline
+        self._stamps = FrameTimeline(timeline)
+        self._jobs = jobs
+        self._clock = clock
+        self._fps = fps
+        self._constant = constant
+        self._slot_length = round(VIDEO_TICKS_PER_S / fps)
+        self._woken = threading.Event()
+        self.frames = 0
+        self.unchanged = 0
+        self.dropped = 0
+
+    def wake(self) -> None:
+        """Look at the timeline again: it was paused, resumed or stopped."""
+        self._woken.set()
+        self._source.wake()
+
+    def run(self) -> None:
+        slot = 0
+        changed = True
+        while self._wait_for_slot(slot):
+            slot_end_s = self._slot_start_s(slot + 1)
+            changed = self._source.wait_for_change(self._clock.now_s() if self._constant else slot_end_s)
+            now_s = self._clock.now_s()
+            if now_s >= self._timeline.stop_s:
+                break
+            if not self._timeline.is_recorded(now_s):
+                continue
+            self._fill_slot(slot, changed, now_s)
+            # Slots that went by while a frame was grabbed, or while this thread was not let run.
+            reached = max(slot + 1, int(self._timeline.media_s(self._clock.now_s()) * self._fps + 1e-6))
+            for missed in range(slot + 1, reached):
+                self._miss_slot(missed, changed)
+            slot = reached
+        self._end()
+
+    def _slot_start_s(self, slot: int) -> float:
+        """When slot number `slot` begins on the clock, were the recording not paused again before."""
+        return self._timeline.epoch_s + slot / self._fps + self._timeline.paused_s(self._clock.now_s())
+
+    def _wait_for_slot(self, slot: int) -> bool:
+        """Sleep until the slot begins, and through pauses; False when the recording ends first."""
+        while True:
+            now_s = self._clock.now_s()
+            if now_s >= self._timeline.stop_s:
+                return False
+            start_s = self._slot_start_s(slot)
+            if self._timeline.is_recorded(now_s) and now_s >= start_s:
+                return True
+            in_pause = not self._timeline.is_recorded(now_s) and now_s >= self._timeline.epoch_s
+            until_s = self._timeline.stop_s if in_pause else start_s
+            self._clock.wait_until(min(until_s, self._timeline.stop_s, now_s + 3600.0), self._woken)
+            self._woken.clear()
+
+    def _fill_slot(self, slot: int, changed: bool, now_s: float) -> None:
+        if changed and self._jobs.has_room():
+            frame = self._source.grab()
+            self._send(self._pts(slot, frame.captured_at_s), frame.pixels)
+        elif changed or self._constant:
+            self._miss_slot(slot, changed)
+        elif self._timeline.media_s(now_s) - self._stamps.last_pts / VIDEO_TICKS_PER_S >= HEARTBEAT_S:
+            self._send(self._stamps.pts(now_s))
+        else:
+            self.unchanged += 1
+
+    def _miss_slot(self, slot: int, changed: bool) -> None:
+        """A slot without a picture of its own; on a constant grid the last one stands in for it."""
+        self.dropped += changed
+        if self._constant:
+            self._send(self._grid_pts(slot))
+        else:
+            self.unchanged += not changed
+
+    def _send(self, pts: int, pixels: Pixels | None = None, duration: int | None = None) -> None:
+        self._jobs.put(FrameJob(pts, pixels, self._slot_length if self._constant else duration))
+        self.frames += 1
+
+    def _pts(self, slot: int, captured_at_s: float) -> int:
+        if self._constant:
+            return self._grid_pts(slot)
+        # The first frame stands for the beginning: it shows what was on the screen at the epoch.
+        return self._stamps.pts(captured_at_s if self._stamps.last_pts >= 0 else self._timeline.epoch_s)
+
+    def _grid_pts(self, slot: int) -> int:
+        self._stamps.last_pts = round(slot * VIDEO_TICKS_PER_S / self._fps)
+        return self._stamps.last_pts
+
+    def _end(self) -> None:
+        """Repeat the last frame, one frame's length before the stop, so that the picture lasts until then."""
+        if self._stamps.last_pts < 0 or self._constant:
+            return
+        end = round(self._timeline.media_s(self._timeline.stop_s) * VIDEO_TICKS_PER_S)
+        pts = max(self._stamps.last_pts + 1, end - self._slot_length)
+        self._send(pts, duration=max(1, end - pts))
+
+
+class SoundGrabber:
+    """Reads one source until the stop and hands on what it delivers, labelled with its number in the track."""
+
+    def __init__(
+        self,
+        source: SampleSource,
+        number: int,
+        timeline: Timeline,
+        blocks: Mailbox[tuple[int, Samples]],
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._number = number
+        self._timeline = timeline
+        self._blocks = blocks
+        self._clock = clock
+
+    def wake(self) -> None:
+        """Look at the timeline again: it was stopped."""
+        self._source.wake()
+
+    def run(self) -> None:
+        heard_until_s = self._timeline.epoch_s
+        while heard_until_s < self._timeline.stop_s:
+            now_s = self._clock.now_s()
+            give_up_s = self._timeline.stop_s + STRAGGLERS_S
+            if now_s >= give_up_s:
+                break
+            samples = self._source.read(min(now_s + 1.0, give_up_s))
+            if samples is not None:
+                self._blocks.put((self._number, samples))
+                heard_until_s = samples.captured_at_s + len(samples.data) / SAMPLE_RATE

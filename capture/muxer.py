@@ -1,0 +1,128 @@
+"""Packets in, one file out. The only owner of its container, used by one thread.
+
+The file is written so that a crash, even SIGKILL or a power cut, leaves what was recorded until about a second before:
+
+* MP4, MOV and M4A are written in fragments of half a second and become ordinary ones (`ftyp`, `mdat`, `moov`) when they
+  are closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
+* Matroska and WebM clusters and Ogg pages are cut short for the same reason.
+* `flush_packets` hands each to the operating system at once; without it up to 256 KiB stay in this process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import av
+from av.stream import Stream
+
+from capture.errors import OutputError
+from capture.settings import Container
+
+__all__ = ["Muxer"]
+
+_FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "500000"}
+_CLUSTERS: Final = {"cluster_time_limit": "500"}
+
+#: Muxer options by FFmpeg's format name; durations in microseconds, but clusters in milliseconds.
+_OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "mp4": _FRAGMENTED,
+    "mov": _FRAGMENTED,
+    "ipod": _FRAGMENTED,
+    "matroska": _CLUSTERS,
+    "webm": _CLUSTERS,
+    "ogg": {"page_duration": "200000"},
+}
+
+#: How long the muxer waits for a track that fell silent before it writes the others: the default is 10 s, all of which
+#: a crash would lose.
+_INTERLEAVE_US: Final = 1_000_000
+
+
+class Muxer:
+    """A file being written. Creating it makes the file, private to the user; nothing is written before `start`."""
+
+    def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
+        """Raises `OutputError` where the file cannot be made; without `overwrite` an existing one is never touched."""
+        # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
+        self.path = path.absolute()
+        self._container_kind = container
+        self._container: av.container.OutputContainer | None = None
+        self._streams: list[Stream] = []
+        self._wrote = False
+        _create(self.path, overwrite=overwrite)
+
+    def start(self, templates: Sequence[Stream]) -> None:
+        """Open the container with a stream for each encoder's template; packets name theirs by its place in the list."""
+        options = {
+            **_OPTIONS.get(self._container_kind.format, {}),
+            "flush_packets": "1",
+            "max_interleave_delta": str(_INTERLEAVE_US),
+        }
+        try:
+            self._container = av.open(str(self.path), "w", format=self._container_kind.format, container_options=options)
+            self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
+            self._container.start_encoding()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
+
+    def write(self, stream: int, packet: av.Packet) -> None:
+        """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed."""
+        assert self._container is not None  # noqa: S101 - start comes first
+        packet.stream = self._streams[stream]
+        try:
+            self._container.mux_one(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"{self.path} cannot be written on ({_plain(error)})", "free some space") from error
+        self._wrote = True
+
+    def size_bytes(self) -> int:
+        """Bytes on disk now; any thread may ask."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed."""
+        container, self._container = self._container, None
+        if not self._wrote:
+            # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is left to be freed.
+            self.path.unlink(missing_ok=True)
+            return
+        if container is not None:
+            try:
+                container.close()
+            except (av.FFmpegError, OSError) as error:
+                raise OutputError(f"{self.path} could not be finished ({_plain(error)})", "what it holds plays") from error
+
+    def discard(self) -> None:
+        """Remove the file."""
+        try:
+            self.close()
+        except OutputError:
+            pass
+        finally:
+            self.path.unlink(missing_ok=True)
+
+
+def _create(path: Path, *, overwrite: bool) -> None:
+    """Make an empty file that only the user can read, before a byte of the recording exists."""
+    flags = os.O_WRONLY | os.O_CREAT | (0 if overwrite else os.O_EXCL)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except FileExistsError as error:
+        raise OutputError(f"{path} exists already", "choose another name, or give --overwrite") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({_plain(error)})", "choose another folder") from error
+
+
+def _plain(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

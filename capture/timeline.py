@@ -1,0 +1,360 @@
+"""The one place that knows what time it is in the recording.
+
+A `Timeline` has one epoch; a pause is an offset from it. `FrameTimeline` gives frames their pts. `SampleTimeline` turns
+blocks of sound, stamped by a device whose clock is not ours, into an unbroken run of samples that keeps to the
+timeline: late starts and holes become silence, drift is absorbed by gentle resampling, pauses are cut out to the sample.
+
+Everything here is pure: no threads, no device, no clock. Times are seconds on the session's clock unless they are
+called media time, which begins at 0 with the recording and stands still in a pause.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.resampler import SlipResampler
+
+__all__ = ["VIDEO_TICKS_PER_S", "DriftMeter", "FrameTimeline", "SampleTimeline", "Timeline"]
+
+#: The time base of video: divides evenly into 24, 25, 30, 50 and 60 fps, and is what MPEG has always used.
+VIDEO_TICKS_PER_S: Final = 90_000
+
+#: The first blocks come through a pipeline that is still filling. The earliest origin among the blocks of this long is
+#: the true one; with less, a scheduling delay of the first block would stay in the file as an offset.
+ANCHOR_S: Final = 0.25
+
+#: A block later than this may mean that sound is missing. Longer and small holes go unmended and add up; shorter and
+#: the hiccups of a busy machine are suspected.
+HOLE_S: Final = 0.05
+
+#: A suspected hole is believed once sound has come for this long without catching up. A thread that was merely held up
+#: finds its backlog waiting and reads it in one burst.
+HOLE_DECISION_S: Final = 0.25
+
+#: Drift is the smallest lateness over this long: lateness jitters upwards only.
+DRIFT_WINDOW_S: Final = 2.0
+
+#: The offset at which drift is corrected: a tenth of what is noticed between sound and picture, and well above the
+#: jitter that survives the minimum over `DRIFT_WINDOW_S`.
+DRIFT_TOLERANCE_S: Final = 0.002
+
+#: When nothing came for this long, silence is written so that the file, the players and the other tracks go on. It
+#: bounds what a crash can lose, so it has to stay well below a second and a half.
+STARVED_S: Final = 0.7
+
+#: That silence ends this far before now: sound that is merely late still finds its place.
+STARVED_MARGIN_S: Final = 0.4
+
+
+class Timeline:
+    """The epoch and the pauses of one recording. Any thread may ask; one thread at a time pauses and resumes."""
+
+    def __init__(self, epoch_s: float) -> None:
+        self.epoch_s = epoch_s
+        self._lock = threading.Lock()
+        # Starts and ends in seconds; a pause under way ends at infinity.
+        self._pauses: list[tuple[float, float]] = []
+        self._stop_s = math.inf
+
+    @property
+    def stop_s(self) -> float:
+        """When the recording ends; infinite while nobody has said."""
+        with self._lock:
+            return self._stop_s
+
+    def stop(self, at_s: float) -> None:
+        """End the recording at `at_s`; an earlier end stays."""
+        with self._lock:
+            self._stop_s = min(self._stop_s, max(at_s, self.epoch_s))
+
+    def pause(self, at_s: float) -> None:
+        """Stand still from `at_s`; nothing changes if it does already."""
+        with self._lock:
+            if not self._pauses or self._pauses[-1][1] < math.inf:
+                self._pauses.append((max(at_s, self.epoch_s), math.inf))
+
+    def resume(self, at_s: float) -> None:
+        """Go on from `at_s`; nothing changes if it does already."""
+        with self._lock:
+            if self._pauses and self._pauses[-1][1] == math.inf:
+                start_s, _ = self._pauses[-1]
+                self._pauses[-1] = (start_s, max(at_s, start_s))
+
+    def pauses(self) -> tuple[tuple[float, float], ...]:
+        """Every pause so far as (start, end); the end of one under way is infinite."""
+        with self._lock:
+            return tuple(self._pauses)
+
+    def paused_s(self, until_s: float) -> float:
+        """How long the recording stood still between its epoch and `until_s`."""
+        return sum(max(0.0, min(end_s, until_s) - start_s) for start_s, end_s in self.pauses())
+
+    def media_s(self, at_s: float) -> float:
+        """Media time at `at_s`: in a pause that of its start, before the epoch 0."""
+        return max(0.0, at_s - self.epoch_s - self.paused_s(at_s))
+
+    def is_recorded(self, at_s: float) -> bool:
+        """Whether what happens at `at_s` belongs in the file."""
+        if not self.epoch_s <= at_s <= self.stop_s:
+            return False
+        return not any(start_s <= at_s < end_s for start_s, end_s in self.pauses())
+
+
+class FrameTimeline:
+    """Gives each frame its pts in units of 1/90000 s; they rise strictly, as every container demands."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.last_pts = -1
+
+    def pts(self, captured_at_s: float) -> int:
+        """The pts of a frame that was on the screen at `captured_at_s`."""
+        self.last_pts = max(self.last_pts + 1, round(self._timeline.media_s(captured_at_s) * VIDEO_TICKS_PER_S))
+        return self.last_pts
+
+
+class DriftMeter:
+    """The rate of a device's clock against ours, from the earliest arrival in each second. Memory does not grow."""
+
+    #: Fewer seconds than this say more about scheduling than about a quartz.
+    MIN_SECONDS: Final = 10
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._earliest_s = math.inf
+        self._count = 0
+        self._sums = np.zeros(4)
+
+    def observe(self, device_s: float, origin_s: float) -> None:
+        """Say that after `device_s` of sound its first sample seemed to date from `origin_s`."""
+        second = int(device_s)
+        if second != self._second:
+            if self._second >= 0:
+                self._add(self._second, self._earliest_s)
+            self._second, self._earliest_s = second, math.inf
+        self._earliest_s = min(self._earliest_s, origin_s)
+
+    def _add(self, x: float, y: float) -> None:
+        if self._count == 0:
+            self._y0 = y
+        y -= self._y0
+        self._count += 1
+        self._sums += (x, y, x * x, x * y)
+
+    @property
+    def ppm(self) -> float:
+        """Parts per million by which the device runs fast; 0 until `MIN_SECONDS` were seen."""
+        if self._count < self.MIN_SECONDS:
+            return 0.0
+        sum_x, sum_y, sum_xx, sum_xy = self._sums
+        slope = (self._count * sum_xy - sum_x * sum_y) / (self._count * sum_xx - sum_x * sum_x)
+        return float(-slope * 1e6)
+
+
+class SampleTimeline:
+    """Blocks of sound in, one unbroken run of samples out, in step with the timeline.
+
+    `push` what a device delivered, call `starve` when it delivered nothing for a while, and `take` what is ready, until
+    `finish`. Used by one thread.
+    """
+
+    def __init__(self, timeline: Timeline, channels: int) -> None:
+        self._timeline = timeline
+        self._channels = channels
+        self._resampler = SlipResampler(channels)
+        self._drift = DriftMeter()
+        # Samples since the epoch, pauses included, that were handed to the resampler or written as silence.
+        self._placed = 0
+        # Blocks that wait for the anchor or for the verdict on a suspected hole.
+        self._held: list[Samples] = []
+        self._anchored = False
+        self._lateness: deque[tuple[float, int]] = deque()
+        # Samples the device delivered, or would have where silence was put in: the device's own time.
+        self._device_count = 0
+        # Placed samples not yet taken, and the index since the epoch of the first of them.
+        self._ready: deque[SampleArray] = deque()
+        self._ready_index = 0
+        self._inserted = 0
+        self._holes: list[tuple[float, float]] = []
+
+    @property
+    def inserted_silence_s(self) -> float:
+        """Seconds of silence that stand where the device delivered nothing."""
+        return self._inserted / SAMPLE_RATE
+
+    @property
+    def drift_ppm(self) -> float:
+        """Parts per million by which the device's clock runs fast; 0 while it is too early to tell."""
+        return self._drift.ppm
+
+    def holes(self) -> list[tuple[float, float]]:
+        """The holes found since the last call, as (media time, length) in seconds."""
+        found, self._holes = self._holes, []
+        return found
+
+    def push(self, samples: Samples) -> None:
+        """Place a block: float32 (n, channels), stamped with the moment its first sample was heard."""
+        if len(samples.data) == 0:
+            return
+        self._held.append(samples)
+        if not self._anchored:
+            if self._held_span_s() >= ANCHOR_S:
+                self._anchor()
+            return
+        if self._lateness_of_last() <= HOLE_S * SAMPLE_RATE:
+            self._place_held()
+        elif self._held_span_s() >= HOLE_DECISION_S:
+            self._fill_hole()
+
+    def starve(self, now_s: float) -> None:
+        """Write silence if the device fell silent; only to be called when its reader has been waiting in vain."""
+        behind_s = now_s - self._timeline.epoch_s - self._placed / SAMPLE_RATE
+        if behind_s < STARVED_S:
+            return
+        if self._held:
+            self._fill_hole() if self._anchored else self._anchor()
+        self._silence(self._index(now_s - STARVED_MARGIN_S) - self._placed)
+        self._anchored = False
+
+    def take(self, now_s: float) -> SampleArray:
+        """What is ready up to `now_s`, pauses cut out; float32 (n, channels), n may be 0.
+
+        Sound can be placed ahead of now, by as much as the output device delays it; it is held until then so that a
+        pause or a stop that comes first still cuts it.
+        """
+        end = self._index(min(now_s, self._timeline.stop_s))
+        parts = []
+        while self._ready and self._ready_index < end:
+            block = self._ready.popleft()
+            fits = min(len(block), end - self._ready_index)
+            if fits < len(block):
+                self._ready.appendleft(block[fits:])
+            parts.extend(self._outside_pauses(block[:fits]))
+            self._ready_index += fits
+        return np.concatenate(parts) if parts else np.zeros((0, self._channels), np.float32)
+
+    def finish(self) -> SampleArray:
+        """Everything up to the timeline's stop, filled with silence where the sound ended before."""
+        if self._held:
+            if not self._anchored:
+                self._anchor()
+            elif self._lateness_of_last() > HOLE_S * SAMPLE_RATE:
+                self._fill_hole()
+            else:
+                self._place_held()
+        self._hand_out(self._resampler.flush())
+        self._silence(self._index(self._timeline.stop_s) - self._placed)
+        return self.take(math.inf)
+
+    def _index(self, at_s: float) -> int:
+        return round((at_s - self._timeline.epoch_s) * SAMPLE_RATE)
+
+    def _held_span_s(self) -> float:
+        """How long blocks have been held, on our clock: a backlog that comes in one burst spans next to nothing."""
+        return self._held[-1].captured_at_s - self._held[0].captured_at_s
+
+    def _lateness_of_last(self) -> int:
+        """How many samples the newest block is late, were everything held placed where the sound stands now."""
+        newest = self._held[-1]
+        before = sum(len(block.data) for block in self._held[:-1])
+        return self._index(newest.captured_at_s) - (self._placed + before)
+
+    def _earliest_start(self) -> int:
+        """Where the held blocks begin, by the stamp that was delayed least."""
+        before, starts = 0, []
+        for block in self._held:
+            starts.append(self._index(block.captured_at_s) - before)
+            before += len(block.data)
+        return min(starts)
+
+    def _anchor(self) -> None:
+        """Begin the sound where it was heard: silence up to there, or a cut where time has passed it already."""
+        gap = self._earliest_start() - self._placed
+        if gap > 0:
+            self._silence(gap)
+        self._anchored = True
+        self._lateness.clear()
+        self._place_held(skip=max(0, -gap))
+
+    def _fill_hole(self) -> None:
+        gap = self._earliest_start() - self._placed
+        if gap > 0:
+            at_s = self._timeline.media_s(self._timeline.epoch_s + self._placed / SAMPLE_RATE)
+            self._holes.append((at_s, gap / SAMPLE_RATE))
+            self._silence(gap)
+        self._lateness.clear()
+        self._place_held()
+
+    def _place_held(self, skip: int = 0) -> None:
+        blocks, self._held = self._held, []
+        for block in blocks:
+            late = self._index(block.captured_at_s) - self._placed
+            # No stamp is early by accident. A block that lies before what is written comes twice or too late.
+            if skip == 0 and late < -HOLE_S * SAMPLE_RATE:
+                skip = -late
+            cut = min(skip, len(block.data))
+            skip -= cut
+            if cut < len(block.data):
+                self._observe(block.captured_at_s + cut / SAMPLE_RATE, late + cut)
+                self._place(block.data[cut:])
+                self._device_count += len(block.data) - cut
+        self._correct_drift()
+
+    def _observe(self, captured_at_s: float, late: int) -> None:
+        device_s = self._device_count / SAMPLE_RATE
+        self._drift.observe(device_s, captured_at_s - device_s)
+        if late <= HOLE_S * SAMPLE_RATE:
+            self._lateness.append((captured_at_s, late - self._resampler.remaining))
+
+    def _correct_drift(self) -> None:
+        """Begin a slip when even the least late block of the window is off."""
+        if self._resampler.slipping or not self._lateness:
+            return
+        newest_s = self._lateness[-1][0]
+        if newest_s - self._lateness[0][0] < DRIFT_WINDOW_S:
+            return
+        while newest_s - self._lateness[0][0] > DRIFT_WINDOW_S:
+            self._lateness.popleft()
+        offset = min(late for _, late in self._lateness)
+        if abs(offset) > DRIFT_TOLERANCE_S * SAMPLE_RATE:
+            self._resampler.slip(offset)
+            self._lateness = deque((at_s, late - offset) for at_s, late in self._lateness)
+
+    def _place(self, data: SampleArray) -> None:
+        self._hand_out(self._resampler.process(data))
+
+    def _silence(self, count: int) -> None:
+        if count <= 0:
+            return
+        self._hand_out(self._resampler.flush())
+        self._hand_out(np.zeros((count, self._channels), np.float32))
+        self._inserted += count
+        self._device_count += count
+
+    def _hand_out(self, data: SampleArray) -> None:
+        self._ready.append(data)
+        # What the resampler holds back is placed as well: it will stand right behind what came out.
+        self._placed = self._ready_index + sum(map(len, self._ready)) + self._resampler.pending
+
+    def _outside_pauses(self, block: SampleArray) -> list[SampleArray]:
+        """The parts of a block, which begins at `_ready_index`, that are not in a pause."""
+        kept, start, end = [], self._ready_index, self._ready_index + len(block)
+        for pause_start_s, pause_end_s in self._timeline.pauses():
+            pause_start = self._index(pause_start_s)
+            pause_end = end if pause_end_s == math.inf else self._index(pause_end_s)
+            if pause_end <= start:
+                continue
+            if pause_start >= end:
+                break
+            if pause_start > start:
+                kept.append(block[start - self._ready_index : pause_start - self._ready_index])
+            start = max(start, min(pause_end, end))
+        if start < end:
+            kept.append(block[start - self._ready_index :])
+        return kept

@@ -1,0 +1,208 @@
+"""The threads between the grabbers and the muxer: each turns what one track is made of into packets.
+
+A `VideoTrack` converts and encodes frames. A `SoundTrack` puts the blocks of one or several sources onto the timeline,
+mixes them, meters them and encodes the result. Their `run` is the work of a worker; the counters may be read by any
+thread while it goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capture.clock import Clock
+from capture.events import Event, Level
+from capture.grabbers import FrameJob
+from capture.mailbox import Closed, Mailbox
+from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_dbfs
+from capture.timeline import SampleTimeline, Timeline
+
+if TYPE_CHECKING:
+    import av
+
+    from capture.encoder import AudioEncoder, VideoEncoder
+
+__all__ = ["SoundTrack", "VideoTrack"]
+
+#: Takes (packet, number of the track) into the muxer's mailbox.
+PacketSink = Callable[["av.Packet"], None]
+
+#: How often a track whose sources deliver nothing looks at the clock.
+_TICK_S: Final = 0.1
+
+#: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
+#: may be waiting: it is no proof of a silent device.
+_LATE_TICK_S: Final = 0.3
+
+#: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
+_KNEE: Final = 0.8
+
+#: How long a track may be silent before it is said.
+SILENT_AFTER_S: Final = 5.0
+
+
+class VideoTrack:
+    """Encodes the frames of one picture."""
+
+    def __init__(self, encoder: VideoEncoder, jobs: Mailbox[FrameJob], deliver: PacketSink) -> None:
+        self._encoder = encoder
+        self._jobs = jobs
+        self._deliver = deliver
+
+    def run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get()
+            except Closed:
+                break
+            if job.pixels is None:
+                packets = self._encoder.repeat(job.pts)
+            else:
+                packets = self._encoder.encode(job.pixels, job.pts)
+            for packet in packets:
+                if job.duration is not None:
+                    packet.duration = job.duration
+                self._deliver(packet)
+        for packet in self._encoder.finish():
+            self._deliver(packet)
+
+
+class SoundTrack:
+    """Encodes the sound of one track, mixed from the sources that send into `blocks` under their number."""
+
+    def __init__(
+        self,
+        name: str,
+        channels: Sequence[int],
+        encoder: AudioEncoder,
+        timeline: Timeline,
+        blocks: Mailbox[tuple[int, Samples]],
+        deliver: PacketSink,
+        clock: Clock,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.name = name
+        self._channels = max(channels)
+        self._encoder = encoder
+        self._timeline = timeline
+        self._blocks = blocks
+        self._deliver = deliver
+        self._clock = clock
+        self._emit = emit
+        self._parts = [SampleTimeline(timeline, count) for count in channels]
+        self._waiting: list[SampleArray] = [np.zeros((0, count), np.float32) for count in channels]
+        self._heard_at_s = [timeline.epoch_s] * len(channels)
+        self._meter = _Meter(timeline.epoch_s)
+
+    @property
+    def inserted_silence_s(self) -> float:
+        """Seconds of silence standing in for missing sound, in the source that misses most."""
+        return max(part.inserted_silence_s for part in self._parts)
+
+    @property
+    def drift_ppm(self) -> float:
+        """The drift of the source that drifts most."""
+        return max((part.drift_ppm for part in self._parts), key=abs)
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute sample of the whole track."""
+        return self._meter.peak
+
+    def level(self) -> Level:
+        """How loud the track was since the last call, and what is the matter with it. For one caller."""
+        now_s = self._clock.now_s()
+        trouble = ""
+        if now_s - self._meter.sound_at_s >= SILENT_AFTER_S and self._timeline.is_recorded(now_s):
+            delivering = now_s - max(self._heard_at_s) < SILENT_AFTER_S
+            trouble = "nothing is playing" if delivering else "no data"
+        return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
+
+    def run(self) -> None:
+        ticked_at_s = waiting_since_s = self._clock.now_s()
+        while True:
+            try:
+                number, samples = self._blocks.get(_TICK_S)
+            except TimeoutError:
+                now_s = self._clock.now_s()
+                if now_s - ticked_at_s > _LATE_TICK_S:
+                    waiting_since_s = now_s
+                ticked_at_s = now_s
+                for part, heard_at_s in zip(self._parts, self._heard_at_s, strict=True):
+                    if now_s - max(heard_at_s, waiting_since_s) >= 2 * _TICK_S:
+                        part.starve(now_s)
+            except Closed:
+                break
+            else:
+                ticked_at_s = now_s = self._clock.now_s()
+                self._heard_at_s[number] = now_s
+                self._parts[number].push(samples)
+            self._encode(now_s)
+        self._finish()
+
+    def _encode(self, now_s: float) -> None:
+        for number, part in enumerate(self._parts):
+            self._gather(number, part.take(now_s))
+            for at_s, length_s in part.holes():
+                self._emit(Event("hole", at_s, f"{self.name}: {length_s:.3f} s of sound were missing"))
+        self._send(min(map(len, self._waiting)), now_s)
+
+    def _finish(self) -> None:
+        for number, part in enumerate(self._parts):
+            self._gather(number, part.finish())
+        self._send(max(map(len, self._waiting)), self._clock.now_s())
+        for packet in self._encoder.finish():
+            self._deliver(packet)
+
+    def _gather(self, number: int, samples: SampleArray) -> None:
+        if len(samples):
+            self._waiting[number] = np.concatenate((self._waiting[number], samples))
+
+    def _send(self, count: int, now_s: float) -> None:
+        if count == 0:
+            return
+        mixed = _mix([part[:count] for part in self._waiting], count, self._channels)
+        self._waiting = [part[count:] for part in self._waiting]
+        self._meter.observe(mixed, now_s)
+        for packet in self._encoder.encode(mixed):
+            self._deliver(packet)
+
+
+def _mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:
+    """The sum of the parts as float32 (count, channels); a mono part sounds in every channel, a short one ends early."""
+    if len(parts) == 1:
+        return parts[0]
+    total = np.zeros((count, channels), np.float32)
+    for part in parts:
+        total[: len(part)] += part
+    loud = np.abs(total) > _KNEE
+    if loud.any():
+        room = 1.0 - _KNEE
+        total[loud] = np.sign(total[loud]) * (_KNEE + room * np.tanh((np.abs(total[loud]) - _KNEE) / room))
+    return total
+
+
+class _Meter:
+    """The peak of a track, overall and since somebody last looked."""
+
+    def __init__(self, epoch_s: float) -> None:
+        self.peak = 0.0
+        self.sound_at_s = epoch_s
+        self._recent = 0.0
+        self._lock = threading.Lock()
+
+    def observe(self, samples: SampleArray, now_s: float) -> None:
+        peak = max(float(samples.max()), -float(samples.min()))
+        with self._lock:
+            self.peak = max(self.peak, peak)
+            self._recent = max(self._recent, peak)
+        if peak_dbfs(peak) > SILENCE_DBFS:
+            self.sound_at_s = now_s
+
+    def take_recent(self) -> float:
+        with self._lock:
+            recent, self._recent = self._recent, 0.0
+        return recent
