@@ -24,6 +24,7 @@ use-pid-file = no
 system-instance = no
 local-server-type = user
 exit-idle-time = -1
+log-level = error
 high-priority = no
 realtime-scheduling = no
 cpu-limit = no
@@ -42,7 +43,7 @@ load-module module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2 
 sink_properties="device.description='Virtual desk'"
 set-default-sink {sink}
 set-default-source {sink}.monitor
-load-module module-native-protocol-unix socket={socket} auth-cookie={cookie}
+load-module module-native-protocol-unix socket="{socket}" auth-cookie="{cookie}"
 """
 
 

@@ -1,0 +1,121 @@
+"""The desk that tests record, a way to run `capture` on it, and a watch that nothing outlives its test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+from capture.desktop.virtual import VirtualDesk
+
+PROJECT: Final = Path(__file__).parent.parent
+
+#: How long what a test started may take to end after the test has.
+SETTLE_LIMIT_S: Final = 5.0
+
+
+class RunCapture(Protocol):
+    """Runs `capture` with the given arguments on the desk, in the test's own folder, and returns when it has ended."""
+
+    def __call__(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The system's temporary folder, as far as the suite and all it starts can tell: nobody else writes there."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
+    """A screen of 1280×720 and a sound output, shared by the suite."""
+    if sys.platform != "linux":
+        pytest.skip("a virtual desk needs Linux")
+    with VirtualDesk(1280, 720) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk_environment(desk: VirtualDesk) -> dict[str, str]:
+    """The whole environment of a program that shall use the desk."""
+    return desk.environment_of(os.environ)
+
+
+@pytest.fixture
+def in_process_desk(
+    desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> VirtualDesk:
+    """The desk, with this very process on it: for tests that open screens and sound devices themselves."""
+    for name in os.environ.keys() - desk_environment.keys():
+        monkeypatch.delenv(name)
+    for name, value in desk_environment.items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+    return desk
+
+
+@pytest.fixture
+def capture_environment(desk_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a `capture` on the desk whose user owns nothing but the test's folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    own = {
+        "HOME": home,
+        "XDG_CACHE_HOME": home / "cache",
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_DATA_HOME": home / "data",
+        "XDG_STATE_HOME": home / "state",
+        "XDG_MUSIC_DIR": home / "Music",
+        "XDG_VIDEOS_DIR": home / "Videos",
+        "PYTHONPATH": PROJECT,
+    }
+    return {**desk_environment, **{name: str(value) for name, value in own.items()}}
+
+
+@pytest.fixture
+def run_capture(capture_environment: dict[str, str], tmp_path: Path) -> RunCapture:
+    def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "capture", *map(str, arguments)],
+            cwd=tmp_path,
+            env=capture_environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
+    """Fails a test after which a thread, a child process or a temporary file is left that was not there before."""
+    before = _running_and_lying_about(temporary_folder)
+    yield
+    deadline_s = time.monotonic() + SETTLE_LIMIT_S
+    while (left := _running_and_lying_about(temporary_folder) - before) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not left, f"the test left behind {sorted(map(str, left))}"
+
+
+def _running_and_lying_about(folder: Path) -> set[object]:
+    found: set[object] = {*threading.enumerate(), *folder.iterdir()}
+    if sys.platform == "linux":
+        from capture.desktop.keeper import children
+
+        found.update(f"process {child}" for child in children().get(os.getpid(), ()))
+    return found
