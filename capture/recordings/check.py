@@ -1,0 +1,224 @@
+"""Whether a saved recording is whole: what `capture check` says, and every recording about itself when it is done."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from capture.errors import RecordingError, UsageError
+from capture.recordings.contents import Contents, Track, read_contents
+from capture.recordings.structure import Ending, Structure, read_structure
+
+__all__ = ["CheckReport", "StreamReport", "check"]
+
+#: Beyond this, lips and voice are visibly apart.
+_START_TOLERANCE_S: Final = 0.05
+
+#: What the last frame, the last block of sound and the last fragment may differ by.
+_END_TOLERANCE_S: Final = 0.5
+
+#: Where a header states the length, it does so to the sample.
+_PROMISE_TOLERANCE_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """One track as it plays; seconds on the file's time line, priming and edits left out.
+
+    `silent` is None for video, and for sound that was not listened to. Width, height and frames are those of video,
+    sample rate and channels those of sound; the others are 0.
+    """
+
+    kind: str
+    codec: str
+    start_s: float
+    duration_s: float
+    silent: bool | None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        own = ("width", "height", "frames") if self.kind == "video" else ("sample_rate", "channels")
+        return {
+            "kind": self.kind,
+            "codec": self.codec,
+            "start_s": round(self.start_s, 3),
+            "duration_s": round(self.duration_s, 3),
+            "silent": self.silent,
+        } | {name: getattr(self, name) for name in own}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was found in a file. `problems` are sentences for a person, the gravest first."""
+
+    path: Path
+    problems: tuple[str, ...]
+    streams: tuple[StreamReport, ...]
+    #: What the container says about its own end.
+    ending: Ending
+    #: Whether there is anything to play, whatever the problems are.
+    plays: bool
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def duration_s(self) -> float:
+        """From the first moment of any track to the last of any."""
+        return _span_s([(stream.start_s, stream.start_s + stream.duration_s) for stream in self.streams])
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that scripts rely on, in their order."""
+        return {
+            "path": str(self.path),
+            "ok": self.ok,
+            "problems": list(self.problems),
+            "streams": [stream.as_json() for stream in self.streams],
+        }
+
+
+def check(path: Path, *, listen: bool = True) -> CheckReport:
+    """Read the file at `path` from end to end and say what is wrong with it.
+
+    With `listen`, every audio track is decoded until its first sound, and `silent` says whether there was none; sound
+    behind that is not decoded, nor are pictures. Silence is no problem, an unfinished or damaged file is; a file that
+    is no recording gives a report as well. Raises `UsageError` where `path` names no regular file, and nothing else.
+    """
+    size_bytes = _size_bytes(path)
+    path = path.absolute()
+    if size_bytes == 0:
+        return _nothing_in(path, "the file is empty")
+    try:
+        structure = read_structure(path)
+    except OSError as error:
+        return _nothing_in(path, f"the file cannot be read: {error.strerror or error}")
+    if structure.ending is Ending.UNKNOWN:
+        return _nothing_in(path, "this is no recording, or its beginning is damaged")
+    try:
+        contents = read_contents(path, listen=listen)
+    except RecordingError as error:
+        contents = Contents((), error.remedy)
+    ending = _ending(structure, contents.tracks)
+    return CheckReport(
+        path,
+        tuple(_problems(ending, contents)),
+        tuple(_stream(track) for track in contents.tracks),
+        ending,
+        plays=any(track.packets for track in contents.tracks),
+    )
+
+
+def _nothing_in(path: Path, problem: str) -> CheckReport:
+    return CheckReport(path, (problem,), (), Ending.UNKNOWN, plays=False)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{path} does not exist", "name a recording, as capture list shows them") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{str(path)!r} cannot be looked at ({reason})", "name a recording") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{path} is a folder", "name a recording in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} is not a regular file", "name a recording")
+    return found.st_size
+
+
+def _ending(structure: Structure, tracks: Sequence[Track]) -> Ending:
+    """What the container says, corrected where its packets fall short of it."""
+    if structure.promised_s is None:
+        return structure.ending
+    expected_s = structure.promised_s - _PROMISE_TOLERANCE_S
+    if max((track.end_s for track in tracks), default=0.0) < expected_s:
+        return Ending.CUT_OFF
+    return structure.ending if max(track.held_s for track in tracks) >= expected_s else Ending.DAMAGED
+
+
+def _stream(track: Track) -> StreamReport:
+    return StreamReport(
+        track.kind,
+        track.codec,
+        track.start_s,
+        track.end_s - track.start_s,
+        track.silent,
+        track.width,
+        track.height,
+        track.packets if track.kind == "video" else 0,
+        track.sample_rate,
+        track.channels,
+    )
+
+
+def _span_s(spans_s: Sequence[tuple[float, float]]) -> float:
+    return max(end for _, end in spans_s) - min(start for start, _ in spans_s) if spans_s else 0.0
+
+
+def _problems(ending: Ending, contents: Contents) -> Iterator[str]:
+    filled = [track for track in contents.tracks if track.packets]
+    complete = ending is Ending.WHOLE
+    if not complete:
+        yield _unfinished(ending, _span_s([(track.start_s, track.end_s) for track in filled]) if filled else None)
+    elif not contents.tracks:
+        reason = f" ({contents.failure})" if contents.failure else ""
+        yield f"neither picture nor sound is found in it{reason}"
+    elif contents.failure:
+        yield f"it cannot be read to its end: {contents.failure}"
+    for number, track in enumerate(contents.tracks):
+        yield from _track_problems(_name(contents.tracks, number), track, complete)
+    yield from _apart(contents.tracks, "start", lambda track: track.start_s, _START_TOLERANCE_S)
+    yield from _apart(contents.tracks, "end", lambda track: track.end_s, _END_TOLERANCE_S)
+
+
+def _unfinished(ending: Ending, found_s: float | None) -> str:
+    """What became of a file without a proper end, `found_s` seconds of which are there; None if nothing is."""
+    if found_s is None:
+        return {
+            Ending.NEVER_CLOSED: "the file was never closed, and nothing that is in it plays",
+            Ending.CUT_OFF: "the end of the file is missing, and nothing that is left of it plays",
+        }.get(ending, "the file is damaged, and nothing of it plays")
+    return {
+        Ending.NEVER_CLOSED: f"the file was never closed: the recording was cut off after {found_s:.1f} s; "
+        "what is there plays, and capture repair closes it",
+        Ending.CUT_OFF: f"the end of the file is missing: it stops after {found_s:.1f} s; what is there plays",
+    }.get(ending, f"the file is damaged inside; {found_s:.1f} s of it were found, and not all of that may play")
+
+
+def _track_problems(name: str, track: Track, complete: bool) -> Iterator[str]:
+    if not track.packets:
+        yield f"{name} is empty"
+    if track.goes_back_at_s is not None:
+        yield f"the timestamps of {name} go back at {track.goes_back_at_s:.2f} s"
+    # The last packet of a file that ends too early is incomplete as a matter of course.
+    if track.incomplete and complete:
+        yield f"{track.incomplete} packets of {name} are incomplete"
+    if track.undecodable_at_s is not None and complete:
+        yield f"{name} cannot be decoded at {track.undecodable_at_s:.2f} s"
+
+
+def _apart(tracks: Sequence[Track], verb: str, moment_s: Callable[[Track], float], tolerance_s: float) -> Iterator[str]:
+    """A sentence on the two tracks that `verb` furthest apart, if that is more than `tolerance_s`."""
+    filled = [(moment_s(track), number) for number, track in enumerate(tracks) if track.packets]
+    if not filled:
+        return
+    (early_s, first), (late_s, last) = min(filled), max(filled)
+    if late_s - early_s > tolerance_s:
+        late, early = _name(tracks, last), _name(tracks, first)
+        yield f"the tracks do not {verb} together: {late} {verb}s {late_s - early_s:.2f} s after {early}"
+
+
+def _name(tracks: Sequence[Track], number: int) -> str:
+    """What a person calls a track: `the audio track`, or `audio track 2` where there are several."""
+    kind = tracks[number].kind
+    alike = [other for other, track in enumerate(tracks) if track.kind == kind]
+    return f"the {kind} track" if len(alike) == 1 else f"{kind} track {alike.index(number) + 1}"

@@ -1,0 +1,238 @@
+"""What is really in the tracks of a recording, packet by packet.
+
+Headers say what was meant to be written; the packets say what was. Every packet is read, none is kept, and sound is
+decoded only until some is heard.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from capture.errors import RecordingError
+from capture.media import SILENCE_DBFS
+
+__all__ = ["Contents", "Track", "read_contents"]
+
+#: What recordings are made of, as FFmpeg calls its readers. Others would take a text file for a picture, or a playlist
+#: for the files it names.
+_READERS: Final = "mov,matroska,ogg,mp3,flac,wav"
+
+#: The absolute sample value, full scale at 1, above which there is sound.
+_HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track of picture or sound.
+
+    Seconds are on the file's own time line and count what is played: what an encoder needed for its own start and an
+    edit list leaves out is left out. A track without packets starts and ends at 0.
+    """
+
+    #: `video` or `audio`.
+    kind: str
+    codec: str
+    start_s: float
+    end_s: float
+    #: Packets that are played; for video, pictures.
+    packets: int
+    #: What those packets last together, whatever holes are between them.
+    held_s: float
+    #: Where a packet came that should have come before the one ahead of it.
+    goes_back_at_s: float | None
+    #: Packets that the reader itself says are incomplete.
+    incomplete: int
+    #: Where sound could not be decoded, as far as it was listened to.
+    undecodable_at_s: float | None
+    #: None for video, and for sound that was not listened to.
+    silent: bool | None
+    width: int = 0
+    height: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The tracks of a file, and what stopped the reading before its end, "" if nothing did."""
+
+    tracks: tuple[Track, ...]
+    failure: str = ""
+
+
+def read_contents(path: Path, *, listen: bool) -> Contents:
+    """Read every packet of the file at `path`; with `listen`, decode each audio track until it is heard.
+
+    Cover pictures, subtitles and chapters are passed over. Raises `RecordingError` where the file cannot be opened as a
+    recording at all.
+    """
+    # A relative name with a colon would be taken for a protocol.
+    name = str(path.absolute())
+    try:
+        container = av.open(name, metadata_errors="replace", options={"format_whitelist": _READERS})
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
+    with container:
+        tallies = {stream.index: _Tally(stream, listen) for stream in container.streams if _is_track(stream)}
+        failure = ""
+        # Every packet takes some bytes of the file; one whose index points at the same bytes again and again would
+        # keep its reader busy for days.
+        allowance_bytes = 2 * path.stat().st_size + 65_536
+        try:
+            for packet in container.demux():
+                allowance_bytes -= packet.size + 1
+                if allowance_bytes < 0:
+                    failure = "its index gives the same bytes several times"
+                    break
+                if packet.stream_index in tallies:
+                    tallies[packet.stream_index].add(packet)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            failure = _reason(error)
+        return Contents(tuple(tally.track() for tally in tallies.values()), failure)
+
+
+def _is_track(stream: av.stream.Stream) -> bool:
+    return stream.type in ("video", "audio") and not stream.disposition & Disposition.attached_pic
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+class _Tally:
+    """Gathers one track. Times are whole units of `time_base` until the end, so that nothing is rounded twice."""
+
+    def __init__(self, stream: av.stream.Stream, listen: bool) -> None:
+        self._stream = stream
+        self._time_base = stream.time_base or Fraction(1, 1_000_000)
+        self._listening = listen and stream.type == "audio"
+        self._silent = True if self._listening else None
+        self._packets = 0
+        self._start: int | None = None
+        self._end = 0
+        self._held = 0
+        self._longest = 0
+        self._last_dts: int | None = None
+        self._skipped_until: int | None = None
+        self._last: av.Packet[Any] | None = None
+        self._goes_back_at: int | None = None
+        self._undecodable_at: int | None = None
+        self._incomplete = 0
+
+    def add(self, packet: av.Packet[Any]) -> None:
+        pts = packet.pts if packet.pts is not None else packet.dts
+        ends_the_stream = pts is None and packet.size == 0
+        if self._listening:
+            self._listen(packet, self._end if pts is None else pts)
+        if ends_the_stream:
+            return
+        if pts is None:
+            pts = self._end
+        if self._last is None:
+            self._skipped_until = pts + self._units(_skipped_samples(packet)[0])
+        # Pictures are decoded in another order than they are shown in: only their dts must rise.
+        dts = packet.dts if packet.dts is not None or self._stream.type == "video" else pts
+        if dts is not None:
+            if self._last_dts is not None and dts < self._last_dts and self._goes_back_at is None:
+                self._goes_back_at = dts
+            self._last_dts = dts
+        self._last = packet
+        self._incomplete += packet.is_corrupt
+        if packet.is_discard:
+            return
+        duration = packet.duration or 0
+        self._packets += 1
+        self._start = pts if self._start is None else min(self._start, pts)
+        self._held += duration
+        self._longest = max(self._longest, duration)
+        self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
+
+    def _listen(self, packet: av.Packet[Any], at: int) -> None:
+        """Decode one packet, the empty one at the end included: decoders hold sound back."""
+        try:
+            for frame in packet.decode():
+                if _peak(frame.to_ndarray()) > _HEARD:
+                    self._silent = False
+                    self._listening = False
+        except (av.FFmpegError, ValueError):
+            if self._undecodable_at is None:
+                self._undecodable_at = at
+
+    def track(self) -> Track:
+        start, end, held = self._start or 0, self._end, self._held
+        if self._start is not None and self._skipped_until is not None:
+            start = max(start, self._skipped_until)
+        if self._last is not None and (unplayed := self._units(_skipped_samples(self._last)[1])):
+            # Some readers shorten the last packet by what is not played of it, others leave that to the decoder.
+            end = min(end, (self._last.pts or 0) + self._longest - unplayed)
+        if self._last is not None and self._ends_in_half_a_frame(self._last):
+            end -= self._last.duration or 0
+            held -= self._last.duration or 0
+        context = self._stream.codec_context
+        video = self._stream.type == "video"
+        return Track(
+            kind=self._stream.type,
+            codec=context.codec.canonical_name if context else "unknown",
+            start_s=self._seconds(start),
+            end_s=self._seconds(max(start, end)),
+            packets=self._packets,
+            held_s=self._seconds(held),
+            goes_back_at_s=None if self._goes_back_at is None else self._seconds(self._goes_back_at),
+            incomplete=self._incomplete,
+            undecodable_at_s=None if self._undecodable_at is None else self._seconds(self._undecodable_at),
+            silent=self._silent,
+            width=getattr(context, "width", 0) if video else 0,
+            height=getattr(context, "height", 0) if video else 0,
+            sample_rate=0 if video else getattr(context, "sample_rate", 0),
+            channels=0 if video else getattr(context, "channels", 0),
+        )
+
+    def _ends_in_half_a_frame(self, last: av.Packet[Any]) -> bool:
+        """Whether a file of bare FLAC frames, whose sizes nothing states, breaks off in its last one."""
+        context = self._stream.codec_context
+        if context is None or context.codec.canonical_name != "flac":
+            return False
+        decoder = av.CodecContext.create("flac", "r")
+        decoder.extradata = context.extradata
+        try:
+            return not decoder.decode(last)
+        except (av.FFmpegError, ValueError):
+            return True
+
+    def _seconds(self, units: int) -> float:
+        return float(units * self._time_base)
+
+    def _units(self, samples: int) -> int:
+        rate = getattr(self._stream.codec_context, "sample_rate", 0)
+        return math.ceil(Fraction(samples, rate) / self._time_base) if rate and samples else 0
+
+
+def _skipped_samples(packet: av.Packet[Any]) -> tuple[int, int]:
+    """How many samples at the start and at the end of `packet` are decoded but not played."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0, 0
+    start, end = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")).ljust(8, b"\0"))
+    return start, end
+
+
+def _peak(samples: np.ndarray[Any, Any]) -> float:
+    """The largest absolute value of decoded samples, full scale at 1, whatever the decoder's type for them is."""
+    if not samples.size:
+        return 0.0
+    lowest, highest = float(samples.min()), float(samples.max())
+    if samples.dtype.kind == "u":
+        middle = float(2 ** (8 * samples.dtype.itemsize - 1))
+        lowest, highest = (lowest - middle) / middle, (highest - middle) / middle
+    elif samples.dtype.kind == "i":
+        full_scale = float(2 ** (8 * samples.dtype.itemsize - 1))
+        lowest, highest = lowest / full_scale, highest / full_scale
+    return max(-lowest, highest)
