@@ -46,7 +46,7 @@ class SteppedClock:
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s
         self._changed = threading.Condition()
-        self._waiters = 0
+        self._waiting: list[tuple[float, threading.Event]] = []
 
     def now_s(self) -> float:
         with self._changed:
@@ -60,18 +60,25 @@ class SteppedClock:
 
     def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
         with self._changed:
-            self._waiters += 1
+            mine = (moment_s, woken)
+            self._waiting.append(mine)
             self._changed.notify_all()
             try:
                 # The short timeout notices `woken`, which may be set without this clock being told.
                 while self._now_s < moment_s and not woken.is_set():
                     self._changed.wait(0.005)
             finally:
-                self._waiters -= 1
+                self._waiting.remove(mine)
             return woken.is_set()
 
     def await_waiters(self, count: int, timeout_s: float = 30.0) -> None:
-        """Block until `count` threads are asleep in `wait_until`; AssertionError after `timeout_s` real seconds."""
+        """Block until `count` threads are asleep in `wait_until`; AssertionError after `timeout_s` real seconds.
+
+        A thread whose moment has come, or that was woken, is no longer asleep, even if it has not run yet.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiters >= count, timeout_s):
-                raise AssertionError(f"{self._waiters} threads wait on the clock, {count} were expected")
+            if not self._changed.wait_for(lambda: self._asleep() >= count, timeout_s):
+                raise AssertionError(f"{self._asleep()} threads wait on the clock, {count} were expected")
+
+    def _asleep(self) -> int:
+        return sum(moment_s > self._now_s and not woken.is_set() for moment_s, woken in self._waiting)
