@@ -6,6 +6,7 @@ Every encoder is used by one thread. Encoding, scaling and converting release th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -129,6 +130,7 @@ class VideoEncoder:
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
         stream.time_base = context.time_base = VIDEO_TIME_BASE
+        context.thread_count = min(4, os.cpu_count() or 1)
         context.gop_size = _NO_KEY_FRAMES_BY_COUNT
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
@@ -260,7 +262,8 @@ class AudioEncoder:
 
     def finish(self) -> list[av.Packet]:
         """The rest, as a shorter last frame; the encoder takes nothing more."""
-        packets = self._encode_frame(self._waiting) if len(self._waiting) else []
+        rest, self._waiting = self._waiting, self._waiting[:0]
+        packets = self._encode_frame(rest) if len(rest) else []
         packets += self.template.encode(None)
         self._bench.close()
         return packets

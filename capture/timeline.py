@@ -55,8 +55,9 @@ STARVED_MARGIN_S: Final = 0.4
 class Timeline:
     """The epoch and the pauses of one recording. Any thread may ask; one thread at a time pauses and resumes."""
 
-    def __init__(self, epoch_s: float) -> None:
+    def __init__(self, epoch_s: float, duration_s: float = math.inf) -> None:
         self.epoch_s = epoch_s
+        self._duration_s = duration_s
         self._lock = threading.Lock()
         # Starts and ends in seconds; a pause under way ends at infinity.
         self._pauses: list[tuple[float, float]] = []
@@ -64,9 +65,10 @@ class Timeline:
 
     @property
     def stop_s(self) -> float:
-        """When the recording ends; infinite while nobody has said."""
+        """When the recording ends: when it was stopped, or has its duration. Infinite while that is open."""
         with self._lock:
-            return self._stop_s
+            paused_s = sum(end_s - start_s for start_s, end_s in self._pauses)
+            return min(self._stop_s, self.epoch_s + self._duration_s + paused_s)
 
     def stop(self, at_s: float) -> None:
         """End the recording at `at_s`; an earlier end stays."""
@@ -93,7 +95,7 @@ class Timeline:
 
     def paused_s(self, until_s: float) -> float:
         """How long the recording stood still between its epoch and `until_s`."""
-        return sum(max(0.0, min(end_s, until_s) - start_s) for start_s, end_s in self.pauses())
+        return sum((max(0.0, min(end_s, until_s) - start_s) for start_s, end_s in self.pauses()), 0.0)
 
     def media_s(self, at_s: float) -> float:
         """Media time at `at_s`: in a pause that of its start, before the epoch 0."""

@@ -1,0 +1,90 @@
+"""Record the screen and what the computer is playing.
+
+Importing this package needs no screen and no sound server, and loads nothing heavy: each public name is fetched from
+its module when it is first used. A recording from Python::
+
+    from pathlib import Path
+    from capture import RecordSettings, Session
+
+    summary = Session(RecordSettings(Path("talk.mp4"), duration_s=60)).run()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from capture.clock import MonotonicClock, SteppedClock
+    from capture.desktop.virtual import VirtualDesk
+    from capture.errors import (
+        CaptureError,
+        EncoderError,
+        NotReadyError,
+        OutputError,
+        RecordingError,
+        SourceLostError,
+        UsageError,
+    )
+    from capture.events import Command, Event, Progress, State, Summary
+    from capture.media import Frame, Rectangle, Samples
+    from capture.recordings.check import CheckReport, check
+    from capture.session import Session
+    from capture.settings import AudioTrack, RecordSettings
+    from capture.sources.pattern import PatternFrames, PatternTone, read_clock
+
+__all__ = [
+    "AudioTrack",
+    "CaptureError",
+    "CheckReport",
+    "Command",
+    "EncoderError",
+    "Event",
+    "Frame",
+    "MonotonicClock",
+    "NotReadyError",
+    "OutputError",
+    "PatternFrames",
+    "PatternTone",
+    "Progress",
+    "RecordSettings",
+    "RecordingError",
+    "Rectangle",
+    "Samples",
+    "Session",
+    "SourceLostError",
+    "State",
+    "SteppedClock",
+    "Summary",
+    "UsageError",
+    "VirtualDesk",
+    "check",
+    "read_clock",
+]
+
+_HOME = {
+    "capture.clock": ("MonotonicClock", "SteppedClock"),
+    "capture.desktop.virtual": ("VirtualDesk",),
+    "capture.errors": (
+        "CaptureError",
+        "EncoderError",
+        "NotReadyError",
+        "OutputError",
+        "RecordingError",
+        "SourceLostError",
+        "UsageError",
+    ),
+    "capture.events": ("Command", "Event", "Progress", "State", "Summary"),
+    "capture.media": ("Frame", "Rectangle", "Samples"),
+    "capture.recordings.check": ("CheckReport", "check"),
+    "capture.session": ("Session",),
+    "capture.settings": ("AudioTrack", "RecordSettings"),
+    "capture.sources.pattern": ("PatternFrames", "PatternTone", "read_clock"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

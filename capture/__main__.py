@@ -1,0 +1,5 @@
+"""`python -m capture` is the command `capture`."""
+
+from cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""Everything there is to record, as `capture devices` shows it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from capture.errors import NotReadyError
+from capture.sources.sound_devices import list_players, list_sound_devices
+
+__all__ = ["describe_devices"]
+
+Found = TypeVar("Found")
+
+
+def describe_devices() -> tuple[dict[str, Any], list[str]]:
+    """The screens, windows, sound devices and playing programs, by the JSON keys; and what could not be looked at."""
+    missing: list[str] = []
+    screens = _found(_screens, missing)
+    return {
+        "screens": screens,
+        "windows": _found(_windows, missing) if screens else [],
+        "audio": _found(_audio, missing),
+        "apps": _found(_apps, []),
+    }, missing
+
+
+def _found(look: Callable[[], list[dict[str, Any]]], missing: list[str]) -> list[dict[str, Any]]:
+    try:
+        return look()
+    except NotReadyError as error:
+        missing.append(str(error))
+        return []
+
+
+def _screens() -> list[dict[str, Any]]:
+    from capture.sources.screen import list_screens
+
+    return [
+        {
+            "id": screen.id,
+            "name": screen.name,
+            "x": screen.area.left,
+            "y": screen.area.top,
+            "width": screen.area.width,
+            "height": screen.area.height,
+            "primary": screen.primary,
+        }
+        for screen in list_screens()
+    ]
+
+
+def _windows() -> list[dict[str, Any]]:
+    if sys.platform != "linux":
+        return []
+    from capture.sources.x11 import list_windows
+
+    return [
+        {"title": title, "x": area.left, "y": area.top, "width": area.width, "height": area.height}
+        for title, area in list_windows()
+    ]
+
+
+def _audio() -> list[dict[str, Any]]:
+    return [
+        {"id": device.id, "name": device.name, "kind": device.kind, "default": device.default}
+        for device in list_sound_devices()
+    ]
+
+
+def _apps() -> list[dict[str, Any]]:
+    return [{"name": player.name, "pid": player.pid} for player in list_players()]

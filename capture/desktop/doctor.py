@@ -1,0 +1,157 @@
+"""Whether recording will work here, and what to do where it will not."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from capture.errors import CaptureError, NotReadyError, UsageError
+from capture.media import SILENCE_DBFS, peak_dbfs
+from capture.recordings.folder import recordings_folder
+from capture.sources.sound_devices import SoundDevice, choose_device, list_sound_devices
+
+__all__ = ["Check", "Diagnosis", "diagnose"]
+
+#: An output that nobody used yet delivers its first sound after two seconds.
+_LISTEN_S: Final = 2.5
+
+#: Half an hour of a lively screen; less is worth a warning.
+_FREE_BYTES: Final = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `remedy` is empty where all is well."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything that was looked at; `ready` when nothing stands in the way of `capture record`."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ready(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"ready": self.ready, "checks": [asdict(check) for check in self.checks]}
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything a recording needs. Records nothing; listens to the default output for a moment."""
+    checks: list[Check] = []
+    for look in (_display, _encoder, _sound, _folder, _hotkeys):
+        checks.extend(look())
+    return Diagnosis(tuple(checks))
+
+
+def _examined(name: str, look: Callable[[], str]) -> Check:
+    """The outcome of `look`, which returns what it found or raises with the remedy."""
+    try:
+        return Check(name, True, look())
+    except CaptureError as error:
+        return Check(name, False, error.message, error.remedy)
+
+
+def _display() -> Iterable[Check]:
+    def look() -> str:
+        from capture.sources.screen import list_screens
+
+        screens = list_screens()
+        return ", ".join(f"{screen.name} {screen.area}" for screen in screens)
+
+    yield _examined("display", look)
+
+
+def _encoder() -> Iterable[Check]:
+    def look() -> str:
+        from capture.encoder import VideoEncoder
+
+        encoder = VideoEncoder("h264", 640, 480, 30.0)
+        encoder.finish()
+        return encoder.encoder
+
+    yield _examined("encoder", look)
+
+
+def _sound() -> Iterable[Check]:
+    devices: list[SoundDevice] = []
+
+    def look_for_server() -> str:
+        devices.extend(list_sound_devices())
+        return f"{len(devices)} devices"
+
+    server = _examined("sound server", look_for_server)
+    yield server
+    if not server.ok:
+        return
+
+    def look_for_output() -> str:
+        output = choose_device(devices, "internal")
+        if output.muted:
+            raise NotReadyError(f"{output.name} is muted, and records as silence", "unmute it or turn it up")
+        return output.name
+
+    output = _examined("internal audio", look_for_output)
+    yield output
+    if output.ok:
+        yield _examined("sound arrives", lambda: _listen(choose_device(devices, "internal")))
+
+
+def _listen(device: SoundDevice) -> str:
+    """Tell silence from a capture that is dead: zeros arrive, or nothing does."""
+    if sys.platform != "linux":
+        return "not tried on this system"
+    from capture.sources.pulse import PulseSource
+
+    source = PulseSource("internal", device.id, device.name, device.channels)
+    try:
+        source.open()
+        until_s = time.monotonic() + _LISTEN_S
+        samples = source.read(until_s)
+        if samples is None:
+            raise NotReadyError(
+                f"{device.name} delivers nothing", "play something; if that does not help, restart the sound server"
+            )
+        level = peak_dbfs(float(abs(samples.data).max()))
+    finally:
+        source.close()
+    return "yes; nothing is playing now" if level <= SILENCE_DBFS else f"yes, at {math.floor(level)} dB"
+
+
+def _folder() -> Iterable[Check]:
+    def look() -> str:
+        folder = recordings_folder("mp4")
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"{folder} cannot be written", "change its permissions, or name an OUTPUT elsewhere")
+        free_bytes = shutil.disk_usage(there).free
+        if free_bytes < _FREE_BYTES:
+            raise NotReadyError(f"{folder} has {free_bytes / 1e9:.1f} GB left", "free some space")
+        return f"{folder}, {free_bytes / 1e9:.0f} GB free"
+
+    yield _examined("recordings folder", look)
+
+
+def _hotkeys() -> Iterable[Check]:
+    """Hotkeys are a convenience: where they cannot work the check says so and does not fail."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        yield Check("hotkeys", True, "not available without a display; Ctrl+C stops a recording")
+    elif os.environ.get("WAYLAND_DISPLAY"):
+        yield Check("hotkeys", True, "not available under Wayland; Ctrl+C stops a recording")
+    else:
+        yield Check("hotkeys", True, "Ctrl+Alt+R stops a recording")
+
+

@@ -1,0 +1,244 @@
+"""What an X server tells about its screen: which parts were drawn to, and what the cursor looks like and where it is."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from Xlib import X, error
+from Xlib.display import Display
+from Xlib.ext import damage, xfixes
+
+from capture.errors import NotReadyError, SourceLostError
+from capture.media import Pixels, Rectangle
+
+__all__ = ["Cursor", "X11Watch", "is_xwayland", "list_windows"]
+
+#: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
+#: recording, and is a quarter of a slot at 30 fps.
+SETTLE_S: Final = 0.008
+
+#: The part of XFixes' numbering that python-xlib leaves unnamed.
+_CURSOR_NOTIFY_MASK: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A cursor's picture, uint16 (height, width, 4) with colours multiplied by alpha already, and its hot spot in it."""
+
+    picture: npt.NDArray[np.uint16]
+    hot_x: int
+    hot_y: int
+
+    def draw(self, pixels: Pixels, x: int, y: int) -> None:
+        """Blend the cursor into `pixels` so that its hot spot lies at column `x`, row `y`; outside parts are left out."""
+        left, top = x - self.hot_x, y - self.hot_y
+        height, width = self.picture.shape[:2]
+        x0, y0 = max(0, left), max(0, top)
+        x1, y1 = min(pixels.shape[1], left + width), min(pixels.shape[0], top + height)
+        if x0 >= x1 or y0 >= y1:
+            return
+        over = self.picture[y0 - top : y1 - top, x0 - left : x1 - left]
+        under = pixels[y0:y1, x0:x1]
+        see_through = 255 - over[..., 3:]
+        under[...] = (over + under * see_through // 255).astype(np.uint8)
+
+
+class X11Watch:
+    """Watches `area` of the screen through a connection of its own. Used by one thread, but for `wake`.
+
+    Raises `NotReadyError` where there is no X server. Without its DAMAGE extension every moment counts as a change.
+    """
+
+    def __init__(self, area: Rectangle, *, with_cursor: bool) -> None:
+        self._area = area
+        self._with_cursor = with_cursor
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        try:
+            self._display = _connect()
+            self._root = self._display.screen().root
+            self._damage = self._watch_damage()
+            self._with_cursor = with_cursor and self._watch_cursor()
+        except BaseException:
+            self._close_pipe()
+            raise
+        # The picture was never seen, so it has changed.
+        self._changed_at_s: float | None = 0.0
+        self._cursor: Cursor | None = None
+        self._cursor_seen_at: tuple[int, int] | None = None
+
+    def wait_for_change(self, until_s: float) -> bool:
+        """Block until something in the area was drawn and had time to settle, or the cursor moved; at most `until_s`."""
+        while True:
+            self._read_events()
+            now_s = time.monotonic()
+            if self._changed_at_s is not None:
+                settled_at_s = min(self._changed_at_s + SETTLE_S, until_s)
+                if now_s >= settled_at_s:
+                    return True
+                time.sleep(settled_at_s - now_s)
+                return True
+            if now_s >= until_s:
+                return self._with_cursor and self._cursor_moved()
+            readable, _, _ = select.select([self._display, self._wake_out], [], [], until_s - now_s)
+            if self._wake_out in readable:
+                os.read(self._wake_out, 64)
+                return False
+
+    def begin_grab(self) -> None:
+        """From here on changes count anew. To be called before the pixels are read, so that none falls in between."""
+        self._changed_at_s = None
+        if self._damage is not None:
+            self._guarded(lambda: self._display.damage_subtract(self._damage))
+            # The server works through each connection on its own: only its answer says that this was done.
+            self._guarded(self._display.sync)
+            self._read_events()
+            self._changed_at_s = None
+        else:
+            self._changed_at_s = 0.0
+
+    def draw_cursor(self, pixels: Pixels) -> None:
+        """Draw the cursor where it is now into a picture of the area."""
+        if not self._with_cursor:
+            return
+        if self._cursor is None:
+            self._cursor = self._fetch_cursor()
+        x, y = self._cursor_seen_at = self._pointer()
+        self._cursor.draw(pixels, x - self._area.left, y - self._area.top)
+
+    def wake(self) -> None:
+        """Make a thread in `wait_for_change` return; any thread may call this, also after `close`."""
+        try:
+            os.write(self._wake_in, b"!")
+        except (BlockingIOError, OSError):
+            pass
+
+    def close(self) -> None:
+        """End the connection; may be called twice."""
+        self._close_pipe()
+        try:
+            self._display.close()
+        except (OSError, error.ConnectionClosedError):
+            pass
+
+    def _close_pipe(self) -> None:
+        for descriptor in (self._wake_in, self._wake_out):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._wake_in = self._wake_out = -1
+
+    def _guarded(self, ask: Any) -> Any:
+        try:
+            return ask()
+        except (error.ConnectionClosedError, OSError) as lost:
+            raise SourceLostError("the display is gone (the X server closed the connection)") from lost
+
+    def _watch_damage(self) -> Any:
+        if not self._display.has_extension(damage.extname):
+            return None
+        self._display.damage_query_version()
+        return self._root.damage_create(damage.DamageReportBoundingBox)
+
+    def _watch_cursor(self) -> bool:
+        if not self._display.has_extension(xfixes.extname):
+            return False
+        self._display.xfixes_query_version()
+        self._display.xfixes_select_cursor_input(self._root, _CURSOR_NOTIFY_MASK)
+        return True
+
+    def _read_events(self) -> None:
+        """Take in what the server has sent without waiting for more."""
+        while self._guarded(self._display.pending_events):
+            event = self._guarded(self._display.next_event)
+            if isinstance(event, damage.DamageNotify):
+                drawn = Rectangle(event.area.x, event.area.y, event.area.width, event.area.height)
+                if self._changed_at_s is None and drawn.intersects(self._area):
+                    self._changed_at_s = time.monotonic()
+            elif isinstance(event, xfixes.DisplayCursorNotify):
+                self._cursor = None
+                if self._changed_at_s is None:
+                    self._changed_at_s = time.monotonic()
+
+    def _pointer(self) -> tuple[int, int]:
+        where = self._guarded(self._root.query_pointer)
+        return where.root_x, where.root_y
+
+    def _cursor_moved(self) -> bool:
+        """Whether the cursor is elsewhere than in the last frame, and was or is to be seen in the area."""
+        here = self._pointer()
+        there = self._cursor_seen_at
+        if here == there:
+            return False
+        return self._may_show(here) or (there is not None and self._may_show(there))
+
+    def _may_show(self, place: tuple[int, int]) -> bool:
+        # The picture reaches beyond the hot spot; 64 pixels are as large as cursors get without being enlarged.
+        around = Rectangle(place[0] - 64, place[1] - 64, 128, 128)
+        return around.intersects(self._area)
+
+    def _fetch_cursor(self) -> Cursor:
+        image = self._guarded(lambda: self._display.xfixes_get_cursor_image(self._root))
+        argb = np.array(image.cursor_image, np.uint32).astype("<u4").view(np.uint8)
+        picture = argb.reshape(image.height, image.width, 4).astype(np.uint16)
+        return Cursor(picture, image.xhot, image.yhot)
+
+
+def list_windows() -> list[tuple[str, Rectangle]]:
+    """The titled windows that can be seen, with where they are, topmost last. Raises `NotReadyError`."""
+    display = _connect()
+    try:
+        root = display.screen().root
+        return [found for window in root.query_tree().children if (found := _titled(window, root, depth=3))]
+    except (error.XError, error.ConnectionClosedError) as lost:
+        raise NotReadyError(f"the windows cannot be listed ({lost})", "try again") from lost
+    finally:
+        display.close()
+
+
+def _titled(window: Any, root: Any, depth: int) -> tuple[str, Rectangle] | None:
+    """The window's title and place, or those of the first titled window in it: window managers wrap theirs in frames."""
+    try:
+        if window.get_attributes().map_state != X.IsViewable:
+            return None
+        title = window.get_wm_name()
+        if title:
+            place, size = window.translate_coords(root, 0, 0), window.get_geometry()
+            name = title.decode(errors="replace") if isinstance(title, bytes) else str(title)
+            # The translation is of the root's origin into the window.
+            return name, Rectangle(-place.x, -place.y, size.width, size.height)
+        inside = window.query_tree().children if depth else []
+    except error.XError:
+        # It was closed while we looked.
+        return None
+    return next((found for child in inside if (found := _titled(child, root, depth - 1))), None)
+
+
+def is_xwayland() -> bool:
+    """Whether the X server is a guest of a Wayland desktop, whose windows it cannot see."""
+    display = _connect()
+    try:
+        if display.has_extension("XWAYLAND"):
+            return True
+        outputs = display.screen().root.xrandr_get_screen_resources()._data["outputs"]
+        return any(
+            display.xrandr_get_output_info(output, 0)._data["name"].startswith("XWAYLAND") for output in outputs
+        )
+    except (error.XError, AttributeError, KeyError):
+        return False
+    finally:
+        display.close()
+
+
+def _connect() -> Display:
+    try:
+        return Display()
+    except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
+        raise NotReadyError(
+            "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
+        ) from failure

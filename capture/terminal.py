@@ -1,0 +1,136 @@
+"""What a person sees: one live line while it records, plain lines where nobody watches, and the result."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from capture.events import Event, Level, Progress, State, Summary
+
+__all__ = ["Terminal", "as_clock", "as_size"]
+
+#: Where the output is no terminal, one line in this time: a log that can be read.
+PLAIN_INTERVAL_S: Final = 60.0
+
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_METER_FLOOR_DBFS: Final = -60.0
+
+
+def as_clock(seconds: float) -> str:
+    """Seconds as `1:05.3` or `1:02:03`."""
+    minutes, rest = divmod(max(0.0, seconds), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{int(rest * 10) / 10:04.1f}"
+
+
+def as_size(size_bytes: float) -> str:
+    """Bytes in thousands, as `1.2 MB`."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size_bytes < 1000 or unit == "GB":
+            break
+        size_bytes /= 1000
+    return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+
+
+class Terminal:
+    """Takes a session's events from any thread and writes them to `stream`.
+
+    `keys` is what to say about stopping. Nothing is written with `quiet`, except what went wrong.
+    """
+
+    def __init__(
+        self,
+        keys: str,
+        stream: TextIO | None = None,
+        *,
+        quiet: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = keys
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._live = self._stream.isatty() and not quiet
+        self._now_s = now_s
+        self._plain_due_s = now_s() + PLAIN_INTERVAL_S
+        self._line_length = 0
+
+    def __call__(self, event: Event | Progress) -> None:
+        if isinstance(event, Progress):
+            self._show(event)
+        else:
+            self.say(f"{as_clock(event.at_s)} {event.detail}" if event.at_s else event.detail)
+
+    def say(self, text: str) -> None:
+        """Write a line of its own."""
+        if not self._quiet:
+            self._erase()
+            print(_printable(text), file=self._stream, flush=True)
+
+    def complain(self, text: str) -> None:
+        """Write what went wrong, also when quiet."""
+        self._erase()
+        print(_printable(text), file=self._stream, flush=True)
+
+    def conclude(self, summary: Summary) -> None:
+        """Say where the recording is, how long and how large."""
+        self.say(f"saved {summary.path}  {as_clock(summary.duration_s)}  {as_size(summary.size_bytes)}")
+        for track in summary.audio:
+            if track.silent:
+                self.say(f"the track {track.source} is silent: nothing was playing on {track.device}")
+        if summary.check != "ok":
+            self.complain(f"the check found: {summary.check}")
+
+    def _show(self, progress: Progress) -> None:
+        if self._live:
+            # The last column stays free: a line that fills it wraps on some terminals.
+            width = _columns(self._stream) - 1
+            text = self._line(progress)[:width]
+            self._stream.write(f"\r{text}{' ' * (self._line_length - len(text))}")
+            self._stream.flush()
+            self._line_length = len(text)
+        elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
+            self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
+            self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")
+
+    def _line(self, progress: Progress) -> str:
+        if progress.state is State.ARMED:
+            return f"○ recording begins in {-progress.elapsed_s:.0f} s"
+        mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")
+        parts = [f"{mark} {progress.state.value} {as_clock(progress.elapsed_s)}"]
+        if progress.width:
+            lost = f" ({progress.dropped} dropped)" if progress.dropped else ""
+            parts.append(f"{progress.width}x{progress.height} {progress.fps:.0f} fps{lost}")
+        parts += [_meter(level) for level in progress.levels]
+        parts.append(as_size(progress.size_bytes))
+        parts.append(self._keys)
+        return "  ".join(parts)
+
+    def _erase(self) -> None:
+        if self._line_length:
+            self._stream.write(f"\r{' ' * self._line_length}\r")
+            self._line_length = 0
+
+
+def _meter(level: Level) -> str:
+    """A bar of eight and a number, or what is the matter."""
+    if level.trouble:
+        return f"{level.source}: {level.trouble}"
+    filled = max(0.0, min(1.0, 1.0 - level.peak_dbfs / _METER_FLOOR_DBFS)) * 8
+    bar = "".join(_BARS[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
+    return f"{level.source} {bar} {level.peak_dbfs:4.0f} dB"
+
+
+def _columns(stream: TextIO) -> int:
+    import os
+
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 80
+
+
+def _printable(text: str) -> str:
+    """Without control codes: names from outside must not drive the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)

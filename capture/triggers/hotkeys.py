@@ -1,0 +1,91 @@
+"""Keys that work while any window has the focus, through pynput.
+
+The keyboard is listened to, never grabbed: what is typed reaches its window, and nothing of it is kept. A binding fires
+when its key goes down while exactly its modifiers are held, once for as long as it is held.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from capture.errors import NotReadyError, UsageError
+from capture.events import Command
+
+__all__ = ["DEFAULT_HOTKEYS", "Hotkeys"]
+
+DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {
+    "<ctrl>+<alt>+r": Command.STOP,
+    "<ctrl>+<alt>+p": Command.TOGGLE_PAUSE,
+    "<ctrl>+<alt>+x": Command.DISCARD,
+}
+
+_MODIFIERS: Final = ("ctrl", "alt", "shift", "cmd")
+
+
+class Hotkeys:
+    """Gives a command for each key of `bindings`, which are written as in `DEFAULT_HOTKEYS`."""
+
+    def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS) -> None:
+        self._bindings = bindings
+        self._listener: Any = None
+
+    def start(self, send: Callable[[Command, str], None]) -> None:
+        """Listen. Raises `NotReadyError` where keys cannot be heard, `UsageError` for a key that does not exist."""
+        try:
+            # Importing pynput connects to the display.
+            from pynput import keyboard
+        except (ImportError, OSError) as error:
+            raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from error
+        matcher = _Matcher(self._bindings, keyboard)
+
+        def on_press(key: Any) -> None:
+            # An exception here would end the listener for good, so it only looks up and passes on.
+            command = matcher.press(self._listener.canonical(key)) if self._listener and key else None
+            if command is not None:
+                send(command, "hotkey")
+
+        def on_release(key: Any) -> None:
+            if self._listener and key:
+                matcher.release(self._listener.canonical(key))
+
+        self._listener = keyboard.Listener(on_press=on_press, on_release=on_release)
+        self._listener.start()
+        self._listener.wait()
+        if sys.platform == "darwin" and not getattr(keyboard.Listener, "IS_TRUSTED", True):
+            raise NotReadyError("hotkeys do not work here", "allow this terminal under Privacy, Input Monitoring")
+
+    def stop(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+            listener.join()
+
+
+class _Matcher:
+    """Knows which keys are down, and which binding a further one completes."""
+
+    def __init__(self, bindings: Mapping[str, Command], keyboard: Any) -> None:
+        self._modifiers = {getattr(keyboard.Key, name): name for name in _MODIFIERS}
+        self._commands: dict[tuple[frozenset[str], Any], Command] = {}
+        self._held: set[Any] = set()
+        for text, command in bindings.items():
+            try:
+                *modifiers, key = sorted(keyboard.HotKey.parse(text), key=lambda item: item not in self._modifiers)
+            except ValueError as error:
+                raise UsageError(f"{text!r} is no key ({error})", "write it like <ctrl>+<alt>+r") from error
+            combination = (frozenset(self._modifiers.get(item, str(item)) for item in modifiers), key)
+            if combination in self._commands:
+                raise UsageError(f"the key {text!r} has two commands", "give each command a key of its own")
+            self._commands[combination] = command
+
+    def press(self, key: Any) -> Command | None:
+        if key in self._held:
+            return None
+        self._held.add(key)
+        modifiers = frozenset(name for item, name in self._modifiers.items() if item in self._held)
+        return self._commands.get((modifiers, key))
+
+    def release(self, key: Any) -> None:
+        self._held.discard(key)

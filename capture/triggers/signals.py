@@ -1,0 +1,44 @@
+"""Ctrl+C, a polite kill and a closed terminal: all of them mean "stop, and finish the file"."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from capture.events import Command
+
+__all__ = ["Signals"]
+
+#: By name, since not every system has every signal; the second part is what `stopped_by` says.
+_MEANINGS: Final = {
+    "SIGINT": "interrupt",
+    "SIGTERM": "terminate",
+    "SIGHUP": "hangup",
+    "SIGBREAK": "interrupt",
+}
+
+
+class Signals:
+    """Stops the recording on a signal. `start` and `stop` belong to the main thread, as Python demands.
+
+    The handlers stay until `stop`, so a second Ctrl+C while the file is being finished does not break it.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+
+    def start(self, send: Callable[[Command, str], None]) -> None:
+        for name, given_by in _MEANINGS.items():
+            number = getattr(signal, name, None)
+            if number is not None and number not in self._before:
+                self._before[number] = signal.signal(number, self._handler(send, given_by))
+
+    def stop(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    @staticmethod
+    def _handler(send: Callable[[Command, str], None], given_by: str) -> Callable[[int, FrameType | None], None]:
+        return lambda number, frame: send(Command.STOP, given_by)

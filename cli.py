@@ -1,0 +1,363 @@
+"""The command line: arguments in, settings out; printing and exit codes. No recording logic lives here.
+
+Whatever a verb needs is imported when it runs, so that `capture --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from capture.errors import CaptureError, UsageError
+
+if TYPE_CHECKING:
+    from capture.desktop.virtual import VirtualDesk
+    from capture.events import Command, Summary
+    from capture.session import Session
+    from capture.settings import RecordSettings
+    from capture.terminal import Terminal
+
+__all__ = ["main"]
+
+Arguments = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command `argv` (default: the process's) and return its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in _before_command(given)
+    try:
+        arguments = _parse(given)
+        exit_code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except CaptureError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as after `| head`; nothing can be said to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _fail("interrupted before anything was recorded", 1, debug)
+    except Exception as error:
+        return _fail(f"an error that should not happen ({type(error).__name__}: {error}): --debug shows where", 1, debug)
+    return exit_code
+
+
+def _fail(message: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    line = "".join(char if char.isprintable() else "?" for char in message)
+    print(f"capture: {line}", file=sys.stderr)
+    return exit_code
+
+
+# --- Arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as the rest of the program does: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"see {self.prog} --help")
+
+
+def _before_command(given: Sequence[str]) -> Sequence[str]:
+    """The part of the line that is ours: what stands behind `--` belongs to the command of `headless`."""
+    return given[: given.index("--")] if "--" in given else given
+
+
+def _parse(given: list[str]) -> Arguments:
+    own = list(_before_command(given))
+    arguments = _parser().parse_args(own)
+    arguments.command = given[len(own) + 1 :]
+    if arguments.command and arguments.verb != "headless":
+        raise UsageError(f"{arguments.command[0]!r} stands behind --", "only headless runs a command")
+    return arguments
+
+
+def _parser() -> _Parser:
+    everywhere = argparse.ArgumentParser(add_help=False)
+    for flag, text in (
+        ("--json", "print one JSON object on standard output, everything else on standard error"),
+        ("--quiet", "say nothing but what goes wrong"),
+        ("--debug", "show where an error came from"),
+    ):
+        everywhere.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+    parser = _Parser(
+        prog="capture",
+        description="Record the screen and what the computer is playing.",
+        epilog="capture VERB --help tells more of each.",
+        parents=[everywhere],
+    )
+    parser.set_defaults(json=False, quiet=False, debug=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
+    _add_recording_options(record)
+    record.set_defaults(run=_record)
+
+    headless = verbs.add_parser(
+        "headless",
+        parents=[everywhere],
+        help="run a command on a private virtual desktop and record that",
+        description=_HEADLESS,
+        usage="capture headless [options] [OUTPUT] -- COMMAND...",
+    )
+    _add_recording_options(headless)
+    headless.add_argument("--size", metavar="WxH", default="1920x1080", help="the desktop's size (%(default)s)")
+    headless.set_defaults(run=_headless)
+
+    for name, run, text in (
+        ("devices", _devices, "list what there is to record"),
+        ("doctor", _doctor, "tell whether recording will work, and what to do if not"),
+    ):
+        verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.").set_defaults(run=run)
+    check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
+    check.add_argument("file", metavar="FILE")
+    check.set_defaults(run=_check)
+    return parser
+
+
+_RECORD = (
+    "Record the screen and the internal audio until Ctrl+C, Ctrl+Alt+R or --duration. The extension of OUTPUT names "
+    "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
+)
+_HEADLESS = (
+    "Run COMMAND on a virtual desktop with its own screen and sound, which nobody sees or hears, and record it until it "
+    "ends. For machines without a screen."
+)
+
+
+def _add_recording_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder")
+    add(
+        "--audio",
+        metavar="WHAT",
+        action="append",
+        help="a track: internal (default), mic, a device's id, none; mix with +, as in internal+mic; repeatable",
+    )
+    add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
+    add("--region", metavar="WxH+X+Y", help="a part of the screen")
+    add("--scale", metavar="WxH", help="the size of the recorded picture")
+    add("--fps", metavar="N", default="30", help="frames per second at most (%(default)s)")
+    add("--constant-fps", action="store_true", help="a frame in every slot, for video editors")
+    add("--cursor", action=argparse.BooleanOptionalAction, default=True, help="draw the mouse cursor (default: yes)")
+    add("--quality", choices=("low", "medium", "high"), default="medium", help="(%(default)s)")
+    add("--encoder", metavar="NAME", default="auto", help="auto, or FFmpeg's name of one")
+    add("--duration", metavar="T", help="stop after this long: 90, 90s, 1m30s, 1:30")
+    add("--delay", metavar="T", help="wait this long before beginning")
+    add("--source", choices=("device", "pattern"), default="device", help="the devices, or a built-in test picture and tone")
+    add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    add("--hotkeys", action=argparse.BooleanOptionalAction, default=True, help="Ctrl+Alt+R stops (default: yes)")
+
+
+def _settings(arguments: Arguments) -> RecordSettings:
+    from pathlib import Path
+
+    from capture.settings import (
+        RecordSettings,
+        container_of,
+        parse_audio,
+        parse_fps,
+        parse_geometry,
+        parse_region,
+        parse_time,
+    )
+
+    screen = None if arguments.screen == "none" else arguments.screen or "primary"
+    output = Path(arguments.output) if arguments.output is not None else None
+    if output is not None and arguments.screen is None and not container_of(output).holds_video:
+        screen = None
+    values: dict[str, Any] = {
+        "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
+        "screen": screen,
+        "region": None if arguments.region is None else parse_region(arguments.region),
+        "scale": None if arguments.scale is None else parse_geometry(arguments.scale),
+        "fps": parse_fps(arguments.fps),
+        "constant_fps": arguments.constant_fps,
+        "cursor": arguments.cursor,
+        "quality": arguments.quality,
+        "encoder": arguments.encoder,
+        "duration_s": None if arguments.duration is None else parse_time(arguments.duration),
+        "delay_s": 0.0 if arguments.delay is None else parse_time(arguments.delay, zero_allowed=True),
+        "pattern": arguments.source == "pattern",
+        "overwrite": arguments.overwrite,
+    }
+    if output is None:
+        from capture.recordings.folder import default_path
+
+        output = default_path("mp4" if screen is not None else "ogg")
+    return RecordSettings(output, **values)
+
+
+# --- Verbs
+
+
+def _record(arguments: Arguments) -> int:
+    from capture.session import Session
+    from capture.triggers.hotkeys import Hotkeys
+    from capture.triggers.signals import Signals
+
+    settings = _settings(arguments)
+    terminal = _terminal(arguments, "Ctrl+Alt+R or Ctrl+C stops" if arguments.hotkeys else "Ctrl+C stops")
+    session = Session(settings, emit=terminal, triggers=[Hotkeys()] if arguments.hotkeys else [])
+    signals = Signals()
+    signals.start(session.send)
+    try:
+        return _conclude(arguments, terminal, session, session.run(), {})
+    finally:
+        signals.stop()
+
+
+def _headless(arguments: Arguments) -> int:
+    from capture.desktop.virtual import VirtualDesk
+    from capture.session import Session
+    from capture.settings import parse_geometry
+    from capture.triggers.signals import Signals
+
+    if not arguments.command:
+        raise UsageError("headless has no command to run", "write it behind --, as in capture headless -- glxgears")
+    settings = _settings(arguments)
+    settings.check()
+    width, height = parse_geometry(arguments.size)
+    terminal = _terminal(arguments, "Ctrl+C stops")
+    with VirtualDesk(width, height) as desk, _on_desk(desk):
+        program = _Program(desk, arguments.command)
+        session = Session(settings, emit=terminal, on_recording=lambda: program.start(session.send))
+        signals = Signals()
+        signals.start(session.send)
+        try:
+            summary = session.run()
+            return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
+        finally:
+            signals.stop()
+
+
+@contextmanager
+def _on_desk(desk: VirtualDesk) -> Iterator[None]:
+    """Let this process's sources find the desk where they would find the user's."""
+    before = dict(os.environ)
+    wanted = desk.environment_of(before)
+    try:
+        os.environ.clear()
+        os.environ.update(wanted)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class _Program:
+    """The command of `headless`, whose end stops the recording."""
+
+    def __init__(self, desk: VirtualDesk, command: Sequence[str]) -> None:
+        self._desk = desk
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, send: Callable[[Command, str], None]) -> None:
+        from capture.events import Command
+
+        # Standard output is kept for the JSON.
+        process = self._process = self._desk.run(self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+
+        def watch() -> None:
+            process.wait()
+            send(Command.STOP, "command_ended")
+
+        threading.Thread(target=watch, name="command", daemon=True).start()
+
+    def exit_code(self) -> int | None:
+        """What the command ended with; None while it runs, that is, when the recording was stopped before."""
+        return None if self._process is None else self._process.poll()
+
+
+def _terminal(arguments: Arguments, keys: str) -> Terminal:
+    from capture.terminal import Terminal
+
+    return Terminal(keys, quiet=arguments.quiet)
+
+
+def _conclude(
+    arguments: Arguments, terminal: Terminal, session: Session, summary: Summary | None, more: dict[str, Any]
+) -> int:
+    """Print what became of the recording and return the exit code."""
+    if summary is None:
+        terminal.say("nothing was recorded")
+        return 0
+    terminal.conclude(summary)
+    if arguments.json:
+        print(json.dumps(summary.as_json() | more, ensure_ascii=False))
+    if session.error is not None:
+        kept = f": {summary.path} has what was recorded until then" if summary.size_bytes else ""
+        terminal.complain(f"capture: {session.error.message}{kept}")
+        return 1
+    return 0 if summary.check == "ok" else 1
+
+
+def _devices(arguments: Arguments) -> int:
+    from capture.desktop.devices import describe_devices
+
+    found, missing = describe_devices()
+    if arguments.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        for kind, entries in found.items():
+            print(f"{kind}:" + ("" if entries else " none"))
+            for entry in entries:
+                print("  " + "  ".join(_shown(name, value) for name, value in entry.items()))
+    for text in missing:
+        print(f"capture: {text}", file=sys.stderr)
+    return 3 if missing and not any(found.values()) else 0
+
+
+def _shown(name: str, value: Any) -> str:
+    text = f"{name}={value}" if not isinstance(value, bool) else (name if value else f"not {name}")
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _doctor(arguments: Arguments) -> int:
+    from capture.desktop.doctor import diagnose
+
+    diagnosis = diagnose()
+    if arguments.json:
+        print(json.dumps(diagnosis.as_json(), ensure_ascii=False))
+    else:
+        for item in diagnosis.checks:
+            print(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}")
+            if item.remedy:
+                print(f"    → {item.remedy}")
+        print("ready to record" if diagnosis.ready else "not ready to record")
+    return 0 if diagnosis.ready else 3
+
+
+def _check(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.recordings.check import check
+
+    report = check(Path(arguments.file))
+    if arguments.json:
+        print(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        for stream in report.streams:
+            silent = "  silent" if stream.silent else ""
+            end_s = stream.start_s + stream.duration_s
+            print(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
+        for problem in report.problems:
+            print(f"problem: {problem}")
+        print("ok" if report.ok else "not ok")
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
