@@ -1,0 +1,37 @@
+# `make test` and `make demo` set up what they need by themselves, on a fresh clone too.
+# PYTHON=python3.12 chooses the interpreter that .venv is built from.
+
+BIN := .venv/bin
+PLATFORMS := linux win32 darwin
+DEMO := $(BIN)/python -m capture.desktop.demo
+
+export PYTHON
+
+.PHONY: help setup test demo clean
+
+help:
+	@echo 'make setup   install what the project needs: system packages (apt-get), .venv'
+	@echo 'make test    check style, types for three platforms, and behaviour'
+	@echo 'make demo    record a program that shows and speaks: demo.mp4, demo.ogg'
+	@echo 'make clean   remove what the other targets made'
+
+setup:
+	@scripts/setup
+
+test: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	set -e; for platform in $(PLATFORMS); do \
+		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform; \
+	done
+	$(BIN)/pytest -W error
+
+demo: setup
+	$(BIN)/capture headless demo.mp4 --size 1280x720 --duration 20s --overwrite -- $(DEMO)
+	$(BIN)/capture headless demo.ogg --duration 20s --overwrite -- $(DEMO)
+	$(BIN)/capture check demo.mp4
+	$(BIN)/capture check demo.ogg
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.mp4 demo.ogg
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
