@@ -1,0 +1,38 @@
+"""The desk on which recorders are measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.recorders import HEIGHT, WIDTH
+from capture.desktop.virtual import VirtualDesk
+
+__all__ = ["Desk", "fresh_desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a recorder and a stimulus need to know: the environment to run in and the default sink's name."""
+
+    environment: dict[str, str]
+    sink: str
+
+
+@contextmanager
+def fresh_desk(plain_sink: bool = False) -> Iterator[Desk]:
+    """A virtual desk whose sink nobody has used yet.
+
+    `plain_sink` makes that a null sink as PulseAudio brings it, which renders nothing during its first two seconds.
+    """
+    with VirtualDesk(WIDTH, HEIGHT) as virtual:
+        environment = virtual.environment_of(os.environ)
+        sink = virtual.sink
+        if plain_sink:
+            sink = "plain"
+            for command in (["load-module", "module-null-sink", f"sink_name={sink}"], ["set-default-sink", sink]):
+                subprocess.run(["pactl", *command], env=environment, check=True, stdout=subprocess.DEVNULL)
+        yield Desk(environment, sink)

@@ -1,0 +1,154 @@
+"""Runs a program to its end and accounts for what it took."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+__all__ = ["REPOSITORY", "Outcome", "run", "started"]
+
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
+
+_SAMPLING_S: Final = 0.2
+_READY_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended. Processor time and memory include the processes it started and waited for."""
+
+    exit_code: int
+    launched_s: float
+    lasted_s: float
+    cpu_s: float
+    peak_bytes: int
+    output: str
+    errors: str
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Outcome:
+    """Run `argv` from the repository's root; `TimeoutError` when it had to be killed."""
+    if sys.platform == "win32":
+        raise OSError("programs are measured where there is wait4")
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        launched_s = time.monotonic()
+        process = subprocess.Popen(
+            argv, env=environment, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+        )
+        killer = threading.Timer(timeout_s, process.kill)
+        killer.start()
+        with _MemoryWatch(process.pid) as memory:
+            # Of the ways to wait, this one tells the processor time of this one child.
+            _, status, usage = os.wait4(process.pid, 0)
+        killer.cancel()
+        lasted_s = time.monotonic() - launched_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        outcome = Outcome(
+            process.returncode,
+            launched_s,
+            lasted_s,
+            usage.ru_utime + usage.ru_stime,
+            memory.peak_bytes,
+            output.read().decode("utf-8", "replace"),
+            errors.read().decode("utf-8", "replace"),
+        )
+    if lasted_s >= timeout_s:
+        raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s: {outcome.errors[-500:]}")
+    return outcome
+
+
+class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: with started(…)
+    """A program that runs beside the measurement: from its line `ready` until the block is left."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._argv = argv
+        self._environment = environment
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(
+            self._argv, env=self._environment, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        )
+        killer = threading.Timer(_READY_S, self._process.kill)
+        killer.start()
+        said = self._process.stdout.readline() if self._process.stdout else ""
+        killer.cancel()
+        if said != "ready\n":
+            self._end()
+            raise RuntimeError(f"{' '.join(self._argv)} did not get ready")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate()
+
+
+class _MemoryWatch:
+    """The most memory that a process and its descendants have held, read from time to time while they live.
+
+    The figure that `wait4` gives is of no use: a child starts with the high-water mark of its parent.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._peaks_bytes: dict[int, int] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory watch", daemon=True)
+
+    def __enter__(self) -> _MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def peak_bytes(self) -> int:
+        return sum(self._peaks_bytes.values())
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_SAMPLING_S):
+            for pid in _with_descendants(self._pid):
+                self._peaks_bytes[pid] = max(self._peaks_bytes.get(pid, 0), _high_water_bytes(pid))
+
+
+def _with_descendants(pid: int) -> list[int]:
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in _text_of(task).split():
+            found += _with_descendants(int(child))
+    return found
+
+
+def _high_water_bytes(pid: int) -> int:
+    line = re.search(r"^VmHWM:\s+(\d+) kB$", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return int(line[1]) * 1024 if line else 0
+
+
+def _text_of(path: Path) -> str:
+    """What a file of a process says; "" when the process is gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

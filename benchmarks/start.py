@@ -1,0 +1,125 @@
+"""How long until it records? From the launch of the command to the first frame and the first samples in the file.
+
+Usage: python -m benchmarks.start [--runs 5] [--json [FILE]]
+
+Nothing here relies on what a recorder says about itself. The screen shows a running clock: the first frame tells when
+it was taken. A hum plays without a break: where it begins in the file, real sound begins, and the beeps over it tell
+the moment. The time of `capture --help` is what starting the program alone takes. The exit code is 1 where `capture`
+takes longer than the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.alignment import common_shift_s
+from benchmarks.decoding import read_picture, read_sound
+from benchmarks.desk import fresh_desk
+from benchmarks.onsets import HUM_LEVEL, beep_onsets_s, sound_start_s
+from benchmarks.process import run, started
+from benchmarks.recorders import RECORDERS, Capture, Recorder
+from benchmarks.report import add_json_option, announce, publish, table
+from benchmarks.synchrony import Truth, clock_readings
+
+BOUND_S: Final = 0.7
+
+#: Holds four beeps at least.
+_RECORDED_S: Final = 6.0
+_FRAMES_READ: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds from the launch to what stands first in the file."""
+
+    first_frame_s: float
+    first_sound_s: float
+
+    @property
+    def both_s(self) -> float:
+        """From then on everything is recorded."""
+        return max(self.first_frame_s, self.first_sound_s)
+
+
+def measure(recorder: Recorder) -> Start:
+    """Launch once, on a desk of its own with sound that is playing."""
+    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
+        log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
+        stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--clock", "--log", str(log)]
+        with started(stimulus, desk.environment):
+            launched_s = recorder.record(path, _RECORDED_S, desk.environment, desk.sink).outcome.launched_s
+        return Start(_first_frame_at_s(path, launched_s) - launched_s, _first_sound_at_s(path, log) - launched_s)
+
+
+def _first_frame_at_s(path: Path, launched_s: float) -> float:
+    picture = read_picture(path, _FRAMES_READ)
+    shown = clock_readings(picture, launched_s)
+    if shown.pts_s.size == 0:
+        raise ValueError("the first frames show no clock")
+    # Where a flash covers the clock in the very first frame, a later one tells.
+    return float(shown.moment_s[0] - (shown.pts_s[0] - picture.start_s))
+
+
+def _first_sound_at_s(path: Path, log: Path) -> float:
+    sound = read_sound(path)
+    begins_s = sound_start_s(sound.samples, sound.rate, sound.start_s, HUM_LEVEL / 4)
+    beeps_s = beep_onsets_s(sound.samples, sound.rate, sound.start_s)
+    if begins_s is None:
+        raise ValueError("the recording is silent")
+    return begins_s - common_shift_s(Truth.of(log).beep_s, beeps_s)
+
+
+def help_takes_s() -> float:
+    """The time that `capture --help` takes."""
+    return run([sys.executable, "-m", "capture", "--help"], os.environ, 60.0).lasted_s
+
+
+def row(name: str, values_s: Sequence[float]) -> list[str]:
+    """One line of the table: the median and the worst."""
+    return [name, f"{statistics.median(values_s):.2f}", f"{max(values_s):.2f}"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="launches of each recorder, in turn (default: 5)")
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="this recorder alone")
+    add_json_option(parser)
+    options = parser.parse_args()
+    chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]
+    starts: dict[str, list[Start]] = {recorder.name: [] for recorder in chosen}
+    helps_s: list[float] = []
+    for turn in range(options.runs):
+        for recorder in chosen:
+            announce(f"run {turn + 1}: {recorder.name}")
+            starts[recorder.name].append(measure(recorder))
+        if Capture.name in starts:
+            helps_s.append(help_takes_s())
+    rows: list[list[str]] = []
+    for name, measured in starts.items():
+        rows.append(row(f"{name}, first frame", [start.first_frame_s for start in measured]))
+        rows.append(row(f"{name}, first sound", [start.first_sound_s for start in measured]))
+    late = False
+    if Capture.name in starts:
+        rows.append(row("capture --help", helps_s))
+        late = statistics.median(start.both_s for start in starts[Capture.name]) > BOUND_S
+    verdict = f"records {'later than' if late else 'within'} {BOUND_S:g} s" if helps_s else "not measured"
+    figures: dict[str, Any] = {
+        "bound_s": BOUND_S,
+        "late": late,
+        "starts": {name: [asdict(start) for start in measured] for name, measured in starts.items()},
+        "help_s": helps_s,
+    }
+    publish(f"{table(('seconds', 'median', 'worst'), rows)}\n\ncapture: {verdict}", figures, options.json)
+    return 1 if late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

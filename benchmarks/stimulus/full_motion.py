@@ -1,0 +1,55 @@
+"""Changes the whole picture thirty times a second, as a film does, while a quiet voice plays.
+
+Usage: python -m benchmarks.stimulus.full_motion [--seconds S]
+
+The picture lies in the X server and is shown by copying, so that the stimulus takes little of the processor itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.stimulus import argument_parser
+from benchmarks.stimulus.screen import FullScreen
+from benchmarks.stimulus.voice import show_with_voice
+from capture.media import Rectangle
+
+_FPS: Final = 30
+#: Rows a frame; odd, so that no pattern in the picture repeats from one frame to the next.
+_SPEED: Final = 11
+
+
+def picture(width: int, height: int, seed: int = 1) -> npt.NDArray[np.uint8]:
+    """Colours that run into each other under a grain of 4×4 pixels; its rows go on from the last to the first."""
+    down = np.arange(height)[:, None] / height
+    across = np.arange(width)[None, :] / width
+    waves = [np.sin(2 * np.pi * (3 * down + shift + (1 + shift) * across)) for shift in (0.0, 0.33, 0.67)]
+    grain = np.random.default_rng(seed).integers(-24, 24, (-(-height // 4), -(-width // 4)))
+    grain = np.kron(grain, np.ones((4, 4), int))[:height, :width]
+    pixels = np.zeros((height, width, 4), np.uint8)
+    for channel, wave in enumerate(waves):
+        pixels[:, :, channel] = 128 + 90 * wave + grain
+    return pixels
+
+
+def main() -> None:
+    options = argument_parser(__doc__).parse_args()
+    with FullScreen() as screen:
+        # Twice the picture below itself: any start row then has a whole screen under it.
+        source = screen.pixmap(screen.width, 2 * screen.height)
+        pixels = picture(screen.width, screen.height)
+        screen.upload(source, np.vstack((pixels, pixels)))
+
+        def draw(elapsed_s: float) -> None:
+            row = round(elapsed_s * _FPS) * _SPEED % screen.height
+            screen.copy(source, Rectangle(0, row, screen.width, screen.height), 0, 0)
+            screen.settle()
+
+        show_with_voice(draw, _FPS, options.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Are picture and sound together? Flashes and beeps are recorded, and the file is compared with when they happened.
+
+Usage: python -m benchmarks.sync [--seconds 60] [--only CASE] [--json [FILE]]
+
+Three cases, each on a desk of its own, each recorded by `capture` and then, with the same stimulus, by ffmpeg:
+
+- playing: sound is playing when the recording begins. The stimulus shows a running clock as well, from which the drift
+  of the picture is read frame by frame;
+- silent: the first sound comes three seconds after the start, from a sink that nobody has used yet;
+- plain: the same on a null sink as PulseAudio brings it.
+
+Offsets are positive where the picture is late. The exit code is 1 where `capture` breaks one of the bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.decoding import read_picture, read_sound
+from benchmarks.desk import fresh_desk
+from benchmarks.process import started
+from benchmarks.recorders import RECORDERS, Capture, Recorder
+from benchmarks.report import add_json_option, announce, publish, table
+from benchmarks.synchrony import BOUNDS, Synchrony, Truth, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of recording: the sink that is recorded and what the stimulus does."""
+
+    plain_sink: bool
+    stimulus_options: tuple[str, ...]
+
+
+CASES: Final = {
+    "playing": Case(False, ("--clock",)),
+    "silent": Case(False, ("--silent-start", "3")),
+    "plain": Case(True, ("--silent-start", "3")),
+}
+
+
+def measure(case: Case, recorder: Recorder, seconds: float) -> Synchrony:
+    """Record the stimulus once and judge the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
+        stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log), *case.stimulus_options]
+        with fresh_desk(case.plain_sink) as desk, started(stimulus, desk.environment):
+            recording = recorder.record(path, seconds, desk.environment, desk.sink)
+        return judge(read_picture(path), read_sound(path), Truth.of(log), seconds, recording.outcome.launched_s)
+
+
+def row(case: str, recorder: str, found: Synchrony) -> list[str]:
+    """One line of the table."""
+    return [
+        f"{case}, {recorder}",
+        f"{found.pairs}",
+        f"{found.missing}",
+        f"{found.median_ms:+.1f}",
+        f"{found.worst_ms:+.1f}",
+        f"{found.drift_ms:+.1f} ± {found.drift_error_ms:.1f}",
+        f"{found.end_minus_start_ms:+.1f}",
+        f"{found.starts_apart_ms:+.1f}",
+        f"{found.ends_apart_ms:+.1f}",
+        f"{found.duration_error_s:+.3f}",
+        f"{found.stimulus_worst_ms:.1f}",
+    ]
+
+
+HEAD: Final = (
+    "ms",
+    "pairs",
+    "missing",
+    "median",
+    "worst",
+    "drift/min",
+    "end-start",
+    "starts",
+    "ends",
+    "duration s",
+    "stimulus",
+)
+
+
+def bounds_row() -> list[str]:
+    """The bounds under their columns."""
+    bounds = [BOUNDS[name] for name in ("missing", "median_ms", "worst_ms", "drift_ms")]
+    of_tracks = [BOUNDS[name] for name in ("starts_apart_ms", "ends_apart_ms", "duration_error_s")]
+    return ["bounds", "", *(f"{bound:g}" for bound in bounds), "", *(f"{bound:.3g}" for bound in of_tracks), ""]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each recording (default: 60)")
+    parser.add_argument("--only", choices=CASES, help="this case alone")
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="this recorder alone")
+    add_json_option(parser)
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {"seconds": options.seconds, "bounds": BOUNDS, "cases": {}, "broken": []}
+    for name, case in CASES.items():
+        for recorder in RECORDERS:
+            if options.only not in (None, name) or options.recorder not in (None, recorder.name):
+                continue
+            announce(f"{name}: {recorder.name} records for {options.seconds:g} s")
+            found = measure(case, recorder, options.seconds)
+            rows.append(row(name, recorder.name, found))
+            figures["cases"].setdefault(name, {})[recorder.name] = asdict(found)
+            if recorder.name == Capture.name:
+                figures["broken"] += [f"{name}: {figure}" for figure in found.broken_bounds()]
+    verdict = "out of bounds: " + ", ".join(figures["broken"]) if figures["broken"] else "all within bounds"
+    publish(f"{table(HEAD, [*rows, bounds_row()])}\n\ncapture: {verdict}", figures, options.json)
+    return 1 if figures["broken"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

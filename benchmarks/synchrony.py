@@ -1,0 +1,140 @@
+"""Judges how well picture and sound of a recording of the flash/beep stimulus go together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks import clockface
+from benchmarks.alignment import common_shift_s, drift_of, matched
+from benchmarks.decoding import Picture, Sound
+from benchmarks.onsets import Floats, beep_onsets_s, flash_onsets_s
+from benchmarks.recorders import FPS
+
+__all__ = ["BOUNDS", "Synchrony", "Truth", "clock_readings", "judge"]
+
+#: At the edges of a recording a flash or a beep may be cut off.
+_EDGE_S: Final = 0.15
+
+#: What each figure of `Synchrony` may be at most, whatever its sign.
+BOUNDS: Final = {
+    "median_ms": 15.0,
+    "worst_ms": 40.0,
+    "drift_ms": 5.0,
+    "starts_apart_ms": 20.0,
+    "ends_apart_ms": 1000.0 / FPS,
+    "duration_error_s": 0.1,
+    "missing": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """When the flashes were painted and the beeps were heard, pair by pair, on the monotonic clock."""
+
+    flash_s: Floats
+    beep_s: Floats
+
+    @classmethod
+    def of(cls, log: Path) -> Truth:
+        """What the stimulus wrote down."""
+        entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        return cls(np.array([entry["flash_s"] for entry in entries]), np.array([entry["beep_s"] for entry in entries]))
+
+
+@dataclass(frozen=True, slots=True)
+class Synchrony:
+    """The figures; offsets are positive where the picture is late, and corrected for the stimulus's own error."""
+
+    pairs: int
+    #: Pairs that fell into the recording and are not found in it.
+    missing: int
+    median_ms: float
+    worst_ms: float
+    #: Over one minute, and the standard error of that.
+    drift_ms: float
+    drift_error_ms: float
+    #: The median of the last fifth less that of the first.
+    end_minus_start_ms: float
+    starts_apart_ms: float
+    ends_apart_ms: float
+    duration_error_s: float
+    #: How far apart the stimulus's own flashes and beeps were, at the worst.
+    stimulus_worst_ms: float
+
+    def broken_bounds(self) -> Iterator[str]:
+        """The names of the figures that are out of bounds.
+
+        The drift counts where it exceeds its bound by more than twice its standard error: a flash is known only to the
+        frame, and a minute of flashes alone gives the slope to several milliseconds.
+        """
+        for name, bound in BOUNDS.items():
+            allowance = 2 * self.drift_error_ms if name == "drift_ms" else 0.0
+            if not abs(getattr(self, name)) <= bound + allowance:
+                yield name
+
+
+def judge(picture: Picture, sound: Sound, truth: Truth, requested_s: float, launched_s: float) -> Synchrony:
+    """Compare a recording with the truth; `launched_s` is a moment shortly before its beginning."""
+    flashes_s = flash_onsets_s(picture.pts_s, picture.luma)
+    beeps_s = beep_onsets_s(sound.samples, sound.rate, sound.start_s)
+    flash_lateness_s, beep_lateness_s = matched(truth.flash_s, flashes_s), matched(truth.beep_s, beeps_s)
+    pairs = sorted(flash_lateness_s.keys() & beep_lateness_s.keys())
+    if not pairs:
+        raise ValueError("no flash with its beep was found in the recording")
+    moments_s = truth.flash_s[pairs]
+    offsets_s = np.array([flash_lateness_s[pair] - beep_lateness_s[pair] for pair in pairs])
+    offsets_ms = 1000 * offsets_s
+    fifth = max(1, len(pairs) // 5)
+    shown = clock_readings(picture, launched_s)
+    drift = drift_of(moments_s, offsets_s)
+    if shown.pts_s.size > len(pairs):
+        lateness_s = np.array([beep_lateness_s[pair] for pair in pairs])
+        drift = drift_of(shown.pts_s, shown.pts_s - shown.moment_s).minus(drift_of(moments_s, lateness_s))
+    start_s = min(picture.start_s, sound.start_s)
+    end_s = max(picture.end_s, sound.end_s)
+    return Synchrony(
+        pairs=len(pairs),
+        missing=_expected(truth, flashes_s, beeps_s, picture, sound) - len(pairs),
+        median_ms=float(np.median(offsets_ms)),
+        worst_ms=float(offsets_ms[np.argmax(np.abs(offsets_ms))]),
+        drift_ms=drift.ms_a_minute,
+        drift_error_ms=drift.error_ms,
+        end_minus_start_ms=float(np.median(offsets_ms[-fifth:]) - np.median(offsets_ms[:fifth])),
+        starts_apart_ms=1000 * (picture.start_s - sound.start_s),
+        ends_apart_ms=1000 * (picture.end_s - sound.end_s),
+        duration_error_s=end_s - start_s - requested_s,
+        stimulus_worst_ms=float(1000 * np.max(np.abs(truth.flash_s - truth.beep_s))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReadings:
+    """What the running clock showed in those frames in which it can be read."""
+
+    pts_s: Floats
+    moment_s: Floats
+
+
+def clock_readings(picture: Picture, launched_s: float) -> ClockReadings:
+    """Read the clock in every frame; nothing where none was shown."""
+    read = [
+        (pts_s, moment_s)
+        for pts_s, cells in zip(picture.pts_s, picture.cells, strict=True)
+        if (moment_s := clockface.moment_shown_s(cells.tolist(), launched_s + pts_s)) is not None
+    ]
+    return ClockReadings(np.array([pts_s for pts_s, _ in read]), np.array([moment_s for _, moment_s in read]))
+
+
+def _expected(truth: Truth, flashes_s: Floats, beeps_s: Floats, picture: Picture, sound: Sound) -> int:
+    """How many pairs lie wholly inside both tracks."""
+    in_picture_s = truth.flash_s + common_shift_s(truth.flash_s, flashes_s)
+    in_sound_s = truth.beep_s + common_shift_s(truth.beep_s, beeps_s)
+    inside = (in_picture_s > picture.start_s + _EDGE_S) & (in_picture_s < picture.end_s - _EDGE_S)
+    inside &= (in_sound_s > sound.start_s + _EDGE_S) & (in_sound_s < sound.end_s - _EDGE_S)
+    return int(inside.sum())
