@@ -145,13 +145,15 @@ class Summary:
             "video": None if self.video is None else _plain(self.video),
             "audio": [_plain(track) for track in self.audio],
             "paused_s": round(self.paused_s, 3),
-            "events": [_plain(event) for event in self.events],
+            "events": [
+                {"at_s": round(event.at_s, 3), "kind": event.kind, "detail": event.detail} for event in self.events
+            ],
             "stopped_by": self.stopped_by,
             "check": self.check,
         }
 
 
-def _plain(record: VideoSummary | AudioSummary | Event) -> dict[str, Any]:
+def _plain(record: VideoSummary | AudioSummary) -> dict[str, Any]:
     """The fields of a record as JSON values, seconds and levels to the millisecond and the thousandth."""
     values = {name: getattr(record, name) for name in record.__slots__}
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}

@@ -1,0 +1,58 @@
+"""The errors that leave the package: their branches, exit codes and one line of text."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from capture import errors
+from capture.errors import CaptureError
+
+ALL = [getattr(errors, name) for name in errors.__all__]
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code"),
+    [
+        ("CaptureError", 1),
+        ("UsageError", 2),
+        ("NotReadyError", 3),
+        ("RecordingError", 1),
+        ("SourceLostError", 1),
+        ("OutputError", 1),
+        ("EncoderError", 1),
+    ],
+)
+def test_scripts_can_tell_a_mistake_from_a_failure(name: str, exit_code: int) -> None:
+    assert getattr(errors, name).exit_code == exit_code
+
+
+def test_every_error_is_public_and_in_the_drawing() -> None:
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert defined == set(errors.__all__)
+    assert all(issubclass(error, CaptureError) for error in ALL)
+    drawing = errors.__doc__ or ""
+    depth = {
+        line.strip("│├└─ ").split()[0]: line.index(line.strip("│├└─ ")[0])
+        for line in drawing.splitlines()
+        if "Error " in line
+    }
+    assert {name for name in depth if name.endswith("Error")} == set(errors.__all__)
+    for error in ALL:
+        if error is not CaptureError:
+            assert depth[error.__name__] > depth[error.__base__.__name__]
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_the_text_is_the_message_and_then_the_remedy(error: type[CaptureError]) -> None:
+    assert str(error("no screen was found", "start X first")) == "no screen was found: start X first"
+    assert str(error("no screen was found")) == "no screen was found"
+    assert (error("a", "b").message, error("a", "b").remedy, error("a").remedy) == ("a", "b", "")
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_an_error_can_cross_to_another_process(error: type[CaptureError]) -> None:
+    copy = pickle.loads(pickle.dumps(error("message", "remedy")))  # noqa: S301 - it was made here
+    assert type(copy) is error
+    assert str(copy) == "message: remedy"

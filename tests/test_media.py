@@ -1,0 +1,71 @@
+"""Rectangles and levels."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.media import SILENCE_DBFS, Rectangle, peak_dbfs
+
+small = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.integers(1, 8), st.integers(1, 8))
+
+
+def pixels(rectangle: Rectangle) -> set[tuple[int, int]]:
+    """Every pixel, counted out."""
+    columns = range(rectangle.left, rectangle.left + rectangle.width)
+    rows = range(rectangle.top, rectangle.top + rectangle.height)
+    return {(x, y) for x in columns for y in rows}
+
+
+def test_the_right_and_bottom_edges_lie_just_outside() -> None:
+    rectangle = Rectangle(-10, 5, 4, 2)
+    assert (rectangle.right, rectangle.bottom) == (-6, 7)
+
+
+@given(small, small)
+def test_containing_and_intersecting_are_about_pixels(one: Rectangle, other: Rectangle) -> None:
+    assert one.contains(other) is (pixels(other) <= pixels(one))
+    assert one.intersects(other) is bool(pixels(one) & pixels(other))
+
+
+@given(small)
+def test_made_even_drops_at_most_one_column_and_row(rectangle: Rectangle) -> None:
+    even = rectangle.made_even()
+    assert (even.left, even.top) == (rectangle.left, rectangle.top)
+    assert (even.width % 2, even.height % 2) == (0, 0)
+    assert rectangle.width - even.width == rectangle.width % 2
+    assert rectangle.height - even.height == rectangle.height % 2
+
+
+@pytest.mark.parametrize(
+    ("rectangle", "text"),
+    [
+        (Rectangle(0, 0, 640, 480), "640x480+0+0"),
+        (Rectangle(100, 50, 2, 3), "2x3+100+50"),
+        (Rectangle(-1280, -7, 640, 480), "640x480-1280-7"),
+    ],
+)
+def test_a_rectangle_is_written_as_it_is_typed(rectangle: Rectangle, text: str) -> None:
+    assert str(rectangle) == text
+
+
+@pytest.mark.parametrize(
+    ("peak", "dbfs"),
+    [(1.0, 0.0), (0.1, -20.0), (0.5, -6.0206), (2.0, 6.0206), (1e-6, -120.0), (1e-9, -120.0), (0.0, -120.0)],
+)
+def test_levels(peak: float, dbfs: float) -> None:
+    assert peak_dbfs(peak) == pytest.approx(dbfs, abs=1e-4)
+
+
+@given(st.floats(0, 4), st.floats(0, 4))
+def test_what_is_louder_has_the_higher_level(one: float, other: float) -> None:
+    assert (one <= other) <= (peak_dbfs(one) <= peak_dbfs(other))
+    assert math.isfinite(peak_dbfs(one))
+    assert type(peak_dbfs(one)) is float
+
+
+def test_the_smallest_step_of_16_bits_is_silence_and_eight_of_them_are_not() -> None:
+    assert peak_dbfs(1 / 32_768) < SILENCE_DBFS < peak_dbfs(8 / 32_768)

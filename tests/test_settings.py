@@ -1,0 +1,509 @@
+"""What people type becomes values or one clear sentence, and never anything else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as given_settings
+from hypothesis import strategies as st
+
+from capture.errors import UsageError
+from capture.media import Rectangle
+from capture.settings import (
+    CONTAINERS,
+    MAX_FPS,
+    MAX_PICTURE_SIDE,
+    MAX_TIME_S,
+    AudioTrack,
+    RecordSettings,
+    check_output,
+    container_of,
+    parse_audio,
+    parse_fps,
+    parse_geometry,
+    parse_region,
+    parse_size,
+    parse_time,
+)
+
+Value = TypeVar("Value")
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """The sentence with which `call` is refused: one line, with a remedy."""
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert caught.value.remedy
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("1m30s", 90),
+        ("1:30", 90),
+        ("1:02:03", 3723),
+        ("01:02:03", 3723),
+        ("90:00", 5400),
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("1h1s", 3601),
+        ("500ms", 0.5),
+        ("5ms", 0.005),
+        ("1s500ms", 1.5),
+        ("0.25", 0.25),
+        (".5", 0.5),
+        ("1.5m", 90),
+        ("1:30.5", 90.5),
+        (" 90s ", 90),
+        ("1000h", MAX_TIME_S),
+    ],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse_time(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "5 s",
+        "1\n2",
+        "9" * 400,
+        "s",
+        "m",
+        ":",
+        "1:",
+        ":30",
+        "1:60",
+        "1:2:60",
+        "1:2:3:4",
+        "-5",
+        "+5",
+        "1e3",
+        "nan",
+        "inf",
+        "1s1m",
+        "5x",
+        "1m30",
+        "٣",
+        "५s",
+        "1,5",
+        "0x10",
+        "1_000",
+    ],
+)
+def test_what_is_no_time_is_said_to_be_none(text: str) -> None:
+    assert f"{text!r} is not a time" in refusal(lambda: parse_time(text))
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "0:00", "0h0m0s", "0.000"])
+def test_no_time_at_all_is_taken_only_where_it_means_something(text: str) -> None:
+    assert "no time at all" in refusal(lambda: parse_time(text))
+    assert parse_time(text, zero_allowed=True) == 0.0
+
+
+@pytest.mark.parametrize("text", ["1000h1s", "3600001", "999999:59:59", "999999999999h"])
+def test_a_time_that_must_be_a_slip_is_refused(text: str) -> None:
+    assert "longer than a thousand hours" in refusal(lambda: parse_time(text))
+
+
+@given(st.integers(0, 999), st.integers(0, 59), st.integers(0, 59))
+def test_every_way_to_write_a_time_means_the_same(hours: int, minutes: int, seconds: int) -> None:
+    total_s = hours * 3600 + minutes * 60 + seconds
+    for text in (f"{hours}:{minutes:02d}:{seconds:02d}", f"{hours}h{minutes}m{seconds}s", f"{total_s}", f"{total_s}s"):
+        assert parse_time(text, zero_allowed=True) == total_s
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("500KB", 500_000),
+        ("16MB", 16_000_000),
+        ("2GB", 2_000_000_000),
+        ("1TB", 10**12),
+        ("16MiB", 16 * 1024**2),
+        ("1kib", 1024),
+        ("16M", 16_000_000),
+        ("16 mb", 16_000_000),
+        ("1.5GB", 1_500_000_000),
+        (".5k", 500),
+        ("1234", 1234),
+        ("1234B", 1234),
+        (" 1KB ", 1000),
+    ],
+)
+def test_sizes(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B", "MB", "5iB", "5XB", "-5MB", "5MBB", "5 M B", "1e6", "inf", "٣MB", "5\u212ab", "5MB\0"]
+)
+def test_what_is_no_size_is_said_to_be_none(text: str) -> None:
+    assert f"{text!r} is not a size" in refusal(lambda: parse_size(text))
+
+
+@pytest.mark.parametrize("text", ["0", "0MB", "0.1", "0.0001KB"])
+def test_less_than_a_byte_is_refused(text: str) -> None:
+    assert "no room for anything" in refusal(lambda: parse_size(text))
+
+
+@given(st.integers(1, 999_999), st.sampled_from(["", "k", "M", "g", "T"]), st.sampled_from(["", "b", "B", "iB", "ib"]))
+def test_every_way_to_write_a_size_is_read(number: int, prefix: str, unit: str) -> None:
+    if unit.lower() == "ib" and not prefix:
+        return
+    base = 1024 if unit.lower() == "ib" else 1000
+    assert parse_size(f"{number}{prefix}{unit}") == number * base ** " kmgt".index(prefix.lower() or " ")
+
+
+# Regions and picture sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("1280x720+100+50", Rectangle(100, 50, 1280, 720)),
+        ("640x480-1280+0", Rectangle(-1280, 0, 640, 480)),
+        ("640x480+-1280+-7", Rectangle(-1280, -7, 640, 480)),
+        ("2x2+0+0", Rectangle(0, 0, 2, 2)),
+        (" 641x481+0+0 ", Rectangle(0, 0, 641, 481)),
+    ],
+)
+def test_regions(text: str, region: Rectangle) -> None:
+    assert parse_region(text) == region
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "640x480",
+        "640x480+1",
+        "640+480+1+1",
+        "-640x480+0+0",
+        "640x480+1.5+0",
+        "640X480+0+0",
+        "640x480+0+0+0",
+        "640x480++0+0",
+        "640x480--1+0",
+        "٦x٦+0+0",
+        "640x480+1234567+0",
+        "1234567x480+0+0",
+    ],
+)
+def test_what_is_no_region_is_said_to_be_none(text: str) -> None:
+    assert f"{text!r} is not a region" in refusal(lambda: parse_region(text))
+
+
+@pytest.mark.parametrize("text", ["0x0+0+0", "1x100+0+0", "100x1+0+0"])
+def test_a_region_without_area_is_refused(text: str) -> None:
+    assert "no area" in refusal(lambda: parse_region(text))
+
+
+@given(
+    st.builds(
+        Rectangle,
+        st.integers(-999_999, 999_999),
+        st.integers(-999_999, 999_999),
+        st.integers(2, 999_999),
+        st.integers(2, 999_999),
+    )
+)
+def test_a_region_is_read_as_it_is_written(region: Rectangle) -> None:
+    assert parse_region(str(region)) == region
+    plus = f"{region.width}x{region.height}+{region.left}+{region.top}"
+    assert parse_region(plus) == region
+
+
+@pytest.mark.parametrize("text", ["1280x720", "16x16", f"{MAX_PICTURE_SIDE}x{MAX_PICTURE_SIDE}", " 320x240 "])
+def test_picture_sizes(text: str) -> None:
+    assert "x".join(map(str, parse_geometry(text))) == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1280", "1280x", "x720", "1280x720x3", "-2x2", "1280*720", "1280x720+0+0", "1e3x1e3"]
+)
+def test_what_is_no_picture_size_is_said_to_be_none(text: str) -> None:
+    assert f"{text!r} is not a picture size" in refusal(lambda: parse_geometry(text))
+
+
+@pytest.mark.parametrize("text", ["1281x720", "1280x721", "14x720", "1280x14", "16386x720", "1280x16386", "0x0"])
+def test_a_picture_that_cannot_be_encoded_is_refused(text: str) -> None:
+    assert f"{text!r} cannot be encoded" in refusal(lambda: parse_geometry(text))
+
+
+# Frames per second
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"), [("30", 30), ("29.97", 29.97), ("0.1", 0.1), ("240", 240), (" 24 ", 24), (".5", 0.5)]
+)
+def test_fps(text: str, fps: float) -> None:
+    assert parse_fps(text) == fps
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.09", "240.1", "1000", "-30", "30fps", "nan", "inf", "1e2", "30/1", "٣٠"])
+def test_fps_that_cannot_be_recorded_are_refused(text: str) -> None:
+    assert f"{text!r} frames per second cannot be recorded" in refusal(lambda: parse_fps(text))
+
+
+# Audio
+
+
+@pytest.mark.parametrize(
+    ("values", "tracks"),
+    [
+        ([], []),
+        (["none"], []),
+        (["internal"], [["internal"]]),
+        (["internal+mic"], [["internal", "mic"]]),
+        (["internal", "mic"], [["internal"], ["mic"]]),
+        (["mic+internal", "app:Some Player"], [["mic", "internal"], ["app:Some Player"]]),
+        (
+            ["alsa_output.pci-0000_00_1f.3.analog-stereo.monitor"],
+            [["alsa_output.pci-0000_00_1f.3.analog-stereo.monitor"]],
+        ),
+    ],
+)
+def test_audio(values: list[str], tracks: list[list[str]]) -> None:
+    parsed = parse_audio(values)
+    assert [list(track.sources) for track in parsed] == tracks
+    assert [track.name for track in parsed] == [value for value in values if value != "none"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["none", "mic"], "beside other sources"),
+        (["none", "none"], "beside other sources"),
+        (["internal+none"], "mixes none with a source"),
+        (["mic", "mic"], "given twice"),
+        (["internal+mic", "mic", "internal+mic"], "given twice"),
+        (["mic+mic"], "with itself"),
+        ([""], "an empty source"),
+        (["+"], "an empty source"),
+        (["mic+"], "an empty source"),
+        (["mic++internal"], "an empty source"),
+        ([" mic"], "an empty source"),
+        (["mic\n"], "an empty source"),
+        (["mi\0c"], "an empty source"),
+    ],
+)
+def test_audio_that_contradicts_itself_is_refused(values: list[str], said: str) -> None:
+    assert said in refusal(lambda: parse_audio(values))
+
+
+# Whatever is typed
+
+numerals = st.text(alphabet="0123456789.:+-xXhmsKMGTibBe \t\u00a0\u0663\u212a\0\n_%", max_size=20)
+anything = st.one_of(st.text(max_size=30), numerals)
+
+
+def value_of(parse: Callable[[str], Value], text: str) -> Value | None:
+    """What `parse` makes of `text`; None where it is refused in words that name it."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        said = str(error)
+    assert repr(text) in said
+    return None
+
+
+@given(anything, st.booleans())
+@example("9" * 12 + "." + "9" * 9 + "h", False)
+def test_any_text_is_a_time_or_refused(text: str, zero_allowed: bool) -> None:
+    seconds = value_of(lambda text: parse_time(text, zero_allowed=zero_allowed), text)
+    assert seconds is None or 0 < seconds <= MAX_TIME_S or (zero_allowed and seconds == 0)
+
+
+@given(anything)
+def test_any_text_is_a_size_or_refused(text: str) -> None:
+    size_bytes = value_of(parse_size, text)
+    assert size_bytes is None or (type(size_bytes) is int and size_bytes > 0)
+
+
+@given(anything)
+def test_any_text_is_a_region_or_refused(text: str) -> None:
+    region = value_of(parse_region, text)
+    assert region is None or min(region.width, region.height) >= 2
+
+
+@given(anything)
+def test_any_text_is_a_picture_size_or_refused(text: str) -> None:
+    size = value_of(parse_geometry, text)
+    assert size is None or all(16 <= side <= MAX_PICTURE_SIDE and side % 2 == 0 for side in size)
+
+
+@given(anything)
+def test_any_text_is_a_frame_rate_or_refused(text: str) -> None:
+    fps = value_of(parse_fps, text)
+    assert fps is None or 0 < fps <= MAX_FPS
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(["mic", "internal", "none", "mic+internal"]), st.text(max_size=10)), max_size=4)
+)
+def test_any_texts_are_tracks_or_refused(values: list[str]) -> None:
+    try:
+        tracks = parse_audio(values)
+    except UsageError:
+        return
+    assert all(source and source.isprintable() for track in tracks for source in track.sources)
+    assert len({track.name for track in tracks}) == len(tracks)
+
+
+@given(st.text(max_size=30), st.sampled_from([*CONTAINERS, "MP4", "avi", ""]))
+def test_any_name_has_a_container_or_is_refused(name: str, extension: str) -> None:
+    path = Path(f"{name}.{extension}")
+    known = CONTAINERS.get(path.suffix[1:].lower())
+    if known is None:
+        assert ".mp4" in refusal(lambda: container_of(path))
+    else:
+        assert container_of(path) is known
+
+
+# Containers
+
+
+def test_every_container_is_found_by_its_extension_however_it_is_written() -> None:
+    for name, container in CONTAINERS.items():
+        assert container_of(Path(f"talk.{name}")) is container
+        assert container_of(Path(f"a.b/talk.v2.{name.upper()}")) is container
+    pictures = [name for name, container in CONTAINERS.items() if container.holds_video]
+    assert pictures == ["mp4", "mov", "mkv", "webm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("talk", "has no extension"), ("talk.avi", "'.avi'"), (".mp4", "has no extension"), ("", "no extension")],
+)
+def test_a_name_without_a_known_extension_is_refused(name: str, said: str) -> None:
+    assert said in refusal(lambda: container_of(Path(name)))
+
+
+# Settings that contradict each other
+
+
+@pytest.fixture
+def fine(tmp_path: Path) -> RecordSettings:
+    return RecordSettings(tmp_path / "talk.mp4")
+
+
+def test_the_defaults_are_fine(fine: RecordSettings) -> None:
+    fine.check()
+    assert fine.container is CONTAINERS["mp4"]
+    assert fine.wants_video
+    assert [track.name for track in fine.audio] == ["internal"]
+
+
+def test_a_picture_needs_a_container_for_it(tmp_path: Path) -> None:
+    for name, container in CONTAINERS.items():
+        settings = RecordSettings(tmp_path / f"talk.{name}")
+        if container.holds_video:
+            settings.check()
+        else:
+            assert f".{name} holds sound alone" in refusal(settings.check)
+            replace(settings, screen=None).check()
+
+
+def test_something_must_be_recorded(fine: RecordSettings) -> None:
+    assert "neither picture nor sound" in refusal(replace(fine, screen=None, audio=()).check)
+    replace(fine, audio=()).check()
+    replace(fine, screen=None).check()
+
+
+def test_a_container_holds_so_many_tracks_and_no_more(tmp_path: Path) -> None:
+    for name, container in CONTAINERS.items():
+        tracks = tuple(AudioTrack((f"device {number}",)) for number in range(container.max_audio_tracks + 1))
+        screen = "primary" if container.holds_video else None
+        settings = RecordSettings(tmp_path / f"talk.{name}", audio=tracks, screen=screen)
+        assert f".{name} holds {container.max_audio_tracks} audio track" in refusal(settings.check)
+        replace(settings, audio=tracks[1:]).check()
+
+
+def test_a_region_needs_a_picture(fine: RecordSettings) -> None:
+    region = Rectangle(-5, 0, 100, 100)
+    replace(fine, region=region).check()
+    assert "--region 100x100-5+0 needs a picture" in refusal(replace(fine, region=region, screen=None).check)
+
+
+def test_the_output_is_checked_with_the_rest(fine: RecordSettings) -> None:
+    fine.output.touch()
+    assert "exists already" in refusal(fine.check)
+    replace(fine, overwrite=True).check()
+
+
+def test_an_unknown_extension_is_refused_at_once() -> None:
+    assert "'.avi'" in refusal(lambda: RecordSettings(Path("talk.avi")))
+
+
+# Names for the file
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere/talk.mp4", "nowhere does not exist"),
+        ("taken.mp4/talk.mp4", "taken.mp4 does not exist"),
+        ("folder.mp4", "is a folder"),
+        ("taken.mp4", "exists already"),
+        ("pipe.mp4", "is not a regular file"),
+        ("link to nothing.mp4", "exists already"),
+        ("x" * 300 + ".mp4", "cannot be a file name"),
+        ("nul\0.mp4", "cannot be a file name"),
+        ("nul\0/talk.mp4", "cannot be a file name"),
+        ("lone\ud800.mp4", "cannot be a file name"),
+        ("loop.mp4/talk.mp4", "cannot be a file name"),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "taken.mp4").touch()
+    (tmp_path / "link to nothing.mp4").symlink_to(tmp_path / "nothing.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    before = sorted(tmp_path.iterdir())
+    assert said in refusal(lambda: check_output(tmp_path / name, overwrite=False))
+    if said != "exists already":
+        assert said in refusal(lambda: check_output(tmp_path / name, overwrite=True))
+    else:
+        check_output(tmp_path / name, overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["talk.mp4", "rec-12:30.mp4", "-talk.mp4", "Vortrag über Äpfel 🍎.mp4", "%d.mp4", " .mp4"]
+)
+def test_odd_names_are_names(name: str, tmp_path: Path) -> None:
+    check_output(tmp_path / name, overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(max_size=300), overwrite=st.booleans())
+def test_any_name_can_be_used_or_is_refused(name: str, overwrite: bool, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.mp4"
+    try:
+        check_output(path, overwrite=overwrite)
+    except UsageError:
+        return
+    path.touch()
+    path.unlink()
