@@ -22,6 +22,7 @@ SENTENCES = ("One sentence.", "And another.")
 
 
 @pytest.mark.parametrize("perform", [speak, sing])
+@pytest.mark.usefixtures("in_process_desk")  # espeak-ng looks for a sound server even when it writes a file
 def test_every_sentence_is_heard_in_its_turn(perform: Callable[[Sequence[str]], Voice]) -> None:
     voice = perform(SENTENCES)
     assert [line.text for line in voice.lines] == list(SENTENCES)

@@ -27,9 +27,6 @@ SENTENCES: Final = (
 
 FRAME_S: Final = 1 / 30
 
-#: Between the start of the player and its first sound.
-PLAYER_START_S: Final = 0.12
-
 #: How long the last picture stays.
 LINGER_S: Final = 0.7
 
@@ -61,10 +58,10 @@ def perform(window: Window, voice: Voice) -> None:
         sound = Path(folder) / "demo.wav"
         write_wav(voice, sound)
         with play(sound) as player:
-            begun_s = time.monotonic() + PLAYER_START_S
+            begun_s = time.monotonic()
             while (at_s := time.monotonic() - begun_s) < voice.duration_s + LINGER_S:
                 for part in parts:
-                    part.draw(min(max(at_s, 0.0), voice.duration_s))
+                    part.draw(min(at_s, voice.duration_s))
                 window.flush()
                 time.sleep(FRAME_S)
             if player.wait() != 0:
