@@ -49,7 +49,7 @@ class Command(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command, who gave it (`hotkey`, `interrupt`, …: what `stopped_by` will say), and when on the session's clock."""
+    """A command, who gave it (`hotkey`, …: what `stopped_by` will say), and when on the session's clock."""
 
     command: Command
     given_by: str
