@@ -19,9 +19,9 @@ from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline
 
 __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 
-#: A picture that stands still is sent once more after this long. A player that seeks finds it, and a crash loses no
-#: more: a frame's length is only known, and written, when the next one comes.
-HEARTBEAT_S: Final = 1.0
+#: A picture that stands still is sent once more after this long. A frame's length is only known, and written, when the
+#: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
+HEARTBEAT_S: Final = 0.6
 
 #: At the stop, how long to wait for sound that was heard before it and is still on its way. A device that has nothing
 #: to deliver costs this much.

@@ -2,7 +2,7 @@
 
 The file is written so that a crash, even SIGKILL or a power cut, leaves what was recorded until about a second before:
 
-* MP4, MOV and M4A are written in fragments of half a second and become ordinary ones (`ftyp`, `mdat`, `moov`) when they
+* MP4, MOV and M4A are written in fragments of 0.3 s and become ordinary ones (`ftyp`, `mdat`, `moov`) when they
   are closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
 * Matroska and WebM clusters and Ogg pages are cut short for the same reason.
 * `flush_packets` hands each to the operating system at once; without it up to 256 KiB stay in this process.
@@ -23,8 +23,8 @@ from capture.settings import Container
 
 __all__ = ["Muxer"]
 
-_FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "500000"}
-_CLUSTERS: Final = {"cluster_time_limit": "500"}
+_FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
+_CLUSTERS: Final = {"cluster_time_limit": "300"}
 
 #: Muxer options by FFmpeg's format name; durations in microseconds, but clusters in milliseconds.
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
@@ -36,9 +36,9 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "ogg": {"page_duration": "200000"},
 }
 
-#: How long the muxer waits for a track that fell silent before it writes the others: the default is 10 s, all of which
-#: a crash would lose.
-_INTERLEAVE_US: Final = 1_000_000
+#: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet a
+#: second; at the default of 10 s all sound since would wait in memory for the next, and a crash would lose it.
+_INTERLEAVE_US: Final = 200_000
 
 
 class Muxer:

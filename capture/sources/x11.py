@@ -60,6 +60,8 @@ class X11Watch:
         self._with_cursor = with_cursor
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
+        self._damage_event: int | None = None
+        self._cursor_event: tuple[int, int] | None = None
         try:
             self._display = _connect()
             self._root = self._display.screen().root
@@ -143,12 +145,14 @@ class X11Watch:
         if not self._display.has_extension(damage.extname):
             return None
         self._display.damage_query_version()
+        self._damage_event = self._display.extension_event.DamageNotify
         return self._root.damage_create(damage.DamageReportBoundingBox)
 
     def _watch_cursor(self) -> bool:
         if not self._display.has_extension(xfixes.extname):
             return False
         self._display.xfixes_query_version()
+        self._cursor_event = self._display.extension_event.DisplayCursorNotify
         self._display.xfixes_select_cursor_input(self._root, _CURSOR_NOTIFY_MASK)
         return True
 
@@ -156,11 +160,12 @@ class X11Watch:
         """Take in what the server has sent without waiting for more."""
         while self._guarded(self._display.pending_events):
             event = self._guarded(self._display.next_event)
-            if isinstance(event, damage.DamageNotify):
+            # python-xlib makes event classes of its own for each connection; only their numbers can be compared.
+            if event.type == self._damage_event:
                 drawn = Rectangle(event.area.x, event.area.y, event.area.width, event.area.height)
                 if self._changed_at_s is None and drawn.intersects(self._area):
                     self._changed_at_s = time.monotonic()
-            elif isinstance(event, xfixes.DisplayCursorNotify):
+            elif (event.type, getattr(event, "sub_code", None)) == self._cursor_event:
                 self._cursor = None
                 if self._changed_at_s is None:
                     self._changed_at_s = time.monotonic()
