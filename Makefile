@@ -24,7 +24,7 @@ test: setup
 	set -e; for platform in $(PLATFORMS); do \
 		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform; \
 	done
-	$(BIN)/pytest -W error
+	$(BIN)/python -m pytest -W error
 
 demo: setup
 	$(BIN)/capture headless demo.mp4 --size 1280x720 --duration 20s --overwrite -- $(DEMO)
