@@ -16,6 +16,9 @@ __all__ = ["FPS", "HEIGHT", "RECORDERS", "WIDTH", "Capture", "Ffmpeg", "Recorder
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 30
 
+#: What `capture` gives to sound alone in stereo.
+_SOUND_BITRATE: Final = "128k"
+
 #: A recorder that has not ended by then hangs.
 _GRACE_S: Final = 30.0
 
@@ -55,16 +58,13 @@ class Ffmpeg:
 
     name = "ffmpeg"
 
-    def __init__(self, sound_bitrate: str = "96k") -> None:
-        self._sound_bitrate = sound_bitrate
-
     def record(self, path: Path, seconds: float, environment: Mapping[str, str], sink: str) -> Recording:
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError("ffmpeg is not installed")
         sound = ["-f", "pulse", "-i", f"{sink}.monitor"]
         if path.suffix == ".ogg":
-            argv = [*sound, "-c:a", "libopus", "-b:a", self._sound_bitrate]
+            argv = [*sound, "-c:a", "libopus", "-b:a", _SOUND_BITRATE]
         else:
             argv = ["-f", "x11grab", "-framerate", str(FPS), "-video_size", f"{WIDTH}x{HEIGHT}"]
             argv += ["-i", environment["DISPLAY"], *sound, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
