@@ -114,7 +114,11 @@ def main() -> int:
             figures["cases"].setdefault(name, {})[recorder.name] = asdict(found)
             if recorder.name == Capture.name:
                 figures["broken"] += [f"{name}: {figure}" for figure in found.broken_bounds()]
-    verdict = "out of bounds: " + ", ".join(figures["broken"]) if figures["broken"] else "all within bounds"
+    verdict = "all within bounds"
+    if figures["broken"]:
+        verdict = "out of bounds: " + ", ".join(figures["broken"])
+    elif not any(Capture.name in measured for measured in figures["cases"].values()):
+        verdict = "not measured"
     publish(f"{table(HEAD, [*rows, bounds_row()])}\n\ncapture: {verdict}", figures, options.json)
     return 1 if figures["broken"] else 0
 
