@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted before anything was recorded", 1, debug)
     except Exception as error:
-        return _fail(f"an error that should not happen ({type(error).__name__}: {error}): --debug shows where", 1, debug)
+        return _fail(
+            f"an error that should not happen ({type(error).__name__}: {error}): --debug shows where", 1, debug
+        )
     return exit_code
 
 
@@ -84,7 +86,7 @@ def _parse(given: list[str]) -> Arguments:
 
 
 def _parser() -> _Parser:
-    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere = _Parser(add_help=False)
     for flag, text in (
         ("--json", "print one JSON object on standard output, everything else on standard error"),
         ("--quiet", "say nothing but what goes wrong"),
@@ -119,7 +121,9 @@ def _parser() -> _Parser:
         ("devices", _devices, "list what there is to record"),
         ("doctor", _doctor, "tell whether recording will work, and what to do if not"),
     ):
-        verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.").set_defaults(run=run)
+        verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.").set_defaults(
+            run=run
+        )
     check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
     check.add_argument("file", metavar="FILE")
     check.set_defaults(run=_check)
@@ -131,14 +135,16 @@ _RECORD = (
     "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
 )
 _HEADLESS = (
-    "Run COMMAND on a virtual desktop with its own screen and sound, which nobody sees or hears, and record it until it "
-    "ends. For machines without a screen."
+    "Run COMMAND on a virtual desktop with its own screen and sound, which nobody sees or hears, and record it until "
+    "it ends. For machines without a screen."
 )
 
 
 def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder")
+    add(
+        "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
+    )
     add(
         "--audio",
         metavar="WHAT",
@@ -155,7 +161,12 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     add("--encoder", metavar="NAME", default="auto", help="auto, or FFmpeg's name of one")
     add("--duration", metavar="T", help="stop after this long: 90, 90s, 1m30s, 1:30")
     add("--delay", metavar="T", help="wait this long before beginning")
-    add("--source", choices=("device", "pattern"), default="device", help="the devices, or a built-in test picture and tone")
+    add(
+        "--source",
+        choices=("device", "pattern"),
+        default="device",
+        help="the devices, or a built-in test picture and tone",
+    )
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     add("--hotkeys", action=argparse.BooleanOptionalAction, default=True, help="Ctrl+Alt+R stops (default: yes)")
 
@@ -193,9 +204,11 @@ def _settings(arguments: Arguments) -> RecordSettings:
         "overwrite": arguments.overwrite,
     }
     if output is None:
+        from datetime import datetime
+
         from capture.recordings.folder import default_path
 
-        output = default_path("mp4" if screen is not None else "ogg")
+        output = default_path("mp4" if screen is not None else "ogg", now=datetime.now().astimezone())
     return RecordSettings(output, **values)
 
 

@@ -140,7 +140,7 @@ class VideoEncoder:
         self._bench.start_encoding()
         self.template = stream
 
-    def encode(self, pixels: Pixels, pts: int) -> list[av.Packet]:
+    def encode(self, pixels: Pixels, pts: int) -> list[av.Packet[Any]]:
         """Encode a new picture: uint8 (height, width, 4), C-contiguous rows, shown from `pts` / 90000 s on."""
         self._converted = self._reformatter.reformat(
             av.VideoFrame.from_numpy_buffer(pixels, "bgra"),
@@ -153,17 +153,17 @@ class VideoEncoder:
         )
         return self._encode_converted(pts)
 
-    def repeat(self, pts: int) -> list[av.Packet]:
+    def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Encode the last picture once more, at `pts`; nothing is converted."""
         return self._encode_converted(pts) if self._converted is not None else []
 
-    def finish(self) -> list[av.Packet]:
+    def finish(self) -> list[av.Packet[Any]]:
         """What is still inside; the encoder takes nothing more."""
         packets = self.template.encode(None)
         self._bench.close()
         return packets
 
-    def _encode_converted(self, pts: int) -> list[av.Packet]:
+    def _encode_converted(self, pts: int) -> list[av.Packet[Any]]:
         frame = self._converted
         assert frame is not None  # noqa: S101 - both callers made sure
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
@@ -233,8 +233,8 @@ class AudioEncoder:
             self._bench.add_stream(cast(Any, how.encoder), rate=SAMPLE_RATE, options=dict(how.options or {})),
         )
         context = stream.codec_context
-        context.layout = self._layout  # type: ignore[assignment]
-        context.format = how.sample_format  # type: ignore[assignment]
+        context.layout = self._layout
+        context.format = how.sample_format
         stream.time_base = context.time_base = Fraction(1, SAMPLE_RATE)
         context.flags |= Flags.global_header
         if how.bit_rate_per_channel:
@@ -250,7 +250,7 @@ class AudioEncoder:
         """Seconds of sound that were taken in."""
         return (self._count + len(self._waiting)) / SAMPLE_RATE
 
-    def encode(self, samples: SampleArray) -> list[av.Packet]:
+    def encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
         """Take float32 (n, channels), any n; return the packets that became complete."""
         waiting = np.concatenate((self._waiting, samples))
         whole = len(waiting) // self._frame_size * self._frame_size
@@ -260,7 +260,7 @@ class AudioEncoder:
             packets += self._encode_frame(waiting[start : start + self._frame_size])
         return packets
 
-    def finish(self) -> list[av.Packet]:
+    def finish(self) -> list[av.Packet[Any]]:
         """The rest, as a shorter last frame; the encoder takes nothing more."""
         rest, self._waiting = self._waiting, self._waiting[:0]
         packets = self._encode_frame(rest) if len(rest) else []
@@ -268,7 +268,7 @@ class AudioEncoder:
         self._bench.close()
         return packets
 
-    def _encode_frame(self, samples: SampleArray) -> list[av.Packet]:
+    def _encode_frame(self, samples: SampleArray) -> list[av.Packet[Any]]:
         frame = av.AudioFrame.from_ndarray(self._arranged(samples), format=self._format, layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._count, Fraction(1, SAMPLE_RATE)
         self._count += len(samples)

@@ -22,7 +22,7 @@ class FrameSource(Protocol):
     def height(self) -> int: ...
 
     def open(self) -> None:
-        """Make ready to grab; the size is known from here on. Raises `NotReadyError` where the surroundings do not allow it."""
+        """Make ready to grab; the size is known from here on. Raises `NotReadyError` where that cannot be."""
         ...
 
     def begin(self, epoch_s: float) -> None:

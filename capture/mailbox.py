@@ -11,7 +11,7 @@ __all__ = ["Closed", "Mailbox"]
 Item = TypeVar("Item")
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818 - an ordinary end, not an error
     """The mailbox will deliver, or accept, nothing more."""
 
 
@@ -54,7 +54,7 @@ class Mailbox(Generic[Item]):
             return len(self._items) < self._capacity
 
     def get(self, timeout_s: float | None = None) -> Item:
-        """Remove and return the oldest item; raise `Closed` when drained and closed, `TimeoutError` after `timeout_s`."""
+        """Take the oldest item. Raises `Closed` when drained and closed, `TimeoutError` after `timeout_s`."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
                 raise TimeoutError

@@ -52,10 +52,7 @@ class Rectangle:
     def intersects(self, other: Rectangle) -> bool:
         """Whether the two share a pixel."""
         return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
     def made_even(self) -> Rectangle:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.stream import Stream
 
-from capture.errors import OutputError
+from capture.errors import OutputError, UsageError
 from capture.settings import Container
 
 __all__ = ["Muxer"]
@@ -45,7 +45,7 @@ class Muxer:
     """A file being written. Creating it makes the file, private to the user; nothing is written before `start`."""
 
     def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
-        """Raises `OutputError` where the file cannot be made; without `overwrite` an existing one is never touched."""
+        """`OutputError` where the file cannot be made, `UsageError` where it exists and `overwrite` is not given."""
         # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
         self.path = path.absolute()
         self._container_kind = container
@@ -55,20 +55,22 @@ class Muxer:
         _create(self.path, overwrite=overwrite)
 
     def start(self, templates: Sequence[Stream]) -> None:
-        """Open the container with a stream for each encoder's template; packets name theirs by its place in the list."""
+        """Open the container with a stream for each encoder's template; `write` names them by place."""
         options = {
             **_OPTIONS.get(self._container_kind.format, {}),
             "flush_packets": "1",
             "max_interleave_delta": str(_INTERLEAVE_US),
         }
         try:
-            self._container = av.open(str(self.path), "w", format=self._container_kind.format, container_options=options)
+            self._container = av.open(
+                str(self.path), "w", format=self._container_kind.format, container_options=options
+            )
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
 
-    def write(self, stream: int, packet: av.Packet) -> None:
+    def write(self, stream: int, packet: av.Packet[Any]) -> None:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed."""
         assert self._container is not None  # noqa: S101 - start comes first
         packet.stream = self._streams[stream]
@@ -96,7 +98,9 @@ class Muxer:
             try:
                 container.close()
             except (av.FFmpegError, OSError) as error:
-                raise OutputError(f"{self.path} could not be finished ({_plain(error)})", "what it holds plays") from error
+                raise OutputError(
+                    f"{self.path} could not be finished ({_plain(error)})", "what it holds plays"
+                ) from error
 
     def discard(self) -> None:
         """Remove the file."""
@@ -119,7 +123,7 @@ def _create(path: Path, *, overwrite: bool) -> None:
         finally:
             os.close(descriptor)
     except FileExistsError as error:
-        raise OutputError(f"{path} exists already", "choose another name, or give --overwrite") from error
+        raise UsageError(f"{path} exists already", "choose another name, or give --overwrite") from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({_plain(error)})", "choose another folder") from error
 

@@ -33,7 +33,8 @@ def _kernels() -> npt.NDArray[np.float32]:
     distance = np.arange(OUTPUTS_PER_SLIP)[:, None] / OUTPUTS_PER_SLIP - _TAPS
     window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / _HALF_TAPS) ** 2)))
     weights = np.sinc(distance) * window
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    kernels: npt.NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return kernels
 
 
 class SlipResampler:
@@ -102,7 +103,7 @@ class SlipResampler:
         positions = self._phase + np.arange(count + 1) * stride
         whole, phases = np.divmod(positions, OUTPUTS_PER_SLIP)
         around = self._buffer[whole[:-1, None] + _TAPS + _HALF_TAPS]
-        output = np.einsum("kt,ktc->kc", _kernels()[phases[:-1]], around)
+        output: SampleArray = np.einsum("kt,ktc->kc", _kernels()[phases[:-1]], around)
         self._outputs_left -= count
         self._phase = int(phases[-1])
         self._buffer = self._buffer[int(whole[-1]) :]

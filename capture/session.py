@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import av
 
@@ -128,7 +128,7 @@ class Session:
         self._inbox: SimpleQueue[Request | _Failure] = SimpleQueue()
         self._events: list[Event] = []
         self._troubles: dict[str, str] = {}
-        self._packets: Mailbox[tuple[int, av.Packet]] = Mailbox(PACKETS_QUEUED)
+        self._packets: Mailbox[tuple[int, av.Packet[Any]]] = Mailbox(PACKETS_QUEUED)
         self._devices: list[DeviceThread] = []
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
@@ -276,7 +276,7 @@ class Session:
         self._inlets.append(inlet)
         self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._hear_failure))
 
-    def _deliver_to(self, track: int) -> Callable[[av.Packet], None]:
+    def _deliver_to(self, track: int) -> Callable[[av.Packet[Any]], None]:
         return lambda packet: self._packets.put((track, packet))
 
     def _mux(self, muxer: Muxer) -> None:
@@ -357,7 +357,7 @@ class Session:
     def _tell_progress(self, muxer: Muxer) -> None:
         elapsed_s = self._timeline.media_s(self._clock.now_s())
         levels = tuple(track.level() for track in self._sound_tracks)
-        for level in levels:
+        for level in levels if self.state is State.RECORDING else ():
             before = self._troubles.get(level.source, "")
             if level.trouble != before:
                 self._troubles[level.source] = level.trouble

@@ -102,7 +102,6 @@ class RecordSettings:
     encoder: str = "auto"
     duration_s: float | None = None
     delay_s: float = 0.0
-    max_size_bytes: int | None = None
     #: The built-in picture and tone in place of the devices.
     pattern: bool = False
     overwrite: bool = False
@@ -126,7 +125,7 @@ class RecordSettings:
             raise UsageError("neither picture nor sound is to be recorded", "drop --screen none or --audio none")
         if len(self.audio) > self.container.max_audio_tracks:
             raise UsageError(
-                f"{self.output.suffix} holds {self.container.max_audio_tracks} audio track, {len(self.audio)} were given",
+                f"{self.output.suffix} cannot hold {len(self.audio)} audio tracks",
                 "mix them with +, as in --audio internal+mic, or end the name in .mkv or .mp4",
             )
         if self.region is not None and not self.wants_video:
@@ -137,16 +136,29 @@ class RecordSettings:
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Raise `UsageError` unless a file called `path` may be made: its folder is there and the name is free."""
     try:
+        taken = _is_taken(path)
         if not path.parent.is_dir():
             raise UsageError(f"the folder {path.parent} does not exist", "create it first")
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "name a file in it")
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a regular file", "choose another name")
-        if path.exists() and not overwrite:
+        if taken and not overwrite:
             raise UsageError(f"{path} exists already", "choose another name, or give --overwrite")
     except (OSError, ValueError) as error:
         raise UsageError(f"{str(path)!r} cannot be a file name ({_reason(error)})", "choose another name") from error
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether anything is called `path`, a link that leads nowhere included.
+
+    Raises `OSError` or `ValueError` for what no file can be called; `Path.exists` takes some of that for a free name.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:
@@ -198,12 +210,12 @@ _SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNO
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count) or `16MiB` (1024s); a bare number is bytes."""
+    """Bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count), `16MiB` (1024s) or a bare number."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3].lower() == "ib" and not match[2]):
         raise UsageError(f"{text!r} is not a size", "write it like 500KB, 16MB or 2GB")
     base = 1024 if match[3].lower() == "ib" else 1000
-    size_bytes = math.floor(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+    size_bytes: int = math.floor(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
     if size_bytes == 0:
         raise UsageError(f"{text!r} leaves no room for anything", "give more than zero bytes")
     return size_bytes

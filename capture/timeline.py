@@ -2,7 +2,7 @@
 
 A `Timeline` has one epoch; a pause is an offset from it. `FrameTimeline` gives frames their pts. `SampleTimeline` turns
 blocks of sound, stamped by a device whose clock is not ours, into an unbroken run of samples that keeps to the
-timeline: late starts and holes become silence, drift is absorbed by gentle resampling, pauses are cut out to the sample.
+timeline: late starts and holes become silence, drift is absorbed by gentle resampling, pauses are cut out exactly.
 
 Everything here is pure: no threads, no device, no clock. Times are seconds on the session's clock unless they are
 called media time, which begins at 0 with the recording and stands still in a pause.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from capture.clock import Clock
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
 from capture.mailbox import Closed, Mailbox
-from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_dbfs
+from capture.media import SILENCE_DBFS, SampleArray, Samples, peak_dbfs
 from capture.timeline import SampleTimeline, Timeline
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["SoundTrack", "VideoTrack"]
 
 #: Takes (packet, number of the track) into the muxer's mailbox.
-PacketSink = Callable[["av.Packet"], None]
+PacketSink = Callable[["av.Packet[Any]"], None]
 
 #: How often a track whose sources deliver nothing looks at the clock.
-_TICK_S: Final = 0.1
+_TICK_S: Final = 0.15
 
 #: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
 #: may be waiting: it is no proof of a silent device.
-_LATE_TICK_S: Final = 0.3
+_LATE_TICK_S: Final = 0.4
 
 #: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
 _KNEE: Final = 0.8
@@ -58,10 +58,8 @@ class VideoTrack:
                 job = self._jobs.get()
             except Closed:
                 break
-            if job.pixels is None:
-                packets = self._encoder.repeat(job.pts)
-            else:
-                packets = self._encoder.encode(job.pixels, job.pts)
+            encoder, pixels = self._encoder, job.pixels
+            packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts)
             for packet in packets:
                 if job.duration is not None:
                     packet.duration = job.duration
@@ -116,7 +114,7 @@ class SoundTrack:
         """How loud the track was since the last call, and what is the matter with it. For one caller."""
         now_s = self._clock.now_s()
         trouble = ""
-        if now_s - self._meter.sound_at_s >= SILENT_AFTER_S and self._timeline.is_recorded(now_s):
+        if now_s - self._meter.sound_at_s >= SILENT_AFTER_S:
             delivering = now_s - max(self._heard_at_s) < SILENT_AFTER_S
             trouble = "nothing is playing" if delivering else "no data"
         return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
@@ -172,7 +170,7 @@ class SoundTrack:
 
 
 def _mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:
-    """The sum of the parts as float32 (count, channels); a mono part sounds in every channel, a short one ends early."""
+    """The sum of the parts as float32 (count, channels); mono sounds in every channel, a short part ends early."""
     if len(parts) == 1:
         return parts[0]
     total = np.zeros((count, channels), np.float32)

@@ -44,7 +44,7 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end and return whether it came; joining from the worker itself or before its start is a no-op."""
+        """Wait for the end and return whether it came. From the worker itself or before its start nothing happens."""
         if self._thread is threading.current_thread() or self._thread.ident is None:
             return True
         self._thread.join(timeout_s)

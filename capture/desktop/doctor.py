@@ -153,5 +153,3 @@ def _hotkeys() -> Iterable[Check]:
         yield Check("hotkeys", True, "not available under Wayland; Ctrl+C stops a recording")
     else:
         yield Check("hotkeys", True, "Ctrl+Alt+R stops a recording")
-
-

@@ -30,13 +30,17 @@ def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource |
 
         if settings.region is not None:
             whole = Rectangle(0, 0, *PATTERN_SIZE)
-            raise UsageError("--region means the screen, and the pattern was asked for", f"drop it; the pattern is {whole}")
+            raise UsageError(
+                "--region means the screen, and the pattern was asked for", f"drop it; the pattern is {whole}"
+            )
         return PatternFrames(clock), ""
     from capture.sources.screen import ScreenSource, choose_area, list_screens
 
     area = choose_area(list_screens(), settings.screen, settings.region)
     even = area.made_even()
-    said = "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
+    said = (
+        "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
+    )
     return ScreenSource(even, cursor=settings.cursor), said
 
 

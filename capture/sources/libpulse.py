@@ -12,8 +12,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_long, c_size_t, c_uint8, c_uint32, c_uint64
-from ctypes import c_void_p as Pointer
-from typing import Final
+from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from typing import Any, Final
 
 import numpy as np
 
@@ -85,9 +85,7 @@ class _Library:
         self.context_get_state = _declare(library.pa_context_get_state, c_int, Pointer)
         self.context_errno = _declare(library.pa_context_errno, c_int, Pointer)
         self.strerror = _declare(library.pa_strerror, c_char_p, c_int)
-        self.stream_new = _declare(
-            library.pa_stream_new, Pointer, Pointer, c_char_p, POINTER(_SampleSpec), Pointer
-        )
+        self.stream_new = _declare(library.pa_stream_new, Pointer, Pointer, c_char_p, POINTER(_SampleSpec), Pointer)
         self.stream_connect_record = _declare(
             library.pa_stream_connect_record, c_int, Pointer, c_char_p, POINTER(_BufferAttributes), c_int
         )
@@ -105,7 +103,7 @@ class _Library:
         self.operation_unref = _declare(library.pa_operation_unref, None, Pointer)
 
 
-def _declare(function: ctypes._CFuncPtr, result: type | None, *arguments: type) -> ctypes._CFuncPtr:
+def _declare(function: Any, result: Any, *arguments: Any) -> Any:
     function.restype = result
     function.argtypes = list(arguments)
     return function
@@ -197,7 +195,7 @@ class RecordStream:
         return bool(self._lib.stream_get_state(self._stream) >= _STREAM_FAILED)
 
     def read(self) -> SampleArray | None:
-        """The next fragment as float32 (n, channels), zeros where the server lost some; None where there is none yet."""
+        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none."""
         if not self.ready or self._lib.stream_readable_size(self._stream) == 0:
             return None
         data, size_bytes = Pointer(), c_size_t()

@@ -34,7 +34,18 @@ _CODE_BITS: Final = 32
 _BLOCK: Final = 960
 
 #: Which of the seven segments (top, upper left, upper right, middle, lower left, lower right, bottom) a digit lights.
-_SEGMENTS: Final = ("1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010", "1111111", "1111011")
+_SEGMENTS: Final = (
+    "1110111",
+    "0010010",
+    "1011101",
+    "1011011",
+    "0111010",
+    "1101011",
+    "1101111",
+    "1010010",
+    "1111111",
+    "1111011",
+)
 
 
 def draw_pattern(media_s: float, width: int = PATTERN_SIZE[0], height: int = PATTERN_SIZE[1]) -> Pixels:

@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -135,11 +136,9 @@ class ScreenSource:
             self._watch.close()
         grabber, self._grabber = self._grabber, None
         if grabber is not None:
-            try:
+            # What mss raises when the display died before it.
+            with suppress(AssertionError, ScreenShotError):
                 grabber.close()
-            except (AssertionError, ScreenShotError):
-                # What mss raises when the display died before it.
-                pass
 
     def _pixels(self) -> Pixels:
         area = self._area
@@ -151,9 +150,9 @@ class ScreenSource:
             raise SourceLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
 
 
-def _open_mss(**options: bool) -> Any:
+def _open_mss(*, with_cursor: bool = False) -> Any:
     try:
-        return mss.MSS(**options)
+        return mss.MSS(with_cursor=with_cursor)
     except (ScreenShotError, OSError) as error:
         raise NotReadyError(f"there is no display to record ({error})", _NO_DISPLAY) from error
 

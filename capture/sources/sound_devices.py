@@ -75,7 +75,9 @@ def choose_device(devices: Sequence[SoundDevice], name: str) -> SoundDevice:
             return device
     ids = [device.id for device in devices]
     near = difflib.get_close_matches(name, ids, 3, 0.0)
-    raise UsageError(f"there is no sound device {name!r}", f"the nearest are {', '.join(near)}" if near else "see devices")
+    raise UsageError(
+        f"there is no sound device {name!r}", f"the nearest are {', '.join(near)}" if near else "see devices"
+    )
 
 
 def _remedy_for_missing(name: str) -> str:
@@ -89,7 +91,9 @@ def _pulse() -> Iterator[Any]:
     try:
         import pulsectl
     except OSError as error:
-        raise NotReadyError("the sound library libpulse is not installed", "install libpulse0, or use --audio none") from error
+        raise NotReadyError(
+            "the sound library libpulse is not installed", "install libpulse0, or use --audio none"
+        ) from error
     try:
         with pulsectl.Pulse("capture devices", connect=False) as pulse:
             pulse.connect(autospawn=False)

@@ -1,10 +1,11 @@
-"""What an X server tells about its screen: which parts were drawn to, and what the cursor looks like and where it is."""
+"""What an X server tells about its screen: what was drawn to, and the cursor's place and looks."""
 
 from __future__ import annotations
 
-import os
 import select
+import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,14 +30,14 @@ _CURSOR_NOTIFY_MASK: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A cursor's picture, uint16 (height, width, 4) with colours multiplied by alpha already, and its hot spot in it."""
+    """A cursor's picture, uint16 (height, width, 4), colours multiplied by alpha already, and its hot spot."""
 
     picture: npt.NDArray[np.uint16]
     hot_x: int
     hot_y: int
 
     def draw(self, pixels: Pixels, x: int, y: int) -> None:
-        """Blend the cursor into `pixels` so that its hot spot lies at column `x`, row `y`; outside parts are left out."""
+        """Blend the cursor into `pixels` with its hot spot at column `x`, row `y`; parts outside are left out."""
         left, top = x - self.hot_x, y - self.hot_y
         height, width = self.picture.shape[:2]
         x0, y0 = max(0, left), max(0, top)
@@ -58,8 +59,9 @@ class X11Watch:
     def __init__(self, area: Rectangle, *, with_cursor: bool) -> None:
         self._area = area
         self._with_cursor = with_cursor
-        self._wake_out, self._wake_in = os.pipe()
-        os.set_blocking(self._wake_in, False)
+        # A byte in this pair ends a wait: `select` hears of nothing else.
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_in.setblocking(False)
         self._damage_event: int | None = None
         self._cursor_event: tuple[int, int] | None = None
         try:
@@ -68,7 +70,7 @@ class X11Watch:
             self._damage = self._watch_damage()
             self._with_cursor = with_cursor and self._watch_cursor()
         except BaseException:
-            self._close_pipe()
+            self._close_waker()
             raise
         # The picture was never seen, so it has changed.
         self._changed_at_s: float | None = 0.0
@@ -76,7 +78,7 @@ class X11Watch:
         self._cursor_seen_at: tuple[int, int] | None = None
 
     def wait_for_change(self, until_s: float) -> bool:
-        """Block until something in the area was drawn and had time to settle, or the cursor moved; at most `until_s`."""
+        """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
         while True:
             self._read_events()
             now_s = time.monotonic()
@@ -90,20 +92,21 @@ class X11Watch:
                 return self._with_cursor and self._cursor_moved()
             readable, _, _ = select.select([self._display, self._wake_out], [], [], until_s - now_s)
             if self._wake_out in readable:
-                os.read(self._wake_out, 64)
+                self._wake_out.recv(64)
                 return False
 
     def begin_grab(self) -> None:
         """From here on changes count anew. To be called before the pixels are read, so that none falls in between."""
+        self._read_events()
         self._changed_at_s = None
-        if self._damage is not None:
-            self._guarded(lambda: self._display.damage_subtract(self._damage))
-            # The server works through each connection on its own: only its answer says that this was done.
-            self._guarded(self._display.sync)
-            self._read_events()
-            self._changed_at_s = None
-        else:
+        if self._damage is None:
             self._changed_at_s = 0.0
+            return
+        self._guarded(lambda: self._display.damage_subtract(self._damage))
+        # The server works through each connection on its own: only its answer says that this was done. What is
+        # reported until then counts as a new change, for the server will not report that part again.
+        self._guarded(self._display.sync)
+        self._read_events()
 
     def draw_cursor(self, pixels: Pixels) -> None:
         """Draw the cursor where it is now into a picture of the area."""
@@ -116,24 +119,18 @@ class X11Watch:
 
     def wake(self) -> None:
         """Make a thread in `wait_for_change` return; any thread may call this, also after `close`."""
-        try:
-            os.write(self._wake_in, b"!")
-        except (BlockingIOError, OSError):
-            pass
+        with suppress(OSError):
+            self._wake_in.send(b"!")
 
     def close(self) -> None:
         """End the connection; may be called twice."""
-        self._close_pipe()
-        try:
+        self._close_waker()
+        with suppress(OSError, error.ConnectionClosedError):
             self._display.close()
-        except (OSError, error.ConnectionClosedError):
-            pass
 
-    def _close_pipe(self) -> None:
-        for descriptor in (self._wake_in, self._wake_out):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._wake_in = self._wake_out = -1
+    def _close_waker(self) -> None:
+        self._wake_in.close()
+        self._wake_out.close()
 
     def _guarded(self, ask: Any) -> Any:
         try:
@@ -207,7 +204,7 @@ def list_windows() -> list[tuple[str, Rectangle]]:
 
 
 def _titled(window: Any, root: Any, depth: int) -> tuple[str, Rectangle] | None:
-    """The window's title and place, or those of the first titled window in it: window managers wrap theirs in frames."""
+    """Title and place of the window, or of the first titled one in it: window managers wrap them in frames."""
     try:
         if window.get_attributes().map_state != X.IsViewable:
             return None
@@ -231,9 +228,7 @@ def is_xwayland() -> bool:
         if display.has_extension("XWAYLAND"):
             return True
         outputs = display.screen().root.xrandr_get_screen_resources()._data["outputs"]
-        return any(
-            display.xrandr_get_output_info(output, 0)._data["name"].startswith("XWAYLAND") for output in outputs
-        )
+        return any(display.xrandr_get_output_info(output, 0)._data["name"].startswith("XWAYLAND") for output in outputs)
     except (error.XError, AttributeError, KeyError):
         return False
     finally:
