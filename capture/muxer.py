@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class Muxer:
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
+        self._held: dict[int, av.Packet[Any]] = {}
         self._wrote = False
         _create(self.path, overwrite=overwrite)
 
@@ -71,9 +73,23 @@ class Muxer:
             raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
 
     def write(self, stream: int, packet: av.Packet[Any]) -> None:
-        """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed."""
-        assert self._container is not None  # noqa: S101 - start comes first
+        """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
+
+        A fragment that ends at a packet of unknown length makes FFmpeg guess it, and place all that follows by the
+        guess. There such a packet is held until the next one tells its length.
+        """
         packet.stream = self._streams[stream]
+        before = self._held.pop(stream, None)
+        if before is not None:
+            before.duration = int(packet.pts or 0) - int(before.pts or 0)
+            self._mux(before)
+        if _OPTIONS.get(self._container_kind.format) is _FRAGMENTED and not packet.duration:
+            self._held[stream] = packet
+        else:
+            self._mux(packet)
+
+    def _mux(self, packet: av.Packet[Any]) -> None:
+        assert self._container is not None  # noqa: S101 - start comes first
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
@@ -89,6 +105,10 @@ class Muxer:
 
     def close(self) -> None:
         """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed."""
+        for packet in self._held.values():
+            with suppress(OutputError):
+                self._mux(packet)
+        self._held.clear()
         container, self._container = self._container, None
         if not self._wrote:
             # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is left to be freed.
@@ -104,12 +124,9 @@ class Muxer:
 
     def discard(self) -> None:
         """Remove the file."""
-        try:
+        with suppress(OutputError):
             self.close()
-        except OutputError:
-            pass
-        finally:
-            self.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def _create(path: Path, *, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from capture.errors import NotReadyError, UsageError
@@ -20,6 +21,9 @@ DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {
     "<ctrl>+<alt>+p": Command.TOGGLE_PAUSE,
     "<ctrl>+<alt>+x": Command.DISCARD,
 }
+
+#: A listener that does not end by then is left to end with the process.
+_LISTENER_END_S: Final = 1.0
 
 _MODIFIERS: Final = ("ctrl", "alt", "shift", "cmd")
 
@@ -60,7 +64,20 @@ class Hotkeys:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.stop()
-            listener.join()
+            _end_recording_of_keys(listener)
+            listener.join(_LISTENER_END_S)
+
+
+def _end_recording_of_keys(listener: Any) -> None:
+    """On X11 pynput asks to end through the connection that is busy listening, which sends it with the next key.
+
+    Asked through the other one, it ends now.
+    """
+    display, context = getattr(listener, "_display_stop", None), getattr(listener, "_context", None)
+    if display is not None and context is not None:
+        with suppress(Exception):
+            display.record_disable_context(context)
+            display.flush()
 
 
 class _Matcher:
