@@ -19,7 +19,7 @@ class Sleeper:
     def __init__(self, clock: Clock, moments_s: list[float], woken: threading.Event) -> None:
         self.woke: list[tuple[float, bool]] = []
         self._clock, self._moments_s, self._woken = clock, moments_s, woken
-        self.thread = threading.Thread(target=self._run, name="sleeper")
+        self.thread = threading.Thread(target=self._run, name="sleeper", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:

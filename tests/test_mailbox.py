@@ -22,7 +22,7 @@ class Helper:
         self._call = call
         self._started = threading.Event()
         self.outcome: object = None
-        self._thread = threading.Thread(target=self._run, name="helper")
+        self._thread = threading.Thread(target=self._run, name="helper", daemon=True)
         self._thread.start()
         assert self._started.wait(LIMIT_S)
 
