@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from capture.session import Session
     from capture.settings import AudioTrack, RecordSettings
     from capture.sources.pattern import PatternFrames, PatternTone, read_clock
+    from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 __all__ = [
     "AudioTrack",
@@ -51,6 +52,9 @@ __all__ = [
     "RecordingError",
     "Rectangle",
     "Samples",
+    "ScriptedBlock",
+    "ScriptedFrames",
+    "ScriptedSamples",
     "Session",
     "SourceLostError",
     "State",
@@ -80,6 +84,7 @@ _HOME = {
     "capture.session": ("Session",),
     "capture.settings": ("AudioTrack", "RecordSettings"),
     "capture.sources.pattern": ("PatternFrames", "PatternTone", "read_clock"),
+    "capture.sources.scripted": ("ScriptedBlock", "ScriptedFrames", "ScriptedSamples"),
 }
 
 
