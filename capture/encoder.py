@@ -36,6 +36,9 @@ KEY_FRAME_INTERVAL_S: Final = 2.0
 #: trust the tag show colours that are visibly off.
 _BT709: Final = 1
 
+#: What it numbers the matrix of BT.601, the only one that VP8 knows: decoders take it for that whatever the file says.
+_BT601: Final = 5
+
 #: A group of pictures that ends only where a key frame is forced: at a variable rate a count of frames is no time.
 _NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
 
@@ -49,6 +52,8 @@ class _VideoCodec:
     quality: Mapping[str, Mapping[str, str]]
     #: For encoders that want a ceiling: bits per pixel and second at medium quality.
     bits_per_pixel_s: float = 0.0
+    #: From RGB: what to convert by, and how H.273 numbers it.
+    matrix: tuple[Colorspace, int] = (Colorspace.ITU709, _BT709)
 
 
 def _levels(option: str, low: int, medium: int, high: int) -> Mapping[str, Mapping[str, str]]:
@@ -77,6 +82,7 @@ _VIDEO_CODECS: Final[Mapping[str, _VideoCodec]] = {
         {"deadline": "realtime", "cpu-used": "16", "lag-in-frames": "0", "auto-alt-ref": "0"},
         _levels("crf", 30, 18, 8),
         3.0,
+        (Colorspace.ITU601, _BT601),
     ),
 }
 
@@ -112,6 +118,7 @@ class VideoEncoder:
             raise NotReadyError(f"the encoder {encoder!r} cannot make {codec}", f"use auto or {', '.join(known)}")
         self.width, self.height = scale or (width, height)
         self._reformatter = VideoReformatter()
+        self._matrix, _ = _VIDEO_CODECS[self.encoder].matrix
         self._converted: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         try:
@@ -132,7 +139,8 @@ class VideoEncoder:
         stream.time_base = context.time_base = VIDEO_TIME_BASE
         context.thread_count = min(4, os.cpu_count() or 1)
         context.gop_size = _NO_KEY_FRAMES_BY_COUNT
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        _, context.colorspace = how.matrix
+        context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         context.flags |= Flags.global_header
         if how.bits_per_pixel_s:
@@ -147,7 +155,7 @@ class VideoEncoder:
             self.width,
             self.height,
             "yuv420p",
-            dst_colorspace=Colorspace.ITU709,
+            dst_colorspace=self._matrix,
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )

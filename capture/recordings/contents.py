@@ -78,15 +78,15 @@ def read_contents(path: Path, *, listen: bool) -> Contents:
     # A relative name with a colon would be taken for a protocol.
     name = str(path.absolute())
     try:
+        # Every packet takes some bytes of the file; one whose index points at the same bytes again and again would
+        # keep its reader busy for days.
+        allowance_bytes = 2 * path.stat().st_size + 65_536
         container = av.open(name, metadata_errors="replace", options={"format_whitelist": _READERS})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:
         tallies = {stream.index: _Tally(stream, listen) for stream in container.streams if _is_track(stream)}
         failure = ""
-        # Every packet takes some bytes of the file; one whose index points at the same bytes again and again would
-        # keep its reader busy for days.
-        allowance_bytes = 2 * path.stat().st_size + 65_536
         try:
             for packet in container.demux():
                 allowance_bytes -= packet.size + 1
@@ -130,13 +130,12 @@ class _Tally:
 
     def add(self, packet: av.Packet[Any]) -> None:
         pts = packet.pts if packet.pts is not None else packet.dts
-        ends_the_stream = pts is None and packet.size == 0
-        if self._listening:
-            self._listen(packet, self._end if pts is None else pts)
-        if ends_the_stream:
-            return
         if pts is None:
+            if not packet.size:
+                return  # a stream ends with an empty one
             pts = self._end
+        if self._listening:
+            self._listen(packet, pts)
         if self._last is None:
             self._skipped_until = pts + self._units(_skipped_samples(packet)[0])
         # Pictures are decoded in another order than they are shown in: only their dts must rise.
@@ -157,7 +156,7 @@ class _Tally:
         self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
 
     def _listen(self, packet: av.Packet[Any], at: int) -> None:
-        """Decode one packet, the empty one at the end included: decoders hold sound back."""
+        """Decode one packet. A decoder may hold a few milliseconds back; sound that lasts no longer is none."""
         try:
             for frame in packet.decode():
                 if _peak(frame.to_ndarray()) > _HEARD:

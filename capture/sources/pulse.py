@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from statistics import median
 from typing import Final
 
 import numpy as np
@@ -25,11 +24,13 @@ BLOCK_SAMPLES: Final = 4_800
 #: A local server answers within milliseconds; one that starts up just now may take this long.
 CONNECT_S: Final = 3.0
 
-#: The delay of an output changes when it does (another program asks for less latency), so it is asked for now and then.
-TIMING_INTERVAL_S: Final = 1.0
+#: How often the server is asked when its sound is heard, and how many answers are compared. An answer is exact to half
+#: the time it took, a tenth of a millisecond, unless it was held up; the quickest of the last few shows which were.
+TIMING_INTERVAL_S: Final = 0.5
+TIMINGS_KEPT: Final = 6
 
-#: The server says within a fraction of a millisecond when a sample will be heard; the odd answer is late.
-TIMINGS_KEPT: Final = 5
+#: After a pause this long in what arrives, the device was stopped and the old answers mean nothing.
+ARRIVAL_GAP_S: Final = 0.2
 
 _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
 
@@ -37,8 +38,8 @@ _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
 class PulseSource:
     """One source of the sound server, by its exact id.
 
-    Each block is stamped with the moment its first sample is heard: when it arrived, plus the delay of the output that
-    will play it, less the delay of the microphone that picked it up.
+    Blocks are stamped by the server's own account of when its sound is heard: with the delay of the output that will
+    play it, less that of the microphone that picked it up. How late this process got to read them plays no part.
     """
 
     def __init__(self, name: str, device_id: str, device: str, channels: int) -> None:
@@ -49,11 +50,12 @@ class PulseSource:
         self._woken = False
         self._loop: Loop | None = None
         self._stream: RecordStream | None = None
-        self._bytes_read = 0
         self._parts: list[SampleArray] = []
+        self._count_read = 0
         self._arrived_at_s = 0.0
-        self._delays_s: deque[float] = deque(maxlen=TIMINGS_KEPT)
-        self._asked_at_s = -TIMING_INTERVAL_S
+        # (round trip, origin): how long an answer took, and when sample 0 of the stream was heard by it.
+        self._answers: deque[tuple[float, float]] = deque(maxlen=TIMINGS_KEPT)
+        self._asked_at_s = 0.0
 
     def open(self) -> None:
         """Connect. Raises `NotReadyError` where no server answers or the device refuses."""
@@ -79,18 +81,17 @@ class PulseSource:
             raise ValueError("read before open")
         while True:
             while (part := stream.read()) is not None:
-                self._parts.append(part)
-                self._bytes_read += part.nbytes
-                self._arrived_at_s = time.monotonic()
+                self._take_in(part)
             if stream.failed:
                 raise SourceLostError(f"{self.device} is gone ({loop.error()})")
-            self._measure_delay(loop, stream)
+            if self._count_read and self._wants_timing():
+                self._ask_timing(loop, stream)
             if sum(map(len, self._parts)) >= BLOCK_SAMPLES:
-                return self._take()
+                return self._hand_on()
             remaining_s = until_s - time.monotonic()
             if self._woken or remaining_s <= 0:
                 self._woken = False
-                return self._take() if self._parts else None
+                return self._hand_on() if self._parts else None
             loop.serve(remaining_s)
 
     def wake(self) -> None:
@@ -104,26 +105,38 @@ class PulseSource:
         if self._loop is not None:
             self._loop.close()
 
-    def _take(self) -> Samples:
+    def _take_in(self, part: SampleArray) -> None:
+        now_s = time.monotonic()
+        if now_s - self._arrived_at_s > ARRIVAL_GAP_S:
+            self._answers.clear()
+        self._arrived_at_s = now_s
+        self._parts.append(part)
+        self._count_read += len(part)
+
+    def _hand_on(self) -> Samples:
         data = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
         self._parts = []
-        delay_s = median(self._delays_s) if self._delays_s else 0.0
-        return Samples(data, self._arrived_at_s + delay_s - len(data) / SAMPLE_RATE)
+        return Samples(data, self._origin_s() + (self._count_read - len(data)) / SAMPLE_RATE)
 
-    def _measure_delay(self, loop: Loop, stream: RecordStream) -> None:
-        """Ask the server how far what it has sent is from being heard; the first answers are waited for."""
-        if self._bytes_read == 0:
-            return
-        now_s = time.monotonic()
-        if len(self._delays_s) == TIMINGS_KEPT and now_s - self._asked_at_s < TIMING_INTERVAL_S:
-            return
-        self._asked_at_s = now_s
+    def _origin_s(self) -> float:
+        """When sample 0 was heard, by the newest answer that was not held up; before there is one, by arrival."""
+        quickest_s = min((trip_s for trip_s, _ in self._answers), default=0.0)
+        for trip_s, origin_s in reversed(self._answers):
+            if trip_s <= 2 * quickest_s:
+                return origin_s
+        return self._arrived_at_s - self._count_read / SAMPLE_RATE
+
+    def _wants_timing(self) -> bool:
+        """At first with every fragment, then now and then: the delay of an output changes."""
+        return len(self._answers) < TIMINGS_KEPT or time.monotonic() - self._asked_at_s > TIMING_INTERVAL_S
+
+    def _ask_timing(self, loop: Loop, stream: RecordStream) -> None:
+        asked_at_s = self._asked_at_s = time.monotonic()
         stream.ask_timing()
         while (timing := stream.timing()) is None:
-            if stream.failed or time.monotonic() - now_s > TIMING_INTERVAL_S:
+            if stream.failed or time.monotonic() - asked_at_s > TIMING_INTERVAL_S:
                 return
             loop.serve(0.05)
-        answered_at_s = time.monotonic()
-        if timing.write_index == self._bytes_read:
-            # Half the round trip ago the server's sound was `delay_s` from being heard; it arrived here before that.
-            self._delays_s.append((now_s + answered_at_s) / 2 + timing.delay_s - self._arrived_at_s)
+        trip_s = time.monotonic() - asked_at_s
+        sent_s = timing.write_index / (4 * self.channels * SAMPLE_RATE)
+        self._answers.append((trip_s, asked_at_s + trip_s / 2 + timing.delay_s - sent_s))

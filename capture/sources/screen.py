@@ -76,7 +76,11 @@ def choose_area(screens: list[Screen], screen: str, region: Rectangle | None) ->
 
 
 class ScreenSource:
-    """Frames of `area`, which must lie on the desktop and have even sides."""
+    """Frames of `area`, which must lie on the desktop and have even sides.
+
+    A frame shows what was drawn since the one before it, so it is stamped with the middle between the first report of a
+    change and the grab. The moment of the grab alone would show everything late, on a lively screen by half a slot.
+    """
 
     def __init__(self, area: Rectangle, *, cursor: bool) -> None:
         self._area = area
@@ -85,6 +89,7 @@ class ScreenSource:
         self._watch: X11Watch | None = None
         self._last: Pixels | None = None
         self._next: Pixels | None = None
+        self._unchanged_at_s: float | None = None
 
     @property
     def width(self) -> int:
@@ -112,20 +117,19 @@ class ScreenSource:
         self._next = self._pixels()
         if self._last is None or not np.array_equal(self._next, self._last):
             return True
-        self._next = None
+        self._next, self._unchanged_at_s = None, time.monotonic()
         time.sleep(max(0.0, until_s - time.monotonic()))
         return False
 
     def grab(self) -> Frame:
-        if self._watch is not None:
-            self._watch.begin_grab()
-        captured_at_s = time.monotonic()
+        changed_at_s = self._watch.begin_grab() if self._watch is not None else self._unchanged_at_s
+        now_s = time.monotonic()
         pixels, self._next = self._next if self._next is not None else self._pixels(), None
         if self._watch is not None:
             self._watch.draw_cursor(pixels)
         else:
-            self._last = pixels
-        return Frame(pixels, captured_at_s)
+            self._last, self._unchanged_at_s = pixels, now_s
+        return Frame(pixels, now_s if changed_at_s is None else (changed_at_s + now_s) / 2)
 
     def wake(self) -> None:
         if self._watch is not None:

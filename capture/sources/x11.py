@@ -95,18 +95,22 @@ class X11Watch:
                 self._wake_out.recv(64)
                 return False
 
-    def begin_grab(self) -> None:
-        """From here on changes count anew. To be called before the pixels are read, so that none falls in between."""
+    def begin_grab(self) -> float | None:
+        """From here on changes count anew; return when the first since the last call was reported, None for never.
+
+        To be called before the pixels are read, so that no change falls in between.
+        """
         self._read_events()
-        self._changed_at_s = None
+        changed_at_s, self._changed_at_s = self._changed_at_s, None
         if self._damage is None:
             self._changed_at_s = 0.0
-            return
+            return None
         self._guarded(lambda: self._display.damage_subtract(self._damage))
         # The server works through each connection on its own: only its answer says that this was done. What is
         # reported until then counts as a new change, for the server will not report that part again.
         self._guarded(self._display.sync)
         self._read_events()
+        return changed_at_s or None
 
     def draw_cursor(self, pixels: Pixels) -> None:
         """Draw the cursor where it is now into a picture of the area."""
