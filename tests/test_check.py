@@ -23,7 +23,7 @@ from written import Picture, Sound, write
 from capture.errors import UsageError
 from capture.recordings import check as check_module
 from capture.recordings.check import CheckReport, StreamReport, check
-from capture.recordings.contents import Contents, Track
+from capture.recordings.contents import Contents, Track, read_contents
 from capture.recordings.structure import Ending, Structure
 from capture.settings import CONTAINERS
 
@@ -341,6 +341,18 @@ def test_pictures_coded_out_of_order_are_in_order(whole: dict[str, Path], extens
     assert report.streams[0].duration_s == pytest.approx(2.0, abs=0.002)
 
 
+@pytest.mark.parametrize("extension", ["mp4", "mov"])
+def test_pictures_that_an_edit_leaves_out_do_not_count(whole: dict[str, Path], extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"edited.{extension}"
+    subprocess.run(["ffmpeg", "-v", "error", "-ss", "0.52", "-i", whole[extension], "-c", "copy", path], check=True)
+    with av.open(str(path)) as container:
+        assert sum(packet.is_discard for packet in container.demux(video=0)) > 5
+    report = check(path)
+    assert report.ok
+    assert agrees_with_ffprobe(report, path, start_tolerance_s=0.008)
+    assert report.streams[0].duration_s == pytest.approx(1.48, abs=0.002)
+
+
 # Damage
 
 
@@ -528,6 +540,7 @@ def test_a_relative_name_with_a_colon_is_a_name(
     report = check(Path("note-12:30.ogg"))
     assert report.ok
     assert report.path == tmp_path / "note-12:30.ogg"
+    assert read_contents(Path("note-12:30.ogg"), listen=False).tracks
 
 
 def test_bytes_that_are_no_utf_8_are_a_name(whole: dict[str, Path], tmp_path: Path) -> None:
@@ -536,6 +549,14 @@ def test_bytes_that_are_no_utf_8_are_a_name(whole: dict[str, Path], tmp_path: Pa
     report = check(path)
     assert report.ok
     json.dumps(report.as_json())
+
+
+def test_labels_that_are_no_utf_8_are_only_labels(whole: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "label.wav"
+    content = whole["wav"].read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xe9\xfd\xfc"))
+    assert check(path).ok
 
 
 # Anything at all
