@@ -16,6 +16,7 @@ from collections import deque
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 from capture.resampler import SlipResampler
@@ -67,8 +68,11 @@ class Timeline:
     def stop_s(self) -> float:
         """When the recording ends: when it was stopped, or has its duration. Infinite while that is open."""
         with self._lock:
-            paused_s = sum(end_s - start_s for start_s, end_s in self._pauses)
-            return min(self._stop_s, self.epoch_s + self._duration_s + paused_s)
+            full_s = self.epoch_s + self._duration_s
+            for start_s, end_s in self._pauses:
+                # A pause that comes when all is over puts nothing off.
+                full_s += end_s - start_s if start_s < full_s else 0.0
+            return min(self._stop_s, full_s)
 
     def stop(self, at_s: float) -> None:
         """End the recording at `at_s`; an earlier end stays."""
@@ -78,8 +82,10 @@ class Timeline:
     def pause(self, at_s: float) -> None:
         """Stand still from `at_s`; nothing changes if it does already."""
         with self._lock:
-            if not self._pauses or self._pauses[-1][1] < math.inf:
-                self._pauses.append((max(at_s, self.epoch_s), math.inf))
+            # Commands from several threads can overtake each other; no moment may count for two pauses.
+            last_end_s = self._pauses[-1][1] if self._pauses else self.epoch_s
+            if last_end_s < math.inf:
+                self._pauses.append((max(at_s, last_end_s), math.inf))
 
     def resume(self, at_s: float) -> None:
         """Go on from `at_s`; nothing changes if it does already."""
@@ -122,12 +128,22 @@ class FrameTimeline:
 
 
 class DriftMeter:
-    """The rate of a device's clock against ours, from the earliest arrival in each second. Memory does not grow."""
+    """The rate of a device's clock against ours, from the earliest arrival in each second. Memory does not grow.
+
+    Where the device delivered nothing its own time is unknown, so each stretch of sound has a line of its own, and what
+    is told is the slope that fits them all.
+    """
 
     #: Fewer seconds than this say more about scheduling than about a quartz.
     MIN_SECONDS: Final = 10
 
     def __init__(self) -> None:
+        self._seconds = 0
+        # Sums over the stretches that are complete, about the mean of each: of x² and of xy.
+        self._squares = np.zeros(2)
+        self._begin_stretch()
+
+    def _begin_stretch(self) -> None:
         self._second = -1
         self._earliest_s = math.inf
         self._count = 0
@@ -142,21 +158,32 @@ class DriftMeter:
             self._second, self._earliest_s = second, math.inf
         self._earliest_s = min(self._earliest_s, origin_s)
 
+    def interrupt(self) -> None:
+        """Say that sound is missing before what is observed next."""
+        self._squares = self._squares_so_far()
+        self._begin_stretch()
+
     def _add(self, x: float, y: float) -> None:
         if self._count == 0:
-            self._y0 = y
-        y -= self._y0
+            self._x0, self._y0 = x, y
+        x, y = x - self._x0, y - self._y0
         self._count += 1
+        self._seconds += 1
         self._sums += (x, y, x * x, x * y)
+
+    def _squares_so_far(self) -> npt.NDArray[np.float64]:
+        if self._count == 0:
+            return self._squares
+        sum_x, sum_y, sum_xx, sum_xy = self._sums
+        return self._squares + np.array([sum_xx - sum_x**2 / self._count, sum_xy - sum_x * sum_y / self._count])
 
     @property
     def ppm(self) -> float:
         """Parts per million by which the device runs fast; 0 until `MIN_SECONDS` were seen."""
-        if self._count < self.MIN_SECONDS:
+        x_squared, x_times_y = self._squares_so_far()
+        if self._seconds < self.MIN_SECONDS or x_squared == 0.0:
             return 0.0
-        sum_x, sum_y, sum_xx, sum_xy = self._sums
-        slope = (self._count * sum_xy - sum_x * sum_y) / (self._count * sum_xx - sum_x * sum_x)
-        return float(-slope * 1e6)
+        return float(-x_times_y / x_squared * 1e6)
 
 
 class SampleTimeline:
@@ -209,7 +236,11 @@ class SampleTimeline:
             if self._held_span_s() >= ANCHOR_S:
                 self._anchor()
             return
-        if self._lateness_of_last() <= HOLE_S * SAMPLE_RATE:
+        late = self._lateness_of_last()
+        if late < -HOLE_S * SAMPLE_RATE:
+            # No stamp is early by accident: this comes twice, or too late. It has to find its place anew.
+            self._anchored = False
+        elif late <= HOLE_S * SAMPLE_RATE:
             self._place_held()
         elif self._held_span_s() >= HOLE_DECISION_S:
             self._fill_hole()
@@ -280,9 +311,10 @@ class SampleTimeline:
         gap = self._earliest_start() - self._placed
         if gap > 0:
             self._silence(gap)
-        self._anchored = True
         self._lateness.clear()
-        self._place_held(skip=max(0, -gap))
+        self._drift.interrupt()
+        # Sound that lies all in the past does not tell where the rest will stand.
+        self._anchored = self._place_held(skip=max(0, -gap)) == 0
 
     def _fill_hole(self) -> None:
         gap = self._earliest_start() - self._placed
@@ -291,22 +323,22 @@ class SampleTimeline:
             self._holes.append((at_s, gap / SAMPLE_RATE))
             self._silence(gap)
         self._lateness.clear()
+        self._drift.interrupt()
         self._place_held()
 
-    def _place_held(self, skip: int = 0) -> None:
+    def _place_held(self, skip: int = 0) -> int:
+        """Write what was held without its first `skip` samples; return how many it was too short of."""
         blocks, self._held = self._held, []
         for block in blocks:
-            late = self._index(block.captured_at_s) - self._placed
-            # No stamp is early by accident. A block that lies before what is written comes twice or too late.
-            if skip == 0 and late < -HOLE_S * SAMPLE_RATE:
-                skip = -late
             cut = min(skip, len(block.data))
             skip -= cut
             if cut < len(block.data):
-                self._observe(block.captured_at_s + cut / SAMPLE_RATE, late + cut)
+                begins_at_s = block.captured_at_s + cut / SAMPLE_RATE
+                self._observe(begins_at_s, self._index(begins_at_s) - self._placed)
                 self._place(block.data[cut:])
                 self._device_count += len(block.data) - cut
         self._correct_drift()
+        return skip
 
     def _observe(self, captured_at_s: float, late: int) -> None:
         device_s = self._device_count / SAMPLE_RATE

@@ -39,7 +39,8 @@ def read_positions(count: int, slip: int) -> npt.NDArray[np.float64]:
     step = 1 - np.sign(slip) / OUTPUTS_PER_SLIP
     index = np.arange(count)
     slipping = np.minimum(index, abs(slip) * OUTPUTS_PER_SLIP)
-    return slipping * step + (index - slipping)
+    positions: npt.NDArray[np.float64] = slipping * step + (index - slipping)
+    return positions
 
 
 @pytest.mark.parametrize("channels", [1, 2])
