@@ -435,7 +435,7 @@ def test_a_container_holds_so_many_tracks_and_no_more(tmp_path: Path) -> None:
         tracks = tuple(AudioTrack((f"device {number}",)) for number in range(container.max_audio_tracks + 1))
         screen = "primary" if container.holds_video else None
         settings = RecordSettings(tmp_path / f"talk.{name}", audio=tracks, screen=screen)
-        assert f".{name} holds {container.max_audio_tracks} audio track" in refusal(settings.check)
+        assert f".{name} cannot hold {len(tracks)} audio tracks" in refusal(settings.check)
         replace(settings, audio=tracks[1:]).check()
 
 
