@@ -29,8 +29,10 @@ __all__ = ["AudioEncoder", "VideoEncoder"]
 
 VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
-#: A player can only begin, and a cut only be made, at a key frame.
+#: A player can only begin, and a cut only be made, at a key frame: so often while the picture changes, and less often
+#: while it stands still, where each would cost as much as minutes of repeats.
 KEY_FRAME_INTERVAL_S: Final = 2.0
+STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 
 #: What H.273 numbers BT.709: primaries, transfer and matrix alike. Converting and tagging must agree, or players that
 #: trust the tag show colours that are visibly off.
@@ -159,11 +161,11 @@ class VideoEncoder:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-        return self._encode_converted(pts)
+        return self._encode_converted(pts, KEY_FRAME_INTERVAL_S)
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Encode the last picture once more, at `pts`; nothing is converted."""
-        return self._encode_converted(pts) if self._converted is not None else []
+        return self._encode_converted(pts, STILL_KEY_FRAME_INTERVAL_S) if self._converted is not None else []
 
     def finish(self) -> list[av.Packet[Any]]:
         """What is still inside; the encoder takes nothing more."""
@@ -171,11 +173,11 @@ class VideoEncoder:
         self._bench.close()
         return packets
 
-    def _encode_converted(self, pts: int) -> list[av.Packet[Any]]:
+    def _encode_converted(self, pts: int, key_interval_s: float) -> list[av.Packet[Any]]:
         frame = self._converted
         assert frame is not None  # noqa: S101 - both callers made sure
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
-        wants_key = pts - self._last_key_pts >= KEY_FRAME_INTERVAL_S * VIDEO_TICKS_PER_S
+        wants_key = pts - self._last_key_pts >= key_interval_s * VIDEO_TICKS_PER_S
         frame.pict_type = PictureType.I if wants_key else PictureType.NONE
         if wants_key:
             self._last_key_pts = pts
