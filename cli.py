@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in _before_command(given)
     try:
         arguments = _parse(given)
+        arguments.ends_process = argv is None
         exit_code: int = arguments.run(arguments)
         sys.stdout.flush()
     except CaptureError as error:
@@ -228,7 +229,7 @@ def _record(arguments: Arguments) -> int:
     try:
         return _conclude(arguments, terminal, session, session.run(), {})
     finally:
-        signals.stop()
+        signals.stop(ignoring=arguments.ends_process)
 
 
 def _headless(arguments: Arguments) -> int:
@@ -252,7 +253,7 @@ def _headless(arguments: Arguments) -> int:
             summary = session.run()
             return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
         finally:
-            signals.stop()
+            signals.stop(ignoring=arguments.ends_process)
 
 
 @contextmanager

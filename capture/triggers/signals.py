@@ -35,9 +35,15 @@ class Signals:
             if number is not None and number not in self._before:
                 self._before[number] = signal.signal(number, self._handler(send, given_by))
 
-    def stop(self) -> None:
+    def stop(self, *, ignoring: bool = False) -> None:
+        """Put back what was there before, or let the signals change nothing from now on.
+
+        The latter is for a process that is about to end: one that gives them back could yet die of an impatient Ctrl+C,
+        and whoever started it would take the saved recording for a failure.
+        """
         while self._before:
-            signal.signal(*self._before.popitem())
+            number, before = self._before.popitem()
+            signal.signal(number, signal.SIG_IGN if ignoring else before)
 
     @staticmethod
     def _handler(send: Callable[[Command, str], None], given_by: str) -> Callable[[int, FrameType | None], None]:
