@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from capture.errors import NotReadyError
 from capture.interfaces import FrameSource, SampleSource
 from capture.worker import Worker
 
 __all__ = ["DeviceThread", "Grabber"]
+
+#: Devices open within a tenth of a second; a server that hangs must not make the recorder hang.
+OPEN_LIMIT_S: Final = 10.0
 
 
 class Grabber(Protocol):
@@ -46,8 +50,9 @@ class DeviceThread:
         self._worker.start()
 
     def await_opened(self) -> None:
-        """Wait until the source is open; raises what opening it raised."""
-        self._opened.wait()
+        """Wait until the source is open; raises what opening it raised, `NotReadyError` where it takes too long."""
+        if not self._opened.wait(OPEN_LIMIT_S):
+            raise NotReadyError(f"{self._worker.name} does not answer", "see capture doctor")
         if self._failure is not None:
             raise self._failure
 

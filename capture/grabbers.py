@@ -70,7 +70,6 @@ class FrameGrabber:
 
     def run(self) -> None:
         slot = 0
-        changed = True
         while self._wait_for_slot(slot):
             slot_end_s = self._slot_start_s(slot + 1)
             changed = self._source.wait_for_change(self._clock.now_s() if self._constant else slot_end_s)
@@ -81,9 +80,12 @@ class FrameGrabber:
                 continue
             self._fill_slot(slot, changed, now_s)
             # Slots that went by while a frame was grabbed, or while this thread was not let run.
-            reached = max(slot + 1, int(self._timeline.media_s(self._clock.now_s()) * self._fps + 1e-6))
-            for missed in range(slot + 1, reached):
-                self._miss_slot(missed, changed)
+            now_s = self._clock.now_s()
+            reached = max(slot + 1, int(self._timeline.media_s(now_s) * self._fps + 1e-6))
+            if reached > slot + 1:
+                changed = self._source.wait_for_change(now_s)
+                for missed in range(slot + 1, reached):
+                    self._miss_slot(missed, changed)
             slot = reached
         self._end()
 

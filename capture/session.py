@@ -166,15 +166,11 @@ class Session:
         if said:
             self._tell("cropped", said)
         try:
-            self._on_recording()
-            self._start_triggers()
-            stopped_by = self._control(muxer)
-        finally:
-            self._timeline.stop(self._clock.now_s())
-            self._finish(muxer)
-            for trigger in self._triggers:
-                trigger.stop()
-        if stopped_by is None:
+            stopped_by = self._carry_on(muxer)
+        except BaseException:
+            muxer.discard()
+            raise
+        if stopped_by is None or (self.error is None and muxer.size_bytes() == 0):
             self.state = State.DISCARDED
             muxer.discard()
             return None
@@ -295,6 +291,18 @@ class Session:
                 self._tell("no_hotkeys", str(error))
 
     # While it goes on
+
+    def _carry_on(self, muxer: Muxer) -> str | None:
+        """Record until something ends it, and finish the file; return what ended it, None for a discard."""
+        try:
+            self._on_recording()
+            self._start_triggers()
+            return self._control(muxer)
+        finally:
+            self._timeline.stop(self._clock.now_s())
+            self._finish(muxer)
+            for trigger in self._triggers:
+                trigger.stop()
 
     def _control(self, muxer: Muxer) -> str | None:
         """Obey commands and tell how it goes until the end; return what ended it, None for a discard."""

@@ -14,6 +14,9 @@ __all__ = ["Terminal", "as_clock", "as_size"]
 #: Where the output is no terminal, one line in this time: a log that can be read.
 PLAIN_INTERVAL_S: Final = 60.0
 
+#: The terminal's own word for "clear from here to the end of the line"; takes the ^C away as well that Ctrl+C leaves.
+_CLEAR_TO_END: Final = "\x1b[K"
+
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DBFS: Final = -60.0
 
@@ -54,7 +57,7 @@ class Terminal:
         self._live = self._stream.isatty() and not quiet
         self._now_s = now_s
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
-        self._line_length = 0
+        self._line_open = False
 
     def __call__(self, event: Event | Progress) -> None:
         if isinstance(event, Progress):
@@ -87,9 +90,9 @@ class Terminal:
             # The last column stays free: a line that fills it wraps on some terminals.
             width = _columns(self._stream) - 1
             text = self._line(progress)[:width]
-            self._stream.write(f"\r{text}{' ' * (self._line_length - len(text))}")
+            self._stream.write(f"\r{text}{_CLEAR_TO_END}")
             self._stream.flush()
-            self._line_length = len(text)
+            self._line_open = True
         elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
             self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
             self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")
@@ -108,9 +111,9 @@ class Terminal:
         return "  ".join(parts)
 
     def _erase(self) -> None:
-        if self._line_length:
-            self._stream.write(f"\r{' ' * self._line_length}\r")
-            self._line_length = 0
+        if self._line_open:
+            self._stream.write(f"\r{_CLEAR_TO_END}")
+            self._line_open = False
 
 
 def _meter(level: Level) -> str:
