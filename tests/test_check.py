@@ -43,11 +43,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same, each by a process that died before it closed the file."""
+    """The same, each written by a process that died before it closed the file."""
     folder = tmp_path_factory.mktemp("killed")
     paths = {extension: folder / f"killed.{extension}" for extension in EXTENSIONS}
-    writers = [subprocess.Popen([sys.executable, written.__file__, path]) for path in paths.values()]
-    assert [writer.wait() for writer in writers] == [0] * len(writers)
+    subprocess.run([sys.executable, written.__file__, *paths.values()], check=True)
     return paths
 
 

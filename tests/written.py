@@ -1,6 +1,6 @@
 """Small recordings, made by FFmpeg alone so that the code under test has no part in them.
 
-Run as a program, `written.py PATH` writes one and dies before it is closed, as a killed recorder does.
+Run as a program, `written.py PATH…` writes each in a process that dies before it is closed, as a killed recorder does.
 """
 
 from __future__ import annotations
@@ -122,4 +122,9 @@ def _samples(stream: AudioStream, sound: Sound) -> Iterator[tuple[float, AudioSt
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), close=False)
+    for name in sys.argv[1:]:
+        writer = os.fork()
+        if not writer:
+            write(Path(name), close=False)
+        if os.waitpid(writer, 0)[1] != 0:
+            sys.exit(f"{name} could not be written")
