@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from capture.errors import NotReadyError
-from capture.sources.sound_devices import list_players, list_sound_devices
+from capture.sources.chooser import list_players, list_sound_devices
 
 __all__ = ["describe_devices"]
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.media import SILENCE_DBFS, peak_dbfs
 from capture.recordings.folder import recordings_folder
-from capture.sources.sound_devices import SoundDevice, choose_device, list_sound_devices
+from capture.sources.chooser import list_sound_devices
+from capture.sources.sound_devices import SoundDevice, choose_device
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 

@@ -1,4 +1,4 @@
-"""The one place that turns what a person asked for into sources. Each adapter is imported only when it is chosen."""
+"""The one place that knows which adapter serves which system. Each is imported only when it is chosen."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from capture.media import Rectangle
 from capture.settings import AudioTrack, RecordSettings
 
 if TYPE_CHECKING:
-    from capture.sources.sound_devices import SoundDevice
+    from capture.sources.sound_devices import Player, SoundDevice
 
-__all__ = ["choose_frames", "choose_sounds"]
+__all__ = ["choose_frames", "choose_sounds", "list_players", "list_sound_devices"]
 
 
 def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource | None, str]:
@@ -50,10 +50,30 @@ def choose_sounds(tracks: Sequence[AudioTrack], settings: RecordSettings, clock:
         return []
     if settings.pattern:
         return [[_pattern_tone(name, clock) for name in track.sources] for track in tracks]
-    from capture.sources.sound_devices import choose_device, list_sound_devices
+    from capture.sources.sound_devices import choose_device
 
     devices = list_sound_devices()
     return [[_open_later(name, choose_device(devices, name)) for name in track.sources] for track in tracks]
+
+
+def list_sound_devices() -> list[SoundDevice]:
+    """Every sound device there is, outputs first. Raises `NotReadyError` where there is no sound server."""
+    if sys.platform == "linux":
+        from capture.sources.pulse_devices import list_pulse_devices
+
+        return list_pulse_devices()
+    from capture.sources.soundcard_source import list_soundcard_devices
+
+    return list_soundcard_devices()
+
+
+def list_players() -> list[Player]:
+    """The programs that play sound now; none where the system does not tell."""
+    if sys.platform != "linux":
+        return []
+    from capture.sources.pulse_devices import list_pulse_players
+
+    return list_pulse_players()
 
 
 def _pattern_tone(name: str, clock: Clock) -> SampleSource:
