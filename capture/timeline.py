@@ -16,7 +16,6 @@ from collections import deque
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 from capture.resampler import SlipResampler
@@ -140,7 +139,7 @@ class DriftMeter:
     def __init__(self) -> None:
         self._seconds = 0
         # Sums over the stretches that are complete, about the mean of each: of x² and of xy.
-        self._squares = np.zeros(2)
+        self._squares = (0.0, 0.0)
         self._begin_stretch()
 
     def _begin_stretch(self) -> None:
@@ -171,11 +170,13 @@ class DriftMeter:
         self._seconds += 1
         self._sums += (x, y, x * x, x * y)
 
-    def _squares_so_far(self) -> npt.NDArray[np.float64]:
-        if self._count == 0:
-            return self._squares
-        sum_x, sum_y, sum_xx, sum_xy = self._sums
-        return self._squares + np.array([sum_xx - sum_x**2 / self._count, sum_xy - sum_x * sum_y / self._count])
+    def _squares_so_far(self) -> tuple[float, float]:
+        x_squared, x_times_y = self._squares
+        if self._count:
+            sum_x, sum_y, sum_xx, sum_xy = map(float, self._sums)
+            x_squared += sum_xx - sum_x * sum_x / self._count
+            x_times_y += sum_xy - sum_x * sum_y / self._count
+        return x_squared, x_times_y
 
     @property
     def ppm(self) -> float:
@@ -183,7 +184,7 @@ class DriftMeter:
         x_squared, x_times_y = self._squares_so_far()
         if self._seconds < self.MIN_SECONDS or x_squared == 0.0:
             return 0.0
-        return float(-x_times_y / x_squared * 1e6)
+        return -x_times_y / x_squared * 1e6
 
 
 class SampleTimeline:
@@ -204,7 +205,7 @@ class SampleTimeline:
         self._held: list[Samples] = []
         self._anchored = False
         self._lateness: deque[tuple[float, int]] = deque()
-        # Samples the device delivered, or would have where silence was put in: the device's own time.
+        # Samples the device delivered: its own time, but for the breaks in it.
         self._device_count = 0
         # Placed samples not yet taken, and the index since the epoch of the first of them.
         self._ready: deque[SampleArray] = deque()
@@ -369,7 +370,6 @@ class SampleTimeline:
         self._hand_out(self._resampler.flush())
         self._hand_out(np.zeros((count, self._channels), np.float32))
         self._inserted += count
-        self._device_count += count
 
     def _hand_out(self, data: SampleArray) -> None:
         self._ready.append(data)
