@@ -603,7 +603,8 @@ def test_any_damage_gives_a_report(
     report = check(path)
     assert time.monotonic() - begin < PATIENCE_S
     json.dumps(report.as_json(), allow_nan=False)
-    if damage.kind in ("cut", "piece gone"):
+    # An MP3 whose table of contents went with the piece is one that never had any: nothing tells that frames are gone.
+    if damage.kind == "cut" or (damage.kind == "piece gone" and extension != "mp3"):
         assert not report.ok
 
 

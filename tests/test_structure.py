@@ -113,8 +113,8 @@ def test_matroska(path: Path, content: bytes, expected: Ending) -> None:
 # Ogg
 
 
-def page(stream: int, flags: int = 0, body: bytes = b"sound", *, marker: bytes = b"OggS") -> bytes:
-    return marker + struct.pack("<BBqIIIB", 0, flags, 0, stream, 0, 0, 1) + bytes([len(body)]) + body
+def page(stream: int, number: int, flags: int = 0, *, marker: bytes = b"OggS") -> bytes:
+    return marker + struct.pack("<BBqIIIB", 0, flags, 0, stream, number, 0, 1) + bytes([5]) + b"sound"
 
 
 FIRST, LAST = 2, 4
@@ -123,20 +123,24 @@ FIRST, LAST = 2, 4
 @pytest.mark.parametrize(
     ("pages", "expected"),
     [
-        ([page(1, FIRST), page(1), page(1, LAST)], Ending.WHOLE),
-        ([page(1, FIRST | LAST)], Ending.WHOLE),
-        ([page(1, FIRST), page(2, FIRST), page(1, LAST), page(2), page(2, LAST)], Ending.WHOLE),
-        ([page(1, FIRST), page(1)], Ending.NEVER_CLOSED),
-        ([page(1, FIRST), page(2, FIRST), page(1, LAST), page(2)], Ending.NEVER_CLOSED),
-        ([page(1, FIRST), page(1, LAST)[:-1]], Ending.CUT_OFF),
-        ([page(1, FIRST), page(1, LAST)[:27]], Ending.CUT_OFF),
-        ([page(1, FIRST), page(1, LAST)[:20]], Ending.CUT_OFF),
-        ([page(1, FIRST), page(1, LAST)[:3]], Ending.CUT_OFF),
-        ([page(1, FIRST), page(1, marker=b"Oggs"), page(1, LAST)], Ending.DAMAGED),
-        ([page(1, FIRST), b"x" * 65_534, page(1, LAST)], Ending.DAMAGED),
-        ([page(1, FIRST), b"x" * 200_000, page(1, LAST)], Ending.DAMAGED),
-        ([page(1, FIRST), page(7), page(1, LAST)], Ending.DAMAGED),
-        ([page(1, FIRST), b"x" * 200_000], Ending.NEVER_CLOSED),
+        ([page(1, 0, FIRST), page(1, 1), page(1, 2, LAST)], Ending.WHOLE),
+        ([page(1, 0, FIRST | LAST)], Ending.WHOLE),
+        ([page(1, 0, FIRST), page(2, 0, FIRST), page(1, 1, LAST), page(2, 1), page(2, 2, LAST)], Ending.WHOLE),
+        ([page(1, 0, FIRST), page(1, 1)], Ending.NEVER_CLOSED),
+        ([page(1, 0, FIRST), page(2, 0, FIRST), page(1, 1, LAST), page(2, 1)], Ending.NEVER_CLOSED),
+        ([page(1, 0, FIRST), page(1, 1, LAST)[:-1]], Ending.CUT_OFF),
+        ([page(1, 0, FIRST), page(1, 1, LAST)[:27]], Ending.CUT_OFF),
+        ([page(1, 0, FIRST), page(1, 1, LAST)[:20]], Ending.CUT_OFF),
+        ([page(1, 0, FIRST), page(1, 1, LAST)[:3]], Ending.CUT_OFF),
+        ([page(1, 0, FIRST), page(1, 2, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), page(1, 2), page(1, 3, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), b"x", page(1, 1, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), page(1, 1, marker=b"Oggs"), page(1, 1, LAST)], Ending.DAMAGED),
+        # The marker lies across the chunks in which it is searched.
+        ([page(1, 0, FIRST), b"x" * 65_535, page(1, 1, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), b"x" * 200_000, page(1, 1, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), page(7, 1), page(1, 1, LAST)], Ending.DAMAGED),
+        ([page(1, 0, FIRST), b"x" * 200_000], Ending.NEVER_CLOSED),
     ],
 )
 def test_ogg(path: Path, pages: list[bytes], expected: Ending) -> None:
@@ -276,9 +280,9 @@ def test_a_file_of_nothing_but_headers_is_given_up(path: Path, monkeypatch: pyte
     content=st.lists(
         st.one_of(
             st.sampled_from(
-                [FTYP, box(b"moov"), box(b"moof"), EBML, segment(INFO, CUES), INFO, CLUSTER, page(1, FIRST)]
+                [FTYP, box(b"moov"), box(b"moof"), EBML, segment(INFO, CUES), INFO, CLUSTER, page(1, 0, FIRST)]
             ),
-            st.sampled_from([page(1), wav(None, 9, b"x"), flac(48_000, 9), TAG, mp3(MPEG_1_MONO, 17, 3, 1, 9, 60)]),
+            st.sampled_from([page(1, 1), wav(None, 9, b"x"), flac(48_000, 9), TAG, mp3(MPEG_1_MONO, 17, 3, 1, 9, 60)]),
             st.binary(max_size=12),
         ),
         max_size=6,

@@ -185,14 +185,15 @@ def _coded_length(first: bytes) -> int:
     return 9 - first[0].bit_length() if first and first[0] else 0
 
 
-# Ogg: pages, each of one stream. The last page of a stream says so.
+# Ogg: pages, each of one stream and counted. The last page of a stream says so.
 
 _FIRST_PAGE: Final = 0x02
 _LAST_PAGE: Final = 0x04
 
 
 def _ogg(file: _File) -> Structure:
-    ended: dict[bytes, bool] = {}
+    # By stream: the number of its latest page, and whether that was its last.
+    latest: dict[bytes, tuple[int, bool]] = {}
     position, damaged = 0, False
     while position < file.size:
         header = file.at(position, 27)
@@ -204,14 +205,16 @@ def _ogg(file: _File) -> Structure:
         if len(header) < 27 or len(lengths) < header[26]:
             return Structure(Ending.CUT_OFF)
         flags, stream = header[5], header[14:18]
-        if stream in ended or flags & _FIRST_PAGE:
-            ended[stream] = bool(flags & _LAST_PAGE)
+        number: int = struct.unpack("<I", header[18:22])[0]
+        if stream in latest or flags & _FIRST_PAGE:
+            damaged = damaged or (stream in latest and number != latest[stream][0] + 1)
+            latest[stream] = number, bool(flags & _LAST_PAGE)
         else:
             damaged = True
         position += 27 + len(lengths) + sum(lengths)
     if position > file.size:
         return Structure(Ending.CUT_OFF)
-    if not all(ended.values()):
+    if not all(ended for _, ended in latest.values()):
         return Structure(Ending.NEVER_CLOSED)
     return Structure(Ending.DAMAGED if damaged else Ending.WHOLE)
 
