@@ -124,7 +124,7 @@ def _size_bytes(path: Path) -> int:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{path} does not exist", "name a recording, as capture list shows them") from error
+        raise UsageError(f"{path} does not exist", "name a recording that does") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{str(path)!r} cannot be looked at ({reason})", "name a recording") from error
@@ -189,7 +189,7 @@ def _unfinished(ending: Ending, found_s: float | None) -> str:
         }.get(ending, "the file is damaged, and nothing of it plays")
     return {
         Ending.NEVER_CLOSED: f"the file was never closed: the recording was cut off after {found_s:.1f} s; "
-        "what is there plays, and capture repair closes it",
+        "what is there plays",
         Ending.CUT_OFF: f"the end of the file is missing: it stops after {found_s:.1f} s; what is there plays",
     }.get(ending, f"the file is damaged inside; {found_s:.1f} s of it were found, and not all of that may play")
 
