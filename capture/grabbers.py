@@ -7,6 +7,7 @@ of their own and never wait for an encoder that is behind: a frame is left out a
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import Final
@@ -81,13 +82,14 @@ class FrameGrabber:
             self._fill_slot(slot, changed, now_s)
             # Slots that went by while a frame was grabbed, or while this thread was not let run.
             now_s = self._clock.now_s()
-            reached = max(slot + 1, int(self._timeline.media_s(now_s) * self._fps + 1e-6))
+            within_s = min(now_s, self._timeline.stop_s)
+            reached = max(slot + 1, int(self._timeline.media_s(within_s) * self._fps + 1e-6))
             if reached > slot + 1:
                 changed = self._source.wait_for_change(now_s)
                 for missed in range(slot + 1, reached):
                     self._miss_slot(missed, changed)
             slot = reached
-        self._end()
+        self._end(slot)
 
     def _slot_start_s(self, slot: int) -> float:
         """When slot number `slot` begins on the clock, were the recording not paused again before."""
@@ -140,11 +142,19 @@ class FrameGrabber:
         self._stamps.last_pts = round(slot * VIDEO_TICKS_PER_S / self._fps)
         return self._stamps.last_pts
 
-    def _end(self) -> None:
-        """Repeat the last frame, one frame's length before the stop, so that the picture lasts until then."""
-        if self._stamps.last_pts < 0 or self._constant:
+    def _end(self, slot: int) -> None:
+        """Let the picture last until the stop, of which slot number `slot` and those after it are still open.
+
+        A constant grid is filled up. Else the last frame is repeated, one frame's length before the stop.
+        """
+        if self._stamps.last_pts < 0:
             return
-        end = round(self._timeline.media_s(self._timeline.stop_s) * VIDEO_TICKS_PER_S)
+        end_s = self._timeline.media_s(self._timeline.stop_s)
+        if self._constant:
+            for missed in range(slot, math.ceil(end_s * self._fps - 1e-6)):
+                self._miss_slot(missed, changed=False)
+            return
+        end = round(end_s * VIDEO_TICKS_PER_S)
         pts = max(self._stamps.last_pts + 1, end - self._slot_length)
         self._send(pts, duration=max(1, end - pts))
 

@@ -26,13 +26,22 @@ __all__ = ["ScriptedBlock", "ScriptedFrames", "ScriptedSamples"]
 class ScriptedFrames:
     """A picture that changes at given moments; from `lost_at_s` on it is gone.
 
-    `changes` are (seconds, pixels) in order, all of one size. The first picture is there from the beginning.
+    `changes` are (seconds, pixels) in order, all of one size. The first picture is there from the beginning. A grab
+    takes `grab_s`, and shows what was there when it began.
     """
 
-    def __init__(self, clock: Clock, changes: Sequence[tuple[float, Pixels]], *, lost_at_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        changes: Sequence[tuple[float, Pixels]],
+        *,
+        grab_s: float = 0.0,
+        lost_at_s: float = math.inf,
+    ) -> None:
         self._clock = clock
         self._moments_s = [at_s for at_s, _ in changes]
         self._pictures = [pixels for _, pixels in changes]
+        self._grab_s = grab_s
         self._lost_at_s = lost_at_s
         self._epoch_s = clock.now_s()
         self._grabbed: int | None = None
@@ -62,7 +71,9 @@ class ScriptedFrames:
             raise SourceLostError("the scripted screen is gone")
         self._grabbed = self._shown()
         self.grabs += 1
-        return Frame(self._pictures[self._grabbed].copy(), now_s)
+        frame = Frame(self._pictures[self._grabbed].copy(), now_s)
+        self._clock.wait_until(now_s + self._grab_s, threading.Event())
+        return frame
 
     def wake(self) -> None:
         self._woken.set()

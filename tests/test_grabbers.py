@@ -1,0 +1,545 @@
+"""When a picture is taken and when it is left out; sound to the last sample. A clock moves only when it is told to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from capture.clock import SteppedClock
+from capture.errors import SourceLostError
+from capture.grabbers import HEARTBEAT_S, STRAGGLERS_S, FrameGrabber, FrameJob, SoundGrabber
+from capture.mailbox import Closed, Mailbox
+from capture.media import SAMPLE_RATE, Pixels, Samples
+from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
+from capture.timeline import VIDEO_TICKS_PER_S, Timeline
+from capture.worker import Worker
+
+EPOCH_S = 64.0
+
+#: Binary fractions add up without rounding, so that a moment is reached exactly.
+STEP_S = 1 / 64
+FPS = 8
+SLOT = VIDEO_TICKS_PER_S // FPS
+
+LIMIT_S = 30.0
+
+
+def picture(number: int) -> Pixels:
+    """A picture that holds its number."""
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0, :2] = divmod(number, 256)
+    return pixels
+
+
+def ticks(seconds: float) -> int:
+    return round(seconds * VIDEO_TICKS_PER_S)
+
+
+class Stage:
+    """A timeline, a clock, and a grabber in a thread of its own."""
+
+    def __init__(self, duration_s: float = math.inf) -> None:
+        self.clock = SteppedClock(EPOCH_S)
+        self.timeline = Timeline(EPOCH_S, duration_s)
+
+    def start(self, grabber: FrameGrabber | SoundGrabber) -> None:
+        self.grabber = grabber
+        self.worker = Worker("grabber", grabber.run)
+        self.worker.start()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the thread waits for the clock again, or has ended."""
+        for _ in range(round(LIMIT_S / 0.05)):
+            if self.worker.join(0):
+                return
+            try:
+                self.clock.await_waiters(1, timeout_s=0.05)
+            except AssertionError:
+                continue
+            return
+        pytest.fail("the grabber waits for something else than the clock")
+
+    def until(self, at_s: float) -> None:
+        """Go on to `at_s` after the epoch, step by step."""
+        while self.clock.now_s() < EPOCH_S + at_s:
+            self.jump(STEP_S)
+
+    def jump(self, by_s: float) -> None:
+        """Go on at once, as if the thread had not been let run meanwhile."""
+        self.clock.advance(by_s)
+        self.settle()
+
+    def pause(self) -> None:
+        self._tell(self.timeline.pause)
+
+    def resume(self) -> None:
+        self._tell(self.timeline.resume)
+
+    def stop(self) -> None:
+        self._tell(self.timeline.stop)
+        self.end()
+
+    def _tell(self, command: object) -> None:
+        assert callable(command)
+        command(self.clock.now_s())
+        self.grabber.wake()
+        self.settle()
+
+    def end(self) -> None:
+        assert self.worker.join(LIMIT_S)
+
+
+class Jobs(Mailbox[FrameJob]):
+    """The way to an encoder, which may be behind."""
+
+    declines = False
+
+    def has_room(self) -> bool:
+        return not self.declines and super().has_room()
+
+
+class Pictures(Stage):
+    """A stage on which a screen is grabbed. `changes` are the seconds at which picture 0, 1, … comes."""
+
+    def __init__(
+        self,
+        changes: Sequence[float] = (0.0,),
+        *,
+        fps: float = FPS,
+        constant: bool = False,
+        duration_s: float = math.inf,
+        grab_s: float = 0.0,
+        lost_at_s: float = math.inf,
+        begin_late_s: float = 0.0,
+    ) -> None:
+        super().__init__(duration_s)
+        script = [(at_s, picture(number)) for number, at_s in enumerate(changes)]
+        self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, lost_at_s=lost_at_s)
+        self.source.begin(EPOCH_S)
+        self.jobs = Jobs(1000)
+        self.frames = FrameGrabber(self.source, self.timeline, self.jobs, self.clock, fps, constant=constant)
+        self.clock.advance(begin_late_s)
+        self.start(self.frames)
+
+    def taken(self) -> list[FrameJob]:
+        """What was grabbed since the last call."""
+        jobs = []
+        while True:
+            try:
+                jobs.append(self.jobs.get(timeout_s=0))
+            except (TimeoutError, Closed):
+                return jobs
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.frames.frames, self.frames.unchanged, self.frames.dropped
+
+
+def shown(jobs: Sequence[FrameJob]) -> list[int | None]:
+    """The number of each picture; None where the last one is repeated."""
+    return [None if job.pixels is None else 256 * int(job.pixels[0, 0, 0]) + int(job.pixels[0, 0, 1]) for job in jobs]
+
+
+def moments_s(jobs: Sequence[FrameJob]) -> list[float]:
+    return [job.pts / VIDEO_TICKS_PER_S for job in jobs]
+
+
+ALWAYS = [number * STEP_S for number in range(64 * 5)]
+
+
+# Pictures at a variable rate
+
+
+def test_a_picture_that_changes_all_the_time_is_taken_once_a_slot() -> None:
+    stage = Pictures(ALWAYS, duration_s=2)
+    stage.until(2)
+    stage.end()
+    *jobs, last = stage.taken()
+    assert [job.pts for job in jobs] == [slot * SLOT for slot in range(16)]
+    assert shown(jobs) == [slot * 8 for slot in range(16)]
+    assert shown([last]) == [None]
+    assert stage.counts() == (17, 0, 0)
+    assert stage.source.grabs == 16
+
+
+def test_the_first_frame_stands_for_the_beginning() -> None:
+    stage = Pictures(begin_late_s=5 * STEP_S)
+    (first,) = stage.taken()
+    assert first.pts == 0
+    assert shown([first]) == [0]
+    stage.stop()
+
+
+def test_a_change_is_taken_at_its_moment() -> None:
+    changes = [0.0, 0.5 + 3 * STEP_S, 1.0, 1.25 + 7 * STEP_S]
+    stage = Pictures(changes, duration_s=1.75)
+    stage.until(1.75)
+    stage.end()
+    *jobs, _ = stage.taken()
+    assert [job.pts for job in jobs] == [ticks(at_s) for at_s in changes]
+    assert shown(jobs) == [0, 1, 2, 3]
+
+
+def test_a_second_change_in_a_slot_waits_for_the_next() -> None:
+    stage = Pictures([0.0, 0.25 + STEP_S, 0.25 + 2 * STEP_S, 0.25 + 3 * STEP_S], duration_s=0.75)
+    stage.until(0.75)
+    stage.end()
+    *jobs, _ = stage.taken()
+    assert [job.pts for job in jobs] == [0, ticks(0.25 + STEP_S), ticks(0.375)]
+    assert shown(jobs) == [0, 1, 3]
+
+
+def test_slots_in_which_nothing_changed_cost_nothing_and_are_counted() -> None:
+    stage = Pictures([0.0, 0.5 + STEP_S], duration_s=1)
+    stage.until(1)
+    stage.end()
+    assert stage.source.grabs == 2
+    # In the last slot the last frame is repeated.
+    assert stage.counts() == (3, 5, 0)
+
+
+def test_a_still_picture_is_sent_again_before_long() -> None:
+    stage = Pictures()
+    stage.until(3)
+    jobs = stage.taken()
+    assert shown(jobs) == [0] + [None] * (len(jobs) - 1)
+    # The first end of a slot at which 0.6 s have passed.
+    assert moments_s(jobs) == [0.0, 0.625, 1.25, 1.875, 2.5]
+    assert all(later - earlier >= HEARTBEAT_S for earlier, later in pairwise(moments_s(jobs)))
+    assert all(job.duration is None for job in jobs)
+    stage.stop()
+
+
+def test_the_last_frame_reaches_to_the_stop() -> None:
+    stage = Pictures([0.0, 0.25])
+    stage.until(0.8)
+    stage.stop()
+    *_, last = stage.taken()
+    stopped = ticks(stage.timeline.media_s(stage.timeline.stop_s))
+    assert (last.pts, last.duration, last.pixels) == (stopped - SLOT, SLOT, None)
+
+
+def test_the_last_frame_comes_after_all_others_and_still_ends_with_the_stop() -> None:
+    stage = Pictures([0.0, 0.5 + 7 * STEP_S])
+    stage.until(0.5 + 7 * STEP_S)
+    stage.jump(STEP_S / 2)
+    stage.stop()
+    *_, before, last = stage.taken()
+    assert last.pts == before.pts + 1
+    assert last.duration == ticks(STEP_S / 2) - 1
+
+
+def test_a_recording_of_no_length_has_no_frame() -> None:
+    stage = Pictures(duration_s=0)
+    stage.end()
+    assert stage.taken() == []
+    assert stage.counts() == (0, 0, 0)
+
+
+def test_nothing_is_taken_in_a_pause_and_nothing_is_missing_after_it() -> None:
+    stage = Pictures(ALWAYS)
+    stage.until(1 - STEP_S)
+    stage.pause()
+    before = stage.taken()
+    stage.until(2.5)
+    assert stage.taken() == []
+    stage.resume()
+    stage.until(3)
+    stage.stop()
+    *after, last = stage.taken()
+    assert [job.pts for job in before] == [slot * SLOT for slot in range(8)]
+    # The slot that had begun when the pause came is over: the next begins a step after the end of the pause.
+    assert [job.pts for job in after] == [slot * SLOT for slot in range(8, 12)]
+    assert shown(after)[0] == (2.5 + STEP_S) / STEP_S
+    assert stage.frames.dropped == 0
+    assert last.pts + (last.duration or 0) == ticks(1.5 - STEP_S)
+
+
+def test_what_changed_in_a_pause_is_seen_after_it() -> None:
+    stage = Pictures([0.0, 1.0])
+    stage.until(0.5)
+    stage.pause()
+    stage.until(2)
+    stage.resume()
+    stage.until(2.25)
+    stage.stop()
+    first, changed, _ = stage.taken()
+    assert shown([first, changed]) == [0, 1]
+    assert changed.pts == ticks(0.5)
+
+
+def test_a_pause_counts_as_no_slots() -> None:
+    stage = Pictures()
+    stage.until(0.25)
+    stage.pause()
+    stage.until(3.25)
+    stage.resume()
+    stage.until(3.5)
+    stage.stop()
+    assert stage.counts() == (2, 3, 0)
+
+
+def test_a_stop_in_a_pause_ends_where_the_pause_began() -> None:
+    stage = Pictures(ALWAYS)
+    stage.until(1 + STEP_S)
+    stage.pause()
+    stage.until(3)
+    stage.stop()
+    *_, last = stage.taken()
+    assert last.pts + (last.duration or 0) == ticks(1 + STEP_S)
+
+
+def test_frames_for_which_there_is_no_room_are_dropped_and_counted() -> None:
+    stage = Pictures(ALWAYS)
+    stage.until(0.25 - STEP_S)
+    stage.jobs.declines = True
+    stage.until(1)
+    assert stage.counts() == (2, 0, 7)
+    assert stage.source.grabs == 2, "what cannot be sent is not grabbed"
+    assert moments_s(stage.taken()) == [0.0, 0.125]
+    stage.jobs.declines = False
+    stage.until(1.125)
+    (caught_up,) = stage.taken()
+    assert moments_s([caught_up]) == [1.125]
+    assert shown([caught_up]) == [72]
+    stage.stop()
+
+
+def test_slots_that_pass_while_a_frame_is_grabbed_are_lost_if_something_changed() -> None:
+    stage = Pictures(ALWAYS, grab_s=0.4)
+    stage.until(0.9)
+    # One grab after the other, and each reaches into the third slot after its own.
+    assert stage.counts() == (2, 0, 4)
+    assert [job.pts for job in stage.taken()] == [0, ticks(0.40625)]
+    stage.timeline.stop(stage.clock.now_s())
+    stage.until(1.5)
+    stage.end()
+
+
+def test_slots_that_pass_while_a_frame_is_grabbed_are_unchanged_if_nothing_changed() -> None:
+    stage = Pictures(grab_s=0.4)
+    stage.until(0.4 + STEP_S)
+    assert stage.counts() == (1, 2, 0)
+    stage.stop()
+
+
+def test_slots_that_the_thread_slept_through_are_unchanged_if_nothing_changed() -> None:
+    stage = Pictures()
+    stage.until(0.25)
+    stage.jump(0.25)
+    assert stage.counts() == (1, 3, 0)
+    stage.stop()
+
+
+def test_a_grab_that_ends_after_the_stop_loses_only_what_was_before_it() -> None:
+    stage = Pictures(ALWAYS, grab_s=4, duration_s=1)
+    stage.jump(1)
+    stage.jump(5)
+    stage.end()
+    # The slots of the recording but the first, and the repeated frame at its end.
+    assert stage.counts() == (2, 0, 7)
+    *_, last = stage.taken()
+    assert last.pts + (last.duration or 0) == ticks(1)
+
+
+def test_every_slot_is_accounted_for() -> None:
+    random = np.random.default_rng(3)
+    changes = [0.0, *np.cumsum(random.integers(1, 30, 40)) * STEP_S]
+    stage = Pictures(changes, grab_s=STEP_S, duration_s=4)
+    while stage.clock.now_s() < EPOCH_S + 3:
+        stage.jump(STEP_S * int(random.choice([1, 1, 1, 1, 20])))
+    stage.until(4)
+    stage.end()
+    assert sum(stage.counts()) == pytest.approx(4 * FPS, abs=1)
+    assert stage.frames.unchanged > 0
+    pts = [job.pts for job in stage.taken()]
+    assert pts == sorted(set(pts))
+
+
+def test_a_lost_screen_ends_the_thread_with_what_happened() -> None:
+    stage = Pictures([0.0, 1.0], lost_at_s=0.5)
+    stage.until(0.5)
+    stage.end()
+    assert isinstance(stage.worker.error, SourceLostError)
+
+
+def test_a_closed_mailbox_is_the_ordinary_end() -> None:
+    stage = Pictures(ALWAYS)
+    stage.jobs.close()
+    stage.until(0.5)
+    stage.end()
+    assert stage.worker.error is None
+
+
+# Pictures on a grid
+
+
+@pytest.mark.parametrize("fps", [8, 25, 30, 29.97, 7])
+def test_a_constant_rate_is_an_exact_grid(fps: float) -> None:
+    stage = Pictures([0.0, 0.5, 1.1], fps=fps, constant=True, duration_s=2)
+    stage.until(2)
+    stage.end()
+    jobs = stage.taken()
+    assert [job.pts for job in jobs] == [round(slot * VIDEO_TICKS_PER_S / fps) for slot in range(math.ceil(2 * fps))]
+    assert {job.duration for job in jobs} == {round(VIDEO_TICKS_PER_S / fps)}
+    assert [number for number in shown(jobs) if number is not None] == [0, 1, 2]
+    assert stage.counts() == (len(jobs), 0, 0)
+
+
+def test_slots_missed_on_the_grid_are_filled_with_the_last_picture() -> None:
+    stage = Pictures(ALWAYS, constant=True, grab_s=0.4, duration_s=1)
+    stage.until(1.5)
+    stage.end()
+    jobs = stage.taken()
+    assert [job.pts for job in jobs] == [slot * SLOT for slot in range(8)]
+    # One grab after the other; the third ends after the stop.
+    assert shown(jobs) == [0, None, None, 26, None, None, 52, None]
+    assert stage.counts() == (8, 0, 5)
+
+
+@pytest.mark.parametrize("fps", [8, 30])
+def test_the_grid_ends_with_the_stop_even_if_the_thread_slept_past_it(fps: float) -> None:
+    stage = Pictures(fps=fps, constant=True, duration_s=1.03125)
+    stage.until(0.5)
+    stage.jump(5)
+    stage.end()
+    slots = math.ceil(1.03125 * fps)
+    assert [job.pts for job in stage.taken()] == [round(slot * VIDEO_TICKS_PER_S / fps) for slot in range(slots)]
+
+
+def test_the_grid_goes_on_where_a_pause_interrupted_it() -> None:
+    stage = Pictures(ALWAYS, constant=True)
+    stage.until(1.0625)
+    stage.pause()
+    stage.until(3)
+    assert [job.pts for job in stage.taken()] == [slot * SLOT for slot in range(9)]
+    stage.resume()
+    stage.until(4)
+    stage.stop()
+    assert [job.pts for job in stage.taken()] == [slot * SLOT for slot in range(9, 17)]
+
+
+def test_the_grid_holds_when_there_is_no_room() -> None:
+    stage = Pictures(ALWAYS, constant=True, duration_s=1)
+    stage.until(0.375 - STEP_S)
+    stage.jobs.declines = True
+    stage.until(0.625 - STEP_S)
+    stage.jobs.declines = False
+    stage.until(1)
+    stage.end()
+    jobs = stage.taken()
+    assert [job.pts for job in jobs] == [slot * SLOT for slot in range(8)]
+    assert shown(jobs) == [0, 8, 16, None, None, 40, 48, 56]
+    assert stage.counts() == (8, 0, 2)
+
+
+# Sound
+
+
+class Sound(Stage):
+    """A stage on which a sound source is read. Blocks are of an eighth of a second."""
+
+    LENGTH = SAMPLE_RATE // 8
+
+    def __init__(
+        self, late_s: Sequence[float], *, duration_s: float = math.inf, lost_at_s: float = math.inf, number: int = 0
+    ) -> None:
+        super().__init__(duration_s)
+        script = [
+            ScriptedBlock(np.full((self.LENGTH, 2), place, np.float32), place / 8, late_s=late)
+            for place, late in enumerate(late_s)
+        ]
+        self.source = ScriptedSamples("internal", self.clock, script, lost_at_s=lost_at_s)
+        self.source.begin(EPOCH_S)
+        self.blocks: Mailbox[tuple[int, Samples]] = Mailbox(1000)
+        self.start(SoundGrabber(self.source, number, self.timeline, self.blocks, self.clock))
+
+    def taken(self) -> list[tuple[int, int]]:
+        """The number of the track's source, and that of the block, of each that came."""
+        found: list[tuple[int, int]] = []
+        while True:
+            try:
+                number, samples = self.blocks.get(timeout_s=0)
+            except (TimeoutError, Closed):
+                return found
+            assert samples.captured_at_s == EPOCH_S + samples.data[0, 0] / 8
+            found.append((number, int(samples.data[0, 0])))
+
+    @property
+    def now_s(self) -> float:
+        return self.clock.now_s() - EPOCH_S
+
+
+def run_to_the_end(stage: Sound, limit_s: float) -> None:
+    while not stage.worker.join(0):
+        assert stage.now_s < limit_s
+        stage.jump(STEP_S)
+
+
+def test_every_block_is_handed_on_under_its_number() -> None:
+    stage = Sound([0.0] * 8, duration_s=1, number=3)
+    run_to_the_end(stage, 2)
+    assert stage.taken() == [(3, place) for place in range(8)]
+
+
+def test_reading_ends_when_the_sound_up_to_the_stop_has_come() -> None:
+    stage = Sound([0.0] * 20, duration_s=1.1)
+    run_to_the_end(stage, 2)
+    assert stage.now_s == 1.125
+    assert stage.taken()[-1] == (0, 8)
+
+
+def test_a_device_with_nothing_to_deliver_is_not_waited_for_long() -> None:
+    stage = Sound([], duration_s=1)
+    run_to_the_end(stage, 2)
+    assert 1 + STRAGGLERS_S <= stage.now_s < 1 + STRAGGLERS_S + STEP_S
+    assert stage.taken() == []
+    assert stage.worker.error is None
+
+
+def test_stragglers_from_before_the_stop_are_taken_in() -> None:
+    stage = Sound([0.125] * 8, duration_s=1)
+    run_to_the_end(stage, 2)
+    assert stage.now_s == 1.125
+    assert len(stage.taken()) == 8
+
+
+def test_what_comes_too_late_stays_out() -> None:
+    stage = Sound([0.0] * 7 + [0.5], duration_s=1)
+    run_to_the_end(stage, 2)
+    assert stage.now_s < 1 + STRAGGLERS_S + STEP_S
+    assert len(stage.taken()) == 7
+
+
+def test_a_stop_is_noticed_while_nothing_comes() -> None:
+    stage = Sound([])
+    stage.until(10)
+    stage.timeline.stop(stage.clock.now_s())
+    stage.grabber.wake()
+    stage.settle()
+    assert not stage.worker.join(0)
+    run_to_the_end(stage, 10.5)
+    assert stage.now_s < 10 + STRAGGLERS_S + STEP_S
+
+
+def test_sound_goes_on_in_a_pause() -> None:
+    stage = Sound([0.0] * 16)
+    stage.until(0.5)
+    stage.pause()
+    stage.until(1.5)
+    stage.resume()
+    stage.until(2)
+    stage.stop()
+    assert len(stage.taken()) == 16
+
+
+def test_a_lost_device_ends_the_thread_with_what_happened() -> None:
+    stage = Sound([0.0] * 8, lost_at_s=0.5)
+    stage.until(0.5)
+    stage.end()
+    assert isinstance(stage.worker.error, SourceLostError)
+    assert len(stage.taken()) == 4
