@@ -54,18 +54,35 @@ class Hotkeys:
             if self._listener and key:
                 matcher.release(self._listener.canonical(key))
 
-        self._listener = keyboard.Listener(on_press=on_press, on_release=on_release)
-        self._listener.start()
-        self._listener.wait()
+        listener = self._listener = keyboard.Listener(on_press=on_press, on_release=on_release)
+        listen, failures = listener.run, []
+
+        def run() -> None:
+            try:
+                listen()
+            except Exception as error:
+                # The display is gone, or lacks what is needed. Whoever waits for the listener would wait forever.
+                failures.append(error)
+                listener._mark_ready()
+
+        listener.run = run
+        listener.start()
+        listener.wait()
+        if failures:
+            self._listener = None
+            raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from failures[0]
         if sys.platform == "darwin" and not getattr(keyboard.Listener, "IS_TRUSTED", True):
             raise NotReadyError("hotkeys do not work here", "allow this terminal under Privacy, Input Monitoring")
 
     def stop(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.stop()
+            # Where the display died before, each of these raises.
+            with suppress(Exception):
+                listener.stop()
             _end_recording_of_keys(listener)
-            listener.join(_LISTENER_END_S)
+            with suppress(Exception):
+                listener.join(_LISTENER_END_S)
 
 
 def _end_recording_of_keys(listener: Any) -> None:
