@@ -1,0 +1,119 @@
+"""What is in a recording, opened again and decoded by FFmpeg; the package under test has no part in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Picture: TypeAlias = npt.NDArray[np.uint8]
+Sound: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A video track. `moments_s` are the presentation times of all frames, `end_s` when the last one ends."""
+
+    moments_s: list[float]
+    end_s: float
+    #: The last frame, RGB.
+    last: Picture
+
+
+def pictures(path: Path) -> Pictures:
+    """Decode the video track; the end of a file that was cut off may be missing, and is no error."""
+    moments_s: list[float] = []
+    end_s = 0.0
+    last: av.VideoFrame | None = None
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        try:
+            for packet in container.demux(stream):
+                if packet.pts is not None and packet.time_base is not None:
+                    end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                for last in packet.decode():
+                    assert last is not None
+                    moments_s.append(float(last.time))
+        except av.error.InvalidDataError:
+            pass
+    assert last is not None
+    return Pictures(moments_s, end_s, _rgb(last))
+
+
+def each_picture(path: Path) -> Iterator[tuple[float, Picture]]:
+    """Every frame with its presentation time, RGB."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            assert frame.time is not None
+            yield frame.time, _rgb(frame)
+
+
+def _rgb(frame: av.VideoFrame) -> Picture:
+    return np.asarray(frame.to_ndarray(format="rgb24"))
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of sound, mixed to one channel, and when its first sample is played."""
+
+    samples: Sound
+    rate: int
+    start_s: float
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + len(self.samples) / self.rate
+
+    def between(self, start_s: float, end_s: float) -> Sound:
+        return self.samples[round((start_s - self.start_s) * self.rate) : round((end_s - self.start_s) * self.rate)]
+
+
+def sound(path: Path, number: int = 0) -> Track:
+    """Decode audio track `number`; the end of a file that was cut off may be missing, and is no error."""
+    parts: list[Sound] = []
+    start_s: float | None = None
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[number]
+        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+        try:
+            for frame in container.decode(stream):
+                if start_s is None:
+                    start_s = frame.time
+                parts += [converted.to_ndarray().mean(axis=0) for converted in resampler.resample(frame)]
+        except av.error.InvalidDataError:
+            pass
+        return Track(np.concatenate(parts) if parts else np.zeros(0, np.float32), stream.rate, start_s or 0.0)
+
+
+def loudness(samples: Sound, hz: float, rate: int) -> float:
+    """The amplitude of the sine of `hz` in `samples`."""
+    phase = 2j * np.pi * hz / rate * np.arange(len(samples))
+    window = np.hanning(len(samples))
+    return float(2 * abs(np.sum(samples * window * np.exp(-phase))) / np.sum(window))
+
+
+def first_loud_s(track: Track, level: float = 0.05) -> float:
+    """When the sound first exceeds `level`."""
+    loud = np.flatnonzero(np.abs(track.samples) > level)
+    assert len(loud), "there is no sound in it"
+    return track.start_s + float(loud[0]) / track.rate
+
+
+def probe(path: Path) -> dict[str, Any]:
+    """What ffprobe says of the file and its streams."""
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", path],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found

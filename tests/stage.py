@@ -1,0 +1,159 @@
+"""What recorders are given to record: a window with known colours at known places, a cursor of known shape, a tone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import wave
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+from unittest.mock import patch
+
+import numpy as np
+
+Colour: TypeAlias = tuple[int, int, int]
+
+BLACK: Final[Colour] = (0, 0, 0)
+WHITE: Final[Colour] = (255, 255, 255)
+RED: Final[Colour] = (230, 30, 30)
+GREEN: Final[Colour] = (30, 200, 60)
+BLUE: Final[Colour] = (40, 60, 220)
+GREY: Final[Colour] = (90, 90, 90)
+
+#: The cursor of `Stage`: a square of this side, whose hot spot is this far from its corner.
+CURSOR_SIDE: Final = 16
+CURSOR_HOT: Final = 4
+
+RATE: Final = 48_000
+
+
+class Stage:
+    """A window over the whole screen of a desk, black at first; what is in it is drawn by the test."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        from Xlib import X
+        from Xlib.display import Display
+
+        with patch.dict(os.environ, {"XAUTHORITY": environment["XAUTHORITY"]}):
+            self._display = Display(environment["DISPLAY"])
+        screen = self._display.screen()
+        self.width, self.height = screen.width_in_pixels, screen.height_in_pixels
+        self._window = screen.root.create_window(
+            0,
+            0,
+            self.width,
+            self.height,
+            0,
+            X.CopyFromParent,
+            background_pixel=_pixel(BLACK),
+            override_redirect=True,
+            event_mask=X.KeyPressMask | X.ExposureMask,
+            cursor=self._square_cursor(screen.root),
+        )
+        self._pen = self._window.create_gc()
+        self._window.map()
+        # Drawing on a window that is not shown yet draws nothing.
+        while self._display.next_event().type != X.Expose:
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from Xlib.error import ConnectionClosedError
+
+        # Some tests end the server.
+        with suppress(ConnectionClosedError):
+            self._display.close()
+
+    def paint(self, left: int, top: int, width: int, height: int, colour: Colour) -> None:
+        """Fill a rectangle, and return when it is on the screen."""
+        self._pen.change(foreground=_pixel(colour))
+        self._window.fill_rectangle(self._pen, left, top, width, height)
+        self._display.sync()
+
+    def take_focus(self) -> None:
+        """Have what is typed from here on come to this window."""
+        from Xlib import X
+
+        self._window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
+        self._display.sync()
+
+    def typed(self, count: int) -> str:
+        """The next `count` letters and digits that were typed into this window, waiting for them."""
+        from Xlib import X
+
+        text = ""
+        while len(text) < count:
+            event = self._display.next_event()
+            if event.type == X.KeyPress:
+                symbol = self._display.keycode_to_keysym(event.detail, event.state & X.ShiftMask)
+                # Keys with a character are numbered as Latin-1; all others far above.
+                text += chr(symbol) if 32 <= symbol < 127 else ""
+        return text
+
+    def _square_cursor(self, root: Any) -> Any:
+        shape = root.create_pixmap(CURSOR_SIDE, CURSOR_SIDE, 1)
+        pen = shape.create_gc(foreground=1)
+        shape.fill_rectangle(pen, 0, 0, CURSOR_SIDE, CURSOR_SIDE)
+        return shape.create_cursor(shape, tuple(257 * part for part in RED), (0, 0, 0), CURSOR_HOT, CURSOR_HOT)
+
+
+def _pixel(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def press(environment: Mapping[str, str], *keys: str) -> None:
+    """Press keys as a person would, `ctrl+alt+r` for several at once; they go to whatever has the focus."""
+    subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], env=dict(environment), check=True, timeout=30)
+
+
+def point_at(environment: Mapping[str, str], x: int, y: int) -> None:
+    """Move the mouse there."""
+    subprocess.run(["xdotool", "mousemove", "--sync", str(x), str(y)], env=dict(environment), check=True, timeout=30)
+
+
+def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> Path:
+    """A WAV file with a sine of `hz`; returns `path`."""
+    times_s = np.arange(round(duration_s * RATE)) / RATE
+    samples = np.rint(level * 32767 * np.sin(2 * np.pi * hz * times_s)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.repeat(samples, 2).tobytes())
+    return path
+
+
+@contextmanager
+def playing(environment: Mapping[str, str], tone: Path, sink: str) -> Iterator[None]:
+    """Play a WAV file to `sink` until the end of the context."""
+    player = subprocess.Popen(["paplay", f"--device={sink}", tone], env=dict(environment))
+    try:
+        yield
+    finally:
+        player.terminate()
+        player.wait()
+
+
+@contextmanager
+def module(environment: Mapping[str, str], *arguments: str) -> Iterator[int]:
+    """Load a module of the sound server for the time of the context; its number."""
+    number = int(pactl(environment, "load-module", *arguments))
+    try:
+        yield number
+    finally:
+        # It may have been unloaded meanwhile, or the server ended.
+        subprocess.run(["pactl", "unload-module", str(number)], env=dict(environment), stderr=subprocess.DEVNULL)
+
+
+def pactl(environment: Mapping[str, str], *arguments: str) -> str:
+    return subprocess.run(
+        ["pactl", *arguments], env=dict(environment), check=True, timeout=30, stdout=subprocess.PIPE, text=True
+    ).stdout

@@ -1,0 +1,269 @@
+"""How a recording ends: asked to, by key or signal, or because a device is gone. The file is whole every time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from reopened import loudness, pictures, probe, sound
+from running import Recorder, eventually
+from stage import RED, Stage, playing, press, write_tone
+
+from capture.desktop.virtual import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: A recording that needs neither screen nor sound server, so that only the ending is on trial.
+PATTERN: Final = ("--source", "pattern", "--fps", "10", "--json")
+
+
+@pytest.fixture
+def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
+    """A desk whose servers may be ended; `capture_environment` is of this desk then."""
+    with VirtualDesk(640, 480) as desk:
+        capture_environment.update(desk.environment)
+        yield desk
+
+
+def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
+    """That the file is an ordinary one which plays as long as the summary says."""
+    assert summary["path"] == str(path)
+    assert summary["check"] == "ok"
+    assert summary["size_bytes"] == path.stat().st_size
+    found = pictures(path)
+    assert abs(found.end_s - summary["duration_s"]) <= 0.1
+    assert abs(sound(path).end_s - summary["duration_s"]) <= 0.1
+    assert abs(float(probe(path)["format"]["duration"]) - summary["duration_s"]) <= 0.1
+
+
+# Signals
+
+
+@pytest.mark.parametrize(
+    ("number", "stopped_by"),
+    [(signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGHUP, "hangup")],
+)
+def test_a_signal_finishes_the_file(
+    number: int, stopped_by: str, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+        recorder.process.send_signal(number)
+        assert recorder.wait() == 0
+        summary = recorder.summary()
+        assert f"saved {path}" in recorder.stderr
+    assert summary["stopped_by"] == stopped_by
+    assert_whole(path, summary)
+
+
+def test_impatience_breaks_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+
+        def ended() -> bool:
+            recorder.interrupt()
+            return recorder.process.poll() is not None
+
+        # Again and again until the process is gone: while it finishes the file, while it checks it, while it exits.
+        eventually(ended, "the end")
+        assert recorder.wait() == 0
+        summary = recorder.summary()
+        assert recorder.stderr.startswith(f"saved {path} ")
+        assert len(recorder.stderr.splitlines()) == 1
+    assert_whole(path, summary)
+
+
+def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--delay", "1h") as recorder:
+        recorder.until(lambda: handles(recorder, signal.SIGINT), "its own handling of Ctrl+C")
+        recorder.interrupt()
+        assert recorder.wait() == 0
+        assert recorder.stderr == "nothing was recorded\n"
+    assert not path.exists()
+
+
+def handles(recorder: Recorder, number: int) -> bool:
+    """Whether the process has set a handler of its own for a signal, one that stops a recording.
+
+    Python sets one for Ctrl+C when it starts, long before; for SIGTERM it has none.
+    """
+    status = Path(f"/proc/{recorder.process.pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1) and bool(caught >> (number - 1) & 1)
+
+
+# Keys
+
+
+def test_the_hotkey_stops_and_another_does_not(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+        press(capture_environment, "ctrl+alt+shift+r", "ctrl+r", "r")
+        recorder.until_grown(path)
+        press(capture_environment, "ctrl+alt+r")
+        assert recorder.wait() == 0
+        summary = recorder.summary()
+    assert summary["stopped_by"] == "hotkey"
+    assert_whole(path, summary)
+
+
+def test_hotkeys_can_be_left_out(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--no-hotkeys") as recorder:
+        recorder.until_recording(path)
+        press(capture_environment, "ctrl+alt+x", "ctrl+alt+r")
+        recorder.until_grown(path)
+        assert recorder.stop()["stopped_by"] == "interrupt"
+
+
+def test_a_pause_is_left_out(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+        press(capture_environment, "ctrl+alt+p")
+        # What was under way still arrives, and then nothing does.
+        sizes = [path.stat().st_size]
+
+        def rests() -> bool:
+            sizes.append(path.stat().st_size)
+            return len(sizes) > 200 and len(set(sizes[-200:])) == 1
+
+        recorder.until(rests, "the file rests")
+        press(capture_environment, "ctrl+alt+p")
+        recorder.until_grown(path)
+        summary = recorder.stop()
+    # Two hundred looks in a row, five milliseconds apart.
+    assert summary["paused_s"] > 0.9
+    assert_whole(path, summary)
+    found = pictures(path)
+    gaps_s = [later - earlier for earlier, later in zip(found.moments_s, found.moments_s[1:], strict=False)]
+    assert max(gaps_s) < 0.9
+
+
+def test_the_hotkey_discards(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+        press(capture_environment, "ctrl+alt+x")
+        assert recorder.wait() == 0
+        assert recorder.stdout == ""
+        assert "nothing was recorded" in recorder.stderr
+    assert not path.exists()
+
+
+def test_what_is_typed_arrives_whole(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    text = "the quick brown fox jumps over the lazy dog 0123456789"
+    with (
+        Stage(capture_environment) as stage,
+        Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder,
+    ):
+        recorder.until_recording(path)
+        stage.take_focus()
+        subprocess.run(["xdotool", "type", "--delay", "1", text], env=capture_environment, check=True, timeout=60)
+        assert stage.typed(len(text)) == text
+        press(capture_environment, "ctrl+alt+r")
+        assert recorder.summary()["stopped_by"] == "hotkey"
+
+
+def test_without_a_keyboard_it_says_so_once_and_goes_on(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    del capture_environment["DISPLAY"]
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        recorder.until_recording(path)
+        recorder.until_grown(path)
+        summary = recorder.stop()
+        assert recorder.stderr.count("hotkeys do not work here") == 1
+    assert [event["kind"] for event in summary["events"]] == ["no_hotkeys"]
+    assert_whole(path, summary)
+
+
+# Lost devices
+
+
+def end_server(desk: VirtualDesk, name: str) -> None:
+    """Kill the desk's `Xvfb` or `pulseaudio`."""
+    folder = desk.environment["XDG_RUNTIME_DIR"].encode()
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                found = (process / "comm").read_text().strip() == name and folder in (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if found:
+                os.kill(int(process.name), signal.SIGKILL)
+                return
+    raise AssertionError(f"there is no {name}")
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_the_display_goes_away(
+    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / f"out.{extension}"
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
+    with (
+        playing(capture_environment, tone, own_desk.sink),
+        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+    ):
+        with Stage(capture_environment) as stage:
+            stage.paint(0, 0, 640, 480, RED)
+            recorder.until_recording(path)
+            recorder.until_grown(path, 3)
+            end_server(own_desk, "Xvfb")
+            assert recorder.wait() == 1
+        summary = recorder.summary()
+        complaint = recorder.stderr.splitlines()[-1]
+    assert complaint.startswith("capture: ")
+    assert str(path) in complaint
+    assert "Traceback" not in complaint
+    assert summary["stopped_by"] == "failed"
+    assert [event["kind"] for event in summary["events"]] == ["device_lost"]
+    assert summary["check"] == "ok"
+    last = pictures(path).last
+    assert last[240, 320].tolist() == pytest.approx(RED, abs=14)
+    track = sound(path)
+    assert abs(track.end_s - summary["duration_s"]) <= 0.1
+    assert loudness(track.between(0.3, track.end_s - 0.2), 440.0, track.rate) > 0.3
+
+
+@pytest.mark.parametrize("extension", ["mp4", "ogg"])
+def test_the_sound_server_goes_away(
+    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / f"out.{extension}"
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
+    with (
+        Stage(capture_environment) as stage,
+        playing(capture_environment, tone, own_desk.sink),
+        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+    ):
+        stage.paint(0, 0, 640, 480, RED)
+        recorder.until_recording(path)
+        recorder.until_grown(path, 3)
+        end_server(own_desk, "pulseaudio")
+        assert recorder.wait() == 1
+        summary = recorder.summary()
+        complaint = recorder.stderr.splitlines()[-1]
+    assert str(path) in complaint
+    assert "Traceback" not in complaint
+    assert summary["stopped_by"] == "failed"
+    assert [event["kind"] for event in summary["events"]] == ["device_lost"]
+    assert summary["check"] == "ok"
+    track = sound(path)
+    assert loudness(track.between(0.2, track.end_s - 0.3), 440.0, track.rate) > 0.3
+    if extension == "mp4":
+        found = pictures(path)
+        assert found.last[240, 320].tolist() == pytest.approx(RED, abs=14)
+        assert abs(found.end_s - summary["duration_s"]) <= 0.1
