@@ -30,7 +30,7 @@ __all__ = ["SoundTrack", "VideoTrack"]
 #: Takes (packet, number of the track) into the muxer's mailbox.
 PacketSink = Callable[["av.Packet[Any]"], None]
 
-#: How often a track whose sources deliver nothing looks at the clock.
+#: How often a track looks whether one of its sources delivers nothing.
 _TICK_S: Final = 0.15
 
 #: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
@@ -126,20 +126,26 @@ class SoundTrack:
                 number, samples = self._blocks.get(_TICK_S)
             except TimeoutError:
                 now_s = self._clock.now_s()
-                if now_s - ticked_at_s > _LATE_TICK_S:
-                    waiting_since_s = now_s
-                ticked_at_s = now_s
-                for part, heard_at_s in zip(self._parts, self._heard_at_s, strict=True):
-                    if now_s - max(heard_at_s, waiting_since_s) >= 2 * _TICK_S:
-                        part.starve(now_s)
             except Closed:
                 break
             else:
-                ticked_at_s = now_s = self._clock.now_s()
+                now_s = self._clock.now_s()
                 self._heard_at_s[number] = now_s
                 self._parts[number].push(samples)
+            # Also while blocks come: they may all be another source's.
+            if now_s - ticked_at_s >= _TICK_S:
+                if now_s - ticked_at_s > _LATE_TICK_S:
+                    waiting_since_s = now_s
+                ticked_at_s = now_s
+                self._starve(now_s, waiting_since_s)
             self._encode(now_s)
         self._finish()
+
+    def _starve(self, now_s: float, waiting_since_s: float) -> None:
+        """Write silence for the sources that have delivered nothing for a while."""
+        for part, heard_at_s in zip(self._parts, self._heard_at_s, strict=True):
+            if now_s - max(heard_at_s, waiting_since_s) >= 2 * _TICK_S:
+                part.starve(now_s)
 
     def _encode(self, now_s: float) -> None:
         for number, part in enumerate(self._parts):
