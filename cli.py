@@ -6,6 +6,7 @@ Whatever a verb needs is imported when it runs, so that `capture --help` answers
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -33,6 +34,9 @@ Arguments = argparse.Namespace
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `argv` (default: the process's) and return its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A device or a file may be called what the terminal's encoding cannot write.
+        sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in _before_command(given)
     try:
         arguments = _parse(given)
@@ -79,7 +83,8 @@ def _before_command(given: Sequence[str]) -> Sequence[str]:
 
 def _parse(given: list[str]) -> Arguments:
     own = list(_before_command(given))
-    arguments = _parser().parse_args(own)
+    # As defaults of the parser they would undo a flag that stands before the verb.
+    arguments = _parser().parse_args(own, Arguments(json=False, quiet=False, debug=False))
     arguments.command = given[len(own) + 1 :]
     if arguments.command and arguments.verb != "headless":
         raise UsageError(f"{arguments.command[0]!r} stands behind --", "only headless runs a command")
@@ -100,7 +105,6 @@ def _parser() -> _Parser:
         epilog="capture VERB --help tells more of each.",
         parents=[everywhere],
     )
-    parser.set_defaults(json=False, quiet=False, debug=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
@@ -310,7 +314,7 @@ def _conclude(
         return 0
     terminal.conclude(summary)
     if arguments.json:
-        print(json.dumps(summary.as_json() | more, ensure_ascii=False))
+        print(json.dumps(summary.as_json() | more))
     if session.error is not None:
         kept = f": {summary.path} has what was recorded until then" if summary.size_bytes else ""
         terminal.complain(f"capture: {session.error.message}{kept}")
@@ -323,7 +327,7 @@ def _devices(arguments: Arguments) -> int:
 
     found, missing = describe_devices()
     if arguments.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found))
     else:
         for kind, entries in found.items():
             print(f"{kind}:" + ("" if entries else " none"))
@@ -344,7 +348,7 @@ def _doctor(arguments: Arguments) -> int:
 
     diagnosis = diagnose()
     if arguments.json:
-        print(json.dumps(diagnosis.as_json(), ensure_ascii=False))
+        print(json.dumps(diagnosis.as_json()))
     else:
         for item in diagnosis.checks:
             print(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}")
@@ -361,7 +365,7 @@ def _check(arguments: Arguments) -> int:
 
     report = check(Path(arguments.file))
     if arguments.json:
-        print(json.dumps(report.as_json(), ensure_ascii=False))
+        print(json.dumps(report.as_json()))
     else:
         for stream in report.streams:
             silent = "  silent" if stream.silent else ""
