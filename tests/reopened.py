@@ -26,6 +26,10 @@ class Pictures:
     #: The last frame, RGB.
     last: Picture
 
+    @property
+    def last_bgr(self) -> Picture:
+        return self.last[..., ::-1]
+
 
 def pictures(path: Path) -> Pictures:
     """Decode the video track; the end of a file that was cut off may be missing, and is no error."""

@@ -1,0 +1,183 @@
+"""`capture headless`: a command on a desk of its own, recorded until it ends, and nothing left of either."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from conftest import PROJECT, RunCapture
+from reopened import each_picture, loudness, pictures, sound
+from running import Recorder, eventually
+from stage import RED, write_tone
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+SMALL: Final = ("--size", "640x480")
+
+#: A program that fills its screen with red and plays a tone, then says so on standard output.
+SHOW: Final = """\
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from stage import RED, Stage
+with Stage(os.environ) as stage:
+    stage.paint(0, 0, stage.width, stage.height, RED)
+    subprocess.run(["paplay", sys.argv[2]], check=True)
+print("shown")
+"""
+
+
+@pytest.fixture
+def own_home(monkeypatch: pytest.MonkeyPatch, capture_environment: dict[str, str]) -> Iterator[Path]:
+    """The user's home of `capture_environment`; whatever is there afterwards and was not before fails the test."""
+    home = Path(capture_environment["HOME"])
+    (home / ".profile").write_text("mine")
+    yield home
+    assert [str(path.relative_to(home)) for path in home.rglob("*")] == [".profile"]
+    assert (home / ".profile").read_text() == "mine"
+
+
+def processes_with(mark: str) -> list[str]:
+    """The names of all processes in whose environment `mark` stands."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                if mark.encode() in (process / "environ").read_bytes():
+                    found.append((process / "comm").read_text().strip())
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_the_command_shows_and_plays_is_recorded(run_capture: RunCapture, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 1.5)
+    command = (sys.executable, "-c", SHOW, PROJECT / "tests", tone)
+    done = run_capture("headless", path, "--size", "800x600", "--no-cursor", "--json", "--", *command)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["exit_code"], summary["stopped_by"], summary["check"]) == (0, "command_ended", "ok")
+    assert "shown" in done.stderr
+    assert (summary["video"]["width"], summary["video"]["height"]) == (800, 600)
+    centres = [picture[300, 400].tolist() for _, picture in each_picture(path)]
+    assert pytest.approx(RED, abs=14) in centres
+    track = sound(path)
+    assert track.end_s >= 1.5
+    assert abs(track.end_s - pictures(path).end_s) <= 0.06
+    loud = abs(track.samples) > 0.1
+    heard_s = loud.argmax() / track.rate
+    assert loudness(track.between(heard_s + 0.1, heard_s + 1.3), 440.0, track.rate) > 0.3
+    assert loud[::-1].argmax() / track.rate < 1.0  # until nearly the end
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_the_exit_code_of_the_command_is_told(exit_code: int, run_capture: RunCapture, tmp_path: Path) -> None:
+    done = run_capture(
+        "headless", "out.ogg", *SMALL, "--json", "--", "sh", "-c", f"echo said; sleep 0.3; exit {exit_code}"
+    )
+    assert done.returncode == 0
+    # Standard output is the summary's alone.
+    summary = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert "said\n" in done.stderr
+    assert summary["exit_code"] == exit_code
+    assert (summary["stopped_by"], summary["video"]) == ("command_ended", None)
+    assert summary["path"] == str(tmp_path / "out.ogg")
+
+
+def test_duration_ends_the_command(run_capture: RunCapture, tmp_path: Path) -> None:
+    mark = f"MARK={tmp_path}"
+    done = run_capture(
+        *("headless", "out.mp4", *SMALL, "--duration", "0.7", "--json", "--"),
+        *("env", mark, "sh", "-c", "setsid -f sleep 1000; exec sleep 1000"),
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["stopped_by"], summary["exit_code"]) == ("duration", None)
+    assert abs(summary["duration_s"] - 0.7) <= 0.1
+    assert processes_with(mark) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_outlives_the_recorder(
+    number: int, capture_environment: dict[str, str], tmp_path: Path, temporary_folder: Path
+) -> None:
+    mark = f"MARK={tmp_path}"
+    path = tmp_path / "out.mkv"
+    before = set(temporary_folder.iterdir())
+    arguments = ("headless", path, *SMALL, "--json", "--", "sh", "-c", "setsid -f sleep 1000; exec sleep 1000")
+    environment = {**capture_environment, "MARK": str(tmp_path)}
+    with Recorder(environment, tmp_path, *arguments) as recorder:
+        recorder.until(lambda: processes_with(mark).count("sleep") == 2, "the command runs")
+        assert {"Xvfb", "pulseaudio"} <= set(processes_with(mark))
+        recorder.until_recording(path)
+        recorder.process.send_signal(number)
+        exit_code = recorder.wait()
+        if number != signal.SIGKILL:
+            assert exit_code == 0
+            # What it started is gone when it is.
+            assert processes_with(mark) == []
+            assert recorder.summary()["check"] == "ok"
+            assert set(temporary_folder.iterdir()) == before
+    eventually(lambda: not processes_with(mark), "the end of all that was started")
+    assert pictures(path).moments_s
+    # Only a killed recorder cannot clear its folder away.
+    for folder in set(temporary_folder.iterdir()) - before:
+        subprocess.run(["rm", "-r", folder], check=True)
+
+
+@pytest.mark.usefixtures("own_home")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("no-such-program",), "'no-such-program' cannot be run (No such file or directory)"),
+        ((), "headless has no command to run"),
+    ],
+)
+def test_a_command_that_cannot_be_run(
+    command: tuple[str, ...], said: str, run_capture: RunCapture, tmp_path: Path
+) -> None:
+    done = run_capture("headless", "out.mp4", *SMALL, "--json", "--", *command)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_mistakes_are_told_before_anything_is_started(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    # Without the programs of the desk on the PATH, only a mistake that is told first is told at all.
+    environment = {**capture_environment, "PATH": str(tmp_path)}
+    (tmp_path / "there.mp4").touch()
+    for arguments in (
+        ("missing/out.mp4",),
+        ("there.mp4",),
+        ("out.mp4", "--size", "0x0"),
+        ("out.mp4", "--fps", "0"),
+        ("out.txt",),
+    ):
+        with Recorder(environment, tmp_path, "headless", *arguments, "--", "true") as recorder:
+            assert recorder.wait() == 2, recorder.stderr
+            assert len(recorder.stderr.splitlines()) == 1
+
+
+def test_the_desk_is_the_commands_alone(run_capture: RunCapture, desk_environment: dict[str, str]) -> None:
+    done = run_capture(
+        *("headless", "out.ogg", "--size", "320x240", "--"),
+        *("sh", "-c", "xdotool getdisplaygeometry; echo $DISPLAY; echo HOME=$HOME"),
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert "320 240" in lines
+    assert desk_environment["DISPLAY"] not in lines
+    assert any(line.startswith("HOME=") and line.endswith("home") for line in lines)
+    assert os.environ["HOME"] not in (line.removeprefix("HOME=") for line in lines)
