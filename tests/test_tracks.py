@@ -147,7 +147,8 @@ def test_packets_come_while_it_goes_on_and_without_a_gap() -> None:
     stage.at(2.0, lambda: seen.append(len(stage.recorded()) / SAMPLE_RATE))
     stage.run()
     assert seen[0] == pytest.approx(2.0, abs=0.3)
-    assert all(before.pts + before.duration == after.pts for before, after in pairwise(stage.packets))
+    spans = [(packet.pts or 0, packet.duration or 0) for packet in stage.packets]
+    assert all(pts + length == next_pts for (pts, length), (next_pts, _) in pairwise(spans))
 
 
 # Mixing
@@ -338,6 +339,13 @@ def test_one_source_that_sounds_is_enough() -> None:
     stage.play(tone(8, 0.5), source=1)
     (level,) = stage.levels(7.0)
     assert level.trouble == ""
+
+
+def test_one_source_that_delivers_zeros_is_enough_for_nothing_is_playing() -> None:
+    stage = Stage(channels=(2, 2), end_s=8)
+    stage.play(constant(8, 0.0), source=1)
+    (level,) = stage.levels(7.0)
+    assert level.trouble == "nothing is playing"
 
 
 def test_the_worst_drift_is_told() -> None:
