@@ -23,9 +23,10 @@ _METER_FLOOR_DBFS: Final = -60.0
 
 def as_clock(seconds: float) -> str:
     """Seconds as `1:05.3` or `1:02:03`."""
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{int(rest * 10) / 10:04.1f}"
+    # Whole tenths: 65.3 is stored as a little less, and would be told as 65.2.
+    minutes, tenths = divmod(int(max(0.0, seconds) * 10 + 1e-6), 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{tenths // 10:02d}" if hours else f"{minutes}:{tenths / 10:04.1f}"
 
 
 def as_size(size_bytes: float) -> str:
@@ -89,7 +90,7 @@ class Terminal:
         if self._live:
             # The last column stays free: a line that fills it wraps on some terminals.
             width = _columns(self._stream) - 1
-            text = self._line(progress)[:width]
+            text = _printable(self._line(progress))[:width]
             self._stream.write(f"\r{text}{_CLEAR_TO_END}")
             self._stream.flush()
             self._line_open = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -31,9 +32,9 @@ _MAC_LOOPBACKS: Final = ("BlackHole", "Loopback", "Soundflower")
 def list_soundcard_devices(library: Any = None) -> list[SoundDevice]:
     """Every device; `library` stands in for the soundcard module. Raises `NotReadyError` where it cannot be loaded."""
     library = library or _load()
-    default_output, default_input = library.default_speaker(), library.default_microphone()
+    default_output, default_input = _id_of(library.default_speaker), _id_of(library.default_microphone)
     devices = []
-    for microphone in library.all_microphones(include_loopback=True):
+    for microphone in _all_recordable(library):
         is_virtual = sys.platform == "darwin" and microphone.name.startswith(_MAC_LOOPBACKS)
         loopback = microphone.isloopback or is_virtual
         default = default_output if microphone.isloopback else default_input
@@ -42,11 +43,28 @@ def list_soundcard_devices(library: Any = None) -> list[SoundDevice]:
                 str(microphone.id),
                 str(microphone.name),
                 "internal" if loopback else "mic",
-                is_virtual or (default is not None and microphone.id == default.id),
+                is_virtual or str(microphone.id) == default,
                 2,
             )
         )
     return sorted(devices, key=lambda device: device.kind)
+
+
+def _id_of(find: Callable[[], Any]) -> str | None:
+    """The id of a default device; None where there is none, which the library answers with an error."""
+    try:
+        device = find()
+    except (RuntimeError, OSError, ValueError):
+        return None
+    return None if device is None else str(device.id)
+
+
+def _all_recordable(library: Any) -> list[Any]:
+    """Microphones and, but on macOS which has none and where asking for them gives a warning, loopbacks of outputs."""
+    try:
+        return list(library.all_microphones(include_loopback=sys.platform != "darwin"))
+    except (RuntimeError, OSError) as error:
+        raise NotReadyError(f"the sound devices cannot be listed ({error})", "use --audio none") from error
 
 
 class SoundcardSource:
@@ -68,7 +86,7 @@ class SoundcardSource:
 
             ctypes.windll.ole32.CoInitializeEx(None, 0)
         # get_microphone falls back to names that merely resemble; only the very id will do.
-        found = [item for item in library.all_microphones(include_loopback=True) if str(item.id) == self._device_id]
+        found = [item for item in _all_recordable(library) if str(item.id) == self._device_id]
         if not found:
             raise NotReadyError(f"{self.device} is no longer there", "see capture devices")
         try:
