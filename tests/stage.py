@@ -23,6 +23,9 @@ GREEN: Final[Colour] = (30, 200, 60)
 BLUE: Final[Colour] = (40, 60, 220)
 GREY: Final[Colour] = (90, 90, 90)
 
+#: What the window of `Stage` is called.
+TITLE: Final = "Stage"
+
 #: The cursor of `Stage`: a square of this side, whose hot spot is this far from its corner.
 CURSOR_SIDE: Final = 16
 CURSOR_HOT: Final = 4
@@ -53,6 +56,7 @@ class Stage:
             event_mask=X.KeyPressMask | X.ExposureMask,
             cursor=self._square_cursor(screen.root),
         )
+        self._window.set_wm_name(TITLE)
         self._pen = self._window.create_gc()
         self._window.map()
         # Drawing on a window that is not shown yet draws nothing.
@@ -132,11 +136,11 @@ def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> 
 
 
 @contextmanager
-def playing(environment: Mapping[str, str], tone: Path, sink: str) -> Iterator[None]:
-    """Play a WAV file to `sink` until the end of the context."""
-    player = subprocess.Popen(["paplay", f"--device={sink}", tone], env=dict(environment))
+def playing(environment: Mapping[str, str], tone: Path, sink: str) -> Iterator[int]:
+    """Play a WAV file to `sink` until the end of the context; the number of the process that does."""
+    player = subprocess.Popen(["paplay", f"--device={sink}", tone], env=dict(environment), stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield player.pid
     finally:
         player.terminate()
         player.wait()

@@ -1,4 +1,4 @@
-"""The command line: what cannot be meant is refused in one line, with the exit code of a mistake; nothing is touched."""
+"""The command line: what cannot be meant is refused in one line, as a mistake in the call, and nothing is touched."""
 
 from __future__ import annotations
 
