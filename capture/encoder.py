@@ -79,11 +79,15 @@ _VIDEO_CODECS: Final[Mapping[str, _VideoCodec]] = {
         {name: {"qp_i": qp, "qp_p": qp} for name, qp in (("low", "30"), ("medium", "24"), ("high", "18"))},
     ),
     "h264_videotoolbox": _VideoCodec({"realtime": "1"}, {"low": {}, "medium": {}, "high": {}}, 3.0),
-    # 16 is VP8's fastest: 1080p at 30 fps with half of two cores to spare.
+    # 16 is VP8's fastest: 1080p at 30 fps with half of two cores to spare. With less than this ceiling it spends more
+    # time, and where it may quantise coarser than this, text that scrolls turns to mush: 28 dB at any level of quality.
     "libvpx": _VideoCodec(
         {"deadline": "realtime", "cpu-used": "16", "lag-in-frames": "0", "auto-alt-ref": "0"},
-        _levels("crf", 30, 18, 8),
-        3.0,
+        {
+            name: {"crf": crf, "qmax": qmax}
+            for name, crf, qmax in (("low", "30", "34"), ("medium", "18", "26"), ("high", "8", "18"))
+        },
+        12.0,
         (Colorspace.ITU601, _BT601),
     ),
 }
