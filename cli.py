@@ -109,6 +109,9 @@ def _parser() -> _Parser:
 
     record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
     _add_recording_options(record)
+    record.add_argument(
+        "--hotkeys", action=argparse.BooleanOptionalAction, default=True, help="Ctrl+Alt+R stops (default: yes)"
+    )
     record.set_defaults(run=_record)
 
     headless = verbs.add_parser(
@@ -173,7 +176,6 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         help="the devices, or a built-in test picture and tone",
     )
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    add("--hotkeys", action=argparse.BooleanOptionalAction, default=True, help="Ctrl+Alt+R stops (default: yes)")
 
 
 def _settings(arguments: Arguments) -> RecordSettings:
@@ -208,6 +210,7 @@ def _settings(arguments: Arguments) -> RecordSettings:
         "pattern": arguments.source == "pattern",
         "overwrite": arguments.overwrite,
     }
+    values["numbered"] = output is None
     if output is None:
         from datetime import datetime
 
@@ -248,16 +251,17 @@ def _headless(arguments: Arguments) -> int:
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = _terminal(arguments, "Ctrl+C stops")
-    with VirtualDesk(width, height) as desk, _on_desk(desk):
-        program = _Program(desk, arguments.command)
-        session = Session(settings, emit=terminal, on_recording=lambda: program.start(session.send))
-        signals = Signals()
-        signals.start(session.send)
-        try:
+    desk = VirtualDesk(width, height)
+    program = _Program(desk, arguments.command)
+    session = Session(settings, emit=terminal, on_recording=lambda: program.start(session.send))
+    signals = Signals()
+    signals.start(session.send)
+    try:
+        with desk, _on_desk(desk):
             summary = session.run()
             return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
-        finally:
-            signals.stop(ignoring=arguments.ends_process)
+    finally:
+        signals.stop(ignoring=arguments.ends_process)
 
 
 @contextmanager
@@ -310,7 +314,9 @@ def _conclude(
 ) -> int:
     """Print what became of the recording and return the exit code."""
     if summary is None:
-        terminal.say("nothing was recorded")
+        terminal.say("nothing was kept")
+        if arguments.json:
+            print(json.dumps({"path": None, "stopped_by": "discard"} | more))
         return 0
     terminal.conclude(summary)
     if arguments.json:

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from capture.errors import EncoderError, NotReadyError
 from capture.media import SAMPLE_RATE, Pixels, SampleArray
+from capture.settings import ENCODERS
 from capture.timeline import VIDEO_TICKS_PER_S
 
 __all__ = ["AudioEncoder", "VideoEncoder"]
@@ -92,12 +93,6 @@ _VIDEO_CODECS: Final[Mapping[str, _VideoCodec]] = {
     ),
 }
 
-#: Which encoders make what a container wants; the first is what `auto` takes.
-_ENCODERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
-    "vp8": ("libvpx",),
-}
-
 
 class VideoEncoder:
     """Encodes pictures of one size.
@@ -117,7 +112,7 @@ class VideoEncoder:
         quality: str = "medium",
         encoder: str = "auto",
     ) -> None:
-        known = _ENCODERS_OF[codec]
+        known = ENCODERS[codec]
         self.codec = codec
         self.encoder = known[0] if encoder == "auto" else encoder
         if self.encoder not in known:
@@ -188,7 +183,9 @@ class VideoEncoder:
         try:
             return self.template.encode(frame)
         except av.FFmpegError as error:
-            raise EncoderError(f"{self.encoder} refused a frame ({error})", "try --encoder libx264") from error
+            raise EncoderError(
+                f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
+            ) from error
 
 
 def _bench() -> OutputContainer:

@@ -16,13 +16,16 @@ from capture.clock import Clock
 from capture.interfaces import FrameSource, SampleSource
 from capture.mailbox import Mailbox
 from capture.media import SAMPLE_RATE, Pixels, Samples
-from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline
+from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline, grid_pts
 
 __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 
 #: A picture that stands still is sent once more after this long. A frame's length is only known, and written, when the
 #: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.6
+
+#: Matroska counts milliseconds: frames closer than two of them can come out with one and the same time.
+LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 
 #: At the stop, how long to wait for sound that was heard before it and is still on its way. A device that has nothing
 #: to deliver costs this much.
@@ -31,11 +34,15 @@ STRAGGLERS_S: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class FrameJob:
-    """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known."""
+    """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known.
+
+    On a constant grid `slot` is its place; slots that were left out before it get the last picture again.
+    """
 
     pts: int
     pixels: Pixels | None
     duration: int | None
+    slot: int | None = None
 
 
 class FrameGrabber:
@@ -60,6 +67,7 @@ class FrameGrabber:
         self._constant = constant
         self._slot_length = round(VIDEO_TICKS_PER_S / fps)
         self._woken = threading.Event()
+        self._repeated_slot = -1
         self.frames = 0
         self.unchanged = 0
         self.dropped = 0
@@ -72,14 +80,13 @@ class FrameGrabber:
     def run(self) -> None:
         slot = 0
         while self._wait_for_slot(slot):
-            slot_end_s = self._slot_start_s(slot + 1)
-            changed = self._source.wait_for_change(self._clock.now_s() if self._constant else slot_end_s)
+            changed = self._wait_for_change(slot)
             now_s = self._clock.now_s()
             if now_s >= self._timeline.stop_s:
                 break
             if not self._timeline.is_recorded(now_s):
                 continue
-            self._fill_slot(slot, changed, now_s)
+            self._fill_slot(slot, changed)
             # Slots that went by while a frame was grabbed, or while this thread was not let run.
             now_s = self._clock.now_s()
             within_s = min(now_s, self._timeline.stop_s)
@@ -109,37 +116,61 @@ class FrameGrabber:
             self._clock.wait_until(min(until_s, self._timeline.stop_s, now_s + 3600.0), self._woken)
             self._woken.clear()
 
-    def _fill_slot(self, slot: int, changed: bool, now_s: float) -> None:
+    def _wait_for_change(self, slot: int) -> bool:
+        """Whether there is something new for this slot; a picture that stands still meanwhile is sent again in time."""
+        if self._constant:
+            return self._source.wait_for_change(self._clock.now_s())
+        slot_end_s = self._slot_start_s(slot + 1)
+        while not self._source.wait_for_change(min(slot_end_s, self._next_beat_s())):
+            now_s = self._clock.now_s()
+            if now_s >= min(slot_end_s, self._timeline.stop_s) or not self._timeline.is_recorded(now_s):
+                return False
+            if now_s < self._next_beat_s():
+                # Woken: the timeline may have changed.
+                return False
+            self._send(self._stamps.pts(now_s))
+            self._repeated_slot = slot
+        return True
+
+    def _next_beat_s(self) -> float:
+        """When a picture that stands still is due again."""
+        sent_s = self._stamps.last_pts / VIDEO_TICKS_PER_S
+        return self._timeline.epoch_s + sent_s + HEARTBEAT_S + self._timeline.paused_s(self._clock.now_s())
+
+    def _fill_slot(self, slot: int, changed: bool) -> None:
         if changed and self._jobs.has_room():
             frame = self._source.grab()
-            self._send(self._pts(slot, frame.captured_at_s), frame.pixels)
+            if self._constant:
+                self._send(self._grid_pts(slot), frame.pixels, slot=slot)
+            else:
+                self._send(self._pts(frame.captured_at_s), frame.pixels)
         elif changed or self._constant:
             self._miss_slot(slot, changed)
-        elif self._timeline.media_s(now_s) - self._stamps.last_pts / VIDEO_TICKS_PER_S >= HEARTBEAT_S:
-            self._send(self._stamps.pts(now_s))
-        else:
+        elif slot != self._repeated_slot:
             self.unchanged += 1
 
     def _miss_slot(self, slot: int, changed: bool) -> None:
         """A slot without a picture of its own; on a constant grid the last one stands in for it."""
         self.dropped += changed
         if self._constant:
-            self._send(self._grid_pts(slot))
+            # Where there is no room now, the track fills the slot when the next job comes.
+            self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
+            self.frames += 1
         else:
             self.unchanged += not changed
 
-    def _send(self, pts: int, pixels: Pixels | None = None, duration: int | None = None) -> None:
-        self._jobs.put(FrameJob(pts, pixels, self._slot_length if self._constant else duration))
+    def _send(
+        self, pts: int, pixels: Pixels | None = None, duration: int | None = None, slot: int | None = None
+    ) -> None:
+        self._jobs.put(FrameJob(pts, pixels, self._slot_length if self._constant else duration, slot))
         self.frames += 1
 
-    def _pts(self, slot: int, captured_at_s: float) -> int:
-        if self._constant:
-            return self._grid_pts(slot)
+    def _pts(self, captured_at_s: float) -> int:
         # The first frame stands for the beginning: it shows what was on the screen at the epoch.
         return self._stamps.pts(captured_at_s if self._stamps.last_pts >= 0 else self._timeline.epoch_s)
 
     def _grid_pts(self, slot: int) -> int:
-        self._stamps.last_pts = round(slot * VIDEO_TICKS_PER_S / self._fps)
+        self._stamps.last_pts = grid_pts(slot, self._fps)
         return self._stamps.last_pts
 
     def _end(self, slot: int) -> None:
@@ -151,12 +182,16 @@ class FrameGrabber:
             return
         end_s = self._timeline.media_s(self._timeline.stop_s)
         if self._constant:
-            for missed in range(slot, math.ceil(end_s * self._fps - 1e-6)):
+            last = math.ceil(end_s * self._fps - 1e-6) - 1
+            for missed in range(slot, last):
                 self._miss_slot(missed, changed=False)
+            if last >= slot:
+                self._send(self._grid_pts(last), slot=last)
             return
         end = round(end_s * VIDEO_TICKS_PER_S)
-        pts = max(self._stamps.last_pts + 1, end - self._slot_length)
-        self._send(pts, duration=max(1, end - pts))
+        pts = max(self._stamps.last_pts + LEAST_STEP, end - self._slot_length)
+        if pts < end:
+            self._send(pts, duration=end - pts)
 
 
 class SoundGrabber:

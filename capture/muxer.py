@@ -35,10 +35,12 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "matroska": _CLUSTERS,
     "webm": _CLUSTERS,
     "ogg": {"page_duration": "200000"},
+    # A plain WAV cannot count beyond 4 GB, six hours; this one becomes the larger kind when it has to.
+    "wav": {"rf64": "auto"},
 }
 
-#: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet a
-#: second; at the default of 10 s all sound since would wait in memory for the next, and a crash would lose it.
+#: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet
+#: now and then; at the default of 10 s all sound since would wait in memory for the next, and a crash would lose it.
 _INTERLEAVE_US: Final = 200_000
 
 
@@ -54,7 +56,12 @@ class Muxer:
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
         self._wrote = False
-        _create(self.path, overwrite=overwrite)
+        self._replaced = _set_aside(self.path) if overwrite else None
+        try:
+            _create(self.path)
+        except BaseException:
+            self._put_back()
+            raise
 
     def start(self, templates: Sequence[Stream]) -> None:
         """Open the container with a stream for each encoder's template; `write` names them by place."""
@@ -103,16 +110,21 @@ class Muxer:
         except OSError:
             return 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written."""
+        return not self._wrote
+
     def close(self) -> None:
         """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed."""
-        for packet in self._held.values():
+        held, self._held = list(self._held.values()), {}
+        for packet in held:
             with suppress(OutputError):
                 self._mux(packet)
-        self._held.clear()
         container, self._container = self._container, None
-        if not self._wrote:
+        if self.is_empty:
             # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is left to be freed.
-            self.path.unlink(missing_ok=True)
+            self.discard()
             return
         if container is not None:
             try:
@@ -122,23 +134,42 @@ class Muxer:
                     f"{self.path} could not be finished ({_plain(error)})", "what it holds plays"
                 ) from error
 
+    def keep(self) -> None:
+        """The recording stands: what it replaces is removed for good."""
+        if self._replaced is not None:
+            self._replaced.unlink(missing_ok=True)
+            self._replaced = None
+
     def discard(self) -> None:
-        """Remove the file."""
-        with suppress(OutputError):
-            self.close()
+        """Remove the file, and put back what it would have replaced."""
+        if self._container is not None and self._wrote:
+            with suppress(OutputError):
+                self.close()
         self.path.unlink(missing_ok=True)
+        self._put_back()
+
+    def _put_back(self) -> None:
+        replaced, self._replaced = self._replaced, None
+        if replaced is not None:
+            replaced.rename(self.path)
 
 
-def _create(path: Path, *, overwrite: bool) -> None:
-    """Make an empty file that only the user can read, before a byte of the recording exists."""
-    flags = os.O_WRONLY | os.O_CREAT | (0 if overwrite else os.O_EXCL)
+def _set_aside(path: Path) -> Path | None:
+    """Give the file that is to be replaced another name until it is certain that something replaces it."""
+    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
     try:
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        path.rename(aside)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be replaced ({_plain(error)})", "choose another name") from error
+    return aside
+
+
+def _create(path: Path) -> None:
+    """Make an empty file that only the user can read, before a byte of the recording exists."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", "choose another name, or give --overwrite") from error
     except OSError as error:

@@ -25,7 +25,7 @@ import av
 from capture.clock import Clock, MonotonicClock
 from capture.device_thread import DeviceThread
 from capture.encoder import AudioEncoder, VideoEncoder
-from capture.errors import CaptureError, RecordingError, SourceLostError
+from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError, UsageError
 from capture.events import (
     AudioSummary,
     Command,
@@ -39,11 +39,12 @@ from capture.events import (
 )
 from capture.grabbers import FrameGrabber, FrameJob, SoundGrabber
 from capture.interfaces import FrameSource, SampleSource
-from capture.mailbox import Mailbox
+from capture.mailbox import Closed, Mailbox
 from capture.media import SAMPLE_RATE, SILENCE_DBFS, Samples, peak_dbfs
 from capture.muxer import Muxer
 from capture.recordings.check import check
-from capture.settings import AudioTrack, RecordSettings
+from capture.recordings.folder import candidates
+from capture.settings import AudioTrack, RecordSettings, check_writable
 from capture.sources.chooser import choose_frames, choose_sounds
 from capture.timeline import Timeline
 from capture.tracks import SoundTrack, VideoTrack
@@ -54,14 +55,24 @@ __all__ = ["Session", "Trigger"]
 #: How often the state of things is told.
 PROGRESS_INTERVAL_S: Final = 0.2
 
+#: Devices are found and opened within a tenth of a second each; a server that hangs must not make the recorder hang.
+PREPARATION_LIMIT_S: Final = 12.0
+
 #: Frames between grabbing and encoding: enough to ride out a hiccup of the encoder, few enough to bound the memory.
 FRAMES_QUEUED: Final = 3
 
-#: Blocks of 20 ms between a sound source and its encoder. Sound is never dropped, so this is a minute.
+#: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
 #: Packets between the encoders and the file: some ten seconds, for a disk that stalls.
 PACKETS_QUEUED: Final = 1_000
+
+#: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses progress and holds up
+#: nothing.
+EVENTS_QUEUED: Final = 256
+
+#: How long the last events may take to be told, at the end.
+EVENTS_END_S: Final = 1.0
 
 #: A device that does not let go by then is left to itself; its thread ends with the process.
 DEVICE_END_S: Final = 3.0
@@ -87,6 +98,10 @@ class _Failure:
     error: BaseException
 
 
+class _Prepared:
+    """A step of the preparation is over, well or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sound:
     """One audio track: what was wanted, where it comes from, and how it is encoded."""
@@ -104,8 +119,8 @@ class _Sound:
 class Session:
     """One recording: construct, `run` once; `send` commands from any thread, also before `run`.
 
-    `emit` is called by the thread of `run` and by workers and must not block. `on_recording` is called once, when the
-    recording has begun: what it starts is in the file from its first moment.
+    `emit` is called by one thread of its own; it may block or fail without harm to the recording. `on_recording` is
+    called once by the thread of `run`, when the recording has begun: what it starts is in the file from the first.
     """
 
     def __init__(
@@ -121,11 +136,12 @@ class Session:
         self.state = State.IDLE
         #: What ended the recording early, if anything did; what was recorded until then is in the file.
         self.error: CaptureError | None = None
-        self._emit = emit
+        self._emit_outside = emit
+        self._outbox: Mailbox[Event | Progress] = Mailbox(EVENTS_QUEUED)
         self._triggers = triggers
         self._on_recording = on_recording
         self._clock = clock or MonotonicClock()
-        self._inbox: SimpleQueue[Request | _Failure] = SimpleQueue()
+        self._inbox: SimpleQueue[Request | _Failure | _Prepared] = SimpleQueue()
         self._events: list[Event] = []
         self._troubles: dict[str, str] = {}
         self._packets: Mailbox[tuple[int, av.Packet[Any]]] = Mailbox(PACKETS_QUEUED)
@@ -134,6 +150,13 @@ class Session:
         self._tracks: list[Worker] = []
         self._sound_tracks: list[SoundTrack] = []
         self._grabber: FrameGrabber | None = None
+        self._frames: FrameSource | None = None
+        self._screen: DeviceThread | None = None
+        self._video: VideoEncoder | None = None
+        self._said = ""
+        self._sources: list[list[SampleSource]] = []
+        self._sound_devices: list[list[DeviceThread]] = []
+        self._sounds: list[_Sound] = []
         self._last_progress = (0.0, 0)
 
     def send(self, command: Command, given_by: str) -> None:
@@ -147,33 +170,48 @@ class Session:
         A failure while recording raises nothing: the summary is that of what was kept, and `error` says what happened.
         """
         self.settings.check()
-        frames, said = choose_frames(self.settings, self._clock)
-        sounds = choose_sounds(self.settings.audio, self.settings, self._clock)
-        if not self._count_down():
+        teller = Worker("events", self._tell_outside)
+        teller.start()
+        try:
+            return self._run()
+        finally:
+            self._outbox.close()
+            teller.join(EVENTS_END_S)
+
+    def _run(self) -> Summary | None:
+        check_writable(self.settings.output)
+        if not (self._attend(self._choose) and self._count_down()):
             return None
         try:
-            self._open_devices(frames, sounds)
-            self._prepare_encoders(frames, sounds)
-            muxer = Muxer(self.settings.output, self.settings.container, overwrite=self.settings.overwrite)
+            if not self._attend(self._open):
+                self._end_devices()
+                return None
+            muxer = self._make_muxer()
             try:
-                self._begin(muxer, frames)
+                self._begin(muxer)
             except BaseException:
                 muxer.discard()
                 raise
         except BaseException:
             self._end_devices()
             raise
-        if said:
-            self._tell("cropped", said)
+        if self._said:
+            self._tell("cropped", self._said)
         try:
-            stopped_by = self._carry_on(muxer)
+            self._on_recording()
         except BaseException:
+            # Nobody is watching what is recorded here, and whoever called hears why.
+            self._finish(muxer)
             muxer.discard()
             raise
-        if stopped_by is None or (self.error is None and muxer.size_bytes() == 0):
+        stopped_by = self._carry_on(muxer)
+        if stopped_by is None or muxer.is_empty:
             self.state = State.DISCARDED
             muxer.discard()
             return None
+        if muxer.size_bytes() == 0 and self.error is None:
+            self.error = OutputError(f"{muxer.path} is gone", "somebody removed it while it was being recorded")
+        muxer.keep()
         self.state = State.FAILED if self.error else State.FINISHED
         return self._summary(muxer, stopped_by)
 
@@ -190,46 +228,79 @@ class Session:
                 return False
         return True
 
-    def _open_devices(self, frames: FrameSource | None, sounds: list[list[SampleSource]]) -> None:
-        """Open everything at once, and raise the first failure."""
-        self._screen = None if frames is None else DeviceThread("screen", frames, self._hear_failure)
-        self._sound_devices = [
-            [DeviceThread(f"sound {source.name}", source, self._hear_failure) for source in sources]
-            for sources in sounds
-        ]
-        self._devices = [device for devices in self._sound_devices for device in devices]
-        if self._screen is not None:
+    def _attend(self, step: Callable[[], None]) -> bool:
+        """Run a step of the preparation in a thread of its own; False when a stop was asked for meanwhile.
+
+        Raises what the step raised, and `NotReadyError` where a display or a sound server leaves it hanging.
+        """
+        worker = Worker("preparation", step, on_end=lambda: self._inbox.put(_Prepared()))
+        worker.start()
+        gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
+        while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
+            message = self._receive(left_s)
+            if isinstance(message, _Prepared):
+                if worker.error is not None:
+                    raise worker.error
+                return not self._stop_is_waiting()
+            if isinstance(message, Request) and message.command in (Command.STOP, Command.DISCARD):
+                return False
+        raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
+
+    def _stop_is_waiting(self) -> bool:
+        while (message := self._receive(0.0)) is not None:
+            if isinstance(message, Request) and message.command in (Command.STOP, Command.DISCARD):
+                return True
+        return False
+
+    def _choose(self) -> None:
+        self._frames, self._said = choose_frames(self.settings, self._clock)
+        self._sources = choose_sounds(self.settings.audio, self.settings, self._clock)
+
+    def _open(self) -> None:
+        """Open every device at once, then the encoders; raises the first failure."""
+        if self._frames is not None:
+            self._screen = DeviceThread("screen", self._frames, self._hear_failure)
             self._devices.append(self._screen)
+        for sources in self._sources:
+            devices = [DeviceThread(f"sound {source.name}", source, self._hear_failure) for source in sources]
+            self._sound_devices.append(devices)
+            self._devices += devices
         for device in self._devices:
             device.open()
         for device in self._devices:
             device.await_opened()
-
-    def _prepare_encoders(self, frames: FrameSource | None, sounds: list[list[SampleSource]]) -> None:
         settings, container = self.settings, self.settings.container
-        self._video: VideoEncoder | None = None
-        if frames is not None and container.video_codec is not None:
+        if self._frames is not None and container.video_codec is not None:
             self._video = VideoEncoder(
                 container.video_codec,
-                frames.width,
-                frames.height,
+                self._frames.width,
+                self._frames.height,
                 settings.fps,
                 scale=settings.scale,
                 quality=settings.quality,
                 encoder=settings.encoder,
             )
-        self._sounds = [
-            _Sound(wanted, sources, devices, AudioEncoder(container.audio_codec, max(s.channels for s in sources)))
-            for wanted, sources, devices in zip(settings.audio, sounds, self._sound_devices, strict=True)
-        ]
+        for wanted, sources, devices in zip(settings.audio, self._sources, self._sound_devices, strict=True):
+            encoder = AudioEncoder(container.audio_codec, max(source.channels for source in sources))
+            self._sounds.append(_Sound(wanted, sources, devices, encoder))
 
-    def _begin(self, muxer: Muxer, frames: FrameSource | None) -> None:
+    def _make_muxer(self) -> Muxer:
+        """The file; where its name was not chosen by a person, the next that is free."""
+        settings = self.settings
+        if not settings.numbered:
+            return Muxer(settings.output, settings.container, overwrite=settings.overwrite)
+        for path in candidates(settings.output):
+            with suppress(UsageError):
+                return Muxer(path, settings.container)
+        raise AssertionError("candidates never end")
+
+    def _begin(self, muxer: Muxer) -> None:
         """Set the epoch and let every thread go: from here on it is being recorded."""
         audio = [sound.encoder.template for sound in self._sounds]
         muxer.start(audio if self._video is None else [self._video.template, *audio])
         self._timeline = Timeline(self._clock.now_s(), self.settings.duration_s or math.inf)
-        if self._video is not None and self._screen is not None and frames is not None:
-            self._begin_picture(self._screen, frames, self._video)
+        if self._video is not None and self._screen is not None and self._frames is not None:
+            self._begin_picture(self._screen, self._frames, self._video)
         for sound in self._sounds:
             self._begin_sound(sound)
         self._mux_worker = Worker(
@@ -245,7 +316,7 @@ class Session:
         self._grabber = FrameGrabber(
             source, self._timeline, jobs, self._clock, self.settings.fps, constant=self.settings.constant_fps
         )
-        track = VideoTrack(encoder, jobs, self._deliver_to(0))
+        track = VideoTrack(encoder, jobs, self._deliver_to(0), self.settings.fps)
         self._add_track("video encoder", track.run, jobs)
         device.begin(self._timeline.epoch_s, self._grabber)
 
@@ -295,7 +366,6 @@ class Session:
     def _carry_on(self, muxer: Muxer) -> str | None:
         """Record until something ends it, and finish the file; return what ended it, None for a discard."""
         try:
-            self._on_recording()
             self._start_triggers()
             return self._control(muxer)
         finally:
@@ -315,7 +385,7 @@ class Session:
             if isinstance(message, _Failure):
                 self._note_failure(message)
                 return "failed"
-            if message is None:
+            if message is None or isinstance(message, _Prepared):
                 self._tell_progress(muxer)
             elif message.command is Command.STOP:
                 self._timeline.stop(message.at_s)
@@ -336,7 +406,7 @@ class Session:
         for device in self._devices:
             device.wake()
 
-    def _receive(self, timeout_s: float) -> Request | _Failure | None:
+    def _receive(self, timeout_s: float) -> Request | _Failure | _Prepared | None:
         with suppress(Empty):
             return self._inbox.get(timeout=timeout_s)
         return None
@@ -354,6 +424,19 @@ class Session:
             self.error = RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
         self.error.__cause__ = error
         self._tell("device_lost" if isinstance(error, SourceLostError) else "failed", str(self.error))
+
+    def _emit(self, event: Event | Progress) -> None:
+        with suppress(Closed):
+            self._outbox.offer(event)
+
+    def _tell_outside(self) -> None:
+        """The thread that tells events; a listener that fails is told nothing more."""
+        while True:
+            event = self._outbox.get()
+            try:
+                self._emit_outside(event)
+            except Exception:
+                self._emit_outside = lambda event: None
 
     def _tell(self, kind: str, detail: str) -> None:
         self._record_event(Event(kind, self._timeline.media_s(self._clock.now_s()), detail))

@@ -7,22 +7,26 @@ else, whatever it is given. `RecordSettings.check` holds the rules that concern 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from capture.errors import UsageError
+from capture.errors import OutputError, UsageError
 from capture.media import Rectangle
 
 __all__ = [
     "CONTAINERS",
+    "ENCODERS",
     "MAX_FPS",
     "QUALITIES",
     "AudioTrack",
     "Container",
     "RecordSettings",
+    "check_output",
+    "check_writable",
     "container_of",
     "parse_audio",
     "parse_fps",
@@ -42,6 +46,12 @@ MAX_TIME_S: Final = 3_600_000.0
 MAX_PICTURE_SIDE: Final = 16_384
 
 QUALITIES: Final = ("low", "medium", "high")
+
+#: Which of FFmpeg's encoders make a video codec; the first is what `auto` takes.
+ENCODERS: Final[dict[str, tuple[str, ...]]] = {
+    "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
+    "vp8": ("libvpx",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,8 @@ class RecordSettings:
     #: The built-in picture and tone in place of the devices.
     pattern: bool = False
     overwrite: bool = False
+    #: Nobody chose the name: where it is taken the next free one is used, with ` (2)` and so on.
+    numbered: bool = False
     container: Container = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +142,15 @@ class RecordSettings:
             )
         if self.region is not None and not self.wants_video:
             raise UsageError(f"--region {self.region} needs a picture", "drop it, or record a screen")
-        check_output(self.output, overwrite=self.overwrite)
+        known = ENCODERS.get(self.container.video_codec or "", ())
+        if self.wants_video and self.encoder != "auto" and self.encoder not in known:
+            raise UsageError(
+                f"the encoder {self.encoder!r} cannot make {self.output.suffix}", f"use {', '.join(known)}"
+            )
+        if self.quality not in QUALITIES:
+            raise UsageError(f"the quality {self.quality!r} is not known", f"use {', '.join(QUALITIES)}")
+        if not self.numbered:
+            check_output(self.output, overwrite=self.overwrite)
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -159,6 +179,12 @@ def _is_taken(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def check_writable(path: Path) -> None:
+    """Raise `OutputError` unless a file can be made in the folder of `path`."""
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OutputError(f"{path.absolute().parent} cannot be written", "choose another folder")
 
 
 def _reason(error: Exception) -> str:

@@ -64,6 +64,8 @@ class Terminal:
         if isinstance(event, Progress):
             self._show(event)
         else:
+            if event.kind == "no_hotkeys":
+                self._keys = "Ctrl+C stops"
             self.say(f"{as_clock(event.at_s)} {event.detail}" if event.at_s else event.detail)
 
     def say(self, text: str) -> None:

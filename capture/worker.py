@@ -22,7 +22,7 @@ class Worker:
 
     When `work` returns or raises, everything in `closes` is closed, so the stages before and after it come to their end
     as well. `Closed` is the ordinary way to end; any other exception is kept for `error` and given to `on_failure`,
-    which is called in the worker's thread and must only pass the news on.
+    which is called in the worker's thread and must only pass the news on, as `on_end` is, which comes last.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class Worker:
         *,
         closes: Iterable[Closable] = (),
         on_failure: Callable[[str, BaseException], None] = lambda name, error: None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.error: BaseException | None = None
         self._work = work
         self._closes = tuple(closes)
         self._on_failure = on_failure
+        self._on_end = on_end
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -61,3 +63,4 @@ class Worker:
         finally:
             for neighbour in self._closes:
                 neighbour.close()
+            self._on_end()

@@ -252,7 +252,7 @@ def test_a_folder_that_cannot_be_written(folder: Path) -> None:
     # Where even root may not create a file.
     result = Refused(("record", "/proc/self/out.mp4", *PATTERN, "--duration", "1"))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "/proc/self/out.mp4" in result.message
+    assert "/proc/self" in result.message
     assert "cannot be written" in result.message
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from capture.clock import SteppedClock
 from capture.errors import SourceLostError
-from capture.grabbers import HEARTBEAT_S, STRAGGLERS_S, FrameGrabber, FrameJob, SoundGrabber
+from capture.grabbers import HEARTBEAT_S, LEAST_STEP, STRAGGLERS_S, FrameGrabber, FrameJob, SoundGrabber
 from capture.mailbox import Closed, Mailbox
 from capture.media import SAMPLE_RATE, Pixels, Samples
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
@@ -207,8 +207,8 @@ def test_a_still_picture_is_sent_again_before_long() -> None:
     stage.until(3)
     jobs = stage.taken()
     assert shown(jobs) == [0] + [None] * (len(jobs) - 1)
-    # The first end of a slot at which 0.6 s have passed.
-    assert moments_s(jobs) == [0.0, 0.625, 1.25, 1.875, 2.5]
+    # The first step at which 0.6 s have passed, to the tick.
+    assert moments_s(jobs) == pytest.approx([0.0, 0.609375, 1.21875, 1.828125, 2.4375], abs=2 / VIDEO_TICKS_PER_S)
     assert all(later - earlier >= HEARTBEAT_S for earlier, later in pairwise(moments_s(jobs)))
     assert all(job.duration is None for job in jobs)
     stage.stop()
@@ -229,8 +229,8 @@ def test_the_last_frame_comes_after_all_others_and_still_ends_with_the_stop() ->
     stage.jump(STEP_S / 2)
     stage.stop()
     *_, before, last = stage.taken()
-    assert last.pts == before.pts + 1
-    assert last.duration == ticks(STEP_S / 2) - 1
+    assert last.pts == before.pts + LEAST_STEP
+    assert last.duration == ticks(STEP_S / 2) - LEAST_STEP
 
 
 def test_a_recording_of_no_length_has_no_frame() -> None:

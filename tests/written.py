@@ -78,8 +78,8 @@ def write(
         container.mux(stream.encode(frame))
     if not close:
         os._exit(0)
-    for stream in container.streams:
-        container.mux(stream.encode(None))
+    for ending in (*container.streams.video, *container.streams.audio):
+        container.mux(ending.encode(None))
     container.close()
     return path
 

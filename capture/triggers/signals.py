@@ -32,7 +32,8 @@ class Signals:
     def start(self, send: Callable[[Command, str], None]) -> None:
         for name, given_by in _MEANINGS.items():
             number = getattr(signal, name, None)
-            if number is not None and number not in self._before:
+            # nohup has the hang-up ignored on purpose.
+            if number is not None and number not in self._before and signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handler(send, given_by))
 
     def stop(self, *, ignoring: bool = False) -> None:
