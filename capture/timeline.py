@@ -11,6 +11,7 @@ called media time, which begins at 0 with the recording and stands still in a pa
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections import deque
 from typing import Final
@@ -20,7 +21,7 @@ import numpy as np
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 from capture.resampler import SlipResampler
 
-__all__ = ["VIDEO_TICKS_PER_S", "DriftMeter", "FrameTimeline", "SampleTimeline", "Timeline"]
+__all__ = ["VIDEO_TICKS_PER_S", "DriftMeter", "FrameTimeline", "SampleTimeline", "Timeline", "grid_pts"]
 
 #: The time base of video: divides evenly into 24, 25, 30, 50 and 60 fps, and is what MPEG has always used.
 VIDEO_TICKS_PER_S: Final = 90_000
@@ -113,6 +114,11 @@ class Timeline:
         return not any(start_s <= at_s < end_s for start_s, end_s in self.pauses())
 
 
+def grid_pts(slot: int, fps: float) -> int:
+    """The pts of a slot on a constant grid; rounding never adds up."""
+    return round(slot * VIDEO_TICKS_PER_S / fps)
+
+
 class FrameTimeline:
     """Gives each frame its pts in units of 1/90000 s; they rise strictly, as every container demands."""
 
@@ -190,8 +196,8 @@ class DriftMeter:
 class SampleTimeline:
     """Blocks of sound in, one unbroken run of samples out, in step with the timeline.
 
-    `push` what a device delivered, call `starve` when it delivered nothing for a while, and `take` what is ready, until
-    `finish`. Used by one thread.
+    `push` what a device delivered, call `starve` when it delivered nothing for a while, and `take` what is ready; when
+    all is over `finish`, and take the rest. Used by one thread.
     """
 
     def __init__(self, timeline: Timeline, channels: int) -> None:
@@ -207,15 +213,18 @@ class SampleTimeline:
         self._lateness: deque[tuple[float, int]] = deque()
         # Samples the device delivered: its own time, but for the breaks in it.
         self._device_count = 0
-        # Placed samples not yet taken, and the index since the epoch of the first of them.
-        self._ready: deque[SampleArray] = deque()
+        # Placed samples not yet taken, each block with whether it is inserted silence, and the index since the epoch of
+        # the first of them.
+        self._ready: deque[tuple[SampleArray, bool]] = deque()
         self._ready_index = 0
+        # Samples handed out: the media time that the file has reached.
+        self._taken = 0
         self._inserted = 0
         self._holes: list[tuple[float, float]] = []
 
     @property
     def inserted_silence_s(self) -> float:
-        """Seconds of silence that stand where the device delivered nothing."""
+        """Seconds of silence, of what was taken, that stand where sound is missing."""
         return self._inserted / SAMPLE_RATE
 
     @property
@@ -224,7 +233,7 @@ class SampleTimeline:
         return self._drift.ppm
 
     def holes(self) -> list[tuple[float, float]]:
-        """The holes found since the last call, as (media time, length) in seconds."""
+        """The holes found since the last call, as (media time, length) in seconds; what a pause cuts out is no hole."""
         found, self._holes = self._holes, []
         return found
 
@@ -256,25 +265,48 @@ class SampleTimeline:
         self._silence(self._index(now_s - STARVED_MARGIN_S) - self._placed)
         self._anchored = False
 
-    def take(self, now_s: float) -> SampleArray:
-        """What is ready up to `now_s`, pauses cut out; float32 (n, channels), n may be 0.
+    def take(self, now_s: float, at_most: int = sys.maxsize) -> SampleArray:
+        """The next samples that are ready up to `now_s`, pauses cut out; float32 (n, channels), n may be 0.
 
         Sound can be placed ahead of now, by as much as the output device delays it; it is held until then so that a
         pause or a stop that comes first still cuts it.
+
+        A command can become known when sound from after its moment is already taken or cut. So that what follows keeps
+        to media time, as much is then left out after the pause, or replaced by silence.
         """
-        end = self._index(min(now_s, self._timeline.stop_s))
-        parts = []
-        while self._ready and self._ready_index < end:
-            block = self._ready.popleft()
-            fits = min(len(block), end - self._ready_index)
-            if fits < len(block):
-                self._ready.appendleft(block[fits:])
-            parts.extend(self._outside_pauses(block[:fits]))
-            self._ready_index += fits
+        end_s = min(now_s, self._timeline.stop_s)
+        end = self._index(end_s)
+        pauses = [
+            (self._index(min(from_s, end_s)), self._index(min(to_s, end_s))) for from_s, to_s in self._timeline.pauses()
+        ]
+        parts: list[SampleArray] = []
+        room = at_most
+        while room > 0:
+            reached = min(self._ready_index, end)
+            paused = sum(max(0, min(pause_end, reached) - pause_start) for pause_start, pause_end in pauses)
+            missing = reached - paused - self._taken
+            if missing > 0:
+                part, silent = self._zeros(min(missing, room)), True
+            elif not self._ready or self._ready_index >= end:
+                break
+            else:
+                # Whether the recording stands still changes at the edges of the pauses only.
+                edge = min((at for pause in pauses for at in pause if at > self._ready_index), default=end)
+                if any(pause_start <= self._ready_index < pause_end for pause_start, pause_end in pauses):
+                    self._pop(edge - self._ready_index)
+                    continue
+                if missing < 0:
+                    self._pop(min(edge - self._ready_index, -missing))
+                    continue
+                part, silent = self._pop(min(edge - self._ready_index, room))
+            parts.append(part)
+            room -= len(part)
+            self._taken += len(part)
+            self._inserted += len(part) if silent else 0
         return np.concatenate(parts) if parts else np.zeros((0, self._channels), np.float32)
 
-    def finish(self) -> SampleArray:
-        """Everything up to the timeline's stop, filled with silence where the sound ended before."""
+    def finish(self) -> None:
+        """Place everything up to the timeline's stop, silence where the sound ended before; it remains to be taken."""
         if self._held:
             if not self._anchored:
                 self._anchor()
@@ -284,10 +316,13 @@ class SampleTimeline:
                 self._place_held()
         self._hand_out(self._resampler.flush())
         self._silence(self._index(self._timeline.stop_s) - self._placed)
-        return self.take(math.inf)
 
     def _index(self, at_s: float) -> int:
         return round((at_s - self._timeline.epoch_s) * SAMPLE_RATE)
+
+    def _media_s(self, index: int) -> float:
+        """The media time of a sample, at most that of the stop."""
+        return self._timeline.media_s(min(self._timeline.epoch_s + index / SAMPLE_RATE, self._timeline.stop_s))
 
     def _held_span_s(self) -> float:
         """How long blocks have been held, on our clock: a backlog that comes in one burst spans next to nothing."""
@@ -320,8 +355,9 @@ class SampleTimeline:
     def _fill_hole(self) -> None:
         gap = self._earliest_start() - self._placed
         if gap > 0:
-            at_s = self._timeline.media_s(self._timeline.epoch_s + self._placed / SAMPLE_RATE)
-            self._holes.append((at_s, gap / SAMPLE_RATE))
+            at_s, end_s = self._media_s(self._placed), self._media_s(self._placed + gap)
+            if end_s > at_s:
+                self._holes.append((at_s, end_s - at_s))
             self._silence(gap)
         self._lateness.clear()
         self._drift.interrupt()
@@ -368,27 +404,22 @@ class SampleTimeline:
         if count <= 0:
             return
         self._hand_out(self._resampler.flush())
-        self._hand_out(np.zeros((count, self._channels), np.float32))
-        self._inserted += count
+        self._hand_out(self._zeros(count), silent=True)
 
-    def _hand_out(self, data: SampleArray) -> None:
-        self._ready.append(data)
+    def _zeros(self, count: int) -> SampleArray:
+        """Silence of any length in the memory of one sample: a machine that slept has hours of it written at once."""
+        return np.broadcast_to(np.zeros((1, self._channels), np.float32), (count, self._channels))
+
+    def _hand_out(self, data: SampleArray, *, silent: bool = False) -> None:
+        self._ready.append((data, silent))
         # What the resampler holds back is placed as well: it will stand right behind what came out.
-        self._placed = self._ready_index + sum(map(len, self._ready)) + self._resampler.pending
+        ready = sum(len(block) for block, _ in self._ready)
+        self._placed = self._ready_index + ready + self._resampler.pending
 
-    def _outside_pauses(self, block: SampleArray) -> list[SampleArray]:
-        """The parts of a block, which begins at `_ready_index`, that are not in a pause."""
-        kept, start, end = [], self._ready_index, self._ready_index + len(block)
-        for pause_start_s, pause_end_s in self._timeline.pauses():
-            pause_start = self._index(pause_start_s)
-            pause_end = end if pause_end_s == math.inf else self._index(pause_end_s)
-            if pause_end <= start:
-                continue
-            if pause_start >= end:
-                break
-            if pause_start > start:
-                kept.append(block[start - self._ready_index : pause_start - self._ready_index])
-            start = max(start, min(pause_end, end))
-        if start < end:
-            kept.append(block[start - self._ready_index :])
-        return kept
+    def _pop(self, at_most: int) -> tuple[SampleArray, bool]:
+        """Remove the first ready block, or its first `at_most` samples; return them and whether they are silence."""
+        block, silent = self._ready.popleft()
+        if len(block) > at_most:
+            self._ready.appendleft((block[at_most:], silent))
+        self._ready_index += min(len(block), at_most)
+        return block[:at_most], silent

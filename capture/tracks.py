@@ -7,8 +7,9 @@ thread while it goes on.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,8 +18,8 @@ from capture.clock import Clock
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
 from capture.mailbox import Closed, Mailbox
-from capture.media import SILENCE_DBFS, SampleArray, Samples, peak_dbfs
-from capture.timeline import SampleTimeline, Timeline
+from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_dbfs
+from capture.timeline import SampleTimeline, Timeline, grid_pts
 
 if TYPE_CHECKING:
     import av
@@ -40,17 +41,22 @@ _LATE_TICK_S: Final = 0.4
 #: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
 _KNEE: Final = 0.8
 
-#: How long a track may be silent before it is said.
+#: How many samples are mixed and encoded at once: a gap of hours must not need the memory of hours.
+_PIECE: Final = SAMPLE_RATE
+
+#: How long a track may be silent before it is said, pauses not counted.
 SILENT_AFTER_S: Final = 5.0
 
 
 class VideoTrack:
-    """Encodes the frames of one picture."""
+    """Encodes the frames of one picture; on a constant grid of `fps`, also those that nobody had the time to grab."""
 
-    def __init__(self, encoder: VideoEncoder, jobs: Mailbox[FrameJob], deliver: PacketSink) -> None:
+    def __init__(self, encoder: VideoEncoder, jobs: Mailbox[FrameJob], deliver: PacketSink, fps: float) -> None:
         self._encoder = encoder
         self._jobs = jobs
         self._deliver = deliver
+        self._fps = fps
+        self._next_slot = 0
 
     def run(self) -> None:
         while True:
@@ -58,13 +64,19 @@ class VideoTrack:
                 job = self._jobs.get()
             except Closed:
                 break
-            encoder, pixels = self._encoder, job.pixels
-            packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts)
-            for packet in packets:
-                if job.duration is not None:
-                    packet.duration = job.duration
-                self._deliver(packet)
+            if job.slot is not None:
+                for slot in range(self._next_slot, job.slot):
+                    self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
+                self._next_slot = job.slot + 1
+            self._encode(job)
         for packet in self._encoder.finish():
+            self._deliver(packet)
+
+    def _encode(self, job: FrameJob) -> None:
+        encoder, pixels = self._encoder, job.pixels
+        for packet in encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts):
+            if job.duration is not None:
+                packet.duration = job.duration
             self._deliver(packet)
 
 
@@ -112,12 +124,14 @@ class SoundTrack:
 
     def level(self) -> Level:
         """How loud the track was since the last call, and what is the matter with it. For one caller."""
-        now_s = self._clock.now_s()
         trouble = ""
-        if now_s - self._meter.sound_at_s >= SILENT_AFTER_S:
-            delivering = now_s - max(self._heard_at_s) < SILENT_AFTER_S
+        if self._recorded_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
+            delivering = self._recorded_s_since(max(self._heard_at_s)) < SILENT_AFTER_S
             trouble = "nothing is playing" if delivering else "no data"
         return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
+
+    def _recorded_s_since(self, at_s: float) -> float:
+        return self._timeline.media_s(self._clock.now_s()) - self._timeline.media_s(at_s)
 
     def run(self) -> None:
         ticked_at_s = waiting_since_s = self._clock.now_s()
@@ -148,29 +162,34 @@ class SoundTrack:
                 part.starve(now_s)
 
     def _encode(self, now_s: float) -> None:
-        for number, part in enumerate(self._parts):
-            self._gather(number, part.take(now_s))
+        for part in self._parts:
             for at_s, length_s in part.holes():
                 self._emit(Event("hole", at_s, f"{self.name}: {length_s:.3f} s of sound were missing"))
-        self._send(min(map(len, self._waiting)), now_s)
+        self._send_ready(now_s, min)
 
     def _finish(self) -> None:
-        for number, part in enumerate(self._parts):
-            self._gather(number, part.finish())
-        self._send(max(map(len, self._waiting)), self._clock.now_s())
+        for part in self._parts:
+            part.finish()
+        self._send_ready(math.inf, max)
         for packet in self._encoder.finish():
             self._deliver(packet)
 
-    def _gather(self, number: int, samples: SampleArray) -> None:
-        if len(samples):
-            self._waiting[number] = np.concatenate((self._waiting[number], samples))
+    def _send_ready(self, until_s: float, choose: Callable[[Iterable[int]], int]) -> None:
+        """Send what is ready, piece by piece, as far as the shortest or the longest part goes, as `choose` has it."""
+        while True:
+            for number, part in enumerate(self._parts):
+                samples = part.take(until_s, _PIECE - len(self._waiting[number]))
+                if len(samples):
+                    self._waiting[number] = np.concatenate((self._waiting[number], samples))
+            count = choose(map(len, self._waiting))
+            if count == 0:
+                return
+            self._send(count)
 
-    def _send(self, count: int, now_s: float) -> None:
-        if count == 0:
-            return
+    def _send(self, count: int) -> None:
         mixed = _mix([part[:count] for part in self._waiting], count, self._channels)
         self._waiting = [part[count:] for part in self._waiting]
-        self._meter.observe(mixed, now_s)
+        self._meter.observe(mixed, self._clock.now_s())
         for packet in self._encoder.encode(mixed):
             self._deliver(packet)
 

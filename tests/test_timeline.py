@@ -7,6 +7,7 @@ the result can be checked, and not only that of a click here and there.
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -290,6 +291,12 @@ class Device:
             heard_s = ends_s
 
 
+def rest(part: SampleTimeline) -> SampleArray:
+    """End the sound and take what is left of it."""
+    part.finish()
+    return part.take(math.inf)
+
+
 @dataclass
 class Recorded:
     """What came of a device: the samples, and the moment each of them stands for."""
@@ -353,7 +360,7 @@ def record(device: Device, seconds: float, pauses_s: Sequence[tuple[float, float
         recorded.holes += part.holes()
     for at_s, command in commands:
         command(EPOCH_S + at_s)
-    recorded.sound = np.concatenate([*parts, part.finish()])
+    recorded.sound = np.concatenate([*parts, rest(part)])
     recorded.holes += part.holes()
     places = kept(timeline)
     assert len(recorded.sound) == len(places)
@@ -544,7 +551,122 @@ def test_sound_of_a_pause_is_in_no_take() -> None:
         part.push(block)
         assert len(part.take(EPOCH_S + at_s)) <= SAMPLE_RATE
     timeline.stop(EPOCH_S + 3)
-    assert len(part.finish()) <= BLOCK
+    assert len(rest(part)) <= BLOCK
+
+
+@pytest.mark.parametrize("late_s", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize("late", ["pause", "resume", "both"])
+def test_a_command_that_comes_late_shifts_nothing_that_follows(late: str, late_s: float) -> None:
+    timeline = Timeline(EPOCH_S)
+    part = SampleTimeline(timeline, 1)
+    pause_late_s, resume_late_s = late_s * (late != "resume"), late_s * (late != "pause")
+    commands = [(2 + pause_late_s, timeline.pause, 2.0), (4 + resume_late_s, timeline.resume, 4.0)]
+    parts = []
+    for now_s, block in Device(starts_s=0.0, jitter_s=0.0).blocks(7.99):
+        while commands and commands[0][0] <= now_s:
+            _, command, at_s = commands.pop(0)
+            command(EPOCH_S + at_s)
+        part.push(block)
+        parts.append(part.take(EPOCH_S + now_s))
+    timeline.stop(EPOCH_S + 8)
+    sound = np.concatenate([*parts, rest(part)])[:, 0]
+    assert len(sound) == 6 * SAMPLE_RATE
+    heard_s = kept(timeline) / SAMPLE_RATE
+    # A block before the command the sound may have been taken or cut already.
+    settled = (heard_s < 2) | (heard_s >= 4 + late_s + BLOCK / SAMPLE_RATE)
+    assert np.abs(sound - RAMP_START - heard_s)[settled].max() < 1e-4
+
+
+def test_a_resume_that_is_known_only_at_the_end_is_made_up_for() -> None:
+    timeline = Timeline(EPOCH_S)
+    part = SampleTimeline(timeline, 1)
+    timeline.pause(EPOCH_S + 1)
+    count = 0
+    for now_s, block in Device(starts_s=0.0, jitter_s=0.0).blocks(3):
+        part.push(block)
+        count += len(part.take(EPOCH_S + now_s))
+    timeline.resume(EPOCH_S + 2)
+    timeline.stop(EPOCH_S + 3)
+    assert count + len(rest(part)) == 2 * SAMPLE_RATE
+    assert part.inserted_silence_s == pytest.approx(1, abs=0.03)
+
+
+def test_silence_counts_only_outside_the_pauses() -> None:
+    recorded = record(Device(gone=[(1.5, 13)]), 15, pauses_s=[(2, 13)])
+    assert len(recorded.sound) == 4 * SAMPLE_RATE
+    ((_, length_s),) = recorded.silences()
+    assert length_s == pytest.approx(0.5, abs=0.03)
+    assert recorded.part.inserted_silence_s == pytest.approx(length_s, abs=1e-4)
+
+
+def test_silence_counts_only_up_to_the_stop() -> None:
+    timeline = Timeline(EPOCH_S, duration_s=1)
+    part = SampleTimeline(timeline, 1)
+    part.starve(EPOCH_S + 9)
+    assert len(rest(part)) == SAMPLE_RATE
+    assert part.inserted_silence_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "told"),
+    [
+        ((9, 12), []),
+        ((9, 10.3), [(9.0, 0.2)]),
+        ((10.2, 12), [(10.0, 0.2)]),
+        ((10.1, 10.3), [(10.0, 0.3)]),
+    ],
+)
+def test_a_hole_is_what_is_missing_outside_the_pauses(
+    pause_s: tuple[float, float], told: list[tuple[float, float]]
+) -> None:
+    recorded = record(Device(starts_s=0.0, gone=[(9.99, 10.49)], jitter_s=0.0), 15, pauses_s=[pause_s])
+    assert recorded.holes == [pytest.approx(hole, abs=0.02) for hole in told]
+    assert recorded.part.inserted_silence_s == pytest.approx(sum(length_s for _, length_s in told), abs=0.02)
+
+
+def test_a_hole_ends_with_the_recording() -> None:
+    timeline = Timeline(EPOCH_S, duration_s=1.2)
+    part = SampleTimeline(timeline, 1)
+    for _, block in Device(starts_s=0.0, jitter_s=0.0, gone=[(1, 1.8)]).blocks(2):
+        part.push(block)
+    assert len(rest(part)) == round(1.2 * SAMPLE_RATE)
+    (told,) = part.holes()
+    assert told == pytest.approx((1.0, 0.2))
+
+
+def test_a_gap_of_an_hour_takes_no_memory() -> None:
+    hour_s = 3600.0
+    part = SampleTimeline(Timeline(EPOCH_S, hour_s), 2)
+    tracemalloc.start()
+    try:
+        part.starve(EPOCH_S + hour_s)
+        part.finish()
+        count = 0
+        while len(piece := part.take(math.inf, SAMPLE_RATE)):
+            assert len(piece) <= SAMPLE_RATE
+            assert not piece.any()
+            count += len(piece)
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+    assert count == hour_s * SAMPLE_RATE
+    assert part.inserted_silence_s == hour_s
+
+
+def test_what_is_taken_in_pieces_is_what_is_taken_at_once() -> None:
+    timeline = Timeline(EPOCH_S, duration_s=3)
+    timeline.pause(EPOCH_S + 1)
+    timeline.resume(EPOCH_S + 1.7)
+    parts = SampleTimeline(timeline, 1), SampleTimeline(timeline, 1)
+    for part in parts:
+        for _, block in Device(starts_s=0.5, jitter_s=0.0).blocks(3):
+            part.push(block)
+    whole = rest(parts[0])
+    parts[1].finish()
+    assert parts[1].take(math.inf, 0).shape == (0, 1)
+    pieces = list(iter(lambda: parts[1].take(math.inf, 777).tolist(), []))
+    assert np.array_equal(np.concatenate(pieces), whole)
+    assert parts[0].inserted_silence_s == parts[1].inserted_silence_s
 
 
 def test_sound_that_lies_ahead_is_held_until_its_time() -> None:
@@ -559,7 +681,7 @@ def test_sound_that_lies_ahead_is_held_until_its_time() -> None:
     timeline.pause(EPOCH_S + 0.35)
     assert len(part.take(EPOCH_S + 0.45)) == round(0.05 * SAMPLE_RATE)
     timeline.stop(EPOCH_S + 0.47)
-    assert len(part.finish()) == 0
+    assert len(rest(part)) == 0
 
 
 def test_a_repeated_block_is_not_written_twice() -> None:
@@ -568,7 +690,7 @@ def test_a_repeated_block_is_not_written_twice() -> None:
     for block in [*blocks[:50], *blocks[40:]]:
         part.push(block)
     timeline.stop(EPOCH_S + 2)
-    sound = part.finish()[:, 0]
+    sound = rest(part)[:, 0]
     assert np.abs(sound - RAMP_START - np.arange(len(sound)) / SAMPLE_RATE).max() < 1e-4
 
 
@@ -578,7 +700,7 @@ def test_the_end_is_exact_wherever_the_sound_ends(stop_s: float) -> None:
     part = SampleTimeline(timeline, 2)
     for _, block in Device(starts_s=0.0, jitter_s=0.0).blocks(2):
         part.push(Samples(np.repeat(block.data, 2, axis=1), block.captured_at_s))
-    sound = part.finish()
+    sound = rest(part)
     assert sound.shape == (round(stop_s * SAMPLE_RATE), 2)
     assert np.count_nonzero(sound[:, 0]) == round(min(stop_s, 2) * SAMPLE_RATE)
     assert part.inserted_silence_s == pytest.approx(max(0.0, stop_s - 2), abs=1e-9)
@@ -590,7 +712,7 @@ def test_the_end_waits_for_no_verdict() -> None:
     for _, block in Device(starts_s=0.0, jitter_s=0.0, gone=[(1, 1.8)]).blocks(2):
         part.push(block)
     timeline.stop(EPOCH_S + 2)
-    sound = part.finish()[:, 0]
+    sound = rest(part)[:, 0]
     assert np.flatnonzero(sound == 0.0)[[0, -1]].tolist() == [SAMPLE_RATE, round(1.8 * SAMPLE_RATE) - 1]
     (told,) = part.holes()
     assert told == pytest.approx((1.0, 0.8))
@@ -601,7 +723,7 @@ def test_an_empty_block_is_nothing() -> None:
     part = SampleTimeline(timeline := Timeline(EPOCH_S), 1)
     part.push(Samples(np.zeros((0, 1), np.float32), EPOCH_S + 50))
     timeline.stop(EPOCH_S + 1)
-    assert len(part.finish()) == SAMPLE_RATE
+    assert len(rest(part)) == SAMPLE_RATE
     assert part.inserted_silence_s == 1.0
 
 
@@ -639,8 +761,8 @@ def test_the_sound_is_as_long_as_the_recording_whatever_came(
         elif step == "take":
             count += len(part.take(now_s))
     timeline.stop(now_s)
-    count += len(part.finish())
+    count += len(rest(part))
     assert count == len(kept(timeline))
     assert abs(count / SAMPLE_RATE - timeline.media_s(timeline.stop_s)) <= (len(timeline.pauses()) + 1) / SAMPLE_RATE
     assert all(length_s > 0 for _, length_s in part.holes())
-    assert part.inserted_silence_s >= 0
+    assert 0 <= part.inserted_silence_s <= count / SAMPLE_RATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -276,6 +277,25 @@ def test_a_track_that_was_not_let_run_takes_the_backlog_for_no_silence() -> None
     assert stage.track.inserted_silence_s == 0.0
 
 
+@pytest.mark.parametrize("channels", [(2,), (2, 1)])
+def test_a_gap_of_minutes_is_encoded_in_pieces(channels: Sequence[int]) -> None:
+    minutes_s = 4 * 60.0
+    stage = Stage(channels, end_s=minutes_s)
+    stage.at(1.0, lambda: stage.clock.advance(minutes_s - 2))
+    # What was encoded is the muxer's to hold or to write.
+    delivered: list[int] = []
+    stage.track._deliver = lambda packet: delivered.append(packet.duration or 0)
+    tracemalloc.start()
+    try:
+        stage.track.run()
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(delivered) == minutes_s * SAMPLE_RATE
+    assert stage.track.inserted_silence_s == minutes_s
+    assert peak_bytes < 10e6
+
+
 # Levels
 
 
@@ -318,6 +338,18 @@ def test_a_device_that_dries_up_goes_from_sound_over_silence_to_no_data() -> Non
     stage.play(constant(4, 0.0), from_s=4.0)
     troubles = [level.trouble for level in stage.levels(4.0, 8.9, 9.5, 12.9, 13.1)]
     assert troubles == ["", "", "nothing is playing", "nothing is playing", "no data"]
+
+
+@pytest.mark.parametrize("quiet", ["no data", "nothing is playing"])
+def test_a_pause_does_not_count_as_silence(quiet: str) -> None:
+    stage = Stage(end_s=20)
+    stage.play(tone(4, 0.5))
+    if quiet == "nothing is playing":
+        stage.play(constant(30, 0.0), from_s=4.0)
+    stage.at(4.0, lambda: stage.timeline.pause(EPOCH_S + 4))
+    stage.at(14.0, lambda: stage.timeline.resume(EPOCH_S + 14))
+    troubles = [level.trouble for level in stage.levels(10.0, 14.01, 18.8, 19.5)]
+    assert troubles == ["", "", "", quiet]
 
 
 def test_trouble_ends_with_the_first_sound() -> None:
@@ -368,7 +400,7 @@ def pictures(jobs: Sequence[FrameJob], codec: str = "h264") -> list[av.Packet[An
         mailbox.put(job)
     mailbox.close()
     packets: list[av.Packet[Any]] = []
-    VideoTrack(VideoEncoder(codec, 64, 48, 30), mailbox, packets.append).run()
+    VideoTrack(VideoEncoder(codec, 64, 48, 30), mailbox, packets.append, fps=30).run()
     return packets
 
 
