@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _fail("interrupted before anything was recorded", 1, debug)
+        return _fail("interrupted", 1, debug)
     except Exception as error:
         return _fail(
             f"an error that should not happen ({type(error).__name__}: {error}): --debug shows where", 1, debug
@@ -322,8 +322,8 @@ def _conclude(
     if arguments.json:
         print(json.dumps(summary.as_json() | more))
     if session.error is not None:
-        kept = f": {summary.path} has what was recorded until then" if summary.size_bytes else ""
-        terminal.complain(f"capture: {session.error.message}{kept}")
+        kept = f"; {summary.path} has what was recorded until then" if summary.size_bytes else ""
+        terminal.complain(f"capture: {session.error}{kept}")
         return 1
     return 0 if summary.check == "ok" else 1
 

@@ -77,7 +77,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of things, several times a second. `fps` is frames really encoded in the last second."""
+    """The state of things, several times a second. `fps` is the rate of frames taken since the last report."""
 
     state: State
     elapsed_s: float

@@ -369,7 +369,6 @@ class Session:
             self._start_triggers()
             return self._control(muxer)
         finally:
-            self._timeline.stop(self._clock.now_s())
             self._finish(muxer)
             for trigger in self._triggers:
                 trigger.stop()
@@ -479,6 +478,7 @@ class Session:
 
     def _finish(self, muxer: Muxer) -> None:
         """Let what is under way reach the file, stage by stage from the devices on, and close it."""
+        self._timeline.stop(self._clock.now_s())
         self.state = State.FINISHING
         self._emit(Progress(self.state, self._timeline.media_s(self._timeline.stop_s), muxer.size_bytes()))
         self._end_devices()

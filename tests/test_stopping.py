@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -88,7 +89,7 @@ def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str,
         recorder.until(lambda: handles(recorder, signal.SIGINT), "its own handling of Ctrl+C")
         recorder.interrupt()
         assert recorder.wait() == 0
-        assert recorder.stderr == "nothing was recorded\n"
+        assert recorder.stderr == "nothing was kept\n"
     assert not path.exists()
 
 
@@ -157,8 +158,8 @@ def test_the_hotkey_discards(capture_environment: dict[str, str], tmp_path: Path
         recorder.until_recording(path)
         press(capture_environment, "ctrl+alt+x")
         assert recorder.wait() == 0
-        assert recorder.stdout == ""
-        assert "nothing was recorded" in recorder.stderr
+        assert json.loads(recorder.stdout) == {"path": None, "stopped_by": "discard"}
+        assert "nothing was kept" in recorder.stderr
     assert not path.exists()
 
 
