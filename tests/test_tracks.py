@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -18,7 +18,7 @@ from capture.encoder import AudioEncoder, VideoEncoder
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
 from capture.mailbox import Closed, Mailbox
-from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.media import SAMPLE_RATE, Pixels, SampleArray, Samples
 from capture.settings import CONTAINERS
 from capture.timeline import Timeline
 from capture.tracks import SILENT_AFTER_S, SoundTrack, VideoTrack
@@ -416,3 +416,34 @@ def test_every_frame_becomes_a_packet_in_its_place(codec: str) -> None:
 def test_a_track_that_gets_no_frame_gives_none() -> None:
     assert pictures([]) == []
     assert pictures([FrameJob(0, None, None)]) == []
+
+
+def test_slots_that_nobody_grabbed_are_filled_on_a_constant_grid() -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Encoder:
+        def encode(self, pixels: Pixels, pts: int) -> list[Any]:
+            asked.append(("encode", pts))
+            return []
+
+        def repeat(self, pts: int) -> list[Any]:
+            asked.append(("repeat", pts))
+            return []
+
+        def finish(self) -> list[Any]:
+            return []
+
+    jobs: Mailbox[FrameJob] = Mailbox(9)
+    picture = np.zeros((2, 2, 4), np.uint8)
+    for slot, pixels in ((0, picture), (3, picture), (5, None)):
+        jobs.put(FrameJob(slot * 3000, pixels, 3000, slot))
+    jobs.close()
+    VideoTrack(cast(VideoEncoder, Encoder()), jobs, lambda packet: None, fps=30).run()
+    assert asked == [
+        ("encode", 0),
+        ("repeat", 3000),
+        ("repeat", 6000),
+        ("encode", 9000),
+        ("repeat", 12000),
+        ("repeat", 15000),
+    ]

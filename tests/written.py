@@ -78,8 +78,10 @@ def write(
         container.mux(stream.encode(frame))
     if not close:
         os._exit(0)
-    for ending in (*container.streams.video, *container.streams.audio):
-        container.mux(ending.encode(None))
+    for video in container.streams.video:
+        container.mux(video.encode(None))
+    for audio in container.streams.audio:
+        container.mux(audio.encode(None))
     container.close()
     return path
 
