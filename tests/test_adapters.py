@@ -413,6 +413,12 @@ def test_hotkeys_end_and_may_end_twice() -> None:
     hotkeys.stop()
 
 
+def test_hotkeys_refuse_wayland(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    with pytest.raises(NotReadyError, match=r"hotkeys do not work under Wayland: .*Ctrl\+C"):
+        Hotkeys().start(lambda command, given_by: None)
+
+
 # The sound server
 
 

@@ -6,14 +6,17 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 import written
 from hypothesis import HealthCheck, given, settings
@@ -258,8 +261,6 @@ def test_nothing_is_decoded_unless_listening(
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8"])
 def test_peaks_are_measured_alike_whatever_the_samples_are_made_of(dtype: str) -> None:
-    import numpy as np
-
     from capture.recordings.contents import _peak
 
     wave = np.array([[0.0, 0.25, -0.5]])
@@ -302,6 +303,37 @@ def test_small_differences_are_nothing(extension: str, tmp_path: Path) -> None:
 def test_a_track_that_ends_early_is_told(extension: str, tmp_path: Path) -> None:
     report = check(write(tmp_path / f"short.{extension}", (Sound(end_s=1.0),)))
     assert report.problems == ("the tracks do not end together: the video track ends 1.00 s after the audio track",)
+
+
+def write_slow(path: Path, moments_s: list[tuple[float, float]]) -> Path:
+    """A Matroska file of pictures with these times and durations, two seconds each where the latter is 0."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(1, 2))
+        stream.width, stream.height, stream.pix_fmt = written.WIDTH, written.HEIGHT, "yuv420p"
+        stream.codec_context.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        stream.codec_context.time_base = Fraction(1, 1000)
+        grey = np.full((written.HEIGHT * 3 // 2, written.WIDTH), 100, np.uint8)
+        for at_s, duration_s in moments_s:
+            frame = av.VideoFrame.from_ndarray(grey, format="yuv420p")
+            frame.pts, frame.time_base = round(at_s * 1000), Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                packet.duration = round(duration_s * 1000)
+                container.mux(packet)
+    return path
+
+
+def test_pictures_end_with_the_last_of_them(tmp_path: Path) -> None:
+    path = write_slow(tmp_path / "slow.mkv", [(0.0, 0.0), (2.0, 0.0), (2.5, 0.5)])
+    assert read_contents(path, listen=False).tracks[0].end_s == pytest.approx(3.0)
+
+
+def test_pictures_end_with_the_file(tmp_path: Path) -> None:
+    path = write_slow(tmp_path / "slow.mkv", [(0.0, 0.0), (2.0, 0.0)])
+    written_s, shorter_s = (b"\x44\x89\x88" + struct.pack(">d", milliseconds) for milliseconds in (4000.0, 2500.0))
+    content = path.read_bytes()
+    assert content.count(written_s) == 1
+    path.write_bytes(content.replace(written_s, shorter_s))
+    assert read_contents(path, listen=False).tracks[0].end_s == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from stage import TITLE, Stage, module, playing, write_tone
 
 import cli
 from capture.desktop.virtual import VirtualDesk
+from capture.errors import NotReadyError
+from capture.sources.pulse_devices import list_pulse_devices
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -128,6 +132,27 @@ def test_without_a_sound_server_there_is_still_the_screen(devices: Devices, monk
     assert (found["audio"], found["apps"]) == ([], [])
     assert "no sound server answers" in said
     assert said.count("\n") == 1
+
+
+def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(str(tmp_path / "stuck"))
+        stuck.listen()
+        monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path / 'stuck'}")
+        begun_s = time.monotonic()
+        with pytest.raises(NotReadyError, match=r"the sound server does not answer: .*--audio none"):
+            list_pulse_devices()
+        assert time.monotonic() - begun_s < 10.0
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = {"left": 0, "top": 0, "width": 0, "height": 0}
+    monkeypatch.setattr("mss.MSS.monitors", property(lambda grabber: [everything]))
+    exit_code, found, said = devices()
+    assert exit_code == 0
+    assert (found["screens"], found["windows"]) == ([], [])
+    assert "no screen is connected" in said
 
 
 @pytest.mark.usefixtures("in_process_desk")

@@ -106,6 +106,21 @@ def test_under_wayland(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert exit_code == 3
     assert "Wayland" in checks["display"]["found"]
     assert "X11" in checks["display"]["remedy"]
+    assert checks["hotkeys"]["ok"]
+    assert "not available (hotkeys do not work under Wayland" in checks["hotkeys"]["found"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_hotkeys_are_tried(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pynput import keyboard
+
+    def fail(listener: keyboard.Listener) -> None:
+        raise OSError("no RECORD extension")
+
+    monkeypatch.setattr(keyboard.Listener, "run", fail)
+    exit_code, checks = doctor()
+    assert exit_code == 0
+    assert "not available" in checks["hotkeys"]["found"]
 
 
 @pytest.mark.usefixtures("in_process_desk")

@@ -234,7 +234,8 @@ def test_close_leaves_other_children_alone() -> None:
     assert other.returncode == 0
 
 
-def test_nothing_outlives_a_recorder_that_is_killed() -> None:
+@pytest.mark.parametrize("servers_die_first", [False, True])
+def test_nothing_outlives_a_recorder_that_is_killed(servers_die_first: bool) -> None:
     program = (
         "import subprocess\n"
         "from capture.desktop.virtual import VirtualDesk\n"
@@ -256,13 +257,39 @@ def test_nothing_outlives_a_recorder_that_is_killed() -> None:
         try:
             # `setsid -f` returns before its child has become the sleep.
             assert eventually(lambda: sorted(processes_on(folder).values()).count("sleep") == 2)
-            assert {"Xvfb", "pulseaudio"} <= set(processes_on(folder).values())
+            processes = processes_on(folder)
+            servers = [process for process, name in processes.items() if name in ("Xvfb", "pulseaudio")]
+            assert len(servers) == 2
+            if servers_die_first:
+                for process in servers:
+                    os.kill(process, signal.SIGTERM)
+                assert eventually(lambda: not set(servers) & set(processes_on(folder)))
+            assert (folder / "pulse.cookie").exists()
         finally:
             recorder.kill()
+    assert eventually(lambda: not processes_on(folder) and not folder.exists())
+
+
+@pytest.mark.parametrize(("name", "remains"), [("capture-desk-1", False), ("somebody-elses", True)])
+def test_only_the_folder_of_a_desk_is_removed_and_by_the_last_who_holds_it(
+    name: str, remains: bool, tmp_path: Path
+) -> None:
+    from capture.desktop.keeper import hold, remove_unless_held
+
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "cookie").touch()
+    first, last = hold(folder), hold(folder)
     try:
-        assert eventually(lambda: not processes_on(folder))
+        remove_unless_held(folder, first)
+        assert (folder / "cookie").exists()
     finally:
-        shutil.rmtree(folder)
+        os.close(first)
+    try:
+        remove_unless_held(folder, last)
+        assert folder.exists() is remains
+    finally:
+        os.close(last)
 
 
 def test_a_command_that_does_not_exist_is_a_mistake_in_the_call(desk: VirtualDesk) -> None:

@@ -148,9 +148,14 @@ def _folder() -> Iterable[Check]:
 
 def _hotkeys() -> Iterable[Check]:
     """Hotkeys are a convenience: where they cannot work the check says so and does not fail."""
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        yield Check("hotkeys", True, "not available without a display; Ctrl+C stops a recording")
-    elif os.environ.get("WAYLAND_DISPLAY"):
-        yield Check("hotkeys", True, "not available under Wayland; Ctrl+C stops a recording")
+    from capture.triggers.hotkeys import Hotkeys
+
+    hotkeys = Hotkeys()
+    try:
+        hotkeys.start(lambda command, given_by: None)
+    except NotReadyError as error:
+        yield Check("hotkeys", True, f"not available ({error.message}); {error.remedy}")
     else:
         yield Check("hotkeys", True, "Ctrl+Alt+R stops a recording")
+    finally:
+        hotkeys.stop()

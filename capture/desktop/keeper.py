@@ -1,22 +1,28 @@
 """Stands between the recorder and one program it starts, so that nothing of that program outlives either of them.
 
-A script of its own, on the standard library alone: ``python -I -S keeper.py LINK PROGRAM ARGUMENT…``. LINK is the
-descriptor of a socket to the recorder. The keeper answers on it with one number, 0 when the program runs and the error
-number when it could not be started. The socket's end is the order to stop, and it ends by itself however the recorder
-does, SIGKILL included; SIGTERM, SIGINT and SIGHUP are the same order.
+A script of its own, on the standard library alone: ``python -I -S keeper.py LINK FOLDER PROGRAM ARGUMENT…``. LINK is
+the descriptor of a socket to the recorder. The keeper answers on it with one number, 0 when the program runs and the
+error number when it could not be started. The socket's end is the order to stop, and it ends by itself however the
+recorder does, SIGKILL included; SIGTERM, SIGINT and SIGHUP are the same order.
 
 The keeper is a child subreaper: whatever the program starts stays its descendant, also what forks twice or opens a
 session of its own. When the program has ended or the order has come, all of them get SIGTERM, two seconds to comply,
 and SIGKILL. The keeper then ends as the program did, with the same exit code or signal.
+
+FOLDER is the desk's. The recorder and each of its keepers hold a shared lock on it for as long as they run, which the
+kernel takes from whoever is killed. A recorder that closes its desk removes the folder itself; after one that could
+not, the last of the keepers does.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +31,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["GRACE_S", "children", "descendants"]
+__all__ = ["FOLDER_PREFIX", "GRACE_S", "children", "descendants", "hold"]
 
 if sys.platform != "linux":
     raise ImportError("the keeper needs Linux: child subreapers and /proc")
@@ -35,6 +41,9 @@ GRACE_S: Final = 2.0
 
 #: After SIGKILL only a process that the kernel holds, or one with other rights, is still there; it is left behind.
 LAST_WAIT_S: Final = 1.0
+
+#: What the names of all desks' folders begin with; nothing else is ever removed.
+FOLDER_PREFIX: Final = "capture-desk-"
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
@@ -64,6 +73,29 @@ def descendants(ancestor: int) -> list[int]:
     for process in found:  # grows as it is walked
         found.extend(of_parent.get(process, ()))
     return found
+
+
+def hold(folder: Path) -> int:
+    """Keep `folder` from being removed until the descriptor that is returned is closed; `OSError` without it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def remove_unless_held(folder: Path, held: int) -> None:
+    """Remove the desk's `folder` if `held`, this keeper's descriptor of it, is the last one."""
+    if not folder.name.startswith(FOLDER_PREFIX) or os.fstat(held).st_uid != os.geteuid():
+        return
+    try:
+        # It gives up the shared lock first: of two keepers that end at once, one succeeds.
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Keeper:
@@ -150,7 +182,14 @@ def _signal_all(number: int) -> None:
 def main(arguments: list[str]) -> int:
     link = socket.socket(fileno=int(arguments[0]))
     link.set_inheritable(False)
-    ending = Keeper(link).keep(arguments[1:])
+    folder = Path(arguments[1])
+    try:
+        held = hold(folder)
+    except OSError:
+        held = None  # the recorder is gone, and so is the folder
+    ending = Keeper(link).keep(arguments[2:])
+    if held is not None:
+        remove_unless_held(folder, held)
     if ending < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the program's own, is enough
         signal.set_wakeup_fd(-1)

@@ -30,14 +30,16 @@ class KeptProgram:
     """A program under a keeper (see `keeper.py`); Linux only, and used by one thread.
 
     The program has begun when the constructor returns; `OSError` says why it could not, `FileNotFoundError` that there
-    is no such program on the PATH of `environment`. It runs in a session of its own. `process` is its keeper, and ends
-    as the program does; `process.terminate()` ends all that the program started, as `end` does.
+    is no such program on the PATH of `environment`. `folder` is the desk's. The program runs in a session of its own.
+    `process` is its keeper, and ends as the program does; `process.terminate()` ends all that the program started, as
+    `end` does.
     """
 
     def __init__(
         self,
         argv: Sequence[str],
         environment: Mapping[str, str],
+        folder: Path,
         *,
         stdin: Stream = None,
         stdout: Stream = None,
@@ -48,7 +50,7 @@ class KeptProgram:
             undo.callback(self._link.close)
             with theirs:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(KEEPER), str(theirs.fileno()), *argv],
+                    [sys.executable, "-I", "-S", str(KEEPER), str(theirs.fileno()), str(folder), *argv],
                     env=environment,
                     stdin=stdin,
                     stdout=stdout,

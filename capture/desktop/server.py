@@ -14,10 +14,13 @@ __all__ = ["not_serving", "start_server"]
 
 
 def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path, package: str) -> KeptProgram:
-    """Start `argv`, all its output going to `log`; `NotReadyError` names the Debian package where it is missing."""
+    """Start `argv`, all its output going to `log`, which is in the desk's folder.
+
+    `NotReadyError` names the Debian package where the program is missing.
+    """
     with log.open("wb") as output:
         try:
-            return KeptProgram(argv, environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            return KeptProgram(argv, environment, log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         except FileNotFoundError:
             raise NotReadyError(f"{argv[0]} is not installed", f"apt-get install {package}") from None
         except OSError as error:

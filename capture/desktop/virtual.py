@@ -76,6 +76,7 @@ class VirtualDesk:
         self.sink = SINK
         self.display = ""
         self.environment: dict[str, str] = {}
+        self._folder = Path()
         self._commands: list[KeptProgram] = []
         self._closing = ExitStack()
 
@@ -96,16 +97,19 @@ class VirtualDesk:
         """
         if sys.platform != "linux":
             raise NotReadyError("a virtual desktop needs Linux", "record the desktop itself with capture record")
+        from capture.desktop.keeper import FOLDER_PREFIX, hold
+
         try:
-            self._open()
+            self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+            self._closing.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._closing.callback(os.close, hold(self._folder))
+            self._open_servers(self._folder)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open_servers(self, folder: Path) -> None:
         deadline_s = time.monotonic() + START_LIMIT_S
-        folder = Path(tempfile.mkdtemp(prefix="capture-desk-"))
-        self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         screen, sound = XServer(folder, self.width, self.height), SoundServer(folder)
         self.environment = {
             # An address that no library takes for one: without any, some would start a bus and others find the user's.
@@ -156,7 +160,9 @@ class VirtualDesk:
         if not argv:
             raise UsageError("no command was given", "write it after --, as in: capture headless -- xterm")
         try:
-            command = KeptProgram(argv, self.environment_of(os.environ), stdin=stdin, stdout=stdout, stderr=stderr)
+            command = KeptProgram(
+                argv, self.environment_of(os.environ), self._folder, stdin=stdin, stdout=stdout, stderr=stderr
+            )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(f"{argv[0]!r} cannot be run ({reason})", "give a program that exists") from error

@@ -85,7 +85,10 @@ def read_contents(path: Path, *, listen: bool) -> Contents:
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:
-        tallies = {stream.index: _Tally(stream, listen) for stream in container.streams if _is_track(stream)}
+        header_end_s = _header_end_s(container)
+        tallies = {
+            stream.index: _Tally(stream, listen, header_end_s) for stream in container.streams if _is_track(stream)
+        }
         failure = ""
         try:
             for packet in container.demux():
@@ -104,6 +107,13 @@ def _is_track(stream: av.stream.Stream) -> bool:
     return stream.type in ("video", "audio") and not stream.disposition & Disposition.attached_pic
 
 
+def _header_end_s(container: av.container.InputContainer) -> Fraction | None:
+    """Where the header of a Matroska file or WebM says that it ends; None where it says nothing, and elsewhere."""
+    if "matroska" not in container.format.name or container.duration is None:
+        return None
+    return Fraction(container.duration, av.time_base)
+
+
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
@@ -111,13 +121,15 @@ def _reason(error: Exception) -> str:
 class _Tally:
     """Gathers one track. Times are whole units of `time_base` until the end, so that nothing is rounded twice."""
 
-    def __init__(self, stream: av.stream.Stream, listen: bool) -> None:
+    def __init__(self, stream: av.stream.Stream, listen: bool, header_end_s: Fraction | None) -> None:
         self._stream = stream
         self._time_base = stream.time_base or Fraction(1, 1_000_000)
         self._listening = listen and stream.type == "audio"
         self._silent = True if self._listening else None
         self._packets = 0
         self._start: int | None = None
+        self._header_end = None if header_end_s is None else math.ceil(header_end_s / self._time_base)
+        self._last_shown: int | None = None
         self._end = 0
         self._held = 0
         self._longest = 0
@@ -153,7 +165,22 @@ class _Tally:
         self._start = pts if self._start is None else min(self._start, pts)
         self._held += duration
         self._longest = max(self._longest, duration)
-        self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
+        if self._stream.type == "video":
+            # A picture stays until the next one, whatever its own duration is; only the last one's counts.
+            if self._last_shown is None or pts >= self._last_shown:
+                self._last_shown = pts
+                self._end = self._picture_end(pts, duration)
+        else:
+            self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
+
+    def _picture_end(self, pts: int, duration: int) -> int:
+        """Where the picture ends if it is the last.
+
+        In Matroska one without a duration of its own is given its track's, which may reach beyond the end of the file.
+        """
+        if self._header_end is None:
+            return pts + duration
+        return max(pts, min(pts + duration, self._header_end))
 
     def _listen(self, packet: av.Packet[Any], at: int) -> None:
         """Decode one packet. A decoder may hold a few milliseconds back; sound that lasts no longer is none."""

@@ -36,10 +36,12 @@ class Screen:
 
 
 def list_screens() -> list[Screen]:
-    """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` without a display."""
+    """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
     _refuse_wayland()
     with _open_mss() as grabber:
         monitors = grabber.monitors[1:]
+    if not monitors:
+        raise NotReadyError("no screen is connected", _NO_DISPLAY)
     primary = next((number for number, monitor in enumerate(monitors) if monitor.get("is_primary")), 0)
     return [
         Screen(

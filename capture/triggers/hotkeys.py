@@ -6,6 +6,7 @@ when its key goes down while exactly its modifiers are held, once for as long as
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -37,6 +38,12 @@ class Hotkeys:
 
     def start(self, send: Callable[[Command, str], None]) -> None:
         """Listen. Raises `NotReadyError` where keys cannot be heard, `UsageError` for a key that does not exist."""
+        if os.environ.get("WAYLAND_DISPLAY"):
+            # XWayland lets pynput hear only what is typed into X11 windows.
+            raise NotReadyError(
+                "hotkeys do not work under Wayland",
+                "bind a key to a command in the desktop's settings, or stop with Ctrl+C",
+            )
         try:
             # Importing pynput connects to the display.
             from pynput import keyboard
