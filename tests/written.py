@@ -125,6 +125,7 @@ def _samples(stream: AudioStream, sound: Sound) -> Iterator[tuple[float, AudioSt
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
+        assert sys.platform != "win32"
         writer = os.fork()
         if not writer:
             write(Path(name), close=False)
