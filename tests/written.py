@@ -123,9 +123,8 @@ def _samples(stream: AudioStream, sound: Sound) -> Iterator[tuple[float, AudioSt
             yield sound.start_s + first / RATE, stream, converted
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.platform != "win32":
     for name in sys.argv[1:]:
-        assert sys.platform != "win32"
         writer = os.fork()
         if not writer:
             write(Path(name), close=False)
