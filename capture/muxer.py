@@ -156,6 +156,8 @@ class Muxer:
 
 def _set_aside(path: Path) -> Path | None:
     """Give the file that is to be replaced another name until it is certain that something replaces it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file in it")
     aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
     try:
         path.rename(aside)
