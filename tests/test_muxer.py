@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import stat
 import sys
@@ -39,6 +40,7 @@ class Writing:
     path: Path
     audio_tracks: int = 1
     overwrite: bool = False
+    still_from_s: float = math.inf
     #: The pts of every frame that was written.
     written: list[int] = field(default_factory=list)
 
@@ -50,7 +52,10 @@ class Writing:
         templates = [sound.template for sound in self.sounds]
         self.muxer.start(templates if self.video is None else [self.video.template, *templates])
         self.next_block = 0
-        self.moments = self._moments()
+        self.moments = itertools.chain(
+            itertools.takewhile(lambda pts: pts < self.still_from_s * VIDEO_TICKS_PER_S, self._moments()),
+            itertools.repeat(math.inf),
+        )
         self.next_moment = next(self.moments)
 
     @staticmethod
@@ -68,10 +73,11 @@ class Writing:
         while self.next_block * BLOCK < seconds * SAMPLE_RATE:
             self.next_block += 1
             while self.video is not None and self.next_moment * SAMPLE_RATE < self._now * VIDEO_TICKS_PER_S:
+                pts = int(self.next_moment)
                 picture = np.full((HEIGHT, WIDTH, 4), 50 * (len(self.written) % 5), np.uint8)
-                for packet in self.video.encode(picture, self.next_moment):
+                for packet in self.video.encode(picture, pts):
                     self.muxer.write(0, packet)
-                self.written.append(self.next_moment)
+                self.written.append(pts)
                 self.next_moment = next(self.moments)
             for number, sound in enumerate(self.sounds):
                 for packet in sound.encode(tone):
@@ -392,6 +398,17 @@ def test_several_tracks_stand_in_the_order_given(extension: str, tmp_path: Path)
 
 
 # What is there before it is closed, as a crash would leave it
+
+
+# WebM is not among them: it waits for the picture, which is why one that stands still is sent again and again.
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
+def test_sound_does_not_wait_for_a_picture_that_stands_still(extension: str, tmp_path: Path) -> None:
+    writing = Writing(tmp_path / f"made.{extension}", still_from_s=1.0)
+    writing.until(6)
+    left = tmp_path / f"left.{extension}"
+    left.write_bytes(writing.path.read_bytes())
+    assert heard_s(left) > 6 - 1.2
+    writing.close()
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
