@@ -230,9 +230,6 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
     "pcm_s16le": _AudioCodec("pcm_s16le", "s16"),
 }
 
-#: Samples given at once to an encoder that takes any number (PCM): 20 ms.
-_ANY_NUMBER_BLOCK: Final = 960
-
 
 class AudioEncoder:
     """Encodes an unbroken run of samples; the first is at pts 0. `codec` is a name from `settings.CONTAINERS`."""
@@ -256,34 +253,20 @@ class AudioEncoder:
             stream.bit_rate = how.bit_rate_per_channel * channels
         self._bench.start_encoding()
         self.template = stream
-        self._frame_size = context.frame_size or _ANY_NUMBER_BLOCK
-        self._waiting: SampleArray = np.zeros((0, channels), np.float32)
         self._count = 0
 
     @property
     def duration_s(self) -> float:
         """Seconds of sound that were taken in."""
-        return (self._count + len(self._waiting)) / SAMPLE_RATE
+        return self._count / SAMPLE_RATE
 
     def encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
-        """Take float32 (n, channels), any n; return the packets that became complete."""
-        waiting = np.concatenate((self._waiting, samples))
-        whole = len(waiting) // self._frame_size * self._frame_size
-        self._waiting = waiting[whole:]
-        packets = []
-        for start in range(0, whole, self._frame_size):
-            packets += self._encode_frame(waiting[start : start + self._frame_size])
-        return packets
+        """Take float32 (n, channels), any n; return the packets that became complete.
 
-    def finish(self) -> list[av.Packet[Any]]:
-        """The rest, as a shorter last frame; the encoder takes nothing more."""
-        rest, self._waiting = self._waiting, self._waiting[:0]
-        packets = self._encode_frame(rest) if len(rest) else []
-        packets += self.template.encode(None)
-        self._bench.close()
-        return packets
-
-    def _encode_frame(self, samples: SampleArray) -> list[av.Packet[Any]]:
+        PyAV cuts what it is given into the encoder's frames and keeps the rest for the next call.
+        """
+        if len(samples) == 0:
+            return []
         frame = av.AudioFrame.from_ndarray(self._arranged(samples), format=self._format, layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._count, Fraction(1, SAMPLE_RATE)
         self._count += len(samples)
@@ -291,6 +274,12 @@ class AudioEncoder:
             return self.template.encode(frame)
         except av.FFmpegError as error:
             raise EncoderError(f"the {self.codec} encoder refused sound ({error})") from error
+
+    def finish(self) -> list[av.Packet[Any]]:
+        """The rest, as a shorter last frame; the encoder takes nothing more."""
+        packets = self.template.encode(None)
+        self._bench.close()
+        return packets
 
     def _arranged(self, samples: SampleArray) -> np.ndarray[Any, Any]:
         """In the sample format of the encoder: a row a channel where it is planar, else one interleaved row."""

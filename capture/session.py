@@ -64,8 +64,8 @@ FRAMES_QUEUED: Final = 3
 #: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
-#: Packets between the encoders and the file: some ten seconds, for a disk that stalls.
-PACKETS_QUEUED: Final = 1_000
+#: Frames and tenths of a second of sound between the encoders and the file: ten seconds and more of a stalled disk.
+PACKETS_QUEUED: Final = 500
 
 #: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses progress and holds up
 #: nothing.
@@ -144,7 +144,7 @@ class Session:
         self._inbox: SimpleQueue[Request | _Failure | _Prepared] = SimpleQueue()
         self._events: list[Event] = []
         self._troubles: dict[str, str] = {}
-        self._packets: Mailbox[tuple[int, av.Packet[Any]]] = Mailbox(PACKETS_QUEUED)
+        self._packets: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
         self._devices: list[DeviceThread] = []
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
@@ -343,14 +343,20 @@ class Session:
         self._inlets.append(inlet)
         self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._hear_failure))
 
-    def _deliver_to(self, track: int) -> Callable[[av.Packet[Any]], None]:
-        return lambda packet: self._packets.put((track, packet))
+    def _deliver_to(self, track: int) -> Callable[[list[av.Packet[Any]]], None]:
+        def deliver(packets: list[av.Packet[Any]]) -> None:
+            if packets:
+                self._packets.put((track, packets))
+
+        return deliver
 
     def _mux(self, muxer: Muxer) -> None:
         """The muxer's thread, the only one that touches the file until it ends."""
         try:
             while True:
-                muxer.write(*self._packets.get())
+                track, packets = self._packets.get()
+                for packet in packets:
+                    muxer.write(track, packet)
         finally:
             muxer.close()
 

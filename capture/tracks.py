@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SoundTrack", "VideoTrack"]
 
-#: Takes (packet, number of the track) into the muxer's mailbox.
-PacketSink = Callable[["av.Packet[Any]"], None]
+#: Takes packets to the muxer, several at once: each handing over wakes a thread.
+PacketSink = Callable[[list["av.Packet[Any]"]], None]
 
 #: How often a track looks whether one of its sources delivers nothing.
 _TICK_S: Final = 0.15
@@ -69,15 +69,15 @@ class VideoTrack:
                     self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
                 self._next_slot = job.slot + 1
             self._encode(job)
-        for packet in self._encoder.finish():
-            self._deliver(packet)
+        self._deliver(self._encoder.finish())
 
     def _encode(self, job: FrameJob) -> None:
         encoder, pixels = self._encoder, job.pixels
-        for packet in encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts):
-            if job.duration is not None:
+        packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts)
+        if job.duration is not None:
+            for packet in packets:
                 packet.duration = job.duration
-            self._deliver(packet)
+        self._deliver(packets)
 
 
 class SoundTrack:
@@ -171,8 +171,7 @@ class SoundTrack:
         for part in self._parts:
             part.finish()
         self._send_ready(math.inf, max)
-        for packet in self._encoder.finish():
-            self._deliver(packet)
+        self._deliver(self._encoder.finish())
 
     def _send_ready(self, until_s: float, choose: Callable[[Iterable[int]], int]) -> None:
         """Send what is ready, piece by piece, as far as the shortest or the longest part goes, as `choose` has it."""
@@ -190,8 +189,7 @@ class SoundTrack:
         mixed = _mix([part[:count] for part in self._waiting], count, self._channels)
         self._waiting = [part[count:] for part in self._waiting]
         self._meter.observe(mixed, self._clock.now_s())
-        for packet in self._encoder.encode(mixed):
-            self._deliver(packet)
+        self._deliver(self._encoder.encode(mixed))
 
 
 def _mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:

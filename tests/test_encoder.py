@@ -146,7 +146,9 @@ def test_the_size_of_blocks_makes_no_difference_to_sound(codec: str) -> None:
         packets = [p for start in range(0, len(sound), block) for p in encoder.encode(sound[start : start + block])]
         assert encoder.duration_s == pytest.approx(1.03)
         packets += encoder.finish()
-        streams.append([(packet.pts, bytes(packet)) for packet in packets])
+        # PCM packets are as long as what was put in; the samples in them are what counts.
+        told = [(packet.pts, bytes(packet)) for packet in packets]
+        streams.append([(0, b"".join(data for _, data in told))] if codec == "pcm_s16le" else told)
         assert encoder.duration_s == pytest.approx(1.03)
     assert all(stream == streams[0] for stream in streams)
 

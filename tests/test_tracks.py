@@ -81,7 +81,7 @@ class Stage:
             self.encoder,
             self.timeline,
             self.blocks,
-            self.packets.append,
+            self.packets.extend,
             self.clock,
             self.events.append,
         )
@@ -284,7 +284,7 @@ def test_a_gap_of_minutes_is_encoded_in_pieces(channels: Sequence[int]) -> None:
     stage.at(1.0, lambda: stage.clock.advance(minutes_s - 2))
     # What was encoded is the muxer's to hold or to write.
     delivered: list[int] = []
-    stage.track._deliver = lambda packet: delivered.append(packet.duration or 0)
+    stage.track._deliver = lambda packets: delivered.extend(packet.duration or 0 for packet in packets)
     tracemalloc.start()
     try:
         stage.track.run()
@@ -400,7 +400,7 @@ def pictures(jobs: Sequence[FrameJob], codec: str = "h264") -> list[av.Packet[An
         mailbox.put(job)
     mailbox.close()
     packets: list[av.Packet[Any]] = []
-    VideoTrack(VideoEncoder(codec, 64, 48, 30), mailbox, packets.append, fps=30).run()
+    VideoTrack(VideoEncoder(codec, 64, 48, 30), mailbox, packets.extend, fps=30).run()
     return packets
 
 

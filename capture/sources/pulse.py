@@ -16,7 +16,7 @@ __all__ = ["PulseSource"]
 
 #: How much sound the server sends at once. A server without hardware renders in pieces of this length, so it is also
 #: the grain of the moment at which a program's sound is taken up.
-FRAGMENT_S: Final = 0.02
+FRAGMENT_S: Final = 0.025
 
 #: How much is handed on at once, 0.1 s: fewer, larger blocks wake fewer threads, which is most of what sound costs.
 BLOCK_SAMPLES: Final = 4_800
