@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from capture.errors import OutputError
 from capture.settings import container_of
 
@@ -26,6 +24,9 @@ def recordings_folder(extension: str) -> Path:
 
     Pictures go to the user's videos, sound alone to the music. Raises `UsageError` for an extension that is not known.
     """
+    # Only a recording without a name of its own needs it.
+    import platformdirs
+
     container = container_of(Path(f"recording.{extension.removeprefix('.')}"))
     parent = platformdirs.user_videos_path() if container.holds_video else platformdirs.user_music_path()
     return parent / _FOLDER_NAME
