@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -92,9 +91,6 @@ class Recorder:
     def until_said(self, words: str) -> None:
         self.until(lambda: words in self.stderr, f"the words {words!r}")
 
-    def interrupt(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-
     def wait(self) -> int:
         """Wait for its end and return the exit code."""
         return self.process.wait(LIMIT_S)
@@ -108,8 +104,8 @@ class Recorder:
         return found
 
     def stop(self) -> dict[str, Any]:
-        """End it as Ctrl+C does; the summary."""
-        self.interrupt()
+        """Ask it to end and finish its file; the summary."""
+        self.process.terminate()
         assert self.wait() == 0, self.stderr
         return self.summary()
 

@@ -381,15 +381,14 @@ def test_scaled_to_another_size(stage: Stage, run_capture: RunCapture, tmp_path:
 def test_the_cursor_is_where_it_was(stage: Stage, capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "cursor.mkv"
     point_at(capture_environment, 101, 201)
-    with Recorder(capture_environment, tmp_path, "record", path, "--quality", "high") as recorder:
+    with Recorder(capture_environment, tmp_path, "record", path, "--quality", "high", "--json") as recorder:
         recorder.until_recording(path)
         # Only the cursor moves; nothing is drawn.
         point_at(capture_environment, 640, 360)
         recorder.until_grown(path)
         point_at(capture_environment, 1270, 710)
         recorder.until_grown(path)
-        recorder.interrupt()
-        assert recorder.wait() == 0
+        recorder.stop()
     (_, first), *_, (_, last) = each_picture(path)
     for picture, x, y in ((first, 101, 201), (last, 1270, 710)):
         left, top = x - CURSOR_HOT, y - CURSOR_HOT
@@ -431,7 +430,7 @@ def test_changes_are_as_far_apart_as_they_were(
     for number in (1, 2):
         apart_s = painted_s[number] - painted_s[0]
         # A frame and a half, and what a busy machine may add.
-        assert shown_s[number] - shown_s[0] == pytest.approx(apart_s, abs=0.15)
+        assert shown_s[number] - shown_s[0] == pytest.approx(apart_s, abs=0.2)
 
 
 # The sound
