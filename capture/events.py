@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 __all__ = [
+    "Answer",
     "AudioSummary",
     "Command",
     "Event",
@@ -18,6 +19,7 @@ __all__ = [
     "Level",
     "Progress",
     "Request",
+    "Send",
     "State",
     "Summary",
     "VideoSummary",
@@ -40,20 +42,53 @@ class State(Enum):
 class Command(Enum):
     """What can be asked of a running session. Asking for what already is so changes nothing."""
 
+    #: Begin to record, where it waits for that.
+    START = "start"
     STOP = "stop"
+    #: Begin where it waits, else stop.
+    TOGGLE = "toggle"
     PAUSE = "pause"
     RESUME = "resume"
     TOGGLE_PAUSE = "toggle_pause"
     DISCARD = "discard"
+    #: Remember this moment; its name is in the request's text.
+    MARK = "mark"
+    #: While paused, play what was recorded so far.
+    PREVIEW = "preview"
+    #: Only the answer is wanted.
+    STATUS = "status"
+
+
+#: What is told to whoever asked: `{"ok": True, …}` or `{"ok": False, "error": "what is wrong and what to do"}`.
+Answer: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command, who gave it (`hotkey`, …: what `stopped_by` will say), and when on the session's clock."""
+    """A command, who gave it (`hotkey`, …: what `stopped_by` will say), and the moment meant on the session's clock.
+
+    `answer`, where somebody waits for one, is called once by a thread of the session and must only pass it on.
+    """
 
     command: Command
     given_by: str
     at_s: float
+    text: str = ""
+    answer: Answer | None = None
+
+
+class Send(Protocol):
+    """Takes commands to a session; any thread may call it. Without `at_s` the moment meant is now."""
+
+    def __call__(
+        self,
+        command: Command,
+        given_by: str,
+        *,
+        at_s: float | None = None,
+        text: str = "",
+        answer: Answer | None = None,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,14 @@ from capture.device_thread import DeviceThread
 from capture.encoder import AudioEncoder, VideoEncoder
 from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError, UsageError
 from capture.events import (
+    Answer,
     AudioSummary,
     Command,
     Event,
     EventSink,
     Progress,
     Request,
+    Send,
     State,
     Summary,
     VideoSummary,
@@ -81,7 +83,7 @@ DEVICE_END_S: Final = 3.0
 class Trigger(Protocol):
     """Something outside that gives commands: signals, keys."""
 
-    def start(self, send: Callable[[Command, str], None]) -> None:
+    def start(self, send: Send) -> None:
         """Begin to give commands. Raises `CaptureError` where that cannot work; the recording goes on without."""
         ...
 
@@ -159,9 +161,17 @@ class Session:
         self._sounds: list[_Sound] = []
         self._last_progress = (0.0, 0)
 
-    def send(self, command: Command, given_by: str) -> None:
+    def send(
+        self,
+        command: Command,
+        given_by: str,
+        *,
+        at_s: float | None = None,
+        text: str = "",
+        answer: Answer | None = None,
+    ) -> None:
         """Give a command; any thread, also a signal handler. `given_by` is what `stopped_by` will say."""
-        self._inbox.put(Request(command, given_by, self._clock.now_s()))
+        self._inbox.put(Request(command, given_by, self._clock.now_s() if at_s is None else at_s, text, answer))
 
     def run(self) -> Summary | None:
         """Record, and return what became of it; None when it was stopped before it began, or discarded.

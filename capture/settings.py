@@ -18,6 +18,7 @@ from capture.errors import OutputError, UsageError
 from capture.media import Rectangle
 
 __all__ = [
+    "APPLICATION",
     "CONTAINERS",
     "ENCODERS",
     "MAX_FPS",
@@ -44,6 +45,9 @@ MAX_TIME_S: Final = 3_600_000.0
 
 #: The widest picture that H.264 level 6.2 codes.
 MAX_PICTURE_SIDE: Final = 16_384
+
+#: How a source that is one application's sound is written: this and the application's name.
+APPLICATION: Final = "app:"
 
 QUALITIES: Final = ("low", "medium", "high")
 
@@ -85,7 +89,7 @@ CONTAINERS: Final[dict[str, Container]] = {
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """One track of the file and the sources mixed into it: `internal`, `mic`, or a device's id."""
+    """One track of the file and the sources mixed into it: `internal`, `mic`, `app:NAME`, or a device's id."""
 
     sources: tuple[str, ...]
 
@@ -117,6 +121,22 @@ class RecordSettings:
     overwrite: bool = False
     #: Nobody chose the name: where it is taken the next free one is used, with ` (2)` and so on.
     numbered: bool = False
+    #: Begin when sound begins, with a moment before it.
+    wait_for_sound: bool = False
+    #: Stop when nothing was heard for this long; None goes on.
+    stop_after_silence_s: float | None = None
+    #: What is louder than this, and than the noise of the source, is sound.
+    sound_threshold_dbfs: float = -50.0
+    #: Record again and again, each time into a file of its own.
+    each: bool = False
+    #: The key that records for as long as it is held, as in `<ctrl>+<alt>+space`.
+    hold: str | None = None
+    #: Encode as messengers do their voice notes.
+    voice: bool = False
+    #: Bring the finished recording to this loudness, in LUFS.
+    loudness_lufs: float | None = None
+    #: What the remote control knows this recorder by; None takes a name that is free.
+    name: str | None = None
     container: Container = field(init=False)
 
     def __post_init__(self) -> None:
@@ -303,6 +323,8 @@ def _sources(value: str) -> Iterable[str]:
     for part in parts:
         if not part or part != part.strip() or not part.isprintable():
             raise UsageError(f"--audio {value!r} names an empty source", "write it like internal, mic or internal+mic")
+        if part.startswith(APPLICATION) and not part.removeprefix(APPLICATION).strip():
+            raise UsageError(f"--audio {value!r} names no application", "write it like app:firefox; devices lists them")
         if part == "none":
             raise UsageError(f"--audio {value!r} mixes none with a source", "drop the none")
         if parts.count(part) > 1:

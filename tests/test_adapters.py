@@ -408,7 +408,7 @@ def test_one_key_with_two_commands(keyboard: Any) -> None:
 def test_hotkeys_end_and_may_end_twice() -> None:
     hotkeys = Hotkeys()
     hotkeys.stop()
-    hotkeys.start(lambda command, given_by: None)
+    hotkeys.start(lambda command, given_by, **more: None)
     hotkeys.stop()
     hotkeys.stop()
 
@@ -416,7 +416,7 @@ def test_hotkeys_end_and_may_end_twice() -> None:
 def test_hotkeys_refuse_wayland(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     with pytest.raises(NotReadyError, match=r"hotkeys do not work under Wayland: .*Ctrl\+C"):
-        Hotkeys().start(lambda command, given_by: None)
+        Hotkeys().start(lambda command, given_by, **more: None)
 
 
 # The sound server

@@ -152,7 +152,7 @@ def _hotkeys() -> Iterable[Check]:
 
     hotkeys = Hotkeys()
     try:
-        hotkeys.start(lambda command, given_by: None)
+        hotkeys.start(lambda command, given_by, **more: None)
     except NotReadyError as error:
         yield Check("hotkeys", True, f"not available ({error.message}); {error.remedy}")
     else:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from capture.errors import NotReadyError, UsageError
-from capture.events import Command
+from capture.events import Command, Send
 
 __all__ = ["DEFAULT_HOTKEYS", "Hotkeys"]
 
@@ -36,7 +36,7 @@ class Hotkeys:
         self._bindings = bindings
         self._listener: Any = None
 
-    def start(self, send: Callable[[Command, str], None]) -> None:
+    def start(self, send: Send) -> None:
         """Listen. Raises `NotReadyError` where keys cannot be heard, `UsageError` for a key that does not exist."""
         if os.environ.get("WAYLAND_DISPLAY"):
             # XWayland lets pynput hear only what is typed into X11 windows.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from capture.events import Command
+from capture.events import Command, Send
 
 __all__ = ["Signals"]
 
@@ -29,7 +29,7 @@ class Signals:
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
 
-    def start(self, send: Callable[[Command, str], None]) -> None:
+    def start(self, send: Send) -> None:
         for name, given_by in _MEANINGS.items():
             number = getattr(signal, name, None)
             # nohup has the hang-up ignored on purpose.
@@ -47,5 +47,5 @@ class Signals:
             signal.signal(number, signal.SIG_IGN if ignoring else before)
 
     @staticmethod
-    def _handler(send: Callable[[Command, str], None], given_by: str) -> Callable[[int, FrameType | None], None]:
+    def _handler(send: Send, given_by: str) -> Callable[[int, FrameType | None], None]:
         return lambda number, frame: send(Command.STOP, given_by)
