@@ -1,4 +1,4 @@
-"""The few calls of PulseAudio's client library that recording needs, through ctypes.
+"""The few calls of PulseAudio's client library that recording, and playing what was recorded, need, through ctypes.
 
 A binding of our own, because a recorder needs what the general ones do not pass on: `DONT_MOVE`, without which the
 server may connect a stream whose output is unplugged to the microphone; the timing that tells when a sample is heard;
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_long, c_size_t, c_uint8, c_uint32, c_uint64
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
 from typing import Any, Final
@@ -20,7 +21,7 @@ import numpy as np
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import SAMPLE_RATE, SampleArray
 
-__all__ = ["Loop", "RecordStream", "Timing"]
+__all__ = ["Loop", "PlaybackStream", "RecordStream", "Timing"]
 
 _CONTEXT_READY: Final = 4
 _CONTEXT_FAILED: Final = 5
@@ -31,7 +32,11 @@ _STREAM_DONT_MOVE: Final = 0x200
 _STREAM_ADJUST_LATENCY: Final = 0x2000
 _SAMPLE_FLOAT32_NATIVE: Final = 5 if np.little_endian else 6
 _OPERATION_RUNNING: Final = 0
+_SEEK_RELATIVE: Final = 0
 _DEFAULT: Final = 0xFFFFFFFF
+
+#: How long to wait for an answer that a local server gives within a millisecond.
+_ANSWER_LIMIT_S: Final = 0.5
 
 
 class _SampleSpec(Structure):
@@ -89,6 +94,17 @@ class _Library:
         self.stream_connect_record = _declare(
             library.pa_stream_connect_record, c_int, Pointer, c_char_p, POINTER(_BufferAttributes), c_int
         )
+        self.stream_connect_playback = _declare(
+            library.pa_stream_connect_playback,
+            c_int,
+            *(Pointer, c_char_p, POINTER(_BufferAttributes), c_int, Pointer, Pointer),
+        )
+        self.stream_writable_size = _declare(library.pa_stream_writable_size, c_size_t, Pointer)
+        self.stream_write = _declare(
+            library.pa_stream_write, c_int, Pointer, Pointer, c_size_t, Pointer, c_int64, c_int
+        )
+        self.stream_cork = _declare(library.pa_stream_cork, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.stream_flush = _declare(library.pa_stream_flush, Pointer, Pointer, Pointer, Pointer)
         self.stream_disconnect = _declare(library.pa_stream_disconnect, c_int, Pointer)
         self.stream_unref = _declare(library.pa_stream_unref, None, Pointer)
         self.stream_get_state = _declare(library.pa_stream_get_state, c_int, Pointer)
@@ -162,57 +178,41 @@ class Timing:
     def __init__(self, info: _TimingInfo) -> None:
         #: Bytes put into this stream so far.
         self.write_index = int(info.write_index)
+        #: Bytes taken out of it: by this process from an input, by an output for being rendered.
+        self.read_index = int(info.read_index)
         #: How long after that moment the last of them will be heard (outputs), or was picked up (inputs, negative).
         self.delay_s = (int(info.sink_us) - int(info.source_us)) / 1e6
+        #: Bytes of silence that an output rendered after it ran out of sound.
+        self.starved_bytes = 0 if info.playing else max(0, int(info.since_underrun))
 
 
-class RecordStream:
-    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere."""
+class _Stream:
+    """What both directions have in common: a float32 stream at `SAMPLE_RATE`, not yet connected."""
 
-    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float) -> None:
+    def __init__(self, loop: Loop, name: str, channels: int) -> None:
+        self._loop = loop
         self._lib = loop._lib
         self._channels = channels
         self._stream = self._lib.stream_new(
-            loop._context, b"capture", byref(_SampleSpec(_SAMPLE_FLOAT32_NATIVE, SAMPLE_RATE, channels)), None
+            loop._context, name.encode(), byref(_SampleSpec(_SAMPLE_FLOAT32_NATIVE, SAMPLE_RATE, channels)), None
         )
         if not self._stream:
             raise NotReadyError(f"the sound server refuses a stream ({loop.error()})", "use --audio none")
-        fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
-        attributes = _BufferAttributes(_DEFAULT, _DEFAULT, _DEFAULT, _DEFAULT, fragment_bytes)
-        self._lib.stream_connect_record(
-            self._stream, device.encode(), byref(attributes), _STREAM_DONT_MOVE | _STREAM_ADJUST_LATENCY
-        )
         self._operation = None
 
     @property
     def ready(self) -> bool:
         """Whether the stream runs."""
-        return bool(self._lib.stream_get_state(self._stream) == _STREAM_READY)
+        return bool(self._stream and self._lib.stream_get_state(self._stream) == _STREAM_READY)
 
     @property
     def failed(self) -> bool:
         """Whether the device or the server is gone."""
-        return bool(self._lib.stream_get_state(self._stream) >= _STREAM_FAILED)
-
-    def read(self) -> SampleArray | None:
-        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none."""
-        if not self.ready or self._lib.stream_readable_size(self._stream) == 0:
-            return None
-        data, size_bytes = Pointer(), c_size_t()
-        if self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) < 0:
-            raise SourceLostError("the sound server broke the stream off")
-        if size_bytes.value == 0:
-            return None
-        count = size_bytes.value // (4 * self._channels)
-        samples = np.zeros((count, self._channels), np.float32)
-        if data.value is not None:
-            ctypes.memmove(samples.ctypes.data, data.value, count * 4 * self._channels)
-        self._lib.stream_drop(self._stream)
-        return samples
+        return not self._stream or bool(self._lib.stream_get_state(self._stream) >= _STREAM_FAILED)
 
     def ask_timing(self) -> None:
         """Send for the timing; `timing` has it when it came."""
-        if self._operation is None:
+        if self._operation is None and self._stream:
             self._operation = self._lib.stream_update_timing_info(self._stream, None, None)
 
     def timing(self) -> Timing | None:
@@ -233,3 +233,134 @@ class RecordStream:
             self._lib.stream_disconnect(self._stream)
             self._lib.stream_unref(self._stream)
             self._stream = None
+
+
+class RecordStream(_Stream):
+    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere."""
+
+    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float) -> None:
+        super().__init__(loop, "capture", channels)
+        fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
+        attributes = _BufferAttributes(_DEFAULT, _DEFAULT, _DEFAULT, _DEFAULT, fragment_bytes)
+        self._lib.stream_connect_record(
+            self._stream, device.encode(), byref(attributes), _STREAM_DONT_MOVE | _STREAM_ADJUST_LATENCY
+        )
+
+    def read(self) -> SampleArray | None:
+        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none."""
+        if not self.ready or self._lib.stream_readable_size(self._stream) == 0:
+            return None
+        data, size_bytes = Pointer(), c_size_t()
+        if self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) < 0:
+            raise SourceLostError("the sound server broke the stream off")
+        if size_bytes.value == 0:
+            return None
+        count = size_bytes.value // (4 * self._channels)
+        samples = np.zeros((count, self._channels), np.float32)
+        if data.value is not None:
+            ctypes.memmove(samples.ctypes.data, data.value, count * 4 * self._channels)
+        self._lib.stream_drop(self._stream)
+        return samples
+
+
+class PlaybackStream(_Stream):
+    """A float32 stream at `SAMPLE_RATE` to the default output, called `name`, heard about `latency_s` after `write`.
+
+    It begins with the first sample written; where too little is written it falls silent and goes on with the next.
+    """
+
+    def __init__(self, loop: Loop, name: str, channels: int, latency_s: float = 0.1) -> None:
+        super().__init__(loop, name, channels)
+        self._frame_bytes = 4 * channels
+        target_bytes = max(1, round(latency_s * SAMPLE_RATE)) * self._frame_bytes
+        # Begun at the first sample: what is shorter than the buffer would never be heard.
+        attributes = _BufferAttributes(_DEFAULT, target_bytes, self._frame_bytes, _DEFAULT, _DEFAULT)
+        self._lib.stream_connect_playback(self._stream, None, byref(attributes), _STREAM_ADJUST_LATENCY, None, None)
+        self._stopped = False
+        self._written_bytes = 0
+        self._asked_at_s = 0.0
+        self._heard_at_s: float | None = None
+
+    def write(self, samples: SampleArray) -> int:
+        """Write as many of the frames (n, channels) as the server wants now; return how many.
+
+        0 before it is `ready`, when nothing is wanted, and after `stop`.
+        """
+        if self._stopped or not self.ready:
+            return 0
+        wanted = self._lib.stream_writable_size(self._stream)
+        if wanted == ctypes.c_size_t(-1).value:
+            return 0
+        count = min(len(samples), int(wanted) // self._frame_bytes)
+        if count == 0:
+            return 0
+        data = np.ascontiguousarray(samples[:count], np.float32)
+        size_bytes = count * self._frame_bytes
+        if data.nbytes != size_bytes:
+            raise ValueError(f"{samples.shape} is not what {self._channels} channels need")
+        # Without a function that frees them the library copies the samples.
+        if self._lib.stream_write(self._stream, data.ctypes.data, size_bytes, None, 0, _SEEK_RELATIVE) < 0:
+            return 0
+        self._written_bytes += size_bytes
+        self._heard_at_s = None
+        return count
+
+    def drained(self) -> bool:
+        """Whether all that was written has been heard, or never will be. To be asked again and again between `serve`s;
+        it sends for the timing each time, and the answer comes with the next `serve`.
+        """
+        if self.failed or self._stopped:
+            return True
+        if self._written_bytes == 0:
+            return False
+        if self._heard_at_s is None:
+            timing = self.timing()
+            if timing is not None and timing.read_index >= self._written_bytes:
+                middle_s = (self._asked_at_s + time.monotonic()) / 2
+                self._heard_at_s = middle_s + timing.delay_s - self._seconds(timing.starved_bytes)
+            elif self._operation is None:
+                self._asked_at_s = time.monotonic()
+                self.ask_timing()
+        return self._heard_at_s is not None and time.monotonic() >= self._heard_at_s
+
+    def stop(self) -> float:
+        """Play nothing more that is not rendered yet; return for how many more seconds from now something is heard.
+
+        Serves the loop for the moment that the server needs to answer. Nothing is written any more afterwards.
+        """
+        if self._stopped or not self.ready:
+            self._stopped = True
+            return 0.0
+        self._stopped = True
+        # By one answer it is known when a sample is heard, by the next, with the stream standing still, which is the
+        # last. The delay of the second would not do: an output without a stream renders far ahead.
+        before, asked_at_s = self._timing_now()
+        self._settle(self._lib.stream_cork(self._stream, 1, None, None))
+        after, _ = self._timing_now()
+        self._settle(self._lib.stream_flush(self._stream, None, None))
+        if before is None or after is None:
+            return 0.0
+        heard_at_s = asked_at_s + before.delay_s + self._seconds(after.read_index - before.read_index)
+        return max(0.0, heard_at_s - time.monotonic())
+
+    def _seconds(self, size_bytes: int) -> float:
+        return size_bytes / (self._frame_bytes * SAMPLE_RATE)
+
+    def _timing_now(self) -> tuple[Timing | None, float]:
+        """The server's answer, and the moment it was given."""
+        self._settle(self._operation, unref=False)
+        self.timing()
+        begun_s = time.monotonic()
+        self.ask_timing()
+        self._settle(self._operation, unref=False)
+        return self.timing(), (begun_s + time.monotonic()) / 2
+
+    def _settle(self, operation: Any, *, unref: bool = True) -> None:
+        """Serve the loop until the server has carried `operation` out, or cannot."""
+        if operation is None:
+            return
+        deadline_s = time.monotonic() + _ANSWER_LIMIT_S
+        while self._lib.operation_get_state(operation) == _OPERATION_RUNNING and time.monotonic() < deadline_s:
+            self._loop.serve(_ANSWER_LIMIT_S / 10)
+        if unref:
+            self._lib.operation_unref(operation)
