@@ -78,6 +78,11 @@ class Samples:
     data: SampleArray
     captured_at_s: float
 
+    @property
+    def ends_at_s(self) -> float:
+        """When the sound after the last sample was heard."""
+        return self.captured_at_s + len(self.data) / SAMPLE_RATE
+
 
 def peak_dbfs(peak: float) -> float:
     """The level of an absolute sample value in decibels below full scale; silence is -120."""
