@@ -16,13 +16,11 @@ import pytest
 
 from capture.desktop.virtual import VirtualDesk
 from capture.errors import NotReadyError, SourceLostError, UsageError
-from capture.events import Command
 from capture.interfaces import SampleSource
 from capture.media import Rectangle, SampleArray
 from capture.sources.screen import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
-from capture.triggers.hotkeys import DEFAULT_HOTKEYS, Hotkeys, _Matcher
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 
@@ -313,110 +311,6 @@ def test_a_region_that_reaches_outside(screen: str, region: Rectangle, bounds: R
 
 def test_an_odd_screen_loses_its_last_column_and_row() -> None:
     assert choose_area(SCREENS, "3", None).made_even() == Rectangle(1920, 300, 800, 600)
-
-
-# Hotkeys
-
-
-@pytest.fixture
-def keyboard(in_process_desk: VirtualDesk) -> Any:
-    """pynput's names of keys, which it gives only where there is a display."""
-    from pynput import keyboard
-
-    return keyboard
-
-
-@dataclass
-class Keys:
-    """A matcher and the keyboard in front of it."""
-
-    matcher: _Matcher
-    keyboard: Any
-
-    def press(self, *names: str) -> list[Command]:
-        """What the keys command that are pressed one after the other, and not released."""
-        return [command for name in names if (command := self.matcher.press(self._key(name))) is not None]
-
-    def release(self, *names: str) -> None:
-        for name in names:
-            self.matcher.release(self._key(name))
-
-    def _key(self, name: str) -> Any:
-        """As the listener gives it to the matcher."""
-        key = self.keyboard.KeyCode.from_char(name) if len(name) == 1 else self.keyboard.Key[name]
-        return self.keyboard.Listener().canonical(key)
-
-
-@pytest.fixture
-def keys(keyboard: Any) -> Keys:
-    return Keys(_Matcher({**DEFAULT_HOTKEYS, "<f9>": Command.RESUME}, keyboard), keyboard)
-
-
-def test_exactly_its_modifiers(keys: Keys) -> None:
-    assert keys.press("ctrl", "alt", "r") == [Command.STOP]
-    keys.release("r")
-    assert keys.press("shift", "r") == []
-    keys.release("r", "shift")
-    assert keys.press("r") == [Command.STOP]
-    keys.release("r", "alt")
-    assert keys.press("r") == []
-    keys.release("r", "ctrl")
-    assert keys.press("r", "p", "x") == []
-    keys.release("r", "p", "x")
-    assert keys.press("alt", "ctrl", "p", "x") == [Command.TOGGLE_PAUSE, Command.DISCARD]
-
-
-def test_other_keys_that_are_held_do_not_matter(keys: Keys) -> None:
-    assert keys.press("a", "ctrl", "b", "alt", "r") == [Command.STOP]
-
-
-def test_a_held_key_fires_once(keys: Keys) -> None:
-    assert keys.press("ctrl", "alt", "r", "r", "r", "ctrl", "alt", "r") == [Command.STOP]
-    keys.release("r")
-    assert keys.press("r") == [Command.STOP]
-
-
-def test_modifiers_pressed_after_the_key_do_not_fire(keys: Keys) -> None:
-    assert keys.press("r", "ctrl", "alt") == []
-
-
-def test_a_key_without_modifiers(keys: Keys) -> None:
-    assert keys.press("f9") == [Command.RESUME]
-    keys.release("f9")
-    assert keys.press("ctrl", "f9") == []
-
-
-def test_releasing_what_was_never_pressed_is_harmless(keys: Keys) -> None:
-    keys.release("r", "ctrl")
-    assert keys.press("ctrl", "alt", "r") == [Command.STOP]
-
-
-@pytest.mark.parametrize("text", ["<ctrl>+", "<no-such-key>", "", "ctrl+alt", "<ctrl>+<ctrl>+r"])
-def test_a_key_that_does_not_exist(text: str, keyboard: Any) -> None:
-    with pytest.raises(UsageError, match="is no key") as caught:
-        _Matcher({text: Command.STOP}, keyboard)
-    assert repr(text) in caught.value.message
-    assert caught.value.remedy == "write it like <ctrl>+<alt>+r"
-
-
-def test_one_key_with_two_commands(keyboard: Any) -> None:
-    with pytest.raises(UsageError, match="two commands"):
-        _Matcher({"<ctrl>+<alt>+r": Command.STOP, "<alt>+<ctrl>+r": Command.PAUSE}, keyboard)
-
-
-@pytest.mark.usefixtures("keyboard")
-def test_hotkeys_end_and_may_end_twice() -> None:
-    hotkeys = Hotkeys()
-    hotkeys.stop()
-    hotkeys.start(lambda command, given_by, **more: None)
-    hotkeys.stop()
-    hotkeys.stop()
-
-
-def test_hotkeys_refuse_wayland(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
-    with pytest.raises(NotReadyError, match=r"hotkeys do not work under Wayland: .*Ctrl\+C"):
-        Hotkeys().start(lambda command, given_by, **more: None)
 
 
 # The sound server
