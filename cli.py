@@ -135,6 +135,7 @@ def _parser() -> _Parser:
     check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
     check.add_argument("file", metavar="FILE")
     check.set_defaults(run=_check)
+    _add_remote_verbs(verbs, everywhere)
     return parser
 
 
@@ -176,6 +177,32 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         help="the devices, or a built-in test picture and tone",
     )
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+
+
+def _add_remote_verbs(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
+    """The verbs that act on a recorder which runs in another terminal."""
+    for name, run, text, more in (
+        (
+            "status",
+            _status,
+            "tell which recorders run, and how far they are",
+            " When none runs the exit code is 1; with --json it is 0, and the list is empty.",
+        ),
+        ("stop", _stop, "end the recording and finish its file", " Returns when the file is finished."),
+        ("pause", _change, "leave out what comes now", ""),
+        ("resume", _change, "record again after a pause", ""),
+        ("toggle", _change, "pause, or resume what is paused", ""),
+        ("discard", _discard, "end the recording and remove its file", ""),
+        ("mark", _mark, "remember this moment in the recording", ""),
+        ("preview", _preview, "play what was recorded so far, while it is paused", ""),
+    ):
+        verb = verbs.add_parser(
+            name, parents=[everywhere], help=text, description=f"{text[0].upper()}{text[1:]}.{more}"
+        )
+        verb.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
+        verb.set_defaults(run=run)
+        if name == "mark":
+            verb.add_argument("text", metavar="TEXT", nargs="?", default="", help="what to call the moment")
 
 
 def _settings(arguments: Arguments) -> RecordSettings:
@@ -381,6 +408,105 @@ def _check(arguments: Arguments) -> int:
             print(f"problem: {problem}")
         print("ok" if report.ok else "not ok")
     return 0 if report.ok else 1
+
+
+# --- Verbs for a recorder that runs elsewhere
+
+
+def _status(arguments: Arguments) -> int:
+    from capture.triggers.client import none_running, running
+
+    everyone = running()
+    found = [recorder for recorder in everyone if arguments.name in (None, recorder["name"])]
+    if arguments.json:
+        print(json.dumps({"running": [_as_status(recorder) for recorder in found]}))
+        return 0
+    if not found:
+        raise none_running(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
+    for recorder in found:
+        _tell(
+            arguments,
+            "  ".join(
+                [recorder["name"], str(recorder.get("state")), *_measures(recorder), str(recorder.get("path") or "")]
+            ).rstrip(),
+        )
+    return 0
+
+
+#: The keys of a recorder in the JSON of `status` that scripts rely on; what is not known or not there is null.
+_STATUS_KEYS = ("name", "state", "path", "elapsed_s", "size_bytes", "buffer_s", "buffer_bytes", "pid")
+
+
+def _as_status(recorder: dict[str, Any]) -> dict[str, Any]:
+    more = {key: value for key, value in recorder.items() if key != "ok"}
+    return {key: recorder.get(key) for key in _STATUS_KEYS} | more
+
+
+def _stop(arguments: Arguments) -> int:
+    answer = _order(arguments)
+    if answer.get("path"):
+        _tell(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
+    else:
+        _tell(arguments, "nothing was kept")
+    if answer.get("check", "ok") != "ok":
+        return _fail(f"the check found: {answer['check']}", 1, arguments.debug)
+    return 0
+
+
+def _change(arguments: Arguments) -> int:
+    answer = _order(arguments)
+    state = str(answer.get("state"))
+    _tell(arguments, f"{'resumed' if state == 'recording' else state}{_at(answer)}")
+    return 0
+
+
+def _discard(arguments: Arguments) -> int:
+    _order(arguments)
+    _tell(arguments, "discarded")
+    return 0
+
+
+def _mark(arguments: Arguments) -> int:
+    answer = _order(arguments, arguments.text)
+    _tell(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
+    return 0
+
+
+def _preview(arguments: Arguments) -> int:
+    _order(arguments)
+    _tell(arguments, "playing what was recorded so far")
+    return 0
+
+
+def _order(arguments: Arguments, text: str = "") -> dict[str, Any]:
+    """Give the recorder the order that the verb is, and print its answer where JSON is wanted."""
+    from capture.triggers.client import ask
+
+    answer = ask(arguments.verb, name=arguments.name, text=text)
+    if arguments.json:
+        print(json.dumps(answer))
+    return answer
+
+
+def _tell(arguments: Arguments, line: str) -> None:
+    if not (arguments.json or arguments.quiet):
+        print("".join(char if char.isprintable() else "?" for char in line))
+
+
+def _measures(answer: dict[str, Any]) -> list[str]:
+    """How long and how large, as far as the recorder told."""
+    # After the order was given: it takes longer to load than that.
+    from capture.terminal import as_clock, as_size
+
+    elapsed_s, size_bytes = answer.get("duration_s", answer.get("elapsed_s")), answer.get("size_bytes")
+    lengths = [] if elapsed_s is None else [as_clock(elapsed_s)]
+    return lengths if size_bytes is None else [*lengths, as_size(size_bytes)]
+
+
+def _at(answer: dict[str, Any]) -> str:
+    from capture.terminal import as_clock
+
+    return "" if answer.get("elapsed_s") is None else f" at {as_clock(answer['elapsed_s'])}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""How orders travel on this machine: Unix sockets, and who is at the other end of one.
+
+All that would be another on Windows, where it would be a named pipe, is here and in `runtime.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import time
+from typing import Final
+
+__all__ = ["connect", "is_trusted", "listen", "peer_uid"]
+
+#: Those who come while as many as are served at a time are being served.
+_QUEUED: Final = 128
+
+_PRIVATE: Final = 0o600
+
+#: Between two attempts to join a queue that is full.
+_RETRY_S: Final = 0.005
+
+# From sys/un.h and sys/ucred.h of macOS; Python has no names for them.
+_SOL_LOCAL: Final = 0
+_LOCAL_PEERCRED: Final = 1
+_XUCRED_BYTES: Final = 76
+
+
+def listen(address: str) -> socket.socket:
+    """A socket at the path `address`, which must be free, that takes connections from this user; it never blocks."""
+    if sys.platform == "win32":
+        raise OSError("there are no Unix sockets on Windows")
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.setblocking(False)
+        listener.bind(address)
+        # Before it listens nobody can connect.
+        os.chmod(address, _PRIVATE)  # noqa: PTH101 - an address is no Path here
+        listener.listen(_QUEUED)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(address: str, gives_up_at_s: float) -> socket.socket:
+    """A connection to the recorder at the path `address`.
+
+    `OSError` when nobody is there, `TimeoutError` when the queue is full until `gives_up_at_s` (monotonic),
+    `PermissionError` when another user's program is.
+    """
+    if sys.platform == "win32":
+        raise OSError("there are no Unix sockets on Windows")
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        # A full queue is told at once then, on Linux; elsewhere as nobody there.
+        client.setblocking(False)
+        while True:
+            try:
+                client.connect(address)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= gives_up_at_s:
+                    raise TimeoutError from None
+                time.sleep(_RETRY_S)
+        if not is_trusted(client):
+            raise PermissionError("another user's program answers")
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def is_trusted(connection: socket.socket) -> bool:
+    """Whether the other end is a program of this user or of root."""
+    if sys.platform == "win32":
+        return False
+    return peer_uid(connection) in (os.geteuid(), 0)
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user who connected, or who listens; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    try:
+        if sys.platform == "darwin":
+            found = connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED_BYTES)
+            version, uid = struct.unpack_from("=II", found)
+            return int(uid) if version == 0 else None
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("=iII"))
+        _, uid, _ = struct.unpack("=iII", found)
+        return int(uid)
+    except (OSError, struct.error):
+        return None
