@@ -73,10 +73,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A run of sound and the moment its *first* sample was heard, in seconds on the session's clock."""
+    """A run of sound and the moment its *first* sample was heard, in seconds on the session's clock.
+
+    A source that hears several things at once numbers them, from 0, as lanes; the blocks of one lane follow each other.
+    A block without samples says that the lane breaks here: what follows in it begins where its stamp says, and what is
+    left out before it is not missing.
+    """
 
     data: SampleArray
     captured_at_s: float
+    lane: int = 0
 
     @property
     def ends_at_s(self) -> float:

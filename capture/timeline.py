@@ -197,10 +197,10 @@ class SampleTimeline:
     """Blocks of sound in, one unbroken run of samples out, in step with the timeline.
 
     `push` what a device delivered, call `starve` when it delivered nothing for a while, and `take` what is ready; when
-    all is over `finish`, and take the rest. Used by one thread.
+    all is over `finish`, and take the rest. The run begins `taken` samples into the recording. Used by one thread.
     """
 
-    def __init__(self, timeline: Timeline, channels: int) -> None:
+    def __init__(self, timeline: Timeline, channels: int, taken: int = 0) -> None:
         self._timeline = timeline
         self._channels = channels
         self._resampler = SlipResampler(channels)
@@ -218,7 +218,7 @@ class SampleTimeline:
         self._ready: deque[tuple[SampleArray, bool]] = deque()
         self._ready_index = 0
         # Samples handed out: the media time that the file has reached.
-        self._taken = 0
+        self._taken = taken
         self._inserted = 0
         self._holes: list[tuple[float, float]] = []
 
@@ -254,6 +254,14 @@ class SampleTimeline:
             self._place_held()
         elif self._held_span_s() >= HOLE_DECISION_S:
             self._fill_hole()
+
+    def interrupt(self) -> None:
+        """Say that the sound ended, or another one begins: what is pushed next stands where its stamps say, and is no
+        continuation that could have a hole before it.
+        """
+        if self._held:
+            self._fill_hole() if self._anchored else self._anchor()
+        self._anchored = False
 
     def starve(self, now_s: float) -> None:
         """Write silence if the device fell silent; only to be called when its reader has been waiting in vain."""

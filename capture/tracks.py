@@ -102,20 +102,31 @@ class SoundTrack:
         self._deliver = deliver
         self._clock = clock
         self._emit = emit
-        self._parts = [SampleTimeline(timeline, count) for count in channels]
-        self._waiting: list[SampleArray] = [np.zeros((0, count), np.float32) for count in channels]
-        self._heard_at_s = [timeline.epoch_s] * len(channels)
+        self._channels_of = tuple(channels)
+        # By the number of the source and the lane. One of each source is there from the beginning.
+        self._lanes = {(number, 0): _Lane(timeline, count) for number, count in enumerate(channels)}
+        # Samples sent to the encoder.
+        self._sent = 0
         self._meter = _Meter(timeline.epoch_s)
 
     @property
     def inserted_silence_s(self) -> float:
-        """Seconds of silence standing in for missing sound, in the source that misses most."""
-        return max(part.inserted_silence_s for part in self._parts)
+        """Seconds of silence standing in for missing sound, in the source that misses most.
+
+        Of a source with several lanes it is what is left when each has sounded alone: less, where they overlap.
+        """
+        lanes, sent_s = tuple(self._lanes.items()), self._sent / SAMPLE_RATE
+        missing_s = []
+        for number in range(len(self._channels_of)):
+            own = [lane for (source, _), lane in lanes if source == number]
+            heard_s = sum(lane.heard_s for lane in own)
+            missing_s.append(own[0].part.inserted_silence_s if len(own) == 1 else max(0.0, sent_s - heard_s))
+        return max(missing_s)
 
     @property
     def drift_ppm(self) -> float:
         """The drift of the source that drifts most."""
-        return max((part.drift_ppm for part in self._parts), key=abs)
+        return max((lane.part.drift_ppm for lane in tuple(self._lanes.values())), key=abs)
 
     @property
     def peak(self) -> float:
@@ -126,7 +137,8 @@ class SoundTrack:
         """How loud the track was since the last call, and what is the matter with it. For one caller."""
         trouble = ""
         if self._recorded_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
-            delivering = self._recorded_s_since(max(self._heard_at_s)) < SILENT_AFTER_S
+            heard_at_s = max(lane.heard_at_s for lane in tuple(self._lanes.values()))
+            delivering = self._recorded_s_since(heard_at_s) < SILENT_AFTER_S
             trouble = "nothing is playing" if delivering else "no data"
         return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
 
@@ -144,8 +156,7 @@ class SoundTrack:
                 break
             else:
                 now_s = self._clock.now_s()
-                self._heard_at_s[number] = now_s
-                self._parts[number].push(samples)
+                self._lane(number, samples.lane).take_in(samples, now_s)
             # Also while blocks come: they may all be another source's.
             if now_s - ticked_at_s >= _TICK_S:
                 if now_s - ticked_at_s > _LATE_TICK_S:
@@ -155,41 +166,81 @@ class SoundTrack:
             self._encode(now_s)
         self._finish()
 
+    def _lane(self, number: int, lane: int) -> _Lane:
+        """The lane of a source; a new one has no part in what was sent already."""
+        found = self._lanes.get((number, lane))
+        if found is None:
+            found = self._lanes[number, lane] = _Lane(self._timeline, self._channels_of[number], self._sent)
+        return found
+
     def _starve(self, now_s: float, waiting_since_s: float) -> None:
-        """Write silence for the sources that have delivered nothing for a while."""
-        for part, heard_at_s in zip(self._parts, self._heard_at_s, strict=True):
-            if now_s - max(heard_at_s, waiting_since_s) >= 2 * _TICK_S:
-                part.starve(now_s)
+        """Write silence for the lanes that have delivered nothing for a while."""
+        for lane in self._lanes.values():
+            if now_s - max(lane.heard_at_s, waiting_since_s) >= 2 * _TICK_S:
+                lane.part.starve(now_s)
 
     def _encode(self, now_s: float) -> None:
-        for part in self._parts:
-            for at_s, length_s in part.holes():
+        for lane in self._lanes.values():
+            for at_s, length_s in lane.part.holes():
                 self._emit(Event("hole", at_s, f"{self.name}: {length_s:.3f} s of sound were missing"))
         self._send_ready(now_s, min)
 
     def _finish(self) -> None:
-        for part in self._parts:
-            part.finish()
+        for lane in self._lanes.values():
+            lane.part.finish()
         self._send_ready(math.inf, max)
         self._deliver(self._encoder.finish())
 
     def _send_ready(self, until_s: float, choose: Callable[[Iterable[int]], int]) -> None:
         """Send what is ready, piece by piece, as far as the shortest or the longest part goes, as `choose` has it."""
         while True:
-            for number, part in enumerate(self._parts):
-                samples = part.take(until_s, _PIECE - len(self._waiting[number]))
-                if len(samples):
-                    self._waiting[number] = np.concatenate((self._waiting[number], samples))
-            count = choose(map(len, self._waiting))
+            for lane in self._lanes.values():
+                lane.fill(until_s)
+            count = choose(len(lane.waiting) for lane in self._lanes.values())
             if count == 0:
                 return
             self._send(count)
 
     def _send(self, count: int) -> None:
-        mixed = _mix([part[:count] for part in self._waiting], count, self._channels)
-        self._waiting = [part[count:] for part in self._waiting]
+        mixed = _mix([lane.give(count) for lane in self._lanes.values()], count, self._channels)
+        self._sent += count
         self._meter.observe(mixed, self._clock.now_s())
         self._deliver(self._encoder.encode(mixed))
+
+
+class _Lane:
+    """One of the things that a source hears, and how much of it waits to be mixed."""
+
+    def __init__(self, timeline: Timeline, channels: int, taken: int = 0) -> None:
+        self.part = SampleTimeline(timeline, channels, taken)
+        self.waiting: SampleArray = np.zeros((0, channels), np.float32)
+        self.heard_at_s = timeline.epoch_s
+        self._filled = 0
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of what was taken that the source delivered."""
+        return self._filled / SAMPLE_RATE - self.part.inserted_silence_s
+
+    def take_in(self, samples: Samples, now_s: float) -> None:
+        """Put a block in its place; one without samples says that the next begins anew."""
+        self.heard_at_s = now_s
+        if len(samples.data):
+            self.part.push(samples)
+        else:
+            self.part.interrupt()
+
+    def fill(self, until_s: float) -> None:
+        """Have what is ready up to `until_s` wait, at most a piece."""
+        samples = self.part.take(until_s, _PIECE - len(self.waiting))
+        if len(samples):
+            self.waiting = np.concatenate((self.waiting, samples))
+            self._filled += len(samples)
+
+    def give(self, count: int) -> SampleArray:
+        """The first `count` samples that wait, or as many as there are."""
+        given, self.waiting = self.waiting[:count], self.waiting[count:]
+        return given
 
 
 def _mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:
@@ -197,8 +248,11 @@ def _mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray
     if len(parts) == 1:
         return parts[0]
     total = np.zeros((count, channels), np.float32)
-    for part in parts:
+    sounding = [part for part in parts if part.any()]
+    for part in sounding:
         total[: len(part)] += part
+    if len(sounding) < 2:
+        return total
     loud = np.abs(total) > _KNEE
     if loud.any():
         room = 1.0 - _KNEE

@@ -12,16 +12,33 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_long, c_size_t, c_uint8, c_uint32, c_uint64
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_int,
+    c_int64,
+    c_long,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+)
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from capture.errors import NotReadyError, SourceLostError
+from capture.errors import NotReadyError
 from capture.media import SAMPLE_RATE, SampleArray
 
-__all__ = ["Loop", "PlaybackStream", "RecordStream", "Timing"]
+__all__ = ["Loop", "Output", "PlaybackStream", "PlayingStream", "RecordStream", "Timing"]
 
 _CONTEXT_READY: Final = 4
 _CONTEXT_FAILED: Final = 5
@@ -33,10 +50,13 @@ _STREAM_ADJUST_LATENCY: Final = 0x2000
 _SAMPLE_FLOAT32_NATIVE: Final = 5 if np.little_endian else 6
 _OPERATION_RUNNING: Final = 0
 _SEEK_RELATIVE: Final = 0
+_ABOUT_OUTPUTS: Final = 0x1 | 0x80  # the sinks, and the server, whose default one of them is
+_ABOUT_STREAMS: Final = 0x4  # the sink inputs
+_CHANNELS_MAX: Final = 32
 _DEFAULT: Final = 0xFFFFFFFF
 
 #: How long to wait for an answer that a local server gives within a millisecond.
-_ANSWER_LIMIT_S: Final = 0.5
+_ANSWER_LIMIT_S: Final = 1.0
 
 
 class _SampleSpec(Structure):
@@ -64,6 +84,69 @@ class _TimingInfo(Structure):
         ("configured_source_us", c_uint64),
         ("since_underrun", c_int64),
     )
+
+
+class _ChannelMap(Structure):
+    _fields_ = (("channels", c_uint8), ("map", c_int * _CHANNELS_MAX))
+
+
+class _Volume(Structure):
+    _fields_ = (("channels", c_uint8), ("values", c_uint32 * _CHANNELS_MAX))
+
+
+class _SinkInfo(Structure):
+    # Only the beginning: the library makes these, and hands out where they are.
+    _fields_ = (
+        ("name", c_char_p),
+        ("index", c_uint32),
+        ("description", c_char_p),
+        ("sample_spec", _SampleSpec),
+        ("channel_map", _ChannelMap),
+        ("owner_module", c_uint32),
+        ("volume", _Volume),
+        ("mute", c_int),
+        ("monitor_source", c_uint32),
+        ("monitor_source_name", c_char_p),
+    )
+
+
+class _SinkInputInfo(Structure):
+    _fields_ = (
+        ("index", c_uint32),
+        ("name", c_char_p),
+        ("owner_module", c_uint32),
+        ("client", c_uint32),
+        ("sink", c_uint32),
+        ("sample_spec", _SampleSpec),
+        ("channel_map", _ChannelMap),
+        ("volume", _Volume),
+        ("buffer_us", c_uint64),
+        ("sink_us", c_uint64),
+        ("resample_method", c_char_p),
+        ("driver", c_char_p),
+        ("mute", c_int),
+        ("properties", Pointer),
+        ("corked", c_int),
+    )
+
+
+class _ClientInfo(Structure):
+    _fields_ = (
+        ("index", c_uint32),
+        ("name", c_char_p),
+        ("owner_module", c_uint32),
+        ("driver", c_char_p),
+        ("properties", Pointer),
+    )
+
+
+_OnEvent: Final = CFUNCTYPE(None, Pointer, c_int, c_uint32, Pointer)
+_OnInfo: Final = CFUNCTYPE(None, Pointer, Pointer, c_int, Pointer)
+_OnData: Final = CFUNCTYPE(None, Pointer, c_size_t, Pointer)
+
+#: What the server says of something is read from this structure.
+Info = TypeVar("Info", bound=Structure)
+Found = TypeVar("Found")
 
 
 class _Library:
@@ -115,6 +198,20 @@ class _Library:
             library.pa_stream_update_timing_info, Pointer, Pointer, Pointer, Pointer
         )
         self.stream_get_timing_info = _declare(library.pa_stream_get_timing_info, POINTER(_TimingInfo), Pointer)
+        self.stream_set_read_callback = _declare(library.pa_stream_set_read_callback, None, Pointer, Pointer, Pointer)
+        self.stream_set_monitor_stream = _declare(library.pa_stream_set_monitor_stream, c_int, Pointer, c_uint32)
+        self.context_set_subscribe_callback = _declare(
+            library.pa_context_set_subscribe_callback, None, Pointer, Pointer, Pointer
+        )
+        self.context_subscribe = _declare(library.pa_context_subscribe, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.get_sink_by_name = _declare(
+            library.pa_context_get_sink_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
+        )
+        self.get_sinks = _declare(library.pa_context_get_sink_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_sink_inputs = _declare(library.pa_context_get_sink_input_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_clients = _declare(library.pa_context_get_client_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.proplist_gets = _declare(library.pa_proplist_gets, c_char_p, Pointer, c_char_p)
+        self.operation_cancel = _declare(library.pa_operation_cancel, None, Pointer)
         self.operation_get_state = _declare(library.pa_operation_get_state, c_int, Pointer)
         self.operation_unref = _declare(library.pa_operation_unref, None, Pointer)
 
@@ -125,14 +222,52 @@ def _declare(function: Any, result: Any, *arguments: Any) -> Any:
     return function
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A sink: `monitor` is the exact name of the source that hears what it plays, "" where there is none."""
+
+    index: int
+    description: str
+    monitor: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayingStream:
+    """A sink input: what a program sends to the output with the index `output`.
+
+    `properties` has those of `PROPERTIES` that the program, or the server for it, has set. One that is `corked` stands
+    still.
+    """
+
+    index: int
+    output: int
+    corked: bool
+    properties: Mapping[str, str]
+
+
+#: What tells whose stream one is. Sandboxes are told apart by the last one.
+PROPERTIES: Final = (
+    "application.name",
+    "application.process.binary",
+    "application.process.id",
+    "application.id",
+    "pipewire.access.portal.app_id",
+)
+
+
 class Loop:
-    """A connection to the sound server and the loop that serves it."""
+    """A connection to the sound server and the loop that serves it.
+
+    The questions serve the loop until the server has answered; they raise `TimeoutError` where it takes long.
+    """
 
     def __init__(self, name: str, server: str | None = None) -> None:
         self._lib = _Library()
         self._lock = threading.Lock()
         self._loop = self._lib.mainloop_new()
         self._context = self._lib.context_new(self._lib.mainloop_get_api(self._loop), name.encode())
+        self._changed = False
+        self._on_event = _OnEvent(self._note_change)
         self._lib.context_connect(self._context, server.encode() if server else None, _CONTEXT_NOAUTOSPAWN, None)
 
     @property
@@ -156,6 +291,86 @@ class Loop:
         self._lib.mainloop_poll(self._loop)
         self._lib.mainloop_dispatch(self._loop)
 
+    def watch(self, *, outputs: bool = False, streams: bool = False) -> None:
+        """Have `take_changed` tell of changes: of the outputs and which is the default, of the streams to them."""
+        mask = _ABOUT_OUTPUTS * outputs | _ABOUT_STREAMS * streams
+        self._changed = True
+        self._lib.context_set_subscribe_callback(self._context, self._on_event, None)
+        operation = self._lib.context_subscribe(self._context, mask, None, None)
+        if operation:
+            self._lib.operation_unref(operation)
+
+    def take_changed(self) -> bool:
+        """Whether something that is watched may have changed since the last call; at first always."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def _note_change(self, _context: object, _kind: object, _index: object, _data: object) -> None:
+        self._changed = True
+
+    def default_output(self) -> Output | None:
+        """Where programs play to that do not choose; None while there is no output at all."""
+        found = self._ask(self._lib.get_sink_by_name, b"@DEFAULT_SINK@", of=_SinkInfo, read=_output)
+        return found[0] if found else None
+
+    def outputs(self) -> dict[int, Output]:
+        """Every output by its index."""
+        return {output.index: output for output in self._ask(self._lib.get_sinks, of=_SinkInfo, read=_output)}
+
+    def playing(self) -> list[PlayingStream]:
+        """Every stream to an output, in the order of their beginnings."""
+        clients = dict(
+            self._ask(
+                self._lib.get_clients,
+                of=_ClientInfo,
+                read=lambda info: (int(info.index), self._properties(info.properties)),
+            )
+        )
+
+        def read(info: _SinkInputInfo) -> PlayingStream:
+            properties = {**clients.get(int(info.client), {}), **self._properties(info.properties)}
+            return PlayingStream(int(info.index), int(info.sink), bool(info.corked), properties)
+
+        found = self._ask(self._lib.get_sink_inputs, of=_SinkInputInfo, read=read)
+        return sorted(found, key=lambda stream: stream.index)
+
+    def _properties(self, properties: int | None) -> dict[str, str]:
+        found = {name: self._lib.proplist_gets(properties, name.encode()) for name in PROPERTIES if properties}
+        return {name: _text(value) for name, value in found.items() if value}
+
+    def _ask(self, question: Any, *arguments: object, of: type[Info], read: Callable[[Info], Found]) -> list[Found]:
+        """What `read` makes of each answer to `question`; nothing where there is none, or no server."""
+        found: list[Found] = []
+
+        def collect(_context: object, info: int | None, _end: object, _data: object) -> None:
+            # Nothing may be raised into the library; what cannot be read is not there.
+            with suppress(Exception):
+                if info:
+                    found.append(read(ctypes.cast(info, POINTER(of)).contents))
+
+        on_info = _OnInfo(collect)
+        operation = question(self._context, *arguments, on_info, None)
+        if not self.settle(operation):
+            raise TimeoutError("the sound server does not answer")
+        return found
+
+    def settle(self, operation: Any) -> bool:
+        """Serve the loop until the server has carried `operation` out, or is gone; whether that came in time.
+
+        The operation is given back, and cancelled if it was in vain.
+        """
+        if not operation:
+            return True
+        deadline_s = time.monotonic() + _ANSWER_LIMIT_S
+        while (running := self._lib.operation_get_state(operation) == _OPERATION_RUNNING) and (
+            time.monotonic() < deadline_s
+        ):
+            self.serve(_ANSWER_LIMIT_S / 10)
+        if running:
+            self._lib.operation_cancel(operation)
+        self._lib.operation_unref(operation)
+        return not running
+
     def wake(self) -> None:
         """Make a thread in `serve` return; any thread may call this, also after `close`."""
         with self._lock:
@@ -170,6 +385,14 @@ class Loop:
                 self._lib.context_unref(self._context)
                 self._lib.mainloop_free(self._loop)
                 self._loop = None
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode(errors="replace") if value else ""
+
+
+def _output(info: _SinkInfo) -> Output:
+    return Output(int(info.index), _text(info.description) or _text(info.name), _text(info.monitor_source_name))
 
 
 class Timing:
@@ -236,31 +459,49 @@ class _Stream:
 
 
 class RecordStream(_Stream):
-    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere."""
+    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere.
 
-    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float) -> None:
+    With `only`, the index of a `PlayingStream`, it hears of the output whose monitor `device` is nothing but that one.
+    The server ends it when that stream ends or goes to another output.
+    """
+
+    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float, *, only: int | None = None) -> None:
         super().__init__(loop, "capture", channels)
+        self._fragments: deque[SampleArray] = deque()
+        # Taken in as they come, since the library gives out nothing any more once the stream has ended.
+        self._on_data = _OnData(self._collect)
+        self._lib.stream_set_read_callback(self._stream, self._on_data, None)
         fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
         attributes = _BufferAttributes(_DEFAULT, _DEFAULT, _DEFAULT, _DEFAULT, fragment_bytes)
+        if only is not None:
+            self._lib.stream_set_monitor_stream(self._stream, only)
         self._lib.stream_connect_record(
             self._stream, device.encode(), byref(attributes), _STREAM_DONT_MOVE | _STREAM_ADJUST_LATENCY
         )
 
     def read(self) -> SampleArray | None:
-        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none."""
-        if not self.ready or self._lib.stream_readable_size(self._stream) == 0:
-            return None
-        data, size_bytes = Pointer(), c_size_t()
-        if self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) < 0:
-            raise SourceLostError("the sound server broke the stream off")
-        if size_bytes.value == 0:
-            return None
-        count = size_bytes.value // (4 * self._channels)
-        samples = np.zeros((count, self._channels), np.float32)
-        if data.value is not None:
-            ctypes.memmove(samples.ctypes.data, data.value, count * 4 * self._channels)
-        self._lib.stream_drop(self._stream)
-        return samples
+        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none.
+
+        What came before the stream failed can still be read.
+        """
+        return self._fragments.popleft() if self._fragments else None
+
+    def close(self) -> None:
+        if self._stream:
+            self._lib.stream_set_read_callback(self._stream, None, None)
+        super().close()
+
+    def _collect(self, _stream: object, _size_bytes: object, _data: object) -> None:
+        # Nothing may be raised into the library.
+        with suppress(Exception):
+            data, size_bytes = Pointer(), c_size_t()
+            while self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) == 0 and size_bytes.value:
+                count = size_bytes.value // (4 * self._channels)
+                samples = np.zeros((count, self._channels), np.float32)
+                if data.value is not None:
+                    ctypes.memmove(samples.ctypes.data, data.value, count * 4 * self._channels)
+                self._lib.stream_drop(self._stream)
+                self._fragments.append(samples)
 
 
 class PlaybackStream(_Stream):
@@ -335,9 +576,9 @@ class PlaybackStream(_Stream):
         # By one answer it is known when a sample is heard, by the next, with the stream standing still, which is the
         # last. The delay of the second would not do: an output without a stream renders far ahead.
         before, asked_at_s = self._timing_now()
-        self._settle(self._lib.stream_cork(self._stream, 1, None, None))
+        self._loop.settle(self._lib.stream_cork(self._stream, 1, None, None))
         after, _ = self._timing_now()
-        self._settle(self._lib.stream_flush(self._stream, None, None))
+        self._loop.settle(self._lib.stream_flush(self._stream, None, None))
         if before is None or after is None:
             return 0.0
         heard_at_s = asked_at_s + before.delay_s + self._seconds(after.read_index - before.read_index)
@@ -348,19 +589,14 @@ class PlaybackStream(_Stream):
 
     def _timing_now(self) -> tuple[Timing | None, float]:
         """The server's answer, and the moment it was given."""
-        self._settle(self._operation, unref=False)
-        self.timing()
+        self._settle_timing()
         begun_s = time.monotonic()
         self.ask_timing()
-        self._settle(self._operation, unref=False)
-        return self.timing(), (begun_s + time.monotonic()) / 2
+        return self._settle_timing(), (begun_s + time.monotonic()) / 2
 
-    def _settle(self, operation: Any, *, unref: bool = True) -> None:
-        """Serve the loop until the server has carried `operation` out, or cannot."""
-        if operation is None:
-            return
+    def _settle_timing(self) -> Timing | None:
+        """The answer that is under way."""
         deadline_s = time.monotonic() + _ANSWER_LIMIT_S
-        while self._lib.operation_get_state(operation) == _OPERATION_RUNNING and time.monotonic() < deadline_s:
+        while (timing := self.timing()) is None and self._operation is not None and time.monotonic() < deadline_s:
             self._loop.serve(_ANSWER_LIMIT_S / 10)
-        if unref:
-            self._lib.operation_unref(operation)
+        return timing
