@@ -24,7 +24,7 @@ FLOORS: tuple[set[str], ...] = (
     {"capture.settings"},
     {"capture.mailbox", "capture.interfaces"},
     {"capture.worker"},
-    {"capture.resampler"},
+    {"capture.resampler", "capture.repacketizer"},
     {"capture.timeline"},
     {
         "capture.sources",
