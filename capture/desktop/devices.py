@@ -70,4 +70,4 @@ def _audio() -> list[dict[str, Any]]:
 
 
 def _apps() -> list[dict[str, Any]]:
-    return [{"name": player.name, "pid": player.pid} for player in list_players()]
+    return [{"name": player.name, "binary": player.binary, "pid": player.pid} for player in list_players()]

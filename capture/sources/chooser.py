@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
-from capture.errors import UsageError
+from capture.errors import NotReadyError, UsageError
 from capture.interfaces import FrameSource, SampleSource
 from capture.media import Rectangle
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings import APPLICATION, AudioTrack, RecordSettings
 
 if TYPE_CHECKING:
     from capture.sources.sound_devices import Player, SoundDevice
 
 __all__ = ["choose_frames", "choose_sounds", "list_players", "list_sound_devices"]
+
+#: How much sound is sent at once: beside a picture little, since a program's sound can be taken up that much later than
+#: it was meant to be; alone as much as is handed on at once, for the fewest wake-ups.
+FRAGMENT_WITH_PICTURE_S: Final = 0.025
+FRAGMENT_ALONE_S: Final = 0.1
+
+#: Takes the kind and the detail of an event.
+Tell = Callable[[str, str], None]
 
 
 def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource | None, str]:
@@ -44,16 +52,35 @@ def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource |
     return ScreenSource(even, cursor=settings.cursor), said
 
 
-def choose_sounds(tracks: Sequence[AudioTrack], settings: RecordSettings, clock: Clock) -> list[list[SampleSource]]:
-    """The sources of each track, not yet opened. Raises `UsageError` for a device that is not there."""
+def choose_sounds(
+    tracks: Sequence[AudioTrack],
+    settings: RecordSettings,
+    clock: Clock,
+    tell: Tell = lambda kind, detail: None,
+) -> list[list[SampleSource]]:
+    """The sources of each track, not yet opened.
+
+    `tell` is called by the threads that open and read them: `device_changed` when a source goes to another device,
+    `waiting` when an application does not play yet, `application` when it begins to. Raises `UsageError` for a device
+    that is not there, `NotReadyError` where an application's sound cannot be had.
+    """
     if not tracks:
         return []
     if settings.pattern:
         return [[_pattern_tone(name, clock) for name in track.sources] for track in tracks]
     from capture.sources.sound_devices import choose_device
 
-    devices = list_sound_devices()
-    return [[_open_later(name, choose_device(devices, name)) for name in track.sources] for track in tracks]
+    fragment_s = FRAGMENT_WITH_PICTURE_S if settings.wants_video else FRAGMENT_ALONE_S
+    devices: list[SoundDevice] | None = None
+
+    def source(name: str) -> SampleSource:
+        nonlocal devices
+        if name.startswith(APPLICATION):
+            return _application_later(name, fragment_s, tell)
+        devices = list_sound_devices() if devices is None else devices
+        return _open_later(name, choose_device(devices, name), fragment_s, tell)
+
+    return [[source(name) for name in track.sources] for track in tracks]
 
 
 def list_sound_devices() -> list[SoundDevice]:
@@ -84,11 +111,27 @@ def _pattern_tone(name: str, clock: Clock) -> SampleSource:
     return PatternTone(name, clock)
 
 
-def _open_later(name: str, device: SoundDevice) -> SampleSource:
+def _application_later(name: str, fragment_s: float, tell: Tell) -> SampleSource:
+    application = name.removeprefix(APPLICATION).strip()
     if sys.platform == "linux":
+        from capture.sources.application import ApplicationSource
+
+        return ApplicationSource(name, application, fragment_s, tell)
+    system = "macOS" if sys.platform == "darwin" else "Windows"
+    raise NotReadyError(
+        f"the sound of {application} alone cannot be recorded on {system}",
+        "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
+    )
+
+
+def _open_later(name: str, device: SoundDevice, fragment_s: float, tell: Tell) -> SampleSource:
+    if sys.platform == "linux":
+        from capture.sources.following import FollowingSource
         from capture.sources.pulse import PulseSource
 
-        return PulseSource(name, device.id, device.name, device.channels)
+        if name == "internal":
+            return FollowingSource(name, device.name, device.channels, fragment_s, tell)
+        return PulseSource(name, device.id, device.name, device.channels, fragment_s)
     from capture.sources.soundcard_source import SoundcardSource
 
     return SoundcardSource(name, device.id, device.name, device.channels)

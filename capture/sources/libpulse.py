@@ -273,20 +273,24 @@ class Loop:
     @property
     def connected(self) -> bool:
         """Whether the server has answered and is still there."""
-        return bool(self._lib.context_get_state(self._context) == _CONTEXT_READY)
+        return bool(self._loop and self._lib.context_get_state(self._context) == _CONTEXT_READY)
 
     @property
     def failed(self) -> bool:
         """Whether there is no server, or no longer."""
-        return bool(self._lib.context_get_state(self._context) >= _CONTEXT_FAILED)
+        return not self._loop or bool(self._lib.context_get_state(self._context) >= _CONTEXT_FAILED)
 
     def error(self) -> str:
         """The last error of the connection in the library's words."""
+        if not self._loop:
+            return "closed"
         text = self._lib.strerror(self._lib.context_errno(self._context))
         return text.decode(errors="replace") if text else "unknown error"
 
     def serve(self, timeout_s: float) -> None:
         """Handle what the server sent, waiting for something for at most `timeout_s`."""
+        if not self._loop:
+            return
         self._lib.mainloop_prepare(self._loop, max(0, min(int(timeout_s * 1e6), 2_000_000_000)))
         self._lib.mainloop_poll(self._loop)
         self._lib.mainloop_dispatch(self._loop)
@@ -433,10 +437,12 @@ class _Stream:
         """Whether the device or the server is gone."""
         return not self._stream or bool(self._lib.stream_get_state(self._stream) >= _STREAM_FAILED)
 
-    def ask_timing(self) -> None:
-        """Send for the timing; `timing` has it when it came."""
-        if self._operation is None and self._stream:
-            self._operation = self._lib.stream_update_timing_info(self._stream, None, None)
+    def ask_timing(self) -> bool:
+        """Send for the timing and return whether that could be; `timing` has it when it came."""
+        if self._operation is not None or not self._stream:
+            return False
+        self._operation = self._lib.stream_update_timing_info(self._stream, None, None)
+        return self._operation is not None
 
     def timing(self) -> Timing | None:
         """The answer to `ask_timing`, once; None while it is under way or when none was asked for."""

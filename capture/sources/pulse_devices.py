@@ -1,18 +1,21 @@
-"""The devices of PulseAudio or PipeWire, and who is playing on them, through pulsectl."""
+"""The devices of PulseAudio or PipeWire, through pulsectl, and who is playing on them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any, Final, TypeVar
 
 from capture.errors import NotReadyError
-from capture.sources.sound_devices import Player, SoundDevice
+from capture.sources.libpulse import Loop
+from capture.sources.sound_devices import Player, SoundDevice, players_of
 
 __all__ = ["list_pulse_devices", "list_pulse_players"]
 
 _NO_SERVER: Final = "start PulseAudio or PipeWire, or use --audio none"
+_STUCK: Final = "restart it, or use --audio none"
 
 #: A server answers within milliseconds; one that is stuck accepts and never does.
 _ANSWER_LIMIT_S: Final = 3.0
@@ -25,22 +28,25 @@ Answer = TypeVar("Answer")
 
 def list_pulse_players() -> list[Player]:
     """The programs that play sound now, each once. Raises `NotReadyError` where there is no sound server."""
-    return _asked(_players)
+    loop = Loop("capture devices")
+    try:
+        deadline_s = time.monotonic() + _ANSWER_LIMIT_S
+        while not loop.connected:
+            if loop.failed:
+                raise NotReadyError(f"no sound server answers ({loop.error()})", _NO_SERVER)
+            if time.monotonic() > deadline_s:
+                raise TimeoutError("the sound server does not answer")
+            loop.serve(0.1)
+        return players_of(loop.playing())
+    except TimeoutError as error:
+        raise NotReadyError(str(error), _STUCK) from error
+    finally:
+        loop.close()
 
 
 def list_pulse_devices() -> list[SoundDevice]:
     """Every device, outputs first. Raises `NotReadyError` where there is no sound server."""
     return _asked(_devices)
-
-
-def _players(pulse: Any) -> list[Player]:
-    found = {}
-    for stream in pulse.sink_input_list():
-        about = stream.proplist
-        name = about.get("application.process.binary") or about.get("application.name") or stream.name
-        pid = about.get("application.process.id", "0")
-        found[name, pid] = Player(name, int(pid) if pid.isdigit() else 0)
-    return list(found.values())
 
 
 def _devices(pulse: Any) -> list[SoundDevice]:
@@ -98,6 +104,6 @@ def _asked(question: Callable[[Any], Answer]) -> Answer:
     try:
         return answer.result(_ANSWER_LIMIT_S)
     except TimeoutError as error:
-        raise NotReadyError("the sound server does not answer", "restart it, or use --audio none") from error
+        raise NotReadyError("the sound server does not answer", _STUCK) from error
     except pulsectl.PulseError as error:
         raise NotReadyError(f"no sound server answers ({error})", _NO_SERVER) from error

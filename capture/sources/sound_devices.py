@@ -1,16 +1,28 @@
-"""What is known of a sound device, and which of them a name means. Names are exact: nothing is ever guessed."""
+"""What is known of sound devices and of programs that play, and which of them a name means. Nothing is ever guessed."""
 
 from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, Protocol
 
 from capture.errors import NotReadyError, UsageError
 
-__all__ = ["Player", "SoundDevice", "choose_device"]
+__all__ = ["OWN_NAME", "Player", "SoundDevice", "choose_device", "is_program", "players_of"]
+
+#: What this program calls itself to the sound server.
+OWN_NAME: Final = "capture"
+
+#: The properties of a stream that name the program, as its user knows it first: the last two are what a sandbox and a
+#: desktop know it by.
+_NAMES: Final = (
+    "application.name",
+    "application.process.binary",
+    "application.id",
+    "pipewire.access.portal.app_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +42,45 @@ class SoundDevice:
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A program that is playing sound now."""
+    """A program that is playing sound now; `pid` is 0 where it is not known."""
 
     name: str
+    binary: str
     pid: int
+
+
+class Playing(Protocol):
+    """A stream of a program; one that is `corked` stands still."""
+
+    @property
+    def corked(self) -> bool: ...
+
+    @property
+    def properties(self) -> Mapping[str, str]: ...
+
+
+def is_program(properties: Mapping[str, str], name: str) -> bool:
+    """Whether a stream with these properties is of the program called `name`, in upper or lower case.
+
+    What this program plays itself is meant by its own name alone, whatever runs it.
+    """
+    names = [properties[key].casefold() for key in _NAMES if key in properties]
+    if OWN_NAME in names:
+        return name.casefold() == OWN_NAME
+    return name.casefold() in names
+
+
+def players_of(streams: Iterable[Playing]) -> list[Player]:
+    """The programs that play these streams, each once, by a name that `is_program` knows it by."""
+    found: dict[str, Player] = {}
+    for stream in streams:
+        properties = stream.properties
+        name = next((properties[key] for key in _NAMES if properties.get(key)), "")
+        if name and not stream.corked:
+            pid = properties.get("application.process.id", "")
+            binary = properties.get("application.process.binary", "")
+            found.setdefault(name.casefold(), Player(name, binary, int(pid) if pid.isdecimal() else 0))
+    return list(found.values())
 
 
 def choose_device(devices: Sequence[SoundDevice], name: str) -> SoundDevice:
