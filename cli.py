@@ -13,16 +13,16 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from capture.errors import CaptureError, UsageError
+from capture.errors import CaptureError, NotReadyError, UsageError
 
 if TYPE_CHECKING:
     from capture.desktop.virtual import VirtualDesk
-    from capture.events import Command, Summary
-    from capture.session import Session
+    from capture.events import Send, Summary
+    from capture.session import Session, Trigger
     from capture.settings import RecordSettings
     from capture.terminal import Terminal
 
@@ -108,11 +108,21 @@ def _parser() -> _Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
+    _add_output(record)
+    _add_picture_options(record)
+    _add_sound_options(record)
     _add_recording_options(record)
-    record.add_argument(
-        "--hotkeys", action=argparse.BooleanOptionalAction, default=True, help="Ctrl+Alt+R stops (default: yes)"
-    )
+    _add_control_options(record)
     record.set_defaults(run=_record)
+
+    note = verbs.add_parser(
+        "note", parents=[everywhere], help="record a voice note, from its first word to its last", description=_NOTE
+    )
+    _add_output(note)
+    _add_sound_options(note)
+    _add_recording_options(note)
+    _add_control_options(note)
+    note.set_defaults(run=_note, **_NO_PICTURE)
 
     headless = verbs.add_parser(
         "headless",
@@ -121,7 +131,11 @@ def _parser() -> _Parser:
         description=_HEADLESS,
         usage="capture headless [options] [OUTPUT] -- COMMAND...",
     )
+    _add_output(headless)
+    _add_picture_options(headless)
+    _add_sound_options(headless)
     _add_recording_options(headless)
+    headless.add_argument("--name", metavar="NAME", help=_NAME)
     headless.add_argument("--size", metavar="WxH", default="1920x1080", help="the desktop's size (%(default)s)")
     headless.set_defaults(run=_headless)
 
@@ -149,17 +163,34 @@ _HEADLESS = (
 )
 
 
-def _add_recording_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
+_NOTE = (
+    "Record sound alone, from when it begins to when it has ended, as messengers write their voice notes (Ogg/Opus). "
+    "With --hold it records while a key is held instead."
+)
+_NAME = "what to call this recorder, when several run"
+
+#: What `note` leaves out of the recording.
+_NO_PICTURE = {
+    "screen": "none",
+    "region": None,
+    "scale": None,
+    "fps": "30",
+    "constant_fps": False,
+    "cursor": False,
+    "quality": "medium",
+    "encoder": "auto",
+}
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
     )
-    add(
-        "--audio",
-        metavar="WHAT",
-        action="append",
-        help="a track: internal (default), mic, a device's id, none; mix with +, as in internal+mic; repeatable",
-    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+
+
+def _add_picture_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
     add("--region", metavar="WxH+X+Y", help="a part of the screen")
     add("--scale", metavar="WxH", help="the size of the recorded picture")
@@ -168,15 +199,59 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     add("--cursor", action=argparse.BooleanOptionalAction, default=True, help="draw the mouse cursor (default: yes)")
     add("--quality", choices=("low", "medium", "high"), default="medium", help="(%(default)s)")
     add("--encoder", metavar="NAME", default="auto", help="auto, or FFmpeg's name of one")
+
+
+def _add_sound_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--audio",
+        metavar="WHAT",
+        action="append",
+        help="a track: internal (default), mic, app:NAME for one application, a device's id, none; mix with +, as in "
+        "internal+mic; repeatable",
+    )
+    add(
+        "--voice",
+        action=argparse.BooleanOptionalAction,
+        help="encode as messengers do: Opus, mono, 16 kHz, 24 kb/s (default: for notes)",
+    )
+    add("--loudness", metavar="LUFS", help="bring the finished recording to this loudness, like -16LUFS")
+
+
+def _add_recording_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--duration", metavar="T", help="stop after this long: 90, 90s, 1m30s, 1:30")
     add("--delay", metavar="T", help="wait this long before beginning")
+    add(
+        "--wait-for-sound",
+        action=argparse.BooleanOptionalAction,
+        help="begin when sound begins, with a moment before it (default: for notes)",
+    )
+    add(
+        "--stop-after-silence",
+        metavar="T",
+        help="stop when nothing was heard for this long, and cut that off (default: 2s for notes)",
+    )
+    add("--sound-threshold", metavar="LEVEL", default="-50dB", help="what is louder is sound (%(default)s)")
     add(
         "--source",
         choices=("device", "pattern"),
         default="device",
         help="the devices, or a built-in test picture and tone",
     )
-    add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+
+
+def _add_control_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--each", action="store_true", help="go on with the next recording, each in a file of its own")
+    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
+    add(
+        "--hotkeys",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks (default: yes)",
+    )
+    add("--name", metavar="NAME", help=_NAME)
 
 
 def _add_remote_verbs(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
@@ -214,6 +289,7 @@ def _settings(arguments: Arguments) -> RecordSettings:
         parse_audio,
         parse_fps,
         parse_geometry,
+        parse_level,
         parse_region,
         parse_time,
     )
@@ -222,6 +298,12 @@ def _settings(arguments: Arguments) -> RecordSettings:
     output = Path(arguments.output) if arguments.output is not None else None
     if output is not None and arguments.screen is None and not container_of(output).holds_video:
         screen = None
+    loudness = None
+    if arguments.loudness is not None:
+        from capture.recordings.loudness import parse_loudness
+
+        loudness = parse_loudness(arguments.loudness)
+    silence = arguments.stop_after_silence
     values: dict[str, Any] = {
         "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
         "screen": screen,
@@ -236,8 +318,16 @@ def _settings(arguments: Arguments) -> RecordSettings:
         "delay_s": 0.0 if arguments.delay is None else parse_time(arguments.delay, zero_allowed=True),
         "pattern": arguments.source == "pattern",
         "overwrite": arguments.overwrite,
+        "wait_for_sound": bool(arguments.wait_for_sound),
+        "stop_after_silence_s": None if silence is None else parse_time(silence),
+        "sound_threshold_dbfs": parse_level(arguments.sound_threshold),
+        "each": getattr(arguments, "each", False),
+        "hold": getattr(arguments, "hold", None),
+        "voice": bool(arguments.voice),
+        "loudness_lufs": loudness,
+        "name": arguments.name,
     }
-    values["numbered"] = output is None
+    values["numbered"] = values["dated"] = output is None
     if output is None:
         from datetime import datetime
 
@@ -252,24 +342,51 @@ def _settings(arguments: Arguments) -> RecordSettings:
 
 def _record(arguments: Arguments) -> int:
     from capture.session import Session
-    from capture.triggers.hotkeys import Hotkeys
+    from capture.triggers.hotkeys import DEFAULT_HOTKEYS, Hotkeys
+    from capture.triggers.remote import RemoteControl
     from capture.triggers.signals import Signals
 
     settings = _settings(arguments)
+    settings.check()
+    remote = RemoteControl(settings.name)
+    triggers: list[Trigger] = [remote]
+    if arguments.hotkeys or settings.hold is not None:
+        triggers.append(Hotkeys(DEFAULT_HOTKEYS if arguments.hotkeys else {}, settings.hold))
     terminal = _terminal(arguments, "Ctrl+Alt+R or Ctrl+C stops" if arguments.hotkeys else "Ctrl+C stops")
-    session = Session(settings, emit=terminal, triggers=[Hotkeys()] if arguments.hotkeys else [])
+    session = Session(settings, emit=terminal, triggers=triggers)
     signals = Signals()
     signals.start(session.send)
     try:
+        # Without a remote control it is recorded all the same, and said.
+        with suppress(NotReadyError):
+            remote.claim()
         return _conclude(arguments, terminal, session, session.run(), {})
     finally:
+        remote.stop()
         signals.stop(ignoring=arguments.ends_process)
+
+
+def _note(arguments: Arguments) -> int:
+    """`record` with other defaults: what is not said otherwise is what a voice note wants."""
+    from pathlib import Path
+
+    from capture.settings import container_of
+
+    by_sound = arguments.hold is None
+    if arguments.wait_for_sound is None:
+        arguments.wait_for_sound = by_sound
+    if arguments.stop_after_silence is None and by_sound:
+        arguments.stop_after_silence = "2s"
+    if arguments.voice is None:
+        arguments.voice = arguments.output is None or container_of(Path(arguments.output)).audio_codec == "opus"
+    return _record(arguments)
 
 
 def _headless(arguments: Arguments) -> int:
     from capture.desktop.virtual import VirtualDesk
     from capture.session import Session
     from capture.settings import parse_geometry
+    from capture.triggers.remote import RemoteControl
     from capture.triggers.signals import Signals
 
     if not arguments.command:
@@ -280,14 +397,19 @@ def _headless(arguments: Arguments) -> int:
     terminal = _terminal(arguments, "Ctrl+C stops")
     desk = VirtualDesk(width, height)
     program = _Program(desk, arguments.command)
-    session = Session(settings, emit=terminal, on_recording=lambda: program.start(session.send))
+    # The user's own, not the desk's: it is from there that the orders come.
+    remote = RemoteControl(settings.name)
+    session = Session(settings, emit=terminal, triggers=[remote], on_ready=lambda: program.start(session.send))
     signals = Signals()
     signals.start(session.send)
     try:
+        with suppress(NotReadyError):
+            remote.claim()
         with desk, _on_desk(desk):
             summary = session.run()
             return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
     finally:
+        remote.stop()
         signals.stop(ignoring=arguments.ends_process)
 
 
@@ -313,7 +435,7 @@ class _Program:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, send: Callable[[Command, str], None]) -> None:
+    def start(self, send: Send) -> None:
         from capture.events import Command
 
         # Standard output is kept for the JSON.
@@ -321,7 +443,7 @@ class _Program:
 
         def watch() -> None:
             process.wait()
-            send(Command.STOP, "command_ended")
+            send(Command.QUIT, "command_ended")
 
         threading.Thread(target=watch, name="command", daemon=True).start()
 
@@ -340,19 +462,20 @@ def _conclude(
     arguments: Arguments, terminal: Terminal, session: Session, summary: Summary | None, more: dict[str, Any]
 ) -> int:
     """Print what became of the recording and return the exit code."""
-    if summary is None:
-        terminal.say("nothing was kept")
-        if arguments.json:
-            print(json.dumps({"path": None, "stopped_by": "discard"} | more))
-        return 0
-    terminal.conclude(summary)
     if arguments.json:
-        print(json.dumps(summary.as_json() | more))
+        nothing = {"path": None, "stopped_by": "discard" if session.error is None else "failed"}
+        found: dict[str, Any] = nothing if summary is None else summary.as_json()
+        if session.settings.each:
+            found = {"recordings": [each.as_json() for each in session.summaries]}
+        print(json.dumps(found | more))
+    if not session.summaries and session.error is None:
+        terminal.say("nothing was kept")
+        return 0
     if session.error is not None:
-        kept = f"; {summary.path} has what was recorded until then" if summary.size_bytes else ""
+        kept = f"; {summary.path} has what was recorded until then" if summary and summary.size_bytes else ""
         terminal.complain(f"capture: {session.error}{kept}")
-        return 1
-    return 0 if summary.check == "ok" else 1
+        return session.error.exit_code
+    return 0 if all(each.check == "ok" for each in session.summaries) else 1
 
 
 def _devices(arguments: Arguments) -> int:

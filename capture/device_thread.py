@@ -1,4 +1,4 @@
-"""A source's thread: opens it, waits for the common start, runs its grabber, closes it, all in one thread.
+"""A source's thread: opens it, waits for the common start, runs its grabbers, closes it, all in one thread.
 
 Devices open side by side, so that the slowest and not the sum decides when a recording begins; and libraries that want
 to be used by the thread that opened them are.
@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from capture.errors import NotReadyError
 from capture.interfaces import FrameSource, SampleSource
+from capture.mailbox import Closed, Mailbox
 from capture.worker import Worker
 
 __all__ = ["DeviceThread", "Grabber"]
@@ -21,11 +22,9 @@ OPEN_LIMIT_S: Final = 10.0
 
 
 class Grabber(Protocol):
-    """Reads a source until the timeline's stop."""
+    """Reads a source until it has what it was made for."""
 
     def run(self) -> None: ...
-
-    def wake(self) -> None: ...
 
 
 class DeviceThread:
@@ -40,10 +39,8 @@ class DeviceThread:
         self._source = source
         self._opened = threading.Event()
         self._failure: BaseException | None = None
-        self._go = threading.Event()
-        self._grabber: Grabber | None = None
-        self._epoch_s = 0.0
-        self._worker = Worker(name, self._run, on_failure=on_failure)
+        self._orders: Mailbox[_Order] = Mailbox(1)
+        self._worker = Worker(name, self._run, closes=[self._orders], on_failure=on_failure)
 
     def open(self) -> None:
         """Begin to open the source."""
@@ -56,18 +53,23 @@ class DeviceThread:
         if self._failure is not None:
             raise self._failure
 
-    def begin(self, epoch_s: float, grabber: Grabber) -> None:
-        """Let `grabber` run; the recording begins at `epoch_s`."""
-        self._epoch_s, self._grabber = epoch_s, grabber
-        self._go.set()
+    def begin(self, epoch_s: float, grabber: Grabber) -> threading.Event:
+        """Let `grabber` run, after the one before it; what it grabs begins at `epoch_s`.
 
-    def wake(self) -> None:
-        """Have the grabber look at the timeline; a thread that was not let run closes its source and ends."""
-        self._go.set()
-        if self._grabber is not None:
-            self._grabber.wake()
-        else:
-            self._source.wake()
+        The event that is returned is set when it has ended.
+        """
+        order = _Order(epoch_s, grabber)
+        try:
+            self._orders.put(order)
+        except Closed:
+            # The device is gone, and whoever listens for failures knows.
+            order.done.set()
+        return order.done
+
+    def close(self) -> None:
+        """Have the thread close its source and end, after the grabber that runs; may be called twice."""
+        self._orders.close()
+        self._source.wake()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of the thread and return whether it came."""
@@ -82,9 +84,21 @@ class DeviceThread:
                 return
             finally:
                 self._opened.set()
-            self._go.wait()
-            if self._grabber is not None:
-                self._source.begin(self._epoch_s)
-                self._grabber.run()
+            while True:
+                order = self._orders.get()
+                try:
+                    self._source.begin(order.epoch_s)
+                    order.grabber.run()
+                finally:
+                    order.done.set()
         finally:
             self._source.close()
+
+
+class _Order:
+    """A grabber that is to be run."""
+
+    def __init__(self, epoch_s: float, grabber: Grabber) -> None:
+        self.epoch_s = epoch_s
+        self.grabber = grabber
+        self.done = threading.Event()

@@ -45,6 +45,8 @@ class Command(Enum):
     #: Begin to record, where it waits for that.
     START = "start"
     STOP = "stop"
+    #: Stop, and let nothing follow.
+    QUIT = "quit"
     #: Begin where it waits, else stop.
     TOGGLE = "toggle"
     PAUSE = "pause"
@@ -122,9 +124,8 @@ class Progress:
     fps: float = 0.0
     dropped: int = 0
     levels: tuple[Level, ...] = ()
-
-
-EventSink: TypeAlias = Callable[[Event | Progress], None]
+    #: What makes the recording begin, while it waits for that.
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,9 @@ class Summary:
             "stopped_by": self.stopped_by,
             "check": self.check,
         }
+
+
+EventSink: TypeAlias = Callable[[Event | Progress | Summary], None]
 
 
 def _plain(record: VideoSummary | AudioSummary) -> dict[str, Any]:

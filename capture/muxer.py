@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,7 @@ from av.stream import Stream
 from capture.errors import OutputError, UsageError
 from capture.settings import Container
 
-__all__ = ["Muxer"]
+__all__ = ["Chapter", "Muxer"]
 
 _FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
 _CLUSTERS: Final = {"cluster_time_limit": "300"}
@@ -42,6 +44,18 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
 #: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet
 #: now and then; at the default of 10 s all sound since would wait in memory for the next, and a crash would lose it.
 _INTERLEAVE_US: Final = 200_000
+
+#: The formats that take chapters when all else is written; the others would want them before the first packet.
+_WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A named stretch of a recording, in seconds of media time."""
+
+    title: str
+    start_s: float
+    end_s: float
 
 
 class Muxer:
@@ -115,8 +129,11 @@ class Muxer:
         """Whether nothing was ever written."""
         return not self._wrote
 
-    def close(self) -> None:
-        """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed."""
+    def close(self, chapters: Sequence[Chapter] = ()) -> None:
+        """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed.
+
+        `chapters` go into the formats that hold them.
+        """
         held, self._held = list(self._held.values()), {}
         for packet in held:
             with suppress(OutputError):
@@ -127,6 +144,8 @@ class Muxer:
             self.discard()
             return
         if container is not None:
+            if chapters and self._container_kind.format in _WITH_CHAPTERS:
+                container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
             except (av.FFmpegError, OSError) as error:
@@ -152,6 +171,16 @@ class Muxer:
         replaced, self._replaced = self._replaced, None
         if replaced is not None:
             replaced.rename(self.path)
+
+
+def _as_chapter(number: int, chapter: Chapter) -> Any:
+    return {
+        "id": number,
+        "start": round(chapter.start_s * 1000),
+        "end": round(chapter.end_s * 1000),
+        "time_base": Fraction(1, 1000),
+        "metadata": {"title": chapter.title},
+    }
 
 
 def _set_aside(path: Path) -> Path | None:

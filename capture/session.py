@@ -1,14 +1,14 @@
-"""A recording from beginning to end: the only place that wires.
+"""A session from beginning to end: the only place that wires.
 
 ::
 
-    frame source ─ FrameGrabber ─▶ jobs ─▶ VideoTrack ─┐
-                                                       ├─▶ packets ─▶ Muxer ─▶ file
-    sound source ─ SoundGrabber ─▶ blocks ─▶ SoundTrack┘
-        (several may share one track)
+              ┌──────────────── Take ────────────────┐
+    Inputs ─▶ │ Pipeline ─▶ packets ─▶ FileWriter    │ ─▶ file
+    (devices) │ (timeline, grabbers, tracks)         │
+              └──────────────────────────────────────┘
 
-Each arrow is a bounded mailbox, each name between arrows a thread. All stamps come from one clock and count from one
-epoch, which is set when every device is open. Commands come in by one queue; events go out by one callable.
+A session opens its devices once and records one take, or with `each` one after the other. Commands come in by one queue
+from whatever triggers there are; events go out by one callable. All stamps come from one clock.
 """
 
 from __future__ import annotations
@@ -16,58 +16,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Protocol
-
-import av
+from typing import Final, Protocol
 
 from capture.clock import Clock, MonotonicClock
-from capture.device_thread import DeviceThread
-from capture.encoder import AudioEncoder, VideoEncoder
-from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError, UsageError
-from capture.events import (
-    Answer,
-    AudioSummary,
-    Command,
-    Event,
-    EventSink,
-    Progress,
-    Request,
-    Send,
-    State,
-    Summary,
-    VideoSummary,
-)
-from capture.grabbers import FrameGrabber, FrameJob, SoundGrabber
-from capture.interfaces import FrameSource, SampleSource
+from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError
+from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
+from capture.inputs import Inputs
 from capture.mailbox import Closed, Mailbox
-from capture.media import SAMPLE_RATE, SILENCE_DBFS, Samples, peak_dbfs
-from capture.muxer import Muxer
-from capture.recordings.check import check
-from capture.recordings.folder import candidates
-from capture.settings import AudioTrack, RecordSettings, check_writable
-from capture.sources.chooser import choose_frames, choose_sounds
-from capture.timeline import Timeline
-from capture.tracks import SoundTrack, VideoTrack
-from capture.worker import Closable, Worker
+from capture.settings import RecordSettings, check_writable
+from capture.take import Take
+from capture.triggers.sound import SoundTrigger
+from capture.worker import Worker
 
 __all__ = ["Session", "Trigger"]
 
-#: How often the state of things is told.
+#: How often the state of things is told, and while nothing but waiting goes on.
 PROGRESS_INTERVAL_S: Final = 0.2
+WAITING_INTERVAL_S: Final = 1.0
 
 #: Devices are found and opened within a tenth of a second each; a server that hangs must not make the recorder hang.
 PREPARATION_LIMIT_S: Final = 12.0
-
-#: Frames between grabbing and encoding: enough to ride out a hiccup of the encoder, few enough to bound the memory.
-FRAMES_QUEUED: Final = 3
-
-#: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
-BLOCKS_QUEUED: Final = 3_000
-
-#: Frames and tenths of a second of sound between the encoders and the file: ten seconds and more of a stalled disk.
-PACKETS_QUEUED: Final = 500
 
 #: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses progress and holds up
 #: nothing.
@@ -76,12 +45,17 @@ EVENTS_QUEUED: Final = 256
 #: How long the last events may take to be told, at the end.
 EVENTS_END_S: Final = 1.0
 
-#: A device that does not let go by then is left to itself; its thread ends with the process.
-DEVICE_END_S: Final = 3.0
+#: What ends a take; QUIT ends the session as well.
+ENDINGS: Final = (Command.STOP, Command.QUIT, Command.DISCARD)
 
 
 class Trigger(Protocol):
-    """Something outside that gives commands: signals, keys."""
+    """Something outside that gives commands: keys, the remote control."""
+
+    @property
+    def absence(self) -> str:
+        """The kind of the event that tells that it does not work here."""
+        ...
 
     def start(self, send: Send) -> None:
         """Begin to give commands. Raises `CaptureError` where that cannot work; the recording goes on without."""
@@ -92,37 +66,27 @@ class Trigger(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class _Failure:
     """The end of a worker, as the control loop hears of it."""
 
-    worker: str
-    error: BaseException
+    def __init__(self, worker: str, error: BaseException) -> None:
+        self.worker = worker
+        self.error = error
 
 
-class _Prepared:
-    """A step of the preparation is over, well or not."""
+class _Done:
+    """A step that runs aside is over, well or not."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Sound:
-    """One audio track: what was wanted, where it comes from, and how it is encoded."""
-
-    wanted: AudioTrack
-    sources: list[SampleSource]
-    devices: list[DeviceThread]
-    encoder: AudioEncoder
-
-    @property
-    def channels(self) -> int:
-        return max(source.channels for source in self.sources)
+    def __init__(self, step: Callable[[], object]) -> None:
+        self.step = step
 
 
 class Session:
-    """One recording: construct, `run` once; `send` commands from any thread, also before `run`.
+    """Construct, `run` once; `send` commands from any thread, also before `run`.
 
-    `emit` is called by one thread of its own; it may block or fail without harm to the recording. `on_recording` is
-    called once by the thread of `run`, when the recording has begun: what it starts is in the file from the first.
+    `emit` is called by one thread of its own; it may block or fail without harm to the recording. `on_ready` is called
+    once by the thread of `run`, when it records or waits for what begins a recording: what it starts is in the file
+    from the first.
     """
 
     def __init__(
@@ -131,35 +95,36 @@ class Session:
         *,
         emit: EventSink = lambda event: None,
         triggers: Sequence[Trigger] = (),
-        on_recording: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings
         self.state = State.IDLE
         #: What ended the recording early, if anything did; what was recorded until then is in the file.
         self.error: CaptureError | None = None
+        #: What became of every recording that was kept.
+        self.summaries: list[Summary] = []
         self._emit_outside = emit
-        self._outbox: Mailbox[Event | Progress] = Mailbox(EVENTS_QUEUED)
+        self._outbox: Mailbox[Event | Progress | Summary] = Mailbox(EVENTS_QUEUED)
         self._triggers = triggers
-        self._on_recording = on_recording
+        self._on_ready = on_ready
         self._clock = clock or MonotonicClock()
-        self._inbox: SimpleQueue[Request | _Failure | _Prepared] = SimpleQueue()
-        self._events: list[Event] = []
-        self._troubles: dict[str, str] = {}
-        self._packets: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
-        self._devices: list[DeviceThread] = []
-        self._inlets: list[Closable] = []
-        self._tracks: list[Worker] = []
-        self._sound_tracks: list[SoundTrack] = []
-        self._grabber: FrameGrabber | None = None
-        self._frames: FrameSource | None = None
-        self._screen: DeviceThread | None = None
-        self._video: VideoEncoder | None = None
-        self._said = ""
-        self._sources: list[list[SampleSource]] = []
-        self._sound_devices: list[list[DeviceThread]] = []
-        self._sounds: list[_Sound] = []
-        self._last_progress = (0.0, 0)
+        self._inbox: SimpleQueue[Request | _Failure | _Done] = SimpleQueue()
+        self._sound: SoundTrigger | None = None
+        if settings.wait_for_sound or settings.stop_after_silence_s is not None:
+            self._sound = SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s)
+        self._inputs = Inputs(
+            settings,
+            self._clock,
+            tell=self._tell,
+            on_failure=self._hear_failure,
+            listener=self._sound.listener if self._sound is not None else None,
+        )
+        self._take: Take | None = None
+        self._early: list[Event] = []
+        self._ready = False
+        self._over = False
+        self._ended_at_s = -math.inf
 
     def send(
         self,
@@ -174,7 +139,7 @@ class Session:
         self._inbox.put(Request(command, given_by, self._clock.now_s() if at_s is None else at_s, text, answer))
 
     def run(self) -> Summary | None:
-        """Record, and return what became of it; None when it was stopped before it began, or discarded.
+        """Record, and return what became of the last recording; None when there was none, or it was discarded.
 
         Raises `UsageError` and `NotReadyError` before anything is touched, `OutputError` where the file cannot be made.
         A failure while recording raises nothing: the summary is that of what was kept, and `error` says what happened.
@@ -183,49 +148,77 @@ class Session:
         teller = Worker("events", self._tell_outside)
         teller.start()
         try:
+            check_writable(self.settings.output)
             return self._run()
         finally:
+            self._inputs.close()
+            for trigger in self._triggers:
+                trigger.stop()
+            self._refuse_what_waits()
             self._outbox.close()
             teller.join(EVENTS_END_S)
 
     def _run(self) -> Summary | None:
-        check_writable(self.settings.output)
-        if not (self._attend(self._choose) and self._count_down()):
+        if not (self._attend(self._inputs.choose) and self._count_down() and self._attend(self._inputs.open)):
             return None
-        try:
-            if not self._attend(self._open):
-                self._end_devices()
-                return None
-            muxer = self._make_muxer()
+        if self._inputs.said:
+            self._tell("cropped", self._inputs.said)
+        if self.settings.waits:
+            self._inputs.begin(self._clock.now_s())
+        summary = None
+        while not self._over:
+            take = self._prepare_take()
             try:
-                self._begin(muxer)
+                begins_at_s = self._await_begin() if self.settings.waits else self._clock.now_s()
+                if begins_at_s is None:
+                    take.discard()
+                    break
+                summary = self._record(take, begins_at_s)
             except BaseException:
-                muxer.discard()
+                take.discard()
                 raise
-        except BaseException:
-            self._end_devices()
-            raise
-        if self._said:
-            self._tell("cropped", self._said)
-        try:
-            self._on_recording()
-        except BaseException:
-            # Nobody is watching what is recorded here, and whoever called hears why.
-            self._finish(muxer)
-            muxer.discard()
-            raise
-        stopped_by = self._carry_on(muxer)
-        if stopped_by is None or muxer.is_empty:
-            self.state = State.DISCARDED
-            muxer.discard()
-            return None
-        if muxer.size_bytes() == 0 and self.error is None:
-            self.error = OutputError(f"{muxer.path} is gone", "somebody removed it while it was being recorded")
-        muxer.keep()
-        self.state = State.FAILED if self.error else State.FINISHED
-        return self._summary(muxer, stopped_by)
+            self._over |= not self.settings.each
+        return summary
 
     # Beginning
+
+    def _attend(self, step: Callable[[], None]) -> bool:
+        """Run a step of the preparation in a thread of its own; False when a stop was asked for meanwhile.
+
+        Raises what the step raised, and `NotReadyError` where a display or a sound server leaves it hanging.
+        """
+        worker = self._aside("preparation", step)
+        gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
+        while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
+            message = self._receive(left_s)
+            if isinstance(message, _Done) and message.step == step:
+                if worker.error is not None:
+                    raise worker.error
+                return not self._end_is_waiting()
+            if isinstance(message, Request) and self._ends_preparation(message):
+                return False
+        raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
+
+    def _aside(self, name: str, step: Callable[[], None]) -> Worker:
+        """Run `step` in a thread of its own, whose end comes in as a message."""
+        worker = Worker(name, step, on_end=lambda: self._inbox.put(_Done(step)))
+        worker.start()
+        return worker
+
+    def _end_is_waiting(self) -> bool:
+        while (message := self._receive(0.0)) is not None:
+            if isinstance(message, Request) and self._ends_preparation(message):
+                return True
+        return False
+
+    def _ends_preparation(self, request: Request) -> bool:
+        """Whether a request that comes before anything can be recorded ends the session; it is answered."""
+        ends = request.command in (*ENDINGS, Command.TOGGLE)
+        if ends or request.command is Command.STATUS:
+            self._answer(request)
+        else:
+            _refuse(request, "nothing is being recorded yet")
+        return ends
 
     def _count_down(self) -> bool:
         """Wait for `delay_s`, telling how long is left; False when stopped meanwhile."""
@@ -234,197 +227,222 @@ class Session:
         while (left_s := begins_at_s - self._clock.now_s()) > 0:
             self._emit(Progress(self.state, -left_s, 0))
             message = self._receive(min(left_s, PROGRESS_INTERVAL_S))
-            if isinstance(message, Request) and message.command in (Command.STOP, Command.DISCARD):
+            if isinstance(message, Request) and self._ends_preparation(message):
                 return False
         return True
 
-    def _attend(self, step: Callable[[], None]) -> bool:
-        """Run a step of the preparation in a thread of its own; False when a stop was asked for meanwhile.
-
-        Raises what the step raised, and `NotReadyError` where a display or a sound server leaves it hanging.
-        """
-        worker = Worker("preparation", step, on_end=lambda: self._inbox.put(_Prepared()))
-        worker.start()
-        gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
-        while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
-            message = self._receive(left_s)
-            if isinstance(message, _Prepared):
-                if worker.error is not None:
-                    raise worker.error
-                return not self._stop_is_waiting()
-            if isinstance(message, Request) and message.command in (Command.STOP, Command.DISCARD):
-                return False
-        raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
-
-    def _stop_is_waiting(self) -> bool:
-        while (message := self._receive(0.0)) is not None:
-            if isinstance(message, Request) and message.command in (Command.STOP, Command.DISCARD):
-                return True
-        return False
-
-    def _choose(self) -> None:
-        self._frames, self._said = choose_frames(self.settings, self._clock)
-        self._sources = choose_sounds(self.settings.audio, self.settings, self._clock)
-
-    def _open(self) -> None:
-        """Open every device at once, then the encoders; raises the first failure."""
-        if self._frames is not None:
-            self._screen = DeviceThread("screen", self._frames, self._hear_failure)
-            self._devices.append(self._screen)
-        for sources in self._sources:
-            devices = [DeviceThread(f"sound {source.name}", source, self._hear_failure) for source in sources]
-            self._sound_devices.append(devices)
-            self._devices += devices
-        for device in self._devices:
-            device.open()
-        for device in self._devices:
-            device.await_opened()
-        settings, container = self.settings, self.settings.container
-        if self._frames is not None and container.video_codec is not None:
-            self._video = VideoEncoder(
-                container.video_codec,
-                self._frames.width,
-                self._frames.height,
-                settings.fps,
-                scale=settings.scale,
-                quality=settings.quality,
-                encoder=settings.encoder,
-            )
-        for wanted, sources, devices in zip(settings.audio, self._sources, self._sound_devices, strict=True):
-            encoder = AudioEncoder(container.audio_codec, max(source.channels for source in sources))
-            self._sounds.append(_Sound(wanted, sources, devices, encoder))
-
-    def _make_muxer(self) -> Muxer:
-        """The file; where its name was not chosen by a person, the next that is free."""
-        settings = self.settings
-        if not settings.numbered:
-            return Muxer(settings.output, settings.container, overwrite=settings.overwrite)
-        for path in candidates(settings.output):
-            with suppress(UsageError):
-                return Muxer(path, settings.container)
-        raise AssertionError("candidates never end")
-
-    def _begin(self, muxer: Muxer) -> None:
-        """Set the epoch and let every thread go: from here on it is being recorded."""
-        audio = [sound.encoder.template for sound in self._sounds]
-        muxer.start(audio if self._video is None else [self._video.template, *audio])
-        self._timeline = Timeline(self._clock.now_s(), self.settings.duration_s or math.inf)
-        if self._video is not None and self._screen is not None and self._frames is not None:
-            self._begin_picture(self._screen, self._frames, self._video)
-        for sound in self._sounds:
-            self._begin_sound(sound)
-        self._mux_worker = Worker(
-            "muxer", lambda: self._mux(muxer), closes=[self._packets], on_failure=self._hear_failure
-        )
-        self._mux_worker.start()
-        for track in self._tracks:
-            track.start()
-        self.state = State.RECORDING
-
-    def _begin_picture(self, device: DeviceThread, source: FrameSource, encoder: VideoEncoder) -> None:
-        jobs: Mailbox[FrameJob] = Mailbox(FRAMES_QUEUED)
-        self._grabber = FrameGrabber(
-            source, self._timeline, jobs, self._clock, self.settings.fps, constant=self.settings.constant_fps
-        )
-        track = VideoTrack(encoder, jobs, self._deliver_to(0), self.settings.fps)
-        self._add_track("video encoder", track.run, jobs)
-        device.begin(self._timeline.epoch_s, self._grabber)
-
-    def _begin_sound(self, sound: _Sound) -> None:
-        blocks: Mailbox[tuple[int, Samples]] = Mailbox(BLOCKS_QUEUED)
-        number = len(self._sound_tracks) + (self._video is not None)
-        track = SoundTrack(
-            sound.wanted.name,
-            [source.channels for source in sound.sources],
-            sound.encoder,
-            self._timeline,
-            blocks,
-            self._deliver_to(number),
+    def _prepare_take(self) -> Take:
+        take = Take(
+            self._inputs,
+            self.settings,
             self._clock,
-            self._record_event,
+            settled_at_s=lambda: math.inf if self._sound is None else self._sound.settled_until_s,
+            on_failure=self._hear_failure,
+            emit=self._emit,
         )
-        self._sound_tracks.append(track)
-        self._add_track(f"sound encoder {track.name}", track.run, blocks)
-        for index, (source, device) in enumerate(zip(sound.sources, sound.devices, strict=True)):
-            grabber = SoundGrabber(source, index, self._timeline, blocks, self._clock)
-            device.begin(self._timeline.epoch_s, grabber)
+        early, self._early, self._take = self._early, [], take
+        for event in early:
+            take.record_event(event)
+        return take
 
-    def _add_track(self, name: str, work: Callable[[], None], inlet: Closable) -> None:
-        self._inlets.append(inlet)
-        self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._hear_failure))
-
-    def _deliver_to(self, track: int) -> Callable[[list[av.Packet[Any]]], None]:
-        def deliver(packets: list[av.Packet[Any]]) -> None:
-            if packets:
-                self._packets.put((track, packets))
-
-        return deliver
-
-    def _mux(self, muxer: Muxer) -> None:
-        """The muxer's thread, the only one that touches the file until it ends."""
-        try:
-            while True:
-                track, packets = self._packets.get()
-                for packet in packets:
-                    muxer.write(track, packet)
-        finally:
-            muxer.close()
-
-    def _start_triggers(self) -> None:
+    def _get_ready(self) -> None:
+        """Once, when it records or waits: begin to hear commands, and let in whoever waited for this."""
+        if self._ready:
+            return
+        self._ready = True
+        self._on_ready()
         for trigger in self._triggers:
             try:
                 trigger.start(self.send)
             except CaptureError as error:
-                self._tell("no_hotkeys", str(error))
+                self._tell(trigger.absence, str(error))
+
+    def _await_begin(self) -> float | None:
+        """Wait for what makes a recording begin: the moment of its beginning, None when the session is to end."""
+        self.state = State.ARMED
+        if self._sound is not None and self.settings.wait_for_sound:
+            self._sound.start(self.send)
+            self._sound.arm()
+        self._get_ready()
+        waiting = Progress(self.state, 0.0, 0, waiting_for=self._waiting_for)
+        while True:
+            self._emit(waiting)
+            message = self._receive(WAITING_INTERVAL_S)
+            if isinstance(message, _Failure):
+                self._note_failure(message)
+                return None
+            if not isinstance(message, Request):
+                continue
+            if message.command in (Command.START, Command.TOGGLE):
+                # What the last take holds is not recorded twice.
+                return max(message.at_s, self._ended_at_s)
+            if message.command in ENDINGS:
+                self._answer(message)
+                return None
+            if message.command is Command.STATUS:
+                self._answer(message)
+            else:
+                _refuse(message, "nothing is being recorded yet")
+
+    @property
+    def _waiting_for(self) -> str:
+        return " or ".join(filter(None, ("sound" if self.settings.wait_for_sound else "", self.settings.hold)))
 
     # While it goes on
 
-    def _carry_on(self, muxer: Muxer) -> str | None:
-        """Record until something ends it, and finish the file; return what ended it, None for a discard."""
+    def _record(self, take: Take, begins_at_s: float) -> Summary | None:
+        """One take from its beginning to its finished file; None where nothing was kept."""
+        take.begin(begins_at_s)
+        if self._sound is not None:
+            self._sound.start(self.send)
+            self._sound.begin(begins_at_s)
+        self.state = State.RECORDING
+        ending: Request | None = None
+        stopped_by: str | None = None
         try:
-            self._start_triggers()
-            return self._control(muxer)
+            self._get_ready()
+            stopped_by, ending = self._control(take)
         finally:
-            self._finish(muxer)
-            for trigger in self._triggers:
-                trigger.stop()
+            self._end(take)
+        summary = self._conclude(take, stopped_by)
+        if ending is not None:
+            self._answer_ending(ending, take, summary)
+        return summary
 
-    def _control(self, muxer: Muxer) -> str | None:
-        """Obey commands and tell how it goes until the end; return what ended it, None for a discard."""
+    def _control(self, take: Take) -> tuple[str | None, Request | None]:
+        """Obey commands and tell how it goes until the end; return what ended it, None for a discard, and who asked."""
+        look_at_s = self._clock.now_s() + PROGRESS_INTERVAL_S
         while True:
-            now_s = self._clock.now_s()
-            stop_s = self._timeline.stop_s
+            now_s, stop_s = self._clock.now_s(), take.timeline.stop_s
             if now_s >= stop_s:
-                return "duration"
-            message = self._receive(max(0.0, min(PROGRESS_INTERVAL_S, stop_s - now_s)))
+                return "duration", None
+            if now_s >= look_at_s:
+                look_at_s = now_s + PROGRESS_INTERVAL_S
+                self._emit(take.progress(self.state))
+                if self._sound is not None and self.state is State.RECORDING:
+                    self._sound.tick(now_s)
+            message = self._receive(min(look_at_s, stop_s) - now_s)
             if isinstance(message, _Failure):
                 self._note_failure(message)
-                return "failed"
-            if message is None or isinstance(message, _Prepared):
-                self._tell_progress(muxer)
-            elif message.command is Command.STOP:
-                self._timeline.stop(message.at_s)
-                return message.given_by
-            elif message.command is Command.DISCARD:
-                return None
-            else:
-                self._set_paused(message)
+                self._over = True
+                return "failed", None
+            if not isinstance(message, Request):
+                continue
+            if message.command in (*ENDINGS, Command.TOGGLE):
+                self._over |= message.command is Command.QUIT
+                take.timeline.stop(message.at_s)
+                return (None if message.command is Command.DISCARD else message.given_by), message
+            self._obey(take, message)
 
-    def _set_paused(self, request: Request) -> None:
+    def _obey(self, take: Take, request: Request) -> None:
+        """Do what is asked while it goes on, and answer."""
         paused = self.state is State.PAUSED
-        if request.command is Command.PAUSE or (request.command is Command.TOGGLE_PAUSE and not paused):
-            self._timeline.pause(request.at_s)
-            self.state = State.PAUSED
-        else:
-            self._timeline.resume(request.at_s)
-            self.state = State.RECORDING
-        for device in self._devices:
-            device.wake()
+        match request.command:
+            case Command.PREVIEW if not paused:
+                _refuse(request, "pause first: what is played while recording would be recorded")
+                return
+            case Command.PREVIEW:
+                take.play()
+            case Command.MARK:
+                take.mark(request.at_s, request.text)
+            case Command.PAUSE:
+                self._pause(take, request.at_s)
+            case Command.RESUME:
+                self._resume(take, request.at_s)
+            case Command.TOGGLE_PAUSE if paused:
+                self._resume(take, request.at_s)
+            case Command.TOGGLE_PAUSE:
+                self._pause(take, request.at_s)
+            case _:
+                pass
+        self._answer(request)
 
-    def _receive(self, timeout_s: float) -> Request | _Failure | _Prepared | None:
+    def _pause(self, take: Take, at_s: float) -> None:
+        if self.state is State.RECORDING:
+            take.pause(at_s)
+            self.state = State.PAUSED
+            self._emit(take.progress(self.state))
+
+    def _resume(self, take: Take, at_s: float) -> None:
+        if self.state is State.PAUSED:
+            resumed_at_s = take.resume(at_s)
+            if self._sound is not None:
+                self._sound.resume(resumed_at_s)
+            self.state = State.RECORDING
+            self._emit(take.progress(self.state))
+
+    # Ending
+
+    def _end(self, take: Take) -> None:
+        """Let what is under way reach the file, stage by stage from the devices on."""
+        take.timeline.stop(self._clock.now_s())
+        self._ended_at_s = take.timeline.stop_s
+        self.state = State.FINISHING
+        self._emit(take.progress(self.state))
+        self._await_finishing(take.end)
+
+    def _conclude(self, take: Take, stopped_by: str | None) -> Summary | None:
+        """See what became of an ended take; None where nothing is kept."""
+        if stopped_by is None or take.is_empty:
+            take.discard()
+            self.state = State.DISCARDED
+            return None
+        if take.is_gone and self.error is None:
+            self.error = OutputError(f"{take.path} is gone", "somebody removed it while it was being recorded")
+        found: list[Summary] = []
+        self._await_finishing(lambda: found.append(take.conclude(stopped_by, failed=self.error is not None)))
+        self.summaries += found
+        self.state = State.FAILED if self.error else State.FINISHED
+        self._emit(found[0])
+        return found[0]
+
+    def _await_finishing(self, step: Callable[[], None]) -> None:
+        """Run a step of the end aside; commands that come meanwhile are answered. Raises what the step raised."""
+        worker = self._aside("finishing", step)
+        while True:
+            message = self._receive(None)
+            if isinstance(message, _Done) and message.step == step:
+                break
+            if isinstance(message, _Failure):
+                self._note_failure(message)
+            elif isinstance(message, Request):
+                self._over |= message.command is Command.QUIT
+                if message.command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
+                    self._answer(message)
+                else:
+                    _refuse(message, "the recording is being finished")
+        if worker.error is not None:
+            raise worker.error
+
+    # Talking
+
+    def _receive(self, timeout_s: float | None) -> Request | _Failure | _Done | None:
         with suppress(Empty):
-            return self._inbox.get(timeout=timeout_s)
+            return self._inbox.get(timeout=None if timeout_s is None else max(0.0, timeout_s))
         return None
+
+    def _answer(self, request: Request) -> None:
+        """Tell whoever asked how things stand."""
+        if request.answer is not None:
+            status = self._take.status() if self._take is not None else {"path": None, "elapsed_s": 0.0}
+            request.answer({"ok": True, "state": self.state.value, **status})
+
+    def _answer_ending(self, request: Request, take: Take, summary: Summary | None) -> None:
+        """Tell whoever ended a recording what became of it."""
+        if request.answer is None:
+            return
+        if self.error is not None:
+            _refuse(request, f"{self.error}; {take.path} has what was recorded until then")
+        elif summary is None:
+            request.answer({"ok": True, "state": self.state.value, "path": None, "discarded": take.path})
+        else:
+            request.answer({"ok": True, "state": self.state.value, **summary.as_json()})
+
+    def _refuse_what_waits(self) -> None:
+        """Nobody who asked is left without an answer."""
+        while (message := self._receive(0.0)) is not None:
+            if isinstance(message, Request):
+                _refuse(message, "the recorder has ended")
 
     def _hear_failure(self, worker: str, error: BaseException) -> None:
         self._inbox.put(_Failure(worker, error))
@@ -440,7 +458,14 @@ class Session:
         self.error.__cause__ = error
         self._tell("device_lost" if isinstance(error, SourceLostError) else "failed", str(self.error))
 
-    def _emit(self, event: Event | Progress) -> None:
+    def _tell(self, kind: str, detail: str) -> None:
+        """Record an event that happens now; any thread. Before there is a take, the first one gets it."""
+        if self._take is not None:
+            self._take.tell(kind, detail)
+        else:
+            self._early.append(Event(kind, 0.0, detail))
+
+    def _emit(self, event: Event | Progress | Summary) -> None:
         with suppress(Closed):
             self._outbox.offer(event)
 
@@ -453,102 +478,7 @@ class Session:
             except Exception:
                 self._emit_outside = lambda event: None
 
-    def _tell(self, kind: str, detail: str) -> None:
-        self._record_event(Event(kind, self._timeline.media_s(self._clock.now_s()), detail))
 
-    def _record_event(self, event: Event) -> None:
-        self._events.append(event)
-        self._emit(event)
-
-    def _tell_progress(self, muxer: Muxer) -> None:
-        elapsed_s = self._timeline.media_s(self._clock.now_s())
-        levels = tuple(track.level() for track in self._sound_tracks)
-        for level in levels if self.state is State.RECORDING else ():
-            before = self._troubles.get(level.source, "")
-            if level.trouble != before:
-                self._troubles[level.source] = level.trouble
-                self._tell("silent" if level.trouble else "sound", f"{level.source}: {level.trouble or 'heard again'}")
-        frames = self._grabber.frames if self._grabber else 0
-        before_s, frames_before = self._last_progress
-        self._last_progress = (elapsed_s, frames)
-        self._emit(
-            Progress(
-                self.state,
-                elapsed_s,
-                muxer.size_bytes(),
-                self._video.width if self._video else 0,
-                self._video.height if self._video else 0,
-                (frames - frames_before) / max(elapsed_s - before_s, PROGRESS_INTERVAL_S),
-                self._grabber.dropped if self._grabber else 0,
-                levels,
-            )
-        )
-
-    # Ending
-
-    def _end_devices(self) -> None:
-        for device in self._devices:
-            device.wake()
-        for device in self._devices:
-            device.join(DEVICE_END_S)
-
-    def _finish(self, muxer: Muxer) -> None:
-        """Let what is under way reach the file, stage by stage from the devices on, and close it."""
-        self._timeline.stop(self._clock.now_s())
-        self.state = State.FINISHING
-        self._emit(Progress(self.state, self._timeline.media_s(self._timeline.stop_s), muxer.size_bytes()))
-        self._end_devices()
-        for inlet in self._inlets:
-            inlet.close()
-        for track in self._tracks:
-            track.join()
-        self._packets.close()
-        self._mux_worker.join()
-        while (message := self._receive(0.0)) is not None:
-            if isinstance(message, _Failure):
-                self._note_failure(message)
-
-    def _summary(self, muxer: Muxer, stopped_by: str) -> Summary:
-        stop_s = self._timeline.stop_s
-        report = check(muxer.path, listen=False) if muxer.size_bytes() else None
-        found = next(iter(report.problems), "ok") if report else "nothing was recorded"
-        return Summary(
-            path=str(muxer.path),
-            container=self.settings.output.suffix[1:].lower(),
-            duration_s=max((stream.duration_s for stream in report.streams), default=0.0) if report else 0.0,
-            size_bytes=muxer.size_bytes(),
-            video=self._video_summary(),
-            audio=tuple(map(self._audio_summary, self._sounds, self._sound_tracks)),
-            paused_s=self._timeline.paused_s(stop_s),
-            events=tuple(self._events),
-            stopped_by=stopped_by,
-            check=found,
-        )
-
-    def _video_summary(self) -> VideoSummary | None:
-        if self._video is None or self._grabber is None:
-            return None
-        return VideoSummary(
-            self._video.codec,
-            self._video.encoder,
-            self._video.width,
-            self._video.height,
-            self._grabber.frames,
-            self._grabber.unchanged,
-            self._grabber.dropped,
-        )
-
-    def _audio_summary(self, sound: _Sound, track: SoundTrack) -> AudioSummary:
-        level = peak_dbfs(track.peak)
-        return AudioSummary(
-            source=track.name,
-            device="+".join(source.device for source in sound.sources),
-            codec=sound.encoder.codec,
-            sample_rate=SAMPLE_RATE,
-            channels=sound.channels,
-            duration_s=sound.encoder.duration_s,
-            inserted_silence_s=track.inserted_silence_s,
-            drift_ppm=track.drift_ppm,
-            peak_dbfs=level,
-            silent=level <= SILENCE_DBFS,
-        )
+def _refuse(request: Request, why: str) -> None:
+    if request.answer is not None:
+        request.answer({"ok": False, "error": why})

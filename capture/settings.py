@@ -32,6 +32,7 @@ __all__ = [
     "parse_audio",
     "parse_fps",
     "parse_geometry",
+    "parse_level",
     "parse_region",
     "parse_size",
     "parse_time",
@@ -127,6 +128,8 @@ class RecordSettings:
     stop_after_silence_s: float | None = None
     #: What is louder than this, and than the noise of the source, is sound.
     sound_threshold_dbfs: float = -50.0
+    #: The name tells when a recording began, and is made anew for each.
+    dated: bool = False
     #: Record again and again, each time into a file of its own.
     each: bool = False
     #: The key that records for as long as it is held, as in `<ctrl>+<alt>+space`.
@@ -145,6 +148,11 @@ class RecordSettings:
     @property
     def wants_video(self) -> bool:
         return self.screen is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a recording begins only when something makes it."""
+        return self.wait_for_sound or self.hold is not None
 
     def check(self) -> None:
         """Raise `UsageError` where values contradict each other or the file system. Touches nothing."""
@@ -169,8 +177,33 @@ class RecordSettings:
             )
         if self.quality not in QUALITIES:
             raise UsageError(f"the quality {self.quality!r} is not known", f"use {', '.join(QUALITIES)}")
+        self._check_sound()
         if not self.numbered:
             check_output(self.output, overwrite=self.overwrite)
+
+    def _check_sound(self) -> None:
+        """The rules for what concerns sound alone."""
+        needing = {
+            "--wait-for-sound": self.wait_for_sound,
+            "--stop-after-silence": self.stop_after_silence_s is not None,
+            "--loudness": self.loudness_lufs is not None,
+            "--voice": self.voice,
+        }
+        for option, given in needing.items():
+            if given and not self.audio:
+                raise UsageError(f"{option} needs sound, and none is to be recorded", "drop it, or --audio none")
+        if not -90.0 <= self.sound_threshold_dbfs < 0.0:
+            raise UsageError(
+                f"a threshold of {self.sound_threshold_dbfs:g} dB is met always or never", "give one like -50dB"
+            )
+        if self.voice and self.container.audio_codec != "opus":
+            raise UsageError(
+                f"--voice writes Opus, and {self.output.suffix} cannot hold it", "end the name in .ogg or .opus"
+            )
+        if self.each and not self.waits:
+            raise UsageError(
+                "--each needs something that begins every recording", "add --wait-for-sound or --hold KEY"
+            )
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -250,6 +283,17 @@ def _seconds(text: str) -> float | None:
     if not text or not with_units:
         return None
     return sum(float(n or 0) * unit_s for n, unit_s in zip(with_units.groups(), _UNITS_S.values(), strict=True))
+
+
+_LEVEL: Final = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{0,9})?)\s?(?:db|dbfs)?", re.ASCII | re.IGNORECASE)
+
+
+def parse_level(text: str) -> float:
+    """Decibels below full scale from `-50dB`, `-50 dBFS` or `-50`."""
+    match = _LEVEL.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a level", "write it like -50dB")
+    return float(match[1])
 
 
 _SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)

@@ -60,9 +60,11 @@ class Terminal:
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
         self._line_open = False
 
-    def __call__(self, event: Event | Progress) -> None:
+    def __call__(self, event: Event | Progress | Summary) -> None:
         if isinstance(event, Progress):
             self._show(event)
+        elif isinstance(event, Summary):
+            self.conclude(event)
         else:
             if event.kind == "no_hotkeys":
                 self._keys = "Ctrl+C stops"
@@ -101,6 +103,8 @@ class Terminal:
             self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")
 
     def _line(self, progress: Progress) -> str:
+        if progress.waiting_for:
+            return f"○ waiting for {progress.waiting_for}  {self._keys}"
         if progress.state is State.ARMED:
             return f"○ recording begins in {-progress.elapsed_s:.0f} s"
         mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")

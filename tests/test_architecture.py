@@ -38,7 +38,9 @@ FLOORS: tuple[set[str], ...] = (
     },
     # What asks several of the stages, and the threads that drive one.
     {"capture.desktop.devices", "capture.desktop.doctor", "capture.device_thread", "capture.grabbers"},
-    {"capture.tracks"},
+    {"capture.tracks", "capture.inputs", "capture.writer"},
+    {"capture.pipeline"},
+    {"capture.take"},
     {"capture.session"},
     {"capture"},
     {"cli"},

@@ -456,7 +456,17 @@ class Sound(Stage):
         self.source = ScriptedSamples("internal", self.clock, script, lost_at_s=lost_at_s)
         self.source.begin(EPOCH_S)
         self.blocks: Mailbox[tuple[int, Samples]] = Mailbox(1000)
-        self.start(SoundGrabber(self.source, number, self.timeline, self.blocks, self.clock))
+        grabber = SoundGrabber(self.source, self.clock)
+        self.ended = grabber.begin_take(self.timeline, lambda samples: self.blocks.put((number, samples)))
+        self.start(grabber)
+
+    def settle(self) -> None:
+        """A take that is over ends the thread."""
+        super().settle()
+        if self.ended.is_set():
+            assert isinstance(self.grabber, SoundGrabber)
+            self.grabber.close()
+            self.worker.join(LIMIT_S)
 
     def taken(self) -> list[tuple[int, int]]:
         """The number of the track's source, and that of the block, of each that came."""

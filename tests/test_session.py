@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+import capture.inputs as inputs_module
 import capture.session as session_module
 from capture.errors import NotReadyError, UsageError
-from capture.events import Command, Event, Progress, State
+from capture.events import Command, Event, Progress, State, Summary
 from capture.recordings.check import check
 from capture.session import Session
 from capture.settings import RecordSettings
@@ -38,7 +39,7 @@ def run_aside(session: Session) -> Callable[[], Any]:
 
 
 def test_a_listener_that_fails_harms_nothing(tmp_path: Path) -> None:
-    def fail(event: Event | Progress) -> None:
+    def fail(event: Event | Progress | Summary) -> None:
         raise OSError("the terminal is gone")
 
     session = Session(settings(tmp_path / "out.mp4"), emit=fail)
@@ -50,7 +51,7 @@ def test_a_listener_that_fails_harms_nothing(tmp_path: Path) -> None:
 def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
     let_go = threading.Event()
 
-    def hang(event: Event | Progress) -> None:
+    def hang(event: Event | Progress | Summary) -> None:
         let_go.wait()
 
     finish = run_aside(Session(settings(tmp_path / "out.ogg", screen=None), emit=hang))
@@ -61,7 +62,7 @@ def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:
-    told: list[Event | Progress] = []
+    told: list[Event | Progress | Summary] = []
     session = Session(settings(tmp_path / "out.mp4", duration_s=1.0), emit=told.append)
     assert session.run() is not None
     states = [event.state for event in told if isinstance(event, Progress)]
@@ -84,7 +85,7 @@ def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypa
         let_go.wait()
         raise NotReadyError("let go")
 
-    monkeypatch.setattr(session_module, "choose_frames", hang)
+    monkeypatch.setattr(inputs_module, "choose_frames", hang)
     session = Session(settings(tmp_path / "out.mp4"))
     finish = run_aside(session)
     try:
@@ -99,7 +100,7 @@ def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypa
 def test_devices_that_never_answer_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
     monkeypatch.setattr(session_module, "PREPARATION_LIMIT_S", 0.05)
-    monkeypatch.setattr(session_module, "choose_frames", lambda *_: let_go.wait())
+    monkeypatch.setattr(inputs_module, "choose_frames", lambda *_: let_go.wait())
     try:
         with pytest.raises(NotReadyError, match="does not answer"):
             Session(settings(tmp_path / "out.mp4")).run()
@@ -115,12 +116,12 @@ def test_what_is_overwritten_comes_back_when_nothing_replaces_it(tmp_path: Path)
         raise UsageError("no such program")
 
     with pytest.raises(UsageError):
-        Session(settings(path, overwrite=True), on_recording=refuse).run()
+        Session(settings(path, overwrite=True), on_ready=refuse).run()
     discarded = Session(settings(path, overwrite=True))
     discarded.send(Command.DISCARD, "hotkey")
     assert discarded.run() is None
     thrown_away: Session = Session(
-        settings(path, overwrite=True), on_recording=lambda: thrown_away.send(Command.DISCARD, "hotkey")
+        settings(path, overwrite=True), on_ready=lambda: thrown_away.send(Command.DISCARD, "hotkey")
     )
     assert thrown_away.run() is None
     assert path.read_bytes() == b"old"
@@ -143,7 +144,7 @@ def test_a_name_nobody_chose_gives_way(tmp_path: Path) -> None:
 
 def test_a_recording_that_somebody_removes_is_no_success(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    session = Session(settings(path), on_recording=path.unlink)
+    session = Session(settings(path), on_ready=path.unlink)
     summary = session.run()
     assert summary is not None
     assert summary.size_bytes == 0
@@ -164,7 +165,7 @@ def test_pauses_are_left_out_of_both_tracks(tmp_path: Path) -> None:
     paused = threading.Event()
     session: Session
 
-    def watch(event: Event | Progress) -> None:
+    def watch(event: Event | Progress | Summary) -> None:
         if isinstance(event, Progress) and event.state is State.RECORDING and not paused.is_set():
             paused.set()
             session.send(Command.PAUSE, "hotkey")

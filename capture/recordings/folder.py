@@ -12,7 +12,7 @@ from typing import Final
 from capture.errors import OutputError
 from capture.settings import container_of
 
-__all__ = ["candidates", "default_path", "next_free", "recordings_folder"]
+__all__ = ["candidates", "dated_name", "default_path", "next_free", "recordings_folder"]
 
 #: The folder of our own inside the user's for videos or music: others are not shown what was on the screen.
 _FOLDER_NAME: Final = "Captures"
@@ -44,10 +44,15 @@ def default_path(extension: str, *, now: datetime, folder: Path | None = None) -
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=_PRIVATE, exist_ok=True)
-        return next_free(folder / f"Capture {now:%Y-%m-%d %H.%M.%S}.{ending}")
+        return next_free(folder / dated_name(ending, now))
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"the folder {folder} cannot be made ({reason})", "name an output file elsewhere") from error
+
+
+def dated_name(ending: str, now: datetime) -> str:
+    """What a recording begun at `now` is called."""
+    return f"Capture {now:%Y-%m-%d %H.%M.%S}.{ending.removeprefix('.')}"
 
 
 def candidates(path: Path) -> Iterator[Path]:

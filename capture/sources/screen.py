@@ -110,7 +110,10 @@ class ScreenSource:
             self._watch = X11Watch(self._area, with_cursor=self._cursor)
 
     def begin(self, epoch_s: float) -> None:
-        """Nothing to do: the screen shows what it shows."""
+        """The first picture is new, whatever was seen before."""
+        self._last = self._next = self._unchanged_at_s = None
+        if self._watch is not None:
+            self._watch.forget()
 
     def wait_for_change(self, until_s: float) -> bool:
         if self._watch is not None:

@@ -72,10 +72,14 @@ class X11Watch:
         except BaseException:
             self._close_waker()
             raise
-        # The picture was never seen, so it has changed.
-        self._changed_at_s: float | None = 0.0
+        self._changed_at_s: float | None
+        self.forget()
         self._cursor: Cursor | None = None
         self._cursor_seen_at: tuple[int, int] | None = None
+
+    def forget(self) -> None:
+        """Take the picture for changed: it was never seen."""
+        self._changed_at_s = 0.0
 
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""

@@ -48,4 +48,4 @@ class Signals:
 
     @staticmethod
     def _handler(send: Send, given_by: str) -> Callable[[int, FrameType | None], None]:
-        return lambda number, frame: send(Command.STOP, given_by)
+        return lambda number, frame: send(Command.QUIT, given_by)

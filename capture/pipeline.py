@@ -1,0 +1,235 @@
+"""From open devices to packets: one timeline, and everything that runs on it.
+
+::
+
+    frame source ─ FrameGrabber ─▶ jobs ─▶ VideoTrack ─┐
+                                                       ├─▶ packets
+    sound source ─ SoundGrabber ─▶ blocks ─▶ SoundTrack┘
+        (several may share one track)
+
+Each arrow is a bounded mailbox, each name between arrows a thread. All stamps are on one clock and count from one
+epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.clock import Clock
+from capture.encoder import AudioEncoder, VideoEncoder
+from capture.events import AudioSummary, Event, Level, VideoSummary
+from capture.grabbers import FrameGrabber, FrameJob
+from capture.inputs import Inputs, SoundInput
+from capture.mailbox import Mailbox
+from capture.media import SILENCE_DBFS, Samples, peak_dbfs
+from capture.settings import AudioTrack, RecordSettings
+from capture.timeline import Timeline
+from capture.tracks import SoundTrack, VideoTrack
+from capture.worker import Closable, Worker
+
+if TYPE_CHECKING:
+    import av
+    from av.stream import Stream
+
+__all__ = ["Pipeline"]
+
+#: Frames between grabbing and encoding: enough to ride out a hiccup of the encoder, few enough to bound the memory.
+FRAMES_QUEUED: Final = 3
+
+#: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
+BLOCKS_QUEUED: Final = 3_000
+
+#: A device that does not end its take by then is waited for no longer.
+TAKE_END_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """One audio track: what was wanted, where it comes from, and how it is encoded."""
+
+    wanted: AudioTrack
+    inputs: list[SoundInput]
+    encoder: AudioEncoder
+
+
+class Pipeline:
+    """One take of `inputs`, which must be open. Making it opens the encoders; `begin` lets everything go.
+
+    `deliver` takes the number of a track, as in `templates`, and its packets, from a thread of each track.
+    `record_event` and `on_failure` are called by any of the threads.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: RecordSettings,
+        clock: Clock,
+        deliver: Callable[[int, list[av.Packet[Any]]], None],
+        *,
+        on_failure: Callable[[str, BaseException], None],
+        record_event: Callable[[Event], None],
+    ) -> None:
+        """Raises `NotReadyError` where an encoder cannot be opened."""
+        self._inputs = inputs
+        self._settings = settings
+        self._clock = clock
+        self._deliver = deliver
+        self._on_failure = on_failure
+        self._record_event = record_event
+        container = settings.container
+        self._video: VideoEncoder | None = None
+        if inputs.frames is not None and container.video_codec is not None:
+            self._video = VideoEncoder(
+                container.video_codec,
+                inputs.frames.width,
+                inputs.frames.height,
+                settings.fps,
+                scale=settings.scale,
+                quality=settings.quality,
+                encoder=settings.encoder,
+            )
+        self._sounds = [
+            _Sound(wanted, track, _audio_encoder(settings, track))
+            for wanted, track in zip(settings.audio, inputs.sounds, strict=True)
+        ]
+        self._grabber: FrameGrabber | None = None
+        self._sound_tracks: list[SoundTrack] = []
+        self._inlets: list[Closable] = []
+        self._tracks: list[Worker] = []
+        self._takes: list[threading.Event] = []
+
+    @property
+    def templates(self) -> list[Stream]:
+        """What a muxer makes its tracks from: the picture first, where there is one, then the sound."""
+        audio: list[Stream] = [sound.encoder.template for sound in self._sounds]
+        return audio if self._video is None else [self._video.template, *audio]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the encoded picture, 0 without one."""
+        return (self._video.width, self._video.height) if self._video is not None else (0, 0)
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+        return self._grabber.frames if self._grabber is not None else 0
+
+    @property
+    def dropped(self) -> int:
+        """Slots lost so far because the machine was too slow."""
+        return self._grabber.dropped if self._grabber is not None else 0
+
+    def levels(self) -> tuple[Level, ...]:
+        """How loud each audio track was since the last call. For one caller."""
+        return tuple(track.level() for track in self._sound_tracks)
+
+    def begin(self, epoch_s: float) -> None:
+        """Set the epoch, which may lie a moment back as far as the sound was kept, and let every thread go."""
+        self.timeline = Timeline(epoch_s, self._settings.duration_s or math.inf)
+        if self._video is not None:
+            self._begin_picture(self._video)
+        for sound in self._sounds:
+            self._begin_sound(sound)
+        self._inputs.begin(epoch_s)
+        for track in self._tracks:
+            track.start()
+
+    def _begin_picture(self, encoder: VideoEncoder) -> None:
+        source, device = self._inputs.frames, self._inputs.screen
+        assert source is not None  # noqa: S101 - there is an encoder for it
+        assert device is not None  # noqa: S101
+        jobs: Mailbox[FrameJob] = Mailbox(FRAMES_QUEUED)
+        self._grabber = FrameGrabber(
+            source, self.timeline, jobs, self._clock, self._settings.fps, constant=self._settings.constant_fps
+        )
+        track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
+        self._add_track("video encoder", track.run, jobs)
+        self._takes.append(device.begin(self.timeline.epoch_s, self._grabber))
+
+    def _begin_sound(self, sound: _Sound) -> None:
+        blocks: Mailbox[tuple[int, Samples]] = Mailbox(BLOCKS_QUEUED)
+        number = len(self._sound_tracks) + (self._video is not None)
+        track = SoundTrack(
+            sound.wanted.name,
+            [item.source.channels for item in sound.inputs],
+            sound.encoder,
+            self.timeline,
+            blocks,
+            self._deliver_to(number),
+            self._clock,
+            self._record_event,
+        )
+        self._sound_tracks.append(track)
+        self._add_track(f"sound encoder {track.name}", track.run, blocks)
+        for index, item in enumerate(sound.inputs):
+            self._takes.append(item.grabber.begin_take(self.timeline, _labelled(blocks, index)))
+
+    def _add_track(self, name: str, work: Callable[[], None], inlet: Closable) -> None:
+        self._inlets.append(inlet)
+        self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._on_failure))
+
+    def _deliver_to(self, track: int) -> Callable[[list[av.Packet[Any]]], None]:
+        return lambda packets: self._deliver(track, packets)
+
+    def wake(self) -> None:
+        """Have every thread look at the timeline again: it was paused, resumed or stopped."""
+        if self._grabber is not None:
+            self._grabber.wake()
+        for sound in self._sounds:
+            for item in sound.inputs:
+                item.grabber.wake()
+
+    def finish(self) -> None:
+        """Let what was grabbed before the timeline's stop come out as packets, and end the tracks."""
+        self.wake()
+        for ended in self._takes:
+            ended.wait(TAKE_END_S)
+        for inlet in self._inlets:
+            inlet.close()
+        for track in self._tracks:
+            track.join()
+
+    def video_summary(self) -> VideoSummary | None:
+        if self._video is None or self._grabber is None:
+            return None
+        return VideoSummary(
+            self._video.codec,
+            self._video.encoder,
+            self._video.width,
+            self._video.height,
+            self._grabber.frames,
+            self._grabber.unchanged,
+            self._grabber.dropped,
+        )
+
+    def audio_summaries(self) -> tuple[AudioSummary, ...]:
+        return tuple(map(self._audio_summary, self._sounds, self._sound_tracks))
+
+    def _audio_summary(self, sound: _Sound, track: SoundTrack) -> AudioSummary:
+        level = peak_dbfs(track.peak)
+        return AudioSummary(
+            source=track.name,
+            device="+".join(item.source.device for item in sound.inputs),
+            codec=sound.encoder.codec,
+            sample_rate=sound.encoder.sample_rate,
+            channels=sound.encoder.channels,
+            duration_s=min(sound.encoder.duration_s, self.timeline.media_s(self.timeline.stop_s)),
+            inserted_silence_s=track.inserted_silence_s,
+            drift_ppm=track.drift_ppm,
+            peak_dbfs=level,
+            silent=level <= SILENCE_DBFS,
+        )
+
+
+def _audio_encoder(settings: RecordSettings, track: list[SoundInput]) -> AudioEncoder:
+    channels = max(item.source.channels for item in track)
+    return AudioEncoder(settings.container.audio_codec, channels, voice=settings.voice)
+
+
+def _labelled(blocks: Mailbox[tuple[int, Samples]], number: int) -> Callable[[Samples], None]:
+    """What hands a source's blocks on under its number in the track."""
+    return lambda samples: blocks.put((number, samples))

@@ -1,0 +1,257 @@
+"""One recording that is being made: its file, its pipeline, and what is remembered of it until it is a summary."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.clock import Clock
+from capture.errors import CaptureError, UsageError
+from capture.events import Event, Progress, State, Summary
+from capture.inputs import Inputs
+from capture.muxer import Chapter, Muxer
+from capture.pipeline import Pipeline
+from capture.recordings.check import check
+from capture.recordings.folder import candidates, dated_name
+from capture.settings import RecordSettings
+from capture.timeline import Timeline
+from capture.writer import FileWriter
+
+if TYPE_CHECKING:
+    from capture.preview import Preview
+
+__all__ = ["Take"]
+
+#: Rates are told over at least this long.
+_LEAST_INTERVAL_S: Final = 0.1
+
+
+class Take:
+    """Made when a recording may begin at any moment; everything it needs stands ready.
+
+    Its methods belong to the thread of the session, `tell` and `record_event` to any, and `end`, `conclude` to one that
+    may take its time. `settled_at_s` is the moment up to which it is settled that the recording goes on.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: RecordSettings,
+        clock: Clock,
+        *,
+        settled_at_s: Callable[[], float],
+        on_failure: Callable[[str, BaseException], None],
+        emit: Callable[[Event], None],
+    ) -> None:
+        """Raises `UsageError` and `OutputError` where the file cannot be made, `NotReadyError` without an encoder."""
+        self._settings = settings
+        self._clock = clock
+        self._settled_at_s = settled_at_s
+        self._emit = emit
+        self._events: list[Event] = []
+        self._troubles: dict[str, str] = {}
+        self._told = (0.0, 0)
+        self._preview: Preview | None = None
+        self._begun = threading.Event()
+        self._muxer: Muxer | None = None
+        if not self._is_numbered:
+            # The name is this recorder's from now on, however long it waits.
+            self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
+        try:
+            self._writer = FileWriter(on_failure, self._settled_s)
+            self._pipeline = Pipeline(
+                inputs, settings, clock, self._writer.put, on_failure=on_failure, record_event=self.record_event
+            )
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def _is_numbered(self) -> bool:
+        return self._settings.numbered or self._settings.each
+
+    @property
+    def timeline(self) -> Timeline:
+        return self._pipeline.timeline
+
+    @property
+    def path(self) -> str | None:
+        """Where the file is; None as long as it has no name."""
+        return str(self._muxer.path) if self._muxer is not None else None
+
+    def begin(self, at_s: float) -> None:
+        """Record from `at_s` on. Raises `OutputError` where the file cannot be written."""
+        if self._muxer is None:
+            self._muxer = self._make_numbered_muxer()
+        self._writer.start(self._muxer, self._pipeline.templates)
+        self._pipeline.begin(at_s)
+        self._begun.set()
+
+    def _make_numbered_muxer(self) -> Muxer:
+        """A file under the first name that is free."""
+        path = self._settings.output
+        if self._settings.dated:
+            path = path.with_name(dated_name(path.suffix, datetime.now().astimezone()))
+        for candidate in candidates(path):
+            with suppress(UsageError):
+                return Muxer(candidate, self._settings.container)
+        raise AssertionError("candidates never end")
+
+    # While it goes on
+
+    def pause(self, at_s: float) -> None:
+        self.timeline.pause(at_s)
+        self._pipeline.wake()
+
+    def resume(self, at_s: float) -> float:
+        """Go on from `at_s`, or from when the last of a preview has been heard, and return which it was."""
+        resumed_at_s = max(at_s, self._stop_playing())
+        self.timeline.resume(resumed_at_s)
+        self._pipeline.wake()
+        return resumed_at_s
+
+    def play(self) -> None:
+        """Play what was recorded so far; from the beginning again, when that is going on."""
+        # Most recordings are never listened to meanwhile.
+        from capture.preview import Preview
+
+        self._stop_playing()
+        if self._muxer is not None:
+            self._preview = Preview(self._muxer.path)
+            self._preview.start()
+
+    def _stop_playing(self) -> float:
+        """Be silent; the moment when the last of what was played has been heard."""
+        preview, self._preview = self._preview, None
+        return preview.stop() if preview is not None else -math.inf
+
+    def mark(self, at_s: float, text: str) -> None:
+        """Remember a moment by a name; control characters in it become spaces."""
+        name = "".join(char if char.isprintable() else " " for char in text).strip()
+        number = 1 + sum(event.kind == "mark" for event in self._events)
+        self.record_event(Event("mark", self.timeline.media_s(at_s), name or f"Mark {number}"))
+
+    def record_event(self, event: Event) -> None:
+        self._events.append(event)
+        self._emit(event)
+
+    def tell(self, kind: str, detail: str) -> None:
+        """Record an event that happens now."""
+        at_s = self.timeline.media_s(self._clock.now_s()) if self._begun.is_set() else 0.0
+        self.record_event(Event(kind, at_s, detail))
+
+    def progress(self, state: State) -> Progress:
+        """How it goes; what is new about silence is told as an event."""
+        pipeline, elapsed_s = self._pipeline, self._elapsed_s()
+        levels = pipeline.levels()
+        for level in levels if state is State.RECORDING else ():
+            before = self._troubles.get(level.source, "")
+            if level.trouble != before:
+                self._troubles[level.source] = level.trouble
+                self.tell("silent" if level.trouble else "sound", f"{level.source}: {level.trouble or 'heard again'}")
+        before_s, frames_before = self._told
+        self._told = (elapsed_s, pipeline.frames)
+        fps = (pipeline.frames - frames_before) / max(elapsed_s - before_s, _LEAST_INTERVAL_S)
+        width, height = pipeline.size
+        return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
+
+    def status(self) -> dict[str, Any]:
+        """How it goes, as the remote control tells it."""
+        paused_s = self.timeline.paused_s(self._now_s()) if self._begun.is_set() else 0.0
+        return {
+            "path": self.path,
+            "elapsed_s": round(self._elapsed_s(), 3),
+            "paused_s": round(paused_s, 3),
+            "size_bytes": self._size_bytes(),
+        }
+
+    def _now_s(self) -> float:
+        """The moment that the recording has reached on the clock."""
+        return min(self._clock.now_s(), self.timeline.stop_s)
+
+    def _elapsed_s(self) -> float:
+        return self.timeline.media_s(self._now_s()) if self._begun.is_set() else 0.0
+
+    def _size_bytes(self) -> int:
+        return self._muxer.size_bytes() if self._muxer is not None else 0
+
+    def _settled_s(self) -> float:
+        """Up to which media time what was recorded stays, whatever comes.
+
+        A picture does not wait for that, a crash would cost too much of it: it is cut when it is finished.
+        """
+        settled_at_s = math.inf if self._settings.wants_video else self._settled_at_s()
+        return self.timeline.media_s(settled_at_s) if settled_at_s < math.inf else math.inf
+
+    # Ending
+
+    def end(self) -> None:
+        """Let what was recorded before the timeline's stop reach the file, and close it."""
+        self._stop_playing()
+        self._pipeline.finish()
+        self._writer.close(self.timeline.media_s(self.timeline.stop_s), self._chapters())
+
+    def _chapters(self) -> list[Chapter]:
+        """The stretches between the marks, the first one from the beginning."""
+        end_s = self.timeline.media_s(self.timeline.stop_s)
+        marks = [event for event in self._events if event.kind == "mark" and event.at_s < end_s]
+        if not marks:
+            return []
+        named = [Chapter("Beginning", 0.0, marks[0].at_s)] if marks[0].at_s > 0 else []
+        ends_s = [mark.at_s for mark in marks[1:]] + [end_s]
+        return named + [Chapter(mark.detail, mark.at_s, to_s) for mark, to_s in zip(marks, ends_s, strict=True)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written."""
+        return self._muxer is None or self._muxer.is_empty
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file that was written is there no more."""
+        return self._size_bytes() == 0
+
+    def conclude(self, stopped_by: str, *, failed: bool) -> Summary:
+        """Give the ended recording its last form, look at it, and tell what became of it."""
+        muxer = self._muxer
+        assert muxer is not None  # noqa: S101 - it has begun
+        if not failed:
+            self._improve(stopped_by)
+        muxer.keep()
+        report = check(muxer.path, listen=False) if not self.is_gone else None
+        return Summary(
+            path=str(muxer.path),
+            container=self._settings.output.suffix[1:].lower(),
+            duration_s=max((stream.duration_s for stream in report.streams), default=0.0) if report else 0.0,
+            size_bytes=muxer.size_bytes(),
+            video=self._pipeline.video_summary(),
+            audio=self._pipeline.audio_summaries(),
+            paused_s=self.timeline.paused_s(self.timeline.stop_s),
+            events=tuple(self._events),
+            stopped_by=stopped_by,
+            check=next(iter(report.problems), "ok") if report else "nothing was recorded",
+        )
+
+    def _improve(self, stopped_by: str) -> None:
+        """Cut what lies behind the end, and set the loudness. Where that fails, the file stays as it was recorded."""
+        path, wanted_lufs = self._muxer.path, self._settings.loudness_lufs  # type: ignore[union-attr]
+        try:
+            if stopped_by == "silence" and self._settings.wants_video:
+                from capture.recordings.rewrite import cut_end
+
+                cut_end(path, self.timeline.media_s(self.timeline.stop_s))
+            if wanted_lufs is not None:
+                from capture.recordings.loudness import normalise
+
+                self.tell("loudness", normalise(path, wanted_lufs))
+        except CaptureError as error:
+            self.tell("not_improved", f"the recording stays as it was recorded: {error}")
+
+    def discard(self) -> None:
+        """Remove the file, and put back what it would have replaced."""
+        if self._muxer is not None:
+            self._muxer.discard()

@@ -1,0 +1,87 @@
+"""The thread that owns the file of one take: packets of every track in, in the order they come."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.mailbox import Mailbox
+from capture.muxer import Chapter, Muxer
+from capture.worker import Worker
+
+if TYPE_CHECKING:
+    import av
+    from av.stream import Stream
+
+__all__ = ["FileWriter"]
+
+#: Frames and tenths of a second of sound between the encoders and the file: ten seconds and more of a stalled disk.
+PACKETS_QUEUED: Final = 500
+
+
+class FileWriter:
+    """Writes what it is given to a file; made, started and closed by one thread, `put` is for any.
+
+    Packets from `settled_s` on, in media time, wait in memory: the end of a recording that stops by silence is known
+    only when the silence has lasted, and lies before it.
+    """
+
+    def __init__(
+        self,
+        on_failure: Callable[[str, BaseException], None],
+        settled_s: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self._settled_s = settled_s
+        self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
+        self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
+        self._end_s = math.inf
+        self._chapters: Sequence[Chapter] = ()
+        self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
+
+    def start(self, muxer: Muxer, templates: Sequence[Stream]) -> None:
+        """Open the file of `muxer` with a track for each template. Raises `OutputError`."""
+        self._muxer = muxer
+        muxer.start(templates)
+        self._worker.start()
+
+    def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
+        """Have packets written, waiting for room. Raises `Closed` where nothing is written any more."""
+        if packets:
+            self._inlet.put((track, packets))
+
+    def close(self, end_s: float = math.inf, chapters: Sequence[Chapter] = ()) -> None:
+        """Write what was given, but nothing that begins at `end_s` or later in media time, and finish the file."""
+        self._end_s, self._chapters = end_s, chapters
+        self._inlet.close()
+        self._worker.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                track, packets = self._inlet.get()
+                self._waiting.extend((track, packet) for packet in packets)
+                self._write_until(self._settled_s())
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        try:
+            self._write_until(self._end_s)
+        finally:
+            self._muxer.close(self._chapters)
+
+    def _write_until(self, settled_s: float) -> None:
+        kept: deque[tuple[int, av.Packet[Any]]] = deque()
+        while self._waiting:
+            track, packet = self._waiting.popleft()
+            if _begins_s(packet) < settled_s:
+                self._muxer.write(track, packet)
+            else:
+                kept.append((track, packet))
+        self._waiting = kept
+
+
+def _begins_s(packet: av.Packet[Any]) -> float:
+    return float((packet.pts or 0) * packet.time_base) if packet.time_base else 0.0
