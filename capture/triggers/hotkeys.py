@@ -50,6 +50,8 @@ class Hotkeys:
     as `<space>` or `<f9>`, or a virtual code such as `<65>`.
     """
 
+    absence = "no_hotkeys"
+
     def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> None:
         """Raises `UsageError` for a key that does not exist, or has two meanings. Needs no display."""
         check_bindings(bindings, hold)

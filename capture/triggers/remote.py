@@ -69,6 +69,8 @@ class RemoteControl:
     one thread at a time, `note_recording` by any.
     """
 
+    absence = "no_remote"
+
     def __init__(self, name: str | None = None, *, folder: Path | None = None) -> None:
         self._wanted = name
         self._path = folder
