@@ -37,8 +37,14 @@ FLOORS: tuple[set[str], ...] = (
         "capture.terminal",
     },
     # What asks several of the stages, and the threads that drive one.
-    {"capture.desktop.devices", "capture.desktop.doctor", "capture.device_thread", "capture.grabbers"},
-    {"capture.tracks", "capture.inputs", "capture.writer"},
+    {
+        "capture.desktop.devices",
+        "capture.desktop.doctor",
+        "capture.device_thread",
+        "capture.grabbers",
+        "capture.players",
+    },
+    {"capture.tracks", "capture.inputs", "capture.writer", "capture.preview"},
     {"capture.pipeline"},
     {"capture.take"},
     {"capture.session"},
@@ -51,7 +57,7 @@ GROUND = FLOORS[0] | FLOORS[1]
 
 #: Bound to one system, or connecting to it on import.
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pulsectl", "pynput", "soundcard"}
-ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.")
+ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.players.")
 
 #: What takes a noticeable time to import.
 HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pulsectl", "pynput", "soundcard")

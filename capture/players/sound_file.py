@@ -1,0 +1,151 @@
+"""The sound of a recording, read while it may still be being written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+
+from capture.errors import NotReadyError, RecordingError
+from capture.media import SAMPLE_RATE, SampleArray
+
+__all__ = ["CHANNELS", "SoundFile"]
+
+#: What everything is turned into: outputs of one channel or of six take stereo as well.
+CHANNELS: Final = 2
+
+#: What recordings are made of, as FFmpeg calls its readers.
+_READERS: Final = "mov,matroska,ogg,mp3,flac,wav"
+
+#: A hole in a track shorter than this is the rounding of a container's times, milliseconds in Matroska.
+_HOLE_SAMPLES: Final = SAMPLE_RATE // 50
+
+#: One longer than this is none: the times are wrong.
+_LONGEST_HOLE_SAMPLES: Final = 60 * SAMPLE_RATE
+
+#: How far one track may be ahead of another in the file. Beyond that the other is silent: it ended, or begins later.
+_AHEAD_SAMPLES: Final = 5 * SAMPLE_RATE
+
+#: How much is handed on at once, 0.1 s.
+BLOCK_SAMPLES: Final = 4_800
+
+
+class SoundFile:
+    """The sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, all its tracks mixed. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `RecordingError` where it cannot be opened, `NotReadyError` where it has no sound (yet)."""
+        try:
+            # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
+            self._container = av.open(
+                str(path.absolute()), metadata_errors="replace", options={"format_whitelist": _READERS}
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
+        origin_s = max(0.0, (self._container.start_time or 0) / av.time_base)
+        self._tracks = {stream.index: _Track(stream, origin_s) for stream in self._container.streams.audio}
+        if not self._tracks:
+            self._container.close()
+            raise NotReadyError("there is no sound to play", "it was recorded without any")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def blocks(self) -> Iterator[SampleArray]:
+        """The sound from the beginning to where the file ends now, be that in the middle of a packet.
+
+        Raises `NotReadyError` where there is none.
+        """
+        # A file that is cut off ends here; what was read of it is played.
+        with suppress(av.FFmpegError, OSError, ValueError):
+            for packet in self._container.demux([track.stream for track in self._tracks.values()]):
+                # At the end an empty one comes for each track, of pictures too.
+                if packet.stream_index in self._tracks:
+                    self._tracks[packet.stream_index].take_in(packet)
+                if (common := self._common()) >= BLOCK_SAMPLES:
+                    yield self._mix(common)
+        for track in self._tracks.values():
+            track.finish()
+        rest = max(track.available for track in self._tracks.values())
+        if rest:
+            yield self._mix(rest)
+        elif not any(track.made for track in self._tracks.values()):
+            raise NotReadyError("there is no sound to play", "none is in the file yet")
+
+    def _common(self) -> int:
+        """How many samples can be mixed: those that all tracks have, or all but the ones far behind."""
+        available = [track.available for track in self._tracks.values()]
+        return max(min(available), max(available) - _AHEAD_SAMPLES)
+
+    def _mix(self, count: int) -> SampleArray:
+        first, *others = (track.take_out(count) for track in self._tracks.values())
+        for other in others:
+            first = first + other
+        return np.clip(first, -1.0, 1.0) if others else first
+
+
+class _Track:
+    """One track on the time line of the file, whose sample 0 is at `origin_s`."""
+
+    def __init__(self, stream: AudioStream, origin_s: float) -> None:
+        self.stream = stream
+        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+        self._resampler = AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
+        self._channels = 1 if layout == "mono" else CHANNELS
+        self._parts: list[SampleArray] = []
+        self._origin_s = origin_s
+        #: How many samples wait to be taken out, and how many there were in all.
+        self.available = 0
+        self.made = 0
+
+    def take_in(self, packet: av.Packet[Any]) -> None:
+        """Decode a packet; one that cannot be decoded is left out."""
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, ValueError):
+            return
+        for frame in frames:
+            if not isinstance(frame, av.AudioFrame):
+                continue
+            if frame.time is not None:
+                hole = round((frame.time - self._origin_s) * SAMPLE_RATE) - self.made
+                if _HOLE_SAMPLES < hole < _LONGEST_HOLE_SAMPLES:
+                    self._add(np.zeros((hole, self._channels), np.float32))
+            self._resample(frame)
+
+    def finish(self) -> None:
+        """No more packets come."""
+        with suppress(av.FFmpegError, ValueError):
+            self._resample(None)
+
+    def take_out(self, count: int) -> SampleArray:
+        """The next `count` samples, silence where there are none."""
+        missing = max(0, count - self.available)
+        data = np.concatenate([*self._parts, np.zeros((missing, CHANNELS), np.float32)])
+        self._parts = [data[count:]]
+        self.available += missing - count
+        self.made += missing
+        return data[:count]
+
+    def _resample(self, frame: av.AudioFrame | None) -> None:
+        for resampled in self._resampler.resample(frame):
+            self._add(np.asarray(resampled.to_ndarray(), np.float32).reshape(-1, self._channels))
+
+    def _add(self, samples: SampleArray) -> None:
+        if self._channels < CHANNELS:
+            samples = np.repeat(samples, CHANNELS, axis=1)
+        self._parts.append(samples)
+        self.made += len(samples)
+        self.available += len(samples)
