@@ -21,7 +21,7 @@ from capture.events import Command
 from capture.triggers.bindings import ALT_GR, DEFAULT_HOTKEYS, MODIFIERS, NAMED_KEYS, KeyEvent, Matcher, check_bindings
 from capture.triggers.hotkeys import Hotkeys, _event_of, _names_of
 
-HOLD = "<ctrl>+<alt>+<space>"
+HOLD = "<ctrl>+<alt>+space"
 
 #: Letting go takes effect within this, and so a recording ends where the key was let go.
 RELEASE_LIMIT_S = 0.05
@@ -60,8 +60,34 @@ def test_a_key_that_exists(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "+r", "<ctrl>+", "<ctrl>", "<ctrl>+<alt>", "ctrl+alt", "ctrl+alt+r", "<ctrl>+<ctrl>+r", "r+p"),
-        *("<no-such-key>", "<f25>", "<f0>", "<r>", "<>", "<ctrl>+ ", " ", "space", "<ctrl> + r", "<alt_gr>+r", "<-1>"),
+        *(
+            "",
+            "+r",
+            "<ctrl>+",
+            "<ctrl>",
+            "<ctrl>+<alt>",
+            "ctrl+alt",
+            "ctrl+ctrl+r",
+            "<ctrl>+<ctrl>+r",
+            "r+p",
+            "rp",
+            "65",
+        ),
+        *(
+            "<no-such-key>",
+            "<f25>",
+            "<f0>",
+            "<r>",
+            "<>",
+            "<ctrl>+ ",
+            " ",
+            "spaces",
+            "<ctrl> + r",
+            "<ctrl+r",
+            "a b",
+            "<alt_gr>+r",
+            "<-1>",
+        ),
     ],
 )
 def test_a_key_that_does_not_exist(text: str) -> None:
@@ -76,6 +102,13 @@ def test_a_key_that_does_not_exist(text: str) -> None:
 def test_whatever_is_written_is_a_key_or_a_mistake(text: str) -> None:
     with suppress(UsageError):
         check_bindings({text: Command.STOP})
+
+
+def test_brackets_do_not_matter() -> None:
+    with pytest.raises(UsageError, match="two commands"):
+        check_bindings({"<ctrl>+<alt>+<space>": Command.STOP, "alt+ctrl+SPACE": Command.PAUSE})
+    with pytest.raises(UsageError, match="two commands"):
+        check_bindings({"<65>": Command.STOP, "<065>": Command.PAUSE})
 
 
 def test_one_key_with_two_commands() -> None:

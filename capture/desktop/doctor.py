@@ -156,6 +156,6 @@ def _hotkeys() -> Iterable[Check]:
     except NotReadyError as error:
         yield Check("hotkeys", True, f"not available ({error.message}); {error.remedy}")
     else:
-        yield Check("hotkeys", True, "Ctrl+Alt+R stops a recording")
+        yield Check("hotkeys", True, "Ctrl+Alt+R starts and stops a recording")
     finally:
         hotkeys.stop()

@@ -14,9 +14,10 @@ from capture.events import Command
 __all__ = ["ALT_GR", "DEFAULT_HOTKEYS", "MODIFIERS", "NAMED_KEYS", "KeyEvent", "Matcher", "check_bindings"]
 
 DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {
-    "<ctrl>+<alt>+r": Command.STOP,
+    "<ctrl>+<alt>+r": Command.TOGGLE,
     "<ctrl>+<alt>+p": Command.TOGGLE_PAUSE,
     "<ctrl>+<alt>+x": Command.DISCARD,
+    "<ctrl>+<alt>+m": Command.MARK,
 }
 
 #: What may stand before a key; the left and the right one count the same.
@@ -39,11 +40,11 @@ NAMED_KEYS: Final = frozenset(
     )
 )
 
-#: Parts joined by `+`, each a name in brackets or one character, which may be `+` itself.
-_WRITTEN: Final = re.compile(r"((<\w+>|\S)\+)*(<\w+>|\S)")
-_PART: Final = re.compile(r"(<\w+>|\S)(?:\+|$)")
+#: Parts joined by `+`, each a name, with brackets or without, or one character, which may be `+` itself.
+_WRITTEN: Final = re.compile(r"((<\w+>|\w+|\S)\+)*(<\w+>|\w+|\S)")
+_PART: Final = re.compile(r"(<\w+>|\w+|\S)(?:\+|$)")
 
-_HOW: Final = "write it like <ctrl>+<alt>+r, <f9> or <ctrl>+<alt>+<space>"
+_HOW: Final = "write it like <ctrl>+<alt>+r, <ctrl>+<alt>+space or <f9>"
 
 #: After these nothing is recorded that letting go of the hold key could end.
 _ENDING: Final = frozenset((Command.STOP, Command.TOGGLE, Command.DISCARD))
@@ -97,12 +98,13 @@ def _parse(text: str) -> _Combination:
     modifiers: list[str] = []
     keys: list[str] = []
     for part in _PART.findall(text):
-        name = part[1:-1].lower() if len(part) > 1 else part.lower()
-        if len(part) > 1 and name in MODIFIERS:
+        bracketed = len(part) > 1 and part[0] == "<"
+        name = part[1:-1].lower() if bracketed else part.lower()
+        if name in MODIFIERS:
             modifiers.append(name)
         elif len(part) == 1 or name in NAMED_KEYS:
             keys.append(name)
-        elif name.isdecimal():
+        elif bracketed and name.isdecimal():
             keys.append(f"<{int(name)}>")
         else:
             raise UsageError(f"{text!r} is no key (there is no {part})", _HOW)

@@ -47,7 +47,7 @@ class Hotkeys:
     """Gives a command for each key of `bindings`, and records for as long as `hold` is held.
 
     Keys are written as in `DEFAULT_HOTKEYS`: `<ctrl>`, `<alt>`, `<shift>` and `<cmd>` before a character, a name such
-    as `<space>` or `<f9>`, or a virtual code such as `<65>`.
+    as `space` or `<f9>`, or a virtual code such as `<65>`. Names may go without their brackets.
     """
 
     absence = "no_hotkeys"
