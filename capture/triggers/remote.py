@@ -99,6 +99,9 @@ class RemoteControl:
             return
         if sys.platform == "win32":
             raise NotReadyError("the remote control does not work on Windows", "use the hotkeys")
+        if self._path is None:
+            # Found once: the surroundings may become those of a virtual desktop, where nobody looks for it.
+            self._path = runtime.default_folder()
         claim = runtime.claim(self._wanted, self._path)
         try:
             # What a crash left.
