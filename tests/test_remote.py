@@ -273,6 +273,7 @@ def test_one_who_never_listens_is_dropped(folder: Path, monkeypatch: pytest.Monk
         deaf.say({"verb": "status"})
         # Dropped: what is left is not sent any more.
         eventually(lambda: _is_closed(deaf.socket), "the connection is closed")
+        monkeypatch.setattr(remote, "PATIENCE_S", LIMIT_S)
         assert len(running(folder)) == 1
 
 
@@ -318,6 +319,21 @@ def test_an_answer_that_is_given_twice_or_too_late_is_not_heard(folder: Path) ->
         session.answer(session.of(Command.PAUSE)[0], {"ok": True, "given": 4})
         assert (caller.hears() or {})["given"] == 4
     session.answer(stop, {"ok": True})
+
+
+def test_an_answer_that_cannot_be_sent_ends_that_connection_alone(folder: Path) -> None:
+    def script(request: Request) -> dict[str, Any]:
+        if request.command is Command.PREVIEW:
+            raise RuntimeError("the session is broken")
+        no_json: dict[Any, Any] = {"ok": True, ("no", "name"): 1}
+        return STATUS if request.command is Command.STATUS else no_json
+
+    with recorder(folder, script), Caller(folder) as caller, Caller(folder) as other:
+        caller.say({"verb": "pause"})
+        other.say({"verb": "preview"})
+        assert caller.hears() is None
+        assert other.hears() is None
+        assert ask("status", folder=folder)["ok"]
 
 
 def test_one_who_leaves_has_still_asked(folder: Path) -> None:
@@ -619,7 +635,7 @@ def test_what_cannot_be_asked_is_a_mistake_in_the_call(folder: Path) -> None:
 
 
 def test_one_that_does_not_answer_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "STATUS_LIMIT_S", 0.1)
+    monkeypatch.setattr(client, "STATUS_LIMIT_S", 0.5)
     silent = RemoteControl("silent", folder=folder)
     silent.claim()
     silent.note_recording(Path("/talk.mp4"))

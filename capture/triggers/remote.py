@@ -233,10 +233,8 @@ class _Server:
             while True:
                 connection, number, content = self._answers.get_nowait()
                 if connection in self._connections and connection.waits and connection.asked == number:
-                    connection.waits = False
                     named = {"ok": True, **self._identity} if content.get("ok") else {}
-                    self._reply(connection, {**named, **content})
-                    self._guarded(connection, self._go_on)
+                    self._guarded(connection, self._conclude, {**named, **content})
 
     def _bid_farewell(self) -> None:
         """Whoever asked, or has just come to ask, hears that it is over; nobody is waited for."""
@@ -244,9 +242,7 @@ class _Server:
         self._attend_to_all(0.0)
         for connection in tuple(self._connections):
             if connection.waits:
-                connection.waits = False
-                self._reply(connection, _ENDED)
-                self._guarded(connection, self._go_on)
+                self._guarded(connection, self._conclude, _ENDED)
 
     def _empty_waker(self) -> None:
         with suppress(BlockingIOError):
@@ -304,10 +300,10 @@ class _Server:
 
     # One connection
 
-    def _guarded(self, connection: _Connection, step: Callable[[_Connection], None]) -> None:
+    def _guarded(self, connection: _Connection, step: Callable[..., None], *more: Any) -> None:
         """What goes wrong with one connection ends that one alone."""
         try:
-            step(connection)
+            step(connection, *more)
         except Exception:
             self._drop(connection)
 
@@ -326,6 +322,12 @@ class _Server:
         """It can be read from or written to, whichever it is at."""
         if not connection.outbox:
             self._read(connection)
+        self._go_on(connection)
+
+    def _conclude(self, connection: _Connection, content: dict[str, Any]) -> None:
+        """What it waits for is here."""
+        connection.waits = False
+        self._reply(connection, content)
         self._go_on(connection)
 
     def _read(self, connection: _Connection) -> None:
