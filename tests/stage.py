@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import wave
@@ -136,14 +137,24 @@ def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> 
 
 
 @contextmanager
-def playing(environment: Mapping[str, str], tone: Path, sink: str) -> Iterator[int]:
-    """Play a WAV file to `sink` until the end of the context; the number of the process that does."""
-    player = subprocess.Popen(["paplay", f"--device={sink}", tone], env=dict(environment), stderr=subprocess.DEVNULL)
+def playing(environment: Mapping[str, str], tone: Path, sink: str, *, program: str = "paplay") -> Iterator[int]:
+    """Play a WAV file to `sink` until the end of the context; the number of the process that does.
+
+    The player calls itself `program`.
+    """
+    command = ["paplay", f"--client-name={program}", f"--device={sink}", str(tone)]
+    player = subprocess.Popen(command, env=dict(environment), stderr=subprocess.DEVNULL)
     try:
         yield player.pid
     finally:
         player.terminate()
         player.wait()
+
+
+def streams(environment: Mapping[str, str]) -> list[tuple[str, int]]:
+    """The streams to outputs: the name of the program, and the number of the stream."""
+    found = json.loads(pactl(environment, "--format=json", "list", "sink-inputs"))
+    return [(stream["properties"].get("application.name", ""), stream["index"]) for stream in found]
 
 
 @contextmanager
