@@ -82,13 +82,24 @@ def _before_command(given: Sequence[str]) -> Sequence[str]:
 
 
 def _parse(given: list[str]) -> Arguments:
-    own = list(_before_command(given))
+    own = _with_levels_joined(_before_command(given))
     # As defaults of the parser they would undo a flag that stands before the verb.
     arguments = _parser().parse_args(own, Arguments(json=False, quiet=False, debug=False))
-    arguments.command = given[len(own) + 1 :]
+    arguments.command = given[len(_before_command(given)) + 1 :]
     if arguments.command and arguments.verb != "headless":
         raise UsageError(f"{arguments.command[0]!r} stands behind --", "only headless runs a command")
     return arguments
+
+
+def _with_levels_joined(own: Sequence[str]) -> list[str]:
+    """The line with `--loudness -16LUFS` as one word: argparse takes what begins with a minus for another option."""
+    joined: list[str] = []
+    for word in own:
+        if joined and joined[-1] in ("--loudness", "--sound-threshold"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parser() -> _Parser:
@@ -359,7 +370,7 @@ def _record(arguments: Arguments) -> int:
     try:
         # Without a remote control it is recorded all the same, and said.
         with suppress(NotReadyError):
-            remote.claim()
+            remote.start(session.send)
         return _conclude(arguments, terminal, session, session.run(), {})
     finally:
         remote.stop()
@@ -404,7 +415,7 @@ def _headless(arguments: Arguments) -> int:
     signals.start(session.send)
     try:
         with suppress(NotReadyError):
-            remote.claim()
+            remote.start(session.send)
         with desk, _on_desk(desk):
             summary = session.run()
             return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
@@ -570,7 +581,7 @@ def _stop(arguments: Arguments) -> int:
     if answer.get("path"):
         _tell(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
     else:
-        _tell(arguments, "nothing was kept")
+        _tell(arguments, "it waits no more" if answer.get("state") == "armed" else "nothing was kept")
     if answer.get("check", "ok") != "ok":
         return _fail(f"the check found: {answer['check']}", 1, arguments.debug)
     return 0
@@ -584,8 +595,8 @@ def _change(arguments: Arguments) -> int:
 
 
 def _discard(arguments: Arguments) -> int:
-    _order(arguments)
-    _tell(arguments, "discarded")
+    answer = _order(arguments)
+    _tell(arguments, f"{answer['discarded']} is gone" if answer.get("discarded") else "it waits no more")
     return 0
 
 

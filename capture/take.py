@@ -141,8 +141,7 @@ class Take:
 
     def tell(self, kind: str, detail: str) -> None:
         """Record an event that happens now."""
-        at_s = self.timeline.media_s(self._clock.now_s()) if self._begun.is_set() else 0.0
-        self.record_event(Event(kind, at_s, detail))
+        self.record_event(Event(kind, self._elapsed_s(), detail))
 
     def progress(self, state: State) -> Progress:
         """How it goes; what is new about silence is told as an event."""
@@ -247,7 +246,7 @@ class Take:
             if wanted_lufs is not None:
                 from capture.recordings.loudness import normalise
 
-                self.tell("loudness", normalise(path, wanted_lufs))
+                self.tell("loudness", "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
         except CaptureError as error:
             self.tell("not_improved", f"the recording stays as it was recorded: {error}")
 
