@@ -259,6 +259,14 @@ def test_a_lost_release_costs_one_press_at_most(keys: Keys) -> None:
     assert keys.press("r") == [Command.TOGGLE]
 
 
+def test_a_lost_release_of_a_modifier_does_not_hold_up_the_next() -> None:
+    keys = Keys()
+    keys.press("ctrl_r", "a")
+    keys.lose("ctrl_r", "a")
+    assert keys.press("ctrl", "alt", "space") == [Command.START]
+    assert keys.release("ctrl") == [Command.STOP]
+
+
 # Hold to record
 
 
@@ -438,7 +446,8 @@ class Heard:
 def heard(keyboard: Any) -> Iterator[Heard]:
     """Hotkeys of `BINDINGS` and the hold key, listening."""
     heard = Heard()
-    hotkeys = Hotkeys({**BINDINGS, "<ctrl>+<alt>+1": Command.STATUS}, HOLD)
+    more = {"<ctrl>+<alt>+1": Command.STATUS, "<ctrl>+<shift>+2": Command.PREVIEW}
+    hotkeys = Hotkeys({**BINDINGS, **more}, HOLD)
     hotkeys.start(heard)
     yield heard
     hotkeys.stop()
@@ -460,18 +469,18 @@ def let_go(environment: Mapping[str, str], *keys: str) -> float:
 
 
 def test_real_keys_are_told_apart(heard: Heard, desk_environment: dict[str, str]) -> None:
-    press(desk_environment, "ctrl+alt+shift+r", "ctrl+r", "alt+r", "r", "ctrl+alt+super+r", "ISO_Level3_Shift+ctrl+r")
-    press(desk_environment, "Control_R+alt+r")
-    heard.until(Command.TOGGLE)
-    # What Shift makes of a key is what goes down, and what goes up is another.
-    hold(desk_environment, "shift", "1")
-    let_go(desk_environment, "shift", "1")
-    hold(desk_environment, "shift", "ctrl", "alt")
-    let_go(desk_environment, "shift")
-    press(desk_environment, "1")
-    let_go(desk_environment, "alt", "ctrl")
-    press(desk_environment, "F9")
-    heard.until(Command.RESUME)
+    press(desk_environment, "ctrl+alt+shift+r", "ctrl+r", "alt+r", "r", "ctrl+alt+super+r")
+    press(desk_environment, "ISO_Level3_Shift+ctrl+r", "ctrl+alt+ISO_Level3_Shift+r")
+    press(desk_environment, "Control_R+alt+r", "ctrl+shift+2")
+    heard.until(Command.TOGGLE, Command.PREVIEW)
+
+
+def test_a_key_let_go_with_shift_is_the_one_that_was_pressed(heard: Heard, desk_environment: dict[str, str]) -> None:
+    # It goes down as 1 and up as an exclamation mark.
+    hold(desk_environment, "1", "shift")
+    let_go(desk_environment, "1", "shift")
+    press(desk_environment, "ctrl+alt+1")
+    heard.until(Command.STATUS)
 
 
 def test_alt_pressed_after_shift_is_alt(heard: Heard, desk_environment: dict[str, str]) -> None:
@@ -494,6 +503,14 @@ def test_locks_do_not_disturb(lock: str, heard: Heard, desk_environment: dict[st
     finally:
         xdotool(desk_environment, "key", lock)
     heard.until(Command.TOGGLE, Command.RESUME, Command.STATUS, Command.START, Command.STOP)
+
+
+def test_the_digits_beside_the_letters_are_digits_with_num_lock(heard: Heard, desk_environment: dict[str, str]) -> None:
+    # By its place: asked for by name, xdotool presses Num Lock itself.
+    keypad_1 = ("keydown", "ctrl", "keydown", "alt", "key", "87", "keyup", "alt", "keyup", "ctrl")
+    xdotool(desk_environment, *keypad_1)
+    xdotool(desk_environment, "key", "Num_Lock", *keypad_1, "key", "Num_Lock")
+    heard.until(Command.STATUS)
 
 
 @pytest.mark.parametrize("last", ["space", "alt", "ctrl"])
