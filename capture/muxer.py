@@ -11,7 +11,7 @@ The file is written so that a crash, even SIGKILL or a power cut, leaves what wa
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import av
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from capture.errors import OutputError, UsageError
 from capture.settings import Container
@@ -47,6 +48,12 @@ _INTERLEAVE_US: Final = 200_000
 
 #: The formats that take chapters when all else is written; the others would want them before the first packet.
 _WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
+
+
+#: What containers say about themselves and about one file's tracks, in lower case; every muxer writes its own.
+_OF_ONE_FILE: Final = frozenset(
+    {"compatible_brands", "duration", "encoder", "major_brand", "minor_version", "vendor_id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +84,11 @@ class Muxer:
             self._put_back()
             raise
 
-    def start(self, templates: Sequence[Stream]) -> None:
-        """Open the container with a stream for each encoder's template; `write` names them by place."""
+    def start(self, templates: Sequence[Stream], metadata: Mapping[str, str] | None = None) -> None:
+        """Open the container with a stream for each template, an encoder's or a file's; `write` names them by place.
+
+        `metadata` is that of the whole file; a file's stream brings its own.
+        """
         options = {
             **_OPTIONS.get(self._container_kind.format, {}),
             "flush_packets": "1",
@@ -89,6 +99,12 @@ class Muxer:
                 str(self.path), "w", format=self._container_kind.format, container_options=options
             )
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
+            self._container.metadata.update(_lasting(metadata or {}))
+            for stream, template in zip(self._streams, templates, strict=True):
+                stream.metadata.update(_lasting(template.metadata))
+                # It tells how long the last picture lasts, and files do not always keep it with the codec.
+                if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
+                    stream.codec_context.framerate = template.average_rate
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
@@ -205,6 +221,10 @@ def _create(path: Path) -> None:
         raise UsageError(f"{path} exists already", "choose another name, or give --overwrite") from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({_plain(error)})", "choose another folder") from error
+
+
+def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if name.lower() not in _OF_ONE_FILE}
 
 
 def _plain(error: Exception) -> str:
