@@ -1,0 +1,420 @@
+"""Sound that begins and ends a recording: what is heard as sound, from when to when, and which commands follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capture.events import Answer, Command
+from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.triggers.sound import LEAD_S, TAIL_S, SoundDetector, SoundTrigger
+
+#: When the synthetic sound begins, on the clock of its stamps.
+EPOCH_S = 64.0
+
+THRESHOLD_DBFS = -50.0
+
+#: What every beginning and end is found within.
+TOLERANCE_S = 0.0101
+
+BLOCK = 960
+
+
+def count_of(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE)
+
+
+def silence(seconds: float) -> SampleArray:
+    return np.zeros((count_of(seconds), 2), np.float32)
+
+
+def noise(seconds: float, dbfs: float, seed: int = 0) -> SampleArray:
+    """White noise of this mean level."""
+    wave = np.random.default_rng(seed).standard_normal((count_of(seconds), 1)) * 10 ** (dbfs / 20)
+    return np.repeat(wave, 2, axis=1).astype(np.float32)
+
+
+def tone(seconds: float, dbfs: float, hz: float = 440.0) -> SampleArray:
+    """A sine of this mean level."""
+    wave = math.sqrt(2) * 10 ** (dbfs / 20) * np.sin(2 * np.pi * hz / SAMPLE_RATE * np.arange(count_of(seconds)))
+    return np.repeat(wave[:, None], 2, axis=1).astype(np.float32)
+
+
+def speech(seconds: float, dbfs: float = -20.0, seed: int = 1) -> SampleArray:
+    """Syllables, four a second: a voice of 140 Hz with its overtones that swells and fades to nothing."""
+    times_s = np.arange(count_of(seconds)) / SAMPLE_RATE
+    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, 8)
+    wave = sum(np.sin(2 * np.pi * 140 * n * times_s + phases[n - 1]) / n for n in range(1, 9))
+    swell = np.abs(np.sin(2 * np.pi * 2 * times_s)) ** 0.5
+    voice = np.asarray(wave) * swell
+    voice *= 10 ** (dbfs / 20) / np.sqrt(np.mean(np.square(voice)))
+    return np.repeat(voice[:, None], 2, axis=1).astype(np.float32)
+
+
+def joined(*parts: SampleArray) -> SampleArray:
+    return np.concatenate(parts)
+
+
+def blocks(sound: SampleArray, size: int = BLOCK, lane: int = 0, from_s: float = EPOCH_S) -> Iterable[Samples]:
+    for start in range(0, len(sound), size):
+        yield Samples(sound[start : start + size], from_s + start / SAMPLE_RATE, lane)
+
+
+def heard(sound: SampleArray, detector: SoundDetector | None = None, size: int = BLOCK) -> SoundDetector:
+    """A detector that was given all of `sound`."""
+    detector = detector or SoundDetector(THRESHOLD_DBFS)
+    for block in blocks(sound, size):
+        detector.push(block)
+    return detector
+
+
+def began_s(detector: SoundDetector) -> float:
+    """When sound began, in seconds of the synthetic sound."""
+    assert detector.began_at_s is not None, "no sound was found"
+    return detector.began_at_s - EPOCH_S
+
+
+# What is sound
+
+
+@pytest.mark.parametrize("sound", [speech(0.5), tone(0.5, -20.0), noise(0.5, -25.0)], ids=["speech", "tone", "noise"])
+@pytest.mark.parametrize("before_s", [0.35, 1.003, 5.0])
+def test_what_breaks_a_digital_silence_is_found_where_it_begins_and_ends(sound: SampleArray, before_s: float) -> None:
+    detector = heard(joined(silence(before_s), sound, silence(1.0)))
+    assert began_s(detector) == pytest.approx(before_s, abs=TOLERANCE_S)
+    assert detector.sound_until_s - EPOCH_S == pytest.approx(before_s + 0.5, abs=2 * TOLERANCE_S)
+
+
+def test_silence_is_none() -> None:
+    detector = heard(silence(10.0))
+    assert detector.began_at_s is None
+    assert detector.sound_until_s == -math.inf
+
+
+@pytest.mark.parametrize("hiss_dbfs", [-80.0, -55.0, -45.0, -39.0])
+def test_a_steady_hiss_is_no_sound(hiss_dbfs: float) -> None:
+    assert heard(noise(20.0, hiss_dbfs)).began_at_s is None
+
+
+def test_a_hum_is_no_sound_at_the_first_moment_either() -> None:
+    assert heard(tone(3.0, -45.0, hz=50.0)).began_at_s is None
+
+
+@pytest.mark.parametrize("hiss_dbfs", [-70.0, -45.0])
+def test_a_voice_above_a_hiss_is_found_where_it_begins_and_ends(hiss_dbfs: float) -> None:
+    hiss = noise(6.0, hiss_dbfs)
+    hiss[count_of(4.0) : count_of(5.0)] += tone(1.0, -20.0)
+    detector = heard(hiss)
+    assert began_s(detector) == pytest.approx(4.0, abs=TOLERANCE_S)
+    assert detector.sound_until_s - EPOCH_S == pytest.approx(5.0, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("dbfs", [-26.0, -12.0, -3.0])
+def test_a_tone_that_was_there_already_is_sound_from_the_first_moment(dbfs: float) -> None:
+    detector = heard(tone(3.0, dbfs))
+    assert began_s(detector) == pytest.approx(0.0, abs=TOLERANCE_S)
+    assert detector.sound_until_s - EPOCH_S == pytest.approx(3.0, abs=TOLERANCE_S)
+
+
+def test_music_that_was_there_already_is_sound() -> None:
+    assert began_s(heard(speech(2.0, -18.0))) < 0.2
+
+
+def test_a_beginning_within_the_first_moment_is_found() -> None:
+    assert began_s(heard(joined(silence(0.1), tone(0.5, -20.0)))) == pytest.approx(0.1, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("length_s", [0.001, 0.002])
+@pytest.mark.parametrize("offset_s", [0.0, 0.0049, 0.0095])
+def test_a_click_is_no_sound(length_s: float, offset_s: float) -> None:
+    sound = joined(silence(2.0 + offset_s), np.ones((count_of(length_s), 2), np.float32), silence(1.0))
+    assert heard(sound).began_at_s is None
+
+
+def test_a_voice_that_only_one_channel_has_is_heard() -> None:
+    sound = joined(silence(1.0), tone(0.5, -35.0))
+    sound[:, 0] = 0.0
+    assert began_s(heard(sound)) == pytest.approx(1.0, abs=TOLERANCE_S)
+
+
+def test_the_soft_consonant_belongs_to_the_word() -> None:
+    consonant, vowel = noise(0.12, -58.0), tone(0.3, -18.0)
+    detector = heard(joined(noise(2.0, -80.0), consonant, vowel))
+    assert began_s(detector) == pytest.approx(2.0, abs=TOLERANCE_S)
+
+
+def test_a_long_murmur_before_the_word_is_looked_through_no_further_than_is_kept() -> None:
+    detector = heard(joined(noise(1.0, -80.0), noise(3.0, -58.0), tone(0.3, -18.0)))
+    assert 3.5 < began_s(detector) <= 4.0
+
+
+@pytest.mark.parametrize(("threshold_dbfs", "found"), [(-50.0, False), (-60.0, True)])
+def test_the_threshold_decides(threshold_dbfs: float, found: bool) -> None:
+    detector = heard(joined(silence(1.0), tone(1.0, -55.0)), SoundDetector(threshold_dbfs))
+    assert (detector.began_at_s is not None) is found
+
+
+# What is noise
+
+
+def test_after_the_beginning_noise_is_only_found_to_be_lower() -> None:
+    detector = heard(noise(1.0, -45.0))
+    waiting_db = detector.limit_db
+    detector = heard(joined(noise(1.0, -45.0), tone(10.0, -20.0)))
+    assert detector.limit_db <= waiting_db + 0.5
+    assert detector.sound_until_s - EPOCH_S == pytest.approx(11.0, abs=TOLERANCE_S)
+    quieter = heard(joined(noise(1.0, -45.0), tone(1.0, -20.0), noise(4.0, -70.0)))
+    assert quieter.limit_db == THRESHOLD_DBFS
+
+
+def test_a_hiss_that_begins_while_nothing_is_recorded_becomes_the_noise() -> None:
+    detector = heard(joined(silence(1.0), noise(5.0, -45.0)))
+    assert began_s(detector) == pytest.approx(1.0, abs=TOLERANCE_S)
+    detector.rearm()
+    for block in blocks(noise(5.0, -45.0, seed=2), from_s=EPOCH_S + 6.0):
+        detector.push(block)
+    assert detector.began_at_s is None
+
+
+def test_it_waits_again_when_it_is_told_to() -> None:
+    detector = heard(joined(silence(1.0), tone(0.5, -20.0), silence(2.0)))
+    detector.rearm()
+    assert detector.began_at_s is None
+    for block in blocks(joined(silence(1.0), tone(0.5, -20.0)), from_s=EPOCH_S + 3.5):
+        detector.push(block)
+    assert began_s(detector) == pytest.approx(4.5, abs=TOLERANCE_S)
+
+
+# Blocks
+
+
+MIXED = joined(noise(0.7, -62.0), noise(0.05, -57.0, seed=3), speech(0.4), noise(0.4, -62.0, seed=4), tone(0.2, -30.0))
+
+
+@given(st.lists(st.integers(0, 5_000), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_blocks_of_any_length_are_heard_as_one(sizes: list[int]) -> None:
+    whole = heard(MIXED, size=len(MIXED))
+    pieces, start = SoundDetector(THRESHOLD_DBFS), 0
+    for size in [*sizes, len(MIXED)]:
+        pieces.push(Samples(MIXED[start : start + size], EPOCH_S + start / SAMPLE_RATE))
+        start = min(start + size, len(MIXED))
+    assert pieces.began_at_s == pytest.approx(whole.began_at_s, abs=1e-6)
+    assert pieces.sound_until_s == pytest.approx(whole.sound_until_s, abs=1e-6)
+    assert pieces.limit_db == pytest.approx(whole.limit_db)
+
+
+def test_a_source_that_becomes_mono_is_heard_on() -> None:
+    detector = heard(silence(1.0055))
+    detector.push(Samples(tone(0.5, -20.0)[:, :1], EPOCH_S + 1.0055))
+    assert began_s(detector) == pytest.approx(1.0055, abs=TOLERANCE_S)
+
+
+# Commands
+
+
+class Given:
+    """Commands that a trigger gave: which, and when in seconds of the synthetic sound."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Command, str, float]] = []
+
+    def __call__(
+        self,
+        command: Command,
+        given_by: str,
+        *,
+        at_s: float | None = None,
+        text: str = "",
+        answer: Answer | None = None,
+    ) -> None:
+        assert at_s is not None
+        self.commands.append((command, given_by, at_s - EPOCH_S))
+
+    def taken(self) -> tuple[Command, str, Any]:
+        """The only command since the last call, its moment to be compared by what a window makes of it."""
+        ((command, given_by, at_s),) = self.commands
+        self.commands = []
+        return command, given_by, pytest.approx(at_s, abs=TOLERANCE_S)
+
+
+Ear = Callable[[Samples], None]
+
+
+def listening(silence_s: float | None, count: int = 1) -> tuple[SoundTrigger, Given, list[Ear]]:
+    trigger, given_commands = SoundTrigger(THRESHOLD_DBFS, silence_s), Given()
+    ears = [trigger.listener() for _ in range(count)]
+    trigger.start(given_commands)
+    return trigger, given_commands, ears
+
+
+def tell(ear: Ear, sound: SampleArray, from_s: float = 0.0, lane: int = 0) -> None:
+    for block in blocks(sound, lane=lane, from_s=EPOCH_S + from_s):
+        ear(block)
+
+
+def tick(trigger: SoundTrigger, at_s: float) -> None:
+    trigger.tick(EPOCH_S + at_s)
+
+
+def test_start_is_given_once_with_the_moment_before_the_sound() -> None:
+    trigger, given_commands, (first, second) = listening(None, 2)
+    trigger.arm()
+    tell(first, silence(1.0))
+    tell(second, joined(silence(0.8), tone(0.5, -20.0)))
+    tell(first, tone(1.0, -20.0), 1.0)
+    tell(second, tone(1.0, -20.0), 1.3)
+    assert given_commands.taken() == (Command.START, "sound", 0.8 - LEAD_S)
+
+
+def test_nothing_is_given_before_it_waits_and_nothing_after_the_end() -> None:
+    trigger, given_commands, (ear,) = listening(1.0)
+    tell(ear, joined(silence(1.0), tone(0.5, -20.0), silence(1.0)))
+    assert given_commands.commands == []
+    trigger.arm()
+    trigger.stop()
+    tell(ear, tone(0.5, -20.0), 2.5)
+    tick(trigger, 60.0)
+    assert given_commands.commands == []
+
+
+def test_a_recording_that_began_otherwise_needs_no_start() -> None:
+    trigger, given_commands, (ear,) = listening(None)
+    trigger.arm()
+    tell(ear, silence(1.0))
+    trigger.begin(EPOCH_S + 1.0)
+    tell(ear, tone(0.5, -20.0), 1.0)
+    assert given_commands.commands == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_every_lane_begins_a_recording(place: int) -> None:
+    trigger, given_commands, (ear,) = listening(None)
+    trigger.arm()
+    sounds = [silence(2.0), silence(2.0)]
+    sounds[place][count_of(1.0) :] += tone(1.0, -20.0)
+    for pair in zip(blocks(sounds[0], lane=0), blocks(sounds[1], lane=1), strict=True):
+        for block in pair:
+            ear(block)
+    assert given_commands.taken() == (Command.START, "sound", 1.0 - LEAD_S)
+
+
+def test_stop_comes_when_it_was_silent_long_enough_and_means_the_end_of_the_sound() -> None:
+    trigger, given_commands, (ear,) = listening(1.0)
+    trigger.begin(EPOCH_S)
+    sound = joined(silence(0.5), tone(0.5, -20.0), silence(3.0))
+    for block in blocks(sound):
+        ear(block)
+        trigger.tick(block.ends_at_s)
+        if given_commands.commands:
+            break
+    assert block.ends_at_s - EPOCH_S == pytest.approx(2.0, abs=2 * TOLERANCE_S)
+    assert given_commands.taken() == (Command.STOP, "silence", 1.0 + TAIL_S)
+
+
+def test_the_tail_is_never_longer_than_the_silence() -> None:
+    trigger, given_commands, (ear,) = listening(0.05)
+    trigger.begin(EPOCH_S)
+    tell(ear, joined(silence(0.5), tone(0.5, -20.0), silence(0.5)))
+    tick(trigger, 1.5)
+    assert given_commands.taken() == (Command.STOP, "silence", 1.05)
+
+
+def test_stop_waits_until_all_are_silent() -> None:
+    trigger, given_commands, (first, second) = listening(1.0, 2)
+    trigger.begin(EPOCH_S)
+    tell(first, joined(silence(0.5), tone(0.5, -20.0), silence(4.0)))
+    tell(second, joined(silence(1.5), tone(1.5, -20.0), silence(0.5)))
+    tick(trigger, 3.5)
+    assert given_commands.commands == []
+    tell(second, silence(1.5), 3.5)
+    tick(trigger, 5.0)
+    assert given_commands.taken() == (Command.STOP, "silence", 3.0 + TAIL_S)
+
+
+def test_stop_waits_for_what_was_heard_and_is_still_on_its_way() -> None:
+    trigger, given_commands, (first, second) = listening(1.0, 2)
+    trigger.begin(EPOCH_S)
+    tell(first, joined(silence(0.5), tone(0.5, -20.0), silence(2.0)))
+    tell(second, silence(1.8))
+    tick(trigger, 2.2)
+    assert given_commands.commands == []
+    tell(second, silence(0.4), 1.8)
+    tick(trigger, 2.2)
+    assert given_commands.taken()[0] is Command.STOP
+
+
+def test_a_source_that_delivers_nothing_is_silent_by_the_clock() -> None:
+    trigger, given_commands, (first, _) = listening(1.0, 2)
+    trigger.begin(EPOCH_S)
+    tell(first, joined(silence(0.5), tone(0.5, -20.0), silence(1.0)))
+    tick(trigger, 2.4)
+    assert given_commands.commands == []
+    tick(trigger, 2.6)
+    assert given_commands.taken() == (Command.STOP, "silence", 1.0 + TAIL_S)
+
+
+def test_where_no_sound_came_at_all_nothing_is_cut() -> None:
+    trigger, given_commands, (ear,) = listening(1.5)
+    tell(ear, joined(silence(0.5), tone(0.5, -20.0), silence(1.0)))
+    trigger.begin(EPOCH_S + 2.0)
+    assert trigger.settled_until_s == math.inf
+    tell(ear, silence(1.4), 2.0)
+    tick(trigger, 3.4)
+    assert given_commands.commands == []
+    tell(ear, silence(0.2), 3.4)
+    tick(trigger, 3.6)
+    assert given_commands.taken() == (Command.STOP, "silence", 3.5)
+
+
+def test_silence_counts_from_the_end_of_a_pause() -> None:
+    trigger, given_commands, (ear,) = listening(1.0)
+    trigger.begin(EPOCH_S)
+    tell(ear, joined(silence(0.5), tone(0.5, -20.0), silence(9.0)))
+    trigger.resume(EPOCH_S + 9.5)
+    tick(trigger, 10.0)
+    assert given_commands.commands == []
+    tell(ear, silence(0.6), 10.0)
+    tick(trigger, 10.6)
+    assert given_commands.taken() == (Command.STOP, "silence", 1.0 + TAIL_S)
+
+
+def test_without_a_silence_it_never_stops() -> None:
+    trigger, given_commands, (ear,) = listening(None)
+    trigger.begin(EPOCH_S)
+    tell(ear, joined(tone(0.5, -20.0), silence(2.0)))
+    tick(trigger, 3600.0)
+    assert given_commands.commands == []
+    assert trigger.settled_until_s == math.inf
+
+
+def test_what_is_settled_grows_with_the_sound() -> None:
+    trigger, _, (first, second) = listening(2.0, 2)
+    trigger.begin(EPOCH_S)
+    tell(first, joined(silence(0.5), tone(0.5, -20.0), silence(1.0)))
+    assert trigger.settled_until_s - EPOCH_S == pytest.approx(1.0 + TAIL_S, abs=TOLERANCE_S)
+    tell(second, joined(silence(1.0), tone(0.7, -20.0), silence(0.3)))
+    assert trigger.settled_until_s - EPOCH_S == pytest.approx(1.7 + TAIL_S, abs=TOLERANCE_S)
+    trigger.begin(EPOCH_S + 2.0)
+    assert trigger.settled_until_s == math.inf
+
+
+def test_one_recording_after_the_other() -> None:
+    trigger, given_commands, (ear,) = listening(1.0)
+    at_s = 0.0
+    for _ in range(3):
+        trigger.arm()
+        tell(ear, silence(1.0), at_s)
+        tell(ear, tone(0.5, -20.0), at_s + 1.0)
+        assert given_commands.taken() == (Command.START, "sound", at_s + 1.0 - LEAD_S)
+        trigger.begin(EPOCH_S + at_s + 1.0 - LEAD_S)
+        tell(ear, silence(1.5), at_s + 1.5)
+        tick(trigger, at_s + 3.0)
+        assert given_commands.taken() == (Command.STOP, "silence", at_s + 1.5 + TAIL_S)
+        at_s += 3.0
