@@ -62,25 +62,22 @@ class FileWriter:
             while True:
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
-                self._write_until(self._settled_s())
+                self._write_settled(self._settled_s())
         finally:
             self._finish()
 
+    def _write_settled(self, settled_s: float) -> None:
+        """Write in the order of arrival, as far as it is settled."""
+        while self._waiting and _begins_s(self._waiting[0][1]) < settled_s:
+            self._muxer.write(*self._waiting.popleft())
+
     def _finish(self) -> None:
         try:
-            self._write_until(self._end_s)
+            for track, packet in self._waiting:
+                if _begins_s(packet) < self._end_s:
+                    self._muxer.write(track, packet)
         finally:
             self._muxer.close(self._chapters)
-
-    def _write_until(self, settled_s: float) -> None:
-        kept: deque[tuple[int, av.Packet[Any]]] = deque()
-        while self._waiting:
-            track, packet = self._waiting.popleft()
-            if _begins_s(packet) < settled_s:
-                self._muxer.write(track, packet)
-            else:
-                kept.append((track, packet))
-        self._waiting = kept
 
 
 def _begins_s(packet: av.Packet[Any]) -> float:
