@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reopened import pictures, probe, sound
 from written import FPS, Picture, Sound, write
 
+from capture.encoder import AudioEncoder, VideoEncoder
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import check
@@ -282,6 +284,29 @@ def test_sound_is_cut_to_the_packet(extension: str, tmp_path: Path) -> None:
     assert report.ok
     # WAV is read in pieces of 4096 samples.
     assert 1.2 <= report.duration_s + 0.002 <= 1.2 + (0.086 if extension == "wav" else 0.026)
+
+
+@pytest.mark.parametrize("extension", WITH_PICTURE)
+def test_a_still_picture_is_cut_as_well(extension: str, tmp_path: Path) -> None:
+    kind = CONTAINERS[extension]
+    assert kind.video_codec is not None
+    video, audio = VideoEncoder(kind.video_codec, 64, 48, 30), AudioEncoder(kind.audio_codec, 2)
+    muxer = Muxer(tmp_path / f"made.{extension}", kind)
+    muxer.start([video.template, audio.template])
+    for tenth in range(25):
+        if tenth in (0, 5, 10, 16, 22):
+            for packet in video.encode(np.full((48, 64, 4), 10 * tenth, np.uint8), tenth * 9000):
+                muxer.write(0, packet)
+        for packet in audio.encode(np.full((4800, 2), 0.1, np.float32)):
+            muxer.write(1, packet)
+    for packet in audio.finish():
+        muxer.write(1, packet)
+    muxer.close()
+    report = cut_end(muxer.path, 1.55)
+    assert report.ok
+    goes_on_s = 0.085 if extension in ("mkv", "webm") else 0.0
+    for stream in report.streams:
+        assert stream.duration_s == pytest.approx(1.55 + goes_on_s, abs=0.025)
 
 
 def test_flac_is_not_cut(tmp_path: Path) -> None:

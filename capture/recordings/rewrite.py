@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
@@ -27,6 +27,9 @@ from capture.recordings.check import CheckReport, check
 from capture.settings import container_of
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "zero_s"]
+
+#: A picture that stands for longer is a still one, sent again from time to time. Tracks may end half a second apart.
+_LONG_PICTURE_S: Final = 0.4
 
 
 def rewrite(
@@ -67,9 +70,9 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
     """Keep what begins before `end_s` of the recording at `path`; return what `check` says of what is left.
 
     `end_s` counts from the beginning of the file. Sound ends with the packet that goes on at `end_s`, a picture is
-    shown until then; chapters end there and those behind it go. Raises `UsageError` where nothing would be left and for
-    FLAC, which cannot be cut so, `OutputError` and `RecordingError` as `rewrite` does: the recording is then what it
-    was.
+    shown until then; Matroska and WebM go on to the next picture where one stands still. Chapters end there and those
+    behind it go. Raises `UsageError` where nothing would be left and for FLAC, which cannot be cut so, `OutputError`
+    and `RecordingError` as `rewrite` does: the recording is then what it was.
     """
     if container_of(path).audio_codec == "flac":
         raise UsageError(f"{path} states its length in each part of it", "cut it with an editor of sound")
@@ -81,11 +84,11 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
             tracks = tracks_of(container)
             muxer.start(tracks, container.metadata)
             places = {stream.index: place for place, stream in enumerate(tracks)}
-            stop_s = end_s + zero_s(container)
+            stop_s = _next_picture_s(path, end_s) + zero_s(container)
             for packet in container.demux(tracks):
                 if packet.pts is not None and packet.size and (kept := _until(packet, stop_s)):
                     muxer.write(places[packet.stream_index], kept)
-            return chapters_of(container, end_s)
+            return chapters_of(container, stop_s)
 
     return rewrite(path, fill)
 
@@ -126,6 +129,27 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
         if start_s < end_s:
             found.append(Chapter(chapter.get("metadata", {}).get("title", ""), start_s, min(stop_s, end_s)))
     return found
+
+
+def _next_picture_s(path: Path, end_s: float) -> float:
+    """Where a cut at `end_s` leaves no picture behind whose length the file cannot tell.
+
+    Matroska gives every picture the same length; one that stood for longer would end long before the sound.
+    """
+    with opened(path) as container:
+        pictures = [stream for stream in tracks_of(container) if stream.type == "video"]
+        if "matroska" not in container.format.name or not pictures:
+            return end_s
+        before_s = 0.0
+        for packet in container.demux(pictures):
+            if packet.pts is None:
+                continue
+            at_s = float(packet.pts * packet.time_base)
+            if at_s >= end_s:
+                length_s = float((packet.duration or 0) * packet.time_base)
+                return at_s + length_s if end_s - before_s > _LONG_PICTURE_S else end_s
+            before_s = max(before_s, at_s)
+    return end_s
 
 
 def _until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
