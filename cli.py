@@ -473,6 +473,7 @@ def _conclude(
     arguments: Arguments, terminal: Terminal, session: Session, summary: Summary | None, more: dict[str, Any]
 ) -> int:
     """Print what became of the recording and return the exit code."""
+    terminal.end()
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else "failed"}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()

@@ -45,6 +45,7 @@ _SOUND_LEVEL: Final = 10 ** (-50 / 20)
 _BLOCK_S: Final = 0.2
 #: Where the voice has next to nothing, there is nothing to compare.
 _QUIET: Final = 1e-2
+_TEXT: Final = "Message number {}. Shall we meet at half past {}? Please bring the blue folder."
 _TONE_HZ: Final = 1000.0
 _WAITED_S: Final = 20.0
 _ORDERS: Final = 20
@@ -111,9 +112,8 @@ def _low(wave: Waveform, rate: int) -> Waveform:
 # --- What is played, and who records
 
 
-def speak(path: Path, number: int) -> None:
-    """A WAV file with a message; voice, pace and text depend on `number`."""
-    text = f"Message number {number}. Shall we meet at half past {number % 12 + 1}? Please bring the blue folder."
+def speak(path: Path, number: int, text: str) -> None:
+    """A WAV file with a message; voice and pace depend on `number`."""
     voice = f"en-us+{'fm'[number % 2]}{number % 4 + 1}"
     subprocess.run(["espeak-ng", "-v", voice, "-s", str(130 + 4 * number), "-w", path, text], check=True)
 
@@ -174,16 +174,16 @@ def measure_takes(count: int) -> list[Take]:
             for number in range(1, count + 1):
                 announce(f"message {number}")
                 spoken = Path(folder, f"spoken {number}.wav")
-                speak(spoken, number)
+                speak(spoken, number, _TEXT.format(number, number % 12 + 1))
                 path = output if number == 1 else output.with_stem(f"note ({number})")
                 play(desk, spoken)
                 until(lambda path=path: path.exists() and remote.state() == "armed", path.name)  # type: ignore[misc]
                 played, recorded = read_sound(spoken), read_sound(path)
-                found.append(compare(_at_48k(played.samples, played.rate), recorded.samples, recorded.rate))
+                found.append(compare(at_48k(played.samples, played.rate), recorded.samples, recorded.rate))
     return found
 
 
-def _at_48k(wave: Waveform, rate: int) -> Waveform:
+def at_48k(wave: Waveform, rate: int) -> Waveform:
     """Resampled by its spectrum, exactly."""
     spectrum = np.fft.rfft(wave)
     size = round(len(wave) * 48_000 / rate)
@@ -195,7 +195,7 @@ def measure_application() -> float:
     """How far, in dB, the tone of another program lies under the message in the recording of one application."""
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote, output, spoken = Remote(desk.environment), Path(folder, "app.wav"), Path(folder, "spoken.wav")
-        speak(spoken, 1)
+        speak(spoken, 1, _TEXT.format(1, 2))
         tone = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"sine={_TONE_HZ}:d=30", "-af", "volume=8", "-f", "wav"]
         subprocess.run([*tone, Path(folder, "tone.wav")], check=True)
         other = subprocess.Popen(
@@ -262,6 +262,8 @@ def measure_waiting() -> float:
 
 
 def _cpu_s(pid: int) -> float:
+    if sys.platform == "win32":
+        raise OSError("processor time is read where there is /proc")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

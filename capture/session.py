@@ -61,6 +61,14 @@ class Trigger(Protocol):
         """Begin to give commands. Raises `CaptureError` where that cannot work; the recording goes on without."""
         ...
 
+    def take_began(self, path: str) -> None:
+        """A recording into `path` has begun."""
+        ...
+
+    def take_ended(self) -> None:
+        """It has ended, and its file is finished or gone."""
+        ...
+
     def stop(self) -> None:
         """Give no more; may be called twice."""
         ...
@@ -222,13 +230,14 @@ class Session:
 
     def _count_down(self) -> bool:
         """Wait for `delay_s`, telling how long is left; False when stopped meanwhile."""
-        self.state = State.ARMED
         begins_at_s = self._clock.now_s() + self.settings.delay_s
         while (left_s := begins_at_s - self._clock.now_s()) > 0:
+            self.state = State.ARMED
             self._emit(Progress(self.state, -left_s, 0))
             message = self._receive(min(left_s, PROGRESS_INTERVAL_S))
             if isinstance(message, Request) and self._ends_preparation(message):
                 return False
+        self.state = State.IDLE
         return True
 
     def _prepare_take(self) -> Take:
@@ -300,11 +309,15 @@ class Session:
         ending: Request | None = None
         stopped_by: str | None = None
         try:
+            for trigger in self._triggers:
+                trigger.take_began(str(take.path))
             self._get_ready()
             stopped_by, ending = self._control(take)
         finally:
             self._end(take)
         summary = self._conclude(take, stopped_by)
+        for trigger in self._triggers:
+            trigger.take_ended()
         if ending is not None:
             self._answer_ending(ending, take, summary)
         return summary
@@ -384,8 +397,10 @@ class Session:
     def _conclude(self, take: Take, stopped_by: str | None) -> Summary | None:
         """See what became of an ended take; None where nothing is kept."""
         if stopped_by is None or take.is_empty:
+            path = take.path
             take.discard()
             self.state = State.DISCARDED
+            self._tell("discarded", f"{path} is gone" if stopped_by is None else "nothing was recorded")
             return None
         if take.is_gone and self.error is None:
             self.error = OutputError(f"{take.path} is gone", "somebody removed it while it was being recorded")

@@ -201,9 +201,7 @@ class RecordSettings:
                 f"--voice writes Opus, and {self.output.suffix} cannot hold it", "end the name in .ogg or .opus"
             )
         if self.each and not self.waits:
-            raise UsageError(
-                "--each needs something that begins every recording", "add --wait-for-sound or --hold KEY"
-            )
+            raise UsageError("--each needs something that begins every recording", "add --wait-for-sound or --hold KEY")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

@@ -121,8 +121,12 @@ class Take:
 
         self._stop_playing()
         if self._muxer is not None:
-            self._preview = Preview(self._muxer.path)
-            self._preview.start()
+            preview = self._preview = Preview(self._muxer.path, lambda: self._tell_preview(preview))
+            preview.start()
+
+    def _tell_preview(self, preview: Preview) -> None:
+        if preview.error is not None:
+            self.tell("no_preview", f"the preview failed: {preview.error}")
 
     def _stop_playing(self) -> float:
         """Be silent; the moment when the last of what was played has been heard."""

@@ -68,7 +68,8 @@ class Terminal:
         else:
             if event.kind == "no_hotkeys":
                 self._keys = "Ctrl+C stops"
-            self.say(f"{as_clock(event.at_s)} {event.detail}" if event.at_s else event.detail)
+            text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
+            self.say(f"{as_clock(event.at_s)} {text}" if event.at_s else text)
 
     def say(self, text: str) -> None:
         """Write a line of its own."""
@@ -80,6 +81,11 @@ class Terminal:
         """Write what went wrong, also when quiet."""
         self._erase()
         print(_printable(text), file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """Leave no live line behind."""
+        self._erase()
+        self._stream.flush()
 
     def conclude(self, summary: Summary) -> None:
         """Say where the recording is, how long and how large."""

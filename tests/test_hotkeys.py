@@ -578,9 +578,9 @@ def test_what_is_typed_while_holding_arrives_whole(desk_environment: dict[str, s
 def test_hotkeys_end_and_may_end_twice() -> None:
     hotkeys = Hotkeys()
     hotkeys.stop()
-    hotkeys.reset_hold()
+    hotkeys.take_ended()
     hotkeys.start(lambda command, given_by, **more: None)
-    hotkeys.reset_hold()
+    hotkeys.take_ended()
     hotkeys.stop()
     hotkeys.stop()
 

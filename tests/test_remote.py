@@ -490,7 +490,7 @@ def test_a_claim_comes_before_the_recording(folder: Path) -> None:
     for each in (control, other, third):
         each.stop()
         each.stop()
-        each.note_recording(Path("/too/late.mp4"))
+        each.take_began("/too/late.mp4")
     assert (control.name, other.name, third.name) == ("talk", "capture", "capture-2")
 
 
@@ -566,7 +566,7 @@ from pathlib import Path
 from capture.triggers.remote import RemoteControl
 control = RemoteControl("x", folder=Path(sys.argv[1]))
 control.start(lambda *given, **more: more["answer"]({"ok": True, "state": "recording"}))
-control.note_recording(Path("/talk.mp4"))
+control.take_began("/talk.mp4")
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -595,7 +595,7 @@ def test_one_that_was_killed_is_not_there_any_more(folder: Path) -> None:
     assert control.left_behind == {"pid": process.pid, "recording": "/talk.mp4"}
     control.start(Scripted(only_status))
     assert [found["pid"] for found in running(folder)] == [os.getpid()]
-    control.note_recording(Path("/other.mp4"))
+    control.take_began("/other.mp4")
     assert json.loads((folder / "x.lock").read_text()) == {"pid": os.getpid(), "recording": "/other.mp4"}
     control.stop()
 
@@ -638,7 +638,7 @@ def test_one_that_does_not_answer_is_told(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(client, "STATUS_LIMIT_S", 0.5)
     silent = RemoteControl("silent", folder=folder)
     silent.claim()
-    silent.note_recording(Path("/talk.mp4"))
+    silent.take_began("/talk.mp4")
     with recorder(folder, name="well"):
         with pytest.raises(CaptureError, match=r"'silent' has not answered for 0\.1 s: see capture status") as refused:
             ask("stop", name="silent", folder=folder, timeout_s=0.1)

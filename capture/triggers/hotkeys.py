@@ -109,11 +109,11 @@ class Hotkeys:
         if sys.platform == "darwin" and not getattr(keyboard.Listener, "IS_TRUSTED", True):
             raise NotReadyError("hotkeys do not work here", "allow this terminal under Privacy, Input Monitoring")
 
-    def reset_hold(self) -> None:
-        """The recording has ended by other means than these keys, and may begin again: so does the hold key.
+    def take_began(self, path: str) -> None:
+        """Keys mean the same in every recording."""
 
-        Any thread. Where one process makes one recording this is not needed.
-        """
+    def take_ended(self) -> None:
+        """What was held or locked for that recording means nothing to the next one."""
         if self._matcher is not None:
             self._matcher.reset()
 

@@ -66,7 +66,7 @@ class RemoteControl:
     """Takes orders under `name`, by default the first free of `capture`, `capture-2`, …
 
     `folder` is where recorders meet, by default the user's runtime folder. `claim`, `start` and `stop` are called by
-    one thread at a time, `note_recording` by any.
+    one thread at a time, all else by any.
     """
 
     absence = "no_remote"
@@ -119,8 +119,15 @@ class RemoteControl:
         self._claim = claim
         self._name = claim.name
 
-    def note_recording(self, path: Path | None) -> None:
+    def take_began(self, path: str) -> None:
         """Write down which file is being recorded, so that it can be named after a crash."""
+        self._note(Path(path))
+
+    def take_ended(self) -> None:
+        """That file needs nobody's help any more."""
+        self._note(None)
+
+    def _note(self, path: Path | None) -> None:
         with self._claim_lock, suppress(OSError):
             if self._claim is not None:
                 self._claim.note(path)

@@ -42,7 +42,7 @@ _NOISE_SHARE: Final = 0.1
 _MARGIN_DB: Final = 10.0
 
 #: Noise is quiet: what is further above the threshold than this is never taken for it, however steady, as a tone is.
-_NOISE_CEILING_DB: Final = 12.0
+_NOISE_CEILING_DB: Final = 8.0
 
 #: So many of so many windows in a row make a beginning. A click has one or two.
 _LOUD: Final = 3
