@@ -16,7 +16,7 @@ from typing import Final
 
 from capture.clock import Clock
 from capture.interfaces import FrameSource, SampleSource
-from capture.mailbox import Mailbox
+from capture.mailbox import Closed, Mailbox
 from capture.media import Pixels, Samples
 from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline, grid_pts
 
@@ -228,6 +228,8 @@ class SoundGrabber:
         """
         take = self._next_take = _SoundTake(timeline, hand_on)
         self._source.wake()
+        if self._closed:
+            take.ended.set()
         return take.ended
 
     def wake(self) -> None:
@@ -250,16 +252,18 @@ class SoundGrabber:
                     self._take.ended.set()
                     self._take = None
         finally:
+            self._closed = True
             for take in (self._take, self._next_take):
                 if take is not None:
                     take.ended.set()
 
     def _adopt_take(self) -> None:
-        take, self._next_take = self._next_take, None
+        take = self._next_take
         if take is not None:
-            self._take = take
+            # Only then: one that came between a look and this would be lost.
+            self._take, self._next_take = take, None
             for samples in self._kept:
-                take.hand_on(samples)
+                take.take_in(samples)
 
     def _give_up_s(self) -> float:
         soon_s = self._clock.now_s() + 1.0
@@ -280,13 +284,17 @@ class _SoundTake:
 
     def __init__(self, timeline: Timeline, hand_on: Callable[[Samples], None]) -> None:
         self.timeline = timeline
-        self.hand_on = hand_on
+        self._hand_on = hand_on
         self.ended = threading.Event()
         self._heard_until_s = timeline.epoch_s
 
     def take_in(self, samples: Samples) -> None:
-        self.hand_on(samples)
-        self._heard_until_s = samples.ends_at_s
+        try:
+            self._hand_on(samples)
+            self._heard_until_s = samples.ends_at_s
+        except Closed:
+            # The track takes nothing more; the device goes on, for the next take.
+            self._heard_until_s = math.inf
 
     def is_over(self, now_s: float) -> bool:
         """Whether all that was heard before the stop has come, or can no longer be waited for."""

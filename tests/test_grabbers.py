@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -553,3 +554,115 @@ def test_a_lost_device_ends_the_thread_with_what_happened() -> None:
     stage.end()
     assert isinstance(stage.worker.error, SourceLostError)
     assert len(stage.taken()) == 4
+
+
+class Takes(Stage):
+    """A stage on which a source is read that says silence for ever, from take to take."""
+
+    def __init__(self, *, keep_s: float = 0.0, lost_at_s: float = math.inf) -> None:
+        super().__init__()
+        script = [ScriptedBlock(np.zeros((Sound.LENGTH, 2), np.float32), place / 8) for place in range(800)]
+        self.source = ScriptedSamples("internal", self.clock, script, lost_at_s=lost_at_s)
+        self.source.begin(EPOCH_S)
+        self.reader = SoundGrabber(self.source, self.clock, keep_s=keep_s)
+        self.handed_on_s: list[float] = []
+
+    def take(self, epoch_s: float) -> Timeline:
+        timeline = Timeline(EPOCH_S + epoch_s)
+        self.ended = self.reader.begin_take(timeline, self.note)
+        return timeline
+
+    def note(self, samples: Samples) -> None:
+        self.handed_on_s.append(samples.captured_at_s - EPOCH_S)
+
+    def finish(self, timeline: Timeline) -> None:
+        timeline.stop(self.clock.now_s())
+        self.reader.wake()
+        self.settle()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.end()
+
+
+def test_a_take_begins_with_what_was_kept() -> None:
+    stage = Takes(keep_s=0.5)
+    stage.start(stage.reader)
+    stage.until(2)
+    timeline = stage.take(1.75)
+    stage.settle()
+    assert stage.handed_on_s == [1.375, 1.5, 1.625, 1.75, 1.875]
+    stage.until(2.25)
+    assert stage.handed_on_s[5:] == [2.0, 2.125]
+    stage.finish(timeline)
+    assert stage.ended.is_set()
+    stage.until(3)
+    assert len(stage.handed_on_s) == 7
+    stage.close()
+
+
+def test_one_take_follows_the_other() -> None:
+    stage = Takes()
+    stage.start(stage.reader)
+    for begin_s in (1, 2):
+        stage.until(begin_s)
+        timeline = stage.take(begin_s)
+        stage.until(begin_s + 0.5)
+        stage.finish(timeline)
+        assert stage.ended.is_set()
+    assert stage.handed_on_s == [1.0, 1.125, 1.25, 1.375, 2.0, 2.125, 2.25, 2.375]
+    stage.close()
+
+
+def test_a_take_whose_track_takes_nothing_more_ends_and_the_device_goes_on() -> None:
+    stage = Takes()
+    stage.start(stage.reader)
+
+    def refuse(samples: Samples) -> None:
+        raise Closed
+
+    ended = stage.reader.begin_take(Timeline(EPOCH_S), refuse)
+    stage.until(0.25)
+    assert ended.is_set()
+    stage.take(0.25)
+    stage.until(0.5)
+    assert stage.handed_on_s == [0.25, 0.375]
+    stage.close()
+
+
+def test_a_take_of_a_device_that_is_gone_is_over_at_once() -> None:
+    stage = Takes(lost_at_s=0.5)
+    stage.start(stage.reader)
+    stage.until(0.5)
+    stage.end()
+    assert isinstance(stage.worker.error, SourceLostError)
+    stage.take(0.5)
+    assert stage.ended.is_set()
+
+
+def test_a_take_that_begins_at_the_worst_moment_is_not_lost() -> None:
+    stage = Takes()
+
+    class Interrupted(SoundGrabber):
+        """Reads on one thread what another has just changed."""
+
+        _asked = 0
+        _held: Any = None
+
+        @property
+        def _next_take(self) -> Any:
+            found = self._held
+            self._asked += 1
+            if self._asked == 2:
+                stage.take(0)
+            return found
+
+        @_next_take.setter
+        def _next_take(self, take: Any) -> None:
+            self._held = take
+
+    stage.reader = Interrupted(stage.source, stage.clock)
+    stage.start(stage.reader)
+    stage.until(0.5)
+    assert stage.handed_on_s == [0.125, 0.25, 0.375]
+    stage.close()
