@@ -1,11 +1,10 @@
-"""The command line: arguments in, settings out; printing and exit codes. No recording logic lives here.
+"""The command line: what each verb does, what it prints, and its exit code. No recording logic lives here.
 
 Whatever a verb needs is imported when it runs, so that `capture --help` answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -13,22 +12,20 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
+from capture.arguments import Arguments, before_command, parse, settings_of
 from capture.errors import CaptureError, NotReadyError, UsageError
 
 if TYPE_CHECKING:
     from capture.desktop.virtual import VirtualDesk
     from capture.events import Send, Summary
     from capture.session import Session, Trigger
-    from capture.settings import RecordSettings
     from capture.terminal import Terminal
 
 __all__ = ["main"]
-
-Arguments = argparse.Namespace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A device or a file may be called what the terminal's encoding cannot write.
         sys.stdout.reconfigure(errors="backslashreplace")
-    debug = "--debug" in _before_command(given)
+    debug = "--debug" in before_command(given)
     try:
-        arguments = _parse(given)
+        arguments = parse(given)
         arguments.ends_process = argv is None
-        exit_code: int = arguments.run(arguments)
+        exit_code = _VERBS[arguments.verb](arguments)
         sys.stdout.flush()
     except CaptureError as error:
         return _fail(str(error), error.exit_code, debug)
@@ -66,298 +63,13 @@ def _fail(message: str, exit_code: int, debug: bool) -> int:
     return exit_code
 
 
-# --- Arguments
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a mistake as the rest of the program does: one line, exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"see {self.prog} --help")
-
-
-def _before_command(given: Sequence[str]) -> Sequence[str]:
-    """The part of the line that is ours: what stands behind `--` belongs to the command of `headless`."""
-    return given[: given.index("--")] if "--" in given else given
-
-
-def _parse(given: list[str]) -> Arguments:
-    own = _with_levels_joined(_before_command(given))
-    # As defaults of the parser they would undo a flag that stands before the verb.
-    arguments = _parser().parse_args(own, Arguments(json=False, quiet=False, debug=False))
-    arguments.command = given[len(_before_command(given)) + 1 :]
-    if arguments.command and arguments.verb != "headless":
-        raise UsageError(f"{arguments.command[0]!r} stands behind --", "only headless runs a command")
-    return arguments
-
-
-def _with_levels_joined(own: Sequence[str]) -> list[str]:
-    """The line with `--loudness -16LUFS` as one word: argparse takes what begins with a minus for another option."""
-    joined: list[str] = []
-    for word in own:
-        if joined and joined[-1] in ("--loudness", "--sound-threshold"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
-def _parser() -> _Parser:
-    everywhere = _Parser(add_help=False)
-    for flag, text in (
-        ("--json", "print one JSON object on standard output, everything else on standard error"),
-        ("--quiet", "say nothing but what goes wrong"),
-        ("--debug", "show where an error came from"),
-    ):
-        everywhere.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
-    parser = _Parser(
-        prog="capture",
-        description="Record the screen and what the computer is playing.",
-        epilog="capture VERB --help tells more of each.",
-        parents=[everywhere],
-    )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
-    _add_output(record)
-    _add_picture_options(record)
-    _add_sound_options(record)
-    _add_recording_options(record)
-    _add_control_options(record)
-    record.set_defaults(run=_record)
-
-    note = verbs.add_parser(
-        "note", parents=[everywhere], help="record a voice note, from its first word to its last", description=_NOTE
-    )
-    _add_output(note)
-    _add_sound_options(note)
-    _add_recording_options(note)
-    _add_control_options(note)
-    note.set_defaults(run=_note, **_NO_PICTURE)
-
-    headless = verbs.add_parser(
-        "headless",
-        parents=[everywhere],
-        help="run a command on a private virtual desktop and record that",
-        description=_HEADLESS,
-        usage="capture headless [options] [OUTPUT] -- COMMAND...",
-    )
-    _add_output(headless)
-    _add_picture_options(headless)
-    _add_sound_options(headless)
-    _add_recording_options(headless)
-    headless.add_argument("--name", metavar="NAME", help=_NAME)
-    headless.add_argument("--size", metavar="WxH", default="1920x1080", help="the desktop's size (%(default)s)")
-    headless.set_defaults(run=_headless)
-
-    for name, run, text in (
-        ("devices", _devices, "list what there is to record"),
-        ("doctor", _doctor, "tell whether recording will work, and what to do if not"),
-    ):
-        verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.").set_defaults(
-            run=run
-        )
-    check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
-    check.add_argument("file", metavar="FILE")
-    check.set_defaults(run=_check)
-    _add_remote_verbs(verbs, everywhere)
-    return parser
-
-
-_RECORD = (
-    "Record the screen and the internal audio until Ctrl+C, Ctrl+Alt+R or --duration. The extension of OUTPUT names "
-    "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
-)
-_HEADLESS = (
-    "Run COMMAND on a virtual desktop with its own screen and sound, which nobody sees or hears, and record it until "
-    "it ends. For machines without a screen."
-)
-
-
-_NOTE = (
-    "Record sound alone, from when it begins to when it has ended, as messengers write their voice notes (Ogg/Opus). "
-    "With --hold it records while a key is held instead."
-)
-_NAME = "what to call this recorder, when several run"
-
-#: What `note` leaves out of the recording.
-_NO_PICTURE = {
-    "screen": "none",
-    "region": None,
-    "scale": None,
-    "fps": "30",
-    "constant_fps": False,
-    "cursor": False,
-    "quality": "medium",
-    "encoder": "auto",
-}
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-
-
-def _add_picture_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
-    add("--region", metavar="WxH+X+Y", help="a part of the screen")
-    add("--scale", metavar="WxH", help="the size of the recorded picture")
-    add("--fps", metavar="N", default="30", help="frames per second at most (%(default)s)")
-    add("--constant-fps", action="store_true", help="a frame in every slot, for video editors")
-    add("--cursor", action=argparse.BooleanOptionalAction, default=True, help="draw the mouse cursor (default: yes)")
-    add("--quality", choices=("low", "medium", "high"), default="medium", help="(%(default)s)")
-    add("--encoder", metavar="NAME", default="auto", help="auto, or FFmpeg's name of one")
-
-
-def _add_sound_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--audio",
-        metavar="WHAT",
-        action="append",
-        help="a track: internal (default), mic, app:NAME for one application, a device's id, none; mix with +, as in "
-        "internal+mic; repeatable",
-    )
-    add(
-        "--voice",
-        action=argparse.BooleanOptionalAction,
-        help="encode as messengers do: Opus, mono, 16 kHz, 24 kb/s (default: for notes)",
-    )
-    add("--loudness", metavar="LUFS", help="bring the finished recording to this loudness, like -16LUFS")
-
-
-def _add_recording_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--duration", metavar="T", help="stop after this long: 90, 90s, 1m30s, 1:30")
-    add("--delay", metavar="T", help="wait this long before beginning")
-    add(
-        "--wait-for-sound",
-        action=argparse.BooleanOptionalAction,
-        help="begin when sound begins, with a moment before it (default: for notes)",
-    )
-    add(
-        "--stop-after-silence",
-        metavar="T",
-        help="stop when nothing was heard for this long, and cut that off (default: 2s for notes)",
-    )
-    add("--sound-threshold", metavar="LEVEL", default="-50dB", help="what is louder is sound (%(default)s)")
-    add(
-        "--source",
-        choices=("device", "pattern"),
-        default="device",
-        help="the devices, or a built-in test picture and tone",
-    )
-
-
-def _add_control_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--each", action="store_true", help="go on with the next recording, each in a file of its own")
-    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
-    add(
-        "--hotkeys",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks (default: yes)",
-    )
-    add("--name", metavar="NAME", help=_NAME)
-
-
-def _add_remote_verbs(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
-    """The verbs that act on a recorder which runs in another terminal."""
-    for name, run, text, more in (
-        (
-            "status",
-            _status,
-            "tell which recorders run, and how far they are",
-            " When none runs the exit code is 1; with --json it is 0, and the list is empty.",
-        ),
-        ("stop", _stop, "end the recording and finish its file", " Returns when the file is finished."),
-        ("pause", _change, "leave out what comes now", ""),
-        ("resume", _change, "record again after a pause", ""),
-        ("toggle", _change, "pause, or resume what is paused", ""),
-        ("discard", _discard, "end the recording and remove its file", ""),
-        ("mark", _mark, "remember this moment in the recording", ""),
-        ("preview", _preview, "play what was recorded so far, while it is paused", ""),
-    ):
-        verb = verbs.add_parser(
-            name, parents=[everywhere], help=text, description=f"{text[0].upper()}{text[1:]}.{more}"
-        )
-        verb.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
-        verb.set_defaults(run=run)
-        if name == "mark":
-            verb.add_argument("text", metavar="TEXT", nargs="?", default="", help="what to call the moment")
-
-
-def _settings(arguments: Arguments) -> RecordSettings:
-    from pathlib import Path
-
-    from capture.settings import (
-        RecordSettings,
-        container_of,
-        parse_audio,
-        parse_fps,
-        parse_geometry,
-        parse_level,
-        parse_region,
-        parse_time,
-    )
-
-    screen = None if arguments.screen == "none" else arguments.screen or "primary"
-    output = Path(arguments.output) if arguments.output is not None else None
-    if output is not None and arguments.screen is None and not container_of(output).holds_video:
-        screen = None
-    loudness = None
-    if arguments.loudness is not None:
-        from capture.recordings.loudness import parse_loudness
-
-        loudness = parse_loudness(arguments.loudness)
-    silence = arguments.stop_after_silence
-    values: dict[str, Any] = {
-        "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
-        "screen": screen,
-        "region": None if arguments.region is None else parse_region(arguments.region),
-        "scale": None if arguments.scale is None else parse_geometry(arguments.scale),
-        "fps": parse_fps(arguments.fps),
-        "constant_fps": arguments.constant_fps,
-        "cursor": arguments.cursor,
-        "quality": arguments.quality,
-        "encoder": arguments.encoder,
-        "duration_s": None if arguments.duration is None else parse_time(arguments.duration),
-        "delay_s": 0.0 if arguments.delay is None else parse_time(arguments.delay, zero_allowed=True),
-        "pattern": arguments.source == "pattern",
-        "overwrite": arguments.overwrite,
-        "wait_for_sound": bool(arguments.wait_for_sound),
-        "stop_after_silence_s": None if silence is None else parse_time(silence),
-        "sound_threshold_dbfs": parse_level(arguments.sound_threshold),
-        "each": getattr(arguments, "each", False),
-        "hold": getattr(arguments, "hold", None),
-        "voice": bool(arguments.voice),
-        "loudness_lufs": loudness,
-        "name": arguments.name,
-    }
-    values["numbered"] = values["dated"] = output is None
-    if output is None:
-        from datetime import datetime
-
-        from capture.recordings.folder import default_path
-
-        output = default_path("mp4" if screen is not None else "ogg", now=datetime.now().astimezone())
-    return RecordSettings(output, **values)
-
-
-# --- Verbs
-
-
 def _record(arguments: Arguments) -> int:
     from capture.session import Session
     from capture.triggers.hotkeys import DEFAULT_HOTKEYS, Hotkeys
     from capture.triggers.remote import RemoteControl
     from capture.triggers.signals import Signals
 
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     settings.check()
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = [remote]
@@ -402,7 +114,7 @@ def _headless(arguments: Arguments) -> int:
 
     if not arguments.command:
         raise UsageError("headless has no command to run", "write it behind --, as in capture headless -- glxgears")
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = _terminal(arguments, "Ctrl+C stops")
@@ -642,6 +354,24 @@ def _at(answer: dict[str, Any]) -> str:
     from capture.terminal import as_clock
 
     return "" if answer.get("elapsed_s") is None else f" at {as_clock(answer['elapsed_s'])}"
+
+
+_VERBS: Final[dict[str, Callable[[Arguments], int]]] = {
+    "record": _record,
+    "note": _note,
+    "headless": _headless,
+    "devices": _devices,
+    "doctor": _doctor,
+    "check": _check,
+    "status": _status,
+    "stop": _stop,
+    "pause": _change,
+    "resume": _change,
+    "toggle": _change,
+    "discard": _discard,
+    "mark": _mark,
+    "preview": _preview,
+}
 
 
 if __name__ == "__main__":

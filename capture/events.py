@@ -57,6 +57,8 @@ class Command(Enum):
     MARK = "mark"
     #: While paused, play what was recorded so far.
     PREVIEW = "preview"
+    #: Save what the replay buffer holds.
+    CLIP = "clip"
     #: Only the answer is wanted.
     STATUS = "status"
 

@@ -50,7 +50,7 @@ FLOORS: tuple[set[str], ...] = (
     {"capture.tracks", "capture.inputs", "capture.writer", "capture.preview"},
     {"capture.pipeline"},
     {"capture.take"},
-    {"capture.session"},
+    {"capture.session", "capture.arguments"},
     {"capture"},
     {"cli"},
     {"capture.__main__"},

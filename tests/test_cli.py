@@ -353,7 +353,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(
     def fail(arguments: Any) -> int:
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr(cli, "_check", fail)
+    monkeypatch.setitem(cli._VERBS, "check", fail)
     result = Refused(("check", "taken.mp4"))
     assert result.exit_code == 1
     assert "ZeroDivisionError: by?zero" in result.message

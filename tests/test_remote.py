@@ -91,8 +91,9 @@ class Caller:
         self.socket.close()
 
     def say(self, *requests: bytes | dict[str, Any]) -> None:
-        for request in requests:
-            self.socket.sendall(request if isinstance(request, bytes) else as_line(request))
+        self.socket.sendall(
+            b"".join(request if isinstance(request, bytes) else as_line(request) for request in requests)
+        )
 
     def end(self) -> None:
         """Say no more, but listen."""
