@@ -571,7 +571,7 @@ class PlaybackStream(_Stream):
         return self._heard_at_s is not None and time.monotonic() >= self._heard_at_s
 
     def stop(self) -> float:
-        """Play nothing more that is not rendered yet; return for how many more seconds from now something is heard.
+        """Play nothing more that is not rendered yet; return how many seconds from now its end is heard, or recorded.
 
         Serves the loop for the moment that the server needs to answer. Nothing is written any more afterwards.
         """
@@ -587,7 +587,9 @@ class PlaybackStream(_Stream):
         self._loop.settle(self._lib.stream_flush(self._stream, None, None))
         if before is None or after is None:
             return 0.0
-        heard_at_s = asked_at_s + before.delay_s + self._seconds(after.read_index - before.read_index)
+        # What the output takes back of it, whoever records the output has been given already.
+        rendered_s = self._seconds(max(0, after.read_index - before.read_index))
+        heard_at_s = asked_at_s + before.delay_s + rendered_s
         return max(0.0, heard_at_s - time.monotonic())
 
     def _seconds(self, size_bytes: int) -> float:
