@@ -18,7 +18,17 @@ from stage import Stage, press
 from capture.desktop.virtual import VirtualDesk
 from capture.errors import NotReadyError, UsageError
 from capture.events import Command
-from capture.triggers.bindings import ALT_GR, DEFAULT_HOTKEYS, MODIFIERS, NAMED_KEYS, KeyEvent, Matcher, check_bindings
+from capture.triggers.bindings import (
+    ALT_GR,
+    DEFAULT_HOTKEYS,
+    HOTKEYS,
+    MODIFIERS,
+    NAMED_KEYS,
+    KeyEvent,
+    Matcher,
+    as_spoken,
+    check_bindings,
+)
 from capture.triggers.hotkeys import Hotkeys, _event_of, _names_of
 
 HOLD = "<ctrl>+<alt>+space"
@@ -124,8 +134,23 @@ def test_a_hold_key_that_is_another_key_too() -> None:
 
 def test_the_defaults_are_keys() -> None:
     check_bindings(DEFAULT_HOTKEYS, HOLD)
-    # It saves a clip.
-    check_bindings({**DEFAULT_HOTKEYS, "<ctrl>+<alt>+c": Command.STATUS}, HOLD)
+    assert len(DEFAULT_HOTKEYS) == len({hotkey.name for hotkey in HOTKEYS}) == len(HOTKEYS)
+    assert DEFAULT_HOTKEYS["<ctrl>+<alt>+c"] is Command.CLIP
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("<alt>+<CTRL>+r", "Ctrl+Alt+R"),
+        ("<shift>+<cmd>+<page_up>", "Shift+Cmd+Page up"),
+        ("f9", "F9"),
+        ("<ctrl>++", "Ctrl++"),
+        ("<ctrl>+<", "Ctrl+<"),
+        ("<65>", "65"),
+    ],
+)
+def test_a_key_has_a_name_that_people_know(text: str, spoken: str) -> None:
+    assert as_spoken(text) == spoken
 
 
 def test_mistakes_are_told_where_there_is_no_display(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,39 @@ from typing import Final
 from capture.errors import UsageError
 from capture.events import Command
 
-__all__ = ["ALT_GR", "DEFAULT_HOTKEYS", "MODIFIERS", "NAMED_KEYS", "KeyEvent", "Matcher", "check_bindings"]
+__all__ = [
+    "ALT_GR",
+    "DEFAULT_HOTKEYS",
+    "HOTKEYS",
+    "MODIFIERS",
+    "NAMED_KEYS",
+    "Hotkey",
+    "KeyEvent",
+    "Matcher",
+    "as_spoken",
+    "check_bindings",
+]
 
-DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {
-    "<ctrl>+<alt>+r": Command.TOGGLE,
-    "<ctrl>+<alt>+p": Command.TOGGLE_PAUSE,
-    "<ctrl>+<alt>+x": Command.DISCARD,
-    "<ctrl>+<alt>+m": Command.MARK,
-}
+
+@dataclass(frozen=True, slots=True)
+class Hotkey:
+    """A key that can be chosen: what it is called in the settings, the key it is unless another was chosen."""
+
+    name: str
+    key: str
+    command: Command
+    about: str
+
+
+HOTKEYS: Final = (
+    Hotkey("toggle", "<ctrl>+<alt>+r", Command.TOGGLE, "begin a recording, or end it"),
+    Hotkey("pause", "<ctrl>+<alt>+p", Command.TOGGLE_PAUSE, "pause, or go on"),
+    Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "end the recording and remove its file"),
+    Hotkey("clip", "<ctrl>+<alt>+c", Command.CLIP, "save what the replay buffer holds"),
+    Hotkey("mark", "<ctrl>+<alt>+m", Command.MARK, "remember this moment in the recording"),
+)
+
+DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {hotkey.key: hotkey.command for hotkey in HOTKEYS}
 
 #: What may stand before a key; the left and the right one count the same.
 MODIFIERS: Final = ("ctrl", "alt", "shift", "cmd")
@@ -73,6 +98,14 @@ class _Combination:
 def check_bindings(bindings: Mapping[str, Command], hold: str | None = None) -> None:
     """Raises `UsageError` for a key that does not exist, and for one that would mean two things."""
     _table(bindings, hold)
+
+
+def as_spoken(text: str) -> str:
+    """How people call a key: Ctrl+Alt+R for `<ctrl>+<alt>+r`. Raises `UsageError` for one that does not exist."""
+    combination = _parse(text)
+    held = [modifier for modifier in MODIFIERS if modifier in combination.modifiers]
+    words = [part.strip("<>").replace("_", " ") or part for part in (*held, combination.key)]
+    return "+".join(word[0].upper() + word[1:] for word in words)
 
 
 def _table(
