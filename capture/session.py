@@ -177,11 +177,11 @@ class Session:
         while not self._over:
             take = self._prepare_take()
             try:
-                begins_at_s = self._await_begin() if self.settings.waits else self._clock.now_s()
-                if begins_at_s is None:
+                begin = self._await_begin() if self.settings.waits else self._begin_now()
+                if begin is None:
                     take.discard()
                     break
-                summary = self._record(take, begins_at_s)
+                summary = self._record(take, begin)
             except BaseException:
                 take.discard()
                 raise
@@ -266,8 +266,11 @@ class Session:
             except CaptureError as error:
                 self._tell(trigger.absence, str(error))
 
-    def _await_begin(self) -> float | None:
-        """Wait for what makes a recording begin: the moment of its beginning, None when the session is to end."""
+    def _begin_now(self) -> Request:
+        return Request(Command.START, "session", self._clock.now_s())
+
+    def _await_begin(self) -> Request | None:
+        """Wait for what makes a recording begin, which is still to be answered; None when the session is to end."""
         self.state = State.ARMED
         if self._sound is not None and self.settings.wait_for_sound:
             self._sound.start(self.send)
@@ -279,12 +282,12 @@ class Session:
             message = self._receive(WAITING_INTERVAL_S)
             if isinstance(message, _Failure):
                 self._note_failure(message)
+                self.state = State.FAILED
                 return None
             if not isinstance(message, Request):
                 continue
             if message.command in (Command.START, Command.TOGGLE):
-                # What the last take holds is not recorded twice.
-                return max(message.at_s, self._ended_at_s)
+                return message
             if message.command in ENDINGS:
                 self._answer(message)
                 return None
@@ -299,13 +302,20 @@ class Session:
 
     # While it goes on
 
-    def _record(self, take: Take, begins_at_s: float) -> Summary | None:
+    def _record(self, take: Take, begin: Request) -> Summary | None:
         """One take from its beginning to its finished file; None where nothing was kept."""
-        take.begin(begins_at_s)
+        # What the last take holds is not recorded twice.
+        begins_at_s = max(begin.at_s, self._ended_at_s)
+        try:
+            take.begin(begins_at_s)
+        except CaptureError as error:
+            _refuse(begin, str(error))
+            raise
         if self._sound is not None:
             self._sound.start(self.send)
             self._sound.begin(begins_at_s)
         self.state = State.RECORDING
+        self._answer(begin)
         ending: Request | None = None
         stopped_by: str | None = None
         try:
@@ -315,7 +325,12 @@ class Session:
             stopped_by, ending = self._control(take)
         finally:
             self._end(take)
-        summary = self._conclude(take, stopped_by)
+        try:
+            summary = self._conclude(take, stopped_by)
+        except BaseException as error:
+            if ending is not None:
+                _refuse(ending, f"{take.path} could not be finished ({error})")
+            raise
         for trigger in self._triggers:
             trigger.take_ended()
         if ending is not None:
@@ -337,7 +352,6 @@ class Session:
             message = self._receive(min(look_at_s, stop_s) - now_s)
             if isinstance(message, _Failure):
                 self._note_failure(message)
-                self._over = True
                 return "failed", None
             if not isinstance(message, Request):
                 continue
@@ -463,6 +477,7 @@ class Session:
         self._inbox.put(_Failure(worker, error))
 
     def _note_failure(self, failure: _Failure) -> None:
+        self._over = True
         if self.error is not None:
             return
         error = failure.error

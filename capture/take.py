@@ -57,6 +57,8 @@ class Take:
         self._told = (0.0, 0)
         self._preview: Preview | None = None
         self._begun = threading.Event()
+        # From when it is a recording that is kept, whatever goes wrong after that.
+        self._stands = False
         self._muxer: Muxer | None = None
         if not self._is_numbered:
             # The name is this recorder's from now on, however long it waits.
@@ -199,14 +201,24 @@ class Take:
         self._writer.close(self.timeline.media_s(self.timeline.stop_s), self._chapters())
 
     def _chapters(self) -> list[Chapter]:
-        """The stretches between the marks, the first one from the beginning."""
-        end_s = self.timeline.media_s(self.timeline.stop_s)
-        marks = [event for event in self._events if event.kind == "mark" and event.at_s < end_s]
-        if not marks:
+        """The stretches between the marks, the first one from the beginning.
+
+        Marks of one moment, as those in a pause, make one chapter: a stretch without length spoils those around it.
+        """
+        end_ms = round(self.timeline.media_s(self.timeline.stop_s) * 1000)
+        titles: dict[int, str] = {}
+        for mark in sorted((event for event in self._events if event.kind == "mark"), key=lambda mark: mark.at_s):
+            at_ms = round(mark.at_s * 1000)
+            if at_ms < end_ms:
+                titles[at_ms] = f"{titles[at_ms]}, {mark.detail}" if at_ms in titles else mark.detail
+        if not titles:
             return []
-        named = [Chapter("Beginning", 0.0, marks[0].at_s)] if marks[0].at_s > 0 else []
-        ends_s = [mark.at_s for mark in marks[1:]] + [end_s]
-        return named + [Chapter(mark.detail, mark.at_s, to_s) for mark, to_s in zip(marks, ends_s, strict=True)]
+        named = titles if 0 in titles else {0: "Beginning", **titles}
+        ends_ms = [*list(named)[1:], end_ms]
+        return [
+            Chapter(title, at_ms / 1000, to_ms / 1000)
+            for (at_ms, title), to_ms in zip(named.items(), ends_ms, strict=True)
+        ]
 
     @property
     def is_empty(self) -> bool:
@@ -222,9 +234,10 @@ class Take:
         """Give the ended recording its last form, look at it, and tell what became of it."""
         muxer = self._muxer
         assert muxer is not None  # noqa: S101 - it has begun
+        self._stands = True
+        muxer.keep()
         if not failed:
             self._improve(stopped_by)
-        muxer.keep()
         report = check(muxer.path, listen=False) if not self.is_gone else None
         return Summary(
             path=str(muxer.path),
@@ -251,10 +264,12 @@ class Take:
                 from capture.recordings.loudness import normalise
 
                 self.tell("loudness", "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
-        except CaptureError as error:
-            self.tell("not_improved", f"the recording stays as it was recorded: {error}")
+        except Exception as error:
+            # Whatever it is, it must not cost the recording.
+            why = str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
+            self.tell("not_improved", f"the recording stays as it was recorded: {why}")
 
     def discard(self) -> None:
-        """Remove the file, and put back what it would have replaced."""
-        if self._muxer is not None:
+        """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""
+        if self._muxer is not None and not self._stands:
             self._muxer.discard()

@@ -1,0 +1,642 @@
+"""Takes from beginning to end on scripted devices: what is in the files, and what everybody who asked was told."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+import av
+import numpy as np
+import pytest
+from reopened import each_picture, first_loud_s, pictures, sound
+from running import eventually
+
+import capture.inputs as inputs_module
+import capture.preview as preview_module
+import capture.take as take_module
+from capture.clock import Clock, MonotonicClock
+from capture.errors import NotReadyError, SourceLostError, UsageError
+from capture.events import Command, Event, Progress, State, Summary
+from capture.interfaces import SampleSource
+from capture.media import SAMPLE_RATE, SampleArray
+from capture.recordings.check import check
+from capture.session import Session
+from capture.settings import AudioTrack, RecordSettings
+from capture.sources.pattern import PatternTone, draw_pattern, pattern_tone, read_clock
+from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
+from capture.timeline import Timeline
+from capture.triggers.sound import LEAD_S, TAIL_S
+
+LIMIT_S: Final = 30.0
+
+#: How far from its place a beginning or an end may be found.
+TOLERANCE_S: Final = 0.015
+
+#: Files end with a whole packet, which is longest where sound is not compressed.
+PACKET_S: Final = 0.12
+
+_BLOCK: Final = 960
+
+
+def tone(seconds: float, level: float = 0.3) -> SampleArray:
+    times_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return np.repeat(level * np.sin(2 * np.pi * 500 * times_s)[:, None], 2, axis=1).astype(np.float32)
+
+
+class Player:
+    """Plays into a scripted device: silence, but for what the test gives it to play."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[SampleArray] = deque()
+        self.played = 0
+
+    def play(self, data: SampleArray) -> None:
+        self._waiting.extend(data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
+
+    def blocks(self) -> Iterator[ScriptedBlock]:
+        while True:
+            data = self._waiting.popleft() if self._waiting else np.zeros((_BLOCK, 2), np.float32)
+            yield ScriptedBlock(data, self.played * _BLOCK / SAMPLE_RATE)
+            self.played += 1
+
+    def go_on_for(self, seconds: float) -> None:
+        """Wait until this much more was heard."""
+        until = self.played + round(seconds * SAMPLE_RATE / _BLOCK)
+        eventually(lambda: self.played >= until, "more sound")
+
+
+@pytest.fixture
+def player(monkeypatch: pytest.MonkeyPatch) -> Player:
+    """What is played on the only device of every recording."""
+    found = Player()
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, found.blocks()))
+    return found
+
+
+def use_sounds(monkeypatch: pytest.MonkeyPatch, make: Callable[[str, Clock], SampleSource]) -> None:
+    def choose(
+        tracks: tuple[AudioTrack, ...], settings: RecordSettings, clock: Clock, tell: object
+    ) -> list[list[SampleSource]]:
+        return [[make(name, clock) for name in track.sources] for track in tracks]
+
+    monkeypatch.setattr(inputs_module, "choose_sounds", choose)
+
+
+class Recording:
+    """A session that runs in a thread of its own, and everything that it told."""
+
+    def __init__(self, output: Path, **more: Any) -> None:
+        self.told: list[Event | Progress | Summary] = []
+        self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
+        video = more.pop("video", False)
+        settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
+        self.session = Session(settings, emit=self.told.append)
+        self.raised: BaseException | None = None
+        self.summary: Summary | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.summary = self.session.run()
+        except BaseException as error:
+            self.raised = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.send(Command.QUIT, "test")
+        self.join()
+
+    def join(self) -> Summary | None:
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "the session hangs"
+        return self.summary
+
+    def finished(self) -> Summary:
+        summary = self.join()
+        assert self.raised is None, repr(self.raised)
+        assert summary is not None
+        return summary
+
+    def until(self, state: State) -> None:
+        eventually(lambda: self.session.state is state, f"the state {state}, not {self.session.state}")
+
+    def until_waiting(self) -> None:
+        eventually(lambda: any(isinstance(item, Progress) and item.waiting_for for item in self.told), "it to wait")
+
+    def until_elapsed(self, seconds: float) -> None:
+        self.until_answered(lambda answer: answer["elapsed_s"] >= seconds)
+
+    def until_answered(self, is_met: Callable[[dict[str, Any]], bool]) -> None:
+        eventually(lambda: is_met(self.ask(Command.STATUS)), "an answer that fits")
+
+    def send(self, command: Command, text: str = "", *, at_s: float | None = None) -> list[dict[str, Any]]:
+        """Send a command; what is returned gets its answers."""
+        answers: list[dict[str, Any]] = []
+        self.answers.append((command, answers))
+        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s)
+        return answers
+
+    def ask(self, command: Command, text: str = "") -> dict[str, Any]:
+        """Send a command and wait for its answer."""
+        answers = self.send(command, text)
+        eventually(lambda: answers, f"an answer to {command}")
+        return answers[0]
+
+    def check_answers(self) -> None:
+        """Everybody who asked was told something, once, that can be passed on."""
+        for command, answers in self.answers:
+            assert len(answers) == 1, (command, answers)
+            assert json.loads(json.dumps(answers[0]))["ok"] in (True, False)
+            assert answers[0]["ok"] or answers[0]["error"]
+
+    def events(self, kind: str) -> list[Event]:
+        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
+
+
+def is_ok(answer: dict[str, Any]) -> bool:
+    return answer["ok"] is True
+
+
+def chapters(path: Path) -> list[tuple[str, float, float]]:
+    with av.open(str(path)) as container:
+        return [
+            (
+                chapter["metadata"]["title"],
+                float(chapter["start"] * (chapter["time_base"] or 1)),
+                float(chapter["end"] * (chapter["time_base"] or 1)),
+            )
+            for chapter in container.chapters()
+        ]
+
+
+# Begun and ended by sound
+
+
+@pytest.mark.parametrize("extension", ["wav", "ogg", "m4a"])
+def test_from_just_before_the_first_sound_to_just_after_the_last(
+    extension: str, player: Player, tmp_path: Path
+) -> None:
+    path = tmp_path / f"out.{extension}"
+    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.4) as recording:
+        recording.until_waiting()
+        player.go_on_for(0.5)
+        player.play(tone(0.3))
+        summary = recording.finished()
+    track = sound(path)
+    assert first_loud_s(track) == pytest.approx(LEAD_S, abs=TOLERANCE_S)
+    assert track.end_s == pytest.approx(LEAD_S + 0.3 + TAIL_S, abs=PACKET_S)
+    assert (summary.stopped_by, summary.check) == ("silence", "ok")
+
+
+def test_the_silence_that_ends_a_picture_is_cut_off(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Recording(path, video=True, wait_for_sound=True, stop_after_silence_s=0.8) as recording:
+        recording.until_waiting()
+        player.go_on_for(0.4)
+        player.play(tone(0.5))
+        summary = recording.finished()
+    assert summary.check == "ok"
+    assert recording.events("not_improved") == []
+    assert first_loud_s(sound(path)) == pytest.approx(LEAD_S, abs=0.025)
+    end_s = LEAD_S + 0.5 + TAIL_S
+    assert sound(path).end_s == pytest.approx(end_s, abs=0.05)
+    assert pictures(path).end_s == pytest.approx(end_s, abs=0.05)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_each_recording_has_a_file_of_its_own(player: Player, tmp_path: Path) -> None:
+    with Recording(tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, each=True) as recording:
+        for count in range(3):
+            recording.until(State.ARMED)
+            player.go_on_for(0.4)
+            player.play(tone(0.25))
+            eventually(lambda count=count: len(recording.session.summaries) > count, "a file")  # type: ignore[misc]
+        recording.until(State.ARMED)
+        assert is_ok(recording.ask(Command.QUIT))
+        recording.join()
+    names = ["note.wav", "note (2).wav", "note (3).wav"]
+    assert [Path(summary.path).name for summary in recording.session.summaries] == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    for name in names:
+        track = sound(tmp_path / name)
+        assert first_loud_s(track) == pytest.approx(LEAD_S, abs=TOLERANCE_S)
+        assert track.end_s == pytest.approx(LEAD_S + 0.25 + TAIL_S, abs=PACKET_S)
+
+
+def test_silence_is_not_counted_in_a_pause(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    clock = MonotonicClock()
+    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.6) as recording:
+        recording.until_waiting()
+        player.go_on_for(0.4)
+        player.play(tone(0.3))
+        recording.until(State.RECORDING)
+        player.play(tone(0.3))
+        assert is_ok(recording.ask(Command.PAUSE))
+        player.go_on_for(1.5)
+        assert recording.session.state is State.PAUSED
+        resumed_at_s = clock.now_s()
+        assert recording.ask(Command.RESUME)["state"] == "recording"
+        summary = recording.finished()
+        assert clock.now_s() >= resumed_at_s + 0.6
+    assert summary.stopped_by == "silence"
+    assert summary.check == "ok"
+
+
+def test_where_nothing_is_heard_nothing_is_cut(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    with Recording(path, stop_after_silence_s=0.5) as recording:
+        summary = recording.finished()
+    assert summary.stopped_by == "silence"
+    assert 0.5 - TOLERANCE_S < sound(path).end_s < 0.5 + PACKET_S
+
+
+# Answers
+
+
+ENDING: Final = (Command.STOP, Command.QUIT, Command.TOGGLE, Command.DISCARD)
+OTHERS: Final = tuple(command for command in Command if command not in ENDING)
+
+
+@pytest.mark.parametrize("ending", ENDING)
+def test_while_it_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, let_go = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        looking.set()
+        let_go.wait()
+        raise NotReadyError("let go")
+
+    monkeypatch.setattr(inputs_module, "choose_sounds", hang)
+    with Recording(tmp_path / "out.ogg") as recording:
+        try:
+            assert looking.wait(LIMIT_S)
+            for command in OTHERS:
+                assert is_ok(recording.ask(command)) is (command is Command.STATUS)
+            answer = recording.ask(ending)
+            assert (answer["ok"], answer["path"]) == (True, None)
+            assert recording.join() is None
+        finally:
+            let_go.set()
+    recording.check_answers()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [Command.STOP, Command.QUIT, Command.DISCARD])
+def test_while_it_waits(ending: Command, player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.ogg"
+    with Recording(path, wait_for_sound=True) as recording:
+        recording.until_waiting()
+        for command in OTHERS:
+            if command is not Command.START:
+                answer = recording.ask(command)
+                assert is_ok(answer) is (command is Command.STATUS), command
+        status = recording.ask(Command.STATUS)
+        assert (status["state"], status["path"], status["elapsed_s"]) == ("armed", str(path), 0.0)
+        answers = recording.send(ending)
+        assert recording.join() is None
+        assert answers[0]["state"] == "armed"
+    recording.check_answers()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("beginning", [Command.START, Command.TOGGLE])
+def test_it_need_not_wait_for_the_sound(beginning: Command, player: Player, tmp_path: Path) -> None:
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+        recording.until_waiting()
+        begun = recording.ask(beginning)
+        assert begun["ok"]
+        assert begun["state"] == "recording"
+        recording.until_elapsed(0.3)
+        assert recording.ask(Command.STOP)["path"] == str(tmp_path / "out.ogg")
+        assert recording.finished().check == "ok"
+    recording.check_answers()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("ending", ENDING)
+def test_while_it_records(
+    ending: Command, paused: bool, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[Path] = []
+    monkeypatch.setattr(preview_module.Preview, "start", lambda self: played.append(self._path))
+    path = tmp_path / "out.ogg"
+    with Recording(path) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.2)
+        assert is_ok(recording.ask(Command.START))
+        assert "pause first" in recording.ask(Command.PREVIEW)["error"]
+        assert is_ok(recording.ask(Command.MARK, "here"))
+        assert recording.ask(Command.TOGGLE_PAUSE)["state"] == "paused"
+        assert recording.ask(Command.PAUSE)["state"] == "paused"
+        assert is_ok(recording.ask(Command.PREVIEW))
+        assert played == [path]
+        assert is_ok(recording.ask(Command.MARK))
+        assert recording.ask(Command.RESUME)["state"] == "recording"
+        assert recording.ask(Command.RESUME)["state"] == "recording"
+        if paused:
+            assert recording.ask(Command.PAUSE)["state"] == "paused"
+        answer = recording.ask(ending)
+        recording.join()
+        if ending is Command.DISCARD:
+            assert (answer["path"], answer["discarded"]) == (None, str(path))
+            assert list(tmp_path.iterdir()) == []
+        else:
+            summary = recording.finished()
+            assert answer == {"ok": True, "state": "finished", **summary.as_json()}
+            assert (summary.stopped_by, summary.check) == (ending.value, "ok")
+            assert [event.detail for event in summary.events if event.kind == "mark"] == ["here", "Mark 2"]
+            assert summary.paused_s > 0
+    recording.check_answers()
+
+
+def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finishing, let_go = threading.Event(), threading.Event()
+
+    def hang(path: Path, **more: Any) -> Any:
+        finishing.set()
+        let_go.wait()
+        return check(path, **more)
+
+    monkeypatch.setattr(take_module, "check", hang)
+    with Recording(tmp_path / "out.ogg") as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.2)
+        ended = recording.send(Command.STOP)
+        try:
+            assert finishing.wait(LIMIT_S)
+            answers = {command: recording.ask(command) for command in Command}
+        finally:
+            let_go.set()
+        assert recording.finished().check == "ok"
+        assert ended[0]["state"] == "finished"
+    for command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
+        assert answers[command]["state"] == "finishing"
+    for command in (Command.DISCARD, Command.MARK, Command.PAUSE, Command.PREVIEW):
+        assert "being finished" in answers[command]["error"]
+    recording.check_answers()
+
+
+def test_what_comes_behind_the_end_is_answered_too(player: Player, tmp_path: Path) -> None:
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+        recording.until_waiting()
+        for command in (Command.STOP, *Command):
+            recording.send(command)
+        assert recording.join() is None
+    recording.check_answers()
+
+
+def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path: Path) -> None:
+    clock = MonotonicClock()
+    with Recording(tmp_path / "out.wav") as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.2)
+        for _ in range(2_500):
+            recording.send(Command.STATUS)
+        take = recording.session._take
+        assert take is not None
+        wanted_s = clock.now_s() - take.timeline.epoch_s
+        recording.send(Command.STOP)
+        for _ in range(2_500):
+            recording.send(Command.STATUS)
+        summary = recording.finished()
+    assert summary.stopped_by == "stop"
+    assert wanted_s - 0.02 < summary.duration_s < wanted_s + 1.0
+    recording.check_answers()
+
+
+# Marks
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_marks_become_chapters(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{extension}"
+    with Recording(path, video=True) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.3)
+        recording.ask(Command.MARK, "Ähem\n\x1b[2J")
+        recording.until_elapsed(0.6)
+        # In a pause both mean the same moment.
+        recording.ask(Command.PAUSE)
+        recording.ask(Command.MARK)
+        recording.ask(Command.MARK, " last ")
+        recording.ask(Command.RESUME)
+        recording.until_elapsed(0.9)
+        recording.ask(Command.STOP)
+        summary = recording.finished()
+    assert summary.check == "ok"
+    marks = [event for event in summary.events if event.kind == "mark"]
+    assert [mark.detail for mark in marks] == ["Ähem  [2J", "Mark 2", "last"]
+    found = chapters(path)
+    assert [title for title, _, _ in found] == ["Beginning", "Ähem  [2J", "Mark 2, last"]
+    starts_s = [0.0, *(mark.at_s for mark in marks[:2])]
+    assert [start_s for _, start_s, _ in found] == pytest.approx(starts_s, abs=0.002)
+    assert [end_s for _, _, end_s in found[:-1]] == pytest.approx(starts_s[1:], abs=0.002)
+    assert found[-1][2] == pytest.approx(summary.duration_s, abs=0.05)
+
+
+def test_marks_that_overtook_each_other_stand_in_order(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    clock = MonotonicClock()
+    with Recording(path) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.5)
+        now_s = clock.now_s()
+        recording.send(Command.MARK, "later", at_s=now_s - 0.1)
+        recording.send(Command.MARK, "earlier", at_s=now_s - 0.2)
+        recording.ask(Command.STOP)
+        assert recording.finished().check == "ok"
+    found = chapters(path)
+    assert [title for title, _, _ in found] == ["Beginning", "earlier", "later"]
+    assert all(start_s < end_s for _, start_s, end_s in found)
+
+
+# Names
+
+
+def test_a_name_is_taken_as_soon_as_a_recording_waits_under_it(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.ogg"
+    with Recording(path, wait_for_sound=True) as recording:
+        recording.until_waiting()
+        assert path.exists()
+        with Recording(path, wait_for_sound=True) as second:
+            second.join()
+        assert isinstance(second.raised, UsageError)
+        assert path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_be_replaced_comes_back_when_nothing_is_recorded(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.ogg"
+    path.write_bytes(b"old")
+    with Recording(path, wait_for_sound=True, overwrite=True) as recording:
+        recording.until_waiting()
+        assert path.read_bytes() == b""
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# What goes wrong
+
+
+def test_a_source_that_is_lost_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.2))
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+        assert recording.join() is None
+    assert isinstance(recording.session.error, SourceLostError)
+    assert recording.session.state is State.FAILED
+    assert len(recording.events("device_lost")) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_lost_while_it_is_finished_is_the_end_of_all(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+
+    class Losing(ScriptedSamples):
+        def read(self, until_s: float) -> Any:
+            if lost.is_set():
+                raise SourceLostError("the scripted device is gone")
+            return super().read(until_s)
+
+    use_sounds(monkeypatch, lambda name, clock: Losing(name, clock, player.blocks()))
+
+    def lose(path: Path, **more: Any) -> Any:
+        lost.set()
+        eventually(lambda: recording.session._inputs.sounds[0][0].grabber._closed, "the end of the device")
+        return check(path, **more)
+
+    monkeypatch.setattr(take_module, "check", lose)
+    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True) as recording:
+        recording.until_waiting()
+        recording.ask(Command.START)
+        recording.until_elapsed(0.2)
+        recording.ask(Command.STOP)
+        recording.join()
+    assert isinstance(recording.session.error, SourceLostError)
+    assert check(tmp_path / "out.ogg").ok
+
+
+def test_a_finished_file_stays_whatever_goes_wrong_after_that(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.ogg"
+    path.write_bytes(b"old")
+
+    def fail(path: Path, **_: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(take_module, "check", fail)
+    with Recording(path, overwrite=True) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.3)
+        recording.send(Command.STOP)
+        recording.join()
+    assert isinstance(recording.raised, ZeroDivisionError)
+    assert check(path).ok
+    assert list(tmp_path.iterdir()) == [path]
+    recording.check_answers()
+
+
+@pytest.mark.parametrize("error", [UsageError("no"), ZeroDivisionError("by zero")])
+def test_a_file_that_cannot_be_improved_stays_as_it_was_recorded(
+    error: Exception, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, target_lufs: float) -> None:
+        raise error
+
+    monkeypatch.setattr("capture.recordings.loudness.normalise", fail)
+    path = tmp_path / "out.ogg"
+    with Recording(path, loudness_lufs=-16.0) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.3)
+        recording.send(Command.STOP)
+        summary = recording.finished()
+    assert summary.check == "ok"
+    assert len(recording.events("not_improved")) == 1
+    assert check(path).ok
+
+
+def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path) -> None:
+    from capture.recordings.loudness import measure
+
+    path = tmp_path / "out.wav"
+    player.play(tone(1.5, level=0.03))
+    with Recording(path, loudness_lufs=-20.0, duration_s=1.2) as recording:
+        summary = recording.finished()
+    (loudness,) = measure(path)
+    assert loudness.integrated_lufs == pytest.approx(-20.0, abs=0.5)
+    (event,) = [event for event in summary.events if event.kind == "loudness"]
+    assert event.at_s <= summary.duration_s + 0.01
+    assert "-20.0 LUFS" in json.dumps(summary.as_json())
+
+
+# Pauses
+
+
+def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fps, changes_per_s, media_s = 30, 15, 2.4
+    script = [(n / changes_per_s, draw_pattern(n / changes_per_s, 320, 180)) for n in range(12 * changes_per_s)]
+    screens: list[ScriptedFrames] = []
+
+    def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[ScriptedFrames, str]:
+        screens.append(ScriptedFrames(clock, script))
+        return screens[0], ""
+
+    monkeypatch.setattr(inputs_module, "choose_frames", choose_frames)
+    use_sounds(monkeypatch, PatternTone)
+    path = tmp_path / "out.mkv"
+    random = np.random.default_rng(5)
+    clock = MonotonicClock()
+    never = threading.Event()
+    tracks = (AudioTrack(("one",)), AudioTrack(("two",)))
+    with Recording(path, video=True, audio=tracks, duration_s=media_s) as recording:
+        recording.until(State.RECORDING)
+        take = recording.session._take
+        assert take is not None
+        timeline = Timeline(take.timeline.epoch_s)
+        pauses = 0
+        # A busy machine has no time for all of them.
+        while pauses < 100 and timeline.media_s(clock.now_s()) < media_s - 0.4:
+            for command, note in ((Command.PAUSE, timeline.pause), (Command.RESUME, timeline.resume)):
+                clock.wait_until(clock.now_s() + float(random.uniform(0.002, 0.025)), never)
+                at_s = clock.now_s()
+                recording.send(command, at_s=at_s)
+                note(at_s)
+            pauses += 1
+        summary = recording.finished()
+    recording.check_answers()
+    assert (summary.check, summary.stopped_by) == ("ok", "duration")
+    stopped_at_s = timeline.epoch_s + media_s + timeline.paused_s(math.inf)
+    assert summary.paused_s == pytest.approx(timeline.paused_s(stopped_at_s), abs=0.001)
+    assert [sound(path, number).end_s for number in (0, 1)] == pytest.approx([media_s] * 2, abs=0.02)
+    assert media_s - 1 / fps - 0.002 < pictures(path).moments_s[-1] < media_s
+    # The picture: each frame shows the clock of its moment.
+    for at_s, picture in each_picture(path):
+        shown_s = read_clock(picture) / 1000
+        assert -0.002 <= at_s - timeline.media_s(timeline.epoch_s + shown_s) < 0.5
+    # The sound: what was heard outside the pauses, and nothing else.
+    index = np.arange(round((stopped_at_s - timeline.epoch_s) * SAMPLE_RATE))
+    heard = pattern_tone(0, len(index))[:, 0]
+    kept = np.ones(len(index), bool)
+    for from_s, to_s in timeline.pauses():
+        kept[round((from_s - timeline.epoch_s) * SAMPLE_RATE) : round((to_s - timeline.epoch_s) * SAMPLE_RATE)] = False
+    expected = envelope(heard[kept])
+    for number in (0, 1):
+        found = envelope(sound(path, number).samples)[: len(expected)]
+        assert np.mean(np.abs(found - expected[: len(found)]) > 0.1) < 0.1
+
+
+def envelope(samples: Any) -> Any:
+    """The peak of every hundredth of a second."""
+    count = len(samples) // 480
+    return np.abs(samples[: count * 480]).reshape(count, 480).max(axis=1)
