@@ -123,6 +123,39 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", *PATTERN, "--audio", "mic"), ("'mic'", "pattern")),
         (("record", "out.mp4", "--quality", "superb"), ("superb", "medium")),
         (("record", "out.mp4", "--source", "dreams"), ("dreams", "pattern")),
+        # from sound to sound
+        (("record", "out.mp4", "--sound-threshold", "loud"), ("'loud'", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "0dB"), ("0 dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "-91dB"), ("-91 dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--stop-after-silence", "0"), ("'0'", "more than zero")),
+        (("record", "out.mp4", "--stop-after-silence", "soon"), ("'soon'", "1m30s")),
+        (("record", "out.mp4", "--wait-for-sound", "--audio", "none"), ("--wait-for-sound", "needs sound")),
+        (
+            ("record", "out.mp4", "--stop-after-silence", "2s", "--audio", "none"),
+            ("--stop-after-silence", "needs sound"),
+        ),
+        (("record", "out.mp4", "--loudness", "-16", "--audio", "none"), ("--loudness", "needs sound")),
+        (("record", "out.mp4", "--voice", "--audio", "none"), ("--voice", "needs sound")),
+        (("record", "out.mp4", "--loudness", "loud"), ("'loud'", "-16LUFS")),
+        (("record", "out.mp4", "--loudness", "5LUFS"), ("'5LUFS'", "-16LUFS")),
+        (("record", "out.mp4", "--loudness", "-99"), ("'-99'", "-16LUFS")),
+        (("record", "out.m4a", "--voice"), ("--voice", ".m4a", ".ogg or .opus")),
+        (("record", "out.mp4", "--audio", "app:"), ("'app:'", "app:firefox")),
+        (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "empty source")),
+        # again and again
+        (("record", "out.mp4", "--each"), ("--each", "--wait-for-sound", "--hold")),
+        (("note", "out.ogg", "--each", "--no-wait-for-sound"), ("--each", "--wait-for-sound", "--hold")),
+        (("record", "out.mp4", "--hold", "nonsense"), ("'nonsense'", "<f9>")),
+        (("record", "out.mp4", "--hold", "<ctrl>+"), ("'<ctrl>+'", "<f9>")),
+        (("record", "out.mp4", "--name", "a/b"), ("'a/b'", "letters and digits")),
+        (("headless", "out.mp4", "--each", "--", "true"), ("--each",)),
+        # notes
+        (("note", "out.avi"), ("'.avi'", ".ogg")),
+        (("note", "taken.mp4"), ("taken.mp4", "exists already", "--overwrite")),
+        (("note", "out.wav", "--voice"), ("--voice", ".wav", ".ogg or .opus")),
+        (("note", "out.ogg", "--audio", "none"), ("neither picture nor sound", "--audio none")),
+        (("note", "out.ogg", "--screen", "primary"), ("--screen",)),
+        (("note", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
         # the line itself
         ((), ("VERB", "--help")),
         (("rekord", "out.mp4"), ("rekord", "record")),
@@ -190,6 +223,17 @@ def test_the_encoder_is_named_when_there_is_none_such() -> None:
     assert result.exit_code in (2, 3)
     assert "'h265_magic'" in result.message
     assert "libx264" in result.message
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_a_note_holds_sound_alone_whatever_its_name(
+    extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = Refused(("note", f"out.{extension}", *PATTERN, "--duration", "0.3", "--json"))
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["video"] is None
+    assert [stream["codec_type"] for stream in probe(tmp_path / f"out.{extension}")["streams"]] == ["audio"]
 
 
 # Surroundings that are not ready

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -28,6 +28,7 @@ from capture.settings import (
     parse_audio,
     parse_fps,
     parse_geometry,
+    parse_level,
     parse_region,
     parse_size,
     parse_time,
@@ -266,6 +267,21 @@ def test_fps_that_cannot_be_recorded_are_refused(text: str) -> None:
     assert f"{text!r} frames per second cannot be recorded" in refusal(lambda: parse_fps(text))
 
 
+# Levels
+
+
+@pytest.mark.parametrize(
+    ("text", "dbfs"), [("-50dB", -50), ("-50 dBFS", -50), ("-50", -50), (" -42.5db ", -42.5), ("0", 0), ("7", 7)]
+)
+def test_levels(text: str, dbfs: float) -> None:
+    assert parse_level(text) == dbfs
+
+
+@pytest.mark.parametrize("text", ["", "dB", "loud", "--50", "-50%", "-5e1", "-1234", "nan", "-inf", "-٣dB", "-50LUFS"])
+def test_what_is_no_level_is_said_to_be_none(text: str) -> None:
+    assert f"{text!r} is not a level" in refusal(lambda: parse_level(text))
+
+
 # Audio
 
 
@@ -351,6 +367,12 @@ def test_any_text_is_a_region_or_refused(text: str) -> None:
 def test_any_text_is_a_picture_size_or_refused(text: str) -> None:
     size = value_of(parse_geometry, text)
     assert size is None or all(16 <= side <= MAX_PICTURE_SIDE and side % 2 == 0 for side in size)
+
+
+@given(anything)
+def test_any_text_is_a_level_or_refused(text: str) -> None:
+    level = value_of(parse_level, text)
+    assert level is None or -1000 < level < 1000
 
 
 @given(anything)
@@ -444,6 +466,47 @@ def test_a_region_needs_a_picture(fine: RecordSettings) -> None:
     region = Rectangle(-5, 0, 100, 100)
     replace(fine, region=region).check()
     assert "--region 100x100-5+0 needs a picture" in refusal(replace(fine, region=region, screen=None).check)
+
+
+@pytest.mark.parametrize("threshold_dbfs", [-90.5, 0.0, 3.0])
+def test_a_threshold_lies_where_sound_is(threshold_dbfs: float, fine: RecordSettings) -> None:
+    assert "always or never" in refusal(replace(fine, sound_threshold_dbfs=threshold_dbfs).check)
+    for allowed_dbfs in (-90.0, -0.5):
+        replace(fine, sound_threshold_dbfs=allowed_dbfs).check()
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--wait-for-sound", {"wait_for_sound": True}),
+        ("--stop-after-silence", {"stop_after_silence_s": 2.0}),
+        ("--loudness", {"loudness_lufs": -16.0}),
+        ("--voice", {"voice": True}),
+    ],
+)
+def test_what_concerns_sound_needs_some(option: str, values: dict[str, Any], tmp_path: Path) -> None:
+    settings = RecordSettings(tmp_path / "talk.mkv", **values)
+    settings.check()
+    assert f"{option} needs sound" in refusal(replace(settings, audio=()).check)
+
+
+def test_a_voice_is_written_as_opus(tmp_path: Path) -> None:
+    for name, container in CONTAINERS.items():
+        settings = RecordSettings(tmp_path / f"talk.{name}", screen=None, voice=True)
+        if container.audio_codec == "opus":
+            settings.check()
+        else:
+            assert f".{name} cannot hold it" in refusal(settings.check)
+
+
+def test_one_recording_after_the_other_needs_what_begins_each(fine: RecordSettings) -> None:
+    each = replace(fine, each=True)
+    assert not each.waits
+    assert "--each needs something" in refusal(each.check)
+    for values in ({"wait_for_sound": True}, {"hold": "<f9>"}):
+        waiting = replace(each, **values)
+        assert waiting.waits
+        waiting.check()
 
 
 def test_the_output_is_checked_with_the_rest(fine: RecordSettings) -> None:
