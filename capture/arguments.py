@@ -107,6 +107,7 @@ def _parser() -> _Parser:
     check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
     check.add_argument("file", metavar="FILE")
     _add_remote_verbs(verbs, everywhere)
+    _add_config(verbs, everywhere)
     return parser
 
 
@@ -233,6 +234,21 @@ def _add_remote_verbs(verbs: argparse._SubParsersAction[_Parser], everywhere: _P
         verb.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
         if name == "mark":
             verb.add_argument("text", metavar="TEXT", nargs="?", default="", help="what to call the moment")
+
+
+def _add_config(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
+    """The verb for the user's settings."""
+    config = verbs.add_parser(
+        "config",
+        parents=[everywhere],
+        help="show and change the settings",
+        description="Show the settings, or one of them, or change it. `autostart on` begins what the setting "
+        "autostart.verb says with every session, `autostart off` does so no more, `autostart status` tells.",
+        usage="capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status",
+    )
+    config.add_argument("setting", metavar="NAME", nargs="?", help="the setting, like hotkeys.toggle; without, all")
+    config.add_argument("values", metavar="VALUE", nargs="*", help="what it shall be; several for record.audio")
+    config.add_argument("--unset", action="store_true", help="use the default again")
 
 
 def settings_of(arguments: Arguments) -> RecordSettings:

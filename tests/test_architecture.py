@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parent.parent
 #: From the ground up. A module may import what stands on a lower floor, and its own sub-package. `capture` is the
 #: package's own face, its `__init__`; the longest name that fits a module tells its floor.
 FLOORS: tuple[set[str], ...] = (
-    {"capture.errors", "capture.clock", "capture.media", "capture.events"},
+    {"capture.errors", "capture.clock", "capture.media", "capture.events", "capture.toml_lines"},
     {"capture.settings"},
     {"capture.mailbox", "capture.interfaces"},
     {"capture.worker"},
@@ -38,6 +38,7 @@ FLOORS: tuple[set[str], ...] = (
     },
     # What asks several of the stages, and the threads that drive one.
     {
+        "capture.config",
         "capture.desktop.devices",
         "capture.desktop.doctor",
         "capture.device_thread",

@@ -1,0 +1,176 @@
+"""Changes one key of a TOML text and leaves the rest as a person wrote it: comments, order and blank lines.
+
+The text is taken apart into statements, each as many lines as it takes to be TOML by itself. What comes out is read
+again: where more than the one key would have changed, nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+__all__ = ["TomlValue", "as_toml", "with_value", "without"]
+
+TomlValue: TypeAlias = str | bool | int | float | Sequence[str]
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """Lines `first` to before `end` of a text: the head of the table `path`, or what gives the key `path` a value."""
+
+    first: int
+    end: int
+    path: tuple[str, ...]
+    table: tuple[str, ...]
+
+
+def as_toml(value: TomlValue) -> str:
+    """`value` as it is written in TOML; text must be without lone surrogates."""
+    if isinstance(value, str):
+        # JSON's way of writing text is TOML's, but for this character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return f"[{', '.join(map(as_toml, value))}]"
+
+
+def with_value(text: str, path: tuple[str, ...], value: TomlValue) -> str:
+    """`text`, which is TOML, with `value` for the key `path` of a table.
+
+    Raises `ValueError` where it is written in a way that this cannot change.
+    """
+    wanted = tomllib.loads(text)
+    _set(wanted, path, list(value) if isinstance(value, tuple) else value)
+    return _checked(text, wanted, lambda lines: _put(lines, path, as_toml(value)))
+
+
+def without(text: str, path: tuple[str, ...]) -> str:
+    """`text`, which is TOML, without the key `path`. Raises `ValueError` where that cannot be done or is not there."""
+    wanted = tomllib.loads(text)
+    _set(wanted, path, None)
+    return _checked(text, wanted, lambda lines: _remove(lines, path))
+
+
+def _checked(text: str, wanted: dict[str, Any], change: Any) -> str:
+    ends = "\r\n" if "\r\n" in text else "\n"
+    lines = text.replace("\r\n", "\n").split("\n")
+    change(lines)
+    changed = "\n".join(lines)
+    if _pruned(tomllib.loads(changed)) != _pruned(wanted):
+        raise ValueError("more than the one key would change")
+    return changed.replace("\n", ends)
+
+
+def _put(lines: list[str], path: tuple[str, ...], value: str) -> None:
+    statements = list(_statements(lines))
+    for found in statements:
+        if found.path == path != found.table:
+            lines[found.first : found.end] = [_replaced("\n".join(lines[found.first : found.end]), value)]
+            return
+    table = path[:-1]
+    inside = [found for found in statements if found.table == table]
+    dotted = [found for found in statements if not found.table and found.path[: len(table)] == table]
+    if inside or dotted:
+        last = (inside or dotted)[-1]
+        key = _key(path[-1:] if inside else path)
+        indent = re.match(r"[ \t]*", lines[last.first])
+        lines.insert(last.end, f"{indent[0] if indent else ''}{key} = {value}")
+        return
+    while lines and not lines[-1].strip():
+        lines.pop()
+    lines += [*([""] if lines else []), f"[{_key(table)}]", f"{_key(path[-1:])} = {value}", ""]
+
+
+def _remove(lines: list[str], path: tuple[str, ...]) -> None:
+    for found in _statements(lines):
+        if found.path == path:
+            del lines[found.first : found.end]
+            return
+    raise ValueError("it stands nowhere by itself")
+
+
+def _statements(lines: Sequence[str]) -> Iterator[_Statement]:
+    table: tuple[str, ...] = ()
+    first = 0
+    while first < len(lines):
+        begun = lines[first].strip(" \t")
+        if not begun or begun.startswith("#"):
+            first += 1
+            continue
+        end = first + 1
+        while (content := _loaded(lines[first:end])) is None:
+            end += 1
+            if end > len(lines):
+                raise ValueError("it cannot be taken apart")
+        path = _path(content)
+        if begun.startswith("["):
+            # What is in one of several tables of a name belongs to none of ours.
+            table = path if not begun.startswith("[[") else ("[[",)
+            yield _Statement(first, end, table, table)
+        else:
+            yield _Statement(first, end, (*table, *path), table)
+        first = end
+
+
+def _loaded(lines: Sequence[str]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _path(content: Any) -> tuple[str, ...]:
+    """The keys that lead to the one value, or the one empty table, of a statement."""
+    path: list[str] = []
+    while isinstance(content, dict) and len(content) == 1:
+        ((key, content),) = content.items()
+        path.append(key)
+    return tuple(path)
+
+
+def _replaced(statement: str, value: str) -> str:
+    """The statement with another value, and the comment that stands behind it."""
+    comment = ""
+    for found in re.finditer("#", statement):
+        before = statement[: found.start()]
+        if _loaded([before]):
+            comment = statement[len(before.rstrip()) :]
+            break
+    return f"{statement.partition('=')[0]}= {value}{comment}"
+
+
+def _key(path: Sequence[str]) -> str:
+    return ".".join(part if _BARE.fullmatch(part) else as_toml(part) for part in path)
+
+
+def _set(content: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Set a key, or remove it for None. Raises `ValueError` where a value stands in the place of its table."""
+    *tables, key = path
+    for name in tables:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} is no table")
+    if value is None:
+        content.pop(key, None)
+    else:
+        content[key] = value
+
+
+def _pruned(content: dict[str, Any]) -> dict[str, Any]:
+    """Without tables that are empty: they hold no settings."""
+    content = deepcopy(content)
+    for key, value in list(content.items()):
+        if isinstance(value, dict):
+            content[key] = _pruned(value)
+            if not content[key]:
+                del content[key]
+    return content
