@@ -288,6 +288,9 @@ class Session:
                 continue
             if message.command in (Command.START, Command.TOGGLE):
                 return message
+            if message.command is Command.STOP and message.given_by == "hotkey":
+                # A key is let go that was held longer than the last recording was to last.
+                continue
             if message.command in ENDINGS:
                 self._answer(message)
                 return None
@@ -426,7 +429,11 @@ class Session:
         return found[0]
 
     def _await_finishing(self, step: Callable[[], None]) -> None:
-        """Run a step of the end aside; commands that come meanwhile are answered. Raises what the step raised."""
+        """Run a step of the end aside; commands that come meanwhile are answered. Raises what the step raised.
+
+        What begins the next recording, and ends it, is kept until that is waited for: a key may be held again already.
+        """
+        later: list[Request] = []
         worker = self._aside("finishing", step)
         while True:
             message = self._receive(None)
@@ -436,10 +443,16 @@ class Session:
                 self._note_failure(message)
             elif isinstance(message, Request):
                 self._over |= message.command is Command.QUIT
-                if message.command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
+                if self.settings.each and (
+                    message.command is Command.START or (later and message.command is Command.STOP)
+                ):
+                    later.append(message)
+                elif message.command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
                     self._answer(message)
                 else:
                     _refuse(message, "the recording is being finished")
+        for request in later:
+            self._inbox.put(request)
         if worker.error is not None:
             raise worker.error
 

@@ -413,6 +413,48 @@ def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path:
     recording.check_answers()
 
 
+# A key that is held
+
+
+def test_a_key_that_is_held_too_long_ends_nothing_else(player: Player, tmp_path: Path) -> None:
+    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, duration_s=0.3) as recording:
+        for count in range(2):
+            recording.until(State.ARMED)
+            recording.session.send(Command.START, "hotkey")
+            eventually(lambda count=count: len(recording.session.summaries) > count, "a file")  # type: ignore[misc]
+            recording.until(State.ARMED)
+            recording.session.send(Command.STOP, "hotkey")
+        assert recording.ask(Command.STATUS)["state"] == "armed"
+    assert [summary.stopped_by for summary in recording.session.summaries] == ["duration", "duration"]
+
+
+def test_a_key_that_is_held_again_while_the_last_recording_is_finished(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MonotonicClock()
+
+    def hold_again(path: Path, **more: Any) -> Any:
+        if not again:
+            again.append(clock.now_s())
+            recording.session.send(Command.START, "hotkey")
+            clock.wait_until(again[0] + 0.35, threading.Event())
+            recording.session.send(Command.STOP, "hotkey")
+        return check(path, **more)
+
+    again: list[float] = []
+    monkeypatch.setattr(take_module, "check", hold_again)
+    with Recording(tmp_path / "out.wav", hold="<f9>", each=True) as recording:
+        recording.until_waiting()
+        recording.ask(Command.START)
+        recording.until_elapsed(0.2)
+        recording.session.send(Command.STOP, "hotkey")
+        eventually(lambda: len(recording.session.summaries) == 2, "the second file")
+        recording.until(State.ARMED)
+    second = recording.session.summaries[1]
+    assert second.stopped_by == "hotkey"
+    assert second.duration_s >= 0.3
+
+
 # Marks
 
 
