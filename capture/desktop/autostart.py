@@ -228,6 +228,9 @@ def _trouble_with(command: Sequence[str]) -> str:
 def _as_exec(command: Sequence[str]) -> str:
     """The value of `Exec` (Desktop Entry Specification): quoted, then with the backslashes that every value needs."""
     words = []
+    # GNOME does not find a program with % in its name, and = is forbidden there.
+    if re.search("[%=]", command[0]):
+        raise _cannot_stand(command)
     for word in command:
         if not word.isprintable():
             # This refuses lone surrogates too, with which names stand that are not UTF-8.
