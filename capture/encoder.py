@@ -28,13 +28,15 @@ from capture.repacketizer import Repacketizer
 from capture.settings import ENCODERS
 from capture.timeline import VIDEO_TICKS_PER_S
 
-__all__ = ["AudioEncoder", "VideoEncoder"]
+__all__ = ["AudioEncoder", "VideoEncoder", "is_repeat"]
 
 VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
-#: A player can only begin, and a cut only be made, at a key frame: so often while the picture changes, and less often
-#: while it stands still, where each would cost as much as minutes of repeats.
-KEY_FRAME_INTERVAL_S: Final = 2.0
+#: A player can only begin, and a cut only be made, at a key frame: so often while the picture changes; at a repeat a
+#: little earlier, as the next chance may be a heartbeat of 0.6 s away; and less often while nothing has changed since
+#: the last one, where each would cost as much as minutes of repeats and show the same picture.
+KEY_FRAME_INTERVAL_S: Final = 1.9
+REPEAT_KEY_FRAME_INTERVAL_S: Final = 1.3
 STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 
 #: What H.273 numbers BT.709: primaries, transfer and matrix alike. Converting and tagging must agree, or players that
@@ -100,6 +102,20 @@ _VIDEO_CODECS: Final[Mapping[str, _VideoCodec]] = {
 }
 
 
+class _Repeat:
+    """Says of a packet that it shows the picture before it once more.
+
+    Each packet needs one of its own: PyAV finds them by their address and forgets them with the first that is freed.
+    """
+
+    __slots__ = ()
+
+
+def is_repeat(packet: av.Packet[Any]) -> bool:
+    """Whether the packet, as a `VideoEncoder` returned it, shows the same picture as the one before it."""
+    return isinstance(packet.opaque, _Repeat)
+
+
 class VideoEncoder:
     """Encodes pictures of one size.
 
@@ -128,6 +144,7 @@ class VideoEncoder:
         self._matrix, _ = _VIDEO_CODECS[self.encoder].matrix
         self._converted: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
+        self._changed_since_key = True
         try:
             self._open(fps, quality)
         except (av.FFmpegError, ValueError) as error:
@@ -166,11 +183,18 @@ class VideoEncoder:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
+        self._changed_since_key = True
         return self._encode_converted(pts, KEY_FRAME_INTERVAL_S)
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
-        """Encode the last picture once more, at `pts`; nothing is converted."""
-        return self._encode_converted(pts, STILL_KEY_FRAME_INTERVAL_S) if self._converted is not None else []
+        """Encode the last picture once more, at `pts`; nothing is converted. `is_repeat` is true of the packets."""
+        if self._converted is None:
+            return []
+        interval_s = REPEAT_KEY_FRAME_INTERVAL_S if self._changed_since_key else STILL_KEY_FRAME_INTERVAL_S
+        packets = self._encode_converted(pts, interval_s)
+        for packet in packets:
+            packet.opaque = _Repeat()
+        return packets
 
     def finish(self) -> list[av.Packet[Any]]:
         """What is still inside; the encoder takes nothing more."""
@@ -186,6 +210,7 @@ class VideoEncoder:
         frame.pict_type = PictureType.I if wants_key else PictureType.NONE
         if wants_key:
             self._last_key_pts = pts
+            self._changed_since_key = False
         try:
             return self.template.encode(frame)
         except av.FFmpegError as error:

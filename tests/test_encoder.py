@@ -16,9 +16,11 @@ import pytest
 
 from capture.encoder import (
     KEY_FRAME_INTERVAL_S,
+    REPEAT_KEY_FRAME_INTERVAL_S,
     STILL_KEY_FRAME_INTERVAL_S,
     AudioEncoder,
     VideoEncoder,
+    is_repeat,
 )
 from capture.errors import EncoderError, NotReadyError
 from capture.media import SAMPLE_RATE, Pixels, SampleArray
@@ -367,6 +369,28 @@ def test_a_still_picture_has_fewer_key_frames(codec: str) -> None:
     assert keys[0] >= STILL_KEY_FRAME_INTERVAL_S
     (packet,) = encoder.encode(np.full((48, 64, 4), 90, np.uint8), 26 * VIDEO_TICKS_PER_S)
     assert packet.is_keyframe, "when it changes again the last one is long ago"
+
+
+@pytest.mark.parametrize("codec", VIDEO_CODECS)
+def test_a_picture_that_came_to_rest_has_a_key_frame_soon_and_then_few(codec: str) -> None:
+    encoder = VideoEncoder(codec, 64, 48, 30)
+    keys = []
+    for tenths in range(0, 180, 6):
+        pts = tenths * VIDEO_TICKS_PER_S // 10
+        changed = tenths in (0, 6, 150)
+        (packet,) = encoder.encode(np.full((48, 64, 4), tenths, np.uint8), pts) if changed else encoder.repeat(pts)
+        assert is_repeat(packet) is not changed
+        keys += [tenths / 10] if packet.is_keyframe else []
+    assert keys == pytest.approx([0.0, 1.8, 12.0, 15.0])
+    assert keys[1] - keys[0] >= REPEAT_KEY_FRAME_INTERVAL_S
+
+
+def test_repeats_are_known_while_others_are_freed() -> None:
+    encoder = VideoEncoder("h264", 64, 48, 30)
+    packets = encoder.encode(np.zeros((48, 64, 4), np.uint8), 0)
+    packets += [packet for number in range(1, 9) for packet in encoder.repeat(number * 3000)]
+    del packets[2:6]
+    assert [is_repeat(packet) for packet in packets] == [False, True, True, True, True]
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
