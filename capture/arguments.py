@@ -300,10 +300,15 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         "name": arguments.name,
     }
     values["numbered"] = values["dated"] = output is None
-    if output is None:
-        from datetime import datetime
+    if output is not None:
+        return RecordSettings(output, **values)
+    from datetime import datetime
 
-        from capture.recordings.folder import default_path
+    from capture.recordings.folder import dated_name, default_path, recordings_folder
 
-        output = default_path("mp4" if screen is not None else "ogg", now=datetime.now().astimezone())
-    return RecordSettings(output, **values)
+    ending, now = "mp4" if screen is not None else "ogg", datetime.now().astimezone()
+    settings = RecordSettings(recordings_folder(ending) / dated_name(ending, now), **values)
+    # A mistake is told before the folder is made.
+    settings.check()
+    default_path(ending, now=now)
+    return settings

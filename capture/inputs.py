@@ -20,8 +20,10 @@ __all__ = ["Inputs", "SoundInput"]
 DEVICE_END_S: Final = 3.0
 
 #: What was heard before a take begins is kept for this long, where the take may turn out to have begun already: as long
-#: as it takes to be sure of a sound, and the moment before it.
+#: as it takes to be sure of a sound, and the moment before it. Where one take follows the other, the next may begin
+#: while the last one is being finished.
 KEPT_S: Final = 1.5
+KEPT_MEANWHILE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Inputs:
 
     def _input(self, source: SampleSource) -> SoundInput:
         device = DeviceThread(f"sound {source.name}", source, self._on_failure)
-        keep_s = KEPT_S if self._settings.waits else 0.0
+        keep_s = (KEPT_MEANWHILE_S if self._settings.each else KEPT_S) if self._settings.waits else 0.0
         watch = self._listener() if self._listener is not None else lambda samples: None
         return SoundInput(source, device, SoundGrabber(source, self._clock, keep_s=keep_s, watch=watch))
 

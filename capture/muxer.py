@@ -161,7 +161,9 @@ class Muxer:
             return
         if container is not None:
             if chapters and self._container_kind.format in _WITH_CHAPTERS:
-                container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
+                # Whatever is wrong with them, the file has to be finished.
+                with suppress(av.FFmpegError, ValueError):
+                    container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
             except (av.FFmpegError, OSError) as error:

@@ -129,6 +129,8 @@ class Session:
             listener=self._sound.listener if self._sound is not None else None,
         )
         self._take: Take | None = None
+        # Who asked for the end of the recording, to be told when the file is finished.
+        self._ending: list[Request] = []
         self._early: list[Event] = []
         self._ready = False
         self._over = False
@@ -152,10 +154,10 @@ class Session:
         Raises `UsageError` and `NotReadyError` before anything is touched, `OutputError` where the file cannot be made.
         A failure while recording raises nothing: the summary is that of what was kept, and `error` says what happened.
         """
-        self.settings.check()
         teller = Worker("events", self._tell_outside)
         teller.start()
         try:
+            self.settings.check()
             check_writable(self.settings.output)
             return self._run()
         finally:
@@ -173,6 +175,7 @@ class Session:
             self._tell("cropped", self._inputs.said)
         if self.settings.waits:
             self._inputs.begin(self._clock.now_s())
+        self._listen()
         summary = None
         while not self._over:
             take = self._prepare_take()
@@ -187,6 +190,12 @@ class Session:
                 raise
             self._over |= not self.settings.each
         return summary
+
+    def _listen(self) -> None:
+        """Let sound begin the next recording; also while the last one is being finished."""
+        if self._sound is not None and self.settings.wait_for_sound:
+            self._sound.start(self.send)
+            self._sound.arm()
 
     # Beginning
 
@@ -272,9 +281,6 @@ class Session:
     def _await_begin(self) -> Request | None:
         """Wait for what makes a recording begin, which is still to be answered; None when the session is to end."""
         self.state = State.ARMED
-        if self._sound is not None and self.settings.wait_for_sound:
-            self._sound.start(self.send)
-            self._sound.arm()
         self._get_ready()
         waiting = Progress(self.state, 0.0, 0, waiting_for=self._waiting_for)
         while True:
@@ -319,34 +325,34 @@ class Session:
             self._sound.begin(begins_at_s)
         self.state = State.RECORDING
         self._answer(begin)
-        ending: Request | None = None
+        self._ending = []
         stopped_by: str | None = None
         try:
             for trigger in self._triggers:
                 trigger.take_began(str(take.path))
             self._get_ready()
-            stopped_by, ending = self._control(take)
+            stopped_by = self._control(take)
         finally:
             self._end(take)
         try:
             summary = self._conclude(take, stopped_by)
         except BaseException as error:
-            if ending is not None:
-                _refuse(ending, f"{take.path} could not be finished ({error})")
+            for request in self._ending:
+                _refuse(request, f"{take.path} could not be finished ({error})")
             raise
         for trigger in self._triggers:
             trigger.take_ended()
-        if ending is not None:
-            self._answer_ending(ending, take, summary)
+        for request in self._ending:
+            self._answer_ending(request, take, summary)
         return summary
 
-    def _control(self, take: Take) -> tuple[str | None, Request | None]:
-        """Obey commands and tell how it goes until the end; return what ended it, None for a discard, and who asked."""
+    def _control(self, take: Take) -> str | None:
+        """Obey commands and tell how it goes until the end; return what ended it, None for a discard."""
         look_at_s = self._clock.now_s() + PROGRESS_INTERVAL_S
         while True:
             now_s, stop_s = self._clock.now_s(), take.timeline.stop_s
             if now_s >= stop_s:
-                return "duration", None
+                return "duration"
             if now_s >= look_at_s:
                 look_at_s = now_s + PROGRESS_INTERVAL_S
                 self._emit(take.progress(self.state))
@@ -355,13 +361,14 @@ class Session:
             message = self._receive(min(look_at_s, stop_s) - now_s)
             if isinstance(message, _Failure):
                 self._note_failure(message)
-                return "failed", None
+                return "failed"
             if not isinstance(message, Request):
                 continue
             if message.command in (*ENDINGS, Command.TOGGLE):
                 self._over |= message.command is Command.QUIT
                 take.timeline.stop(message.at_s)
-                return (None if message.command is Command.DISCARD else message.given_by), message
+                self._ending.append(message)
+                return None if message.command is Command.DISCARD else message.given_by
             self._obey(take, message)
 
     def _obey(self, take: Take, request: Request) -> None:
@@ -409,6 +416,8 @@ class Session:
         self._ended_at_s = take.timeline.stop_s
         self.state = State.FINISHING
         self._emit(take.progress(self.state))
+        if self.settings.each and not self._over:
+            self._listen()
         self._await_finishing(take.end)
 
     def _conclude(self, take: Take, stopped_by: str | None) -> Summary | None:
@@ -447,8 +456,10 @@ class Session:
                     message.command is Command.START or (later and message.command is Command.STOP)
                 ):
                     later.append(message)
-                elif message.command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
+                elif message.command is Command.STATUS:
                     self._answer(message)
+                elif message.command in (Command.STOP, Command.QUIT, Command.TOGGLE):
+                    self._ending.append(message)
                 else:
                     _refuse(message, "the recording is being finished")
         for request in later:

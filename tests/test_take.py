@@ -373,13 +373,17 @@ def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch:
         ended = recording.send(Command.STOP)
         try:
             assert finishing.wait(LIMIT_S)
-            answers = {command: recording.ask(command) for command in Command}
+            endings = [recording.send(command) for command in (Command.STOP, Command.QUIT, Command.TOGGLE)]
+            others = (Command.STATUS, Command.DISCARD, Command.MARK, Command.PAUSE, Command.PREVIEW)
+            answers = {command: recording.ask(command) for command in others}
+            assert not any(endings)
         finally:
             let_go.set()
         assert recording.finished().check == "ok"
-        assert ended[0]["state"] == "finished"
-    for command in (Command.STATUS, Command.STOP, Command.QUIT, Command.TOGGLE):
-        assert answers[command]["state"] == "finishing"
+    # Whoever wants it to end is told when it has.
+    for ending in (ended, *endings):
+        assert (ending[0]["state"], ending[0]["check"]) == ("finished", "ok")
+    assert answers[Command.STATUS]["state"] == "finishing"
     for command in (Command.DISCARD, Command.MARK, Command.PAUSE, Command.PREVIEW):
         assert "being finished" in answers[command]["error"]
     recording.check_answers()

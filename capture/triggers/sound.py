@@ -41,12 +41,17 @@ _NOISE_SHARE: Final = 0.1
 #: that is less than this above it is not understood.
 _MARGIN_DB: Final = 10.0
 
-#: Noise is quiet: what is further above the threshold than this is never taken for it, however steady, as a tone is.
+#: Noise is quiet: no more than this above the threshold. What stands out of that by the margin is sound, however steady
+#: it is, as a tone that was there from the beginning.
 _NOISE_CEILING_DB: Final = 8.0
 
 #: So many of so many windows in a row make a beginning. A click has one or two.
 _LOUD: Final = 3
 _OF: Final = 6
+
+#: So many of so many windows in a row are sound that goes on; a click does not prolong it.
+_STILL_LOUD: Final = 2
+_STILL_OF: Final = 3
 
 #: From where sound is certain, the beginning is looked for backwards through what is this much quieter, for this long:
 #: the breath and the soft consonant before the vowel.
@@ -75,6 +80,7 @@ class SoundDetector:
         self.sound_until_s = -math.inf
         self._noise_db = math.inf
         self._levels: deque[float] = deque(maxlen=_NOISE_WINDOWS)
+        self._loud: deque[bool] = deque(maxlen=_STILL_OF)
         self._rest: SampleArray = np.zeros((0, 1), np.float32)
 
     @property
@@ -104,7 +110,8 @@ class SoundDetector:
             self._measure_noise()
             if self.began_at_s is None:
                 self._look_for_beginning(at_s)
-        if self.began_at_s is not None and level_db > self.limit_db:
+        self._loud.append(level_db > self.limit_db)
+        if self.began_at_s is not None and sum(self._loud) >= _STILL_LOUD:
             self.sound_until_s = at_s + WINDOW_S
 
     def _measure_noise(self) -> None:
