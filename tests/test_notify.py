@@ -21,8 +21,8 @@ if sys.platform == "win32":
 
 ODD = '-n <b>It\'s</b> "saved" & $HOME `id` \\n %s ; é'
 
-#: Asking for a notification takes a recorder no longer than this.
-ASKING_LIMIT_S = 0.05
+#: Asking takes a recorder less than showing may take, even a hundred times and on the busiest machine.
+ASKING_LIMIT_S = 0.5
 
 
 #: Stands behind the last argument in what a program notes.
@@ -238,7 +238,7 @@ def test_a_program_that_fails_harms_nothing(broken: str, desk: Desk, notifier_on
 def test_a_desktop_that_hangs_holds_nobody_up(
     desk: Desk, notifier_on: Callable[[Desk], Notifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "_SHOW_LIMIT_S", 0.5)
+    monkeypatch.setattr(notify, "_SHOW_LIMIT_S", 1.0)
     monkeypatch.setattr(notify, "_CLOSE_LIMIT_S", 0.1)
     desk.install("notify-send", f"echo $$ >{desk.folder}/pid; exec sleep 60")
     notifier = notifier_on(desk)
@@ -250,7 +250,7 @@ def test_a_desktop_that_hangs_holds_nobody_up(
     eventually((desk.folder / "pid").exists, "the first")
     begun_s = time.monotonic()
     notifier.close()
-    assert time.monotonic() < begun_s + 0.4
+    assert time.monotonic() < begun_s + ASKING_LIMIT_S
     # What hangs is ended, and those that waited get their turn.
     eventually(lambda: len(desk.shown) >= 2, "the second")
     desk.install("notify-send")
