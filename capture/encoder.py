@@ -186,6 +186,12 @@ class VideoEncoder:
         self._changed_since_key = True
         return self._encode_converted(pts, KEY_FRAME_INTERVAL_S)
 
+    def encode_frame(self, frame: av.VideoFrame, pts: int) -> list[av.Packet[Any]]:
+        """Encode a picture that was decoded from what this kind of encoder made, of its size; it is not converted."""
+        self._converted = frame
+        self._changed_since_key = True
+        return self._encode_converted(pts, KEY_FRAME_INTERVAL_S)
+
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Encode the last picture once more, at `pts`; nothing is converted. `is_repeat` is true of the packets."""
         if self._converted is None:

@@ -77,6 +77,7 @@ class Muxer:
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
         self._wrote = False
+        self._crash_safe = True
         self._replaced = _set_aside(self.path) if overwrite else None
         try:
             _create(self.path)
@@ -84,16 +85,22 @@ class Muxer:
             self._put_back()
             raise
 
-    def start(self, templates: Sequence[Stream], metadata: Mapping[str, str] | None = None) -> None:
+    def start(
+        self, templates: Sequence[Stream], metadata: Mapping[str, str] | None = None, *, crash_safe: bool = True
+    ) -> None:
         """Open the container with a stream for each template, an encoder's or a file's; `write` names them by place.
 
-        `metadata` is that of the whole file; a file's stream brings its own.
+        `metadata` is that of the whole file; a file's stream brings its own. Without `crash_safe` the file is nothing
+        until it is closed, and written several times as fast; its packets come in the order of their times.
         """
-        options = {
-            **_OPTIONS.get(self._container_kind.format, {}),
-            "flush_packets": "1",
-            "max_interleave_delta": str(_INTERLEAVE_US),
-        }
+        self._crash_safe = crash_safe
+        options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
+        if crash_safe:
+            options = {
+                **_OPTIONS.get(self._container_kind.format, {}),
+                "flush_packets": "1",
+                "max_interleave_delta": str(_INTERLEAVE_US),
+            }
         try:
             self._container = av.open(
                 str(self.path), "w", format=self._container_kind.format, container_options=options
@@ -120,7 +127,8 @@ class Muxer:
         if before is not None:
             before.duration = int(packet.pts or 0) - int(before.pts or 0)
             self._mux(before)
-        if _OPTIONS.get(self._container_kind.format) is _FRAGMENTED and not packet.duration:
+        fragmented = self._crash_safe and _OPTIONS.get(self._container_kind.format) is _FRAGMENTED
+        if fragmented and not packet.duration:
             self._held[stream] = packet
         else:
             self._mux(packet)

@@ -20,6 +20,7 @@ from capture.encoder import is_repeat
 
 if TYPE_CHECKING:
     import av
+    from av.packet import PacketSideData
     from av.stream import Stream
 
 __all__ = ["Clip", "KeptPacket", "ReplayBuffer", "ReplayTrack"]
@@ -76,9 +77,10 @@ class KeptPacket(NamedTuple):
 class _Run:
     """Packets of one track, one after the other. One thread adds; what is there already never changes."""
 
-    __slots__ = ("dts", "durations", "ends", "flags", "payload", "pts", "size_bytes")
+    __slots__ = ("begins_s", "dts", "durations", "ends", "flags", "payload", "pts", "size_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, begins_s: float) -> None:
+        self.begins_s = begins_s
         self.pts = array("q")
         self.dts = array("q")
         self.durations = array("q")
@@ -120,16 +122,16 @@ class _Lane:
     def __init__(self, track: ReplayTrack) -> None:
         self.track = track
         self.runs: deque[_Run] = deque()
+        self.unit_s = float(track.time_base)
         self.run_units = round(_RUN_S / track.time_base)
         #: What an encoder of sound puts before its first sample, in units of the track; None before the first packet.
         self.priming: int | None = None
+        #: What the first packet said about the priming; LAME's does, and the muxer of MP3 wants to hear it.
+        self.notes: tuple[PacketSideData, ...] = ()
         #: The end of the newest packet on the common time line.
         self.end_s = 0.0
         # After a whole group had to go only the next one can be kept.
         self.awaits_key = track.is_picture
-
-    def begins_s(self, run: _Run) -> float:
-        return float(run.pts[0] * self.track.time_base)
 
     def starts_run(self, packet: av.Packet[Any]) -> bool:
         if not self.runs:
@@ -147,6 +149,7 @@ class _Part:
     runs: tuple[_Run, ...]
     last_count: int
     priming: int
+    notes: tuple[PacketSideData, ...]
 
     def packets_between(self, start: int, end: int) -> list[KeptPacket]:
         """Those with a pts from `start` on and before `end`, in units of the track."""
@@ -237,6 +240,19 @@ class Clip:
             if part.first_pts is not None
         ]
         return max(self.asked_s, *begins) if begins else self.asked_s
+
+    def priming(self, track: int) -> int:
+        """What the encoder put before the first sample of track number `track`, in units of the track."""
+        return self.parts[track].priming
+
+    def notes(self, track: int) -> tuple[PacketSideData, ...]:
+        """What the first packet of track number `track` is to say about its priming."""
+        return self.parts[track].notes
+
+    def sound_before(self, track: int, pts: int, length_s: float) -> list[KeptPacket]:
+        """The packets of track number `track` that begin up to `length_s` before `pts`, as far as they are there."""
+        part = self.parts[track]
+        return part.packets_between(pts - _units(length_s, part.track.time_base), pts)
 
     def _picture_part(self) -> _Part:
         return next(part for part in self.parts if part.track.is_picture)
@@ -364,6 +380,7 @@ class ReplayBuffer:
         pts = packet.pts or 0
         if lane.priming is None:
             lane.priming = 0 if lane.track.is_picture else max(0, -pts)
+            lane.notes = tuple(packet.iter_sidedata())
         closed = None
         with self._lock:
             if lane.awaits_key and not packet.is_keyframe:
@@ -371,10 +388,10 @@ class ReplayBuffer:
             lane.awaits_key = False
             if lane.starts_run(packet):
                 closed = lane.runs[-1] if lane.runs else None
-                lane.runs.append(_Run())
+                lane.runs.append(_Run(pts * lane.unit_s))
                 self._size_bytes += _RUN_BYTES
             self._size_bytes += lane.runs[-1].add(packet)
-            lane.end_s = float((pts + (packet.duration or 0)) * lane.track.time_base)
+            lane.end_s = (pts + (packet.duration or 0)) * lane.unit_s
             self._drop_old()
         if closed is not None:
             closed.close()
@@ -395,8 +412,8 @@ class ReplayBuffer:
     def _begins_s(self) -> float | None:
         """From when on everything is there; the sound alone, where there is no picture."""
         if self._pictures is not None:
-            return self._pictures.begins_s(self._pictures.runs[0]) if self._pictures.runs else None
-        begins = [max(0.0, lane.begins_s(lane.runs[0])) for lane in self._lanes if lane.runs]
+            return self._pictures.runs[0].begins_s if self._pictures.runs else None
+        begins = [max(0.0, lane.runs[0].begins_s) for lane in self._lanes if lane.runs]
         return max(begins, default=None)
 
     def _drop_old(self) -> None:
@@ -404,28 +421,28 @@ class ReplayBuffer:
         oldest_s = self._end_s() - self._last_s
         main = self._pictures
         if main is not None:
-            while len(main.runs) > 1 and main.begins_s(main.runs[1]) <= oldest_s:
+            while len(main.runs) > 1 and main.runs[1].begins_s <= oldest_s:
                 self._drop_first(main)
         self._drop_sound_before(oldest_s)
         while self._size_bytes > self._limit_bytes and any(lane.runs for lane in self._lanes):
             if main is not None and main.runs:
                 self._drop_first(main)
                 main.awaits_key = not main.runs
-                self._drop_sound_before(main.begins_s(main.runs[0]) if main.runs else oldest_s)
+                self._drop_sound_before(main.runs[0].begins_s if main.runs else oldest_s)
             else:
                 filled = [lane for lane in self._lanes if lane.runs]
-                self._drop_first(min(filled, key=lambda lane: lane.begins_s(lane.runs[0])))
+                self._drop_first(min(filled, key=lambda lane: lane.runs[0].begins_s))
 
     def _drop_sound_before(self, begin_s: float) -> None:
         """Let go of the runs of sound that end before `begin_s` and before the oldest picture."""
         if self._pictures is not None and self._pictures.runs:
             # A group may begin before what is wanted: its sound is kept as well, with a packet for the priming.
-            begin_s = self._pictures.begins_s(self._pictures.runs[0])
+            begin_s = self._pictures.runs[0].begins_s
         for lane in self._lanes:
             if lane.track.is_picture:
                 continue
-            margin_s = float(((lane.priming or 0) + _FRAME_UNITS) * lane.track.time_base)
-            while len(lane.runs) > 1 and lane.begins_s(lane.runs[1]) <= begin_s - margin_s:
+            margin_s = ((lane.priming or 0) + _FRAME_UNITS) * lane.unit_s
+            while len(lane.runs) > 1 and lane.runs[1].begins_s <= begin_s - margin_s:
                 self._drop_first(lane)
 
     def _drop_first(self, lane: _Lane) -> None:
@@ -434,8 +451,8 @@ class ReplayBuffer:
 
 def _part(lane: _Lane, asked_s: float, end_s: float) -> _Part:
     """The runs that reach into the time from `asked_s` to `end_s`, and those before that they need."""
-    begins = [lane.begins_s(run) for run in lane.runs]
+    begins = [run.begins_s for run in lane.runs]
     # Sound may have to begin two seconds and a little earlier, with the picture.
     first = max(0, bisect_right(begins, asked_s if lane.track.is_picture else asked_s - LEAD_S - _RUN_S) - 1)
     runs = tuple(lane.runs)[first : bisect_left(begins, end_s)]
-    return _Part(lane.track, runs, len(runs[-1].pts) if runs else 0, lane.priming or 0)
+    return _Part(lane.track, runs, len(runs[-1].pts) if runs else 0, lane.priming or 0, lane.notes)
