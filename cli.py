@@ -20,9 +20,11 @@ from capture.arguments import Arguments, before_command, parse, settings_of
 from capture.errors import CaptureError, NotReadyError, UsageError
 
 if TYPE_CHECKING:
+    from capture.desktop.notify import Notifier
     from capture.desktop.virtual import VirtualDesk
-    from capture.events import Send, Summary
+    from capture.events import Event, EventSink, Progress, Send, Summary
     from capture.session import Session, Trigger
+    from capture.settings import RecordSettings
     from capture.terminal import Terminal
 
 __all__ = ["main"]
@@ -64,8 +66,10 @@ def _fail(message: str, exit_code: int, debug: bool) -> int:
 
 
 def _record(arguments: Arguments) -> int:
+    from capture.config import hotkeys, load
+    from capture.desktop.notify import Notifier
     from capture.session import Session
-    from capture.triggers.hotkeys import DEFAULT_HOTKEYS, Hotkeys
+    from capture.triggers.hotkeys import Hotkeys
     from capture.triggers.remote import RemoteControl
     from capture.triggers.signals import Signals
 
@@ -74,9 +78,11 @@ def _record(arguments: Arguments) -> int:
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = [remote]
     if arguments.hotkeys or settings.hold is not None:
-        triggers.append(Hotkeys(DEFAULT_HOTKEYS if arguments.hotkeys else {}, settings.hold))
-    terminal = _terminal(arguments, "Ctrl+Alt+R or Ctrl+C stops" if arguments.hotkeys else "Ctrl+C stops")
-    session = Session(settings, emit=terminal, triggers=triggers)
+        triggers.append(Hotkeys(hotkeys(load()) if arguments.hotkeys else {}, settings.hold))
+    terminal = _terminal(arguments, _keys(settings, arguments.hotkeys))
+    # Where keys are pressed nobody looks at this terminal.
+    notifier = Notifier() if settings.standby or settings.replay_s is not None else None
+    session = Session(settings, emit=_announcing(terminal, notifier), triggers=triggers)
     signals = Signals()
     signals.start(session.send)
     try:
@@ -85,8 +91,38 @@ def _record(arguments: Arguments) -> int:
             remote.start(session.send)
         return _conclude(arguments, terminal, session, session.run(), {})
     finally:
+        if notifier is not None:
+            notifier.close()
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
+
+
+def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
+    """What tells events on the terminal, and what became of files on the desktop as well."""
+    if notifier is None:
+        return terminal
+    from capture.events import Event, Summary
+    from capture.terminal import as_clock, as_size
+
+    def tell(event: Event | Progress | Summary) -> None:
+        terminal(event)
+        if isinstance(event, Summary):
+            what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
+            notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
+        elif isinstance(event, Event) and event.kind in ("clip_failed", "failed", "device_lost"):
+            notifier.announce("capture", event.detail)
+
+    return tell
+
+
+def _keys(settings: RecordSettings, hotkeys: bool) -> str:
+    """What to tell people of the keys."""
+    if not hotkeys:
+        return "Ctrl+C stops"
+    clip = "Ctrl+Alt+C saves a clip, " if settings.replay_s is not None else ""
+    if settings.standby:
+        return f"{clip}Ctrl+Alt+R records, Ctrl+C ends"
+    return f"{clip}Ctrl+Alt+R or Ctrl+C stops"
 
 
 def _note(arguments: Arguments) -> int:
@@ -189,17 +225,44 @@ def _conclude(
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else "failed"}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
-        if session.settings.each:
+        if session.settings.each or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}
         print(json.dumps(found | more))
     if not session.summaries and session.error is None:
-        terminal.say("nothing was kept")
+        if not session.settings.standby:
+            terminal.say("nothing was kept")
         return 0
     if session.error is not None:
         kept = f"; {summary.path} has what was recorded until then" if summary and summary.size_bytes else ""
         terminal.complain(f"capture: {session.error}{kept}")
         return session.error.exit_code
     return 0 if all(each.check == "ok" for each in session.summaries) else 1
+
+
+def _clip(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.settings import CLIP_FORMATS, ClipOrder, check_output, container_of, parse_size, parse_time
+
+    output = None if arguments.output is None else Path(arguments.output)
+    form = arguments.format
+    if form is not None and form not in CLIP_FORMATS:
+        raise UsageError(f"{form!r} is no format for a clip", f"use one of {', '.join(CLIP_FORMATS)}")
+    if output is not None:
+        ending = output.suffix[1:].lower()
+        if form is not None and ending != form:
+            raise UsageError(f"{output} does not end in .{form}", "drop --format, or name the clip accordingly")
+        if ending not in CLIP_FORMATS:
+            container_of(output)
+        check_output(output, overwrite=False)
+    order = ClipOrder(
+        output,
+        None if arguments.last is None else parse_time(arguments.last),
+        arguments.exact,
+        form,
+        None if arguments.max_size is None else parse_size(arguments.max_size),
+    )
+    return _saved(arguments, _order(arguments, options=order.as_options()))
 
 
 def _devices(arguments: Arguments) -> int:
@@ -292,9 +355,16 @@ def _as_status(recorder: dict[str, Any]) -> dict[str, Any]:
 def _stop(arguments: Arguments) -> int:
     answer = _order(arguments)
     if answer.get("path"):
-        _tell(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
-    else:
-        _tell(arguments, "it waits no more" if answer.get("state") == "armed" else "nothing was kept")
+        return _saved(arguments, answer)
+    _tell(arguments, "it waits no more" if answer.get("state") in ("armed", "standby") else "nothing was kept")
+    return 0
+
+
+def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
+    """Say where a recorder has saved a file, and what it found in it."""
+    _tell(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
+    if answer.get("note"):
+        _tell(arguments, str(answer["note"]))
     if answer.get("check", "ok") != "ok":
         return _fail(f"the check found: {answer['check']}", 1, arguments.debug)
     return 0
@@ -303,7 +373,7 @@ def _stop(arguments: Arguments) -> int:
 def _change(arguments: Arguments) -> int:
     answer = _order(arguments)
     state = str(answer.get("state"))
-    _tell(arguments, f"{'resumed' if state == 'recording' else state}{_at(answer)}")
+    _tell(arguments, f"{'resumed' if arguments.verb == 'resume' else state}{_at(answer)}")
     return 0
 
 
@@ -325,11 +395,11 @@ def _preview(arguments: Arguments) -> int:
     return 0
 
 
-def _order(arguments: Arguments, text: str = "") -> dict[str, Any]:
+def _order(arguments: Arguments, text: str = "", options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Give the recorder the order that the verb is, and print its answer where JSON is wanted."""
     from capture.triggers.client import ask
 
-    answer = ask(arguments.verb, name=arguments.name, text=text)
+    answer = ask(arguments.verb, name=arguments.name, text=text, options=options)
     if arguments.json:
         print(json.dumps(answer))
     return answer
@@ -424,6 +494,8 @@ def _printable(text: str) -> str:
 _VERBS: Final[dict[str, Callable[[Arguments], int]]] = {
     "record": _record,
     "note": _note,
+    "standby": _record,
+    "replay": _record,
     "headless": _headless,
     "devices": _devices,
     "doctor": _doctor,
@@ -436,6 +508,7 @@ _VERBS: Final[dict[str, Callable[[Arguments], int]]] = {
     "discard": _discard,
     "mark": _mark,
     "preview": _preview,
+    "clip": _clip,
     "config": _config,
 }
 

@@ -17,20 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from benchmarks.decoding import read_sound
 from benchmarks.desk import Desk, fresh_desk
 from benchmarks.onsets import Waveform
-from benchmarks.process import REPOSITORY
+from benchmarks.remote import Keys, Remote, recorder, until
 from benchmarks.report import add_json_option, announce, publish, table
-from capture.triggers import client
 
 LEAD_BOUND_MS: Final = 150.0
 TAIL_BOUND_MS: Final = 300.0
@@ -49,7 +47,6 @@ _TEXT: Final = "Message number {}. Shall we meet at half past {}? Please bring t
 _TONE_HZ: Final = 1000.0
 _WAITED_S: Final = 20.0
 _ORDERS: Final = 20
-_LIMIT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,46 +119,6 @@ def play(desk: Desk, path: Path, name: str = "paplay") -> None:
     subprocess.run(["paplay", f"--client-name={name}", f"--device={desk.sink}", path], env=desk.environment, check=True)
 
 
-@contextmanager
-def recorder(desk: Desk, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A `capture` that runs beside the measurement until the block is left."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capture", *arguments, "--quiet"],
-        env=dict(desk.environment),
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def until(condition: Callable[[], bool], what: str) -> float:
-    """Wait for `condition`; when it was seen to hold."""
-    gives_up_at_s = time.monotonic() + _LIMIT_S
-    while not condition():
-        if time.monotonic() > gives_up_at_s:
-            raise TimeoutError(f"waited in vain for {what}")
-        time.sleep(0.001)
-    return time.monotonic()
-
-
-class Remote:
-    """The remote control of the recorder on a desk."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
-
-    def state(self) -> str:
-        return next((str(found["state"]) for found in client.running(self._folder)), "")
-
-    def ask(self, verb: str) -> dict[str, Any]:
-        return client.ask(verb, folder=self._folder)
-
-
 # --- The measurements
 
 
@@ -232,22 +189,14 @@ def measure_orders() -> tuple[list[float], list[float]]:
                 by_socket.append((time.monotonic() - asked_s) * 1e3)
                 if state != wanted:
                     raise ValueError(f"asked to be {wanted}, it is {state}")
-            # xdotool's own start is no part of the key's way: it tells the server from this moment on.
-            keys = subprocess.Popen(["xdotool", "-"], env=desk.environment, stdin=subprocess.PIPE, text=True, bufsize=1)
+            keys = Keys(desk.environment)
             for number in range(_ORDERS):
                 wanted = "recording" if number % 2 else "paused"
-                pressed_s = time.monotonic()
-                _tell(keys, "key --delay 0 ctrl+alt+p")
+                pressed_s = keys.press("ctrl+alt+p")
                 by_key.append((until(lambda wanted=wanted: remote.state() == wanted, wanted) - pressed_s) * 1e3)  # type: ignore[misc]
                 time.sleep(0.05)
-            keys.communicate()
+            keys.close()
     return by_socket, by_key
-
-
-def _tell(process: subprocess.Popen[str], line: str) -> None:
-    if process.stdin is not None:
-        process.stdin.write(f"{line}\n")
-        process.stdin.flush()
 
 
 def measure_waiting() -> float:

@@ -46,7 +46,7 @@ def _with_levels_joined(own: Sequence[str]) -> list[str]:
     """The line with `--loudness -16LUFS` as one word: argparse takes what begins with a minus for another option."""
     joined: list[str] = []
     for word in own:
-        if joined and joined[-1] in ("--loudness", "--sound-threshold"):
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and word[:1] == "-" and word[1:2].isdigit():
             joined[-1] += f"={word}"
         else:
             joined.append(word)
@@ -84,6 +84,32 @@ def _parser() -> _Parser:
     _add_recording_options(note)
     _add_control_options(note)
     note.set_defaults(**_NO_PICTURE)
+
+    standby = verbs.add_parser(
+        "standby", parents=[everywhere], help="wait, ready to record at a key", description=_STANDBY
+    )
+    replay = verbs.add_parser(
+        "replay", parents=[everywhere], help="keep the last minute, to be saved by a key", description=_REPLAY
+    )
+    for verb in (standby, replay):
+        _add_output(verb)
+        _add_picture_options(verb)
+        _add_sound_options(verb)
+        verb.add_argument("--duration", metavar="T", help="the longest that one recording lasts")
+        verb.add_argument("--since", metavar="T", help="begin recordings this long before the key, out of the buffer")
+        verb.add_argument("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
+        _add_buffer_options(verb)
+        _add_hotkeys_and_name(verb)
+        _add_source(verb)
+    standby.add_argument("--replay", metavar="T", help="keep the last T as replay does")
+    replay.add_argument("--last", metavar="T", help="how much is kept (60s)")
+    clip = verbs.add_parser("clip", parents=[everywhere], help="save what has just happened", description=_CLIP)
+    clip.add_argument("output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one")
+    clip.add_argument("--last", metavar="T", help="how much of it (all that is kept)")
+    clip.add_argument("--exact", action="store_true", help="begin exactly there, not up to 2 s before")
+    clip.add_argument("--max-size", metavar="SIZE", help="encode it anew to fit, like 10MB")
+    clip.add_argument("--format", metavar="FORMAT", help="what to make of it: gif, webp, mp4, ogg, m4a")
+    clip.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
 
     headless = verbs.add_parser(
         "headless",
@@ -125,6 +151,16 @@ _NOTE = (
     "Record sound alone, from when it begins to when it has ended, as messengers write their voice notes (Ogg/Opus). "
     "With --hold it records while a key is held instead."
 )
+_STANDBY = (
+    "Open everything and wait: Ctrl+Alt+R, or capture toggle and stop from any terminal, begin and end recordings, as "
+    "often as wanted, each in a file of its own. Between them nothing is encoded and nothing kept, unless --replay is "
+    "given."
+)
+_REPLAY = (
+    "Record into memory all the time and keep the last of it. Ctrl+Alt+C or capture clip saves it as a file; "
+    "Ctrl+Alt+R begins and ends a recording besides."
+)
+_CLIP = "Save what the replay buffer of a running recorder holds, as a finished file."
 _NAME = "what to call this recorder, when several run"
 
 #: What `note` leaves out of the recording.
@@ -152,11 +188,11 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
     add("--region", metavar="WxH+X+Y", help="a part of the screen")
     add("--scale", metavar="WxH", help="the size of the recorded picture")
-    add("--fps", metavar="N", default="30", help="frames per second at most (%(default)s)")
+    add("--fps", metavar="N", help="frames per second at most (30)")
     add("--constant-fps", action="store_true", help="a frame in every slot, for video editors")
-    add("--cursor", action=argparse.BooleanOptionalAction, default=True, help="draw the mouse cursor (default: yes)")
-    add("--quality", choices=("low", "medium", "high"), default="medium", help="(%(default)s)")
-    add("--encoder", metavar="NAME", default="auto", help="auto, or FFmpeg's name of one")
+    add("--cursor", action=argparse.BooleanOptionalAction, help="draw the mouse cursor (yes)")
+    add("--quality", choices=("low", "medium", "high"), help="(medium)")
+    add("--encoder", metavar="NAME", help="auto, or FFmpeg's name of one")
 
 
 def _add_sound_options(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +227,11 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         help="stop when nothing was heard for this long, and cut that off (default: 2s for notes)",
     )
     add("--sound-threshold", metavar="LEVEL", default="-50dB", help="what is louder is sound (%(default)s)")
-    add(
+    _add_source(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--source",
         choices=("device", "pattern"),
         default="device",
@@ -199,15 +239,29 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_buffer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--buffer-size", metavar="SIZE", help="the most memory it takes (500MB)")
+    parser.add_argument(
+        "--fallback-dir", metavar="FOLDER", help="where a clip goes when it cannot be saved where it should"
+    )
+
+
 def _add_control_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("--replay", metavar="T", help="keep the last T besides, for clips")
     add("--each", action="store_true", help="go on with the next recording, each in a file of its own")
     add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
+    _add_buffer_options(parser)
+    _add_hotkeys_and_name(parser)
+
+
+def _add_hotkeys_and_name(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--hotkeys",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks (default: yes)",
+        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks, +C saves a clip (default: yes)",
     )
     add("--name", metavar="NAME", help=_NAME)
 
@@ -255,6 +309,7 @@ def settings_of(arguments: Arguments) -> RecordSettings:
     """What the arguments of `record`, `note` and `headless` ask for. Raises `UsageError`."""
     from pathlib import Path
 
+    from capture.config import fill, load
     from capture.settings import (
         RecordSettings,
         container_of,
@@ -263,9 +318,12 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         parse_geometry,
         parse_level,
         parse_region,
+        parse_size,
         parse_time,
     )
 
+    config = load()
+    fill(config, vars(arguments))
     screen = None if arguments.screen == "none" else arguments.screen or "primary"
     output = Path(arguments.output) if arguments.output is not None else None
     if output is not None and arguments.screen is None and not container_of(output).holds_video:
@@ -275,7 +333,13 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         from capture.recordings.loudness import parse_loudness
 
         loudness = parse_loudness(arguments.loudness)
-    silence = arguments.stop_after_silence
+    silence = getattr(arguments, "stop_after_silence", None)
+    fallback = getattr(arguments, "fallback_dir", None)
+    replay_s = _optional_time(arguments.last if arguments.verb == "replay" else getattr(arguments, "replay", None))
+    if replay_s is None and arguments.verb == "replay":
+        replay_s = config.replay_last_s
+    size = getattr(arguments, "buffer_size", None)
+    hold = getattr(arguments, "hold", None)
     values: dict[str, Any] = {
         "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
         "screen": screen,
@@ -286,15 +350,21 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         "cursor": arguments.cursor,
         "quality": arguments.quality,
         "encoder": arguments.encoder,
-        "duration_s": None if arguments.duration is None else parse_time(arguments.duration),
-        "delay_s": 0.0 if arguments.delay is None else parse_time(arguments.delay, zero_allowed=True),
+        "duration_s": _optional_time(arguments.duration),
+        "delay_s": parse_time(getattr(arguments, "delay", None) or "0", zero_allowed=True),
         "pattern": arguments.source == "pattern",
         "overwrite": arguments.overwrite,
-        "wait_for_sound": bool(arguments.wait_for_sound),
-        "stop_after_silence_s": None if silence is None else parse_time(silence),
-        "sound_threshold_dbfs": parse_level(arguments.sound_threshold),
+        "wait_for_sound": bool(getattr(arguments, "wait_for_sound", False)),
+        "stop_after_silence_s": _optional_time(silence),
+        "sound_threshold_dbfs": parse_level(getattr(arguments, "sound_threshold", "-50dB")),
         "each": getattr(arguments, "each", False),
-        "hold": getattr(arguments, "hold", None),
+        "standby": arguments.verb in ("standby", "replay"),
+        "replay_s": replay_s,
+        "since_s": _optional_time(getattr(arguments, "since", None)) or 0.0,
+        "buffer_bytes": config.replay_buffer_bytes if size is None else parse_size(size),
+        "fallback_folder": None if fallback is None else Path(fallback),
+        # In the settings it is meant for whoever waits for keys anyway.
+        "hold": config.hold if hold is None and arguments.verb == "standby" else hold,
         "voice": bool(arguments.voice),
         "loudness_lufs": loudness,
         "name": arguments.name,
@@ -304,11 +374,18 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         return RecordSettings(output, **values)
     from datetime import datetime
 
-    from capture.recordings.folder import dated_name, default_path, recordings_folder
+    from capture.recordings.folder import dated_name, default_path
 
     ending, now = "mp4" if screen is not None else "ogg", datetime.now().astimezone()
-    settings = RecordSettings(recordings_folder(ending) / dated_name(ending, now), **values)
+    folder = config.folder_for(ending)
+    settings = RecordSettings(folder / dated_name(ending, now), **values)
     # A mistake is told before the folder is made.
     settings.check()
-    default_path(ending, now=now)
+    default_path(ending, now=now, folder=folder)
     return settings
+
+
+def _optional_time(text: str | None) -> float | None:
+    from capture.settings import parse_time
+
+    return None if text is None else parse_time(text)

@@ -20,7 +20,7 @@ from capture.encoder import VOICE_SAMPLE_RATE, AudioEncoder, VideoEncoder
 from capture.errors import CaptureError, OutputError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Muxer
-from capture.replay import Clip, KeptPacket, ReplayTrack
+from capture.replay import Clip, KeptPacket, ReplayTrack, as_packet
 from capture.settings import Container, container_of
 
 if TYPE_CHECKING:
@@ -129,15 +129,7 @@ def _copied(
     track: ReplayTrack, packets: Sequence[KeptPacket], origin: int, end: int, kind: Container
 ) -> list[av.Packet[Any]]:
     """The packets for a muxer. The last picture lasts until `end`; the others until the next one."""
-    made = []
-    for packet in packets:
-        copy: av.Packet[Any] = av.Packet(packet.data)
-        copy.pts, copy.dts = packet.pts - origin, packet.dts - origin
-        copy.time_base = track.time_base
-        copy.is_keyframe = packet.is_key
-        if packet.duration:
-            copy.duration = packet.duration
-        made.append(copy)
+    made = [as_packet(packet, track.time_base, origin) for packet in packets]
     if track.is_picture:
         if kind.format in _WITH_EDIT_LISTS:
             for copy, following in pairwise(made):

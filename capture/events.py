@@ -5,9 +5,10 @@ The terminal line, the JSON and the tests all read the same events.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
@@ -31,6 +32,8 @@ class State(Enum):
 
     IDLE = "idle"
     ARMED = "armed"
+    #: As armed, but for as many recordings as are wanted; a replay buffer may fill meanwhile.
+    STANDBY = "standby"
     RECORDING = "recording"
     PAUSED = "paused"
     FINISHING = "finishing"
@@ -79,6 +82,8 @@ class Request:
     at_s: float
     text: str = ""
     answer: Answer | None = None
+    #: What a CLIP wants, as `settings.ClipOrder.of` reads it.
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Send(Protocol):
@@ -92,6 +97,7 @@ class Send(Protocol):
         at_s: float | None = None,
         text: str = "",
         answer: Answer | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None: ...
 
 
@@ -128,6 +134,9 @@ class Progress:
     levels: tuple[Level, ...] = ()
     #: What makes the recording begin, while it waits for that.
     waiting_for: str = ""
+    #: What the replay buffer holds.
+    buffer_s: float = 0.0
+    buffer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

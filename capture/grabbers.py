@@ -26,6 +26,9 @@ __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 #: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.6
 
+#: How many moments of loss are remembered: minutes in which nothing but losses happened.
+DROPS_KEPT: Final = 10_000
+
 #: Matroska counts milliseconds: frames closer than two of them can come out with one and the same time.
 LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 
@@ -70,6 +73,8 @@ class FrameGrabber:
         self._slot_length = round(VIDEO_TICKS_PER_S / fps)
         self._woken = threading.Event()
         self._repeated_slot = -1
+        self._beat_wanted = False
+        self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
         self.frames = 0
         self.unchanged = 0
         self.dropped = 0
@@ -78,6 +83,15 @@ class FrameGrabber:
         """Look at the timeline again: it was paused, resumed or stopped."""
         self._woken.set()
         self._source.wake()
+
+    def dropped_between(self, from_s: float, to_s: float) -> int:
+        """The slots lost between two moments of media time, of the last `DROPS_KEPT`."""
+        return sum(from_s < at_s <= to_s for at_s in tuple(self._drops_s))
+
+    def beat(self) -> None:
+        """Send a picture that stands still once more, now: somebody wants to know that it still does. Any thread."""
+        self._beat_wanted = not self._constant
+        self.wake()
 
     def run(self) -> None:
         slot = 0
@@ -111,7 +125,7 @@ class FrameGrabber:
             if now_s >= self._timeline.stop_s:
                 return False
             start_s = self._slot_start_s(slot)
-            if self._timeline.is_recorded(now_s) and now_s >= start_s:
+            if self._timeline.is_recorded(now_s) and (now_s >= start_s or self._beat_wanted):
                 return True
             in_pause = not self._timeline.is_recorded(now_s) and now_s >= self._timeline.epoch_s
             until_s = self._timeline.stop_s if in_pause else start_s
@@ -123,14 +137,19 @@ class FrameGrabber:
         if self._constant:
             return self._source.wait_for_change(self._clock.now_s())
         slot_end_s = self._slot_start_s(slot + 1)
-        while not self._source.wait_for_change(min(slot_end_s, self._next_beat_s())):
+        while self._beat_wanted or not self._source.wait_for_change(min(slot_end_s, self._next_beat_s())):
             now_s = self._clock.now_s()
             if now_s >= min(slot_end_s, self._timeline.stop_s) or not self._timeline.is_recorded(now_s):
                 return False
-            if now_s < self._next_beat_s():
+            if now_s < self._next_beat_s() and not self._beat_wanted:
                 # Woken: the timeline may have changed.
                 return False
+            if self._stamps.last_pts < 0:
+                # There is no picture yet that could be sent again.
+                self._beat_wanted = False
+                return True
             self._send(self._stamps.pts(now_s))
+            self._beat_wanted = False
             self._repeated_slot = slot
         return True
 
@@ -153,7 +172,9 @@ class FrameGrabber:
 
     def _miss_slot(self, slot: int, changed: bool) -> None:
         """A slot without a picture of its own; on a constant grid the last one stands in for it."""
-        self.dropped += changed
+        if changed:
+            self.dropped += 1
+            self._drops_s.append(self._timeline.media_s(self._clock.now_s()))
         if self._constant:
             # Where there is no room now, the track fills the slot when the next job comes.
             self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))

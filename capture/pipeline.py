@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
@@ -97,6 +97,9 @@ class Pipeline:
             for wanted, track in zip(settings.audio, inputs.sounds, strict=True)
         ]
         self._grabber: FrameGrabber | None = None
+        self.has_begun = False
+        # Frames, unchanged and dropped slots that were there when counting began.
+        self._counted = (0, 0, 0)
         self._sound_tracks: list[SoundTrack] = []
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
@@ -127,9 +130,10 @@ class Pipeline:
         """How loud each audio track was since the last call. For one caller."""
         return tuple(track.level() for track in self._sound_tracks)
 
-    def begin(self, epoch_s: float) -> None:
+    def begin(self, epoch_s: float, duration_s: float = math.inf) -> None:
         """Set the epoch, which may lie a moment back as far as the sound was kept, and let every thread go."""
-        self.timeline = Timeline(epoch_s, self._settings.duration_s or math.inf)
+        self.timeline = Timeline(epoch_s, duration_s)
+        self.has_begun = True
         if self._video is not None:
             self._begin_picture(self._video)
         for sound in self._sounds:
@@ -162,6 +166,7 @@ class Pipeline:
             self._deliver_to(number),
             self._clock,
             self._record_event,
+            history_s=self._settings.replay_s or 0.0,
         )
         self._sound_tracks.append(track)
         self._add_track(f"sound encoder {track.name}", track.run, blocks)
@@ -179,9 +184,25 @@ class Pipeline:
         """Have every thread look at the timeline again: it was paused, resumed or stopped."""
         if self._grabber is not None:
             self._grabber.wake()
+        self._wake_sounds()
+
+    def _wake_sounds(self) -> None:
         for sound in self._sounds:
             for item in sound.inputs:
                 item.grabber.wake()
+
+    def flush(self) -> None:
+        """Have what was grabbed so far come out soon: what fills up only now and then is handed on as it is."""
+        if self._grabber is not None:
+            self._grabber.beat()
+        self._wake_sounds()
+
+    def begin_count(self) -> None:
+        """Count frames, and look for peaks, from here on."""
+        if self._grabber is not None:
+            self._counted = (self._grabber.frames, self._grabber.unchanged, self._grabber.dropped)
+        for track in self._sound_tracks:
+            track.reset_peak()
 
     def finish(self) -> None:
         """Let what was grabbed before the timeline's stop come out as packets, and end the tracks."""
@@ -196,20 +217,41 @@ class Pipeline:
     def video_summary(self) -> VideoSummary | None:
         if self._video is None or self._grabber is None:
             return None
+        frames, unchanged, dropped = self._counted
         return VideoSummary(
             self._video.codec,
             self._video.encoder,
             self._video.width,
             self._video.height,
-            self._grabber.frames,
-            self._grabber.unchanged,
-            self._grabber.dropped,
+            self._grabber.frames - frames,
+            self._grabber.unchanged - unchanged,
+            self._grabber.dropped - dropped,
         )
 
-    def audio_summaries(self) -> tuple[AudioSummary, ...]:
-        return tuple(map(self._audio_summary, self._sounds, self._sound_tracks))
+    def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:
+        """The picture of a part of what was recorded, in media time, that has so many frames."""
+        whole = self.video_summary()
+        if whole is None:
+            return None
+        lost = self._grabber.dropped_between(from_s, to_s) if self._grabber is not None else 0
+        unchanged = max(0, round((to_s - from_s) * self._settings.fps) - frames - lost)
+        return replace(whole, frames=frames, unchanged=unchanged, dropped=lost)
 
-    def _audio_summary(self, sound: _Sound, track: SoundTrack) -> AudioSummary:
+    def audio_between(self, from_s: float, to_s: float) -> tuple[AudioSummary, ...]:
+        """The sound of a part of what was recorded, in media time."""
+        found = []
+        for summary, track in zip(self.audio_summaries(to_s - from_s), self._sound_tracks, strict=True):
+            peak, inserted_s = track.between(from_s, to_s)
+            level = peak_dbfs(peak)
+            found.append(replace(summary, peak_dbfs=level, silent=level <= SILENCE_DBFS, inserted_silence_s=inserted_s))
+        return tuple(found)
+
+    def audio_summaries(self, duration_s: float) -> tuple[AudioSummary, ...]:
+        """What became of the sound in the last `duration_s`."""
+        tracks = zip(self._sounds, self._sound_tracks, strict=True)
+        return tuple(self._audio_summary(sound, track, duration_s) for sound, track in tracks)
+
+    def _audio_summary(self, sound: _Sound, track: SoundTrack, duration_s: float) -> AudioSummary:
         level = peak_dbfs(track.peak)
         return AudioSummary(
             source=track.name,
@@ -217,7 +259,7 @@ class Pipeline:
             codec=sound.encoder.codec,
             sample_rate=sound.encoder.sample_rate,
             channels=sound.encoder.channels,
-            duration_s=min(sound.encoder.duration_s, self.timeline.media_s(self.timeline.stop_s)),
+            duration_s=min(sound.encoder.duration_s, duration_s),
             inserted_silence_s=track.inserted_silence_s,
             drift_ppm=track.drift_ppm,
             peak_dbfs=level,

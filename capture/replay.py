@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.packet import PacketSideData
     from av.stream import Stream
 
-__all__ = ["Clip", "KeptPacket", "ReplayBuffer", "ReplayTrack"]
+__all__ = ["Clip", "KeptPacket", "ReplayBuffer", "ReplayTrack", "as_packet"]
 
 #: How long a run of sound is: what is dropped at once, and by how much more than asked is kept.
 _RUN_S: Final = 1.0
@@ -72,6 +72,18 @@ class KeptPacket(NamedTuple):
     data: bytes
     is_key: bool
     is_repeat: bool
+
+
+def as_packet(kept: KeptPacket, time_base: Fraction, origin: int = 0) -> av.Packet[Any]:
+    """`kept` as a muxer takes it; its times, and the `origin` they are to count from, are in units of `time_base`."""
+    import av
+
+    packet: av.Packet[Any] = av.Packet(kept.data)
+    packet.pts, packet.dts, packet.time_base = kept.pts - origin, kept.dts - origin, time_base
+    packet.is_keyframe = kept.is_key
+    if kept.duration:
+        packet.duration = kept.duration
+    return packet
 
 
 class _Run:
@@ -404,6 +416,12 @@ class ReplayBuffer:
         with self._lock:
             end_s = self._end_s() if until_s is None else min(until_s, self._end_s())
             asked_s = max(0.0, end_s - last_s)
+            return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
+
+    def snapshot_since(self, asked_s: float) -> Clip:
+        """What is kept from `asked_s` on, and all that was added so far."""
+        with self._lock:
+            end_s = self._end_s()
             return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
 
     def _end_s(self) -> float:

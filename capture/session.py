@@ -14,14 +14,17 @@ from whatever triggers there are; events go out by one callable. All stamps come
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
+from capture.clips import ClipSaver
 from capture.clock import Clock, MonotonicClock
 from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
+from capture.feed import Feed
 from capture.inputs import Inputs
 from capture.mailbox import Closed, Mailbox
 from capture.settings import RecordSettings, check_writable
@@ -128,6 +131,8 @@ class Session:
             on_failure=self._hear_failure,
             listener=self._sound.listener if self._sound is not None else None,
         )
+        self._clips = ClipSaver(settings, self._emit)
+        self._feed: Feed | None = None
         self._take: Take | None = None
         # Who asked for the end of the recording, to be told when the file is finished.
         self._ending: list[Request] = []
@@ -144,9 +149,11 @@ class Session:
         at_s: float | None = None,
         text: str = "",
         answer: Answer | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Give a command; any thread, also a signal handler. `given_by` is what `stopped_by` will say."""
-        self._inbox.put(Request(command, given_by, self._clock.now_s() if at_s is None else at_s, text, answer))
+        moment_s = self._clock.now_s() if at_s is None else at_s
+        self._inbox.put(Request(command, given_by, moment_s, text, answer, options))
 
     def run(self) -> Summary | None:
         """Record, and return what became of the last recording; None when there was none, or it was discarded.
@@ -173,12 +180,40 @@ class Session:
             return None
         if self._inputs.said:
             self._tell("cropped", self._inputs.said)
-        if self.settings.waits:
-            self._inputs.begin(self._clock.now_s())
+        shared = self._begin_waiting() if self.settings.waits else None
         self._listen()
+        try:
+            return self._record_takes(shared)
+        finally:
+            self._clips.close()
+            if shared is not None:
+                shared.pipeline.timeline.stop(self._clock.now_s())
+                shared.pipeline.finish()
+
+    def _begin_waiting(self) -> Feed | None:
+        """Let the devices run; where a replay buffer is kept meanwhile, what fills it."""
+        now_s = self._clock.now_s()
+        if self.settings.replay_s is None:
+            self._inputs.begin(now_s)
+            return None
+        feed = self._make_feed()
+        feed.pipeline.begin(now_s)
+        return feed
+
+    def _make_feed(self) -> Feed:
+        return Feed(
+            self._inputs,
+            self.settings,
+            self._clock,
+            on_failure=self._hear_failure,
+            record_event=self._record_event,
+        )
+
+    def _record_takes(self, shared: Feed | None) -> Summary | None:
         summary = None
         while not self._over:
-            take = self._prepare_take()
+            self._feed = shared or self._make_feed()
+            take = self._prepare_take(self._feed)
             try:
                 begin = self._await_begin() if self.settings.waits else self._begin_now()
                 if begin is None:
@@ -188,8 +223,13 @@ class Session:
             except BaseException:
                 take.discard()
                 raise
-            self._over |= not self.settings.each
+            self._over |= not self._repeats
         return summary
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether one recording follows the other."""
+        return self.settings.each or self.settings.standby
 
     def _listen(self) -> None:
         """Let sound begin the next recording; also while the last one is being finished."""
@@ -249,9 +289,9 @@ class Session:
         self.state = State.IDLE
         return True
 
-    def _prepare_take(self) -> Take:
+    def _prepare_take(self, feed: Feed) -> Take:
         take = Take(
-            self._inputs,
+            feed,
             self.settings,
             self._clock,
             settled_at_s=lambda: math.inf if self._sound is None else self._sound.settled_until_s,
@@ -280,11 +320,13 @@ class Session:
 
     def _await_begin(self) -> Request | None:
         """Wait for what makes a recording begin, which is still to be answered; None when the session is to end."""
-        self.state = State.ARMED
+        self.state = State.STANDBY if self.settings.standby else State.ARMED
         self._get_ready()
-        waiting = Progress(self.state, 0.0, 0, waiting_for=self._waiting_for)
         while True:
-            self._emit(waiting)
+            kept_s, kept_bytes = self._kept
+            self._emit(
+                Progress(self.state, 0.0, 0, waiting_for=self._waiting_for, buffer_s=kept_s, buffer_bytes=kept_bytes)
+            )
             message = self._receive(WAITING_INTERVAL_S)
             if isinstance(message, _Failure):
                 self._note_failure(message)
@@ -292,7 +334,7 @@ class Session:
                 return None
             if not isinstance(message, Request):
                 continue
-            if message.command in (Command.START, Command.TOGGLE):
+            if message.command in self._beginnings:
                 return message
             if message.command is Command.STOP and message.given_by == "hotkey":
                 # A key is let go that was held longer than the last recording was to last.
@@ -302,12 +344,35 @@ class Session:
                 return None
             if message.command is Command.STATUS:
                 self._answer(message)
+            elif message.command is Command.CLIP:
+                self._save_clip(message)
             else:
                 _refuse(message, "nothing is being recorded yet")
 
     @property
+    def _beginnings(self) -> tuple[Command, ...]:
+        """What begins a recording. In standby one order for all has to do: a desktop's key may be bound to it."""
+        more = (Command.TOGGLE_PAUSE,) if self.settings.standby else ()
+        return (Command.START, Command.TOGGLE, *more)
+
+    @property
     def _waiting_for(self) -> str:
-        return " or ".join(filter(None, ("sound" if self.settings.wait_for_sound else "", self.settings.hold)))
+        key = self.settings.hold or ("a key" if self.settings.standby else "")
+        return " or ".join(filter(None, ("sound" if self.settings.wait_for_sound else "", key)))
+
+    @property
+    def _kept(self) -> tuple[float, int]:
+        """Seconds and bytes in the replay buffer."""
+        buffer = self._feed.buffer if self._feed is not None else None
+        return (buffer.seconds, buffer.size_bytes) if buffer is not None else (0.0, 0)
+
+    def _save_clip(self, request: Request) -> None:
+        """Have what the replay buffer holds up to the request saved, aside."""
+        feed = self._feed
+        if feed is None or feed.buffer is None or not feed.pipeline.has_begun:
+            _refuse(request, "no replay buffer is kept: start one with capture replay --last 60s")
+            return
+        self._clips.save(feed, request)
 
     # While it goes on
 
@@ -350,7 +415,7 @@ class Session:
         """Obey commands and tell how it goes until the end; return what ended it, None for a discard."""
         look_at_s = self._clock.now_s() + PROGRESS_INTERVAL_S
         while True:
-            now_s, stop_s = self._clock.now_s(), take.timeline.stop_s
+            now_s, stop_s = self._clock.now_s(), take.stop_s
             if now_s >= stop_s:
                 return "duration"
             if now_s >= look_at_s:
@@ -366,7 +431,7 @@ class Session:
                 continue
             if message.command in (*ENDINGS, Command.TOGGLE):
                 self._over |= message.command is Command.QUIT
-                take.timeline.stop(message.at_s)
+                take.stop(message.at_s)
                 self._ending.append(message)
                 return None if message.command is Command.DISCARD else message.given_by
             self._obey(take, message)
@@ -380,6 +445,9 @@ class Session:
                 return
             case Command.PREVIEW:
                 take.play()
+            case Command.CLIP:
+                self._save_clip(request)
+                return
             case Command.MARK:
                 take.mark(request.at_s, request.text)
             case Command.PAUSE:
@@ -412,8 +480,8 @@ class Session:
 
     def _end(self, take: Take) -> None:
         """Let what is under way reach the file, stage by stage from the devices on."""
-        take.timeline.stop(self._clock.now_s())
-        self._ended_at_s = take.timeline.stop_s
+        take.stop(self._clock.now_s())
+        self._ended_at_s = take.stop_s
         self.state = State.FINISHING
         self._emit(take.progress(self.state))
         if self.settings.each and not self._over:
@@ -452,8 +520,10 @@ class Session:
                 self._note_failure(message)
             elif isinstance(message, Request):
                 self._over |= message.command is Command.QUIT
-                if self.settings.each and (
-                    message.command is Command.START or (later and message.command is Command.STOP)
+                if message.command is Command.CLIP:
+                    self._save_clip(message)
+                elif self._repeats and (
+                    message.command in (Command.START, Command.TOGGLE) or (later and message.command is Command.STOP)
                 ):
                     later.append(message)
                 elif message.command is Command.STATUS:
@@ -478,7 +548,9 @@ class Session:
         """Tell whoever asked how things stand."""
         if request.answer is not None:
             status = self._take.status() if self._take is not None else {"path": None, "elapsed_s": 0.0}
-            request.answer({"ok": True, "state": self.state.value, **status})
+            kept_s, kept_bytes = self._kept
+            kept = {"buffer_s": round(kept_s, 3), "buffer_bytes": kept_bytes}
+            request.answer({"ok": True, "state": self.state.value, **status, **kept})
 
     def _answer_ending(self, request: Request, take: Take, summary: Summary | None) -> None:
         """Tell whoever ended a recording what became of it."""
@@ -511,6 +583,11 @@ class Session:
             self.error = RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
         self.error.__cause__ = error
         self._tell("device_lost" if isinstance(error, SourceLostError) else "failed", str(self.error))
+
+    def _record_event(self, event: Event) -> None:
+        """What happens to the sound belongs to the recording that is made; between two nobody wants to know."""
+        if self._take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
+            self._take.tell(event.kind, event.detail)
 
     def _tell(self, kind: str, detail: str) -> None:
         """Record an event that happens now; any thread. Before there is a take, the first one gets it."""

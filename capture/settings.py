@@ -9,21 +9,23 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from capture.errors import OutputError, UsageError
 from capture.media import Rectangle
 
 __all__ = [
     "APPLICATION",
+    "CLIP_FORMATS",
     "CONTAINERS",
     "ENCODERS",
     "MAX_FPS",
     "QUALITIES",
     "AudioTrack",
+    "ClipOrder",
     "Container",
     "RecordSettings",
     "check_output",
@@ -49,6 +51,9 @@ MAX_PICTURE_SIDE: Final = 16_384
 
 #: How a source that is one application's sound is written: this and the application's name.
 APPLICATION: Final = "app:"
+
+#: What a clip can be turned into.
+CLIP_FORMATS: Final = ("gif", "webp", "mp4", "ogg", "m4a")
 
 QUALITIES: Final = ("low", "medium", "high")
 
@@ -132,6 +137,16 @@ class RecordSettings:
     dated: bool = False
     #: Record again and again, each time into a file of its own.
     each: bool = False
+    #: Wait for as many recordings as are wanted, begun by a key or an order.
+    standby: bool = False
+    #: Keep this much in memory, for clips; None keeps nothing.
+    replay_s: float | None = None
+    #: The most bytes that takes.
+    buffer_bytes: int = 500_000_000
+    #: A recording begun in standby starts this long before, out of what is kept.
+    since_s: float = 0.0
+    #: Where a clip goes that cannot be saved where it should.
+    fallback_folder: Path | None = None
     #: The key that records for as long as it is held, as in `<ctrl>+<alt>+space`.
     hold: str | None = None
     #: Encode as messengers do their voice notes.
@@ -152,7 +167,12 @@ class RecordSettings:
     @property
     def waits(self) -> bool:
         """Whether a recording begins only when something makes it."""
-        return self.wait_for_sound or self.hold is not None
+        return self.wait_for_sound or self.hold is not None or self.standby
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether a name that is taken gives way to the next one."""
+        return self.numbered or self.each or self.standby
 
     def check(self) -> None:
         """Raise `UsageError` where values contradict each other or the file system. Touches nothing."""
@@ -200,8 +220,48 @@ class RecordSettings:
             raise UsageError(
                 f"--voice writes Opus, and {self.output.suffix} cannot hold it", "end the name in .ogg or .opus"
             )
+        if self.since_s > (self.replay_s or 0.0):
+            raise UsageError(
+                f"--since {self.since_s:g}s reaches further back than the buffer of {self.replay_s or 0:g} s",
+                "keep more with --replay or --last",
+            )
         if self.each and not self.waits:
             raise UsageError("--each needs something that begins every recording", "add --wait-for-sound or --hold KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOrder:
+    """What is wanted of a replay buffer."""
+
+    output: Path | None = None
+    #: How much; None is all there is.
+    last_s: float | None = None
+    #: Begin exactly there, instead of up to two seconds before.
+    exact: bool = False
+    #: The extension of what to turn it into; None keeps what was recorded.
+    format: str | None = None
+    #: Encode it anew so that it is no larger.
+    max_bytes: int | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ClipOrder:
+        """An order from the options of a request. Raises `UsageError` for what cannot be meant."""
+        kinds = {"output": str, "last_s": (int, float), "exact": bool, "format": str, "max_bytes": int}
+        for name, value in options.items():
+            if name not in kinds or not isinstance(value, kinds[name]):  # type: ignore[arg-type]
+                raise UsageError(f"a clip cannot have {name}={value!r}", f"it takes {', '.join(kinds)}")
+        order = cls(**{**options, **({"output": Path(options["output"])} if "output" in options else {})})
+        if order.last_s is not None and not 0 < order.last_s <= MAX_TIME_S:
+            raise UsageError(f"{order.last_s:g} s is no length for a clip", "give more than zero seconds")
+        if order.max_bytes is not None and order.max_bytes <= 0:
+            raise UsageError(f"{order.max_bytes} bytes leave no room for anything", "give more")
+        return order
+
+    def as_options(self) -> dict[str, Any]:
+        """What `of` reads again."""
+        given = {name: getattr(self, name) for name in self.__slots__}
+        found = {name: value for name, value in given.items() if value}
+        return {**found, "output": str(self.output.absolute())} if self.output is not None else found
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

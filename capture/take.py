@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from capture.clock import Clock
 from capture.errors import CaptureError, UsageError
 from capture.events import Event, Progress, State, Summary
-from capture.inputs import Inputs
+from capture.feed import Feed
 from capture.muxer import Chapter, Muxer
-from capture.pipeline import Pipeline
 from capture.recordings.check import check
 from capture.recordings.folder import candidates, dated_name
 from capture.settings import RecordSettings
@@ -39,7 +38,7 @@ class Take:
 
     def __init__(
         self,
-        inputs: Inputs,
+        feed: Feed,
         settings: RecordSettings,
         clock: Clock,
         *,
@@ -47,7 +46,8 @@ class Take:
         on_failure: Callable[[str, BaseException], None],
         emit: Callable[[Event], None],
     ) -> None:
-        """Raises `UsageError` and `OutputError` where the file cannot be made, `NotReadyError` without an encoder."""
+        """Raises `UsageError` and `OutputError` where the file cannot be made."""
+        self._feed = feed
         self._settings = settings
         self._clock = clock
         self._settled_at_s = settled_at_s
@@ -60,25 +60,31 @@ class Take:
         # From when it is a recording that is kept, whatever goes wrong after that.
         self._stands = False
         self._muxer: Muxer | None = None
-        if not self._is_numbered:
+        # When the feed is a session's, the take is a part of it.
+        self._is_part = False
+        self._begun_at_s = self._origin_s = 0.0
+        self._stop_s = math.inf
+        if not settings.is_numbered:
             # The name is this recorder's from now on, however long it waits.
             self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
-        try:
-            self._writer = FileWriter(on_failure, self._settled_s)
-            self._pipeline = Pipeline(
-                inputs, settings, clock, self._writer.put, on_failure=on_failure, record_event=self.record_event
-            )
-        except BaseException:
-            self.discard()
-            raise
+        self._writer = FileWriter(on_failure, self._settled_s)
 
     @property
-    def _is_numbered(self) -> bool:
-        return self._settings.numbered or self._settings.each
+    def stop_s(self) -> float:
+        """When it ends: when it was stopped, or has its duration. Infinite while that is open."""
+        if not self._is_part:
+            return self.timeline.stop_s
+        full_s = self._begun_at_s + (self._settings.duration_s or math.inf)
+        now_s = self._clock.now_s()
+        return min(self._stop_s, full_s + self.timeline.paused_s(now_s) - self.timeline.paused_s(self._begun_at_s))
+
+    def media_s(self, at_s: float) -> float:
+        """How much of the recording lies before a moment."""
+        return max(0.0, self.timeline.media_s(at_s) - self._origin_s)
 
     @property
     def timeline(self) -> Timeline:
-        return self._pipeline.timeline
+        return self._feed.pipeline.timeline
 
     @property
     def path(self) -> str | None:
@@ -89,8 +95,18 @@ class Take:
         """Record from `at_s` on. Raises `OutputError` where the file cannot be written."""
         if self._muxer is None:
             self._muxer = self._make_numbered_muxer()
-        self._writer.start(self._muxer, self._pipeline.templates)
-        self._pipeline.begin(at_s)
+        pipeline, outlets = self._feed.pipeline, self._feed.outlets
+        self._begun_at_s = at_s
+        if pipeline.has_begun:
+            self._is_part = True
+            since_s = max(0.0, self.timeline.media_s(at_s) - self._settings.since_s)
+            self._origin_s = outlets.attach_since(self._writer, since_s)
+            pipeline.begin_count()
+            self._writer.start(self._muxer, pipeline.templates)
+        else:
+            outlets.attach(self._writer)
+            self._writer.start(self._muxer, pipeline.templates)
+            pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self._begun.set()
 
     def _make_numbered_muxer(self) -> Muxer:
@@ -107,14 +123,21 @@ class Take:
 
     def pause(self, at_s: float) -> None:
         self.timeline.pause(at_s)
-        self._pipeline.wake()
+        self._feed.pipeline.wake()
 
     def resume(self, at_s: float) -> float:
         """Go on from `at_s`, or from when the last of a preview has been heard, and return which it was."""
         resumed_at_s = max(at_s, self._stop_playing())
         self.timeline.resume(resumed_at_s)
-        self._pipeline.wake()
+        self._feed.pipeline.wake()
         return resumed_at_s
+
+    def stop(self, at_s: float) -> None:
+        """End it at `at_s`; an earlier end stays."""
+        if self._is_part:
+            self._stop_s = min(self._stop_s, max(at_s, self._begun_at_s))
+        else:
+            self.timeline.stop(at_s)
 
     def play(self) -> None:
         """Play what was recorded so far; from the beginning again, when that is going on."""
@@ -139,7 +162,7 @@ class Take:
         """Remember a moment by a name; control characters in it become spaces."""
         name = "".join(char if char.isprintable() else " " for char in text).strip()
         number = 1 + sum(event.kind == "mark" for event in self._events)
-        self.record_event(Event("mark", self.timeline.media_s(at_s), name or f"Mark {number}"))
+        self.record_event(Event("mark", self.media_s(at_s), name or f"Mark {number}"))
 
     def record_event(self, event: Event) -> None:
         self._events.append(event)
@@ -151,7 +174,7 @@ class Take:
 
     def progress(self, state: State) -> Progress:
         """How it goes; what is new about silence is told as an event."""
-        pipeline, elapsed_s = self._pipeline, self._elapsed_s()
+        pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
         levels = pipeline.levels()
         for level in levels if state is State.RECORDING else ():
             before = self._troubles.get(level.source, "")
@@ -166,7 +189,7 @@ class Take:
 
     def status(self) -> dict[str, Any]:
         """How it goes, as the remote control tells it."""
-        paused_s = self.timeline.paused_s(self._now_s()) if self._begun.is_set() else 0.0
+        paused_s = self._paused_s(self._now_s()) if self._begun.is_set() else 0.0
         return {
             "path": self.path,
             "elapsed_s": round(self._elapsed_s(), 3),
@@ -176,10 +199,10 @@ class Take:
 
     def _now_s(self) -> float:
         """The moment that the recording has reached on the clock."""
-        return min(self._clock.now_s(), self.timeline.stop_s)
+        return min(self._clock.now_s(), self.stop_s)
 
     def _elapsed_s(self) -> float:
-        return self.timeline.media_s(self._now_s()) if self._begun.is_set() else 0.0
+        return self.media_s(self._now_s()) if self._begun.is_set() else 0.0
 
     def _size_bytes(self) -> int:
         return self._muxer.size_bytes() if self._muxer is not None else 0
@@ -190,22 +213,34 @@ class Take:
         A picture does not wait for that, a crash would cost too much of it: it is cut when it is finished.
         """
         settled_at_s = math.inf if self._settings.wants_video else self._settled_at_s()
-        return self.timeline.media_s(settled_at_s) if settled_at_s < math.inf else math.inf
+        return self.media_s(settled_at_s) if settled_at_s < math.inf else math.inf
 
     # Ending
 
     def end(self) -> None:
-        """Let what was recorded before the timeline's stop reach the file, and close it."""
+        """Let what was recorded before the stop reach the file, and close it."""
         self._stop_playing()
-        self._pipeline.finish()
-        self._writer.close(self.timeline.media_s(self.timeline.stop_s), self._chapters())
+        if self._is_part:
+            self._feed.catch_up(self.timeline.media_s(self.stop_s))
+            self._feed.outlets.detach(self._writer)
+        else:
+            self._feed.pipeline.finish()
+        self._writer.close(self._length_s, self._chapters())
+
+    @property
+    def _length_s(self) -> float:
+        """How long the recording is, once it was stopped."""
+        return self.media_s(self.stop_s)
+
+    def _paused_s(self, until_s: float) -> float:
+        return self.timeline.paused_s(until_s) - self.timeline.paused_s(self._begun_at_s)
 
     def _chapters(self) -> list[Chapter]:
         """The stretches between the marks, the first one from the beginning.
 
         Marks of one moment, as those in a pause, make one chapter: a stretch without length spoils those around it.
         """
-        end_ms = round(self.timeline.media_s(self.timeline.stop_s) * 1000)
+        end_ms = round(self._length_s * 1000)
         titles: dict[int, str] = {}
         for mark in sorted((event for event in self._events if event.kind == "mark"), key=lambda mark: mark.at_s):
             at_ms = round(mark.at_s * 1000)
@@ -244,9 +279,9 @@ class Take:
             container=self._settings.output.suffix[1:].lower(),
             duration_s=max((stream.duration_s for stream in report.streams), default=0.0) if report else 0.0,
             size_bytes=muxer.size_bytes(),
-            video=self._pipeline.video_summary(),
-            audio=self._pipeline.audio_summaries(),
-            paused_s=self.timeline.paused_s(self.timeline.stop_s),
+            video=self._feed.pipeline.video_summary(),
+            audio=self._feed.pipeline.audio_summaries(self._length_s),
+            paused_s=self._paused_s(self.stop_s),
             events=tuple(self._events),
             stopped_by=stopped_by,
             check=next(iter(report.problems), "ok") if report else "nothing was recorded",
@@ -259,7 +294,7 @@ class Take:
             if stopped_by == "silence" and self._settings.wants_video:
                 from capture.recordings.rewrite import cut_end
 
-                cut_end(path, self.timeline.media_s(self.timeline.stop_s))
+                cut_end(path, self._length_s)
             if wanted_lufs is not None:
                 from capture.recordings.loudness import normalise
 

@@ -109,6 +109,9 @@ class Terminal:
             self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")
 
     def _line(self, progress: Progress) -> str:
+        if progress.state is State.STANDBY:
+            kept = f"  {as_clock(progress.buffer_s)} in memory, {as_size(progress.buffer_bytes)}"
+            return f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}  {self._keys}"
         if progress.waiting_for:
             return f"○ waiting for {progress.waiting_for}  {self._keys}"
         if progress.state is State.ARMED:

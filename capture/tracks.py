@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -93,8 +94,12 @@ class SoundTrack:
         deliver: PacketSink,
         clock: Clock,
         emit: Callable[[Event], None],
+        *,
+        history_s: float = 0.0,
     ) -> None:
         self.name = name
+        self._history_s = history_s
+        self._history: deque[_Piece] = deque()
         self._channels = max(channels)
         self._encoder = encoder
         self._timeline = timeline
@@ -132,6 +137,20 @@ class SoundTrack:
     def peak(self) -> float:
         """The largest absolute sample of the whole track."""
         return self._meter.peak
+
+    def reset_peak(self) -> None:
+        """Look for the peak from here on."""
+        self._meter.reset_peak()
+
+    def between(self, from_s: float, to_s: float) -> tuple[float, float]:
+        """The largest absolute sample, and the seconds of inserted silence, between two moments of media time.
+
+        Only as far back as `history_s` reaches.
+        """
+        pieces = [piece for piece in tuple(self._history) if from_s < piece.end_s <= to_s]
+        before_s = next((piece.inserted_s for piece in reversed(self._history) if piece.end_s <= from_s), 0.0)
+        inserted_s = pieces[-1].inserted_s - before_s if pieces else 0.0
+        return max((piece.peak for piece in pieces), default=0.0), max(0.0, inserted_s)
 
     def level(self) -> Level:
         """How loud the track was since the last call, and what is the matter with it. For one caller."""
@@ -204,8 +223,23 @@ class SoundTrack:
     def _send(self, count: int) -> None:
         mixed = _mix([lane.give(count) for lane in self._lanes.values()], count, self._channels)
         self._sent += count
-        self._meter.observe(mixed, self._clock.now_s())
+        peak = self._meter.observe(mixed, self._clock.now_s())
+        if self._history_s:
+            self._remember(_Piece(self._sent / SAMPLE_RATE, peak, self.inserted_silence_s))
         self._deliver(self._encoder.encode(mixed))
+
+    def _remember(self, piece: _Piece) -> None:
+        self._history.append(piece)
+        while self._history[0].end_s < piece.end_s - self._history_s:
+            self._history.popleft()
+
+
+class _Piece(NamedTuple):
+    """A stretch of the track: where it ends, its peak, and the silence inserted up to there."""
+
+    end_s: float
+    peak: float
+    inserted_s: float
 
 
 class _Lane:
@@ -269,13 +303,19 @@ class _Meter:
         self._recent = 0.0
         self._lock = threading.Lock()
 
-    def observe(self, samples: SampleArray, now_s: float) -> None:
+    def observe(self, samples: SampleArray, now_s: float) -> float:
+        """Take the next samples in, and return their peak."""
         peak = max(float(samples.max()), -float(samples.min()))
         with self._lock:
             self.peak = max(self.peak, peak)
             self._recent = max(self._recent, peak)
         if peak_dbfs(peak) > SILENCE_DBFS:
             self.sound_at_s = now_s
+        return peak
+
+    def reset_peak(self) -> None:
+        with self._lock:
+            self.peak = 0.0
 
     def take_recent(self) -> float:
         with self._lock:

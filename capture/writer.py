@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.mailbox import Mailbox
@@ -24,8 +24,8 @@ PACKETS_QUEUED: Final = 500
 class FileWriter:
     """Writes what it is given to a file; made, started and closed by one thread, `put` is for any.
 
-    Packets from `settled_s` on, in media time, wait in memory: the end of a recording that stops by silence is known
-    only when the silence has lasted, and lies before it.
+    Times are media time of this file. Packets from `settled_s` on wait in memory: the end of a recording that stops by
+    silence is known only when the silence has lasted, and lies before it.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class FileWriter:
         self._settled_s = settled_s
         self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
         self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
+        self._begins_s = 0.0
         self._end_s = math.inf
         self._chapters: Sequence[Chapter] = ()
         self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
@@ -45,6 +46,11 @@ class FileWriter:
         self._muxer = muxer
         muxer.start(templates)
         self._worker.start()
+
+    def begin_with(self, packets: Iterable[tuple[int, av.Packet[Any]]], begins_s: float) -> None:
+        """Before `start`: write these first, and count from `begins_s` in the media time of all packets."""
+        self._waiting.extend(packets)
+        self._begins_s = begins_s
 
     def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
         """Have packets written, waiting for room. Raises `Closed` where nothing is written any more."""
@@ -68,17 +74,23 @@ class FileWriter:
 
     def _write_settled(self, settled_s: float) -> None:
         """Write in the order of arrival, as far as it is settled."""
-        while self._waiting and _begins_s(self._waiting[0][1]) < settled_s:
-            self._muxer.write(*self._waiting.popleft())
+        while self._waiting and _at_s(self._waiting[0][1]) - self._begins_s < settled_s:
+            self._write(*self._waiting.popleft())
+
+    def _write(self, track: int, packet: av.Packet[Any]) -> None:
+        if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:
+            before = round(self._begins_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts - before, packet.dts - before
+        self._muxer.write(track, packet)
 
     def _finish(self) -> None:
         try:
             for track, packet in self._waiting:
-                if _begins_s(packet) < self._end_s:
-                    self._muxer.write(track, packet)
+                if _at_s(packet) - self._begins_s < self._end_s:
+                    self._write(track, packet)
         finally:
             self._muxer.close(self._chapters)
 
 
-def _begins_s(packet: av.Packet[Any]) -> float:
+def _at_s(packet: av.Packet[Any]) -> float:
     return float((packet.pts or 0) * packet.time_base) if packet.time_base else 0.0

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -54,8 +55,9 @@ class Scripted:
         at_s: float | None = None,
         text: str = "",
         answer: Answer | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        request = Request(command, given_by, 0.0 if at_s is None else at_s, text, answer)
+        request = Request(command, given_by, 0.0 if at_s is None else at_s, text, answer, options)
         self.requests.append(request)
         content = self._script(request)
         if content is not None:

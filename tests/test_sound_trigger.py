@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -233,6 +234,7 @@ class Given:
         at_s: float | None = None,
         text: str = "",
         answer: Answer | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         assert at_s is not None
         self.commands.append((command, given_by, at_s - EPOCH_S))

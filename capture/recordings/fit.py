@@ -28,7 +28,7 @@ from capture.errors import OutputError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE
 from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import opened, tracks_of, zero_s
-from capture.settings import CONTAINERS, Container
+from capture.settings import CLIP_FORMATS, CONTAINERS, Container
 
 __all__ = ["FORMATS", "convert", "fit"]
 
@@ -36,7 +36,7 @@ __all__ = ["FORMATS", "convert", "fit"]
 _ANIMATIONS: Final = frozenset({"gif", "webp"})
 
 #: What a recording can be made into.
-FORMATS: Final = ("gif", "webp", "mp4", "ogg", "m4a")
+FORMATS: Final = CLIP_FORMATS
 
 #: An animation is at most so wide and shows at most so many pictures a second: more costs megabytes a second.
 _ANIMATION_WIDTH: Final = 800

@@ -29,7 +29,7 @@ ANSWER_LIMIT_S: Final = 10.0
 #: Stopping finishes the file, which on a slow disk takes as long as writing what is still in memory.
 END_LIMIT_S: Final = 120.0
 
-_ENDING_VERBS: Final = frozenset({"stop", "discard"})
+_ENDING_VERBS: Final = frozenset({"stop", "discard", "clip"})
 
 #: An answer may tell of every mark and event of a long recording.
 _ANSWER_LIMIT_BYTES: Final = 1 << 24
@@ -65,6 +65,7 @@ def ask(
     *,
     name: str | None = None,
     text: str = "",
+    options: dict[str, Any] | None = None,
     timeout_s: float | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def ask(
     with _recorders(folder, gives_up_at_s) as recorders:
         recorder = _chosen(recorders, name)
         try:
-            recorder.ask(verb, cleaned(text))
+            recorder.ask(verb, cleaned(text), options)
             answer = recorder.answer(gives_up_at_s)
         except TimeoutError:
             raise CaptureError(
@@ -95,7 +96,8 @@ def ask(
                 f"the recorder {recorder.name!r} ended without an answer", "see capture status"
             ) from error
     if not answer.get("ok"):
-        raise CaptureError(str(answer.get("error") or f"the recorder {recorder.name!r} refused"))
+        kind = UsageError if answer.get("exit_code") == UsageError.exit_code else CaptureError
+        raise kind(str(answer.get("error") or f"the recorder {recorder.name!r} refused"))
     return answer
 
 
@@ -107,12 +109,13 @@ class _Recorder:
         self._connection = connection
         self._note = note
 
-    def ask(self, verb: str, text: str = "") -> None:
+    def ask(self, verb: str, text: str = "", options: dict[str, Any] | None = None) -> None:
         """Send a request; it fits into what the system keeps for the recorder, so that this does not wait."""
         # Where it does not arrive, `answer` tells that none comes.
         with suppress(OSError):
             if self._connection is not None:
-                self._connection.sendall(as_line({"verb": verb, "text": text} if text else {"verb": verb}))
+                more = {name: value for name, value in (("text", text), ("options", options)) if value}
+                self._connection.sendall(as_line({"verb": verb, **more}))
 
     def answer(self, gives_up_at_s: float) -> dict[str, Any]:
         """`TimeoutError` when none comes by then (monotonic), another `OSError` when none will come."""
@@ -170,7 +173,7 @@ def _recorders(path: Path | None, gives_up_at_s: float) -> Iterator[list[_Record
 def none_running(name: str | None = None, names: str = "") -> CaptureError:
     """The error for a recorder that is not there, or for none at all; `names` are those that are."""
     if name is None or not names:
-        return CaptureError("no recorder is running", "start one with capture record")
+        return CaptureError("no recorder is running", "start one with capture record, or capture replay for clips")
     return CaptureError(f"no recorder called {name!r} is running", f"there is {names}")
 
 

@@ -38,6 +38,7 @@ VERBS: Final[Mapping[str, Command]] = {
     "discard": Command.DISCARD,
     "mark": Command.MARK,
     "preview": Command.PREVIEW,
+    "clip": Command.CLIP,
 }
 
 _WITH_TEXT: Final = frozenset({Command.MARK})
@@ -383,13 +384,13 @@ class _Server:
             self._reply(connection, _ENDED)
             return
         try:
-            command, text = _understand(line)
+            command, text, options = _understand(line)
         except ValueError as error:
             self._reply(connection, _refusal(str(error)))
             return
         connection.waits = True
         connection.asked += 1
-        self._send(command, _GIVEN_BY, text=text, answer=self._answer(connection))
+        self._send(command, _GIVEN_BY, text=text, answer=self._answer(connection), options=options)
 
 
 def _next_line(connection: _Connection) -> bytes | None:
@@ -416,8 +417,8 @@ def _next_line(connection: _Connection) -> bytes | None:
         return line
 
 
-def _understand(line: bytes) -> tuple[Command, str]:
-    """The command of a request and its text; `ValueError` says what is wrong with it."""
+def _understand(line: bytes) -> tuple[Command, str, dict[str, Any]]:
+    """The command of a request, its text and its options; `ValueError` says what is wrong with it."""
     if len(line) >= REQUEST_LIMIT_BYTES:
         raise ValueError(f"a request has at most {REQUEST_LIMIT_BYTES} bytes")
     try:
@@ -432,7 +433,10 @@ def _understand(line: bytes) -> tuple[Command, str]:
         raise ValueError(f"the verb is one of {', '.join(VERBS)}")
     if not isinstance(text, str) or len(text) > TEXT_LIMIT:
         raise ValueError(f"a text has at most {TEXT_LIMIT} letters")
-    return command, cleaned(text) if command in _WITH_TEXT else ""
+    options = request.get("options", {})
+    if not isinstance(options, dict):
+        raise ValueError("options are an object")
+    return command, cleaned(text) if command in _WITH_TEXT else "", options
 
 
 def _refusal(reason: str) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""Saves what a replay buffer holds, on demand: each clip in a thread of its own, while the buffer goes on filling."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from capture.clip import save
+from capture.errors import CaptureError, OutputError, UsageError
+from capture.events import Event, Request, Summary
+from capture.feed import Feed
+from capture.recordings.check import CheckReport, check
+from capture.recordings.folder import candidates, dated_name
+from capture.replay import Clip
+from capture.settings import CLIP_FORMATS, CONTAINERS, ClipOrder, RecordSettings
+from capture.worker import Worker
+
+__all__ = ["ClipSaver"]
+
+#: As much more than the buffer holds has to be asked for before that is worth a word.
+_SHORT_S: Final = 0.5
+
+
+class ClipSaver:
+    """Used by the thread of a session; what it starts has ended when `close` returns.
+
+    `emit` is told what became of each clip: its `Summary`, or an `Event` that says what went wrong. A clip that cannot
+    be saved costs nothing of the buffer: the next try still has it.
+    """
+
+    def __init__(self, settings: RecordSettings, emit: Callable[[Event | Summary], None]) -> None:
+        self._settings = settings
+        self._emit = emit
+        self._workers: list[Worker] = []
+
+    def save(self, feed: Feed, request: Request) -> None:
+        """Save what `feed` holds up to the moment of `request`, which is answered when that is done."""
+        worker = Worker("clip", lambda: self._attend(feed, request))
+        self._workers = [*(each for each in self._workers if not each.join(0.0)), worker]
+        worker.start()
+
+    def close(self) -> None:
+        """Wait for the clips that are being saved."""
+        for worker in self._workers:
+            worker.join()
+
+    def _attend(self, feed: Feed, request: Request) -> None:
+        try:
+            summary, note = self._saved(feed, request)
+        except Exception as error:
+            why = str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
+            self._emit(Event("clip_failed", 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
+            _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
+            return
+        self._emit(summary)
+        if note:
+            self._emit(Event("clip", 0.0, note))
+        _answer(request, {"ok": True, "note": note, **summary.as_json()})
+
+    def _saved(self, feed: Feed, request: Request) -> tuple[Summary, str]:
+        order = ClipOrder.of(request.options)
+        buffer, timeline = feed.buffer, feed.pipeline.timeline
+        assert buffer is not None  # noqa: S101 - the session looked
+        until_s = timeline.media_s(request.at_s)
+        feed.catch_up(until_s)
+        kept_s = buffer.seconds
+        wanted_s = self._settings.replay_s or 0.0 if order.last_s is None else order.last_s
+        clip = buffer.snapshot(wanted_s, until_s)
+        if clip.is_empty:
+            raise CaptureError("the replay buffer is empty still", "try again in a moment")
+        path, note = self._written(clip, order)
+        if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
+            note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"
+        # What is an animation was looked at when it was made.
+        report = check(path, listen=False) if path.suffix[1:].lower() in CONTAINERS else None
+        return self._summary(feed, clip, path, report), note
+
+    def _written(self, clip: Clip, order: ClipOrder) -> tuple[Path, str]:
+        """Write the clip where it was ordered to or else where it may go instead; what to say of that."""
+        wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
+        try:
+            return self._write(clip, wanted, order), ""
+        except OutputError as error:
+            fallback = self._settings.fallback_folder
+            if fallback is None:
+                raise
+            path = self._write(clip, fallback / wanted.name, replace(order, output=None))
+            return path, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
+
+    def _ending(self, order: ClipOrder) -> str:
+        return order.format or self._settings.output.suffix[1:]
+
+    def _write(self, clip: Clip, path: Path, order: ClipOrder) -> Path:
+        """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered."""
+        own, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
+        turned = ending != own and ending in CLIP_FORMATS
+        if not turned and order.max_bytes is None:
+            return self._under_free_name(path, order, lambda free: self._save(clip, free, order))
+        # Encoding anew is for the few clips that want it.
+        from capture.recordings.fit import convert, fit
+
+        # Made under a name of its own first: what is to be turned into something else is no clip yet.
+        with _folder_in(path.parent) as folder:
+            made = folder / f"clip.{own}"
+            self._save(clip, made, order)
+            form = ending if turned else None
+            result = fit(made, order.max_bytes, form) if order.max_bytes is not None else convert(made, ending)
+            return self._under_free_name(path, order, lambda free: _rename(result, free))
+
+    def _save(self, clip: Clip, path: Path, order: ClipOrder) -> None:
+        save(clip, path, exact=order.exact, quality=self._settings.quality)
+
+    @staticmethod
+    def _under_free_name(path: Path, order: ClipOrder, make: Callable[[Path], None]) -> Path:
+        """Let `make` make a file at `path`; where nobody chose that name, at the next that is free."""
+        for free in candidates(path) if order.output is None else [path]:
+            if order.output is not None or not os.path.lexists(free):
+                make(free)
+                return free
+        raise AssertionError("candidates never end")
+
+    def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
+        pipeline = feed.pipeline
+        duration_s = (
+            max((stream.duration_s for stream in report.streams), default=0.0)
+            if report
+            else (clip.until_s - clip.start_s)
+        )
+        return Summary(
+            path=str(path),
+            container=path.suffix[1:].lower(),
+            duration_s=duration_s,
+            size_bytes=path.stat().st_size,
+            video=pipeline.video_between(clip.start_s, clip.until_s, _frames(clip)),
+            audio=pipeline.audio_between(clip.start_s, clip.until_s),
+            paused_s=0.0,
+            events=(),
+            stopped_by="clip",
+            check="ok" if report is None else next(iter(report.problems), "ok"),
+        )
+
+
+def _frames(clip: Clip) -> int:
+    """How many pictures a clip has."""
+    return sum(len(packets) for track, packets in zip(clip.tracks, clip.packets(), strict=True) if track.is_picture)
+
+
+@contextmanager
+def _folder_in(place: Path) -> Iterator[Path]:
+    """A folder of our own in `place` for the time of the context. Raises `OutputError` where there can be none."""
+    try:
+        folder = TemporaryDirectory(prefix=".clip ", dir=place)
+    except OSError as error:
+        raise OutputError(f"{place} cannot be written ({error.strerror})", "choose another folder") from error
+    with folder as name:
+        yield Path(name)
+
+
+def _rename(made: Path, path: Path) -> None:
+    """Give a finished file its name. Raises `UsageError` where that is taken, `OutputError` where it cannot be."""
+    try:
+        # Where a name is taken, linking fails and renaming would replace.
+        os.link(made, path)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists already", "choose another name") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def _answer(request: Request, content: dict[str, Any]) -> None:
+    if request.answer is not None:
+        with suppress(Exception):
+            request.answer(content)

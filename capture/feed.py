@@ -1,0 +1,52 @@
+"""A pipeline and where its packets go: to the file of one take, or for all takes of a session and its replay buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from capture.clock import Clock
+from capture.events import Event
+from capture.inputs import Inputs
+from capture.outlets import Outlets
+from capture.pipeline import Pipeline
+from capture.replay import ReplayBuffer, ReplayTrack
+from capture.settings import RecordSettings
+
+__all__ = ["Feed"]
+
+#: How long what was recorded up to a moment may take to come out as packets, when it is asked for: a block of sound and
+#: a frame of its encoder. Where a device delivers nothing, nothing comes.
+CATCH_UP_S: Final = 0.15
+
+
+class Feed:
+    """Made with `inputs` open. With `settings.replay_s` what comes out is kept for that long as well."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: RecordSettings,
+        clock: Clock,
+        *,
+        on_failure: Callable[[str, BaseException], None],
+        record_event: Callable[[Event], None],
+    ) -> None:
+        """Raises `NotReadyError` where an encoder cannot be opened."""
+        self.outlets = Outlets()
+        self.pipeline = Pipeline(
+            inputs, settings, clock, self.outlets.put, on_failure=on_failure, record_event=record_event
+        )
+        if settings.replay_s is not None:
+            tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
+            self.outlets.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
+
+    @property
+    def buffer(self) -> ReplayBuffer | None:
+        """The last seconds of what came out; None where nothing is kept."""
+        return self.outlets.buffer
+
+    def catch_up(self, media_s: float) -> None:
+        """Have everything up to a moment that is now, or just over, come out; any thread. Takes a blink."""
+        self.pipeline.flush()
+        self.outlets.await_reached(media_s, CATCH_UP_S)

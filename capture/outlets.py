@@ -1,0 +1,84 @@
+"""Where a pipeline's packets go: into the replay buffer, and into the file of the take that is being made."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from capture.mailbox import Closed
+from capture.replay import ReplayBuffer, as_packet
+from capture.writer import FileWriter
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["Outlets"]
+
+
+class Outlets:
+    """Hands every packet to all that want it, in one order; any thread may call any method.
+
+    A file that takes nothing more is left out, the others go on.
+    """
+
+    def __init__(self) -> None:
+        #: Set before the first packet comes, where one is kept.
+        self.buffer: ReplayBuffer | None = None
+        self._writers: list[FileWriter] = []
+        self._changed = threading.Condition()
+        # Up to when each track has come, in media time.
+        self._reached_s: dict[int, float] = {}
+
+    def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
+        """Hand on what a track's encoder made. Waits where a file cannot keep up."""
+        if not packets:
+            return
+        with self._changed:
+            last = packets[-1]
+            self._reached_s[track] = float(((last.pts or 0) + (last.duration or 0)) * (last.time_base or 0))
+            # The buffer copies, and writing changes the packets.
+            if self.buffer is not None:
+                self.buffer.add(track, packets)
+            for writer in tuple(self._writers):
+                try:
+                    writer.put(track, packets)
+                except Closed:
+                    self._writers.remove(writer)
+            self._changed.notify_all()
+
+    def attach(self, writer: FileWriter) -> None:
+        """Have `writer` get everything from here on."""
+        with self._changed:
+            self._writers.append(writer)
+
+    def attach_since(self, writer: FileWriter, since_s: float) -> float:
+        """Have `writer` get what the buffer holds from `since_s` on, and everything after; where that begins.
+
+        Both in media time; `writer` counts from the moment that is returned, a little before `since_s`.
+        """
+        assert self.buffer is not None  # noqa: S101 - there is something to begin with
+        with self._changed:
+            clip = self.buffer.snapshot_since(since_s)
+            packets: list[tuple[int, av.Packet[Any]]] = []
+            for track, (part, found) in enumerate(zip(clip.tracks, clip.packets(), strict=True)):
+                copies = [as_packet(kept, part.time_base) for kept in found]
+                for note in clip.notes(track) if copies else ():
+                    copies[0].set_sidedata(note)
+                packets += [(track, copy) for copy in copies]
+            packets.sort(key=lambda item: float((item[1].dts or 0) * (item[1].time_base or 0)))
+            writer.begin_with(packets, clip.start_s)
+            self._writers.append(writer)
+            return clip.start_s
+
+    def detach(self, writer: FileWriter) -> None:
+        """Give `writer` nothing more."""
+        with self._changed, suppress(ValueError):
+            self._writers.remove(writer)
+
+    def await_reached(self, at_s: float, timeout_s: float) -> bool:
+        """Wait until every track has come up to `at_s` in media time; whether that was so within `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: all(reached_s >= at_s for reached_s in self._reached_s.values()), timeout_s
+            )
