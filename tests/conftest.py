@@ -38,14 +38,6 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         yield folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_settings(temporary_folder: Path) -> Iterator[None]:
-    """Whoever runs the tests has settings of their own, which are none of the tests' business."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CONFIG_HOME", str(temporary_folder / "config"))
-        yield
-
-
 @pytest.fixture(scope="session")
 def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
     """A screen of 1280×720 and a sound output, shared by the suite."""

@@ -147,7 +147,7 @@ def test_each_verb_gives_its_command(verb: str, folder: Path) -> None:
 
 
 def test_the_verbs_are_those_of_the_contract() -> None:
-    assert list(VERBS) == ["status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview"]
+    assert list(VERBS) == ["status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"]
 
 
 def test_what_the_session_answers_is_passed_on(folder: Path) -> None:
@@ -732,7 +732,7 @@ def answering(**content: Any) -> Script:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_a_recorder_a_verb_fails_in_one_line(verb: str, folder: Path) -> None:
-    said = "capture: no recorder is running: start one with capture record\n"
+    said = "capture: no recorder is running: start one with capture record, or capture replay for clips\n"
     assert Called(verb).all == (1, "", said)
     assert Called(verb, "--name", "x").all == (1, "", said)
 
@@ -785,7 +785,7 @@ def test_status_for_people(folder: Path) -> None:
         (["pause"], {"state": "paused", "elapsed_s": 12.34}, "paused at 0:12.3"),
         (["resume"], {"state": "recording", "elapsed_s": 12.34}, "resumed at 0:12.3"),
         (["toggle"], {"state": "paused", "elapsed_s": 0.0}, "paused at 0:00.0"),
-        (["toggle"], {"state": "recording", "elapsed_s": 3_600}, "resumed at 1:00:00"),
+        (["toggle"], {"state": "recording", "elapsed_s": 3_600}, "recording at 1:00:00"),
         (["toggle"], {"state": "armed"}, "armed"),
         (["stop"], {"path": "/t\x1b.mp4", "duration_s": 12.34, "size_bytes": 1_500}, "saved /t?.mp4  0:12.3  1.5 KB"),
         (["stop"], {"state": "discarded", "path": None}, "nothing was kept"),

@@ -166,7 +166,7 @@ def test_a_long_wait_costs_nothing_again_and_again(tmp_path: Path, monkeypatch: 
         looked += 1
         return begins_s(packet)
 
-    monkeypatch.setattr("capture.writer._begins_s", counted)
+    monkeypatch.setattr("capture.writer._at_s", counted)
     writing = Writing(tmp_path / "out.ogg", settled_s=0.0)
     packets = writing.tone(40.0)
     for few in chunks(packets, 5):
