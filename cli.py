@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.arguments import Arguments, before_command, parse, settings_of
-from capture.errors import CaptureError, NotReadyError, UsageError
+from capture.errors import CaptureError, NotReadyError, RecordingError, UsageError
 
 if TYPE_CHECKING:
     from capture.desktop.notify import Notifier
@@ -89,6 +89,9 @@ def _record(arguments: Arguments) -> int:
         # Without a remote control it is recorded all the same, and said.
         with suppress(NotReadyError):
             remote.start(session.send)
+            left = remote.left_behind.get("recording")
+            if left and os.path.lexists(left):
+                terminal.say(f"a recorder that did not end by itself left {left}: capture repair makes it whole")
         return _conclude(arguments, terminal, session, session.run(), {})
     finally:
         if notifier is not None:
@@ -426,6 +429,32 @@ def _at(answer: dict[str, Any]) -> str:
     return "" if answer.get("elapsed_s") is None else f" at {as_clock(answer['elapsed_s'])}"
 
 
+def _repair(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.recordings.repair import recordings_in, repair
+    from capture.terminal import as_clock
+
+    path = Path(arguments.path)
+    output = None if arguments.output is None else Path(arguments.output)
+    if path.is_dir() and output is not None:
+        raise UsageError(f"{path} is a folder, and --output names one file", "repair its files one by one")
+    found: list[dict[str, Any]] = []
+    for each in recordings_in(path) if path.is_dir() else [path]:
+        try:
+            done = repair(each, output)
+        except RecordingError as error:
+            found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
+            print(f"capture: {_printable(str(error))}", file=sys.stderr)
+            continue
+        found.append(done.as_json())
+        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "whole already"
+        _tell(arguments, f"{done.path}: {what}")
+    if arguments.json:
+        print(json.dumps({"files": found}))
+    return 0 if all(each["ok"] for each in found) else 1
+
+
 # --- The user's settings
 
 
@@ -500,6 +529,7 @@ _VERBS: Final[dict[str, Callable[[Arguments], int]]] = {
     "devices": _devices,
     "doctor": _doctor,
     "check": _check,
+    "repair": _repair,
     "status": _status,
     "stop": _stop,
     "pause": _change,

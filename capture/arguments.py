@@ -130,6 +130,15 @@ def _parser() -> _Parser:
         ("doctor", "tell whether recording will work, and what to do if not"),
     ):
         verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.")
+    repair = verbs.add_parser(
+        "repair",
+        parents=[everywhere],
+        help="make an ordinary file of a recording that was cut off",
+        description="Make a recording that a crash cut off, or every one in a folder, an ordinary file. The original "
+        "stays until the new one is checked.",
+    )
+    repair.add_argument("path", metavar="FILE|FOLDER")
+    repair.add_argument("--output", metavar="OUTPUT", help="make a new file instead, and leave the original alone")
     check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
     check.add_argument("file", metavar="FILE")
     _add_remote_verbs(verbs, everywhere)

@@ -46,6 +46,7 @@ FLOORS: tuple[set[str], ...] = (
         "capture.recordings.fit",
         "capture.recordings.loudness",
         "capture.recordings.remake",
+        "capture.recordings.repair",
         "capture.recordings.rewrite",
         "capture.replay",
     },

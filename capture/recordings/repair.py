@@ -1,0 +1,139 @@
+"""An ordinary file out of one that was cut off, as a crash or an empty battery leaves it.
+
+Packets are copied, nothing is encoded anew. The original stays byte for byte what it was until the new file is closed
+and found to be whole; where that cannot be reached, it stays for good.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from capture.errors import OutputError, RecordingError
+from capture.muxer import Chapter, Muxer
+from capture.recordings.check import CheckReport, check
+from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of
+from capture.settings import CONTAINERS, check_output, container_of
+
+__all__ = ["Repaired", "recordings_in", "repair"]
+
+#: Tracks may end this far apart, less a little for what a container rounds: what is longer than that is cut off.
+_ENDS_APART_S: Final = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of a file. `before` and `after` are what `check` says of it."""
+
+    path: Path
+    before: CheckReport
+    after: CheckReport
+    #: Whether there was anything to repair.
+    was_needed: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "repaired": self.was_needed,
+            "ok": self.after.ok,
+            "before": {"duration_s": round(self.before.duration_s, 3), "problems": list(self.before.problems)},
+            "after": {"duration_s": round(self.after.duration_s, 3), "problems": list(self.after.problems)},
+        }
+
+
+def repair(path: Path, output: Path | None = None) -> Repaired:
+    """Make the recording at `path` whole, in its place or as a new file at `output`.
+
+    One that is whole already stays as it is. Raises `RecordingError` where nothing whole can be made of it,
+    `OutputError` where that cannot be written, `UsageError` where `path` names no file or `output` one that cannot be
+    made: the original is then what it was.
+    """
+    if output is not None:
+        container_of(output)
+        check_output(output, overwrite=False)
+    before = check(path, listen=False)
+    if not before.plays:
+        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", "it is left as it is")
+    if not before.ok and container_of(path).format == "flac":
+        # Its header states the length, and only its encoder writes that.
+        raise RecordingError(
+            f"{path} cannot be repaired: FLAC plays as it is, and does not know its length", "leave it"
+        )
+    if output is None:
+        if before.ok:
+            return Repaired(path, before, before, False)
+        return Repaired(path, before, _rewritten(path), True)
+    try:
+        shutil.copyfile(path, output)
+        output.chmod(0o600)
+        after = check(output, listen=False) if before.ok else _rewritten(output)
+    except BaseException as error:
+        with suppress(OSError):
+            output.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(f"{output} cannot be written ({error.strerror})", "choose another place") from error
+        raise
+    return Repaired(output, before, after, not before.ok)
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The files in `folder` that are called like recordings, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix[1:].lower() in CONTAINERS)
+
+
+def _rewritten(path: Path) -> CheckReport:
+    ends_s = _ends_s(path)
+    last_s = min(ends_s, default=0.0) + _ENDS_APART_S
+
+    def fill(muxer: Muxer) -> Sequence[Chapter]:
+        with opened(path) as container:
+            tracks = tracks_of(container)
+            muxer.start(tracks, container.metadata)
+            for place, packet in _whole_packets(container, tracks):
+                if float(packet.pts * packet.time_base) < last_s:
+                    muxer.write(place, packet)
+            return chapters_of(container, last_s)
+
+    return rewrite(path, fill)
+
+
+def _ends_s(path: Path) -> list[float]:
+    """Where the last packet of each track that has any ends, on the file's time line."""
+    ends_s: dict[int, float] = {}
+    with opened(path) as container:
+        for place, packet in _whole_packets(container, tracks_of(container)):
+            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            ends_s[place] = max(ends_s.get(place, 0.0), end_s)
+    return list(ends_s.values())
+
+
+def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Iterator[tuple[int, Any]]:
+    """The packets that can be taken over, with the place of their track: whole, in order, from a key frame on."""
+    places = {stream.index: place for place, stream in enumerate(tracks)}
+    reached: dict[int, int] = {}
+    packets = container.demux(tracks)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, ValueError):
+            # The cut, or damage that cannot be read past.
+            return
+        if packet is None:
+            return
+        place = places[packet.stream_index]
+        if packet.pts is None or packet.dts is None or not packet.size or packet.is_corrupt:
+            continue
+        if packet.dts <= reached.get(place, packet.dts - 1):
+            continue
+        if place not in reached and packet.stream.type == "video" and not packet.is_keyframe:
+            continue
+        reached[place] = packet.dts
+        yield place, packet

@@ -1,0 +1,155 @@
+"""Recordings that were cut off become ordinary files, and nothing is ever made worse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RunCapture
+from reopened import loudness, probe, sound
+from running import Recorder
+from written import Picture, Sound, write
+
+from capture.errors import CaptureError, RecordingError, UsageError
+from capture.recordings.check import check
+from capture.recordings.repair import recordings_in, repair
+
+CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "wav"]
+
+
+def cut_off(path: Path) -> Path:
+    """A recording whose recorder died before it was closed."""
+    subprocess.run([sys.executable, str(Path(__file__).with_name("written.py")), str(path)], check=True, timeout=60)
+    return path
+
+
+@pytest.mark.parametrize("extension", CUT)
+def test_a_recording_that_was_cut_off_becomes_whole(extension: str, tmp_path: Path) -> None:
+    path = cut_off(tmp_path / f"out.{extension}")
+    before = check(path)
+    path.chmod(0o640)
+    done = repair(path)
+    assert done.was_needed is not before.ok
+    assert check(path).ok
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+    track = sound(path)
+    assert track.end_s > before.duration_s - 0.5
+    assert loudness(track.between(0.5, 1.0), 440, track.rate) == pytest.approx(0.3, abs=0.05)
+    assert float(probe(path)["format"]["duration"]) == pytest.approx(done.after.duration_s, abs=0.1)
+
+
+def test_one_that_is_whole_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mp4")
+    content, moment = path.read_bytes(), path.stat().st_mtime_ns
+    assert not repair(path).was_needed
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, moment)
+
+
+def test_the_repaired_one_may_stand_elsewhere(tmp_path: Path) -> None:
+    path, other = cut_off(tmp_path / "out.mp4"), tmp_path / "whole.mp4"
+    content = path.read_bytes()
+    done = repair(path, other)
+    assert (done.path, done.was_needed) == (other, True)
+    assert check(other).ok
+    assert other.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes() == content
+    with pytest.raises(UsageError, match="exists already"):
+        repair(path, other)
+
+
+def test_a_track_that_goes_on_alone_is_cut(tmp_path: Path) -> None:
+    whole = write(tmp_path / "out.mkv", (Sound(end_s=4.0),), Picture(end_s=2.0))
+    assert not check(whole).ok
+    assert repair(whole).after.ok
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 100, bytes(5000)])
+def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="cannot be repaired"):
+        repair(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm", "ogg", "m4a"])
+def test_whatever_is_done_to_a_file_it_is_never_made_worse(extension: str, tmp_path: Path) -> None:
+    whole = cut_off(tmp_path / f"whole.{extension}").read_bytes()
+    path = tmp_path / f"out.{extension}"
+    random = np.random.default_rng(sum(map(ord, extension)))
+    repaired = 0
+    for _ in range(25):
+        content = bytearray(whole[: int(random.integers(1, len(whole) + 1))])
+        for _ in range(int(random.integers(0, 4))):
+            place = int(random.integers(0, len(content)))
+            content[place : place + 16] = random.bytes(min(16, len(content) - place))
+        path.write_bytes(content)
+        done = None
+        with suppress(CaptureError):
+            done = repair(path)
+        if done is None:
+            assert path.read_bytes() == content
+        else:
+            assert check(path).ok
+            repaired += done.was_needed
+        assert {each.name for each in tmp_path.iterdir()} == {f"whole.{extension}", path.name}
+    assert repaired > 0
+
+
+def test_flac_is_left_to_itself(tmp_path: Path) -> None:
+    path = cut_off(tmp_path / "out.flac")
+    content = path.read_bytes()
+    with pytest.raises(RecordingError, match="plays as it is"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_is_gone_through(run_capture: RunCapture, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    cut_off(folder / "cut.mp4")
+    write(folder / "whole.ogg")
+    (folder / "broken.mkv").write_bytes(b"nonsense")
+    (folder / "notes.txt").write_text("no recording")
+    assert [path.name for path in recordings_in(folder)] == ["broken.mkv", "cut.mp4", "whole.ogg"]
+    done = run_capture("repair", folder, "--json")
+    assert done.returncode == 1
+    found = {Path(each["path"]).name: each for each in json.loads(done.stdout)["files"]}
+    assert (found["cut.mp4"]["repaired"], found["cut.mp4"]["ok"]) == (True, True)
+    assert (found["whole.ogg"]["repaired"], found["whole.ogg"]["ok"]) == (False, True)
+    assert "cannot be repaired" in found["broken.mkv"]["error"]
+    again = run_capture("repair", folder / "cut.mp4")
+    assert again.returncode == 0
+    assert "whole already" in again.stdout
+
+
+def test_mistakes(run_capture: RunCapture, tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mp4")
+    for arguments in (("nowhere.mp4",), (path, "--output", path), (tmp_path, "--output", tmp_path / "new.mp4")):
+        done = run_capture("repair", *arguments)
+        assert done.returncode == 2, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_crashed_recorder_left_is_named_at_the_next_start(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
+    path = tmp_path / "left.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern") as recorder:
+        recorder.until_recording(path)
+        recorder.process.kill()
+        recorder.process.wait()
+    done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.3s")
+    assert done.returncode == 0
+    assert f"left {path}: capture repair" in done.stderr.replace("\n", "")
+    assert run_capture("repair", path).returncode == 0
+    assert check(path).ok
+    again = run_capture("record", "another.ogg", "--source", "pattern", "--duration", "0.3s")
+    assert "capture repair" not in again.stderr
