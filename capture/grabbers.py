@@ -148,8 +148,9 @@ class FrameGrabber:
                 # There is no picture yet that could be sent again.
                 self._beat_wanted = False
                 return True
-            self._send(self._stamps.pts(now_s))
+            # Before it is sent, which may take its time: who wants one meanwhile wants the next.
             self._beat_wanted = False
+            self._send(self._stamps.pts(now_s))
             self._repeated_slot = slot
         return True
 

@@ -118,13 +118,13 @@ class Pipeline:
 
     @property
     def frames(self) -> int:
-        """Frames taken so far."""
-        return self._grabber.frames if self._grabber is not None else 0
+        """Frames taken since counting began."""
+        return self._grabber.frames - self._counted[0] if self._grabber is not None else 0
 
     @property
     def dropped(self) -> int:
-        """Slots lost so far because the machine was too slow."""
-        return self._grabber.dropped if self._grabber is not None else 0
+        """Slots lost since counting began because the machine was too slow."""
+        return self._grabber.dropped - self._counted[2] if self._grabber is not None else 0
 
     def levels(self) -> tuple[Level, ...]:
         """How loud each audio track was since the last call. For one caller."""
@@ -197,12 +197,12 @@ class Pipeline:
             self._grabber.beat()
         self._wake_sounds()
 
-    def begin_count(self) -> None:
-        """Count frames, and look for peaks, from here on."""
+    def begin_count(self, from_s: float) -> None:
+        """Count frames from here on; of sound also what was heard since `from_s` in media time."""
         if self._grabber is not None:
             self._counted = (self._grabber.frames, self._grabber.unchanged, self._grabber.dropped)
         for track in self._sound_tracks:
-            track.reset_peak()
+            track.begin_count(from_s)
 
     def finish(self) -> None:
         """Let what was grabbed before the timeline's stop come out as packets, and end the tracks."""

@@ -421,7 +421,8 @@ class ReplayBuffer:
     def snapshot_since(self, asked_s: float) -> Clip:
         """What is kept from `asked_s` on, and all that was added so far."""
         with self._lock:
-            end_s = self._end_s()
+            # The newest picture has no length yet, and would lie at the end instead of before it.
+            end_s = self._end_s() + SQUEEZED_S
             return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
 
     def _end_s(self) -> float:

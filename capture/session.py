@@ -185,7 +185,7 @@ class Session:
         try:
             return self._record_takes(shared)
         finally:
-            self._clips.close()
+            self._await_clips()
             if shared is not None:
                 shared.pipeline.timeline.stop(self._clock.now_s())
                 shared.pipeline.finish()
@@ -225,6 +225,18 @@ class Session:
                 raise
             self._over |= not self._repeats
         return summary
+
+    def _await_clips(self) -> None:
+        """Let the clips that are being saved be finished; who asks meanwhile is told."""
+        worker = self._aside("clips", self._clips.close)
+        while not worker.join(0.0):
+            message = self._receive(PROGRESS_INTERVAL_S)
+            if not isinstance(message, Request):
+                continue
+            if message.command is Command.STATUS:
+                self._answer(message)
+            else:
+                _refuse(message, "the recorder is ending")
 
     @property
     def _repeats(self) -> bool:
@@ -382,7 +394,7 @@ class Session:
         begins_at_s = max(begin.at_s, self._ended_at_s)
         try:
             take.begin(begins_at_s)
-        except CaptureError as error:
+        except BaseException as error:
             _refuse(begin, str(error))
             raise
         if self._sound is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
 from capture.errors import CaptureError, UsageError
-from capture.events import Event, Progress, State, Summary
+from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.feed import Feed
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import check
@@ -101,7 +101,7 @@ class Take:
             self._is_part = True
             since_s = max(0.0, self.timeline.media_s(at_s) - self._settings.since_s)
             self._origin_s = outlets.attach_since(self._writer, since_s)
-            pipeline.begin_count()
+            pipeline.begin_count(self._origin_s)
             self._writer.start(self._muxer, pipeline.templates)
         else:
             outlets.attach(self._writer)
@@ -219,10 +219,13 @@ class Take:
 
     def end(self) -> None:
         """Let what was recorded before the stop reach the file, and close it."""
-        self._stop_playing()
+        silent_at_s = self._stop_playing()
         if self._is_part:
             self._feed.catch_up(self.timeline.media_s(self.stop_s))
             self._feed.outlets.detach(self._writer)
+            # A pause is that of the take: the buffer and the next take go on.
+            self.timeline.resume(max(self._clock.now_s(), silent_at_s))
+            self._feed.pipeline.wake()
         else:
             self._feed.pipeline.finish()
         self._writer.close(self._length_s, self._chapters())
@@ -279,13 +282,19 @@ class Take:
             container=self._settings.output.suffix[1:].lower(),
             duration_s=max((stream.duration_s for stream in report.streams), default=0.0) if report else 0.0,
             size_bytes=muxer.size_bytes(),
-            video=self._feed.pipeline.video_summary(),
+            video=self._video_summary(),
             audio=self._feed.pipeline.audio_summaries(self._length_s),
             paused_s=self._paused_s(self.stop_s),
             events=tuple(self._events),
             stopped_by=stopped_by,
             check=next(iter(report.problems), "ok") if report else "nothing was recorded",
         )
+
+    def _video_summary(self) -> VideoSummary | None:
+        if not self._is_part:
+            return self._feed.pipeline.video_summary()
+        until_s = self._origin_s + self._length_s
+        return self._feed.pipeline.video_between(self._origin_s, until_s, self._writer.written[0])
 
     def _improve(self, stopped_by: str) -> None:
         """Cut what lies behind the end, and set the loudness. Where that fails, the file stays as it was recorded."""
@@ -306,5 +315,7 @@ class Take:
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""
+        # Where it could not be begun nobody empties the writer, and the feed would wait for it.
+        self._feed.outlets.detach(self._writer)
         if self._muxer is not None and not self._stands:
             self._muxer.discard()

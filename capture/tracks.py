@@ -100,6 +100,7 @@ class SoundTrack:
         self.name = name
         self._history_s = history_s
         self._history: deque[_Piece] = deque()
+        self._remembered_s = 0.0
         self._channels = max(channels)
         self._encoder = encoder
         self._timeline = timeline
@@ -112,14 +113,20 @@ class SoundTrack:
         self._lanes = {(number, 0): _Lane(timeline, count) for number, count in enumerate(channels)}
         # Samples sent to the encoder.
         self._sent = 0
+        # Silence inserted before counting began.
+        self._uncounted_s = 0.0
         self._meter = _Meter(timeline.epoch_s)
 
     @property
     def inserted_silence_s(self) -> float:
-        """Seconds of silence standing in for missing sound, in the source that misses most.
+        """Seconds of silence standing in for missing sound since counting began, in the source that misses most.
 
         Of a source with several lanes it is what is left when each has sounded alone: less, where they overlap.
         """
+        return max(0.0, self._missing_s() - self._uncounted_s)
+
+    def _missing_s(self) -> float:
+        """The same since the beginning."""
         lanes, sent_s = tuple(self._lanes.items()), self._sent / SAMPLE_RATE
         missing_s = []
         for number in range(len(self._channels_of)):
@@ -135,21 +142,23 @@ class SoundTrack:
 
     @property
     def peak(self) -> float:
-        """The largest absolute sample of the whole track."""
+        """The largest absolute sample since counting began."""
         return self._meter.peak
 
-    def reset_peak(self) -> None:
-        """Look for the peak from here on."""
-        self._meter.reset_peak()
+    def begin_count(self, from_s: float) -> None:
+        """Count inserted silence, and look for the peak, from `from_s` in media time on, as far as is remembered."""
+        peak, inserted_s = self.between(from_s, math.inf)
+        self._uncounted_s = self._missing_s() - inserted_s
+        self._meter.begin_again(peak, self._clock.now_s())
 
     def between(self, from_s: float, to_s: float) -> tuple[float, float]:
         """The largest absolute sample, and the seconds of inserted silence, between two moments of media time.
 
         Only as far back as `history_s` reaches.
         """
+        # A copy, made at once: the track goes on meanwhile.
         pieces = [piece for piece in tuple(self._history) if from_s < piece.end_s <= to_s]
-        before_s = next((piece.inserted_s for piece in reversed(self._history) if piece.end_s <= from_s), 0.0)
-        inserted_s = pieces[-1].inserted_s - before_s if pieces else 0.0
+        inserted_s = sum(piece.inserted_s for piece in pieces)
         return max((piece.peak for piece in pieces), default=0.0), max(0.0, inserted_s)
 
     def level(self) -> Level:
@@ -225,7 +234,9 @@ class SoundTrack:
         self._sent += count
         peak = self._meter.observe(mixed, self._clock.now_s())
         if self._history_s:
-            self._remember(_Piece(self._sent / SAMPLE_RATE, peak, self.inserted_silence_s))
+            missing_s = self._missing_s()
+            self._remember(_Piece(self._sent / SAMPLE_RATE, peak, missing_s - self._remembered_s))
+            self._remembered_s = missing_s
         self._deliver(self._encoder.encode(mixed))
 
     def _remember(self, piece: _Piece) -> None:
@@ -235,7 +246,7 @@ class SoundTrack:
 
 
 class _Piece(NamedTuple):
-    """A stretch of the track: where it ends, its peak, and the silence inserted up to there."""
+    """A stretch of the track: where it ends, its peak, and the silence inserted in it."""
 
     end_s: float
     peak: float
@@ -313,9 +324,10 @@ class _Meter:
             self.sound_at_s = now_s
         return peak
 
-    def reset_peak(self) -> None:
+    def begin_again(self, peak: float, now_s: float) -> None:
         with self._lock:
-            self.peak = 0.0
+            self.peak = peak
+        self.sound_at_s = max(self.sound_at_s, now_s)
 
     def take_recent(self) -> float:
         with self._lock:

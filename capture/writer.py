@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +37,9 @@ class FileWriter:
         self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
         self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
         self._begins_s = 0.0
+        self._last_dts: dict[int, int] = {}
+        #: How many packets of each track were written; to be read when it is closed.
+        self.written: Counter[int] = Counter()
         self._end_s = math.inf
         self._chapters: Sequence[Chapter] = ()
         self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
@@ -79,8 +82,13 @@ class FileWriter:
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
         if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:
-            before = round(self._begins_s / packet.time_base)
-            packet.pts, packet.dts = packet.pts - before, packet.dts - before
+            moved = -round(self._begins_s / packet.time_base)
+            if track in self._last_dts:
+                # What came first may have been moved behind a picture that was still being encoded.
+                moved = max(moved, self._last_dts[track] + 1 - packet.dts)
+            packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
+            self._last_dts[track] = packet.dts
+        self.written[track] += 1
         self._muxer.write(track, packet)
 
     def _finish(self) -> None:

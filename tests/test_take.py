@@ -16,14 +16,16 @@ import pytest
 from reopened import each_picture, first_loud_s, pictures, sound
 from running import eventually
 
+import capture.clips as clips_module
 import capture.inputs as inputs_module
 import capture.preview as preview_module
 import capture.take as take_module
 from capture.clock import Clock, MonotonicClock
-from capture.errors import NotReadyError, SourceLostError, UsageError
+from capture.errors import NotReadyError, OutputError, SourceLostError, UsageError
 from capture.events import Command, Event, Progress, State, Summary
 from capture.interfaces import SampleSource
 from capture.media import SAMPLE_RATE, SampleArray
+from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.session import Session
 from capture.settings import AudioTrack, RecordSettings
@@ -624,6 +626,137 @@ def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path
     (event,) = [event for event in summary.events if event.kind == "loudness"]
     assert event.at_s <= summary.duration_s + 0.01
     assert "-20.0 LUFS" in json.dumps(summary.as_json())
+
+
+# Out of a buffer that all takes share
+
+
+class Shared(Recording):
+    """A session in standby that keeps what it hears."""
+
+    def __init__(self, output: Path, **more: Any) -> None:
+        super().__init__(output, **{"standby": True, "replay_s": 20.0, **more})
+
+    def until_kept(self, seconds: float) -> None:
+        self.until_answered(lambda answer: answer.get("state") == "standby" and answer["buffer_s"] >= seconds)
+
+
+@pytest.mark.parametrize("ending", [Command.STOP, Command.TOGGLE, Command.DISCARD])
+def test_a_take_that_ends_in_a_pause_leaves_the_buffer_going(ending: Command, player: Player, tmp_path: Path) -> None:
+    with Shared(tmp_path / "out.wav") as recording:
+        recording.until_kept(0.3)
+        assert is_ok(recording.ask(Command.START))
+        recording.until_elapsed(0.3)
+        assert recording.ask(Command.PAUSE)["state"] == "paused"
+        assert is_ok(recording.ask(ending))
+        kept_s = recording.ask(Command.STATUS)["buffer_s"]
+        recording.until_kept(kept_s + 0.3)
+        assert is_ok(recording.ask(Command.START))
+        recording.until_elapsed(0.4)
+        answer = recording.ask(Command.STOP)
+        assert (answer["check"], answer["paused_s"]) == ("ok", 0.0)
+        assert answer["duration_s"] >= 0.4
+    recording.check_answers()
+
+
+@pytest.mark.parametrize("error", [OutputError("no room"), ZeroDivisionError("by zero")])
+def test_a_take_that_cannot_begin_is_the_end_of_all(
+    error: Exception, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Muxer, *_: Any, **more: Any) -> None:
+        raise error
+
+    with Shared(tmp_path / "out.ogg") as recording:
+        recording.until_kept(0.3)
+        monkeypatch.setattr(Muxer, "start", fail)
+        assert "no room" in recording.ask(Command.START)["error"] or isinstance(error, ZeroDivisionError)
+        recording.join()
+    assert recording.raised is error
+    assert recording.session._feed is not None
+    assert recording.session._feed.outlets._writers == []
+    recording.check_answers()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clip = tmp_path / "out.wav", tmp_path / "clip.wav"
+    write = Muxer.write
+    fails = threading.Event()
+
+    def fail(self: Muxer, stream: int, packet: Any) -> None:
+        if self.path == path and fails.is_set():
+            raise OutputError(f"{path} cannot be written on", "free some space")
+        write(self, stream, packet)
+
+    monkeypatch.setattr(Muxer, "write", fail)
+    with Shared(path) as recording:
+        recording.until_kept(0.3)
+        recording.ask(Command.START)
+        recording.until_elapsed(0.3)
+        saved: list[dict[str, Any]] = []
+        fails.set()
+        recording.session.send(Command.CLIP, "test", answer=saved.append, options={"output": str(clip)})
+        summary = recording.join()
+    assert saved[0]["check"] == "ok"
+    assert check(clip).ok
+    assert summary is not None
+    assert (summary.path, summary.stopped_by) == (str(path), "failed")
+    assert str(path) in str(recording.session.error)
+    recording.check_answers()
+
+
+def test_a_source_that_is_lost_ends_a_session_that_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
+    with Shared(tmp_path / "out.ogg") as recording:
+        assert recording.join() is None
+    assert isinstance(recording.session.error, SourceLostError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_take_is_counted_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loud and with a hole, before it is quiet.
+    before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
+    after = [ScriptedBlock(tone(0.02, 0.1), 1.4 + place * 0.02) for place in range(2_000)]
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    with Shared(tmp_path / "out.mkv", video=True, screen="primary") as recording:
+        recording.until_kept(3.0)
+        recording.ask(Command.START)
+        recording.until_elapsed(0.5)
+        answer = recording.ask(Command.STOP)
+        (audio,) = answer["audio"]
+        assert audio["inserted_silence_s"] == 0.0
+        assert audio["peak_dbfs"] == pytest.approx(-20.0, abs=1.0)
+        assert answer["video"]["frames"] == len(pictures(tmp_path / "out.mkv").moments_s)
+    recording.check_answers()
+
+
+def test_whoever_asks_while_the_last_clip_is_saved_is_told(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, let_go = threading.Event(), threading.Event()
+
+    def hang(path: Path, **more: Any) -> Any:
+        saving.set()
+        let_go.wait()
+        return check(path, **more)
+
+    monkeypatch.setattr(clips_module, "check", hang)
+    with Shared(tmp_path / "out.wav") as recording:
+        try:
+            recording.until_kept(0.3)
+            saved = recording.send(Command.CLIP)
+            assert saving.wait(LIMIT_S)
+            assert is_ok(recording.ask(Command.QUIT))
+            assert is_ok(recording.ask(Command.STATUS))
+            assert "ending" in recording.ask(Command.CLIP)["error"]
+            assert saved == []
+        finally:
+            let_go.set()
+        recording.join()
+    assert saved[0]["check"] == "ok"
+    recording.check_answers()
 
 
 # Pauses
