@@ -119,10 +119,20 @@ class ClipSaver:
     @staticmethod
     def _under_free_name(path: Path, order: ClipOrder, make: Callable[[Path], None]) -> Path:
         """Let `make` make a file at `path`; where nobody chose that name, at the next that is free."""
-        for free in candidates(path) if order.output is None else [path]:
-            if order.output is not None or not os.path.lexists(free):
+        if order.output is not None:
+            make(path)
+            return path
+        for free in candidates(path):
+            if os.path.lexists(free):
+                continue
+            try:
                 make(free)
-                return free
+            except UsageError:
+                # Another clip of the same second may have taken it meanwhile.
+                if os.path.lexists(free):
+                    continue
+                raise
+            return free
         raise AssertionError("candidates never end")
 
     def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
@@ -165,8 +175,13 @@ def _folder_in(place: Path) -> Iterator[Path]:
 def _rename(made: Path, path: Path) -> None:
     """Give a finished file its name. Raises `UsageError` where that is taken, `OutputError` where it cannot be."""
     try:
-        # Where a name is taken, linking fails and renaming would replace.
-        os.link(made, path)
+        # The name first: renaming would replace what has it, and not every file system knows links.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            made.replace(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", "choose another name") from error
     except OSError as error:

@@ -46,6 +46,12 @@ MAX_FPS: Final = 240
 #: The longest time that is taken at its word, a thousand hours; longer ones are slips of the keyboard.
 MAX_TIME_S: Final = 3_600_000.0
 
+#: More than any file system holds in a file, and few enough to be counted with.
+MAX_CLIP_BYTES: Final = 1 << 60
+
+#: How many characters of what cannot be meant are repeated.
+_EXCERPT: Final = 60
+
 #: The widest picture that H.264 level 6.2 codes.
 MAX_PICTURE_SIDE: Final = 16_384
 
@@ -198,6 +204,7 @@ class RecordSettings:
         if self.quality not in QUALITIES:
             raise UsageError(f"the quality {self.quality!r} is not known", f"use {', '.join(QUALITIES)}")
         self._check_sound()
+        self._check_buffer()
         if not self.numbered:
             check_output(self.output, overwrite=self.overwrite)
 
@@ -220,13 +227,23 @@ class RecordSettings:
             raise UsageError(
                 f"--voice writes Opus, and {self.output.suffix} cannot hold it", "end the name in .ogg or .opus"
             )
+        if self.each and not self.waits:
+            raise UsageError("--each needs something that begins every recording", "add --wait-for-sound or --hold KEY")
+
+    def _check_buffer(self) -> None:
+        """The rules for what is kept in memory, and made of it."""
         if self.since_s > (self.replay_s or 0.0):
             raise UsageError(
                 f"--since {self.since_s:g}s reaches further back than the buffer of {self.replay_s or 0:g} s",
                 "keep more with --replay or --last",
             )
-        if self.each and not self.waits:
-            raise UsageError("--each needs something that begins every recording", "add --wait-for-sound or --hold KEY")
+        if self.waits and self.replay_s is not None and self.container.audio_codec == "flac":
+            # Each of its packets has its number from the beginning of all.
+            raise UsageError(
+                f"no {self.output.suffix} can begin in the middle of what is kept", "end the name in .wav or .ogg"
+            )
+        if self.fallback_folder is not None and not self.fallback_folder.is_dir():
+            raise UsageError(f"the folder {self.fallback_folder} does not exist", "create it first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +263,21 @@ class ClipOrder:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ClipOrder:
         """An order from the options of a request. Raises `UsageError` for what cannot be meant."""
-        kinds = {"output": str, "last_s": (int, float), "exact": bool, "format": str, "max_bytes": int}
+        # Exactly these: `true` would count as 1.
+        kinds = {"output": (str,), "last_s": (int, float), "exact": (bool,), "format": (str,), "max_bytes": (int,)}
         for name, value in options.items():
-            if name not in kinds or not isinstance(value, kinds[name]):  # type: ignore[arg-type]
-                raise UsageError(f"a clip cannot have {name}={value!r}", f"it takes {', '.join(kinds)}")
+            if type(value) not in kinds.get(name, ()):
+                given = f"{name[:_EXCERPT]}={_excerpt(value)}"
+                raise UsageError(f"a clip cannot have {given}", f"it takes {', '.join(kinds)}")
         order = cls(**{**options, **({"output": Path(options["output"])} if "output" in options else {})})
         if order.last_s is not None and not 0 < order.last_s <= MAX_TIME_S:
-            raise UsageError(f"{order.last_s:g} s is no length for a clip", "give more than zero seconds")
-        if order.max_bytes is not None and order.max_bytes <= 0:
-            raise UsageError(f"{order.max_bytes} bytes leave no room for anything", "give more")
+            raise UsageError(f"{_excerpt(order.last_s)} s is no length for a clip", "give more than zero seconds")
+        if order.max_bytes is not None and not 0 < order.max_bytes <= MAX_CLIP_BYTES:
+            raise UsageError(f"{_excerpt(order.max_bytes)} bytes is no size for a clip", "give more than zero bytes")
+        if order.format is not None and order.format not in CLIP_FORMATS:
+            raise UsageError(f"{_excerpt(order.format)} is no format for a clip", f"use {', '.join(CLIP_FORMATS)}")
+        if order.output is not None:
+            _check_name(order.output)
         return order
 
     def as_options(self) -> dict[str, Any]:
@@ -262,6 +285,25 @@ class ClipOrder:
         given = {name: getattr(self, name) for name in self.__slots__}
         found = {name: value for name, value in given.items() if value}
         return {**found, "output": str(self.output.absolute())} if self.output is not None else found
+
+
+def _excerpt(value: object) -> str:
+    """As much of what somebody sent as fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+
+
+def _check_name(path: Path) -> None:
+    """Raise `UsageError` unless a file could be called `path`, wherever this process has been started."""
+    if not path.is_absolute():
+        raise UsageError(f"{_excerpt(str(path))} depends on the folder that one is in", "give the whole path")
+    try:
+        os.fsencode(path)
+        fits = "\0" not in str(path)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise UsageError(f"{_excerpt(str(path))} cannot be a file name", "choose another name")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

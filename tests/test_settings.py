@@ -22,6 +22,7 @@ from capture.settings import (
     MAX_PICTURE_SIDE,
     MAX_TIME_S,
     AudioTrack,
+    ClipOrder,
     RecordSettings,
     check_output,
     container_of,
@@ -572,3 +573,60 @@ def test_any_name_can_be_used_or_is_refused(name: str, overwrite: bool, tmp_path
         return
     path.touch()
     path.unlink()
+
+
+# Clips and what is kept for them
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"last_s": True},
+        {"last_s": "30"},
+        {"last_s": 0},
+        {"last_s": float("nan")},
+        {"last_s": float("inf")},
+        {"last_s": 10**400},
+        {"max_bytes": True},
+        {"max_bytes": 1.5},
+        {"max_bytes": 10**400},
+        {"exact": 1},
+        {"exact": None},
+        {"format": "nonsense"},
+        {"format": "../mp4"},
+        {"output": ["a"]},
+        {"output": ""},
+        {"output": "clip.mp4"},
+        {"output": "/nowhere/a\0b.mp4"},
+        {"output": "/nowhere/\ud800.mp4"},
+        {"output": "x" * 10_000},
+        {"y" * 10_000: "z" * 10_000},
+    ],
+)
+def test_orders_for_clips_that_cannot_be_meant(options: dict[str, Any]) -> None:
+    assert len(refusal(lambda: ClipOrder.of(options))) < 300
+
+
+def test_an_order_for_a_clip_comes_as_it_was_given(tmp_path: Path) -> None:
+    orders = (
+        ClipOrder(),
+        ClipOrder(tmp_path / "clip.gif", 30, exact=True, max_bytes=1_000_000),
+        ClipOrder(format="gif"),
+    )
+    for order in orders:
+        assert ClipOrder.of(order.as_options()) == order
+
+
+def test_a_folder_for_clips_is_there_from_the_beginning(tmp_path: Path) -> None:
+    settings = RecordSettings(tmp_path / "out.mp4", standby=True, replay_s=60.0, fallback_folder=tmp_path)
+    settings.check()
+    for place in (tmp_path / "gone", Path("a\0b"), tmp_path / "file"):
+        (tmp_path / "file").touch()
+        assert "does not exist" in refusal(replace(settings, fallback_folder=place).check)
+
+
+def test_no_flac_begins_out_of_what_is_kept(tmp_path: Path) -> None:
+    settings = RecordSettings(tmp_path / "out.flac", screen=None, standby=True)
+    settings.check()
+    assert ".flac" in refusal(replace(settings, replay_s=60.0).check)
+    replace(settings, standby=False, replay_s=60.0).check()

@@ -447,3 +447,43 @@ def test_slots_that_nobody_grabbed_are_filled_on_a_constant_grid() -> None:
         ("repeat", 12000),
         ("repeat", 15000),
     ]
+
+
+# What is remembered for clips
+
+
+def remembering(history_s: float) -> Stage:
+    stage = Stage()
+    stage.track = SoundTrack(
+        "internal",
+        (2,),
+        stage.encoder,
+        stage.timeline,
+        stage.blocks,
+        stage.packets.extend,
+        stage.clock,
+        stage.events.append,
+        history_s=history_s,
+    )
+    return stage
+
+
+def test_silence_that_was_inserted_earlier_is_none_of_a_clip() -> None:
+    # Nothing is delivered for a second, which is forgotten by the end.
+    stage = remembering(history_s=1.0)
+    stage.play(np.full((3 * SAMPLE_RATE, 2), 0.5, np.float32), from_s=1.0)
+    stage.run()
+    assert stage.track.inserted_silence_s == pytest.approx(1.0, abs=0.05)
+    assert stage.track.between(1.5, 4.0) == (pytest.approx(0.5, abs=0.01), 0.0)
+    assert stage.track.between(2.0, 2.5)[1] == 0.0
+
+
+def test_counting_begins_again_with_what_is_remembered() -> None:
+    stage = remembering(history_s=10.0)
+    stage.play(np.full((round(0.5 * SAMPLE_RATE), 2), 0.8, np.float32))
+    stage.play(np.full((2 * SAMPLE_RATE, 2), 0.2, np.float32), from_s=2.0)
+    stage.at(3.5, lambda: stage.track.begin_count(2.5))
+    stage.run()
+    assert stage.track.inserted_silence_s == 0.0
+    assert stage.track.peak == pytest.approx(0.2, abs=0.01)
+    assert stage.track.between(0.0, 4.0)[1] > 1.0
