@@ -635,7 +635,8 @@ def test_any_damage_gives_a_report(
     assert time.monotonic() - begin < PATIENCE_S
     json.dumps(report.as_json(), allow_nan=False)
     # An MP3 whose table of contents went with the piece is one that never had any: nothing tells that frames are gone.
-    if damage.kind == "cut" or (damage.kind == "piece gone" and extension != "mp3"):
+    # A FLAC frame that lost a byte still begins where one does; only decoding all of it would tell.
+    if damage.kind == "cut" or (damage.kind == "piece gone" and extension not in ("mp3", "flac")):
         assert not report.ok
 
 
