@@ -12,12 +12,19 @@ from capture.outlets import Outlets
 from capture.pipeline import Pipeline
 from capture.replay import ReplayBuffer, ReplayTrack
 from capture.settings import RecordSettings
+from capture.writer import FileWriter
 
 __all__ = ["Feed"]
 
 #: How long what was recorded up to a moment may take to come out as packets, when it is asked for: a block of sound and
-#: a frame of its encoder. Where a device delivers nothing, nothing comes.
+#: a frame of its encoder.
 CATCH_UP_S: Final = 0.15
+
+#: How much longer where a device delivers nothing: the silence that stands for it is written late, see `STARVED_S`.
+SILENCE_S: Final = 1.2
+
+#: What of the sound may still be in its encoder when no more comes, as in a pause.
+_INSIDE_S: Final = 0.1
 
 
 class Feed:
@@ -46,7 +53,16 @@ class Feed:
         """The last seconds of what came out; None where nothing is kept."""
         return self.outlets.buffer
 
-    def catch_up(self, media_s: float) -> None:
-        """Have everything up to a moment that is now, or just over, come out; any thread. Takes a blink."""
-        self.pipeline.flush()
-        self.outlets.await_reached(media_s, CATCH_UP_S)
+    def catch_up(self, media_s: float, writer: FileWriter | None = None) -> None:
+        """Have everything up to a moment that is now, or just over, come out; any thread.
+
+        Takes a blink, and a second where a device delivers nothing. A `writer` gets no pictures after the blink.
+        """
+        pipeline, outlets = self.pipeline, self.outlets
+        pipeline.flush()
+        if outlets.await_reached(media_s, CATCH_UP_S):
+            return
+        pictures = 0 if pipeline.has_picture else None
+        if writer is not None and pictures is not None:
+            outlets.leave_out(writer, pictures)
+        outlets.await_reached(media_s - _INSIDE_S, SILENCE_S, but=pictures)

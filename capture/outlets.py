@@ -26,6 +26,8 @@ class Outlets:
         #: Set before the first packet comes, where one is kept.
         self.buffer: ReplayBuffer | None = None
         self._writers: list[FileWriter] = []
+        # Which of them want which track no more.
+        self._left_out: set[tuple[FileWriter, int]] = set()
         self._changed = threading.Condition()
         # Up to when each track has come, in media time.
         self._reached_s: dict[int, float] = {}
@@ -41,6 +43,8 @@ class Outlets:
             if self.buffer is not None:
                 self.buffer.add(track, packets)
             for writer in tuple(self._writers):
+                if (writer, track) in self._left_out:
+                    continue
                 try:
                     writer.put(track, packets)
                 except Closed:
@@ -74,11 +78,22 @@ class Outlets:
     def detach(self, writer: FileWriter) -> None:
         """Give `writer` nothing more."""
         with self._changed, suppress(ValueError):
+            self._left_out = {each for each in self._left_out if each[0] is not writer}
             self._writers.remove(writer)
 
-    def await_reached(self, at_s: float, timeout_s: float) -> bool:
-        """Wait until every track has come up to `at_s` in media time; whether that was so within `timeout_s`."""
+    def leave_out(self, writer: FileWriter, track: int) -> None:
+        """Give `writer` nothing more of a track."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: all(reached_s >= at_s for reached_s in self._reached_s.values()), timeout_s
-            )
+            self._left_out.add((writer, track))
+
+    def await_reached(self, at_s: float, timeout_s: float, *, but: int | None = None) -> bool:
+        """Wait until every track has come up to `at_s` in media time; whether that was so within `timeout_s`.
+
+        Track number `but` is not waited for.
+        """
+
+        def is_met() -> bool:
+            return all(reached_s >= at_s for track, reached_s in self._reached_s.items() if track != but)
+
+        with self._changed:
+            return self._changed.wait_for(is_met, timeout_s)

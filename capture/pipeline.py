@@ -112,6 +112,10 @@ class Pipeline:
         return audio if self._video is None else [self._video.template, *audio]
 
     @property
+    def has_picture(self) -> bool:
+        return self._video is not None
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the encoded picture, 0 without one."""
         return (self._video.width, self._video.height) if self._video is not None else (0, 0)

@@ -351,6 +351,10 @@ class Session:
             if message.command is Command.STOP and message.given_by == "hotkey":
                 # A key is let go that was held longer than the last recording was to last.
                 continue
+            if message.command is Command.DISCARD and self.state is State.STANDBY:
+                # Nobody means to throw away what is kept, and to wait no more.
+                _refuse(message, "nothing is being recorded yet")
+                continue
             if message.command in ENDINGS:
                 self._answer(message)
                 return None

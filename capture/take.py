@@ -221,7 +221,7 @@ class Take:
         """Let what was recorded before the stop reach the file, and close it."""
         silent_at_s = self._stop_playing()
         if self._is_part:
-            self._feed.catch_up(self.timeline.media_s(self.stop_s))
+            self._feed.catch_up(self.timeline.media_s(self.stop_s), self._writer)
             self._feed.outlets.detach(self._writer)
             # A pause is that of the take: the buffer and the next take go on.
             self.timeline.resume(max(self._clock.now_s(), silent_at_s))

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 import capture.clips as clips_module
+from capture.clip import save
 from capture.clips import ClipSaver
 from capture.encoder import AudioEncoder
 from capture.events import Command, Event, Request, Summary
 from capture.feed import Feed
 from capture.media import SAMPLE_RATE
+from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.replay import Clip, ReplayBuffer, ReplayTrack
 from capture.settings import RecordSettings
@@ -60,7 +62,6 @@ def test_clips_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch
     monkeypatch.setattr(clips_module, "_now", lambda: moment)
     # All have seen that the name is free before the first takes it.
     together = threading.Barrier(4)
-    save = clips_module.save
 
     def meet_and_save(clip: Clip, path: Path, **more: Any) -> float:
         if "(" not in path.name:
@@ -125,7 +126,7 @@ def test_a_clip_that_fails_in_the_middle_leaves_nothing_and_goes_elsewhere(
     other, place = tmp_path / "other", tmp_path / "place"
     other.mkdir()
     place.mkdir()
-    write = clips_module.save.__globals__["Muxer"].write
+    write = Muxer.write
     written: list[Fraction] = []
 
     def fill_up(self: Any, stream: int, packet: Any) -> None:
@@ -134,7 +135,7 @@ def test_a_clip_that_fails_in_the_middle_leaves_nothing_and_goes_elsewhere(
             raise OSError(28, "No space left on device")
         write(self, stream, packet)
 
-    monkeypatch.setattr(clips_module.save.__globals__["Muxer"], "write", fill_up)
+    monkeypatch.setattr(Muxer, "write", fill_up)
     saving = Saving(place, fallback_folder=other)
     (answer,) = saving.ask()
     assert Path(answer["path"]).parent == other

@@ -715,6 +715,30 @@ def test_a_source_that_is_lost_ends_a_session_that_keeps(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_source_that_delivers_nothing_ends_with_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, []))
+    with Shared(tmp_path / "out.mkv", video=True) as recording:
+        recording.until_kept(1.0)
+        clip = recording.ask(Command.CLIP)
+        recording.ask(Command.START)
+        recording.until_elapsed(0.5)
+        take = recording.ask(Command.STOP)
+        for answer in (clip, take):
+            assert answer["check"] == "ok"
+            path = Path(answer["path"])
+            assert sound(path).end_s == pytest.approx(pictures(path).end_s, abs=0.3)
+    recording.check_answers()
+
+
+def test_nothing_to_discard_is_no_reason_to_end(player: Player, tmp_path: Path) -> None:
+    with Shared(tmp_path / "out.wav") as recording:
+        recording.until_kept(0.3)
+        assert not recording.ask(Command.DISCARD)["ok"]
+        recording.session.send(Command.DISCARD, "hotkey")
+        recording.until_kept(0.5)
+    recording.check_answers()
+
+
 def test_each_take_is_counted_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Loud and with a hole, before it is quiet.
     before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
