@@ -17,7 +17,7 @@ from typing import Final
 from capture.clock import Clock
 from capture.interfaces import FrameSource, SampleSource
 from capture.mailbox import Closed, Mailbox
-from capture.media import Pixels, Samples
+from capture.media import Frame, Pixels, Samples
 from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline, grid_pts
 
 __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
@@ -41,6 +41,8 @@ STRAGGLERS_S: Final = 0.15
 class FrameJob:
     """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known.
 
+    `pixels` may be a part of the picture that lies at `left`, `top`; the rest is as it was.
+
     On a constant grid `slot` is its place; slots that were left out before it get the last picture again.
     """
 
@@ -48,6 +50,8 @@ class FrameJob:
     pixels: Pixels | None
     duration: int | None
     slot: int | None = None
+    left: int = 0
+    top: int = 0
 
 
 class FrameGrabber:
@@ -163,9 +167,9 @@ class FrameGrabber:
         if changed and self._jobs.has_room():
             frame = self._source.grab()
             if self._constant:
-                self._send(self._grid_pts(slot), frame.pixels, slot=slot)
+                self._send(self._grid_pts(slot), frame, slot=slot)
             else:
-                self._send(self._pts(frame.captured_at_s), frame.pixels)
+                self._send(self._pts(frame.captured_at_s), frame)
         elif changed or self._constant:
             self._miss_slot(slot, changed)
         elif slot != self._repeated_slot:
@@ -183,10 +187,12 @@ class FrameGrabber:
         else:
             self.unchanged += not changed
 
-    def _send(
-        self, pts: int, pixels: Pixels | None = None, duration: int | None = None, slot: int | None = None
-    ) -> None:
-        self._jobs.put(FrameJob(pts, pixels, self._slot_length if self._constant else duration, slot))
+    def _send(self, pts: int, frame: Frame | None = None, duration: int | None = None, slot: int | None = None) -> None:
+        duration = self._slot_length if self._constant else duration
+        if frame is None:
+            self._jobs.put(FrameJob(pts, None, duration, slot))
+        else:
+            self._jobs.put(FrameJob(pts, frame.pixels, duration, slot, frame.left, frame.top))
         self.frames += 1
 
     def _pts(self, captured_at_s: float) -> int:

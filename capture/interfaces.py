@@ -34,7 +34,10 @@ class FrameSource(Protocol):
         ...
 
     def grab(self) -> Frame:
-        """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`."""
+        """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
+
+        The first after `begin` is whole, any other may be the part alone that has changed since the one before.
+        """
         ...
 
     def wake(self) -> None:

@@ -55,6 +55,20 @@ class Rectangle:
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
+    def clipped(self, bounds: Rectangle) -> Rectangle | None:
+        """What of this rectangle lies in `bounds`; None where the two share nothing."""
+        if not self.intersects(bounds):
+            return None
+        left, top = max(self.left, bounds.left), max(self.top, bounds.top)
+        return Rectangle(left, top, min(self.right, bounds.right) - left, min(self.bottom, bounds.bottom) - top)
+
+    def joined(self, other: Rectangle | None) -> Rectangle:
+        """The smallest rectangle around both."""
+        if other is None:
+            return self
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        return Rectangle(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
+
     def made_even(self) -> Rectangle:
         """This rectangle less its last column or row where that count is odd: 4:2:0 colour needs pairs."""
         return Rectangle(self.left, self.top, self.width & ~1, self.height & ~1)
@@ -65,10 +79,16 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture and the moment it was on the screen, in seconds on the session's clock."""
+    """One picture and the moment it was on the screen, in seconds on the session's clock.
+
+    `pixels` may be the changed part alone, at column `left` and row `top`: around it the picture is as it was in the
+    frame before.
+    """
 
     pixels: Pixels
     captured_at_s: float
+    left: int = 0
+    top: int = 0
 
 
 @dataclass(frozen=True, slots=True)

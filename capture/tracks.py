@@ -74,7 +74,7 @@ class VideoTrack:
 
     def _encode(self, job: FrameJob) -> None:
         encoder, pixels = self._encoder, job.pixels
-        packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts)
+        packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts, job.left, job.top)
         if job.duration is not None:
             for packet in packets:
                 packet.duration = job.duration

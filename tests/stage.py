@@ -82,6 +82,11 @@ class Stage:
         self._window.fill_rectangle(self._pen, left, top, width, height)
         self._display.sync()
 
+    def point_at(self, x: int, y: int) -> None:
+        """Move the cursor, and return when it is there."""
+        self._window.warp_pointer(x, y)
+        self._display.sync()
+
     def take_focus(self) -> None:
         """Have what is typed from here on come to this window."""
         from Xlib import X

@@ -120,6 +120,16 @@ def test_sound_comes_back(extension: str, channels: int, tmp_path: Path) -> None
         assert loudness == pytest.approx(np.std(sound[:, channel]), rel=0.03)
 
 
+def test_aac_spends_its_bits_where_a_voice_is(tmp_path: Path) -> None:
+    times = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    overtones = [np.sin(2 * np.pi * 140 * n * times + n / 2 * np.sin(6 * np.pi * times)) / n for n in range(1, 20)]
+    voice = (0.05 * sum(overtones) * (1 + np.sin(4 * np.pi * times))).astype(np.float32)
+    write_sound(tmp_path / "voice.m4a", np.stack([voice, voice], axis=1))
+    heard = read_sound(tmp_path / "voice.m4a").samples[: len(voice), 0]
+    noise = (heard - voice)[SAMPLE_RATE // 10 : -SAMPLE_RATE // 10]
+    assert 10 * np.log10(np.mean(voice**2) / np.mean(noise**2)) > 40
+
+
 @pytest.mark.parametrize(
     ("extension", "with_picture"),
     [*((extension, False) for extension in CONTAINERS), *((extension, True) for extension in WITH_PICTURE)],
@@ -328,6 +338,46 @@ def test_a_picture_can_be_repeated(codec: str) -> None:
     first, second, third = encoded_and_decoded(codec, encode, quality="high")
     assert np.abs(second.astype(int) - first).mean() < 2
     assert np.abs(third.astype(int) - first).mean() < 2
+
+
+#: Left, top, width, height: at edges and corners, over all of it, on odd places and of one pixel.
+PARTS = [
+    *((0, 0, 1, 1), (WIDTH - 1, 0, 1, 1), (0, HEIGHT - 1, 1, 1), (WIDTH - 1, HEIGHT - 1, 1, 1)),
+    *((0, 0, WIDTH, 1), (0, HEIGHT - 1, WIDTH, 1), (0, 0, 1, HEIGHT), (WIDTH - 1, 0, 1, HEIGHT)),
+    *((31, 33, 1, 1), (32, 34, 2, 2), (15, 17, 33, 3), (1, 1, WIDTH - 2, HEIGHT - 2), (0, 0, WIDTH, HEIGHT)),
+]
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": (WIDTH // 2, HEIGHT // 2)}], ids=["as it is", "scaled"])
+def test_a_part_that_changed_is_as_good_as_the_whole(options: dict[str, Any]) -> None:
+    # The highest quality, so that a pixel that differs makes other packets.
+    by_parts, by_wholes = (VideoEncoder("h264", WIDTH, HEIGHT, 30, quality="high", **options) for _ in range(2))
+    dice = np.random.default_rng(5)
+    picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    by_parts.encode(picture.copy(), 0)
+    by_wholes.encode(picture.copy(), 0)
+    random = [
+        (left, top, int(dice.integers(1, WIDTH - left + 1)), int(dice.integers(1, HEIGHT - top + 1)))
+        for left, top in zip(dice.integers(0, WIDTH, 40).tolist(), dice.integers(0, HEIGHT, 40).tolist(), strict=True)
+    ]
+    for number, (left, top, width, height) in enumerate([*PARTS, *random], start=1):
+        part = dice.integers(0, 256, (height, width, 4), np.uint8)
+        picture[top : top + height, left : left + width] = part
+        (expected,) = by_wholes.encode(picture.copy(), number * SLOT)
+        (found,) = by_parts.encode(part, number * SLOT, left, top)
+        assert bytes(found) == bytes(expected), f"{width}x{height}+{left}+{top}"
+
+
+@pytest.mark.parametrize("codec", VIDEO_CODECS)
+def test_what_is_around_a_part_stays(codec: str) -> None:
+    def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
+        part = np.full((40, 50, 4), 40, np.uint8)
+        return [*encoder.encode(plain(200), 0), *encoder.encode(part, SLOT, 33, 21), *encoder.repeat(2 * SLOT)]
+
+    for picture in encoded_and_decoded(codec, encode, quality="high")[1:]:
+        assert abs(int(picture[23:59, 35:81].mean()) - 40) <= 3
+        picture[21:61, 33:83] = 200
+        assert abs(float(picture.mean()) - 200) <= 2
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)

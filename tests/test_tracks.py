@@ -422,7 +422,7 @@ def test_slots_that_nobody_grabbed_are_filled_on_a_constant_grid() -> None:
     asked: list[tuple[str, int]] = []
 
     class Encoder:
-        def encode(self, pixels: Pixels, pts: int) -> list[Any]:
+        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
             asked.append(("encode", pts))
             return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import select
 import socket
 import time
@@ -35,6 +36,11 @@ class Cursor:
     picture: npt.NDArray[np.uint16]
     hot_x: int
     hot_y: int
+
+    def covered(self, x: int, y: int) -> Rectangle:
+        """What the picture covers with its hot spot at column `x`, row `y`."""
+        height, width = self.picture.shape[:2]
+        return Rectangle(x - self.hot_x, y - self.hot_y, width, height)
 
     def draw(self, pixels: Pixels, x: int, y: int) -> None:
         """Blend the cursor into `pixels` with its hot spot at column `x`, row `y`; parts outside are left out."""
@@ -73,13 +79,18 @@ class X11Watch:
             self._close_waker()
             raise
         self._changed_at_s: float | None
-        self.forget()
+        # Around all that was reported as drawn, within the area.
+        self._drawn: Rectangle | None
         self._cursor: Cursor | None = None
+        # In the last frame: where the hot spot was, and what the picture covered.
         self._cursor_seen_at: tuple[int, int] | None = None
+        self._cursor_covered: Rectangle | None = None
+        self.forget()
 
     def forget(self) -> None:
         """Take the picture for changed: it was never seen."""
         self._changed_at_s = 0.0
+        self._drawn = self._area
 
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
@@ -99,31 +110,49 @@ class X11Watch:
                 self._wake_out.recv(64)
                 return False
 
-    def begin_grab(self) -> float | None:
+    def begin_grab(self) -> tuple[float | None, Rectangle]:
         """From here on changes count anew; return when the first since the last call was reported, None for never.
 
+        And what is to be read, a part of the area: around it everything is as it was at the last call, the cursor too.
         To be called before the pixels are read, so that no change falls in between.
         """
         self._read_events()
         changed_at_s, self._changed_at_s = self._changed_at_s, None
+        drawn, self._drawn = self._drawn, None
         if self._damage is None:
-            self._changed_at_s = 0.0
-            return None
+            self.forget()
+            self._follow_cursor()
+            return None, self._area
         self._guarded(lambda: self._display.damage_subtract(self._damage))
         # The server works through each connection on its own: only its answer says that this was done. What is
         # reported until then counts as a new change, for the server will not report that part again.
         self._guarded(self._display.sync)
         self._read_events()
-        return changed_at_s or None
+        # That too may be seen already; and nothing of it is lost if it comes twice.
+        parts = [part for part in (drawn, self._drawn, self._follow_cursor()) if part is not None]
+        changed = functools.reduce(Rectangle.joined, parts) if parts else None
+        # A change that was none, such as a cursor beyond the area, needs a frame too: one was asked for.
+        nothing = Rectangle(self._area.left, self._area.top, 2, 2)
+        return changed_at_s or None, (changed.clipped(self._area) if changed is not None else None) or nothing
 
-    def draw_cursor(self, pixels: Pixels) -> None:
-        """Draw the cursor where it is now into a picture of the area."""
+    def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
+        """Draw the cursor where it was at `begin_grab` into a picture of `part` of the screen."""
+        if self._cursor is not None and self._cursor_seen_at is not None:
+            x, y = self._cursor_seen_at
+            self._cursor.draw(pixels, x - part.left, y - part.top)
+
+    def _follow_cursor(self) -> Rectangle | None:
+        """Look where the cursor is; return what it covers and no longer covers, None where it is as it was."""
         if not self._with_cursor:
-            return
-        if self._cursor is None:
-            self._cursor = self._fetch_cursor()
-        x, y = self._cursor_seen_at = self._pointer()
-        self._cursor.draw(pixels, x - self._area.left, y - self._area.top)
+            return None
+        is_new = self._cursor is None
+        cursor = self._cursor = self._cursor or self._fetch_cursor()
+        here = self._pointer()
+        if here == self._cursor_seen_at and not is_new:
+            return None
+        before, now = self._cursor_covered, cursor.covered(*here)
+        self._cursor_seen_at, self._cursor_covered = here, now
+        return now.joined(before)
 
     def wake(self) -> None:
         """Make a thread in `wait_for_change` return; any thread may call this, also after `close`."""
@@ -151,7 +180,10 @@ class X11Watch:
             return None
         self._display.damage_query_version()
         self._damage_event = self._display.extension_event.DamageNotify
-        return self._root.damage_create(damage.DamageReportBoundingBox)
+        watched = self._root.damage_create(damage.DamageReportBoundingBox)
+        # All is reported as drawn to begin with, which is no news.
+        self._display.sync()
+        return watched
 
     def _watch_cursor(self) -> bool:
         if not self._display.has_extension(xfixes.extname):
@@ -168,8 +200,10 @@ class X11Watch:
             # python-xlib makes event classes of its own for each connection; only their numbers can be compared.
             if event.type == self._damage_event:
                 drawn = Rectangle(event.area.x, event.area.y, event.area.width, event.area.height)
-                if self._changed_at_s is None and drawn.intersects(self._area):
-                    self._changed_at_s = time.monotonic()
+                inside = drawn.clipped(self._area)
+                if inside is not None:
+                    self._drawn = inside.joined(self._drawn)
+                    self._changed_at_s = self._changed_at_s if self._changed_at_s is not None else time.monotonic()
             elif (event.type, getattr(event, "sub_code", None)) == self._cursor_event:
                 self._cursor = None
                 if self._changed_at_s is None:
