@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 
 from capture.mailbox import Closed
@@ -28,6 +29,8 @@ class Outlets:
         self._writers: list[FileWriter] = []
         # Which of them want which track no more.
         self._left_out: set[tuple[FileWriter, int]] = set()
+        # Which of them can use a track only from the next key frame on.
+        self._await_key: set[tuple[FileWriter, int]] = set()
         self._changed = threading.Condition()
         # Up to when each track has come, in media time.
         self._reached_s: dict[int, float] = {}
@@ -43,13 +46,22 @@ class Outlets:
             if self.buffer is not None:
                 self.buffer.add(track, packets)
             for writer in tuple(self._writers):
-                if (writer, track) in self._left_out:
-                    continue
                 try:
-                    writer.put(track, packets)
+                    writer.put(track, self._wanted(writer, track, packets))
                 except Closed:
                     self._writers.remove(writer)
             self._changed.notify_all()
+
+    def _wanted(self, writer: FileWriter, track: int, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
+        """What of them `writer` has a use for."""
+        key = (writer, track)
+        if key in self._left_out:
+            return []
+        if key in self._await_key:
+            packets = list(dropwhile(lambda packet: not packet.is_keyframe, packets))
+            if packets:
+                self._await_key.remove(key)
+        return packets
 
     def attach(self, writer: FileWriter) -> None:
         """Have `writer` get everything from here on."""
@@ -67,6 +79,9 @@ class Outlets:
             packets: list[tuple[int, av.Packet[Any]]] = []
             for track, (part, found) in enumerate(zip(clip.tracks, clip.packets(), strict=True)):
                 copies = [as_packet(kept, part.time_base) for kept in found]
+                if part.is_picture and not copies:
+                    # The buffer is too small for what comes between two key frames.
+                    self._await_key.add((writer, track))
                 for note in clip.notes(track) if copies else ():
                     copies[0].set_sidedata(note)
                 packets += [(track, copy) for copy in copies]
@@ -78,7 +93,8 @@ class Outlets:
     def detach(self, writer: FileWriter) -> None:
         """Give `writer` nothing more."""
         with self._changed, suppress(ValueError):
-            self._left_out = {each for each in self._left_out if each[0] is not writer}
+            for marked in (self._left_out, self._await_key):
+                marked -= {each for each in marked if each[0] is writer}
             self._writers.remove(writer)
 
     def leave_out(self, writer: FileWriter, track: int) -> None:

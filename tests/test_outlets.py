@@ -32,10 +32,10 @@ def no_failure(worker: str, error: BaseException) -> None:
 class Filming:
     """A picture that is encoded into outlets with a buffer; its brightness is its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int = HUGE) -> None:
         self.encoder = VideoEncoder("h264", 64, 64, FPS)
         self.outlets = Outlets()
-        self.outlets.buffer = ReplayBuffer(60.0, HUGE, [ReplayTrack.of(self.encoder.template)])
+        self.outlets.buffer = ReplayBuffer(60.0, limit_bytes, [ReplayTrack.of(self.encoder.template)])
 
     def show(self, number: int, at_s: float) -> None:
         pixels = np.full((64, 64, 4), number, np.uint8)
@@ -104,6 +104,19 @@ def test_a_picture_that_was_still_being_encoded_comes_behind_those_that_were_mov
     assert len(shown(path)) == 8
     moments_s = pictures(path).moments_s
     assert all(later >= earlier for earlier, later in pairwise(moments_s))
+
+
+def test_a_take_out_of_a_buffer_too_small_for_a_picture_begins_with_the_next_key_frame(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    filming = Filming(limit_bytes=1)
+    filming.show(40, 0.0)
+    writer = filming.begin(path, 0.0)
+    filming.show(50, 0.1)
+    filming.show(60, 3.0)
+    filming.show(70, 3.1)
+    filming.outlets.detach(writer)
+    writer.close()
+    assert writer.written[0] == len(shown(path)) == 2
 
 
 def test_all_tracks_have_come_so_far() -> None:
