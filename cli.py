@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from capture.arguments import Arguments, before_command, parse, settings_of
+from capture.arguments import SELECT, Arguments, before_command, parse, settings_of
 from capture.errors import CaptureError, NotReadyError, RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ def _record(arguments: Arguments) -> int:
     if arguments.hotkeys or settings.hold is not None:
         triggers.append(Hotkeys(hotkeys(load()) if arguments.hotkeys else {}, settings.hold))
     terminal = _terminal(arguments, _keys(settings, arguments.hotkeys))
+    for what in ("region", "window"):
+        if getattr(arguments, what, None) == SELECT:
+            from capture.sources.chooser import point_out
+
+            settings = point_out(settings, what, terminal.say)
     # Where keys are pressed nobody looks at this terminal.
     notifier = Notifier() if settings.standby or settings.replay_s is not None else None
     session = Session(settings, emit=_announcing(terminal, notifier), triggers=triggers)

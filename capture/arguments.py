@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
     from capture.settings import RecordSettings
 
-__all__ = ["Arguments", "before_command", "parse", "settings_of"]
+__all__ = ["SELECT", "Arguments", "before_command", "parse", "settings_of"]
 
 Arguments = argparse.Namespace
+
+#: In place of a region or a window: it is shown with the mouse.
+SELECT: Final = "select"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,6 +75,7 @@ def _parser() -> _Parser:
     record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
     _add_output(record)
     _add_picture_options(record)
+    _add_window(record)
     _add_sound_options(record)
     _add_recording_options(record)
     _add_control_options(record)
@@ -94,6 +98,7 @@ def _parser() -> _Parser:
     for verb in (standby, replay):
         _add_output(verb)
         _add_picture_options(verb)
+        _add_window(verb)
         _add_sound_options(verb)
         verb.add_argument("--duration", metavar="T", help="the longest that one recording lasts")
         verb.add_argument("--since", metavar="T", help="begin recordings this long before the key, out of the buffer")
@@ -195,13 +200,21 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
-    add("--region", metavar="WxH+X+Y", help="a part of the screen")
+    add("--region", metavar="WxH+X+Y", help="a part of the screen; select: drag over it")
     add("--scale", metavar="WxH", help="the size of the recorded picture")
     add("--fps", metavar="N", help="frames per second at most (30)")
     add("--constant-fps", action="store_true", help="a frame in every slot, for video editors")
     add("--cursor", action=argparse.BooleanOptionalAction, help="draw the mouse cursor (yes)")
     add("--quality", choices=("low", "medium", "high"), help="(medium)")
     add("--encoder", metavar="NAME", help="auto, or FFmpeg's name of one")
+
+
+def _add_window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--window",
+        metavar="TITLE",
+        help="one window, wherever it goes: its title, its id, or active; select: click at it",
+    )
 
 
 def _add_sound_options(parser: argparse.ArgumentParser) -> None:
@@ -337,6 +350,13 @@ def settings_of(arguments: Arguments) -> RecordSettings:
     output = Path(arguments.output) if arguments.output is not None else None
     if output is not None and arguments.screen is None and not container_of(output).holds_video:
         screen = None
+    window = getattr(arguments, "window", None)
+    for option in ("screen", "region"):
+        other = getattr(arguments, option)
+        if window is not None and other is not None:
+            raise UsageError(f"--window {window} and --{option} {other} are two pictures", "drop one of them")
+    if arguments.region == SELECT and arguments.verb == "headless":
+        raise UsageError("nobody sees the desktop of headless to select from", "give --region WxH+X+Y")
     loudness = None
     if arguments.loudness is not None:
         from capture.recordings.loudness import parse_loudness
@@ -352,7 +372,8 @@ def settings_of(arguments: Arguments) -> RecordSettings:
     values: dict[str, Any] = {
         "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
         "screen": screen,
-        "region": None if arguments.region is None else parse_region(arguments.region),
+        "region": None if arguments.region in (None, SELECT) else parse_region(arguments.region),
+        "window": window,
         "scale": None if arguments.scale is None else parse_geometry(arguments.scale),
         "fps": parse_fps(arguments.fps),
         "constant_fps": arguments.constant_fps,

@@ -38,7 +38,8 @@ class SoundInput:
 class Inputs:
     """`choose`, `open` and `begin` in this order, then `close`; each may take as long as a device does.
 
-    `tell` takes the kind and the text of what happens to a source. `listener` makes what is given every block of one
+    `tell` takes the kind and the text of what happens to a source, `end` is called with the reason when one has come to
+    its end and nothing more is to be recorded. `listener` makes what is given every block of one
     source; None where nobody listens and no take begins by what was heard.
     """
 
@@ -49,12 +50,14 @@ class Inputs:
         *,
         tell: Callable[[str, str], None],
         on_failure: Callable[[str, BaseException], None],
+        end: Callable[[str], None] = lambda reason: None,
         listener: Callable[[], Callable[[Samples], None]] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._tell = tell
         self._on_failure = on_failure
+        self._end = end
         self._listener = listener
         self._sources: list[list[SampleSource]] = []
         self._devices: list[DeviceThread] = []
@@ -69,7 +72,7 @@ class Inputs:
 
     def choose(self) -> None:
         """Find the devices. Raises `UsageError` for one that is not there, `NotReadyError` where none can be."""
-        self.frames, self.said = choose_frames(self._settings, self._clock)
+        self.frames, self.said = choose_frames(self._settings, self._clock, self._tell, self._end)
         self._sources = choose_sounds(self._settings.audio, self._settings, self._clock, self._tell)
 
     def open(self) -> None:

@@ -28,6 +28,7 @@ from capture.feed import Feed
 from capture.inputs import Inputs
 from capture.mailbox import Closed, Mailbox
 from capture.settings import RecordSettings, check_writable
+from capture.sources.chooser import begin_countdown
 from capture.take import Take
 from capture.triggers.sound import SoundTrigger
 from capture.worker import Worker
@@ -129,6 +130,7 @@ class Session:
             self._clock,
             tell=self._tell,
             on_failure=self._hear_failure,
+            end=lambda reason: self.send(Command.QUIT, reason),
             listener=self._sound.listener if self._sound is not None else None,
         )
         self._clips = ClipSaver(settings, self._emit)
@@ -291,6 +293,15 @@ class Session:
 
     def _count_down(self) -> bool:
         """Wait for `delay_s`, telling how long is left; False when stopped meanwhile."""
+        shown = begin_countdown(self.settings)
+        try:
+            return self._await_delay()
+        finally:
+            if shown is not None:
+                # It is not to be in the recording.
+                shown.end()
+
+    def _await_delay(self) -> bool:
         begins_at_s = self._clock.now_s() + self.settings.delay_s
         while (left_s := begins_at_s - self._clock.now_s()) > 0:
             self.state = State.ARMED

@@ -119,6 +119,8 @@ class RecordSettings:
     #: `primary`, `all`, a number from 1 or a name from `devices`; None records no picture.
     screen: str | None = "primary"
     region: Rectangle | None = None
+    #: One window instead of a screen: its title, a part of that, its id, or `active`.
+    window: str | None = None
     #: Width and height of the recorded picture; None keeps that of the screen.
     scale: tuple[int, int] | None = None
     fps: float = 30.0
@@ -196,6 +198,8 @@ class RecordSettings:
             )
         if self.region is not None and not self.wants_video:
             raise UsageError(f"--region {self.region} needs a picture", "drop it, or record a screen")
+        if self.window is not None:
+            self._check_window(self.window)
         known = ENCODERS.get(self.container.video_codec or "", ())
         if self.wants_video and self.encoder != "auto" and self.encoder not in known:
             raise UsageError(
@@ -207,6 +211,16 @@ class RecordSettings:
         self._check_buffer()
         if not self.numbered:
             check_output(self.output, overwrite=self.overwrite)
+
+    def _check_window(self, window: str) -> None:
+        if not window.strip():
+            raise UsageError("--window names no window", "give its title, or active")
+        if not self.wants_video:
+            raise UsageError(f"--window {window} needs a picture", "drop it, or name a file that holds one")
+        if self.region is not None:
+            raise UsageError(f"--window {window} and --region {self.region} are two pictures", "drop one of them")
+        if self.screen != "primary":
+            raise UsageError(f"--window {window} and --screen {self.screen} are two pictures", "drop one of them")
 
     def _check_sound(self) -> None:
         """The rules for what concerns sound alone."""

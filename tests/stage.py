@@ -27,6 +27,9 @@ GREY: Final[Colour] = (90, 90, 90)
 #: What the window of `Stage` is called.
 TITLE: Final = "Stage"
 
+#: How wide the frame of a `Pane` is.
+FRAME: Final = 12
+
 #: The cursor of `Stage`: a square of this side, whose hot spot is this far from its corner.
 CURSOR_SIDE: Final = 16
 CURSOR_HOT: Final = 4
@@ -114,6 +117,91 @@ class Stage:
         return shape.create_cursor(shape, tuple(257 * part for part in RED), (0, 0, 0), CURSOR_HOT, CURSOR_HOT)
 
 
+class Pane:
+    """A window of one colour with a title, above those that were there; with `framed` as a window manager would do it.
+
+    The server paints what was covered by itself.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        title: str,
+        place: tuple[int, int, int, int],
+        colour: Colour,
+        *,
+        framed: bool = False,
+    ) -> None:
+        from Xlib.display import Display
+
+        with patch.dict(os.environ, {"XAUTHORITY": environment["XAUTHORITY"]}):
+            self._display = Display(environment["DISPLAY"])
+        left, top, width, height = place
+        inside = self._display.screen().root
+        self._frame: Any = None
+        if framed:
+            inside = self._frame = self._make(
+                inside, (left - FRAME, top - FRAME, width + 2 * FRAME, height + 2 * FRAME)
+            )
+            left = top = FRAME
+        self._window = self._make(inside, (left, top, width, height), colour)
+        self._window.set_wm_name(title)
+        self.id = hex(self._window.id)
+        for window in filter(None, (self._window, self._frame)):
+            window.map()
+        self._display.sync()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.close()
+
+    def mark(self, left: int, top: int, width: int, height: int, colour: Colour) -> None:
+        """Put an area of another colour into it."""
+        self._make(self._window, (left, top, width, height), colour).map()
+        self._display.sync()
+
+    def move(self, left: int, top: int) -> None:
+        if self._frame is not None:
+            self._frame.configure(x=left - FRAME, y=top - FRAME)
+        else:
+            self._window.configure(x=left, y=top)
+        self._display.sync()
+
+    def resize(self, width: int, height: int) -> None:
+        self._window.configure(width=width, height=height)
+        self._display.sync()
+
+    def show(self, shown: bool) -> None:
+        """Show it, or make it invisible as a window manager does with those that are minimised."""
+        window = self._frame or self._window
+        if shown:
+            window.map()
+        else:
+            window.unmap()
+        self._display.sync()
+
+    def take_focus(self) -> None:
+        from Xlib import X
+
+        self._window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
+        self._display.sync()
+
+    def close(self) -> None:
+        self._window.destroy()
+        self._display.sync()
+
+    def _make(self, inside: Any, place: tuple[int, int, int, int], colour: Colour = GREY) -> Any:
+        from Xlib import X
+
+        return inside.create_window(
+            *place, 0, X.CopyFromParent, background_pixel=_pixel(colour), override_redirect=True
+        )
+
+
 def _pixel(colour: Colour) -> int:
     red, green, blue = colour
     return red << 16 | green << 8 | blue
@@ -127,6 +215,25 @@ def press(environment: Mapping[str, str], *keys: str) -> None:
 def point_at(environment: Mapping[str, str], x: int, y: int) -> None:
     """Move the mouse there."""
     subprocess.run(["xdotool", "mousemove", "--sync", str(x), str(y)], env=dict(environment), check=True, timeout=30)
+
+
+def mouse(environment: Mapping[str, str], *steps: str) -> None:
+    """Have the mouse do what xdotool calls these steps, as `mousemove 10 20` and `click 1`."""
+    subprocess.run(["xdotool", *" ".join(steps).split()], env=dict(environment), check=True, timeout=30)
+
+
+def colour_at(environment: Mapping[str, str], x: int, y: int) -> Colour:
+    """What is on the screen there."""
+    from Xlib import X
+    from Xlib.display import Display
+
+    with patch.dict(os.environ, {"XAUTHORITY": environment["XAUTHORITY"]}):
+        display = Display(environment["DISPLAY"])
+    try:
+        blue, green, red = display.screen().root.get_image(x, y, 1, 1, X.ZPixmap, 0xFFFFFFFF).data[:3]
+    finally:
+        display.close()
+    return red, green, blue
 
 
 def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> Path:

@@ -92,6 +92,12 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", "--region", "100x100+0+0", "--screen", "none"), ("--region", "needs a picture")),
         (("record", "out.ogg", "--region", "100x100+0+0"), ("--region", "needs a picture")),
         (("record", "out.mp4", "--region", "640x480+0+0", *PATTERN), ("--region", "pattern")),
+        (("headless", "out.mp4", "--region", "select", "--", "true"), ("headless", "WxH+X+Y")),
+        (("headless", "out.mp4", "--window", "xterm", "--", "true"), ("--window",)),
+        (("note", "out.ogg", "--window", "xterm"), ("--window",)),
+        (("record", "out.mp4", "--window", "xterm", "--region", "select"), ("--window xterm", "--region select")),
+        (("record", "out.ogg", "--window", "xterm"), ("--window xterm", "needs a picture")),
+        (("record", "out.mp4", "--window", ""), ("names no window",)),
         # numbers
         (("record", "out.mp4", "--fps", "0"), ("'0'", "240")),
         (("record", "out.mp4", "--fps", "241"), ("'241'", "240")),
@@ -449,7 +455,7 @@ options = st.one_of(
         st.sampled_from(
             [
                 *("--audio", "--screen", "--region", "--scale", "--fps", "--quality", "--encoder", "--duration"),
-                *("--delay", "--source", "--au", "--no-such-option"),
+                *("--delay", "--source", "--window", "--au", "--no-such-option"),
             ]
         ),
         values,

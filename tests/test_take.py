@@ -791,7 +791,7 @@ def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monke
     script = [(n / changes_per_s, draw_pattern(n / changes_per_s, 320, 180)) for n in range(12 * changes_per_s)]
     screens: list[ScriptedFrames] = []
 
-    def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[ScriptedFrames, str]:
+    def choose_frames(settings: RecordSettings, clock: Clock, *more: object) -> tuple[ScriptedFrames, str]:
         screens.append(ScriptedFrames(clock, script))
         return screens[0], ""
 

@@ -54,11 +54,19 @@ def _screens() -> list[dict[str, Any]]:
 def _windows() -> list[dict[str, Any]]:
     if sys.platform != "linux":
         return []
-    from capture.sources.x11 import list_windows
+    from capture.sources.windows import list_windows
 
     return [
-        {"title": title, "x": area.left, "y": area.top, "width": area.width, "height": area.height}
-        for title, area in list_windows()
+        {
+            "id": window.id,
+            "title": window.title,
+            "x": window.area.left,
+            "y": window.area.top,
+            "width": window.area.width,
+            "height": window.area.height,
+            "active": window.active,
+        }
+        for window in list_windows()
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
@@ -13,9 +14,17 @@ from capture.media import Rectangle
 from capture.settings import APPLICATION, AudioTrack, RecordSettings
 
 if TYPE_CHECKING:
+    from capture.sources.countdown import Countdown
     from capture.sources.sound_devices import Player, SoundDevice
 
-__all__ = ["choose_frames", "choose_sounds", "list_players", "list_sound_devices"]
+__all__ = [
+    "begin_countdown",
+    "choose_frames",
+    "choose_sounds",
+    "list_players",
+    "list_sound_devices",
+    "point_out",
+]
 
 #: How much sound is sent at once: beside a picture little, since a program's sound can be taken up that much later than
 #: it was meant to be; alone as much as is handed on at once, for the fewest wake-ups.
@@ -26,10 +35,16 @@ FRAGMENT_ALONE_S: Final = 0.1
 Tell = Callable[[str, str], None]
 
 
-def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource | None, str]:
+def choose_frames(
+    settings: RecordSettings,
+    clock: Clock,
+    tell: Tell = lambda kind, detail: None,
+    end: Callable[[str], None] = lambda reason: None,
+) -> tuple[FrameSource | None, str]:
     """The source of the picture, not yet opened, and what had to be done to its size, to be said ("" for nothing).
 
-    Raises `UsageError` for a screen or region that is not there and `NotReadyError` without a display.
+    `tell` and `end` are called by the thread that grabs it: what happens to a window, and why there is no more to see.
+    Raises `UsageError` for a screen, region or window that is not there and `NotReadyError` without a display.
     """
     if settings.screen is None:
         return None, ""
@@ -41,7 +56,11 @@ def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource |
             raise UsageError(
                 "--region means the screen, and the pattern was asked for", f"drop it; the pattern is {whole}"
             )
+        if settings.window is not None:
+            raise UsageError("--window means the screen, and the pattern was asked for", "drop it")
         return PatternFrames(clock), ""
+    if settings.window is not None:
+        return _window(settings.window, settings.cursor, tell, end), ""
     from capture.sources.screen import ScreenSource, choose_area, list_screens
 
     area = choose_area(list_screens(), settings.screen, settings.region)
@@ -49,7 +68,54 @@ def choose_frames(settings: RecordSettings, clock: Clock) -> tuple[FrameSource |
     said = (
         "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
     )
-    return ScreenSource(even, cursor=settings.cursor), said
+    # A recorder that waits all day does not mark the screen all day.
+    outlined = settings.region is not None and not settings.standby
+    return ScreenSource(even, cursor=settings.cursor, outlined=outlined), said
+
+
+def _window(wanted: str, cursor: bool, tell: Tell, end: Callable[[str], None]) -> FrameSource:
+    if sys.platform != "linux":
+        system = "macOS" if sys.platform == "darwin" else "Windows"
+        raise NotReadyError(
+            f"a single window cannot be recorded on {system} yet", "use --region WxH+X+Y for where it is, or --screen"
+        )
+    from capture.sources.window import WindowSource
+    from capture.sources.windows import active_window, choose_window, list_windows
+
+    if wanted == "active":
+        # Whoever has it begin later uses the time to go to that window.
+        return WindowSource(active_window, cursor=cursor, tell=tell, end=end)
+    window = choose_window(list_windows(), wanted)
+    return WindowSource(lambda: window, cursor=cursor, tell=tell, end=end)
+
+
+def begin_countdown(settings: RecordSettings) -> Countdown | None:
+    """Show how long it takes until the recording begins, to whoever sees the screen; None where that cannot be."""
+    if sys.platform != "linux" or not settings.delay_s or not settings.wants_video or settings.pattern:
+        return None
+    from capture.sources.countdown import Countdown
+    from capture.sources.screen import choose_area, list_screens
+
+    return Countdown(
+        lambda: choose_area(list_screens(), settings.screen or "primary", settings.region), settings.delay_s
+    )
+
+
+def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -> RecordSettings:
+    """The settings with the `region` or the `window` that is shown with the mouse; `say` says when and how.
+
+    Raises `UsageError` where that is called off, `NotReadyError` where it cannot be.
+    """
+    if not settings.wants_video or settings.pattern:
+        raise UsageError(f"--{what} select needs a screen to be recorded", "drop it, or record a screen")
+    if sys.platform != "linux":
+        system = "macOS" if sys.platform == "darwin" else "Windows"
+        raise NotReadyError(f"nothing can be shown with the mouse on {system} yet", "use --region WxH+X+Y")
+    from capture.sources.pointing import point_at_window, point_out_region
+
+    if what == "window":
+        return replace(settings, window=point_at_window(say).id)
+    return replace(settings, region=point_out_region(say))
 
 
 def choose_sounds(

@@ -18,9 +18,19 @@ from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 
 if TYPE_CHECKING:
+    from capture.sources.outline import LastingOutline
     from capture.sources.x11 import X11Watch
 
-__all__ = ["Screen", "ScreenSource", "choose_area", "list_screens"]
+__all__ = [
+    "Screen",
+    "ScreenSource",
+    "choose_area",
+    "close_mss",
+    "grab_pixels",
+    "list_screens",
+    "open_mss",
+    "refuse_wayland",
+]
 
 _NO_DISPLAY: Final = "use --screen none, or capture headless -- COMMAND"
 
@@ -40,8 +50,8 @@ class Screen:
 
 def list_screens() -> list[Screen]:
     """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
-    _refuse_wayland()
-    with _open_mss() as grabber:
+    refuse_wayland()
+    with open_mss() as grabber:
         monitors = grabber.monitors[1:]
     if not monitors:
         raise NotReadyError("no screen is connected", _NO_DISPLAY)
@@ -85,10 +95,13 @@ class ScreenSource:
 
     A frame shows what was drawn since the one before it, so it is stamped with the middle between the first report of a
     change and the grab. The moment of the grab alone would show everything late, on a lively screen by half a slot.
+    With `outlined` people see where the area is, where the system can show that without its being recorded.
     """
 
-    def __init__(self, area: Rectangle, *, cursor: bool) -> None:
+    def __init__(self, area: Rectangle, *, cursor: bool, outlined: bool = False) -> None:
         self._area = area
+        self._outlined = outlined
+        self._outline: LastingOutline | None = None
         self._cursor = cursor
         self._grabber: Any = None
         self._watch: X11Watch | None = None
@@ -107,11 +120,15 @@ class ScreenSource:
 
     def open(self) -> None:
         # mss draws the cursor a pixel at a time in Python, and only on Linux; there the watch does it.
-        self._grabber = _open_mss(with_cursor=self._cursor and sys.platform != "linux")
+        self._grabber = open_mss(with_cursor=self._cursor and sys.platform != "linux")
         if sys.platform == "linux":
             from capture.sources.x11 import X11Watch
 
             self._watch = X11Watch(self._area, with_cursor=self._cursor)
+            if self._outlined:
+                from capture.sources.outline import LastingOutline
+
+                self._outline = LastingOutline(self._area)
 
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
@@ -154,35 +171,47 @@ class ScreenSource:
             self._watch.wake()
 
     def close(self) -> None:
+        if self._outline is not None:
+            self._outline.close()
         if self._watch is not None:
             self._watch.close()
         grabber, self._grabber = self._grabber, None
         if grabber is not None:
-            # What mss raises when the display died before it.
-            with suppress(AssertionError, ScreenShotError):
-                grabber.close()
+            close_mss(grabber)
 
     def _pixels(self, area: Rectangle) -> Pixels:
-        where = {"left": area.left, "top": area.top, "width": area.width, "height": area.height}
-        try:
-            return np.asarray(self._grabber.grab(where))
-        except (ScreenShotError, AssertionError) as error:
-            # mss answers a dead display with a bare assertion.
-            raise SourceLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
+        return grab_pixels(self._grabber, area)
 
 
 def _middle_s(changed_at_s: float | None, now_s: float) -> float:
     return now_s if changed_at_s is None else (changed_at_s + now_s) / 2
 
 
-def _open_mss(*, with_cursor: bool = False) -> Any:
+def grab_pixels(grabber: Any, area: Rectangle) -> Pixels:
+    """What is on the screen in `area`, which must lie on it. Raises `SourceLostError`."""
+    where = {"left": area.left, "top": area.top, "width": area.width, "height": area.height}
+    try:
+        return np.asarray(grabber.grab(where))
+    except (ScreenShotError, AssertionError) as error:
+        # mss answers a dead display with a bare assertion.
+        raise SourceLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
+
+
+def close_mss(grabber: Any) -> None:
+    # What mss raises when the display died before it.
+    with suppress(AssertionError, ScreenShotError):
+        grabber.close()
+
+
+def open_mss(*, with_cursor: bool = False) -> Any:
+    """What `grab_pixels` reads the screen with. Raises `NotReadyError`."""
     try:
         return mss.MSS(with_cursor=with_cursor)
     except (ScreenShotError, OSError) as error:
         raise NotReadyError(f"there is no display to record ({error})", _NO_DISPLAY) from error
 
 
-def _refuse_wayland() -> None:
+def refuse_wayland() -> None:
     """X11 calls succeed under Wayland and show a black screen; better to say so."""
     if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
         return

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from Xlib import X, error
+from Xlib import error
 from Xlib.display import Display
 from Xlib.ext import damage, xfixes
 
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import Pixels, Rectangle
 
-__all__ = ["Cursor", "X11Watch", "is_xwayland", "list_windows"]
+__all__ = ["Cursor", "X11Watch", "connect", "is_xwayland"]
 
 #: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
 #: recording, and is a quarter of a slot at 30 fps.
@@ -71,7 +71,7 @@ class X11Watch:
         self._damage_event: int | None = None
         self._cursor_event: tuple[int, int] | None = None
         try:
-            self._display = _connect()
+            self._display = connect()
             self._root = self._display.screen().root
             self._damage = self._watch_damage()
             self._with_cursor = with_cursor and self._watch_cursor()
@@ -91,6 +91,10 @@ class X11Watch:
         """Take the picture for changed: it was never seen."""
         self._changed_at_s = 0.0
         self._drawn = self._area
+
+    def look_at(self, area: Rectangle) -> None:
+        """Watch another part of the screen from here on."""
+        self._area = area
 
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
@@ -208,6 +212,11 @@ class X11Watch:
                 self._cursor = None
                 if self._changed_at_s is None:
                     self._changed_at_s = time.monotonic()
+            else:
+                self._hear(event)
+
+    def _hear(self, event: Any) -> None:
+        """Take in an event that is neither of the damage nor of the cursor; here nothing asks for others."""
 
     def _pointer(self) -> tuple[int, int]:
         where = self._guarded(self._root.query_pointer)
@@ -233,39 +242,9 @@ class X11Watch:
         return Cursor(picture, image.xhot, image.yhot)
 
 
-def list_windows() -> list[tuple[str, Rectangle]]:
-    """The titled windows that can be seen, with where they are, topmost last. Raises `NotReadyError`."""
-    display = _connect()
-    try:
-        root = display.screen().root
-        return [found for window in root.query_tree().children if (found := _titled(window, root, depth=3))]
-    except (error.XError, error.ConnectionClosedError) as lost:
-        raise NotReadyError(f"the windows cannot be listed ({lost})", "try again") from lost
-    finally:
-        display.close()
-
-
-def _titled(window: Any, root: Any, depth: int) -> tuple[str, Rectangle] | None:
-    """Title and place of the window, or of the first titled one in it: window managers wrap them in frames."""
-    try:
-        if window.get_attributes().map_state != X.IsViewable:
-            return None
-        title = window.get_wm_name()
-        if title:
-            place, size = window.translate_coords(root, 0, 0), window.get_geometry()
-            name = title.decode(errors="replace") if isinstance(title, bytes) else str(title)
-            # The translation is of the root's origin into the window.
-            return name, Rectangle(-place.x, -place.y, size.width, size.height)
-        inside = window.query_tree().children if depth else []
-    except error.XError:
-        # It was closed while we looked.
-        return None
-    return next((found for child in inside if (found := _titled(child, root, depth - 1))), None)
-
-
 def is_xwayland() -> bool:
     """Whether the X server is a guest of a Wayland desktop, whose windows it cannot see."""
-    display = _connect()
+    display = connect()
     try:
         if display.has_extension("XWAYLAND"):
             return True
@@ -277,7 +256,8 @@ def is_xwayland() -> bool:
         display.close()
 
 
-def _connect() -> Display:
+def connect() -> Display:
+    """A connection of its own to the X server. Raises `NotReadyError` where there is none."""
     try:
         return Display()
     except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
