@@ -60,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str, exit_code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    line = "".join(char if char.isprintable() else "?" for char in message)
-    print(f"capture: {line}", file=sys.stderr)
+    print(f"capture: {_printable(message)}", file=sys.stderr)
     return exit_code
 
 
@@ -73,12 +72,13 @@ def _record(arguments: Arguments) -> int:
     from capture.triggers.remote import RemoteControl
     from capture.triggers.signals import Signals
 
-    settings = settings_of(arguments)
+    config = load()
+    settings = settings_of(arguments, config)
     settings.check()
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = [remote]
     if arguments.hotkeys or settings.hold is not None:
-        triggers.append(Hotkeys(hotkeys(load()) if arguments.hotkeys else {}, settings.hold))
+        triggers.append(Hotkeys(hotkeys(config) if arguments.hotkeys else {}, settings.hold))
     terminal = _terminal(arguments, _keys(settings, arguments.hotkeys))
     for what in ("region", "window"):
         if getattr(arguments, what, None) == SELECT:
@@ -150,6 +150,7 @@ def _note(arguments: Arguments) -> int:
 
 
 def _headless(arguments: Arguments) -> int:
+    from capture.config import load
     from capture.desktop.virtual import VirtualDesk
     from capture.session import Session
     from capture.settings import parse_geometry
@@ -158,7 +159,7 @@ def _headless(arguments: Arguments) -> int:
 
     if not arguments.command:
         raise UsageError("headless has no command to run", "write it behind --, as in capture headless -- glxgears")
-    settings = settings_of(arguments)
+    settings = settings_of(arguments, load())
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = _terminal(arguments, "Ctrl+C stops")
@@ -291,7 +292,7 @@ def _devices(arguments: Arguments) -> int:
 
 def _shown(name: str, value: Any) -> str:
     text = f"{name}={value}" if not isinstance(value, bool) else (name if value else f"not {name}")
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return _printable(text)
 
 
 def _doctor(arguments: Arguments) -> int:
@@ -415,7 +416,7 @@ def _order(arguments: Arguments, text: str = "", options: dict[str, Any] | None 
 
 def _tell(arguments: Arguments, line: str) -> None:
     if not (arguments.json or arguments.quiet):
-        print("".join(char if char.isprintable() else "?" for char in line))
+        print(_printable(line))
 
 
 def _measures(answer: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
+    from capture.config import Config
     from capture.settings import RecordSettings
 
 __all__ = ["SELECT", "Arguments", "before_command", "parse", "settings_of"]
@@ -327,11 +328,11 @@ def _add_config(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser)
     config.add_argument("--unset", action="store_true", help="use the default again")
 
 
-def settings_of(arguments: Arguments) -> RecordSettings:
-    """What the arguments of `record`, `note` and `headless` ask for. Raises `UsageError`."""
+def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
+    """What the arguments of a verb that records ask for, and where they say nothing `config`. Raises `UsageError`."""
     from pathlib import Path
 
-    from capture.config import fill, load
+    from capture.config import fill
     from capture.settings import (
         RecordSettings,
         container_of,
@@ -344,7 +345,6 @@ def settings_of(arguments: Arguments) -> RecordSettings:
         parse_time,
     )
 
-    config = load()
     fill(config, vars(arguments))
     screen = None if arguments.screen == "none" else arguments.screen or "primary"
     output = Path(arguments.output) if arguments.output is not None else None

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from capture.clip import save
-from capture.errors import CaptureError, OutputError, UsageError
+from capture.errors import CaptureError, OutputError, UsageError, in_one_line
 from capture.events import Event, Request, Summary
 from capture.feed import Feed
 from capture.recordings.check import CheckReport, check
@@ -54,7 +54,7 @@ class ClipSaver:
         try:
             summary, note = self._saved(feed, request)
         except Exception as error:
-            why = str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
+            why = in_one_line(error)
             self._emit(Event("clip_failed", 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
             _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
             return
@@ -158,7 +158,7 @@ class ClipSaver:
 
 def _frames(clip: Clip) -> int:
     """How many pictures a clip has."""
-    return sum(len(packets) for track, packets in zip(clip.tracks, clip.packets(), strict=True) if track.is_picture)
+    return sum(count for track, count in zip(clip.tracks, clip.counts, strict=True) if track.is_picture)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ __all__ = [
     "RecordingError",
     "SourceLostError",
     "UsageError",
+    "in_one_line",
 ]
 
 
@@ -41,6 +42,11 @@ class CaptureError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}: {self.remedy}" if self.remedy else self.message
+
+
+def in_one_line(error: BaseException) -> str:
+    """What to tell a person of any error."""
+    return str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
 
 
 class UsageError(CaptureError):

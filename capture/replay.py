@@ -11,7 +11,7 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -165,11 +165,15 @@ class _Part:
 
     def packets_between(self, start: int, end: int) -> list[KeptPacket]:
         """Those with a pts from `start` on and before `end`, in units of the track."""
-        found = []
+        return [run.packet(index) for run, places in self._places_between(start, end) for index in places]
+
+    def count_between(self, start: int, end: int) -> int:
+        """How many those are; nothing is copied."""
+        return sum(len(places) for _, places in self._places_between(start, end))
+
+    def _places_between(self, start: int, end: int) -> Iterator[tuple[_Run, range]]:
         for run, count in self._counted():
-            first, stop = bisect_left(run.pts, start, 0, count), bisect_left(run.pts, end, 0, count)
-            found += [run.packet(index) for index in range(first, stop)]
-        return found
+            yield run, range(bisect_left(run.pts, start, 0, count), bisect_left(run.pts, end, 0, count))
 
     def last_pts_until(self, limit: int) -> int | None:
         """The greatest pts up to `limit`; None where there is none."""
@@ -211,7 +215,16 @@ class Clip:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was recorded in that time."""
-        return not any(self.packets())
+        return not any(self.counts)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many packets each track has; of what may be hundreds of megabytes only the lead-in is copied for it."""
+        start_s = self.start_s
+        return tuple(
+            self._count_pictures() if part.track.is_picture else part.count_between(*self._sound_range(part, start_s))
+            for part in self.parts
+        )
 
     @property
     def start_s(self) -> float:
@@ -282,9 +295,18 @@ class Clip:
         lead_in = self._picture()
         if not lead_in:
             return []
+        return lead_in + self._picture_part().packets_between(*self._range_behind_lead_in())
+
+    def _count_pictures(self) -> int:
+        lead_in = self._picture()
+        if not lead_in:
+            return 0
+        return len(lead_in) + self._picture_part().count_between(*self._range_behind_lead_in())
+
+    def _range_behind_lead_in(self) -> tuple[int, int]:
         part = self._picture_part()
         asked = max(part.first_pts or 0, _units(self.asked_s, part.track.time_base))
-        return lead_in + part.packets_between(asked + 1, self._end(part))
+        return asked + 1, self._end(part)
 
     def _exact_pictures(self, part: _Part, start_s: float) -> list[KeptPacket]:
         start = _units(start_s, part.track.time_base)
@@ -301,11 +323,14 @@ class Clip:
 
         With `floor` from there or a little before, else from there or a little after.
         """
-        first = _units(start_s, part.track.time_base) - part.priming
+        first, end = self._sound_range(part, start_s)
         if floor:
             before = part.last_pts_until(first)
             first = first if before is None else before
-        return part.packets_between(first, self._end(part))
+        return part.packets_between(first, end)
+
+    def _sound_range(self, part: _Part, start_s: float) -> tuple[int, int]:
+        return _units(start_s, part.track.time_base) - part.priming, self._end(part)
 
     def _sound_start_s(self) -> float:
         """Where a clip of sound alone begins: with a packet that is heard from the asked moment or before."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
-from capture.errors import CaptureError, UsageError
+from capture.errors import UsageError, in_one_line
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.feed import Feed
 from capture.muxer import Chapter, Muxer
@@ -310,8 +310,7 @@ class Take:
                 self.tell("loudness", "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
         except Exception as error:
             # Whatever it is, it must not cost the recording.
-            why = str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
-            self.tell("not_improved", f"the recording stays as it was recorded: {why}")
+            self.tell("not_improved", f"the recording stays as it was recorded: {in_one_line(error)}")
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""

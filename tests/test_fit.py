@@ -15,8 +15,8 @@ from capture.errors import RecordingError, UsageError
 from capture.media import SAMPLE_RATE
 from capture.muxer import Muxer
 from capture.recordings.check import check
-from capture.recordings.fit import FORMATS, convert, fit
-from capture.settings import CONTAINERS
+from capture.recordings.fit import convert, fit
+from capture.settings import CLIP_FORMATS, CONTAINERS
 from capture.sources.pattern import pattern_tone
 
 WIDTH, HEIGHT = 320, 180
@@ -79,7 +79,7 @@ def test_what_fits_already_stays_byte_for_byte(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", CLIP_FORMATS)
 def test_a_recording_becomes_another_kind(form: str, tmp_path: Path) -> None:
     path = busy(tmp_path / "made.mkv")
     before = path.read_bytes()

@@ -30,13 +30,10 @@ from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import opened, tracks_of, zero_s
 from capture.settings import CLIP_FORMATS, CONTAINERS, Container
 
-__all__ = ["FORMATS", "convert", "fit"]
+__all__ = ["convert", "fit"]
 
 #: Pictures without sound, which play by themselves in chats and on pages.
 _ANIMATIONS: Final = frozenset({"gif", "webp"})
-
-#: What a recording can be made into.
-FORMATS: Final = CLIP_FORMATS
 
 #: An animation is at most so wide and shows at most so many pictures a second: more costs megabytes a second.
 _ANIMATION_WIDTH: Final = 800
@@ -83,14 +80,14 @@ class _Plan:
 
 
 def convert(path: Path, form: str) -> Path:
-    """Make the recording at `path` into a file of the kind `form`, one of `FORMATS`; return where it is.
+    """Make the recording at `path` into a file of the kind `form`, one of `CLIP_FORMATS`; return where it is.
 
     It stands beside the recording under the same name with another end; one of the same kind stays as it is. Raises
     `UsageError` where that cannot be, also where the name is taken; `RecordingError` and `OutputError` as writing does.
     The recording is never changed.
     """
-    if form not in FORMATS:
-        raise UsageError(f"{form!r} is no format to convert to", f"use one of {', '.join(FORMATS)}")
+    if form not in CLIP_FORMATS:
+        raise UsageError(f"{form!r} is no format to convert to", f"use one of {', '.join(CLIP_FORMATS)}")
     return path if path.suffix[1:].lower() == form else _made(path, form, None)
 
 
@@ -101,8 +98,8 @@ def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
     beside it. As much of the limit is used as the content can: sound is encoded anew, the picture with fewer bits, and
     smaller where they would be too few. Raises as `convert` does, and `UsageError` with the smallest size that works.
     """
-    if form is not None and form not in FORMATS:
-        raise UsageError(f"{form!r} is no format to convert to", f"use one of {', '.join(FORMATS)}")
+    if form is not None and form not in CLIP_FORMATS:
+        raise UsageError(f"{form!r} is no format to convert to", f"use one of {', '.join(CLIP_FORMATS)}")
     form = form or path.suffix[1:].lower()
     if form not in _ANIMATIONS:
         kind = CONTAINERS.get(form)
