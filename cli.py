@@ -117,7 +117,7 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
             notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
-        elif isinstance(event, Event) and event.kind in ("clip_failed", "failed", "device_lost"):
+        elif isinstance(event, Event) and event.kind in ("clip_failed", "failed", "device_lost", "display_lost"):
             notifier.announce("capture", event.detail)
 
     return tell
@@ -232,7 +232,7 @@ def _conclude(
     """Print what became of the recording and return the exit code."""
     terminal.end()
     if arguments.json:
-        nothing = {"path": None, "stopped_by": "discard" if session.error is None else "failed"}
+        nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
         if session.settings.each or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}

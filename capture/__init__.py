@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capture.desktop.virtual import VirtualDesk
     from capture.errors import (
         CaptureError,
+        DisplayLostError,
         EncoderError,
         NotReadyError,
         OutputError,
@@ -39,6 +40,7 @@ __all__ = [
     "CaptureError",
     "CheckReport",
     "Command",
+    "DisplayLostError",
     "EncoderError",
     "Event",
     "Frame",
@@ -71,6 +73,7 @@ _HOME = {
     "capture.desktop.virtual": ("VirtualDesk",),
     "capture.errors": (
         "CaptureError",
+        "DisplayLostError",
         "EncoderError",
         "NotReadyError",
         "OutputError",

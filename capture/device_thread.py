@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from capture.errors import NotReadyError
-from capture.interfaces import FrameSource, SampleSource
+from capture.interfaces import IDLE_INTERVAL_S, FrameSource, SampleSource
 from capture.mailbox import Closed, Mailbox
 from capture.worker import Worker
 
@@ -28,15 +28,21 @@ class Grabber(Protocol):
 
 
 class DeviceThread:
-    """Made and told by one thread; what it runs happens in its own, called `name`."""
+    """Made and told by one thread; what it runs happens in its own, called `name`.
+
+    `idle` is called there now and then while no grabber runs.
+    """
 
     def __init__(
         self,
         name: str,
         source: FrameSource | SampleSource,
         on_failure: Callable[[str, BaseException], None],
+        *,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
+        self._idle = idle
         self._opened = threading.Event()
         self._failure: BaseException | None = None
         self._orders: Mailbox[_Order] = Mailbox(1)
@@ -85,7 +91,7 @@ class DeviceThread:
             finally:
                 self._opened.set()
             while True:
-                order = self._orders.get()
+                order = self._next_order()
                 try:
                     self._source.begin(order.epoch_s)
                     order.grabber.run()
@@ -93,6 +99,13 @@ class DeviceThread:
                     order.done.set()
         finally:
             self._source.close()
+
+    def _next_order(self) -> _Order:
+        while True:
+            try:
+                return self._orders.get(IDLE_INTERVAL_S)
+            except TimeoutError:
+                self._idle()
 
 
 class _Order:

@@ -7,6 +7,7 @@
     ├── NotReadyError       the surroundings lack something: display, sound, rights   (exit 3)
     └── RecordingError      it went wrong while writing or reading a recording        (exit 1)
         ├── SourceLostError     a device that was delivering is gone
+        │   └── DisplayLostError    the display is, with all that could be seen on it
         ├── OutputError         the file cannot be created, written or closed
         └── EncoderError        an encoder refused its settings or its input
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "CaptureError",
+    "DisplayLostError",
     "EncoderError",
     "NotReadyError",
     "OutputError",
@@ -34,6 +36,10 @@ class CaptureError(Exception):
     """
 
     exit_code = 1
+
+    #: The kind of the event that tells of it, and what `stopped_by` says of a recording that it ended.
+    event_kind = "failed"
+    stopped_by = "failed"
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
@@ -67,6 +73,14 @@ class RecordingError(CaptureError):
 
 class SourceLostError(RecordingError):
     """A device stopped existing while it was being recorded."""
+
+    event_kind = "device_lost"
+
+
+class DisplayLostError(SourceLostError):
+    """The display went away while its screen was being recorded."""
+
+    event_kind = stopped_by = "display_lost"
 
 
 class OutputError(RecordingError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from capture.clock import Clock
-from capture.interfaces import FrameSource, SampleSource
+from capture.interfaces import IDLE_INTERVAL_S, FrameSource, SampleSource
 from capture.mailbox import Closed, Mailbox
 from capture.media import Frame, Pixels, Samples
 from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline, grid_pts
@@ -55,7 +55,10 @@ class FrameJob:
 
 
 class FrameGrabber:
-    """Grabs one source's frames from the epoch to the stop. `run` is the work of a thread; `wake` comes from any."""
+    """Grabs one source's frames from the epoch to the stop. `run` is the work of a thread; `wake` comes from any.
+
+    `conclude` is called after it, by whoever stopped the timeline.
+    """
 
     def __init__(
         self,
@@ -76,9 +79,14 @@ class FrameGrabber:
         self._constant = constant
         self._slot_length = round(VIDEO_TICKS_PER_S / fps)
         self._woken = threading.Event()
+        # The first slot that is still open.
+        self._slot = 0
         self._repeated_slot = -1
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
+        # Held while `run` sends a job: what ends the picture is the last.
+        self._sending = threading.Lock()
+        self._concluded = False
         self.frames = 0
         self.unchanged = 0
         self.dropped = 0
@@ -98,8 +106,7 @@ class FrameGrabber:
         self.wake()
 
     def run(self) -> None:
-        slot = 0
-        while self._wait_for_slot(slot):
+        while self._wait_for_slot(slot := self._slot):
             changed = self._wait_for_change(slot)
             now_s = self._clock.now_s()
             if now_s >= self._timeline.stop_s:
@@ -115,8 +122,13 @@ class FrameGrabber:
                 changed = self._source.wait_for_change(now_s)
                 for missed in range(slot + 1, reached):
                     self._miss_slot(missed, changed)
-            slot = reached
-        self._end(slot)
+            self._slot = reached
+
+    def conclude(self) -> None:
+        """Let the picture last until the stop, also where `run` failed, or still hangs; nothing is sent after it."""
+        with self._sending:
+            self._concluded = True
+        self._end(self._slot)
 
     def _slot_start_s(self, slot: int) -> float:
         """When slot number `slot` begins on the clock, were the recording not paused again before."""
@@ -132,7 +144,9 @@ class FrameGrabber:
             if self._timeline.is_recorded(now_s) and (now_s >= start_s or self._beat_wanted):
                 return True
             in_pause = not self._timeline.is_recorded(now_s) and now_s >= self._timeline.epoch_s
-            until_s = self._timeline.stop_s if in_pause else start_s
+            if in_pause:
+                self._source.idle()
+            until_s = now_s + IDLE_INTERVAL_S if in_pause else start_s
             self._clock.wait_until(min(until_s, self._timeline.stop_s, now_s + 3600.0), self._woken)
             self._woken.clear()
 
@@ -180,20 +194,34 @@ class FrameGrabber:
         if changed:
             self.dropped += 1
             self._drops_s.append(self._timeline.media_s(self._clock.now_s()))
-        if self._constant:
-            # Where there is no room now, the track fills the slot when the next job comes.
-            self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
-            self.frames += 1
-        else:
+        if not self._constant:
             self.unchanged += not changed
+            return
+        with self._sending:
+            self._check_not_concluded()
+            self._fill_with_last(slot)
 
-    def _send(self, pts: int, frame: Frame | None = None, duration: int | None = None, slot: int | None = None) -> None:
-        duration = self._slot_length if self._constant else duration
-        if frame is None:
-            self._jobs.put(FrameJob(pts, None, duration, slot))
-        else:
-            self._jobs.put(FrameJob(pts, frame.pixels, duration, slot, frame.left, frame.top))
+    def _fill_with_last(self, slot: int) -> None:
+        # Where there is no room now, the track fills the slot when the next job comes.
+        self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
         self.frames += 1
+
+    def _send(self, pts: int, frame: Frame | None = None, slot: int | None = None) -> None:
+        duration = self._slot_length if self._constant else None
+        with self._sending:
+            self._check_not_concluded()
+            if frame is None:
+                self._put(FrameJob(pts, None, duration, slot))
+            else:
+                self._put(FrameJob(pts, frame.pixels, duration, slot, frame.left, frame.top))
+
+    def _put(self, job: FrameJob) -> None:
+        self._jobs.put(job)
+        self.frames += 1
+
+    def _check_not_concluded(self) -> None:
+        if self._concluded:
+            raise Closed
 
     def _pts(self, captured_at_s: float) -> int:
         # The first frame stands for the beginning: it shows what was on the screen at the epoch.
@@ -214,14 +242,14 @@ class FrameGrabber:
         if self._constant:
             last = math.ceil(end_s * self._fps - 1e-6) - 1
             for missed in range(slot, last):
-                self._miss_slot(missed, changed=False)
+                self._fill_with_last(missed)
             if last >= slot:
-                self._send(self._grid_pts(last), slot=last)
+                self._put(FrameJob(self._grid_pts(last), None, self._slot_length, last))
             return
         end = round(end_s * VIDEO_TICKS_PER_S)
         pts = max(self._stamps.last_pts + LEAST_STEP, end - self._slot_length)
         if pts < end:
-            self._send(pts, duration=end - pts)
+            self._put(FrameJob(pts, None, end - pts))
 
 
 class SoundGrabber:

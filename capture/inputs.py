@@ -78,7 +78,7 @@ class Inputs:
     def open(self) -> None:
         """Open every device at once; raises the first failure."""
         if self.frames is not None:
-            self.screen = DeviceThread("screen", self.frames, self._on_failure)
+            self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
             self._devices.append(self.screen)
         self.sounds = [[self._input(source) for source in track] for track in self._sources]
         self._devices += [sound.device for track in self.sounds for sound in track]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from capture.media import Frame, Samples
 
-__all__ = ["FrameSource", "SampleSource"]
+__all__ = ["IDLE_INTERVAL_S", "FrameSource", "SampleSource"]
+
+#: How often a source is asked to `idle`: a display that is gone is told within this.
+IDLE_INTERVAL_S: Final = 1.0
 
 
 class FrameSource(Protocol):
     """Something to look at.
 
-    All methods are called by one thread, in the order they stand here, but for `wake`, which any may call.
+    All methods are called by one thread, in the order they stand here, but for `idle`, which may be called whenever it
+    is open, and `wake`, which any thread may call.
     """
 
     @property
@@ -37,6 +41,13 @@ class FrameSource(Protocol):
         """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
 
         The first after `begin` is whole, any other may be the part alone that has changed since the one before.
+        """
+        ...
+
+    def idle(self) -> None:
+        """Take in what has happened, without waiting: called now and then while nothing is grabbed, as in a pause.
+
+        Raises `SourceLostError`.
         """
         ...
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,7 @@ from capture.encoder import AudioEncoder, VideoEncoder
 from capture.events import AudioSummary, Event, Level, VideoSummary
 from capture.grabbers import FrameGrabber, FrameJob
 from capture.inputs import Inputs, SoundInput
-from capture.mailbox import Mailbox
+from capture.mailbox import Closed, Mailbox
 from capture.media import SILENCE_DBFS, Samples, peak_dbfs
 from capture.settings import AudioTrack, RecordSettings
 from capture.timeline import Timeline
@@ -43,8 +44,10 @@ FRAMES_QUEUED: Final = 3
 #: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
-#: A device that does not end its take by then is waited for no longer.
+#: A device that does not end its take by then is waited for no longer. With a display that hangs nothing is lost: the
+#: last picture stands.
 TAKE_END_S: Final = 3.0
+PICTURE_END_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Pipeline:
         self._sound_tracks: list[SoundTrack] = []
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
+        self._picture_ended = threading.Event()
         self._takes: list[threading.Event] = []
 
     @property
@@ -156,7 +160,7 @@ class Pipeline:
         )
         track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
         self._add_track("video encoder", track.run, jobs)
-        self._takes.append(device.begin(self.timeline.epoch_s, self._grabber))
+        self._picture_ended = device.begin(self.timeline.epoch_s, self._grabber)
 
     def _begin_sound(self, sound: _Sound) -> None:
         blocks: Mailbox[tuple[int, Samples]] = Mailbox(BLOCKS_QUEUED)
@@ -213,6 +217,11 @@ class Pipeline:
         self.wake()
         for ended in self._takes:
             ended.wait(TAKE_END_S)
+        if self._grabber is not None:
+            self._picture_ended.wait(PICTURE_END_S)
+            # What encodes may have failed, and then takes nothing more.
+            with suppress(Closed):
+                self._grabber.conclude()
         for inlet in self._inlets:
             inlet.close()
         for track in self._tracks:

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from capture.clips import ClipSaver
 from capture.clock import Clock, MonotonicClock
-from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, SourceLostError
+from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
 from capture.feed import Feed
 from capture.inputs import Inputs
@@ -452,8 +452,7 @@ class Session:
                     self._sound.tick(now_s)
             message = self._receive(min(look_at_s, stop_s) - now_s)
             if isinstance(message, _Failure):
-                self._note_failure(message)
-                return "failed"
+                return self._note_failure(message).stopped_by
             if not isinstance(message, Request):
                 continue
             if message.command in (*ENDINGS, Command.TOGGLE):
@@ -599,17 +598,22 @@ class Session:
     def _hear_failure(self, worker: str, error: BaseException) -> None:
         self._inbox.put(_Failure(worker, error))
 
-    def _note_failure(self, failure: _Failure) -> None:
+    def _note_failure(self, failure: _Failure) -> CaptureError:
+        """Let the session end with it, unless something failed before; what it ends with."""
         self._over = True
         if self.error is not None:
-            return
+            return self.error
         error = failure.error
         if isinstance(error, CaptureError):
             self.error = error
         else:
             self.error = RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
         self.error.__cause__ = error
-        self._tell("device_lost" if isinstance(error, SourceLostError) else "failed", str(self.error))
+        self._tell(self.error.event_kind, str(self.error))
+        kept_s, _ = self._kept
+        if kept_s:
+            self._tell("buffer_lost", f"the last {kept_s:.0f} s, which the replay buffer held, were not saved")
+        return self.error
 
     def _record_event(self, event: Event) -> None:
         """What happens to the sound belongs to the recording that is made; between two nobody wants to know."""

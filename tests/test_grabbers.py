@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +15,9 @@ import pytest
 from capture.clock import SteppedClock
 from capture.errors import SourceLostError
 from capture.grabbers import HEARTBEAT_S, LEAST_STEP, STRAGGLERS_S, FrameGrabber, FrameJob, SoundGrabber
+from capture.interfaces import IDLE_INTERVAL_S
 from capture.mailbox import Closed, Mailbox
-from capture.media import SAMPLE_RATE, Pixels, Samples
+from capture.media import SAMPLE_RATE, Frame, Pixels, Samples
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 from capture.timeline import VIDEO_TICKS_PER_S, Timeline
 from capture.worker import Worker
@@ -126,6 +129,11 @@ class Pictures(Stage):
         self.frames = FrameGrabber(self.source, self.timeline, self.jobs, self.clock, fps, constant=constant)
         self.clock.advance(begin_late_s)
         self.start(self.frames)
+
+    def end(self) -> None:
+        super().end()
+        with suppress(Closed):
+            self.frames.conclude()
 
     def taken(self) -> list[FrameJob]:
         """What was grabbed since the last call."""
@@ -361,18 +369,63 @@ def test_every_slot_is_accounted_for() -> None:
     assert pts == sorted(set(pts))
 
 
-def test_a_lost_screen_ends_the_thread_with_what_happened() -> None:
-    stage = Pictures([0.0, 1.0], lost_at_s=0.5)
-    stage.until(0.5)
-    stage.end()
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_lost_screen_ends_the_thread_with_what_happened(constant: bool) -> None:
+    stage = Pictures([0.0, 1.0], lost_at_s=0.5, constant=constant)
+    stage.until(1.0)
+    assert stage.worker.join(LIMIT_S)
     assert isinstance(stage.worker.error, SourceLostError)
+    stage.stop()
+    # The last picture lasts until the stop all the same.
+    last = stage.taken()[-1]
+    assert (last.pixels, last.pts, last.duration) == (None, ticks(1.0) - SLOT, SLOT)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_screen_that_is_lost_in_a_pause_is_missed_within_a_second(constant: bool) -> None:
+    stage = Pictures(ALWAYS, lost_at_s=2.0, constant=constant)
+    stage.until(0.5)
+    stage.pause()
+    stage.until(2.0 + IDLE_INTERVAL_S)
+    assert stage.worker.join(LIMIT_S)
+    assert isinstance(stage.worker.error, SourceLostError)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_screen_that_hangs_has_its_last_picture_until_the_stop(constant: bool) -> None:
+    stage = Pictures([0.0, 0.5], constant=constant)
+    hangs, goes_on = threading.Event(), threading.Event()
+    grab = stage.source.grab
+
+    def hang() -> Frame:
+        frame = grab()
+        hangs.set()
+        assert goes_on.wait(LIMIT_S)
+        return frame
+
+    stage.until(0.25)
+    stage.source.grab = hang  # type: ignore[method-assign]
+    stage.clock.advance(0.25)
+    assert hangs.wait(LIMIT_S)
+    stage.clock.advance(1.5)
+    stage.timeline.stop(stage.clock.now_s())
+    stage.frames.wake()
+    stage.frames.conclude()
+    jobs = stage.taken()
+    if constant:
+        assert [job.pts for job in jobs] == [slot * SLOT for slot in range(16)]
+    assert (shown(jobs)[1:], jobs[-1].pts, jobs[-1].duration) == ([None] * (len(jobs) - 1), ticks(2.0) - SLOT, SLOT)
+    # When it answers at last nobody wants its picture any more.
+    goes_on.set()
+    assert stage.worker.join(LIMIT_S)
+    assert (stage.worker.error, stage.taken()) == (None, [])
 
 
 def test_a_closed_mailbox_is_the_ordinary_end() -> None:
     stage = Pictures(ALWAYS)
     stage.jobs.close()
     stage.until(0.5)
-    stage.end()
+    stage.stop()
     assert stage.worker.error is None
 
 

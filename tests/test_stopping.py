@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from reopened import loudness, pictures, probe, sound
 from running import Recorder, eventually
-from stage import RED, Stage, playing, press, write_tone
+from stage import RED, Stage, playing, press, server_of, write_tone
 
 from capture.desktop.virtual import VirtualDesk
 from capture.sources.pattern import read_clock
@@ -234,52 +234,6 @@ def test_without_a_keyboard_it_says_so_once_and_goes_on(capture_environment: dic
 # Lost devices
 
 
-def end_server(desk: VirtualDesk, name: str) -> None:
-    """Kill the desk's `Xvfb` or `pulseaudio`."""
-    folder = desk.environment["XDG_RUNTIME_DIR"].encode()
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                found = (process / "comm").read_text().strip() == name and folder in (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if found:
-                os.kill(int(process.name), signal.SIGKILL)
-                return
-    raise AssertionError(f"there is no {name}")
-
-
-@pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_the_display_goes_away(
-    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
-    path = tmp_path / f"out.{extension}"
-    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
-    with (
-        playing(capture_environment, tone, own_desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
-    ):
-        with Stage(capture_environment) as stage:
-            stage.paint(0, 0, 640, 480, RED)
-            recorder.until_recording(path)
-            recorder.until_grown(path, 3)
-            end_server(own_desk, "Xvfb")
-            assert recorder.wait() == 1
-        summary = recorder.summary()
-        complaint = recorder.stderr.splitlines()[-1]
-    assert complaint.startswith("capture: ")
-    assert str(path) in complaint
-    assert "Traceback" not in complaint
-    assert summary["stopped_by"] == "failed"
-    assert [event["kind"] for event in summary["events"]] == ["device_lost"]
-    assert summary["check"] == "ok"
-    last = pictures(path).last
-    assert last[240, 320].tolist() == pytest.approx(RED, abs=14)
-    track = sound(path)
-    assert abs(track.end_s - summary["duration_s"]) <= 0.1
-    assert loudness(track.between(0.3, track.end_s - 0.2), 440.0, track.rate) > 0.3
-
-
 @pytest.mark.parametrize("extension", ["mp4", "ogg"])
 def test_the_sound_server_goes_away(
     extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
@@ -294,7 +248,7 @@ def test_the_sound_server_goes_away(
         stage.paint(0, 0, 640, 480, RED)
         recorder.until_recording(path)
         recorder.until_grown(path, 3)
-        end_server(own_desk, "pulseaudio")
+        os.kill(server_of(own_desk.environment, "pulseaudio"), signal.SIGKILL)
         assert recorder.wait() == 1
         summary = recorder.summary()
         complaint = recorder.stderr.splitlines()[-1]

@@ -14,7 +14,7 @@ import mss
 import numpy as np
 from mss.exception import ScreenShotError
 
-from capture.errors import NotReadyError, SourceLostError, UsageError
+from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 
 if TYPE_CHECKING:
@@ -166,6 +166,10 @@ class ScreenSource:
         watch.draw_cursor(pixels, part)
         return Frame(pixels, _middle_s(changed_at_s, now_s), part.left - self._area.left, part.top - self._area.top)
 
+    def idle(self) -> None:
+        if self._watch is not None:
+            self._watch.hear()
+
     def wake(self) -> None:
         if self._watch is not None:
             self._watch.wake()
@@ -188,13 +192,13 @@ def _middle_s(changed_at_s: float | None, now_s: float) -> float:
 
 
 def grab_pixels(grabber: Any, area: Rectangle) -> Pixels:
-    """What is on the screen in `area`, which must lie on it. Raises `SourceLostError`."""
+    """What is on the screen in `area`, which must lie on it. Raises `DisplayLostError`."""
     where = {"left": area.left, "top": area.top, "width": area.width, "height": area.height}
     try:
         return np.asarray(grabber.grab(where))
     except (ScreenShotError, AssertionError) as error:
         # mss answers a dead display with a bare assertion.
-        raise SourceLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
+        raise DisplayLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
 
 
 def close_mss(grabber: Any) -> None:

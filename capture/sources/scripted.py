@@ -67,13 +67,16 @@ class ScriptedFrames:
 
     def grab(self) -> Frame:
         now_s = self._clock.now_s()
-        if self._is_lost():
-            raise SourceLostError("the scripted screen is gone")
+        self.idle()
         self._grabbed = self._shown()
         self.grabs += 1
         frame = Frame(self._pictures[self._grabbed].copy(), now_s)
         self._clock.wait_until(now_s + self._grab_s, threading.Event())
         return frame
+
+    def idle(self) -> None:
+        if self._is_lost():
+            raise SourceLostError("the scripted screen is gone")
 
     def wake(self) -> None:
         self._woken.set()

@@ -110,7 +110,7 @@ class WindowSource:
             now_s = time.monotonic()
             self._keep_up(watch)
             picture = None if self._hidden else self._seen()
-            watch.hear()
+            watch.sync()
             if not watch.has_moved:
                 break
         else:
@@ -122,6 +122,11 @@ class WindowSource:
         elif self._last is None:
             self._last = _black(*self._size)
         return Frame(self._last, now_s if changed_at_s is None else (changed_at_s + now_s) / 2)
+
+    def idle(self) -> None:
+        if self._watch is not None:
+            self._watch.hear()
+            self._keep_up(self._watch)
 
     def wake(self) -> None:
         if self._watch is not None:
@@ -203,11 +208,6 @@ class _WindowWatch(X11Watch):
         """The whole screen."""
         size = self._guarded(self._root.get_geometry)
         return Rectangle(0, 0, size.width, size.height)
-
-    def hear(self) -> None:
-        """Take in whatever has happened up to now."""
-        self._guarded(self._display.sync)
-        self._read_events()
 
     def locate(self) -> Rectangle | None:
         """Where the window is now; None while it cannot be seen. Raises `_WindowGoneError`."""

@@ -16,7 +16,7 @@ from Xlib import error
 from Xlib.display import Display
 from Xlib.ext import damage, xfixes
 
-from capture.errors import NotReadyError, SourceLostError
+from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
 
 __all__ = ["Cursor", "X11Watch", "connect", "is_xwayland"]
@@ -96,10 +96,15 @@ class X11Watch:
         """Watch another part of the screen from here on."""
         self._area = area
 
+    def sync(self) -> None:
+        """Take in whatever has happened up to now."""
+        self._guarded(self._display.sync)
+        self.hear()
+
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
         while True:
-            self._read_events()
+            self.hear()
             now_s = time.monotonic()
             if self._changed_at_s is not None:
                 settled_at_s = min(self._changed_at_s + SETTLE_S, until_s)
@@ -120,7 +125,7 @@ class X11Watch:
         And what is to be read, a part of the area: around it everything is as it was at the last call, the cursor too.
         To be called before the pixels are read, so that no change falls in between.
         """
-        self._read_events()
+        self.hear()
         changed_at_s, self._changed_at_s = self._changed_at_s, None
         drawn, self._drawn = self._drawn, None
         if self._damage is None:
@@ -130,8 +135,7 @@ class X11Watch:
         self._guarded(lambda: self._display.damage_subtract(self._damage))
         # The server works through each connection on its own: only its answer says that this was done. What is
         # reported until then counts as a new change, for the server will not report that part again.
-        self._guarded(self._display.sync)
-        self._read_events()
+        self.sync()
         # That too may be seen already; and nothing of it is lost if it comes twice.
         parts = [part for part in (drawn, self._drawn, self._follow_cursor()) if part is not None]
         changed = functools.reduce(Rectangle.joined, parts) if parts else None
@@ -177,7 +181,7 @@ class X11Watch:
         try:
             return ask()
         except (error.ConnectionClosedError, OSError) as lost:
-            raise SourceLostError("the display is gone (the X server closed the connection)") from lost
+            raise DisplayLostError("the display is gone (the X server closed the connection)") from lost
 
     def _watch_damage(self) -> Any:
         if not self._display.has_extension(damage.extname):
@@ -197,7 +201,7 @@ class X11Watch:
         self._display.xfixes_select_cursor_input(self._root, _CURSOR_NOTIFY_MASK)
         return True
 
-    def _read_events(self) -> None:
+    def hear(self) -> None:
         """Take in what the server has sent without waiting for more."""
         while self._guarded(self._display.pending_events):
             event = self._guarded(self._display.next_event)
