@@ -495,8 +495,10 @@ class ReplayBuffer:
 
 def _part(lane: _Lane, asked_s: float, end_s: float) -> _Part:
     """The runs that reach into the time from `asked_s` to `end_s`, and those before that they need."""
-    begins = [run.begins_s for run in lane.runs]
+    # In units, as their packets are chosen: in seconds, a run that begins at the very end might still be within it.
+    begins = [run.pts[0] for run in lane.runs]
     # Sound may have to begin two seconds and a little earlier, with the picture.
-    first = max(0, bisect_right(begins, asked_s if lane.track.is_picture else asked_s - LEAD_S - _RUN_S) - 1)
-    runs = tuple(lane.runs)[first : bisect_left(begins, end_s)]
+    start_s = asked_s if lane.track.is_picture else asked_s - LEAD_S - _RUN_S
+    first = max(0, bisect_right(begins, _units(start_s, lane.track.time_base)) - 1)
+    runs = tuple(lane.runs)[first : bisect_left(begins, _units(end_s, lane.track.time_base))]
     return _Part(lane.track, runs, len(runs[-1].pts) if runs else 0, lane.priming or 0, lane.notes)

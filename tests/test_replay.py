@@ -137,6 +137,21 @@ def test_a_still_screen_costs_next_to_nothing() -> None:
     assert buffer.size_bytes < 1_000_000
 
 
+@pytest.mark.parametrize("rounded_s", [-4e-14, 0.0, 4e-14])
+def test_a_picture_at_the_very_end_is_in_no_clip(rounded_s: float) -> None:
+    buffer = ReplayBuffer(1, HUGE, [PICTURE, SOUND])
+    fill_pictures(buffer, [(31.2, True, False), (33.2, True, False)])
+    fill_sound(buffer, 1, 34)
+    fill_pictures(buffer, [(34.2, False, True)])
+    until_s = 33.2 + rounded_s
+    # Of that time only the sound is still there.
+    clip = buffer.snapshot(10, until_s)
+    pictures, sound = clip.packets()
+    assert (pictures, clip.counts) == ([], (0, len(sound)))
+    assert clip.exact_packets()[0] == []
+    assert 33.2 - 2 * FRAME / 48_000 < sound[-1].pts / 48_000 < 33.2
+
+
 def test_an_empty_buffer_gives_an_empty_clip() -> None:
     buffer = ReplayBuffer(60, HUGE, [PICTURE, SOUND])
     assert buffer.seconds == 0.0
