@@ -270,6 +270,7 @@ def _clip(arguments: Arguments) -> int:
         arguments.exact,
         form,
         None if arguments.max_size is None else parse_size(arguments.max_size),
+        arguments.ledger,
     )
     return _saved(arguments, _order(arguments, options=order.as_options()))
 

@@ -114,6 +114,7 @@ def _parser() -> _Parser:
     clip.add_argument("--last", metavar="T", help="how much of it (all that is kept)")
     clip.add_argument("--exact", action="store_true", help="begin exactly there, not up to 2 s before")
     clip.add_argument("--max-size", metavar="SIZE", help="encode it anew to fit, like 10MB")
+    clip.add_argument("--ledger", action="store_true", help="write down what happened, in a file beside it")
     clip.add_argument("--format", metavar="FORMAT", help="what to make of it: gif, webp, mp4, ogg, m4a")
     clip.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
 
@@ -196,6 +197,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    parser.add_argument("--ledger", action="store_true", help="write down what happens, in OUTPUT.ledger.jsonl")
 
 
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
@@ -397,6 +399,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "hold": config.hold if hold is None and arguments.verb == "standby" else hold,
         "voice": bool(arguments.voice),
         "loudness_lufs": loudness,
+        "ledger": arguments.ledger,
         "name": arguments.name,
     }
     values["numbered"] = values["dated"] = output is None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from capture.clip import save
 from capture.errors import CaptureError, OutputError, UsageError, in_one_line
 from capture.events import Event, Request, Summary
 from capture.feed import Feed
+from capture.ledger_file import LedgerFile
 from capture.recordings.check import CheckReport, check
 from capture.recordings.folder import candidates, dated_name
+from capture.recordings.scratch import scratch_folder
 from capture.replay import Clip
 from capture.settings import CLIP_FORMATS, CONTAINERS, ClipOrder, RecordSettings
 from capture.worker import Worker
@@ -74,66 +75,53 @@ class ClipSaver:
         clip = buffer.snapshot(wanted_s, until_s)
         if clip.is_empty:
             raise CaptureError("the replay buffer is empty still", "try again in a moment")
-        path, note = self._written(clip, order)
+        path, begins_s, note = self._written(clip, order)
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
             note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"
         # What is an animation was looked at when it was made.
         report = check(path, listen=False) if path.suffix[1:].lower() in CONTAINERS else None
-        return self._summary(feed, clip, path, report), note
+        summary = self._summary(feed, clip, path, report)
+        if feed.ledger is not None:
+            summary = replace(summary, events=feed.ledger.between(begins_s, clip.until_s))
+        if order.ledger or self._settings.ledger:
+            ledger, trouble = _write_ledger(summary)
+            return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
+        return summary, note
 
-    def _written(self, clip: Clip, order: ClipOrder) -> tuple[Path, str]:
-        """Write the clip where it was ordered to or else where it may go instead; what to say of that."""
+    def _written(self, clip: Clip, order: ClipOrder) -> tuple[Path, float, str]:
+        """Write the clip where it was ordered to or else where it may go instead.
+
+        Returned are where that is, which moment of the feed it begins with, and what to say.
+        """
         wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
         try:
-            return self._write(clip, wanted, order), ""
+            return *self._write(clip, wanted, order), ""
         except OutputError as error:
             fallback = self._settings.fallback_folder
             if fallback is None:
                 raise
-            path = self._write(clip, fallback / wanted.name, replace(order, output=None))
-            return path, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
+            made = self._write(clip, fallback / wanted.name, replace(order, output=None))
+            return *made, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
 
     def _ending(self, order: ClipOrder) -> str:
         return order.format or self._settings.output.suffix[1:]
 
-    def _write(self, clip: Clip, path: Path, order: ClipOrder) -> Path:
-        """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered."""
+    def _write(self, clip: Clip, path: Path, order: ClipOrder) -> tuple[Path, float]:
+        """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered.
+
+        It is made under another name: what a kill leaves of it is not taken for a clip.
+        """
         own, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
         turned = ending != own and ending in CLIP_FORMATS
-        if not turned and order.max_bytes is None:
-            return self._under_free_name(path, order, lambda free: self._save(clip, free, order))
-        # Encoding anew is for the few clips that want it.
-        from capture.recordings.fit import convert, fit
-
-        # Made under a name of its own first: what is to be turned into something else is no clip yet.
-        with _folder_in(path.parent) as folder:
-            made = folder / f"clip.{own}"
-            self._save(clip, made, order)
-            form = ending if turned else None
-            result = fit(made, order.max_bytes, form) if order.max_bytes is not None else convert(made, ending)
-            return self._under_free_name(path, order, lambda free: _rename(result, free))
-
-    def _save(self, clip: Clip, path: Path, order: ClipOrder) -> None:
-        save(clip, path, exact=order.exact, quality=self._settings.quality)
-
-    @staticmethod
-    def _under_free_name(path: Path, order: ClipOrder, make: Callable[[Path], None]) -> Path:
-        """Let `make` make a file at `path`; where nobody chose that name, at the next that is free."""
-        if order.output is not None:
-            make(path)
-            return path
-        for free in candidates(path):
-            if os.path.lexists(free):
-                continue
+        with scratch_folder(path.parent) as folder:
+            made = folder / f"clip.{own if turned else ending}"
             try:
-                make(free)
-            except UsageError:
-                # Another clip of the same second may have taken it meanwhile.
-                if os.path.lexists(free):
-                    continue
-                raise
-            return free
-        raise AssertionError("candidates never end")
+                begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality)
+                if turned or order.max_bytes is not None:
+                    made = _turned(made, ending if turned else None, order.max_bytes)
+            except OutputError as error:
+                raise OutputError(error.message.replace(str(made), str(path)), error.remedy) from error
+            return _under_free_name(made, path, chosen=order.output is not None), begins_s
 
     def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
         pipeline = feed.pipeline
@@ -161,31 +149,64 @@ def _frames(clip: Clip) -> int:
     return sum(count for track, count in zip(clip.tracks, clip.counts, strict=True) if track.is_picture)
 
 
-@contextmanager
-def _folder_in(place: Path) -> Iterator[Path]:
-    """A folder of our own in `place` for the time of the context. Raises `OutputError` where there can be none."""
-    try:
-        folder = TemporaryDirectory(prefix=".clip ", dir=place)
-    except OSError as error:
-        raise OutputError(f"{place} cannot be written ({error.strerror})", "choose another folder") from error
-    with folder as name:
-        yield Path(name)
+def _turned(made: Path, form: str | None, max_bytes: int | None) -> Path:
+    """What was made, in another form and no larger than allowed."""
+    # Encoding anew is for the few clips that want it.
+    from capture.recordings.fit import convert, fit
+
+    return convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
+
+
+def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
+    """Give what was made the name `path`; where nobody chose that, the next that is free."""
+    for free in candidates(path):
+        try:
+            _rename(made, free)
+        except UsageError:
+            if chosen:
+                raise
+        else:
+            return free
+    raise AssertionError("candidates never end")
 
 
 def _rename(made: Path, path: Path) -> None:
     """Give a finished file its name. Raises `UsageError` where that is taken, `OutputError` where it cannot be."""
     try:
-        # The name first: renaming would replace what has it, and not every file system knows links.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        # Renaming would replace what has the name.
         try:
-            made.replace(path)
-        except OSError:
-            path.unlink(missing_ok=True)
+            path.hardlink_to(made)
+        except FileExistsError:
             raise
+        except OSError:
+            # Not every file system knows links.
+            _take_name(made, path)
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", "choose another name") from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
+
+
+def _take_name(made: Path, path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        made.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_ledger(clip: Summary) -> tuple[str | None, str]:
+    """Write down beside the clip what happened in it; where that is, and what went wrong if anything did."""
+    troubles: list[OutputError] = []
+    try:
+        file = LedgerFile(Path(clip.path), troubles.append)
+    except OutputError as error:
+        return None, str(error)
+    for event in clip.events:
+        file.add(event)
+    file.end(clip.duration_s, clip.stopped_by)
+    return str(file.path), "; ".join(map(str, troubles))
 
 
 def _now() -> datetime:

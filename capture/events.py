@@ -6,7 +6,7 @@ The terminal line, the JSON and the tests all read the same events.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
@@ -103,11 +103,33 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth remembering of a recording. `at_s` is seconds into the recording, pauses left out."""
+    """Something worth remembering of a recording. Moments are seconds into the recording, pauses left out."""
 
     kind: str
     at_s: float
     detail: str = ""
+    #: When it ended; None for what has no length.
+    to_s: float | None = None
+    #: How many there were of what is counted; 0 for what is not.
+    count: int = 0
+
+    @property
+    def end_s(self) -> float:
+        return self.at_s if self.to_s is None else self.to_s
+
+    def moved(self, by_s: float) -> Event:
+        """The same on a time line that begins so much earlier; nothing lies before its beginning."""
+        to_s = None if self.to_s is None else max(0.0, self.to_s + by_s)
+        return replace(self, at_s=max(0.0, self.at_s + by_s), to_s=to_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that scripts rely on; `to_s` and `count` only where there is one."""
+        found: dict[str, Any] = {"at_s": round(self.at_s, 3), "kind": self.kind, "detail": self.detail}
+        if self.to_s is not None:
+            found["to_s"] = round(self.to_s, 3)
+        if self.count:
+            found["count"] = self.count
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +204,11 @@ class Summary:
     events: tuple[Event, ...]
     stopped_by: str
     check: str
+    #: The file that tells what happened to it, where one was wanted.
+    ledger: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        found = {
             "path": self.path,
             "container": self.container,
             "duration_s": round(self.duration_s, 3),
@@ -192,12 +216,11 @@ class Summary:
             "video": None if self.video is None else _plain(self.video),
             "audio": [_plain(track) for track in self.audio],
             "paused_s": round(self.paused_s, 3),
-            "events": [
-                {"at_s": round(event.at_s, 3), "kind": event.kind, "detail": event.detail} for event in self.events
-            ],
+            "events": [event.as_json() for event in self.events],
             "stopped_by": self.stopped_by,
             "check": self.check,
         }
+        return found if self.ledger is None else {**found, "ledger": self.ledger}
 
 
 EventSink: TypeAlias = Callable[[Event | Progress | Summary], None]

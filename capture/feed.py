@@ -8,6 +8,7 @@ from typing import Final
 from capture.clock import Clock
 from capture.events import Event
 from capture.inputs import Inputs
+from capture.ledger import Ledger
 from capture.outlets import Outlets
 from capture.pipeline import Pipeline
 from capture.replay import ReplayBuffer, ReplayTrack
@@ -41,12 +42,20 @@ class Feed:
     ) -> None:
         """Raises `NotReadyError` where an encoder cannot be opened."""
         self.outlets = Outlets()
+        #: What happened to what is kept, in media time; None where nothing is kept.
+        self.ledger = Ledger(span_s=settings.replay_s) if settings.replay_s is not None else None
+        self._record_event = record_event
         self.pipeline = Pipeline(
-            inputs, settings, clock, self.outlets.put, on_failure=on_failure, record_event=record_event
+            inputs, settings, clock, self.outlets.put, on_failure=on_failure, record_event=self._note
         )
         if settings.replay_s is not None:
             tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
             self.outlets.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
+
+    def _note(self, event: Event) -> None:
+        if self.ledger is not None:
+            self.ledger.record(event)
+        self._record_event(event)
 
     @property
     def buffer(self) -> ReplayBuffer | None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from capture.clock import Clock
+from capture.events import Event
 from capture.interfaces import IDLE_INTERVAL_S, FrameSource, SampleSource
+from capture.ledger import DROPPED
 from capture.mailbox import Closed, Mailbox
 from capture.media import Frame, Pixels, Samples
 from capture.timeline import VIDEO_TICKS_PER_S, FrameTimeline, Timeline, grid_pts
@@ -57,7 +59,8 @@ class FrameJob:
 class FrameGrabber:
     """Grabs one source's frames from the epoch to the stop. `run` is the work of a thread; `wake` comes from any.
 
-    `conclude` is called after it, by whoever stopped the timeline.
+    `tell` is called by that thread for slots that are lost. `conclude` is called after it, by whoever stopped the
+    timeline.
     """
 
     def __init__(
@@ -69,9 +72,11 @@ class FrameGrabber:
         fps: float,
         *,
         constant: bool = False,
+        tell: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._source = source
         self._timeline = timeline
+        self._tell = tell
         self._stamps = FrameTimeline(timeline)
         self._jobs = jobs
         self._clock = clock
@@ -122,6 +127,8 @@ class FrameGrabber:
                 changed = self._source.wait_for_change(now_s)
                 for missed in range(slot + 1, reached):
                     self._miss_slot(missed, changed)
+                if changed:
+                    self._tell_dropped(slot + 1, reached)
             self._slot = reached
 
     def conclude(self) -> None:
@@ -186,6 +193,8 @@ class FrameGrabber:
                 self._send(self._pts(frame.captured_at_s), frame)
         elif changed or self._constant:
             self._miss_slot(slot, changed)
+            if changed:
+                self._tell_dropped(slot, slot + 1)
         elif slot != self._repeated_slot:
             self.unchanged += 1
 
@@ -200,6 +209,10 @@ class FrameGrabber:
         with self._sending:
             self._check_not_concluded()
             self._fill_with_last(slot)
+
+    def _tell_dropped(self, first: int, end: int) -> None:
+        """Say that the slots from `first` on, and before `end`, are lost."""
+        self._tell(Event(DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first))
 
     def _fill_with_last(self, slot: int) -> None:
         # Where there is no room now, the track fills the slot when the next job comes.

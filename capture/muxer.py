@@ -10,7 +10,6 @@ The file is written so that a crash, even SIGKILL or a power cut, leaves what wa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ import av
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from capture.errors import OutputError, UsageError
+from capture.errors import OutputError
+from capture.own_file import OwnFile
 from capture.settings import Container
 
 __all__ = ["Chapter", "Muxer"]
@@ -71,19 +71,14 @@ class Muxer:
     def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
         """`OutputError` where the file cannot be made, `UsageError` where it exists and `overwrite` is not given."""
         # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
-        self.path = path.absolute()
+        self._file = OwnFile(path, overwrite=overwrite)
+        self.path = self._file.path
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
         self._wrote = False
         self._crash_safe = True
-        self._replaced = _set_aside(self.path) if overwrite else None
-        try:
-            _create(self.path)
-        except BaseException:
-            self._put_back()
-            raise
 
     def start(
         self, templates: Sequence[Stream], metadata: Mapping[str, str] | None = None, *, crash_safe: bool = True
@@ -181,22 +176,14 @@ class Muxer:
 
     def keep(self) -> None:
         """The recording stands: what it replaces is removed for good."""
-        if self._replaced is not None:
-            self._replaced.unlink(missing_ok=True)
-            self._replaced = None
+        self._file.keep()
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced."""
         if self._container is not None and self._wrote:
             with suppress(OutputError):
                 self.close()
-        self.path.unlink(missing_ok=True)
-        self._put_back()
-
-    def _put_back(self) -> None:
-        replaced, self._replaced = self._replaced, None
-        if replaced is not None:
-            replaced.rename(self.path)
+        self._file.discard()
 
 
 def _as_chapter(number: int, chapter: Chapter) -> Any:
@@ -207,30 +194,6 @@ def _as_chapter(number: int, chapter: Chapter) -> Any:
         "time_base": Fraction(1, 1000),
         "metadata": {"title": chapter.title},
     }
-
-
-def _set_aside(path: Path) -> Path | None:
-    """Give the file that is to be replaced another name until it is certain that something replaces it."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", "name a file in it")
-    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise OutputError(f"{path} cannot be replaced ({_plain(error)})", "choose another name") from error
-    return aside
-
-
-def _create(path: Path) -> None:
-    """Make an empty file that only the user can read, before a byte of the recording exists."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already", "choose another name, or give --overwrite") from error
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({_plain(error)})", "choose another folder") from error
 
 
 def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:

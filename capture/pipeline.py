@@ -63,7 +63,7 @@ class Pipeline:
     """One take of `inputs`, which must be open. Making it opens the encoders; `begin` lets everything go.
 
     `deliver` takes the number of a track, as in `templates`, and its packets, from a thread of each track.
-    `record_event` and `on_failure` are called by any of the threads.
+    `record_event` and `on_failure` are called by any of the threads; events are in media time.
     """
 
     def __init__(
@@ -156,7 +156,13 @@ class Pipeline:
         assert device is not None  # noqa: S101
         jobs: Mailbox[FrameJob] = Mailbox(FRAMES_QUEUED)
         self._grabber = FrameGrabber(
-            source, self.timeline, jobs, self._clock, self._settings.fps, constant=self._settings.constant_fps
+            source,
+            self.timeline,
+            jobs,
+            self._clock,
+            self._settings.fps,
+            constant=self._settings.constant_fps,
+            tell=self._record_event,
         )
         track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
         self._add_track("video encoder", track.run, jobs)

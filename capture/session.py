@@ -616,9 +616,9 @@ class Session:
         return self.error
 
     def _record_event(self, event: Event) -> None:
-        """What happens to the sound belongs to the recording that is made; between two nobody wants to know."""
+        """What happens to picture and sound belongs to the recording that is made; between two nobody wants to know."""
         if self._take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
-            self._take.tell(event.kind, event.detail)
+            self._take.record_of_feed(event)
 
     def _tell(self, kind: str, detail: str) -> None:
         """Record an event that happens now; any thread. Before there is a take, the first one gets it."""

@@ -31,6 +31,7 @@ __all__ = [
     "check_output",
     "check_writable",
     "container_of",
+    "ledger_of",
     "parse_audio",
     "parse_fps",
     "parse_geometry",
@@ -161,6 +162,8 @@ class RecordSettings:
     voice: bool = False
     #: Bring the finished recording to this loudness, in LUFS.
     loudness_lufs: float | None = None
+    #: Write down what happens to the recording, into a file beside it.
+    ledger: bool = False
     #: What the remote control knows this recorder by; None takes a name that is free.
     name: str | None = None
     container: Container = field(init=False)
@@ -211,6 +214,8 @@ class RecordSettings:
         self._check_buffer()
         if not self.numbered:
             check_output(self.output, overwrite=self.overwrite)
+            if self.ledger:
+                check_output(ledger_of(self.output), overwrite=self.overwrite)
 
     def _check_window(self, window: str) -> None:
         if not window.strip():
@@ -273,12 +278,15 @@ class ClipOrder:
     format: str | None = None
     #: Encode it anew so that it is no larger.
     max_bytes: int | None = None
+    #: Write down what happened in it, into a file beside it.
+    ledger: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ClipOrder:
         """An order from the options of a request. Raises `UsageError` for what cannot be meant."""
         # Exactly these: `true` would count as 1.
-        kinds = {"output": (str,), "last_s": (int, float), "exact": (bool,), "format": (str,), "max_bytes": (int,)}
+        flags = {"exact": (bool,), "ledger": (bool,)}
+        kinds = {"output": (str,), "last_s": (int, float), "format": (str,), "max_bytes": (int,), **flags}
         for name, value in options.items():
             if type(value) not in kinds.get(name, ()):
                 given = f"{name[:_EXCERPT]}={_excerpt(value)}"
@@ -318,6 +326,11 @@ def _check_name(path: Path) -> None:
         fits = False
     if not fits:
         raise UsageError(f"{_excerpt(str(path))} cannot be a file name", "choose another name")
+
+
+def ledger_of(recording: Path) -> Path:
+    """Where what happens to a recording is written down."""
+    return recording.with_name(f"{recording.name}.ledger.jsonl")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

@@ -6,13 +6,17 @@ import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
-from capture.errors import UsageError, in_one_line
+from capture.errors import OutputError, UsageError, in_one_line
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.feed import Feed
+from capture.ledger import MARK, PAUSE, RESUME, Ledger
+from capture.ledger_file import LedgerFile
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import check
 from capture.recordings.folder import candidates, dated_name
@@ -51,8 +55,8 @@ class Take:
         self._settings = settings
         self._clock = clock
         self._settled_at_s = settled_at_s
-        self._emit = emit
-        self._events: list[Event] = []
+        self._ledger = Ledger(emit)
+        self._ledger_file: LedgerFile | None = None
         self._troubles: dict[str, str] = {}
         self._told = (0.0, 0)
         self._preview: Preview | None = None
@@ -95,6 +99,8 @@ class Take:
         """Record from `at_s` on. Raises `OutputError` where the file cannot be written."""
         if self._muxer is None:
             self._muxer = self._make_numbered_muxer()
+        if self._settings.ledger:
+            self._begin_ledger(self._muxer.path)
         pipeline, outlets = self._feed.pipeline, self._feed.outlets
         self._begun_at_s = at_s
         if pipeline.has_begun:
@@ -102,6 +108,9 @@ class Take:
             since_s = max(0.0, self.timeline.media_s(at_s) - self._settings.since_s)
             self._origin_s = outlets.attach_since(self._writer, since_s)
             pipeline.begin_count(self._origin_s)
+            if self._feed.ledger is not None:
+                for event in self._feed.ledger.between(self._origin_s, math.inf):
+                    self._ledger.record(event)
             self._writer.start(self._muxer, pipeline.templates)
         else:
             outlets.attach(self._writer)
@@ -119,16 +128,32 @@ class Take:
                 return Muxer(candidate, self._settings.container)
         raise AssertionError("candidates never end")
 
+    def _begin_ledger(self, recording: Path) -> None:
+        """Have everything that happens written down. Where that cannot be it is said: the recording is worth more."""
+        overwrite = self._settings.overwrite and not self._settings.is_numbered
+        try:
+            file = self._ledger_file = LedgerFile(recording, self._lose_ledger, overwrite=overwrite)
+        except OutputError as error:
+            self._lose_ledger(error)
+        else:
+            self._ledger.write_into(file.add)
+
+    def _lose_ledger(self, error: OutputError) -> None:
+        self.tell("no_ledger", str(error))
+
     # While it goes on
 
     def pause(self, at_s: float) -> None:
         self.timeline.pause(at_s)
+        self.record_event(Event(PAUSE, self.media_s(at_s)))
         self._feed.pipeline.wake()
 
     def resume(self, at_s: float) -> float:
         """Go on from `at_s`, or from when the last of a preview has been heard, and return which it was."""
         resumed_at_s = max(at_s, self._stop_playing())
         self.timeline.resume(resumed_at_s)
+        from_s, to_s = self.timeline.pauses()[-1]
+        self.record_event(Event(RESUME, self.media_s(to_s), f"after {to_s - from_s:.3f} s"))
         self._feed.pipeline.wake()
         return resumed_at_s
 
@@ -161,12 +186,20 @@ class Take:
     def mark(self, at_s: float, text: str) -> None:
         """Remember a moment by a name; control characters in it become spaces."""
         name = "".join(char if char.isprintable() else " " for char in text).strip()
-        number = 1 + sum(event.kind == "mark" for event in self._events)
-        self.record_event(Event("mark", self.media_s(at_s), name or f"Mark {number}"))
+        self.record_event(Event(MARK, self.media_s(at_s), name or f"Mark {1 + self._ledger.count(MARK)}"))
 
     def record_event(self, event: Event) -> None:
-        self._events.append(event)
-        self._emit(event)
+        """Record what happens to it, in its media time."""
+        self._ledger.record(event)
+        if self._feed.ledger is not None and self._begun.is_set():
+            self._feed.ledger.record(event.moved(self._origin_s))
+
+    def record_of_feed(self, event: Event) -> None:
+        """Record what happens to the feed, in the feed's media time, as far as it concerns this recording."""
+        ends_s = self._origin_s + self._length_s if self.stop_s < math.inf else math.inf
+        if event.at_s < ends_s and event.end_s >= self._origin_s:
+            to_s = None if event.to_s is None else min(event.to_s, ends_s)
+            self._ledger.record(replace(event, to_s=to_s).moved(-self._origin_s))
 
     def tell(self, kind: str, detail: str) -> None:
         """Record an event that happens now."""
@@ -175,6 +208,7 @@ class Take:
     def progress(self, state: State) -> Progress:
         """How it goes; what is new about silence is told as an event."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
+        self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
         for level in levels if state is State.RECORDING else ():
             before = self._troubles.get(level.source, "")
@@ -245,7 +279,7 @@ class Take:
         """
         end_ms = round(self._length_s * 1000)
         titles: dict[int, str] = {}
-        for mark in sorted((event for event in self._events if event.kind == "mark"), key=lambda mark: mark.at_s):
+        for mark in self._ledger.of(MARK):
             at_ms = round(mark.at_s * 1000)
             if at_ms < end_ms:
                 titles[at_ms] = f"{titles[at_ms]}, {mark.detail}" if at_ms in titles else mark.detail
@@ -274,9 +308,19 @@ class Take:
         assert muxer is not None  # noqa: S101 - it has begun
         self._stands = True
         muxer.keep()
+        try:
+            return self._summary(muxer, stopped_by, failed=failed)
+        finally:
+            if self._ledger_file is not None:
+                for event in self._ledger.left_out():
+                    self._ledger_file.add(event)
+                self._ledger_file.end(self._length_s, stopped_by)
+
+    def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
         if not failed:
             self._improve(stopped_by)
         report = check(muxer.path, listen=False) if not self.is_gone else None
+        self._ledger.settle()
         return Summary(
             path=str(muxer.path),
             container=self._settings.output.suffix[1:].lower(),
@@ -285,9 +329,10 @@ class Take:
             video=self._video_summary(),
             audio=self._feed.pipeline.audio_summaries(self._length_s),
             paused_s=self._paused_s(self.stop_s),
-            events=tuple(self._events),
+            events=self._ledger.events(),
             stopped_by=stopped_by,
             check=next(iter(report.problems), "ok") if report else "nothing was recorded",
+            ledger=str(self._ledger_file.path) if self._ledger_file is not None else None,
         )
 
     def _video_summary(self) -> VideoSummary | None:
@@ -316,5 +361,9 @@ class Take:
         """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""
         # Where it could not be begun nobody empties the writer, and the feed would wait for it.
         self._feed.outlets.detach(self._writer)
-        if self._muxer is not None and not self._stands:
+        if self._stands:
+            return
+        if self._muxer is not None:
             self._muxer.discard()
+        if self._ledger_file is not None:
+            self._ledger_file.discard()

@@ -38,6 +38,10 @@ def as_size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
 
 
+#: What happens all the time, or at somebody's wish, and is seen in the live line.
+_IN_THE_LINE: Final = frozenset({"dropped", "pause", "resume"})
+
+
 class Terminal:
     """Takes a session's events from any thread and writes them to `stream`.
 
@@ -65,10 +69,12 @@ class Terminal:
             self._show(event)
         elif isinstance(event, Summary):
             self.conclude(event)
-        else:
+        elif event.kind not in _IN_THE_LINE:
             if event.kind == "no_hotkeys":
                 self._keys = "Ctrl+C stops"
             text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
+            if event.kind == "no_data":
+                text += f" for {event.end_s - event.at_s:.1f} s"
             self.say(f"{as_clock(event.at_s)} {text}" if event.at_s else text)
 
     def say(self, text: str) -> None:

@@ -52,6 +52,9 @@ STARVED_S: Final = 0.7
 #: That silence ends this far before now: sound that is merely late still finds its place.
 STARVED_MARGIN_S: Final = 0.4
 
+#: Silence that is worth telling. A device needs a moment to begin, and what it heard last is on its way at the stop.
+TOLD_SILENCE_S: Final = 0.2
+
 
 class Timeline:
     """The epoch and the pauses of one recording. Any thread may ask; one thread at a time pauses and resumes."""
@@ -221,6 +224,11 @@ class SampleTimeline:
         self._taken = taken
         self._inserted = 0
         self._holes: list[tuple[float, float]] = []
+        # Whether sound is expected, and where the silence began, not told yet, that stands for it.
+        self._expected = True
+        self._silent_from: int | None = None
+        self._silence_is_told = False
+        self._silences: list[tuple[float, float]] = []
 
     @property
     def inserted_silence_s(self) -> float:
@@ -235,6 +243,14 @@ class SampleTimeline:
     def holes(self) -> list[tuple[float, float]]:
         """The holes found since the last call, as (media time, length) in seconds; what a pause cuts out is no hole."""
         found, self._holes = self._holes, []
+        return found
+
+    def silences(self) -> list[tuple[float, float]]:
+        """The silence since the last call that stands where nothing was delivered, as (begin, end) in media time.
+
+        What goes on was told up to where the next begins. A device that said that its sound ended is not missed.
+        """
+        found, self._silences = self._silences, []
         return found
 
     def push(self, samples: Samples) -> None:
@@ -261,7 +277,7 @@ class SampleTimeline:
         """
         if self._held:
             self._fill_hole() if self._anchored else self._anchor()
-        self._anchored = False
+        self._anchored = self._expected = False
 
     def starve(self, now_s: float) -> None:
         """Write silence if the device fell silent; only to be called when its reader has been waiting in vain."""
@@ -270,7 +286,7 @@ class SampleTimeline:
             return
         if self._held:
             self._fill_hole() if self._anchored else self._anchor()
-        self._silence(self._index(now_s - STARVED_MARGIN_S) - self._placed)
+        self._stand_in(self._index(now_s - STARVED_MARGIN_S) - self._placed)
         self._anchored = False
 
     def take(self, now_s: float, at_most: int = sys.maxsize) -> SampleArray:
@@ -323,7 +339,7 @@ class SampleTimeline:
             else:
                 self._place_held()
         self._hand_out(self._resampler.flush())
-        self._silence(self._index(self._timeline.stop_s) - self._placed)
+        self._stand_in(self._index(self._timeline.stop_s) - self._placed)
 
     def _index(self, at_s: float) -> int:
         return round((at_s - self._timeline.epoch_s) * SAMPLE_RATE)
@@ -354,7 +370,7 @@ class SampleTimeline:
         """Begin the sound where it was heard: silence up to there, or a cut where time has passed it already."""
         gap = self._earliest_start() - self._placed
         if gap > 0:
-            self._silence(gap)
+            self._stand_in(gap)
         self._lateness.clear()
         self._drift.interrupt()
         # Sound that lies all in the past does not tell where the rest will stand.
@@ -406,7 +422,21 @@ class SampleTimeline:
             self._lateness = deque((at_s, late - offset) for at_s, late in self._lateness)
 
     def _place(self, data: SampleArray) -> None:
+        self._expected, self._silent_from, self._silence_is_told = True, None, False
         self._hand_out(self._resampler.process(data))
+
+    def _stand_in(self, count: int) -> None:
+        """Silence where nothing was delivered, which is told when there is enough of it."""
+        begin = self._placed
+        self._silence(count)
+        if count <= 0 or not self._expected:
+            return
+        if self._silent_from is None:
+            self._silent_from = begin
+        from_s, to_s = self._media_s(self._silent_from), self._media_s(begin + count)
+        if to_s - from_s >= TOLD_SILENCE_S or (self._silence_is_told and to_s > from_s):
+            self._silences.append((from_s, to_s))
+            self._silent_from, self._silence_is_told = begin + count, True
 
     def _silence(self, count: int) -> None:
         if count <= 0:

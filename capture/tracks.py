@@ -18,6 +18,7 @@ import numpy as np
 from capture.clock import Clock
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
+from capture.ledger import HOLE, NO_DATA
 from capture.mailbox import Closed, Mailbox
 from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_dbfs
 from capture.timeline import SampleTimeline, Timeline, grid_pts
@@ -208,14 +209,22 @@ class SoundTrack:
                 lane.part.starve(now_s)
 
     def _encode(self, now_s: float) -> None:
-        for lane in self._lanes.values():
-            for at_s, length_s in lane.part.holes():
-                self._emit(Event("hole", at_s, f"{self.name}: {length_s:.3f} s of sound were missing"))
+        self._tell_gaps()
         self._send_ready(now_s, min)
+
+    def _tell_gaps(self) -> None:
+        for (_, number), lane in self._lanes.items():
+            for at_s, length_s in lane.part.holes():
+                detail = f"{self.name}: {length_s:.3f} s of sound were missing"
+                self._emit(Event(HOLE, at_s, detail, at_s + length_s))
+            # The other lanes come and go.
+            for from_s, to_s in lane.part.silences() if number == 0 else ():
+                self._emit(Event(NO_DATA, from_s, f"{self.name}: nothing was delivered", to_s))
 
     def _finish(self) -> None:
         for lane in self._lanes.values():
             lane.part.finish()
+        self._tell_gaps()
         self._send_ready(math.inf, max)
         self._deliver(self._encoder.finish())
 

@@ -17,6 +17,15 @@ from typing import Any, Final, Self
 LIMIT_S: Final = 60.0
 
 
+#: What a busy machine may do to any recording: it loses pictures, and its sound begins late.
+BY_CHANCE: Final = ("dropped", "no_data")
+
+
+def kinds(summary: Mapping[str, Any]) -> list[str]:
+    """What happened to a recording, as its summary in JSON says, but for what happens by chance."""
+    return [event["kind"] for event in summary["events"] if event["kind"] not in BY_CHANCE]
+
+
 def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until `condition` holds; fails the test, naming `what`, when that takes forever."""
     deadline_s = time.monotonic() + LIMIT_S

@@ -14,6 +14,7 @@ import pytest
 
 from capture.clock import SteppedClock
 from capture.errors import SourceLostError
+from capture.events import Event
 from capture.grabbers import HEARTBEAT_S, LEAST_STEP, STRAGGLERS_S, FrameGrabber, FrameJob, SoundGrabber
 from capture.interfaces import IDLE_INTERVAL_S
 from capture.mailbox import Closed, Mailbox
@@ -126,7 +127,10 @@ class Pictures(Stage):
         self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, lost_at_s=lost_at_s)
         self.source.begin(EPOCH_S)
         self.jobs = Jobs(1000)
-        self.frames = FrameGrabber(self.source, self.timeline, self.jobs, self.clock, fps, constant=constant)
+        self.events: list[Event] = []
+        self.frames = FrameGrabber(
+            self.source, self.timeline, self.jobs, self.clock, fps, constant=constant, tell=self.events.append
+        )
         self.clock.advance(begin_late_s)
         self.start(self.frames)
 
@@ -310,6 +314,9 @@ def test_frames_for_which_there_is_no_room_are_dropped_and_counted() -> None:
     assert stage.counts() == (2, 0, 7)
     assert stage.source.grabs == 2, "what cannot be sent is not grabbed"
     assert moments_s(stage.taken()) == [0.0, 0.125]
+    assert [(event.kind, event.at_s, event.to_s, event.count) for event in stage.events] == [
+        ("dropped", slot / FPS, (slot + 1) / FPS, 1) for slot in range(2, 9)
+    ]
     stage.jobs.declines = False
     stage.until(1.125)
     (caught_up,) = stage.taken()
@@ -324,6 +331,7 @@ def test_slots_that_pass_while_a_frame_is_grabbed_are_lost_if_something_changed(
     # One grab after the other, and each reaches into the third slot after its own.
     assert stage.counts() == (2, 0, 4)
     assert [job.pts for job in stage.taken()] == [0, ticks(0.40625)]
+    assert [(event.at_s * FPS, event.end_s * FPS, event.count) for event in stage.events] == [(1, 3, 2), (4, 6, 2)]
     stage.timeline.stop(stage.clock.now_s())
     stage.until(1.5)
     stage.end()
@@ -333,6 +341,7 @@ def test_slots_that_pass_while_a_frame_is_grabbed_are_unchanged_if_nothing_chang
     stage = Pictures(grab_s=0.4)
     stage.until(0.4 + STEP_S)
     assert stage.counts() == (1, 2, 0)
+    assert stage.events == []
     stage.stop()
 
 

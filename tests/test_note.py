@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import RunCapture
 from reopened import first_loud_s, loudness, probe, sound
-from running import Recorder, eventually
+from running import Recorder, eventually, kinds
 from stage import Stage, module, pactl, playing, press, write_tone
 
 from benchmarks.notes import LEAD_BOUND_MS, MATCH_BOUND, TAIL_BOUND_MS, Take, at_48k, compare, speak
@@ -161,7 +161,7 @@ def test_the_loudness_is_set_when_it_is_finished(
         Note(capture_environment, recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
-    assert [event["kind"] for event in summary["events"]] == ["loudness"]
+    assert kinds(summary) == ["loudness"]
     asked = ["ffmpeg", "-nostdin", "-i", str(path), "-af", "ebur128", "-f", "null", "-"]
     measured = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stderr
     assert float(measured.rpartition("I:")[2].split()[0]) == pytest.approx(-16.0, abs=0.5)

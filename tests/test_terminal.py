@@ -175,6 +175,15 @@ def test_a_log_hears_of_events_at_once() -> None:
     assert log.getvalue() == "0:03.0 Speakers is gone\n"
 
 
+def test_what_lasts_is_told_with_its_length_and_what_the_line_shows_is_not() -> None:
+    log = StringIO()
+    terminal = Terminal("", log)
+    terminal(Event("no_data", 3.0, "internal: nothing was delivered", 5.5))
+    for kind in ("dropped", "pause", "resume"):
+        terminal(Event(kind, 4.0, "seen in the live line"))
+    assert log.getvalue() == "0:03.0 internal: nothing was delivered for 2.5 s\n"
+
+
 def test_the_countdown_is_not_logged() -> None:
     moments_s = [0.0]
     log = StringIO()

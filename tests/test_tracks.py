@@ -17,6 +17,7 @@ from capture.clock import SteppedClock
 from capture.encoder import AudioEncoder, VideoEncoder
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
+from capture.ledger import Ledger
 from capture.mailbox import Closed, Mailbox
 from capture.media import SAMPLE_RATE, Pixels, SampleArray, Samples
 from capture.settings import CONTAINERS
@@ -261,6 +262,46 @@ def test_missing_sound_is_told_and_replaced() -> None:
     assert event.kind == "hole"
     assert event.at_s == pytest.approx(1.0)
     assert event.detail == "internal: 0.400 s of sound were missing"
+    assert event.to_s == pytest.approx(1.4)
+
+
+def told(stage: Stage) -> list[tuple[float, float]]:
+    """The stretches in which nothing was delivered, as the ledger puts them together."""
+    ledger = Ledger()
+    for event in stage.events:
+        assert (event.kind, event.detail) == ("no_data", "internal: nothing was delivered")
+        ledger.record(event)
+    return [(run.at_s, run.end_s) for run in ledger.events()]
+
+
+def test_silence_that_stands_for_nothing_is_told_as_it_goes_on() -> None:
+    stage = Stage(end_s=8)
+    stage.play(constant(1.0, 0.5), from_s=0.5)
+    # Late, but not as late as that silence is written for it.
+    stage.play(constant(1.0, 0.5), from_s=4.0, late_s=0.3)
+    seen: list[int] = []
+    stage.at(3.0, lambda: seen.append(len(stage.events)))
+    stage.run()
+    assert 1 < seen[0] < len(stage.events)
+    runs = told(stage)
+    assert runs == [pytest.approx((0.0, 0.5)), pytest.approx((1.5, 4.0)), pytest.approx((5.0, 8.0))]
+    assert sum(end_s - at_s for at_s, end_s in runs) == pytest.approx(stage.track.inserted_silence_s)
+
+
+def test_the_moment_that_a_device_needs_to_begin_and_to_end_is_not_told() -> None:
+    stage = Stage()
+    stage.play(constant(3.75, 0.5), from_s=0.1)
+    stage.run()
+    assert told(stage) == []
+    assert stage.track.inserted_silence_s == pytest.approx(0.25)
+
+
+def test_a_pause_is_cut_out_of_the_silence_that_is_told() -> None:
+    stage = Stage(end_s=6)
+    stage.at(2.0, lambda: stage.timeline.pause(EPOCH_S + 2))
+    stage.at(5.0, lambda: stage.timeline.resume(EPOCH_S + 5))
+    stage.run()
+    assert told(stage) == [pytest.approx((0.0, 6.0))]
 
 
 def test_a_track_that_was_not_let_run_takes_the_backlog_for_no_silence() -> None:

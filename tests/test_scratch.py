@@ -1,0 +1,69 @@
+"""Where things are made before they have a name: nothing of it stays, and nobody else's work is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from conftest import PROJECT
+
+from capture.errors import OutputError
+from capture.recordings.scratch import scratch_folder
+
+if sys.platform == "win32":
+    pytest.skip("without locks on folders nothing is known of others", allow_module_level=True)
+
+WORKING: Final = """
+import sys
+from pathlib import Path
+from capture.recordings.scratch import scratch_folder
+with scratch_folder(Path(sys.argv[1])) as folder:
+    (folder / "clip.mp4").write_bytes(b"half of it")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def fail_in(place: Path) -> None:
+    with scratch_folder(place) as folder:
+        assert folder.parent == place
+        assert folder.name.startswith(".")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "clip.mp4").write_bytes(b"half of it")
+        raise ZeroDivisionError
+
+
+def test_it_is_private_and_gone_afterwards(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail_in(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_is_removed_and_what_others_make_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".capture-scratch-notes").write_text("a file of that name is no folder")
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKING, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        (other,) = (path for path in tmp_path.iterdir() if path.is_dir())
+        with scratch_folder(tmp_path) as first, scratch_folder(tmp_path) as second:
+            assert {path for path in tmp_path.iterdir() if path.is_dir()} == {other, first, second}
+        assert (other / "clip.mp4").read_bytes() == b"half of it"
+        process.kill()
+    assert other.exists()
+    with scratch_folder(tmp_path) as folder:
+        assert {path for path in tmp_path.iterdir() if path.is_dir()} == {folder}
+    assert [path.name for path in tmp_path.iterdir()] == [".capture-scratch-notes"]
+
+
+def test_where_nothing_can_be_made_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nowhere cannot be written"), scratch_folder(tmp_path / "nowhere"):
+        pass
