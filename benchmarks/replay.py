@@ -40,10 +40,11 @@ from benchmarks.remote import Keys, Remote, recorder, until
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.synchrony import Truth, clock_readings
 from capture.clip import save
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.media import SAMPLE_RATE
 from capture.recordings.check import check
 from capture.replay import ReplayBuffer, ReplayTrack
+from capture.sound_encoder import AudioEncoder
 from capture.sources.pattern import draw_pattern, pattern_tone
 from capture.timeline import VIDEO_TICKS_PER_S, grid_pts
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import av
 import numpy as np
 
-from capture.encoder import VOICE_SAMPLE_RATE, AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import CaptureError, OutputError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Muxer
 from capture.replay import Clip, KeptPacket, ReplayTrack, as_packet
 from capture.settings import Container, container_of
+from capture.sound_encoder import VOICE_SAMPLE_RATE, AudioEncoder
 
 if TYPE_CHECKING:
     from av.stream import Stream

@@ -21,13 +21,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder, choose_encoder
 from capture.events import AudioSummary, Event, Level, VideoSummary
 from capture.grabbers import FrameGrabber, FrameJob
 from capture.inputs import Inputs, SoundInput
+from capture.interfaces import FrameSource
 from capture.mailbox import Closed, Mailbox
 from capture.media import SILENCE_DBFS, Samples, peak_dbfs
 from capture.settings import AudioTrack, RecordSettings
+from capture.sound_encoder import AudioEncoder
 from capture.timeline import Timeline
 from capture.tracks import SoundTrack, VideoTrack
 from capture.worker import Closable, Worker
@@ -85,16 +87,10 @@ class Pipeline:
         self._record_event = record_event
         container = settings.container
         self._video: VideoEncoder | None = None
+        #: Which encoder is used for the picture, and why; "" where there was no choice.
+        self.encoder_choice = ""
         if inputs.frames is not None and container.video_codec is not None:
-            self._video = VideoEncoder(
-                container.video_codec,
-                inputs.frames.width,
-                inputs.frames.height,
-                settings.fps,
-                scale=settings.scale,
-                quality=settings.quality,
-                encoder=settings.encoder,
-            )
+            self._video = self._video_encoder(inputs.frames, container.video_codec)
         self._sounds = [
             _Sound(wanted, track, _audio_encoder(settings, track))
             for wanted, track in zip(settings.audio, inputs.sounds, strict=True)
@@ -108,6 +104,21 @@ class Pipeline:
         self._tracks: list[Worker] = []
         self._picture_ended = threading.Event()
         self._takes: list[threading.Event] = []
+
+    def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
+        settings = self._settings
+        size = settings.scale or (source.width, source.height)
+        name, self.encoder_choice = choose_encoder(codec, settings.encoder, *size, settings.fps)
+        return VideoEncoder(
+            codec,
+            source.width,
+            source.height,
+            settings.fps,
+            scale=settings.scale,
+            quality=settings.quality,
+            encoder=name,
+            cuttable=settings.replay_s is not None,
+        )
 
     @property
     def templates(self) -> list[Stream]:

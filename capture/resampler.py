@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from capture.media import SampleArray
 
@@ -96,15 +97,31 @@ class SlipResampler:
         return tail
 
     def _interpolate(self) -> SampleArray:
-        """What can be given out of the slip now: each output lies a thousandth less, or more, than a sample further."""
-        stride = OUTPUTS_PER_SLIP - self._direction
-        available = (len(self._buffer) - 2 * _HALF_TAPS) * OUTPUTS_PER_SLIP
-        count = min(self._outputs_left, max(0, -(-(available - self._phase) // stride)))
-        positions = self._phase + np.arange(count + 1) * stride
-        whole, phases = np.divmod(positions, OUTPUTS_PER_SLIP)
-        around = self._buffer[whole[:-1, None] + _TAPS + _HALF_TAPS]
-        output: SampleArray = np.einsum("kt,ktc->kc", _kernels()[phases[:-1]], around)
-        self._outputs_left -= count
-        self._phase = int(phases[-1])
-        self._buffer = self._buffer[int(whole[-1]) :]
-        return output
+        """What can be given out of the slip now: each output lies a thousandth less, or more, than a sample further.
+
+        Until the phase goes round, outputs and the samples around them go on in step, and so do the kernels: such a run
+        is two views of memory that need not be gathered first.
+        """
+        if len(self._buffer) < len(_TAPS):
+            return self._buffer[:0]
+        # Channel by channel, so that the samples of a window lie side by side.
+        windows = sliding_window_view(np.ascontiguousarray(self._buffer.T), len(_TAPS), axis=1)[:, 1:]
+        kernels = _kernels()
+        parts, read = [], 0
+        while self._outputs_left and (room := windows.shape[1] - read) > 0:
+            gains = self._direction > 0
+            run = self._phase + 1 if gains else OUTPUTS_PER_SLIP - self._phase
+            count = min(run, room, self._outputs_left)
+            if gains:
+                weights = kernels[self._phase - count + 1 : self._phase + 1][::-1]
+            else:
+                weights = kernels[self._phase : self._phase + count]
+            parts.append(np.einsum("kt,ckt->kc", weights, windows[:, read : read + count]))
+            self._outputs_left -= count
+            self._phase -= self._direction * count
+            read += count
+            # Beyond either end of a sample lies the one before, or after.
+            beyond, self._phase = divmod(self._phase, OUTPUTS_PER_SLIP)
+            read += beyond
+        self._buffer = self._buffer[read:]
+        return np.concatenate(parts) if parts else self._buffer[:0]

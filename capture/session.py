@@ -203,13 +203,16 @@ class Session:
         return feed
 
     def _make_feed(self) -> Feed:
-        return Feed(
+        feed = Feed(
             self._inputs,
             self.settings,
             self._clock,
             on_failure=self._hear_failure,
             record_event=self._record_event,
         )
+        if self._take is None and feed.pipeline.encoder_choice:
+            self._tell("encoder", feed.pipeline.encoder_choice)
+        return feed
 
     def _record_takes(self, shared: Feed | None) -> Summary | None:
         summary = None

@@ -64,7 +64,7 @@ CLIP_FORMATS: Final = ("gif", "webp", "mp4", "ogg", "m4a")
 
 QUALITIES: Final = ("low", "medium", "high")
 
-#: Which of FFmpeg's encoders make a video codec; the first is what `auto` takes.
+#: Which of FFmpeg's encoders make a video codec: the first works everywhere, the others need a device of theirs.
 ENCODERS: Final[dict[str, tuple[str, ...]]] = {
     "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
     "vp8": ("libvpx",),

@@ -26,7 +26,8 @@ from capture.timeline import SampleTimeline, Timeline, grid_pts
 if TYPE_CHECKING:
     import av
 
-    from capture.encoder import AudioEncoder, VideoEncoder
+    from capture.encoder import VideoEncoder
+    from capture.sound_encoder import AudioEncoder
 
 __all__ = ["SoundTrack", "VideoTrack"]
 

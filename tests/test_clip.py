@@ -12,7 +12,7 @@ import pytest
 from reopened import Track, each_picture, sound
 
 from capture.clip import save
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import OutputError, UsageError
 from capture.media import SAMPLE_RATE
 from capture.muxer import Muxer
@@ -20,6 +20,7 @@ from capture.recordings.check import check
 from capture.recordings.rewrite import zero_s
 from capture.replay import ReplayBuffer, ReplayTrack
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 from capture.sources.pattern import draw_pattern, pattern_tone, read_clock
 
 FPS = 15

@@ -15,7 +15,6 @@ import pytest
 import capture.clips as clips_module
 from capture.clip import save
 from capture.clips import ClipSaver
-from capture.encoder import AudioEncoder
 from capture.events import Command, Event, Request, Summary
 from capture.feed import Feed
 from capture.media import SAMPLE_RATE
@@ -23,6 +22,7 @@ from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.replay import Clip, ReplayBuffer, ReplayTrack
 from capture.settings import RecordSettings
+from capture.sound_encoder import AudioEncoder
 from capture.timeline import Timeline
 
 LIMIT_S = 30.0

@@ -10,13 +10,14 @@ import pytest
 from reopened import each_picture, first_loud_s, probe, sound
 from written import Picture, Sound, write
 
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import RecordingError, UsageError
 from capture.media import SAMPLE_RATE
 from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.fit import convert, fit
 from capture.settings import CLIP_FORMATS, CONTAINERS
+from capture.sound_encoder import AudioEncoder
 from capture.sources.pattern import pattern_tone
 
 WIDTH, HEIGHT = 320, 180

@@ -15,7 +15,7 @@ import pytest
 from reopened import first_loud_s, pictures, sound
 from written import Picture, Sound, write
 
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Chapter, Muxer
@@ -24,6 +24,7 @@ from capture.recordings.check import check
 from capture.recordings.loudness import TRUE_PEAK_DBTP, Loudness, measure, normalise, parse_loudness
 from capture.recordings.rewrite import chapters_of, opened
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 
 WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]
 TARGET_LUFS = -16.0

@@ -15,11 +15,12 @@ import av
 import numpy as np
 import pytest
 
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import OutputError, UsageError
 from capture.media import SAMPLE_RATE
 from capture.muxer import Muxer
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 from capture.timeline import VIDEO_TICKS_PER_S
 
 WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]

@@ -15,12 +15,13 @@ import pytest
 from reopened import pictures, probe, sound
 from written import FPS, Picture, Sound, write
 
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import check
 from capture.recordings.rewrite import chapters_of, cut_end, opened, rewrite, tracks_of
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 
 WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]
 

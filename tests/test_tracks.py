@@ -14,13 +14,14 @@ import numpy.typing as npt
 import pytest
 
 from capture.clock import SteppedClock
-from capture.encoder import AudioEncoder, VideoEncoder
+from capture.encoder import VideoEncoder
 from capture.events import Event, Level
 from capture.grabbers import FrameJob
 from capture.ledger import Ledger
 from capture.mailbox import Closed, Mailbox
 from capture.media import SAMPLE_RATE, Pixels, SampleArray, Samples
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 from capture.timeline import Timeline
 from capture.tracks import SILENT_AFTER_S, SoundTrack, VideoTrack
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pytest
 from reopened import probe
 
-from capture.encoder import VOICE_SAMPLE_RATE, AudioEncoder
 from capture.errors import NotReadyError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.settings import CONTAINERS
+from capture.sound_encoder import VOICE_SAMPLE_RATE, AudioEncoder
 
 WITH_OPUS = [name for name, kind in CONTAINERS.items() if kind.audio_codec == "opus"]
 

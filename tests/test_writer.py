@@ -15,12 +15,12 @@ import pytest
 from reopened import sound
 from running import eventually
 
-from capture.encoder import AudioEncoder
 from capture.errors import OutputError
 from capture.mailbox import Closed
 from capture.media import SAMPLE_RATE
 from capture.muxer import Chapter, Muxer
 from capture.settings import CONTAINERS
+from capture.sound_encoder import AudioEncoder
 from capture.writer import FileWriter
 
 LIMIT_S = 30.0

@@ -78,11 +78,11 @@ def _display() -> Iterable[Check]:
 
 def _encoder() -> Iterable[Check]:
     def look() -> str:
-        from capture.encoder import VideoEncoder
+        from capture.encoder import VideoEncoder, choose_encoder
 
-        encoder = VideoEncoder("h264", 640, 480, 30.0)
-        encoder.finish()
-        return encoder.encoder
+        name, why = choose_encoder("h264", "auto", 640, 480, 30.0)
+        VideoEncoder("h264", 640, 480, 30.0, encoder=name).finish()
+        return why or name
 
     yield _examined("encoder", look)
 

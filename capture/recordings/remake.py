@@ -15,12 +15,12 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 
-from capture.encoder import VOICE_SAMPLE_RATE, AudioEncoder
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import StreamReport, check
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 from capture.settings import container_of
+from capture.sound_encoder import VOICE_SAMPLE_RATE, AudioEncoder
 
 __all__ = ["Change", "remake"]
 
