@@ -172,7 +172,7 @@ def _lost_over_saves(remote: Remote, folder: Path) -> int:
 
 def fill_and_save(seconds: int, saves: int) -> dict[str, float]:
     """What a buffer of 1080p30 and AAC takes, in a process of its own: run by `measure_filled`."""
-    video = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+    video = VideoEncoder("h264", WIDTH, HEIGHT, FPS, cuttable=True)
     sound = AudioEncoder("aac", 2)
     pictures: list[tuple[bytes, int, bool]] = []
     for slot in range(_ENCODED_S * FPS):

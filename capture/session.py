@@ -211,7 +211,8 @@ class Session:
             record_event=self._record_event,
         )
         if self._take is None and feed.pipeline.encoder_choice:
-            self._tell("encoder", feed.pipeline.encoder_choice)
+            # Nothing that happens to a recording: the summary says which, whoever looks on hears why.
+            self._emit(Event("encoder", 0.0, feed.pipeline.encoder_choice))
         return feed
 
     def _record_takes(self, shared: Feed | None) -> Summary | None:

@@ -35,7 +35,7 @@ STILL_S = (6.0, 10.0)
 def filled(video: str | None, audio: str) -> ReplayBuffer:
     """A buffer with the pattern; during `STILL_S` its picture stands still and comes again every 0.6 s."""
     tracks: list[Any] = []
-    pictures = VideoEncoder(video, WIDTH, HEIGHT, FPS, quality="high") if video else None
+    pictures = VideoEncoder(video, WIDTH, HEIGHT, FPS, quality="high", cuttable=True) if video else None
     if pictures is not None:
         tracks.append(ReplayTrack.of(pictures.template))
     samples = AudioEncoder(audio, 2)
@@ -202,7 +202,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     save(clip, tmp_path / "clip.mov")
     with pytest.raises(UsageError, match="exists"):
         save(clip, tmp_path / "clip.mov")
-    pictures = VideoEncoder("h264", 64, 48, 30)
+    pictures = VideoEncoder("h264", 64, 48, 30, cuttable=True)
     empty = ReplayBuffer(5, 1 << 20, [ReplayTrack.of(pictures.template)]).snapshot(3)
     with pytest.raises(UsageError, match="nothing was recorded"):
         save(empty, tmp_path / "empty.mp4")

@@ -33,7 +33,7 @@ class Filming:
     """A picture that is encoded into outlets with a buffer; its brightness is its number."""
 
     def __init__(self, limit_bytes: int = HUGE) -> None:
-        self.encoder = VideoEncoder("h264", 64, 64, FPS)
+        self.encoder = VideoEncoder("h264", 64, 64, FPS, cuttable=True)
         self.outlets = Outlets()
         self.outlets.buffer = ReplayBuffer(60.0, limit_bytes, [ReplayTrack.of(self.encoder.template)])
 

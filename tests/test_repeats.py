@@ -41,7 +41,7 @@ def encoded(plan: Sequence[bool], fps: float = 30, **options: Any) -> tuple[Vide
 
 
 def decoded(encoder: VideoEncoder, packets: Sequence[av.Packet[Any]]) -> list[Pixels]:
-    decoder = cast(av.VideoCodecContext, av.CodecContext.create("h264", "r"))
+    decoder = av.CodecContext.create("h264", "r")
     decoder.extradata = encoder.template.codec_context.extradata
     decoder.options = {"err_detect": "explode"}
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]

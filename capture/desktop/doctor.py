@@ -80,9 +80,9 @@ def _encoder() -> Iterable[Check]:
     def look() -> str:
         from capture.encoder import VideoEncoder, choose_encoder
 
-        name, why = choose_encoder("h264", "auto", 640, 480, 30.0)
+        name, _ = choose_encoder("h264", "auto", 640, 480, 30.0)
         VideoEncoder("h264", 640, 480, 30.0, encoder=name).finish()
-        return why or name
+        return name
 
     yield _examined("encoder", look)
 
