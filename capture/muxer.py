@@ -81,12 +81,18 @@ class Muxer:
         self._crash_safe = True
 
     def start(
-        self, templates: Sequence[Stream], metadata: Mapping[str, str] | None = None, *, crash_safe: bool = True
+        self,
+        templates: Sequence[Stream],
+        metadata: Mapping[str, str] | None = None,
+        *,
+        crash_safe: bool = True,
+        samples: int = 0,
     ) -> None:
         """Open the container with a stream for each template, an encoder's or a file's; `write` names them by place.
 
         `metadata` is that of the whole file; a file's stream brings its own. Without `crash_safe` the file is nothing
-        until it is closed, and written several times as fast; its packets come in the order of their times.
+        until it is closed, and written several times as fast; its packets come in the order of their times. `samples`
+        is the length of FLAC, where the packets come from a file: else its encoder tells it, at the end.
         """
         self._crash_safe = crash_safe
         options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
@@ -107,6 +113,8 @@ class Muxer:
                 # It tells how long the last picture lasts, and files do not always keep it with the codec.
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
                     stream.codec_context.framerate = template.average_rate
+                if samples:
+                    stream.codec_context.extradata = _with_length(stream.codec_context.extradata or b"", samples)
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
@@ -194,6 +202,12 @@ def _as_chapter(number: int, chapter: Chapter) -> Any:
         "time_base": Fraction(1, 1000),
         "metadata": {"title": chapter.title},
     }
+
+
+def _with_length(stream_info: bytes, samples: int) -> bytes:
+    """FLAC's description of a stream, whose 36 bits behind rate, channels and depth say how many samples there are."""
+    packed = int.from_bytes(stream_info[10:18], "big") >> 36 << 36 | samples
+    return stream_info[:10] + packed.to_bytes(8, "big") + stream_info[18:]
 
 
 def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,14 @@ def run_capture(capture_environment: dict[str, str], tmp_path: Path) -> RunCaptu
         )
 
     return run
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another one in every run, for tests that try their luck; a failure shows it, and `SEED` repeats it."""
+    found = int(os.environ.get("SEED") or secrets.randbelow(1 << 32))
+    print(f"SEED={found}")
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -37,10 +37,13 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 class Recorder:
     """A process that runs `capture ARGUMENT…` in `folder`; leaving the context kills it if it still runs.
 
-    Its two outputs are nameless files, so that it can never wait for somebody to read them.
+    Its two outputs are nameless files, so that it can never wait for somebody to read them. With `group` it is in that
+    process group: its own with 0, or that of another recorder by the number of its process.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, *arguments: str | Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, *arguments: str | Path, group: int | None = None
+    ) -> None:
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
         self.process = subprocess.Popen(
             [sys.executable, "-m", "capture", *map(str, arguments)],
@@ -49,6 +52,7 @@ class Recorder:
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
+            process_group=group,
         )
 
     def __enter__(self) -> Self:

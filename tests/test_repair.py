@@ -19,7 +19,11 @@ from capture.errors import CaptureError, RecordingError, UsageError
 from capture.recordings.check import check
 from capture.recordings.repair import recordings_in, repair
 
-CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "wav"]
+CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "flac", "wav"]
+
+#: How often each is damaged; in the long run all of them, and so often.
+DAMAGED = {"mp4": 25, "mkv": 25, "webm": 25, "ogg": 25, "m4a": 25, "mp3": 20, "flac": 20, "wav": 10}
+DAMAGED_LONG = 400
 
 
 def cut_off(path: Path) -> Path:
@@ -79,13 +83,24 @@ def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm", "ogg", "m4a"])
+@pytest.mark.parametrize("extension", DAMAGED)
 def test_whatever_is_done_to_a_file_it_is_never_made_worse(extension: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(sum(map(ord, extension)))
+    assert_never_made_worse(extension, DAMAGED[extension], random, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("extension", CUT)
+def test_whatever_is_done_to_a_file_in_the_long_run(extension: str, seed: int, tmp_path: Path) -> None:
+    assert_never_made_worse(extension, DAMAGED_LONG, np.random.default_rng(seed), tmp_path)
+
+
+def assert_never_made_worse(extension: str, times: int, random: np.random.Generator, tmp_path: Path) -> None:
+    """That of a file which is cut and overwritten somewhere a whole one is made, or that it is left as it was."""
     whole = cut_off(tmp_path / f"whole.{extension}").read_bytes()
     path = tmp_path / f"out.{extension}"
-    random = np.random.default_rng(sum(map(ord, extension)))
     repaired = 0
-    for _ in range(25):
+    for _ in range(times):
         content = bytearray(whole[: int(random.integers(1, len(whole) + 1))])
         for _ in range(int(random.integers(0, 4))):
             place = int(random.integers(0, len(content)))
@@ -103,10 +118,26 @@ def test_whatever_is_done_to_a_file_it_is_never_made_worse(extension: str, tmp_p
     assert repaired > 0
 
 
-def test_flac_is_left_to_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["flac", "wav"])
+def test_sound_without_loss_keeps_every_sample(extension: str, tmp_path: Path) -> None:
+    path, cut = cut_off(tmp_path / f"out.{extension}"), tmp_path / f"cut.{extension}"
+    content = path.read_bytes()
+    # In the middle of a frame: the cut one is left out, and nothing else.
+    cut.write_bytes(content[: len(content) * 3 // 4])
+    before = sound(cut)
+    assert repair(cut).was_needed
+    after = sound(cut)
+    assert np.array_equal(after.samples, before.samples[: len(after.samples)])
+    assert len(after.samples) >= len(before.samples) - 4_608
+    assert float(probe(cut)["format"]["duration"]) == pytest.approx(after.end_s, abs=0.0001)
+
+
+def test_of_flac_without_a_whole_frame_nothing_can_be_made(tmp_path: Path) -> None:
     path = cut_off(tmp_path / "out.flac")
     content = path.read_bytes()
-    with pytest.raises(RecordingError, match="plays as it is"):
+    content = content[: content.index(b"\xff\xf8") + 100]
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match=r"cannot be repaired|left as it was"):
         repair(path)
     assert path.read_bytes() == content
 

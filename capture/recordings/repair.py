@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
+from av.audio.codeccontext import AudioCodecContext
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
@@ -62,11 +64,6 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
     before = check(path, listen=False)
     if not before.plays:
         raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", "it is left as it is")
-    if not before.ok and container_of(path).format == "flac":
-        # Its header states the length, and only its encoder writes that.
-        raise RecordingError(
-            f"{path} cannot be repaired: FLAC plays as it is, and does not know its length", "leave it"
-        )
     if output is None:
         if before.ok:
             return Repaired(path, before, before, False)
@@ -96,13 +93,28 @@ def _rewritten(path: Path) -> CheckReport:
     def fill(muxer: Muxer) -> Sequence[Chapter]:
         with opened(path) as container:
             tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata)
+            muxer.start(tracks, container.metadata, samples=_samples(tracks, ends_s))
             for place, packet in _whole_packets(container, tracks):
                 if float(packet.pts * packet.time_base) < last_s:
                     muxer.write(place, packet)
             return chapters_of(container, last_s)
 
     return rewrite(path, fill)
+
+
+def _samples(tracks: Sequence[Stream], ends_s: Sequence[float]) -> int:
+    """The length of FLAC, which stands in its header; 0 for all others."""
+    context = _flac_context(tracks)
+    return round(max(ends_s, default=0.0) * context.sample_rate) if context is not None else 0
+
+
+def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
+    """That of the track that is FLAC, if one is."""
+    for track in tracks:
+        context = track.codec_context
+        if isinstance(context, AudioCodecContext) and context.codec.canonical_name == "flac":
+            return context
+    return None
 
 
 def _ends_s(path: Path) -> list[float]:
@@ -119,6 +131,7 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
     """The packets that can be taken over, with the place of their track: whole, in order, from a key frame on."""
     places = {stream.index: place for place, stream in enumerate(tracks)}
     reached: dict[int, int] = {}
+    decoder = _flac_decoder(tracks)
     packets = container.demux(tracks)
     while True:
         try:
@@ -129,11 +142,33 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
         if packet is None:
             return
         place = places[packet.stream_index]
-        if packet.pts is None or packet.dts is None or not packet.size or packet.is_corrupt:
+        if packet.pts is None or not packet.size or packet.is_corrupt:
             continue
+        if packet.dts is None:
+            # FFmpeg finds none for the few pictures of a still screen. They were written in the order they are shown.
+            packet.dts = packet.pts
         if packet.dts <= reached.get(place, packet.dts - 1):
             continue
         if place not in reached and packet.stream.type == "video" and not packet.is_keyframe:
             continue
+        if decoder is not None and not _is_whole(packet, decoder):
+            continue
         reached[place] = packet.dts
         yield place, packet
+
+
+def _flac_decoder(tracks: Sequence[Stream]) -> AudioCodecContext | None:
+    """What tells whether a frame of FLAC is whole: nothing states how long each is, and the last may be cut."""
+    context = _flac_context(tracks)
+    if context is None:
+        return None
+    decoder = av.CodecContext.create("flac", "r")
+    decoder.extradata = context.extradata
+    return decoder
+
+
+def _is_whole(packet: Packet[Any], decoder: AudioCodecContext) -> bool:
+    try:
+        return bool(decoder.decode(packet))
+    except (av.FFmpegError, ValueError):
+        return False
