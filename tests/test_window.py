@@ -22,7 +22,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from capture.errors import UsageError
-from capture.sources.window import fitted
+from capture.sources.fitting import fitted
 from capture.sources.windows import Window, choose_window
 
 #: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.

@@ -43,7 +43,8 @@ def choose_frames(
 ) -> tuple[FrameSource | None, str]:
     """The source of the picture, not yet opened, and what had to be done to its size, to be said ("" for nothing).
 
-    `tell` and `end` are called by the thread that grabs it: what happens to a window, and why there is no more to see.
+    `tell` and `end` are called by the thread that grabs it: what happens to a window or to the screen, and why there is
+    no more to see.
     Raises `UsageError` for a screen, region or window that is not there and `NotReadyError` without a display.
     """
     if settings.screen is None:
@@ -61,23 +62,31 @@ def choose_frames(
         return PatternFrames(clock), ""
     if settings.window is not None:
         return _window(settings.window, settings.cursor, tell, end), ""
-    from capture.sources.screen import ScreenSource, choose_area, list_screens
+    from capture.sources.screen import ScreenSource, choose_area, follow_area, list_screens
 
-    area = choose_area(list_screens(), settings.screen, settings.region)
+    screens = list_screens()
+    area = choose_area(screens, settings.screen, settings.region)
+    where = follow_area(screens, settings.screen, settings.region)
     even = area.made_even()
     said = (
         "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
     )
+    if sys.platform != "linux":
+        from capture.sources.compared import ComparedSource
+
+        if settings.cursor:
+            tell("no_cursor", f"the mouse cursor cannot be recorded on {_system()} yet")
+        return ComparedSource(even, where=where, tell=tell), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby
-    return ScreenSource(even, cursor=settings.cursor, outlined=outlined), said
+    return ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=tell), said
 
 
 def _window(wanted: str, cursor: bool, tell: Tell, end: Callable[[str], None]) -> FrameSource:
     if sys.platform != "linux":
-        system = "macOS" if sys.platform == "darwin" else "Windows"
         raise NotReadyError(
-            f"a single window cannot be recorded on {system} yet", "use --region WxH+X+Y for where it is, or --screen"
+            f"a single window cannot be recorded on {_system()} yet",
+            "use --region WxH+X+Y for where it is, or --screen",
         )
     from capture.sources.window import WindowSource
     from capture.sources.windows import active_window, choose_window, list_windows
@@ -109,8 +118,7 @@ def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -
     if not settings.wants_video or settings.pattern:
         raise UsageError(f"--{what} select needs a screen to be recorded", "drop it, or record a screen")
     if sys.platform != "linux":
-        system = "macOS" if sys.platform == "darwin" else "Windows"
-        raise NotReadyError(f"nothing can be shown with the mouse on {system} yet", "use --region WxH+X+Y")
+        raise NotReadyError(f"nothing can be shown with the mouse on {_system()} yet", "use --region WxH+X+Y")
     from capture.sources.pointing import point_at_window, point_out_region
 
     if what == "window":
@@ -183,11 +191,15 @@ def _application_later(name: str, fragment_s: float, tell: Tell) -> SampleSource
         from capture.sources.application import ApplicationSource
 
         return ApplicationSource(name, application, fragment_s, tell)
-    system = "macOS" if sys.platform == "darwin" else "Windows"
     raise NotReadyError(
-        f"the sound of {application} alone cannot be recorded on {system}",
+        f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
     )
+
+
+def _system() -> str:
+    """What people call this one."""
+    return {"linux": "Linux", "darwin": "macOS"}.get(sys.platform, "Windows")
 
 
 def _open_later(name: str, device: SoundDevice, fragment_s: float, tell: Tell) -> SampleSource:

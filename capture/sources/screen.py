@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import mss
 import numpy as np
@@ -16,6 +18,7 @@ from mss.exception import ScreenShotError
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
+from capture.sources.fitting import Placement
 
 if TYPE_CHECKING:
     from capture.sources.outline import LastingOutline
@@ -24,15 +27,24 @@ if TYPE_CHECKING:
 __all__ = [
     "Screen",
     "ScreenSource",
+    "Where",
     "choose_area",
     "close_mss",
+    "desktop_of",
+    "follow_area",
     "grab_pixels",
     "list_screens",
+    "middle_s",
     "open_mss",
     "refuse_wayland",
+    "reopened_mss",
+    "screens_of",
 ]
 
 _NO_DISPLAY: Final = "use --screen none, or capture headless -- COMMAND"
+
+#: So often is a picture grabbed anew when the screen changes its size meanwhile.
+MOST_GRABS: Final = 3
 
 #: Some drivers report less than they draw. What was missed is made good after so long, for a hundredth of a processor.
 WHOLE_EVERY_S: Final = 5.0
@@ -48,13 +60,23 @@ class Screen:
     primary: bool
 
 
+#: Where what is recorded lies on the screens there are now, with even sides; None where it is on none of them.
+Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
+
+
 def list_screens() -> list[Screen]:
     """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
     refuse_wayland()
     with open_mss() as grabber:
-        monitors = grabber.monitors[1:]
-    if not monitors:
+        screens = screens_of(grabber)
+    if not screens:
         raise NotReadyError("no screen is connected", _NO_DISPLAY)
+    return screens
+
+
+def screens_of(grabber: Any) -> list[Screen]:
+    """The monitors that were there when `grabber` was first asked."""
+    monitors = grabber.monitors[1:]
     primary = next((number for number, monitor in enumerate(monitors) if monitor.get("is_primary")), 0)
     return [
         Screen(
@@ -67,12 +89,11 @@ def list_screens() -> list[Screen]:
     ]
 
 
-def choose_area(screens: list[Screen], screen: str, region: Rectangle | None) -> Rectangle:
+def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Rectangle:
     """The rectangle that `--screen` and `--region` mean; `UsageError` where there is none such."""
-    left, top = min(item.area.left for item in screens), min(item.area.top for item in screens)
-    right, bottom = max(item.area.right for item in screens), max(item.area.bottom for item in screens)
-    desktop = Rectangle(left, top, right - left, bottom - top)
-    chosen = desktop
+    if not screens:
+        raise UsageError("no screen is connected", "connect one")
+    chosen = desktop = desktop_of(screens)
     if screen == "primary":
         chosen = next(item.area for item in screens if item.primary)
     elif screen != "all":
@@ -90,25 +111,59 @@ def choose_area(screens: list[Screen], screen: str, region: Rectangle | None) ->
     return region
 
 
+def desktop_of(screens: Sequence[Screen]) -> Rectangle:
+    """The smallest rectangle around all of them, one at least."""
+    return functools.reduce(Rectangle.joined, (screen.area for screen in screens))
+
+
+def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Where:
+    """What tells where the area is that `choose_area` gave for `screens`, when they have become others."""
+    if region is not None:
+        return lambda now: region.made_even()
+    if screen not in ("primary", "all"):
+        # Numbers change when a monitor is unplugged; names do not.
+        screen = next((item.name for item in screens if screen in (item.id, item.name)), screen)
+
+    def find(now: Sequence[Screen]) -> Rectangle | None:
+        with suppress(UsageError):
+            return choose_area(now, screen, None).made_even()
+        return None
+
+    return find
+
+
 class ScreenSource:
-    """Frames of `area`, which must lie on the desktop and have even sides.
+    """Frames of `area` of an X11 screen, which must lie on it and have even sides.
 
     A frame shows what was drawn since the one before it, so it is stamped with the middle between the first report of a
     change and the grab. The moment of the grab alone would show everything late, on a lively screen by half a slot.
-    With `outlined` people see where the area is, where the system can show that without its being recorded.
+
+    When the monitors become others, `where` tells what is to be seen from then on; that is fitted into the first size,
+    and `tell` hears of it. With `outlined` people see where the area is.
     """
 
-    def __init__(self, area: Rectangle, *, cursor: bool, outlined: bool = False) -> None:
+    def __init__(
+        self,
+        area: Rectangle,
+        *,
+        cursor: bool,
+        outlined: bool = False,
+        where: Where | None = None,
+        tell: Callable[[str, str], None] = lambda kind, detail: None,
+    ) -> None:
         self._area = area
+        self._where = where or (lambda screens: area)
+        self._tell = tell
         self._outlined = outlined
         self._outline: LastingOutline | None = None
         self._cursor = cursor
         self._grabber: Any = None
         self._watch: X11Watch | None = None
-        self._last: Pixels | None = None
-        self._next: Pixels | None = None
-        self._unchanged_at_s: float | None = None
+        self._place = Placement(area.width, area.height, area, area)
+        # Nothing of the picture as it is placed now was grabbed yet.
+        self._is_new = True
         self._whole_at_s = 0.0
+        self._told = self._place
 
     @property
     def width(self) -> int:
@@ -119,56 +174,88 @@ class ScreenSource:
         return self._area.height
 
     def open(self) -> None:
-        # mss draws the cursor a pixel at a time in Python, and only on Linux; there the watch does it.
-        self._grabber = open_mss(with_cursor=self._cursor and sys.platform != "linux")
-        if sys.platform == "linux":
-            from capture.sources.x11 import X11Watch
+        from capture.sources.x11 import X11Watch
 
-            self._watch = X11Watch(self._area, with_cursor=self._cursor)
-            if self._outlined:
-                from capture.sources.outline import LastingOutline
+        # mss draws the cursor a pixel at a time in Python: the watch does it.
+        self._grabber = open_mss()
+        watch = self._watch = X11Watch(self._area, with_cursor=self._cursor)
+        self._place = self._told = replace(self._place, bounds=watch.bounds)
+        if self._outlined:
+            from capture.sources.outline import LastingOutline
 
-                self._outline = LastingOutline(self._area)
+            self._outline = LastingOutline(self._area)
 
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
-        self._last = self._next = self._unchanged_at_s = None
-        self._whole_at_s = 0.0
-        if self._watch is not None:
-            self._watch.forget()
+        self._is_new = True
+        self._opened.forget()
 
     def wait_for_change(self, until_s: float) -> bool:
-        if self._watch is not None:
-            return self._watch.wait_for_change(until_s)
-        # No reports here: look, and compare, which costs far less than encoding what did not change.
-        self._next = self._pixels(self._area)
-        if self._last is None or not np.array_equal(self._next, self._last):
-            return True
-        self._next, self._unchanged_at_s = None, time.monotonic()
-        time.sleep(max(0.0, until_s - time.monotonic()))
-        return False
+        watch = self._opened
+        return watch.wait_for_change(until_s) or watch.is_rearranged
 
     def grab(self) -> Frame:
-        if self._watch is not None:
-            return self._grab_changed(self._watch)
-        changed_at_s, now_s = self._unchanged_at_s, time.monotonic()
-        pixels, self._next = self._next if self._next is not None else self._pixels(self._area), None
-        self._last, self._unchanged_at_s = pixels, now_s
-        return Frame(pixels, _middle_s(changed_at_s, now_s))
-
-    def _grab_changed(self, watch: X11Watch) -> Frame:
-        """Read what was drawn to alone: of a typed letter that is a hundredth of the screen."""
+        watch = self._opened
+        if watch.is_rearranged:
+            self._look_anew(watch)
         changed_at_s, part = watch.begin_grab()
-        now_s = time.monotonic()
+        tries_left = MOST_GRABS
+        while True:
+            # The server may have told of another size just now.
+            self._put(watch, self._place.area)
+            now_s = time.monotonic()
+            try:
+                pixels, left, top = self._grab_changed(watch, part, now_s)
+            except DisplayLostError:
+                tries_left -= 1
+                watch.sync()
+                if not tries_left:
+                    raise
+                self._grabber = reopened_mss(self._grabber)
+            else:
+                return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
+
+    def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
+        """Read what was drawn to alone: of a typed letter that is a hundredth of the screen."""
+        place = self._place
+        if self._is_new or place.is_scaled or place.seen is None:
+            picture = place.picture(None if place.seen is None else self._seen(watch, place.seen))
+            self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
+            return picture, 0, 0
         if now_s >= self._whole_at_s:
-            part, self._whole_at_s = self._area, now_s + WHOLE_EVERY_S
-        pixels = self._pixels(part)
+            part, self._whole_at_s = place.seen, now_s + WHOLE_EVERY_S
+        return self._seen(watch, part), *place.corner(part)
+
+    def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
+        pixels = grab_pixels(self._grabber, part)
         watch.draw_cursor(pixels, part)
-        return Frame(pixels, _middle_s(changed_at_s, now_s), part.left - self._area.left, part.top - self._area.top)
+        return pixels
+
+    def _look_anew(self, watch: X11Watch) -> None:
+        """See where what is to be recorded is now that the monitors are others."""
+        watch.rearranged_at_s = None
+        self._grabber = reopened_mss(self._grabber)
+        try:
+            area = self._where(screens_of(self._grabber))
+        except (ScreenShotError, AssertionError):
+            # They change while we look, or the display is gone.
+            watch.sync()
+            watch.rearranged_at_s = time.monotonic()
+            return
+        self._put(watch, area)
+        told, self._told = self._told, self._place
+        if not self._place.shows_as(told):
+            self._tell("display_changed", str(self._place))
+
+    def _put(self, watch: X11Watch, area: Rectangle | None) -> None:
+        """Have `area` fill the picture, as far as it is on the screen."""
+        place = replace(self._place, area=area, bounds=watch.bounds)
+        if place != self._place:
+            self._place, self._is_new = place, True
+            watch.look_at(place.seen)
 
     def idle(self) -> None:
-        if self._watch is not None:
-            self._watch.hear()
+        self._opened.hear()
 
     def wake(self) -> None:
         if self._watch is not None:
@@ -183,11 +270,14 @@ class ScreenSource:
         if grabber is not None:
             close_mss(grabber)
 
-    def _pixels(self, area: Rectangle) -> Pixels:
-        return grab_pixels(self._grabber, area)
+    @property
+    def _opened(self) -> X11Watch:
+        assert self._watch is not None  # noqa: S101 - it is open
+        return self._watch
 
 
-def _middle_s(changed_at_s: float | None, now_s: float) -> float:
+def middle_s(changed_at_s: float | None, now_s: float) -> float:
+    """The moment of what is grabbed at `now_s` and changed some time since `changed_at_s`; None: nobody knows when."""
     return now_s if changed_at_s is None else (changed_at_s + now_s) / 2
 
 
@@ -207,12 +297,27 @@ def close_mss(grabber: Any) -> None:
         grabber.close()
 
 
-def open_mss(*, with_cursor: bool = False) -> Any:
-    """What `grab_pixels` reads the screen with. Raises `NotReadyError`."""
+def open_mss() -> Any:
+    """What `grab_pixels` reads the screen with. On Windows it makes this process see true pixels, whatever the scale.
+
+    Raises `NotReadyError`.
+    """
     try:
-        return mss.MSS(with_cursor=with_cursor)
+        return mss.MSS()
     except (ScreenShotError, OSError) as error:
         raise NotReadyError(f"there is no display to record ({error})", _NO_DISPLAY) from error
+
+
+def reopened_mss(grabber: Any) -> Any:
+    """One that knows the screen as it is now: its monitors and its size are those of its beginning.
+
+    Raises `DisplayLostError`.
+    """
+    close_mss(grabber)
+    try:
+        return open_mss()
+    except NotReadyError as error:
+        raise DisplayLostError(f"the screen can no longer be read ({error.message})") from error
 
 
 def refuse_wayland() -> None:

@@ -6,21 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import av
-import numpy as np
-from av.video.reformatter import Interpolation
 from Xlib import X, error
 
-from capture.errors import NotReadyError, UsageError
+from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
-from capture.sources.screen import close_mss, grab_pixels, open_mss
+from capture.sources.fitting import Placement, black
+from capture.sources.screen import close_mss, grab_pixels, middle_s, open_mss, reopened_mss
 from capture.sources.windows import Window
 from capture.sources.x11 import X11Watch
 
-__all__ = ["WindowSource", "fitted"]
-
-#: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
-NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
+__all__ = ["WindowSource"]
 
 #: A picture is grabbed again when the window has moved meanwhile; one that never rests is taken as it comes.
 MOST_GRABS: Final = 3
@@ -58,10 +53,11 @@ class WindowSource:
         self._end = end
         self._title = ""
         self._size = self._first_size = (0, 0)
-        self._bounds = self._area = NOWHERE
+        self._area: Rectangle | None = None
         self._hidden = self._gone = False
         self._grabber: Any = None
         self._watch: _WindowWatch | None = None
+        self._screen: Rectangle
         self._last: Pixels | None = None
 
     @property
@@ -77,7 +73,7 @@ class WindowSource:
         self._title = window.title
         self._grabber = open_mss()
         watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor)
-        self._bounds = watch.bounds
+        self._screen = watch.bounds
         try:
             area = watch.locate()
         except _WindowGoneError as gone:
@@ -87,11 +83,11 @@ class WindowSource:
         even = area.made_even()
         if not even.width or not even.height:
             raise UsageError(f"the window {self._title!r} has no area to record", "choose another one")
-        self._first_size, self._size, self._area = (area.width, area.height), (even.width, even.height), area
+        self._first_size, self._size, self._area = (area.width, area.height), (even.width, even.height), even
         if even != area:
             sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
             self._tell("cropped", f"{sizes}: sizes must be even")
-        watch.look_at(NOWHERE if self._hidden else area)
+        watch.look_at(None if self._hidden else area)
 
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
@@ -100,28 +96,32 @@ class WindowSource:
 
     def wait_for_change(self, until_s: float) -> bool:
         assert self._watch is not None  # noqa: S101 - it is open
-        return self._watch.wait_for_change(until_s)
+        return self._watch.wait_for_change(until_s) or self._watch.is_rearranged
 
     def grab(self) -> Frame:
         watch = self._watch
         assert watch is not None  # noqa: S101 - it is open
+        if watch.is_rearranged:
+            self._look_anew(watch)
         changed_at_s, _ = watch.begin_grab()
         for _ in range(MOST_GRABS):
             now_s = time.monotonic()
             self._keep_up(watch)
-            picture = None if self._hidden else self._seen()
+            place = Placement(*self._size, self._area, watch.bounds)
+            pixels = self._seen(place, watch)
             watch.sync()
             if not watch.has_moved:
                 break
         else:
             # What was under a window that is gone or hidden is nobody's business.
             self._keep_up(watch)
-        if picture is not None and not self._hidden:
-            watch.draw_cursor(picture, self._area)
-            self._last = fitted(picture, *self._size)
+        if not self._hidden:
+            if pixels is not None and place.seen is not None:
+                watch.draw_cursor(pixels, place.seen)
+            self._last = place.picture(pixels)
         elif self._last is None:
-            self._last = _black(*self._size)
-        return Frame(self._last, now_s if changed_at_s is None else (changed_at_s + now_s) / 2)
+            self._last = black(*self._size)
+        return Frame(self._last, middle_s(changed_at_s, now_s))
 
     def idle(self) -> None:
         if self._watch is not None:
@@ -139,6 +139,14 @@ class WindowSource:
         if grabber is not None:
             close_mss(grabber)
 
+    def _look_anew(self, watch: _WindowWatch) -> None:
+        """Have the screen as it is now read."""
+        watch.rearranged_at_s = None
+        self._grabber = reopened_mss(self._grabber)
+        if watch.bounds != self._screen:
+            self._screen = watch.bounds
+            self._tell("display_changed", f"the screen is {watch.bounds} now")
+
     def _keep_up(self, watch: _WindowWatch) -> None:
         """Look where the window is, if it may be elsewhere."""
         if not watch.has_moved or self._gone:
@@ -150,43 +158,24 @@ class WindowSource:
             self._tell("window_closed", f"the window {self._title!r} was closed")
             self._end("window_closed")
         self._hidden = area is None
-        self._area = area or self._area
-        watch.look_at(area or NOWHERE)
+        if area is not None:
+            # With its first size, less what makes that odd, it is the picture.
+            self._area = area.made_even() if (area.width, area.height) == self._first_size else area
+        watch.look_at(area)
 
-    def _seen(self) -> Pixels:
-        """What is on the screen where the window is; what is not on the screen is black."""
-        left, top, width, height = self._area.left, self._area.top, self._area.width, self._area.height
-        if (width, height) == self._first_size:
-            width, height = self._size
-        right, bottom = min(left + width, self._bounds.right), min(top + height, self._bounds.bottom)
-        x, y = max(left, self._bounds.left), max(top, self._bounds.top)
-        if x >= right or y >= bottom:
-            return _black(width, height)
-        pixels = grab_pixels(self._grabber, Rectangle(x, y, right - x, bottom - y))
-        if pixels.shape[:2] == (height, width):
-            return pixels
-        picture = _black(width, height)
-        picture[y - top : bottom - top, x - left : right - left] = pixels
-        return picture
-
-
-def fitted(picture: Pixels, width: int, height: int) -> Pixels:
-    """`picture` in the middle of a black one of this size, made smaller where it does not fit."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    scale = min(1.0, width / picture.shape[1], height / picture.shape[0])
-    if scale < 1.0:
-        wide, high = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgra")
-        picture = np.asarray(frame.reformat(wide, high, interpolation=Interpolation.AREA).to_ndarray())
-    left, top = (width - picture.shape[1]) // 2, (height - picture.shape[0]) // 2
-    canvas = _black(width, height)
-    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return canvas
-
-
-def _black(width: int, height: int) -> Pixels:
-    return np.zeros((height, width, 4), np.uint8)
+    def _seen(self, place: Placement, watch: _WindowWatch) -> Pixels | None:
+        """What is on the screen where the window is; None where that is nothing."""
+        if self._hidden or place.seen is None:
+            return None
+        try:
+            return grab_pixels(self._grabber, place.seen)
+        except DisplayLostError:
+            watch.sync()
+            self._grabber = reopened_mss(self._grabber)
+            if watch.bounds == place.bounds:
+                return grab_pixels(self._grabber, place.seen)
+            # The screen has become smaller meanwhile.
+            return None
 
 
 class _WindowGoneError(Exception):
@@ -200,14 +189,8 @@ class _WindowWatch(X11Watch):
         #: Something has happened since `locate`.
         self.has_moved = True
         self._relations_changed = True
-        super().__init__(NOWHERE, with_cursor=with_cursor)
+        super().__init__(None, with_cursor=with_cursor)
         self._window = self._display.create_resource_object("window", number)
-
-    @property
-    def bounds(self) -> Rectangle:
-        """The whole screen."""
-        size = self._guarded(self._root.get_geometry)
-        return Rectangle(0, 0, size.width, size.height)
 
     def locate(self) -> Rectangle | None:
         """Where the window is now; None while it cannot be seen. Raises `_WindowGoneError`."""
@@ -235,6 +218,7 @@ class _WindowWatch(X11Watch):
             window = window.query_tree().parent
 
     def _hear(self, event: Any) -> None:
+        super()._hear(event)
         if event.type not in _STRUCTURE_EVENTS:
             return
         self.has_moved = True

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from Xlib import error
+from Xlib import X, error
 from Xlib.display import Display
 from Xlib.ext import damage, xfixes
 
@@ -24,6 +24,12 @@ __all__ = ["Cursor", "X11Watch", "connect", "is_xwayland"]
 #: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
 #: recording, and is a quarter of a slot at 30 fps.
 SETTLE_S: Final = 0.008
+
+#: Monitors change one by one, and some are off for a moment. What is seen between is no arrangement of anybody's.
+REARRANGING_S: Final = 0.5
+
+#: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
+NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
 #: The part of XFixes' numbering that python-xlib leaves unnamed.
 _CURSOR_NOTIFY_MASK: Final = 1
@@ -57,22 +63,28 @@ class Cursor:
 
 
 class X11Watch:
-    """Watches `area` of the screen through a connection of its own. Used by one thread, but for `wake`.
+    """Watches `area` of the screen, None for nothing, through a connection of its own. For one thread, but for `wake`.
 
     Raises `NotReadyError` where there is no X server. Without its DAMAGE extension every moment counts as a change.
     """
 
-    def __init__(self, area: Rectangle, *, with_cursor: bool) -> None:
-        self._area = area
+    def __init__(self, area: Rectangle | None, *, with_cursor: bool) -> None:
+        self._area = area or NOWHERE
         self._with_cursor = with_cursor
         # A byte in this pair ends a wait: `select` hears of nothing else.
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_in.setblocking(False)
         self._damage_event: int | None = None
         self._cursor_event: tuple[int, int] | None = None
+        #: When the server last told of another size of the screen or other monitors; None when that was looked at.
+        self.rearranged_at_s: float | None = None
         try:
             self._display = connect()
             self._root = self._display.screen().root
+            self._root.change_attributes(event_mask=X.StructureNotifyMask)
+            size = self._root.get_geometry()
+            #: The whole screen, all monitors together.
+            self.bounds = Rectangle(0, 0, size.width, size.height)
             self._damage = self._watch_damage()
             self._with_cursor = with_cursor and self._watch_cursor()
         except BaseException:
@@ -92,9 +104,14 @@ class X11Watch:
         self._changed_at_s = 0.0
         self._drawn = self._area
 
-    def look_at(self, area: Rectangle) -> None:
-        """Watch another part of the screen from here on."""
-        self._area = area
+    @property
+    def is_rearranged(self) -> bool:
+        """Whether the size of the screen or its monitors have changed, and nothing of that for a while."""
+        return self.rearranged_at_s is not None and time.monotonic() >= self.rearranged_at_s + REARRANGING_S
+
+    def look_at(self, area: Rectangle | None) -> None:
+        """Watch another part of the screen from here on; with None nothing of it."""
+        self._area = area or NOWHERE
 
     def sync(self) -> None:
         """Take in whatever has happened up to now."""
@@ -140,7 +157,7 @@ class X11Watch:
         parts = [part for part in (drawn, self._drawn, self._follow_cursor()) if part is not None]
         changed = functools.reduce(Rectangle.joined, parts) if parts else None
         # A change that was none, such as a cursor beyond the area, needs a frame too: one was asked for.
-        nothing = Rectangle(self._area.left, self._area.top, 2, 2)
+        nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
         return changed_at_s or None, (changed.clipped(self._area) if changed is not None else None) or nothing
 
     def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
@@ -220,7 +237,10 @@ class X11Watch:
                 self._hear(event)
 
     def _hear(self, event: Any) -> None:
-        """Take in an event that is neither of the damage nor of the cursor; here nothing asks for others."""
+        """Take in an event that is neither of the damage nor of the cursor."""
+        if event.type == X.ConfigureNotify and event.window == self._root:
+            self.bounds = Rectangle(0, 0, event.width, event.height)
+            self.rearranged_at_s = time.monotonic()
 
     def _pointer(self) -> tuple[int, int]:
         where = self._guarded(self._root.query_pointer)
