@@ -73,6 +73,24 @@ def test_a_track_that_goes_on_alone_is_cut(tmp_path: Path) -> None:
     assert repair(whole).after.ok
 
 
+def test_what_would_cost_much_of_a_track_is_not_done(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mkv", (Sound(end_s=8.0),), Picture(end_s=2.0))
+    content = path.read_bytes()
+    with pytest.raises(RecordingError, match=r"a track ends 6\.0 s before another: it is left as it is"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
+def test_a_track_that_cannot_be_recognised_is_not_left_out(tmp_path: Path) -> None:
+    path = cut_off(tmp_path / "out.mp4")
+    # The first thing that it says is what the picture is.
+    content = path.read_bytes().replace(b"stsd", b"????", 1).replace(b"vide", b"????", 1)
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="one of its tracks is unknown"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100, bytes(5000)])
 def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"

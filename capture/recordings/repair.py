@@ -30,6 +30,12 @@ __all__ = ["Repaired", "recordings_in", "repair"]
 #: Tracks may end this far apart, less a little for what a container rounds: what is longer than that is cut off.
 _ENDS_APART_S: Final = 0.4
 
+#: A crash leaves tracks that end a second apart. One that lasts so much longer than another is no remainder to cut off.
+_MOST_CUT_S: Final = 5.0
+
+
+_LEFT: Final = "it is left as it is"
+
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
@@ -63,7 +69,7 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
         check_output(output, overwrite=False)
     before = check(path, listen=False)
     if not before.plays:
-        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", "it is left as it is")
+        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _LEFT)
     if output is None:
         if before.ok:
             return Repaired(path, before, before, False)
@@ -88,6 +94,9 @@ def recordings_in(folder: Path) -> list[Path]:
 
 def _rewritten(path: Path) -> CheckReport:
     ends_s = _ends_s(path)
+    if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
+        apart_s = max(ends_s) - min(ends_s)
+        raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _LEFT)
     last_s = min(ends_s, default=0.0) + _ENDS_APART_S
 
     def fill(muxer: Muxer) -> Sequence[Chapter]:
@@ -121,6 +130,9 @@ def _ends_s(path: Path) -> list[float]:
     """Where the last packet of each track that has any ends, on the file's time line."""
     ends_s: dict[int, float] = {}
     with opened(path) as container:
+        if any(stream.type == "data" and stream.name is None for stream in container.streams):
+            # What it was is damaged beyond recognition, and would be missing in the new file.
+            raise RecordingError(f"{path} cannot be repaired: one of its tracks is unknown", _LEFT)
         for place, packet in _whole_packets(container, tracks_of(container)):
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             ends_s[place] = max(ends_s.get(place, 0.0), end_s)
