@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 __all__ = [
+    "DEVICE_BACK",
+    "DEVICE_CHANGED",
+    "DEVICE_LOST",
     "Answer",
     "AudioSummary",
     "Command",
@@ -25,6 +28,13 @@ __all__ = [
     "Summary",
     "VideoSummary",
 ]
+
+
+#: The kinds of events about a source of sound. Their details begin with its name and a colon. From DEVICE_LOST to
+#: DEVICE_BACK there is silence in its place; DEVICE_CHANGED is a move to another device.
+DEVICE_LOST: Final = "device_lost"
+DEVICE_BACK: Final = "device_back"
+DEVICE_CHANGED: Final = "device_changed"
 
 
 class State(Enum):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from capture.events import Event, Level, Progress, State, Summary
+from capture.events import DEVICE_BACK, DEVICE_LOST, Event, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
 
@@ -63,6 +63,8 @@ class Terminal:
         self._now_s = now_s
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
         self._line_open = False
+        # The sources that there is no sound from now.
+        self._lost: list[str] = []
 
     def __call__(self, event: Event | Progress | Summary) -> None:
         if isinstance(event, Progress):
@@ -72,10 +74,15 @@ class Terminal:
         elif event.kind not in _IN_THE_LINE:
             if event.kind == "no_hotkeys":
                 self._keys = "Ctrl+C stops"
+            self._note_loss(event)
             text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
             if event.kind == "no_data":
                 text += f" for {event.end_s - event.at_s:.1f} s"
-            self.say(f"{as_clock(event.at_s)} {text}" if event.at_s else text)
+            text = f"{as_clock(event.at_s)} {text}" if event.at_s else text
+            if event.kind == DEVICE_LOST:
+                self.complain(text)
+            else:
+                self.say(text)
 
     def say(self, text: str) -> None:
         """Write a line of its own."""
@@ -87,6 +94,13 @@ class Terminal:
         """Write what went wrong, also when quiet."""
         self._erase()
         print(_printable(text), file=self._stream, flush=True)
+
+    def _note_loss(self, event: Event) -> None:
+        source, colon, _ = event.detail.partition(": ")
+        if colon and event.kind == DEVICE_LOST and source not in self._lost:
+            self._lost.append(source)
+        elif event.kind == DEVICE_BACK and source in self._lost:
+            self._lost.remove(source)
 
     def end(self) -> None:
         """Leave no live line behind."""
@@ -124,6 +138,9 @@ class Terminal:
             return f"○ recording begins in {-progress.elapsed_s:.0f} s"
         mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")
         parts = [f"{mark} {progress.state.value} {as_clock(progress.elapsed_s)}"]
+        if self._lost:
+            # In front, where it is seen in a narrow terminal as well.
+            parts.append(f"NO SOUND from {', '.join(self._lost)}")
         if progress.width:
             lost = f" ({progress.dropped} dropped)" if progress.dropped else ""
             parts.append(f"{progress.width}x{progress.height} {progress.fps:.0f} fps{lost}")

@@ -16,8 +16,7 @@ import pytest
 
 from capture.desktop.virtual import VirtualDesk
 from capture.errors import NotReadyError, SourceLostError, UsageError
-from capture.interfaces import SampleSource
-from capture.media import Rectangle, SampleArray
+from capture.media import Rectangle, SampleArray, Samples
 from capture.sources.screen import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
@@ -329,41 +328,52 @@ def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
 
 @on_linux
 @pytest.mark.usefixtures("sound_desk")
-def test_an_output_that_goes_away_is_lost_and_never_replaced(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_factory: pytest.TempPathFactory) -> None:
     from stage import module, pactl, playing, write_tone
 
     from capture.sources.pulse import PulseSource
 
     loud = write_tone(tmp_path_factory.mktemp("tone") / "tone.wav", 440.0, 60.0)
+    captured = ("module-null-sink", "sink_name=captured", "norewinds=1")
+    told: list[tuple[str, str]] = []
     with ExitStack() as loaded:
         loaded.enter_context(module(os.environ, "module-null-sink", "sink_name=other", "norewinds=1"))
-        captured = loaded.enter_context(module(os.environ, "module-null-sink", "sink_name=captured", "norewinds=1"))
+        number = loaded.enter_context(module(os.environ, *captured))
         # Where the server would move the stream to.
         pactl(os.environ, "set-default-sink", "other")
         pactl(os.environ, "set-default-source", "other.monitor")
         loaded.enter_context(playing(os.environ, loud, "other"))
-        loudest = PulseSource("internal", "other.monitor", "Other", 2)
+        loudest = PulseSource("other.monitor", "Other", 2)
         loaded.callback(loudest.close)
         loudest.open()
-        while (heard := loudest.read(time.monotonic() + 30.0)) is None or heard.data.max() < 0.1:
+        while (heard := loudest.read(time.monotonic() + 30.0)) is None or not is_loud(heard):
             pass
-        source = PulseSource("internal", "captured.monitor", "Captured", 2)
+        source = PulseSource("captured.monitor", "Captured", 2, tell=lambda *event: told.append(event))
         loaded.callback(source.close)
         source.open()
         assert source.read(time.monotonic() + 30.0) is not None
-        pactl(os.environ, "unload-module", str(captured))
-        with pytest.raises(SourceLostError, match="Captured is gone"):
-            read_silence_only(source)
+        pactl(os.environ, "unload-module", str(number))
+        for _ in range(1000):
+            samples = source.read(time.monotonic() + 0.1)
+            assert samples is None or not samples.data.any()
+            if told:
+                break
+        assert told == [("device_lost", "captured.monitor: Captured is gone; it is silent until it is back")]
         # The other one plays on, and was heard all the while.
+        for _ in range(10):
+            assert source.read(time.monotonic() + 0.05) is None
         heard = loudest.read(time.monotonic() + 30.0)
         assert heard is not None
-        assert heard.data.max() > 0.1
+        assert is_loud(heard)
+        loaded.enter_context(module(os.environ, *captured))
+        loaded.enter_context(playing(os.environ, loud, "captured"))
+        while not is_loud(source.read(time.monotonic() + 30.0)):
+            pass
+        assert told[1:] == [("device_back", "captured.monitor: now Captured")]
 
 
-def read_silence_only(source: SampleSource) -> None:
-    for _ in range(1000):
-        samples = source.read(time.monotonic() + 0.1)
-        assert samples is None or not samples.data.any()
+def is_loud(samples: Samples | None) -> bool:
+    return samples is not None and len(samples.data) > 0 and bool(samples.data.max() > 0.1)
 
 
 @on_linux
@@ -371,7 +381,7 @@ def read_silence_only(source: SampleSource) -> None:
 def test_a_device_that_is_not_there_cannot_be_opened() -> None:
     from capture.sources.pulse import PulseSource
 
-    source = PulseSource("internal", "desk.monito", "Desk", 2)
+    source = PulseSource("desk.monito", "Desk", 2)
     with pytest.raises(NotReadyError, match=r"Desk cannot be recorded \(No such entity\)"):
         source.open()
     source.close()
@@ -382,7 +392,7 @@ def test_no_server_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     from capture.sources.pulse import PulseSource
 
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
-    source = PulseSource("internal", "desk.monitor", "Desk", 2)
+    source = PulseSource("desk.monitor", "Desk", 2)
     with pytest.raises(NotReadyError, match=r"no sound server answers .*--audio none"):
         source.open()
     source.close()
@@ -396,7 +406,7 @@ def test_a_waiting_reader_can_be_woken() -> None:
     from capture.sources.pulse import PulseSource
 
     with module(os.environ, "module-null-sink", "sink_name=unused"):
-        source = PulseSource("internal", "unused.monitor", "Unused", 2)
+        source = PulseSource("unused.monitor", "Unused", 2)
         source.open()
         source.wake()
         assert source.read(time.monotonic() + 600.0) is None

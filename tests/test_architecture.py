@@ -66,11 +66,11 @@ FLOORS: tuple[set[str], ...] = (
 GROUND = FLOORS[0] | FLOORS[1]
 
 #: Bound to one system, or connecting to it on import.
-PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pulsectl", "pynput", "soundcard"}
+PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
 ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.players.")
 
 #: What takes a noticeable time to import.
-HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pulsectl", "pynput", "soundcard")
+HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pynput", "soundcard")
 
 #: Where the name to import is not the name to install.
 INSTALLED_AS = {"Xlib": "python-xlib"}

@@ -320,7 +320,7 @@ class Listener:
     def __init__(self, output: str) -> None:
         from capture.sources.pulse import PulseSource
 
-        self._source = PulseSource("internal", f"{output}.monitor", output, 2)
+        self._source = PulseSource(f"{output}.monitor", output, 2)
         self._parts: list[tuple[float, SampleArray]] = []
         self._ending = False
         self._thread = threading.Thread(target=self._listen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from reopened import loudness, pictures, probe, sound
+from reopened import pictures, probe, sound
 from running import Recorder, eventually, kinds
-from stage import RED, Stage, playing, press, server_of, write_tone
+from stage import Stage, press
 
 from capture.desktop.virtual import VirtualDesk
 from capture.sources.pattern import read_clock
@@ -229,37 +228,3 @@ def test_without_a_keyboard_it_says_so_once_and_goes_on(capture_environment: dic
         assert recorder.stderr.count("hotkeys do not work here") == 1
     assert kinds(summary) == ["no_hotkeys"]
     assert_whole(path, summary)
-
-
-# Lost devices
-
-
-@pytest.mark.parametrize("extension", ["mp4", "ogg"])
-def test_the_sound_server_goes_away(
-    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
-    path = tmp_path / f"out.{extension}"
-    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
-    with (
-        Stage(capture_environment) as stage,
-        playing(capture_environment, tone, own_desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
-    ):
-        stage.paint(0, 0, 640, 480, RED)
-        recorder.until_recording(path)
-        recorder.until_grown(path, 3)
-        os.kill(server_of(own_desk.environment, "pulseaudio"), signal.SIGKILL)
-        assert recorder.wait() == 1
-        summary = recorder.summary()
-        complaint = recorder.stderr.splitlines()[-1]
-    assert str(path) in complaint
-    assert "Traceback" not in complaint
-    assert summary["stopped_by"] == "failed"
-    assert kinds(summary) == ["device_lost"]
-    assert summary["check"] == "ok"
-    track = sound(path)
-    assert loudness(track.between(0.2, track.end_s - 0.3), 440.0, track.rate) > 0.3
-    if extension == "mp4":
-        found = pictures(path)
-        assert found.last[240, 320].tolist() == pytest.approx(RED, abs=14)
-        assert abs(found.end_s - summary["duration_s"]) <= 0.1

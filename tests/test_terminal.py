@@ -97,6 +97,27 @@ def test_the_state_is_told(state: State, shown: str, screen: Screen) -> None:
     assert screen.shown().startswith(shown)
 
 
+def test_a_lost_source_stands_in_the_line_until_it_is_back(screen: Screen) -> None:
+    terminal = Terminal("", screen)
+    mixed = Progress(State.RECORDING, 65.3, 0, levels=(Level("internal+mic", -20.0),))
+    for kind, source, shown in (
+        ("device_lost", "internal", "NO SOUND from internal  internal+mic"),
+        ("device_changed", "internal", "NO SOUND from internal  internal+mic"),
+        ("device_lost", "mic", "NO SOUND from internal, mic  internal+mic"),
+        ("device_back", "internal", "NO SOUND from mic  internal+mic"),
+        ("device_back", "mic", "● recording 1:05.3  internal+mic"),
+        ("device_lost", "the display", "NO SOUND from the display  internal"),
+    ):
+        terminal(Event(kind, 60.0, f"{source}: Speakers"))
+        terminal(mixed)
+        assert shown in screen.shown()
+    terminal(Event("device_back", 60.0, "the display: there"))
+    # Not of a source.
+    terminal(Event("device_lost", 60.0, "the display is gone"))
+    terminal(mixed)
+    assert "NO SOUND" not in screen.shown()
+
+
 def test_the_countdown(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.ARMED, -3.0, 0))
     assert screen.shown() == "○ recording begins in 3 s"
@@ -202,12 +223,18 @@ def test_quiet_tells_only_what_is_wrong(kind: type[StringIO]) -> None:
     terminal = Terminal("Ctrl+C stops", stream, quiet=True)
     terminal(RECORDING)
     terminal(Event("cropped", 0.0, "cropped"))
+    terminal(Event("device_back", 4.0, "internal: now Speakers"))
     terminal.say("a word")
     terminal.conclude(summary(silent=True))
     assert stream.getvalue() == ""
+    terminal(Event("device_lost", 3.0, "internal: Speakers is gone"))
     terminal.complain("capture: the disk is full")
     terminal.conclude(summary(check="the file is empty"))
-    assert stream.getvalue() == "capture: the disk is full\nthe check found: the file is empty\n"
+    assert stream.getvalue().splitlines() == [
+        "0:03.0 internal: Speakers is gone",
+        "capture: the disk is full",
+        "the check found: the file is empty",
+    ]
 
 
 # The end

@@ -117,11 +117,13 @@ def _listen(device: SoundDevice) -> str:
         return "not tried on this system"
     from capture.sources.pulse import PulseSource
 
-    source = PulseSource("internal", device.id, device.name, device.channels)
+    source = PulseSource("internal", device.name, device.channels)
     try:
         source.open()
         until_s = time.monotonic() + _LISTEN_S
-        samples = source.read(until_s)
+        while (samples := source.read(until_s)) is not None and not len(samples.data):
+            # It went elsewhere meanwhile.
+            pass
         if samples is None:
             raise NotReadyError(
                 f"{device.name} delivers nothing", "play something; if that does not help, restart the sound server"

@@ -8,7 +8,8 @@ from typing import Final
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import SampleArray
 from capture.players.sound_file import CHANNELS
-from capture.sources.libpulse import Loop, PlaybackStream
+from capture.sources.pulse_loop import Loop
+from capture.sources.pulse_streams import PlaybackStream
 
 __all__ = ["PulsePlayer"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from capture.sources.libpulse import Loop, PlayingStream
-from capture.sources.pulse_stream import FRAGMENT_S, RETRY_S, PulseReader
+from capture.sources.pulse_loop import Loop, PlayingStream
+from capture.sources.pulse_reader import FRAGMENT_S, RETRY_S, PulseReader
 from capture.sources.sound_devices import is_program, players_of
 
 __all__ = ["ApplicationSource"]
@@ -46,8 +46,6 @@ class ApplicationSource(PulseReader):
             )
 
     def _attend(self, loop: Loop, now_s: float) -> None:
-        if loop.failed:
-            raise self._gone(loop)
         for index, heard in tuple(self._streams.items()):
             if heard.failed:
                 # Its end, or a move: the server ends what listens to a stream before it moves it.

@@ -135,8 +135,9 @@ def choose_sounds(
     """The sources of each track, not yet opened.
 
     `tell` is called by the threads that open and read them: `device_changed` when a source goes to another device,
-    `waiting` when an application does not play yet, `application` when it begins to. Raises `UsageError` for a device
-    that is not there, `NotReadyError` where an application's sound cannot be had.
+    `device_lost` and `device_back` when there is none for a while, `waiting` when an application does not play yet,
+    `application` when it begins to. Raises `UsageError` for a device that is not there, `NotReadyError` where an
+    application's sound cannot be had.
     """
     if not tracks:
         return []
@@ -150,9 +151,9 @@ def choose_sounds(
     def source(name: str) -> SampleSource:
         nonlocal devices
         if name.startswith(APPLICATION):
-            return _application_later(name, fragment_s, tell)
+            return _application_later(name, fragment_s, clock, tell)
         devices = list_sound_devices() if devices is None else devices
-        return _open_later(name, choose_device(devices, name), fragment_s, tell)
+        return _open_later(name, choose_device(devices, name), fragment_s, clock, tell)
 
     return [[source(name) for name in track.sources] for track in tracks]
 
@@ -185,12 +186,13 @@ def _pattern_tone(name: str, clock: Clock) -> SampleSource:
     return PatternTone(name, clock)
 
 
-def _application_later(name: str, fragment_s: float, tell: Tell) -> SampleSource:
+def _application_later(name: str, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
     application = name.removeprefix(APPLICATION).strip()
     if sys.platform == "linux":
         from capture.sources.application import ApplicationSource
+        from capture.sources.reopening import ReopeningSource
 
-        return ApplicationSource(name, application, fragment_s, tell)
+        return ReopeningSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, tell)
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
@@ -202,14 +204,24 @@ def _system() -> str:
     return {"linux": "Linux", "darwin": "macOS"}.get(sys.platform, "Windows")
 
 
-def _open_later(name: str, device: SoundDevice, fragment_s: float, tell: Tell) -> SampleSource:
+def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
+    from capture.sources.reopening import ReopeningSource
+
     if sys.platform == "linux":
-        from capture.sources.following import FollowingSource
         from capture.sources.pulse import PulseSource
 
-        if name == "internal":
-            return FollowingSource(name, device.name, device.channels, fragment_s, tell)
-        return PulseSource(name, device.id, device.name, device.channels, fragment_s)
+        return ReopeningSource(
+            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, tell
+        )
+    from capture.sources.sound_devices import choose_device
     from capture.sources.soundcard_source import SoundcardSource
 
-    return SoundcardSource(name, device.id, device.name, device.channels)
+    chosen: SoundDevice | None = device
+
+    def make(hear: Tell) -> SampleSource:
+        # What `internal` and `mic` mean may be another device when the first one is gone.
+        nonlocal chosen
+        now, chosen = chosen or choose_device(list_sound_devices(), name), None
+        return SoundcardSource(name, now.id, now.name, now.channels)
+
+    return ReopeningSource(make, clock, tell)
