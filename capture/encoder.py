@@ -197,15 +197,13 @@ def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float)
     software, *hardware = ENCODERS[codec]
     if wanted != "auto":
         return wanted, ""
-    failures = []
     for name in hardware:
         try:
             _try_out(codec, name, width, height, fps)
-        except (NotReadyError, EncoderError, av.FFmpegError) as error:
-            failures.append(f"{name}: {error.__cause__ or error}")
-        else:
-            return name, f"{name}: it has encoded a picture"
-    return software, f"{software}: no hardware encoder works here ({'; '.join(failures)})" if failures else ""
+        except (NotReadyError, EncoderError, av.FFmpegError):
+            continue
+        return name, f"{name}: it has just encoded a picture"
+    return software, f"{software}: none of {', '.join(hardware)} works here" if hardware else ""
 
 
 def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:
