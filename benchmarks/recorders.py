@@ -38,7 +38,18 @@ class Recorder(Protocol):
     @property
     def name(self) -> str: ...
 
-    def record(self, path: Path, seconds: float, environment: Mapping[str, str], sink: str) -> Recording: ...
+    def record(
+        self,
+        path: Path,
+        seconds: float,
+        environment: Mapping[str, str],
+        sink: str,
+        *,
+        fps: int = FPS,
+        constant_fps: bool = False,
+    ) -> Recording:
+        """Record for so long. A recorder that always writes every slot has no need of `constant_fps`."""
+        ...
 
 
 class Capture:
@@ -46,9 +57,18 @@ class Capture:
 
     name = "capture"
 
-    def record(self, path: Path, seconds: float, environment: Mapping[str, str], sink: str) -> Recording:
+    def record(
+        self,
+        path: Path,
+        seconds: float,
+        environment: Mapping[str, str],
+        sink: str,
+        *,
+        fps: int = FPS,
+        constant_fps: bool = False,
+    ) -> Recording:
         argv = [sys.executable, "-m", "capture", "record", str(path), "--duration", f"{seconds:g}s"]
-        argv += ["--no-hotkeys", "--json"]
+        argv += ["--no-hotkeys", "--json", "--fps", str(fps), *(["--constant-fps"] if constant_fps else [])]
         outcome = _run(argv, environment, seconds)
         return Recording(path, outcome, json.loads(outcome.output))
 
@@ -58,7 +78,16 @@ class Ffmpeg:
 
     name = "ffmpeg"
 
-    def record(self, path: Path, seconds: float, environment: Mapping[str, str], sink: str) -> Recording:
+    def record(
+        self,
+        path: Path,
+        seconds: float,
+        environment: Mapping[str, str],
+        sink: str,
+        *,
+        fps: int = FPS,
+        constant_fps: bool = False,
+    ) -> Recording:
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError("ffmpeg is not installed")
@@ -66,7 +95,7 @@ class Ffmpeg:
         if path.suffix == ".ogg":
             argv = [*sound, "-c:a", "libopus", "-b:a", _SOUND_BITRATE]
         else:
-            argv = ["-f", "x11grab", "-framerate", str(FPS), "-video_size", f"{WIDTH}x{HEIGHT}"]
+            argv = ["-f", "x11grab", "-framerate", str(fps), "-video_size", f"{WIDTH}x{HEIGHT}"]
             argv += ["-i", environment["DISPLAY"], *sound, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
         argv = [program, "-nostdin", "-y", *argv, "-t", f"{seconds:g}", str(path)]
         return Recording(path, _run(argv, environment, seconds), {})

@@ -8,13 +8,20 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["announce_ready", "argument_parser"]
+__all__ = ["announce_ready", "argument_parser", "rate_parser"]
 
 
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """The options that all programs share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seconds", type=float, default=math.inf, help="how long to go on (default: until ended)")
+    return parser
+
+
+def rate_parser(description: str | None) -> argparse.ArgumentParser:
+    """The same, and how often a second the picture is drawn."""
+    parser = argument_parser(description)
+    parser.add_argument("--fps", type=float, default=30.0, help="pictures drawn a second (default: 30)")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""Changes the whole picture thirty times a second, as a film does, while a quiet voice plays.
+"""Changes the whole picture thirty times a second, as a film does, or as often as is asked, while a quiet voice plays.
 
-Usage: python -m benchmarks.stimulus.full_motion [--seconds S]
+Usage: python -m benchmarks.stimulus.full_motion [--seconds S] [--fps 30]
 
 The picture lies in the X server and is shown by copying, so that the stimulus takes little of the processor itself.
 """
@@ -12,12 +12,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.stimulus import argument_parser
+from benchmarks.stimulus import rate_parser
 from benchmarks.stimulus.screen import FullScreen
 from benchmarks.stimulus.voice import show_with_voice
 from capture.media import Rectangle
 
-_FPS: Final = 30
 #: Rows a frame; odd, so that no pattern in the picture repeats from one frame to the next.
 _SPEED: Final = 11
 
@@ -36,7 +35,7 @@ def picture(width: int, height: int, seed: int = 1) -> npt.NDArray[np.uint8]:
 
 
 def main() -> None:
-    options = argument_parser(__doc__).parse_args()
+    options = rate_parser(__doc__).parse_args()
     with FullScreen() as screen:
         # Twice the picture below itself: any start row then has a whole screen under it.
         source = screen.pixmap(screen.width, 2 * screen.height)
@@ -44,11 +43,11 @@ def main() -> None:
         screen.upload(source, np.vstack((pixels, pixels)))
 
         def draw(elapsed_s: float) -> None:
-            row = round(elapsed_s * _FPS) * _SPEED % screen.height
+            row = round(elapsed_s * options.fps) * _SPEED % screen.height
             screen.copy(source, Rectangle(0, row, screen.width, screen.height), 0, 0)
             screen.settle()
 
-        show_with_voice(draw, _FPS, options.seconds)
+        show_with_voice(draw, options.fps, options.seconds)
 
 
 if __name__ == "__main__":

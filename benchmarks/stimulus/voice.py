@@ -12,7 +12,7 @@ import numpy.typing as npt
 from benchmarks.stimulus import announce_ready
 from benchmarks.stimulus.pulse import PlaybackStream
 
-__all__ = ["Voice", "show_with_voice"]
+__all__ = ["Voice", "show_with_voice", "spoken_loop"]
 
 _LEVEL: Final = 0.05
 _PITCH_HZ: Final = 140
@@ -33,7 +33,7 @@ class Voice:
 
     def _render(self, first: int, count: int) -> npt.NDArray[np.float32]:
         if self._loop is None:
-            self._loop = _spoken_loop(self.stream.rate)
+            self._loop = spoken_loop(self.stream.rate)
         return self._loop[np.arange(first, first + count) % self._loop.size]
 
 
@@ -51,7 +51,8 @@ def show_with_voice(draw: Callable[[float], None], fps: float, seconds: float) -
             voice.stream.pump_until(start_s + (slot + 1) / fps)
 
 
-def _spoken_loop(rate: int) -> npt.NDArray[np.float32]:
+def spoken_loop(rate: int) -> npt.NDArray[np.float32]:
+    """Two seconds of the voice, float32 (n,), that go on into themselves."""
     moments_s = np.arange(_LOOP_S * rate) / rate
     spoken = sum(
         np.sin(2 * np.pi * _PITCH_HZ * harmonic * moments_s) / harmonic for harmonic in range(1, _HARMONICS + 1)

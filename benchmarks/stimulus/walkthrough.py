@@ -1,6 +1,6 @@
 """Shows what a screen recording usually shows: somebody types, reads on, and moves a window; a quiet voice plays.
 
-Usage: python -m benchmarks.stimulus.walkthrough [--seconds S]
+Usage: python -m benchmarks.stimulus.walkthrough [--seconds S] [--fps 30]
 
 Text is typed at a blinking caret, the page beside it is scrolled every two seconds, and in one second of six a window
 is dragged. Only what changes is painted, so that a recorder which looks at changes alone can save its work.
@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from benchmarks.stimulus import argument_parser
+from benchmarks.stimulus import rate_parser
 from benchmarks.stimulus.page import LINE_HEIGHT, PAPER, TextPainter, words
 from benchmarks.stimulus.screen import FullScreen
 from benchmarks.stimulus.voice import show_with_voice
 from capture.media import Rectangle
 
-_FPS: Final = 30
 _LETTERS_PER_S: Final = 8
 _LETTERS_A_LINE: Final = 90
 _LETTER_WIDTH: Final = 6
@@ -123,9 +122,9 @@ def _dragged_pixels(elapsed_s: float) -> int:
 
 
 def main() -> None:
-    options = argument_parser(__doc__).parse_args()
+    options = rate_parser(__doc__).parse_args()
     with FullScreen() as screen:
-        show_with_voice(Walkthrough(screen).draw, _FPS, options.seconds)
+        show_with_voice(Walkthrough(screen).draw, options.fps, options.seconds)
 
 
 if __name__ == "__main__":

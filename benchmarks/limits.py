@@ -1,0 +1,146 @@
+"""What would recording cost if nothing but the work itself were done? And how far above that are we?
+
+Usage: python -m benchmarks.limits [--seconds 20] [--only SCENE …] [--json [FILE]]
+
+The work is done once by hand, in one thread: what changed in a slot is grabbed, converted and encoded, and a voice is
+encoded, each for as long as a recording lasts. Their processor time is the floor. Then `capture` records the same scene
+for as long. What it takes more is the price of everything else: starting, threads that wake each other, putting sound
+in its place, writing the file, telling how it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.desk import fresh_desk
+from benchmarks.process import started
+from benchmarks.recorders import FPS, HEIGHT, WIDTH, Capture
+from benchmarks.report import add_json_option, announce, publish, table
+from benchmarks.stimulus.voice import spoken_loop
+from capture.conversion import Converter
+from capture.encoder import VideoEncoder
+from capture.media import SAMPLE_RATE, Rectangle
+from capture.sound_encoder import AudioEncoder
+from capture.sources.screen import ScreenSource
+from capture.video_codecs import VIDEO_CODECS
+
+SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": "full_motion"}
+
+HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "capture", "over it")
+
+#: Samples that the sound sources hand on at once.
+_BLOCK: Final = 4_800
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Work:
+    """Seconds of processor time by what they were spent on, and for how many frames."""
+
+    frames: int = 0
+    grab_s: float = 0.0
+    convert_s: float = 0.0
+    encode_s: float = 0.0
+    sound_s: float = 0.0
+
+    @property
+    def floor_s(self) -> float:
+        return self.grab_s + self.convert_s + self.encode_s + self.sound_s
+
+
+def work_of(seconds: float, environment: Mapping[str, str]) -> Work:
+    """Do the work of so many seconds on what is shown now."""
+    work = Work()
+    with patch.dict(os.environ, environment):
+        source = ScreenSource(Rectangle(0, 0, WIDTH, HEIGHT), cursor=True)
+        source.open()
+    try:
+        _pictures(source, seconds, work)
+    finally:
+        source.close()
+    _, work.sound_s = _timed(lambda: _sound(seconds))
+    return work
+
+
+def _pictures(source: ScreenSource, seconds: float, work: Work) -> None:
+    matrix, _ = VIDEO_CODECS["libx264"].matrix
+    converter = Converter(WIDTH, HEIGHT, (WIDTH, HEIGHT), matrix, in_place=True)
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+    begin_s = time.monotonic()
+    source.begin(begin_s)
+    for slot in range(round(seconds * FPS)):
+        time.sleep(max(0.0, begin_s + slot / FPS - time.monotonic()))
+        if not source.wait_for_change(begin_s + (slot + 1) / FPS):
+            continue
+        frame, took_s = _timed(source.grab)
+        work.grab_s += took_s
+        converted, took_s = _timed(lambda frame=frame: converter.convert(frame.pixels, frame.left, frame.top))  # type: ignore[misc]
+        work.convert_s += took_s
+        _, took_s = _timed(lambda converted=converted, slot=slot: encoder.encode_frame(converted, slot * 3000))  # type: ignore[misc]
+        work.encode_s += took_s
+        work.frames += 1
+    encoder.finish()
+
+
+def _sound(seconds: float) -> None:
+    loop = spoken_loop(SAMPLE_RATE)
+    encoder = AudioEncoder("aac", 2)
+    for first in range(0, round(seconds * SAMPLE_RATE), _BLOCK):
+        mono = loop[np.arange(first, first + _BLOCK) % loop.size]
+        encoder.encode(np.repeat(mono[:, None], 2, axis=1))
+    encoder.finish()
+
+
+def _timed(step: Callable[[], Result]) -> tuple[Result, float]:
+    began_s = time.process_time()
+    result = step()
+    return result, time.process_time() - began_s
+
+
+def measure(scene: str, seconds: float) -> tuple[Work, float]:
+    """The floor of a scene, and the processor time of `capture` on it."""
+    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
+    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
+        work = work_of(seconds, desk.environment)
+        recording = Capture().record(Path(folder, "recording.mp4"), seconds, desk.environment, desk.sink)
+    return work, recording.outcome.cpu_s
+
+
+def row(scene: str, work: Work, recorder_s: float) -> list[str]:
+    """One line of the table: seconds of processor time, and the ratio."""
+    parts = [getattr(work, field.name) for field in fields(Work)[1:]]
+    cells = [f"{part:.2f}" for part in (*parts, work.floor_s, recorder_s)]
+    return [scene, str(work.frames), *cells, f"{recorder_s / work.floor_s:.2f}"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each is done for (default: 20)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"of {', '.join(SCENES)}")
+    add_json_option(parser)
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
+    for scene in options.only or SCENES:
+        announce(scene)
+        work, recorder_s = measure(scene, options.seconds)
+        rows.append(row(scene, work, recorder_s))
+        figures["scenes"][scene] = {**asdict(work), "floor_s": work.floor_s, "capture_s": recorder_s}
+    publish(f"seconds of processor time\n{table(HEAD, rows)}", figures, options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
