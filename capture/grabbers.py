@@ -28,6 +28,11 @@ __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 #: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.6
 
+#: Where nothing has changed for so long, a change is waited for by so much at once. Slot by slot, each would wake this
+#: thread only to find that nothing has changed; and yet, while there is something to lose, a slot that goes by while
+#: this thread is not let run must not pass for one in which nothing changed.
+STILL_S: Final = 0.5
+
 #: How many moments of loss are remembered: minutes in which nothing but losses happened.
 DROPS_KEPT: Final = 10_000
 
@@ -86,7 +91,9 @@ class FrameGrabber:
         self._woken = threading.Event()
         # The first slot that is still open.
         self._slot = 0
-        self._repeated_slot = -1
+        # Those in which a picture was sent again, and how many there were since the last in which something changed.
+        self._repeated: set[int] = set()
+        self._still_slots = 0
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
         # Held while `run` sends a job: what ends the picture is the last.
@@ -112,17 +119,20 @@ class FrameGrabber:
 
     def run(self) -> None:
         while self._wait_for_slot(slot := self._slot):
-            changed = self._wait_for_change(slot)
+            is_still = self._still_slots >= STILL_S * self._fps and not self._constant
+            changed = self._wait_for_change(self._slots_in(STILL_S) if is_still else 1)
             now_s = self._clock.now_s()
+            if is_still:
+                slot = self._pass_over(self._reached(now_s))
             if now_s >= self._timeline.stop_s:
                 break
-            if not self._timeline.is_recorded(now_s):
+            if not self._timeline.is_recorded(now_s) or (is_still and not changed):
                 continue
             self._fill_slot(slot, changed)
+            self._still_slots = 0 if changed else self._still_slots + 1
             # Slots that went by while a frame was grabbed, or while this thread was not let run.
             now_s = self._clock.now_s()
-            within_s = min(now_s, self._timeline.stop_s)
-            reached = max(slot + 1, int(self._timeline.media_s(within_s) * self._fps + 1e-6))
+            reached = max(slot + 1, self._reached(now_s))
             if reached > slot + 1:
                 changed = self._source.wait_for_change(now_s)
                 for missed in range(slot + 1, reached):
@@ -130,12 +140,27 @@ class FrameGrabber:
                 if changed:
                     self._tell_dropped(slot + 1, reached)
             self._slot = reached
+            self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
 
     def conclude(self) -> None:
         """Let the picture last until the stop, also where `run` failed, or still hangs; nothing is sent after it."""
         with self._sending:
             self._concluded = True
         self._end(self._slot)
+
+    def _reached(self, now_s: float) -> int:
+        """The slot that it is."""
+        return int(self._timeline.media_s(min(now_s, self._timeline.stop_s)) * self._fps + 1e-6)
+
+    def _slots_in(self, length_s: float) -> int:
+        return max(1, round(length_s * self._fps))
+
+    def _pass_over(self, reached: int) -> int:
+        """Count the slots before `reached`, in which nothing changed; return the first that is open now."""
+        for slot in range(self._slot, reached):
+            self.unchanged += slot not in self._repeated
+        self._slot = max(self._slot, reached)
+        return self._slot
 
     def _slot_start_s(self, slot: int) -> float:
         """When slot number `slot` begins on the clock, were the recording not paused again before."""
@@ -157,14 +182,14 @@ class FrameGrabber:
             self._clock.wait_until(min(until_s, self._timeline.stop_s, now_s + 3600.0), self._woken)
             self._woken.clear()
 
-    def _wait_for_change(self, slot: int) -> bool:
-        """Whether there is something new for this slot; a picture that stands still meanwhile is sent again in time."""
+    def _wait_for_change(self, slots: int) -> bool:
+        """Whether there is something new in the next `slots`; a picture that stands still is sent again in time."""
         if self._constant:
             return self._source.wait_for_change(self._clock.now_s())
-        slot_end_s = self._slot_start_s(slot + 1)
-        while self._beat_wanted or not self._source.wait_for_change(min(slot_end_s, self._next_beat_s())):
+        end_s = self._slot_start_s(self._slot + slots)
+        while self._beat_wanted or not self._source.wait_for_change(min(end_s, self._next_beat_s())):
             now_s = self._clock.now_s()
-            if now_s >= min(slot_end_s, self._timeline.stop_s) or not self._timeline.is_recorded(now_s):
+            if now_s >= min(end_s, self._timeline.stop_s) or not self._timeline.is_recorded(now_s):
                 return False
             if now_s < self._next_beat_s() and not self._beat_wanted:
                 # Woken: the timeline may have changed.
@@ -176,7 +201,7 @@ class FrameGrabber:
             # Before it is sent, which may take its time: who wants one meanwhile wants the next.
             self._beat_wanted = False
             self._send(self._stamps.pts(now_s))
-            self._repeated_slot = slot
+            self._repeated.add(max(self._slot, self._reached(now_s)))
         return True
 
     def _next_beat_s(self) -> float:
@@ -195,7 +220,7 @@ class FrameGrabber:
             self._miss_slot(slot, changed)
             if changed:
                 self._tell_dropped(slot, slot + 1)
-        elif slot != self._repeated_slot:
+        elif slot not in self._repeated:
             self.unchanged += 1
 
     def _miss_slot(self, slot: int, changed: bool) -> None:

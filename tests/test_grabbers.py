@@ -353,6 +353,28 @@ def test_slots_that_the_thread_slept_through_are_unchanged_if_nothing_changed() 
     stage.stop()
 
 
+def test_a_screen_that_rests_is_not_looked_at_in_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Pictures([0.0, 8.1], fps=64)
+    looks: list[float] = []
+    wait = stage.source.wait_for_change
+
+    def look(until_s: float) -> bool:
+        looks.append(until_s)
+        return wait(until_s)
+
+    monkeypatch.setattr(stage.source, "wait_for_change", look)
+    stage.until(8)
+    # Half a second slot by slot, and then a few times a second.
+    assert len(looks) < 0.5 * 64 + 8 * 5
+    assert sum(stage.counts()) == pytest.approx(8 * 64, abs=64 // 2)
+    stage.until(10)
+    stage.stop()
+    # What comes then is seen at once, and every slot is accounted for.
+    new = next(job for job in stage.taken() if job.pixels is not None and job.pts)
+    assert new.pts == pytest.approx(ticks(8.1), abs=ticks(STEP_S))
+    assert sum(stage.counts()) == pytest.approx(10 * 64, abs=1)
+
+
 def test_a_grab_that_ends_after_the_stop_loses_only_what_was_before_it() -> None:
     stage = Pictures(ALWAYS, grab_s=4, duration_s=1)
     stage.jump(1)

@@ -31,6 +31,9 @@ __all__ = ["ComparedSource"]
 #: when it is locked, whether it can be again.
 LOOK_EVERY_S: Final = 2.0
 
+#: In a long wait the screen is compared so often: each time costs a grab.
+COMPARE_EVERY_S: Final = 1 / 30
+
 
 class ComparedSource:
     """Frames of `area`, which must lie on the desktop and have even sides; the cursor is not in them.
@@ -69,13 +72,16 @@ class ComparedSource:
 
     def wait_for_change(self, until_s: float) -> bool:
         # Look, and compare, which costs far less than encoding what did not change.
-        self._next = self._picture()
-        if self._last is None or not np.array_equal(self._next, self._last):
-            return True
-        self._next, self._unchanged_at_s = None, time.monotonic()
-        self._woken.wait(max(0.0, until_s - time.monotonic()))
-        self._woken.clear()
-        return False
+        while True:
+            self._next = self._picture()
+            if self._last is None or not np.array_equal(self._next, self._last):
+                return True
+            self._next, self._unchanged_at_s = None, time.monotonic()
+            left_s = until_s - self._unchanged_at_s
+            woken = self._woken.wait(max(0.0, min(left_s, COMPARE_EVERY_S)))
+            self._woken.clear()
+            if woken or left_s <= COMPARE_EVERY_S:
+                return False
 
     def grab(self) -> Frame:
         changed_at_s, now_s = self._unchanged_at_s, time.monotonic()

@@ -31,6 +31,10 @@ REARRANGING_S: Final = 0.5
 #: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
 NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
+#: The server does not tell when the cursor moves: in a long wait it is asked so often. A hand that begins to move takes
+#: longer to get anywhere; only a program that puts the cursor elsewhere is seen that late.
+POINTER_EVERY_S: Final = 0.1
+
 #: The part of XFixes' numbering that python-xlib leaves unnamed.
 _CURSOR_NOTIFY_MASK: Final = 1
 
@@ -120,6 +124,7 @@ class X11Watch:
 
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
+        look_at_s = time.monotonic() + POINTER_EVERY_S
         while True:
             self.hear()
             now_s = time.monotonic()
@@ -129,9 +134,13 @@ class X11Watch:
                     return True
                 time.sleep(settled_at_s - now_s)
                 return True
-            if now_s >= until_s:
-                return self._with_cursor and self._cursor_moved()
-            readable, _, _ = select.select([self._display, self._wake_out], [], [], until_s - now_s)
+            if now_s >= min(until_s, look_at_s):
+                look_at_s = now_s + POINTER_EVERY_S
+                if self._with_cursor and self._cursor_moved():
+                    return True
+                if now_s >= until_s:
+                    return False
+            readable, _, _ = select.select([self._display, self._wake_out], [], [], min(until_s, look_at_s) - now_s)
             if self._wake_out in readable:
                 self._wake_out.recv(64)
                 return False
