@@ -58,6 +58,7 @@ class HeardStream:
         # The run that what is waiting belongs to, and those after it that are known of already.
         self._runs: deque[_Run] = deque([_Run(0)])
         self._asked_at_s = 0.0
+        self._awaits_answer = False
 
     @property
     def ready(self) -> bool:
@@ -80,6 +81,16 @@ class HeardStream:
         """Whether a block has come together."""
         return bool(self._blocks) or (self._count_waiting >= BLOCK_SAMPLES and self._is_stamped())
 
+    @property
+    def complete_in_s(self) -> float:
+        """How long a block takes to come together from now on, while nobody needs to look; 0 where somebody does.
+
+        The server's answers have to be read as they come, or they tell nothing.
+        """
+        if self._awaits_answer or len(self._runs[-1].answers) < TIMINGS_KEPT:
+            return 0.0
+        return max(0.0, (BLOCK_SAMPLES - self._count_waiting) / SAMPLE_RATE)
+
     def take_in(self, now_s: float, *, held_up: bool = False) -> None:
         """Take what came since the last call, and look after the timing.
 
@@ -98,6 +109,7 @@ class HeardStream:
             arrived = True
         if arrived and self._wants_timing(now_s) and self._stream.ask_timing():
             self._asked_at_s = time.monotonic()
+            self._awaits_answer = True
 
     def hand_on(self, *, now: bool = False) -> Samples | None:
         """The next block; None while what is waiting has no stamp, unless it has to be `now`, or there is nothing."""
@@ -116,7 +128,10 @@ class HeardStream:
     def _learn_timing(self, now_s: float) -> None:
         timing = self._stream.timing()
         trip_s = now_s - self._asked_at_s
-        if timing is None or trip_s > TRIP_LIMIT_S:
+        if timing is None:
+            return
+        self._awaits_answer = False
+        if trip_s > TRIP_LIMIT_S:
             return
         sent = timing.write_index // (4 * self._channels)
         origin_s = self._asked_at_s + trip_s / 2 + timing.delay_s - sent / SAMPLE_RATE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from typing import Final
@@ -43,6 +44,7 @@ class PulseReader:
         self.channels = channels
         self._fragment_s = fragment_s
         self._woken = False
+        self._rested = threading.Event()
         self._loop: Loop | None = None
         self._streams: dict[int, HeardStream] = {}
         self._queue: deque[Samples] = deque()
@@ -92,14 +94,22 @@ class PulseReader:
             if not self._queue:
                 look_at_s = min(until_s, self._look_at_s)
                 self._due_s = max(now_s, look_at_s)
+                self._rest(look_at_s)
                 loop.serve(look_at_s - time.monotonic())
         self._due_s = time.monotonic()
         return self._queue.popleft()
 
     def wake(self) -> None:
         self._woken = True
+        self._rested.set()
         if self._loop is not None:
             self._loop.wake()
+
+    def _rest(self, until_s: float) -> None:
+        """Let all but the last fragment of a block come before the first is looked at: each would wake this thread."""
+        complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
+        self._rested.wait(max(0.0, min(complete_in_s - self._fragment_s, until_s - time.monotonic())))
+        self._rested.clear()
 
     def close(self) -> None:
         for heard in self._streams.values():
