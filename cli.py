@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+#: What the desktop is told of, where nobody looks at the terminal.
+_SHOWN: Final = ("clip_failed", "failed", "device_lost", "display_lost", "disk_full")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `argv` (default: the process's) and return its exit code."""
@@ -117,7 +120,7 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
             notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
-        elif isinstance(event, Event) and event.kind in ("clip_failed", "failed", "device_lost", "display_lost"):
+        elif isinstance(event, Event) and event.kind in _SHOWN:
             notifier.announce("capture", event.detail)
 
     return tell

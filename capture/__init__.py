@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capture.desktop.virtual import VirtualDesk
     from capture.errors import (
         CaptureError,
+        DiskFullError,
         DisplayLostError,
         EncoderError,
         NotReadyError,
@@ -40,6 +41,7 @@ __all__ = [
     "CaptureError",
     "CheckReport",
     "Command",
+    "DiskFullError",
     "DisplayLostError",
     "EncoderError",
     "Event",
@@ -73,6 +75,7 @@ _HOME = {
     "capture.desktop.virtual": ("VirtualDesk",),
     "capture.errors": (
         "CaptureError",
+        "DiskFullError",
         "DisplayLostError",
         "EncoderError",
         "NotReadyError",

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import av
 import numpy as np
 
+from capture.disk import free_bytes
 from capture.encoder import VideoEncoder
-from capture.errors import CaptureError, OutputError, UsageError
+from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Muxer
 from capture.replay import Clip, KeptPacket, ReplayTrack, as_packet
@@ -40,6 +41,12 @@ _MADE_ANEW: Final = frozenset({"flac", "pcm_s16le"})
 #: asks for 80 ms.
 _PRE_ROLL_S: Final = 0.1
 
+#: What a file takes for a packet beside its content: places in an index, headers of pages and blocks.
+_BESIDE_PACKET_BYTES: Final = 32
+
+#: What a clip leaves of a disk. A recording on the same one is to go on, and stops where less is left.
+_LEFT_FREE_BYTES: Final = 2_000_000
+
 
 def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False, quality: str = "medium") -> float:
     """Write `clip` as a finished file at `path`, in the format that its extension names; return when it begins.
@@ -58,6 +65,7 @@ def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False
         raise UsageError("nothing was recorded yet that could be saved", "try again in a moment")
     # A track that has not begun would make the file look broken.
     tracks = [track for track in tracks if track[1]]
+    _check_room(path, tracks)
     muxer = Muxer(path, kind, overwrite=overwrite)
     try:
         muxer.start([template for template, _ in tracks], crash_safe=False)
@@ -72,6 +80,17 @@ def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False
         raise
     muxer.keep()
     return clip.exact_start_s if exact else clip.start_s
+
+
+def _check_room(path: Path, tracks: Sequence[_Track]) -> None:
+    """Raise `DiskFullError` where there is no room for these at `path`, before anything is written."""
+    wanted = sum(packet.size + _BESIDE_PACKET_BYTES for _, packets in tracks for packet in packets)
+    free = free_bytes(path.absolute().parent)
+    if free is not None and free < wanted + _LEFT_FREE_BYTES:
+        raise DiskFullError(
+            f"{path} needs {(wanted + _LEFT_FREE_BYTES) / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
+            "free some space, or save it elsewhere",
+        )
 
 
 def _check_fits(tracks: Sequence[ReplayTrack], kind: Container, path: Path) -> None:

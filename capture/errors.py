@@ -9,6 +9,7 @@
         ├── SourceLostError     a device that was delivering is gone
         │   └── DisplayLostError    the display is, with all that could be seen on it
         ├── OutputError         the file cannot be created, written or closed
+        │   └── DiskFullError       there is no room for more of it
         └── EncoderError        an encoder refused its settings or its input
 
 A caller's mistake and a failure are different branches, so that a script can tell "fix the call" from "try again".
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 __all__ = [
     "CaptureError",
+    "DiskFullError",
     "DisplayLostError",
     "EncoderError",
     "NotReadyError",
@@ -85,6 +87,12 @@ class DisplayLostError(SourceLostError):
 
 class OutputError(RecordingError):
     """The output file cannot be created, written or closed."""
+
+
+class DiskFullError(OutputError):
+    """The disk, or what the user may have of it, has no room for more of the recording."""
+
+    event_kind = stopped_by = "disk_full"
 
 
 class EncoderError(RecordingError):

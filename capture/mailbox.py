@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["Closed", "Mailbox"]
@@ -18,40 +19,49 @@ class Closed(Exception):  # noqa: N818 - an ordinary end, not an error
 class Mailbox(Generic[Item]):
     """First in, first out, at most `capacity` items; every method may be called from any thread.
 
+    With `weigh` it is not items that are counted but what they weigh: there is room as long as all that is inside
+    weighs less than `capacity`.
+
     What happens when it is full is the sender's choice: `put` waits (sound is never dropped), `offer` declines (a frame
     may be). Closing lets the receiver drain what is inside and wakes everybody who waits.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, weigh: Callable[[Item], int] = lambda item: 1) -> None:
         self._capacity = capacity
-        self._items: deque[Item] = deque()
+        self._weigh = weigh
+        self._items: deque[tuple[Item, int]] = deque()
+        self._weight = 0
         self._changed = threading.Condition()
         self._closed = False
 
     def put(self, item: Item) -> None:
         """Append `item`, waiting for room; raise `Closed` if there will be none."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            self._changed.wait_for(lambda: self._closed or self._weight < self._capacity)
             if self._closed:
                 raise Closed
-            self._items.append(item)
-            self._changed.notify_all()
+            self._append(item)
 
     def offer(self, item: Item) -> bool:
         """Append `item` if there is room now and return whether there was; raise `Closed`."""
         with self._changed:
             if self._closed:
                 raise Closed
-            if len(self._items) >= self._capacity:
+            if self._weight >= self._capacity:
                 return False
-            self._items.append(item)
-            self._changed.notify_all()
+            self._append(item)
             return True
+
+    def _append(self, item: Item) -> None:
+        weight = self._weigh(item)
+        self._items.append((item, weight))
+        self._weight += weight
+        self._changed.notify_all()
 
     def has_room(self) -> bool:
         """Whether an `offer` made now, by the only sender, would be taken."""
         with self._changed:
-            return len(self._items) < self._capacity
+            return self._weight < self._capacity
 
     def get(self, timeout_s: float | None = None) -> Item:
         """Take the oldest item. Raises `Closed` when drained and closed, `TimeoutError` after `timeout_s`."""
@@ -60,7 +70,8 @@ class Mailbox(Generic[Item]):
                 raise TimeoutError
             if not self._items:
                 raise Closed
-            item = self._items.popleft()
+            item, weight = self._items.popleft()
+            self._weight -= weight
             self._changed.notify_all()
             return item
 

@@ -6,6 +6,8 @@ The file is written so that a crash, even SIGKILL or a power cut, leaves what wa
   are closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
 * Matroska and WebM clusters and Ogg pages are cut short for the same reason.
 * `flush_packets` hands each to the operating system at once; without it up to 256 KiB stay in this process.
+
+A full disk costs no file its end: what that takes is kept back, and grows with the recording.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import av
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from capture.errors import OutputError
+from capture.disk import Margin, OutputFile
+from capture.errors import DiskFullError, OutputError
 from capture.own_file import OwnFile
 from capture.settings import Container
 
@@ -49,6 +52,13 @@ _INTERLEAVE_US: Final = 200_000
 #: The formats that take chapters when all else is written; the others would want them before the first packet.
 _WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
+#: What a packet adds to what is written when the file is closed, at most. MP4 notes its length (8 bytes), its size (4),
+#: that it is a key frame (4), and where each run of packets stands (20 for a track in every fragment): 13 were seen for
+#: pictures at irregular moments. Matroska has about 25 for a key frame, or in sound alone for every cluster.
+_INDEX_BYTES: Final = {"mp4": 24, "mov": 24, "ipod": 24, "matroska": 4, "webm": 4}
+
+#: What to do about a full disk.
+_MAKE_ROOM: Final = "free some space, or record to another disk"
 
 #: What containers say about themselves and about one file's tracks, in lower case; every muxer writes its own.
 _OF_ONE_FILE: Final = frozenset(
@@ -71,13 +81,15 @@ class Muxer:
     def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
         """`OutputError` where the file cannot be made, `UsageError` where it exists and `overwrite` is not given."""
         # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
-        self._file = OwnFile(path, overwrite=overwrite)
-        self.path = self._file.path
+        self._own = OwnFile(path, overwrite=overwrite)
+        self.path = self._own.path
+        self._file = OutputFile(self._own)
+        self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
-        self._wrote = False
+        self._said_full = False
         self._crash_safe = True
 
     def start(
@@ -104,7 +116,7 @@ class Muxer:
             }
         try:
             self._container = av.open(
-                str(self.path), "w", format=self._container_kind.format, container_options=options
+                cast(Any, self._file), "w", format=self._container_kind.format, container_options=options
             )
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(_lasting(metadata or {}))
@@ -117,7 +129,7 @@ class Muxer:
                     stream.codec_context.extradata = _with_length(stream.codec_context.extradata or b"", samples)
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"{self.path} cannot be written ({_plain(error)})", "choose another place") from error
+            raise self._failure("cannot be written", error, "choose another place") from error
 
     def write(self, stream: int, packet: av.Packet[Any]) -> None:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
@@ -138,23 +150,52 @@ class Muxer:
 
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
+        ends_s = float((int(packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or 0))
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"{self.path} cannot be written on ({_plain(error)})", "free some space") from error
-        self._wrote = True
+            raise self._failure("cannot be written on", error, "see that the disk is there and has room") from error
+        self._margin.count(ends_s)
+
+    def _failure(self, what: str, error: Exception, remedy: str) -> OutputError:
+        # FFmpeg says of all that comes after the first failure that there was one.
+        cause = self._file.error or error
+        if self._file.met_the_end:
+            return DiskFullError(f"{self.path} {what} ({_plain(cause)})", _MAKE_ROOM)
+        return OutputError(f"{self.path} {what} ({_plain(cause)})", remedy)
 
     def size_bytes(self) -> int:
         """Bytes on disk now; any thread may ask."""
+        if not self._file.closed:
+            return self._file.size_bytes
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     @property
+    def busy_s(self) -> float:
+        """For how long the disk has been taking what is being written to it now; any thread may ask."""
+        return self._file.busy_s
+
+    def look_at_disk(self) -> OutputError | None:
+        """What keeps the recording from going on, said once. To be called all the time: it looks only now and then."""
+        return self.note_full() if self._margin.is_gone_into() else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for the end of the file alone."""
+        return self._margin.is_used_up
+
+    def note_full(self) -> DiskFullError | None:
+        """What to say of that; None when it was said before."""
+        said, self._said_full = self._said_full, True
+        return None if said else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing was ever written."""
-        return not self._wrote
+        return not self._margin.packets
 
     def close(self, chapters: Sequence[Chapter] = ()) -> None:
         """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed.
@@ -163,6 +204,8 @@ class Muxer:
         """
         held, self._held = list(self._held.values()), {}
         for packet in held:
+            # No other follows that would tell how long it was shown: as long as all else that was recorded.
+            packet.duration = max(0, round(self._margin.reached_s / (packet.time_base or 1)) - int(packet.pts or 0))
             with suppress(OutputError):
                 self._mux(packet)
         container, self._container = self._container, None
@@ -177,21 +220,26 @@ class Muxer:
                     container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
+                self._file.close()
             except (av.FFmpegError, OSError) as error:
-                raise OutputError(
-                    f"{self.path} could not be finished ({_plain(error)})", "what it holds plays"
-                ) from error
+                remedy = "what it holds plays; make room, and capture repair makes it whole"
+                raise self._failure("could not be finished", error, remedy) from error
+            finally:
+                with suppress(OSError):
+                    self._file.close()
 
     def keep(self) -> None:
         """The recording stands: what it replaces is removed for good."""
-        self._file.keep()
+        self._own.keep()
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced."""
-        if self._container is not None and self._wrote:
+        if self._container is not None and not self.is_empty:
             with suppress(OutputError):
                 self.close()
-        self._file.discard()
+        with suppress(OSError):
+            self._file.close()
+        self._own.discard()
 
 
 def _as_chapter(number: int, chapter: Chapter) -> Any:

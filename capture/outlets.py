@@ -18,7 +18,7 @@ __all__ = ["Outlets"]
 
 
 class Outlets:
-    """Hands every packet to all that want it, in one order; any thread may call any method.
+    """Hands every packet to all that want it, each track's in their order; any thread may call any method.
 
     A file that takes nothing more is left out, the others go on.
     """
@@ -39,17 +39,22 @@ class Outlets:
         """Hand on what a track's encoder made. Waits where a file cannot keep up."""
         if not packets:
             return
+        last = packets[-1]
+        # Before the packets are given away: writing changes them.
+        reached_s = float(((last.pts or 0) + (last.duration or 0)) * (last.time_base or 0))
         with self._changed:
-            last = packets[-1]
-            self._reached_s[track] = float(((last.pts or 0) + (last.duration or 0)) * (last.time_base or 0))
-            # The buffer copies, and writing changes the packets.
+            # The buffer copies.
             if self.buffer is not None:
                 self.buffer.add(track, packets)
-            for writer in tuple(self._writers):
-                try:
-                    writer.put(track, self._wanted(writer, track, packets))
-                except Closed:
-                    self._writers.remove(writer)
+            wanted = [(writer, self._wanted(writer, track, packets)) for writer in self._writers]
+        # Not while others are kept from the buffer: a file whose disk stands still is waited for as long as that takes.
+        for writer, part in wanted:
+            try:
+                writer.put(track, part)
+            except Closed:
+                self.detach(writer)
+        with self._changed:
+            self._reached_s[track] = reached_s
             self._changed.notify_all()
 
     def _wanted(self, writer: FileWriter, track: int, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:

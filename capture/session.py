@@ -22,7 +22,8 @@ from typing import Any, Final, Protocol
 
 from capture.clips import ClipSaver
 from capture.clock import Clock, MonotonicClock
-from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError
+from capture.disk import check_room
+from capture.errors import CaptureError, DiskFullError, NotReadyError, OutputError, RecordingError
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
 from capture.feed import Feed
 from capture.inputs import Inputs
@@ -112,8 +113,10 @@ class Session:
     ) -> None:
         self.settings = settings
         self.state = State.IDLE
-        #: What ended the recording early, if anything did; what was recorded until then is in the file.
+        #: What ended a recording early, if anything did; what was recorded until then is in the file.
         self.error: CaptureError | None = None
+        # The same of the recording at hand: another may follow it.
+        self._failure: CaptureError | None = None
         #: What became of every recording that was kept.
         self.summaries: list[Summary] = []
         self._emit_outside = emit
@@ -168,6 +171,8 @@ class Session:
         try:
             self.settings.check()
             check_writable(self.settings.output)
+            if not self.settings.standby:
+                check_room(self.settings.output.parent)
             return self._run()
         finally:
             self._inputs.close()
@@ -317,6 +322,7 @@ class Session:
         return True
 
     def _prepare_take(self, feed: Feed) -> Take:
+        self._failure = None
         take = Take(
             feed,
             self.settings,
@@ -362,7 +368,9 @@ class Session:
             if not isinstance(message, Request):
                 continue
             if message.command in self._beginnings:
-                return message
+                if self._has_room(message):
+                    return message
+                continue
             if message.command is Command.STOP and message.given_by == "hotkey":
                 # A key is let go that was held longer than the last recording was to last.
                 continue
@@ -379,6 +387,16 @@ class Session:
                 self._save_clip(message)
             else:
                 _refuse(message, "nothing is being recorded yet")
+
+    def _has_room(self, beginning: Request) -> bool:
+        """Whether the disk has room for a recording; who asks for one is told if not, and it goes on waiting."""
+        try:
+            check_room(self.settings.output.parent)
+        except NotReadyError as error:
+            _refuse(beginning, str(error))
+            self._emit(Event("disk_full", 0.0, f"nothing is recorded: {error}"))
+            return False
+        return True
 
     @property
     def _beginnings(self) -> tuple[Command, ...]:
@@ -526,12 +544,15 @@ class Session:
             self.state = State.DISCARDED
             self._tell("discarded", f"{path} is gone" if stopped_by is None else "nothing was recorded")
             return None
-        if take.is_gone and self.error is None:
-            self.error = OutputError(f"{take.path} is gone", "somebody removed it while it was being recorded")
+        if take.is_gone and self._failure is None:
+            self._fail(OutputError(f"{take.path} is gone", "somebody removed it while it was being recorded"))
+        if isinstance(self._failure, DiskFullError):
+            # Also where that showed only while the file was being finished.
+            stopped_by = self._failure.stopped_by
         found: list[Summary] = []
-        self._await_finishing(lambda: found.append(take.conclude(stopped_by, failed=self.error is not None)))
+        self._await_finishing(lambda: found.append(take.conclude(stopped_by, failed=self._failure is not None)))
         self.summaries += found
-        self.state = State.FAILED if self.error else State.FINISHED
+        self.state = State.FAILED if self._failure else State.FINISHED
         self._emit(found[0])
         return found[0]
 
@@ -586,8 +607,8 @@ class Session:
         """Tell whoever ended a recording what became of it."""
         if request.answer is None:
             return
-        if self.error is not None:
-            _refuse(request, f"{self.error}; {take.path} has what was recorded until then")
+        if self._failure is not None:
+            _refuse(request, f"{self._failure}; {take.path} has what was recorded until then")
         elif summary is None:
             request.answer({"ok": True, "state": self.state.value, "path": None, "discarded": take.path})
         else:
@@ -604,20 +625,26 @@ class Session:
 
     def _note_failure(self, failure: _Failure) -> CaptureError:
         """Let the session end with it, unless something failed before; what it ends with."""
-        self._over = True
-        if self.error is not None:
-            return self.error
         error = failure.error
-        if isinstance(error, CaptureError):
-            self.error = error
-        else:
-            self.error = RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
-        self.error.__cause__ = error
-        self._tell(self.error.event_kind, str(self.error))
+        # A full disk ends a recording, but not what is kept in memory.
+        goes_on = self.settings.standby and isinstance(error, DiskFullError)
+        self._over |= not goes_on
+        if self._failure is not None:
+            return self._failure
+        if not isinstance(error, CaptureError):
+            cause, error = error, RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
+            error.__cause__ = cause
+        self._fail(error)
+        self._tell(error.event_kind, str(error))
         kept_s, _ = self._kept
-        if kept_s:
+        if kept_s and not goes_on:
             self._tell("buffer_lost", f"the last {kept_s:.0f} s, which the replay buffer held, were not saved")
-        return self.error
+        return error
+
+    def _fail(self, error: CaptureError) -> None:
+        """The recording at hand ends with `error`; the session keeps the first of all."""
+        self._failure = error
+        self.error = self.error or error
 
     def _record_event(self, event: Event) -> None:
         """What happens to picture and sound belongs to the recording that is made; between two nobody wants to know."""

@@ -32,6 +32,9 @@ __all__ = ["Take"]
 #: Rates are told over at least this long.
 _LEAST_INTERVAL_S: Final = 0.1
 
+#: A disk that takes longer than this for one piece of the file stands still, which is said.
+_SLOW_S: Final = 1.0
+
 
 class Take:
     """Made when a recording may begin at any moment; everything it needs stands ready.
@@ -59,6 +62,7 @@ class Take:
         self._ledger_file: LedgerFile | None = None
         self._troubles: dict[str, str] = {}
         self._told = (0.0, 0)
+        self._is_slow = False
         self._preview: Preview | None = None
         self._begun = threading.Event()
         # From when it is a recording that is kept, whatever goes wrong after that.
@@ -206,7 +210,7 @@ class Take:
         self.record_event(Event(kind, self._elapsed_s(), detail))
 
     def progress(self, state: State) -> Progress:
-        """How it goes; what is new about silence is told as an event."""
+        """How it goes; what is new about silence and about the disk is told as events."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
@@ -215,11 +219,19 @@ class Take:
             if level.trouble != before:
                 self._troubles[level.source] = level.trouble
                 self.tell("silent" if level.trouble else "sound", f"{level.source}: {level.trouble or 'heard again'}")
+        self._look_at_disk()
         before_s, frames_before = self._told
         self._told = (elapsed_s, pipeline.frames)
         fps = (pipeline.frames - frames_before) / max(elapsed_s - before_s, _LEAST_INTERVAL_S)
         width, height = pipeline.size
         return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
+
+    def _look_at_disk(self) -> None:
+        """Say it when the disk begins to stand still."""
+        busy_s = self._writer.busy_s if self._begun.is_set() else 0.0
+        if busy_s >= _SLOW_S and not self._is_slow:
+            self.tell("disk_slow", f"the disk has taken nothing for {busy_s:.0f} s: what is recorded waits in memory")
+        self._is_slow = busy_s >= _SLOW_S
 
     def status(self) -> dict[str, Any]:
         """How it goes, as the remote control tells it."""

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from capture.errors import CaptureError
 from capture.mailbox import Mailbox
 from capture.muxer import Chapter, Muxer
 from capture.worker import Worker
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FileWriter"]
 
-#: Frames and tenths of a second of sound between the encoders and the file: ten seconds and more of a stalled disk.
-PACKETS_QUEUED: Final = 500
+#: How much waits in memory for a disk that stands still: a minute of a lively screen, an hour of sound. Beyond that
+#: everything waits with it: frames are left out and counted, and sound has a queue of its own.
+BYTES_QUEUED: Final = 64_000_000
+
+#: What a packet takes in memory beside its content.
+_PACKET_BYTES: Final = 500
 
 
 class FileWriter:
     """Writes what it is given to a file; made, started and closed by one thread, `put` is for any.
 
     Times are media time of this file. Packets from `settled_s` on wait in memory: the end of a recording that stops by
-    silence is known only when the silence has lasted, and lies before it.
+    silence is known only when the silence has lasted, and lies before it. `on_failure` also hears of a disk that is
+    nearly full; what comes is written all the same, as long as the file can still be finished.
     """
 
     def __init__(
@@ -34,7 +40,7 @@ class FileWriter:
         settled_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._settled_s = settled_s
-        self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(PACKETS_QUEUED)
+        self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(BYTES_QUEUED, _weight)
         self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
         self._begins_s = 0.0
         self._last_dts: dict[int, int] = {}
@@ -42,6 +48,7 @@ class FileWriter:
         self.written: Counter[int] = Counter()
         self._end_s = math.inf
         self._chapters: Sequence[Chapter] = ()
+        self._on_failure = on_failure
         self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
 
     def start(self, muxer: Muxer, templates: Sequence[Stream]) -> None:
@@ -60,6 +67,11 @@ class FileWriter:
         if packets:
             self._inlet.put((track, packets))
 
+    @property
+    def busy_s(self) -> float:
+        """For how long the disk has been taking what is being written to it now; any thread may ask."""
+        return self._muxer.busy_s
+
     def close(self, end_s: float = math.inf, chapters: Sequence[Chapter] = ()) -> None:
         """Write what was given, but nothing that begins at `end_s` or later in media time, and finish the file."""
         self._end_s, self._chapters = end_s, chapters
@@ -69,11 +81,17 @@ class FileWriter:
     def _run(self) -> None:
         try:
             while True:
+                self._tell(self._muxer.look_at_disk())
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
                 self._write_settled(self._settled_s())
         finally:
             self._finish()
+
+    def _tell(self, trouble: CaptureError | None) -> None:
+        """Have the recording end because of the disk; until then it is written on."""
+        if trouble is not None:
+            self._on_failure(self._worker.name, trouble)
 
     def _write_settled(self, settled_s: float) -> None:
         """Write in the order of arrival, as far as it is settled."""
@@ -81,6 +99,9 @@ class FileWriter:
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
+        if self._muxer.is_full:
+            self._tell(self._muxer.note_full())
+            return
         if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:
             moved = -round(self._begins_s / packet.time_base)
             if track in self._last_dts:
@@ -98,6 +119,10 @@ class FileWriter:
                     self._write(track, packet)
         finally:
             self._muxer.close(self._chapters)
+
+
+def _weight(item: tuple[int, list[av.Packet[Any]]]) -> int:
+    return sum(packet.size + _PACKET_BYTES for packet in item[1])
 
 
 def _at_s(packet: av.Packet[Any]) -> float:

@@ -24,7 +24,7 @@ FLOORS: tuple[set[str], ...] = (
     {"capture.settings"},
     {"capture.mailbox", "capture.interfaces", "capture.ledger", "capture.own_file"},
     {"capture.worker"},
-    {"capture.resampler", "capture.repacketizer", "capture.nowhere", "capture.video_codecs"},
+    {"capture.resampler", "capture.repacketizer", "capture.nowhere", "capture.video_codecs", "capture.disk"},
     {"capture.timeline", "capture.conversion", "capture.repeats"},
     {
         "capture.sources",

@@ -24,6 +24,7 @@ ALL: list[type[CaptureError]] = [
         ("SourceLostError", 1),
         ("DisplayLostError", 1),
         ("OutputError", 1),
+        ("DiskFullError", 1),
         ("EncoderError", 1),
     ],
 )

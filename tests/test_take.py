@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import av
 import numpy as np
 import pytest
+from disks import fill, small_disk
 from reopened import each_picture, first_loud_s, pictures, sound
 from running import eventually
 
@@ -21,7 +22,7 @@ import capture.inputs as inputs_module
 import capture.preview as preview_module
 import capture.take as take_module
 from capture.clock import Clock, MonotonicClock
-from capture.errors import NotReadyError, OutputError, SourceLostError, UsageError
+from capture.errors import DiskFullError, NotReadyError, OutputError, SourceLostError, UsageError
 from capture.events import Command, Event, Progress, State, Summary
 from capture.interfaces import SampleSource
 from capture.media import SAMPLE_RATE, SampleArray
@@ -704,6 +705,36 @@ def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
     assert summary is not None
     assert (summary.path, summary.stopped_by) == (str(path), "failed")
     assert str(path) in str(recording.session.error)
+    recording.check_answers()
+
+
+def test_a_full_disk_ends_a_take_and_not_what_is_kept(player: Player, tmp_path: Path) -> None:
+    with small_disk(tmp_path, 6_000_000) as place:
+        elsewhere = tmp_path / "clip.wav"
+        with Shared(place / "out.wav") as recording:
+            recording.until_kept(0.3)
+            assert is_ok(recording.ask(Command.START))
+            recording.until_elapsed(0.3)
+            filler = fill(place)
+            recording.until_kept(0.6)
+            (first,) = recording.session.summaries
+            assert (first.stopped_by, first.check) == ("disk_full", "ok")
+            assert check(Path(first.path)).ok
+            refused = recording.ask(Command.START)
+            assert "free at least" in refused["error"]
+            recording.until_kept(0.9)
+            recording.session.send(Command.CLIP, "test", options={"output": str(elsewhere)})
+            filler.unlink()
+            assert is_ok(recording.ask(Command.START))
+            recording.until_elapsed(0.3)
+            assert recording.ask(Command.STOP)["check"] == "ok"
+        assert check(elsewhere).duration_s > 0.8
+        assert isinstance(recording.session.error, DiskFullError)
+        first, second = recording.session.summaries
+        assert "disk_full" in [event.kind for event in first.events]
+        assert second.stopped_by == "stop"
+        assert "disk_full" not in [event.kind for event in second.events]
+        assert recording.events("buffer_lost") == []
     recording.check_answers()
 
 

@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_written_on_ends_the_writer_and_is_closed(tmp_path
 
 
 def test_one_that_waits_for_room_is_let_go_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.writer.PACKETS_QUEUED", 1)
+    monkeypatch.setattr("capture.writer.BYTES_QUEUED", 1)
     writing = Writing(tmp_path / "out.mkv")
     let_go = threading.Event()
     write = writing.muxer.write

@@ -21,8 +21,9 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.muxer import Chapter, Muxer
+from capture.own_file import is_being_made
 from capture.recordings.check import CheckReport, check
-from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of
+from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 from capture.settings import CONTAINERS, check_output, container_of
 
 __all__ = ["Repaired", "recordings_in", "repair"]
@@ -68,6 +69,8 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
         container_of(output)
         check_output(output, overwrite=False)
     before = check(path, listen=False)
+    if is_being_made(path):
+        raise RecordingError(f"{path} is being recorded", "repair it when that has ended")
     if not before.plays:
         raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _LEFT)
     if output is None:
@@ -104,8 +107,8 @@ def _rewritten(path: Path) -> CheckReport:
             tracks = tracks_of(container)
             muxer.start(tracks, container.metadata, samples=_samples(tracks, ends_s))
             for place, packet in _whole_packets(container, tracks):
-                if float(packet.pts * packet.time_base) < last_s:
-                    muxer.write(place, packet)
+                if kept := until(packet, last_s):
+                    muxer.write(place, kept)
             return chapters_of(container, last_s)
 
     return rewrite(path, fill)

@@ -26,7 +26,7 @@ from capture.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
 from capture.settings import container_of
 
-__all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "zero_s"]
+__all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 
 #: A picture that stands for longer is a still one, sent again from time to time. Tracks may end half a second apart.
 _LONG_PICTURE_S: Final = 0.4
@@ -86,7 +86,7 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
             places = {stream.index: place for place, stream in enumerate(tracks)}
             stop_s = _next_picture_s(path, end_s) + zero_s(container)
             for packet in container.demux(tracks):
-                if packet.pts is not None and packet.size and (kept := _until(packet, stop_s)):
+                if packet.pts is not None and packet.size and (kept := until(packet, stop_s)):
                     muxer.write(places[packet.stream_index], kept)
             return chapters_of(container, stop_s)
 
@@ -152,7 +152,7 @@ def _next_picture_s(path: Path, end_s: float) -> float:
     return end_s
 
 
-def _until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
+def until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
     """The packet if it begins before `end_s`; a picture lasts no longer than until then."""
     end = round(end_s / packet.time_base)
     if (packet.pts or 0) >= end:
@@ -166,6 +166,7 @@ def _write(new: Path, fill: Callable[[Muxer], Sequence[Chapter]]) -> None:
     muxer = Muxer(new, container_of(new))
     try:
         muxer.close(fill(muxer))
+        muxer.keep()
     except BaseException:
         with suppress(CaptureError, OSError):
             muxer.discard()

@@ -1,0 +1,70 @@
+"""Disks that run full, stand still or can be written no more: real ones, small, mounted for a test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system in memory with so much room, mounted in `folder`; skips the test where that is not allowed."""
+    place = folder / "disk"
+    place.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "tmpfs", place)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True, timeout=60)
+        place.rmdir()
+
+
+@contextmanager
+def block_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """An ext4 on a block device of its own, mounted in `folder`; skips the test where that is not allowed."""
+    place, image = folder / "disk", folder / "image"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, timeout=60)
+    _mount("-o", "loop", image, place)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True, timeout=60)
+        place.rmdir()
+        image.unlink()
+
+
+def _mount(*arguments: str | Path) -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root can mount a disk")
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        Path(arguments[-1]).rmdir()
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+
+
+def fill(place: Path, leaving_bytes: int = 0) -> Path:
+    """Take the room of a disk but for so much; the file that has it."""
+    path = place / "filler"
+    with path.open("ab", buffering=0) as file:
+        while (room := _room(place) - leaving_bytes) > 0:
+            try:
+                file.write(bytes(min(room, 1 << 20)))
+            except OSError:
+                break
+    return path
+
+
+def _room(place: Path) -> int:
+    if sys.platform == "win32":
+        raise OSError("not on Windows")
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize
