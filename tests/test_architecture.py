@@ -203,6 +203,40 @@ def test_platform_libraries_stay_in_their_adapters() -> None:
     assert sorted(name for name in users if not name.startswith(ADAPTERS)) == []
 
 
+#: What tells the date: by the name of what has it.
+DATE_READERS = {
+    "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "asctime", "strftime"},
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}
+
+#: They name files by the moment at which they were made. All that is measured is measured on the monotonic clock, which
+#: nobody can set.
+TELL_THE_DATE = ["capture.arguments", "capture.clips", "capture.take"]
+
+
+def reads_the_date(path: Path) -> bool:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if node.attr in DATE_READERS.get(name, ()):
+                return True
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            return bool(DATE_READERS["time"] & {alias.name for alias in node.names})
+    return False
+
+
+def test_the_date_names_files_and_measures_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "made.py"
+    for program in ("import time\ntime.time()", "from time import time_ns", "import datetime\ndatetime.date.today()"):
+        path.write_text(program)
+        assert reads_the_date(path)
+    path.write_text("import time\ntime.monotonic()\nevent.time")
+    assert not reads_the_date(path)
+    assert [name for name, path in MODULES.items() if reads_the_date(path)] == TELL_THE_DATE
+
+
 def test_every_library_is_declared() -> None:
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     installed = {requirement.partition(">")[0].strip().lower() for requirement in declared}

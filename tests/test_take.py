@@ -96,9 +96,9 @@ class Recording:
     def __init__(self, output: Path, **more: Any) -> None:
         self.told: list[Event | Progress | Summary] = []
         self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
-        video = more.pop("video", False)
+        video, clock = more.pop("video", False), more.pop("clock", None)
         settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
-        self.session = Session(settings, emit=self.told.append)
+        self.session = Session(settings, emit=self.told.append, clock=clock)
         self.raised: BaseException | None = None
         self.summary: Summary | None = None
         self._thread = threading.Thread(target=self._run)
