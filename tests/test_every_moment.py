@@ -6,7 +6,7 @@ clip at every single step: `python -m pytest -m long tests/test_every_moment.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from capture.clock import SteppedClock
 from capture.events import Command, State
 from capture.media import SAMPLE_RATE, Frame
 from capture.recordings.check import check
+from capture.session import Trigger
 from capture.settings import ledger_of
 from capture.sources.pattern import PatternFrames, draw_pattern, read_clock
 from capture.sources.scripted import ScriptedBlock, ScriptedSamples
@@ -82,11 +83,12 @@ def blocks() -> Iterator[ScriptedBlock]:
 class Stepped:
     """A recording that keeps the last seconds as well, on a clock that goes on step by step."""
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, triggers: Sequence[Trigger] = ()) -> None:
         self.clock = SteppedClock(64.0)
         monkeypatch.setattr(inputs_module, "choose_frames", lambda *_: (SmallPattern(self.clock), ""))
         use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, blocks()))
-        self.recording = Recording(path, video=True, replay_s=5.0, ledger=True, clock=self.clock)
+        more = {"replay_s": 5.0, "ledger": True, "clock": self.clock, "triggers": triggers}
+        self.recording = Recording(path, video=True, **more)
 
     @property
     def now_s(self) -> float:
@@ -105,6 +107,13 @@ class Stepped:
         """Have it obeyed before the clock goes on."""
         answers = self.recording.send(command, text, at_s=self.now_s)
         eventually(lambda: answers, f"an answer to {command}")
+
+    def end(self, command: Command) -> None:
+        """Have it end now, and let the clock go on for the last of the sound, which is waited for."""
+        self.recording.send(command, at_s=self.now_s)
+        while self.recording.session.state is State.RECORDING or self.recording.goes_on:
+            self.clock.advance(STEP_S)
+            self.recording.wait(0.01)
 
     def settle(self) -> None:
         """Wait until the devices wait for the clock and all they delivered is being encoded."""
@@ -152,11 +161,7 @@ def test_a_hundred_pauses_with_a_mark_and_a_clip_at_every_moment(
             stepped.go_on(int(random.integers(1, 9 if pausing else 11)))
         stepped.go_on(round(0.2 / STEP_S))
         stopped_s = stepped.now_s
-        recording.send(Command.STOP, at_s=stopped_s)
-        # The last of the sound is waited for on the clock.
-        while recording.session.state is State.RECORDING or recording._thread.is_alive():
-            stepped.clock.advance(STEP_S)
-            recording._thread.join(0.01)
+        stepped.end(Command.STOP)
         summary = recording.finished()
     recording.check_answers()
     kept = kept_sound(stepped, stopped_s)

@@ -96,9 +96,9 @@ class Recording:
     def __init__(self, output: Path, **more: Any) -> None:
         self.told: list[Event | Progress | Summary] = []
         self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
-        video, clock = more.pop("video", False), more.pop("clock", None)
+        video, clock, triggers = more.pop("video", False), more.pop("clock", None), more.pop("triggers", ())
         settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
-        self.session = Session(settings, emit=self.told.append, clock=clock)
+        self.session = Session(settings, emit=self.told.append, clock=clock, triggers=triggers)
         self.raised: BaseException | None = None
         self.summary: Summary | None = None
         self._thread = threading.Thread(target=self._run)
@@ -117,9 +117,16 @@ class Recording:
         self.session.send(Command.QUIT, "test")
         self.join()
 
+    @property
+    def goes_on(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
     def join(self) -> Summary | None:
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive(), "the session hangs"
+        self.wait(LIMIT_S)
+        assert not self.goes_on, "the session hangs"
         return self.summary
 
     def finished(self) -> Summary:
