@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import clockface
 from benchmarks.alignment import Drift, common_shift_s, drift_of, matched
-from benchmarks.cost import Cost, medians, ratio
+from benchmarks.cost import Cost, broken_bounds, medians, ratio
 from benchmarks.decoding import read_picture, read_sound
 from benchmarks.onsets import (
     BEEP_HZ,
@@ -26,7 +26,9 @@ from benchmarks.onsets import (
     sound_start_s,
 )
 from benchmarks.process import run
+from benchmarks.quality import Encoded, size_at
 from benchmarks.report import table
+from benchmarks.similarity import luma, similarity
 from benchmarks.synchrony import Synchrony, Truth, clock_readings, judge
 
 RATE = 48_000
@@ -238,3 +240,26 @@ def test_costs_are_compared_run_by_run() -> None:
 
 def test_a_table_lines_up() -> None:
     assert table(("", "a"), (("left", "1.0"), ("l", "10.0"))).splitlines()[2:] == ["left   1.0", "l     10.0"]
+
+
+def test_pictures_are_as_alike_as_they_look() -> None:
+    dice = np.random.default_rng(3)
+    picture = dice.integers(0, 256, (64, 96)).astype(float)
+    noisy = picture + dice.normal(0, 10, picture.shape)
+    noisier = picture + dice.normal(0, 60, picture.shape)
+    assert similarity(picture, picture) == pytest.approx(1.0)
+    assert 1 > similarity(picture, noisy) > similarity(picture, noisier) > similarity(picture, 255 - picture)
+    assert luma(np.full((2, 2, 4), 255, np.uint8)) == pytest.approx(255.0)
+
+
+def test_sizes_are_compared_at_one_similarity() -> None:
+    found = [Encoded("low", 0.9, 1.0), Encoded("medium", 0.99, 2.0), Encoded("high", 0.999, 4.0)]
+    assert size_at(0.99, found) == pytest.approx(2.0)
+    assert size_at(1 - 10**-1.5, found) == pytest.approx(2**0.5)
+
+
+def test_a_bound_that_is_not_kept_is_named() -> None:
+    dear = [Cost(3.0, 200, 1.0, 450, 2, 5)]
+    assert len(broken_bounds("walkthrough", dear, 0.21)) == 3
+    assert broken_bounds("walkthrough", [Cost(3.0, 100, 1.0, 450, 0, 5)], 0.2) == []
+    assert broken_bounds("full motion, 60 fps", [Cost(3.0, 100, 1.0, 450, 9, 5)], 9.0) == []

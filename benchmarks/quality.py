@@ -1,0 +1,167 @@
+"""Is quality given away for speed? How large files are that are as like the screen, beside ffmpeg's.
+
+Usage: python -m benchmarks.quality [--frames 150] [--only SCENE …] [--json [FILE]]
+
+So many pictures of the screen are taken at 30 a second, and the same ones are encoded: by our encoder, which is given
+those that changed, at several qualities, and by ffmpeg as its documentation has it (`-preset ultrafast`, crf 23). Every
+tenth picture is decoded again and compared with the screen (SSIM of the brightness). Between our qualities the size is
+read off a straight line of logarithms, so that sizes are compared at one similarity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, cast
+from unittest.mock import patch
+
+import av
+import numpy as np
+
+from benchmarks.desk import fresh_desk
+from benchmarks.process import started
+from benchmarks.recorders import FPS, HEIGHT, WIDTH
+from benchmarks.report import add_json_option, announce, publish, table
+from benchmarks.similarity import luma, similarity
+from capture.encoder import VideoEncoder
+from capture.media import Pixels, Rectangle
+from capture.muxer import Muxer
+from capture.settings import CONTAINERS, QUALITIES
+from capture.sources.screen import close_mss, grab_pixels, open_mss
+from capture.timeline import grid_pts
+
+SCENES: Final = {"walkthrough": "walkthrough", "full motion": "full_motion"}
+
+HEAD: Final = ("", "similarity", "size MB", "ours at ffmpeg's similarity, MB", "to ffmpeg")
+
+_COMPARED_EVERY: Final = 10
+_WHOLE: Final = Rectangle(0, 0, WIDTH, HEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One way to encode the pictures: how like them it is, and how large."""
+
+    name: str
+    similarity: float
+    size_mb: float
+
+
+def pictures_of(scene: str, count: int) -> list[Pixels]:
+    """So many pictures of the screen, a slot apart; one in which nothing changed is the one before."""
+    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
+    taken: list[Pixels] = []
+    with fresh_desk() as desk, started(stimulus, desk.environment), patch.dict(os.environ, desk.environment):
+        grabber = open_mss()
+        begin_s = time.monotonic()
+        for slot in range(count):
+            time.sleep(max(0.0, begin_s + slot / FPS - time.monotonic()))
+            pixels = grab_pixels(grabber, _WHOLE)
+            taken.append(taken[-1] if taken and np.array_equal(pixels, taken[-1]) else pixels)
+        close_mss(grabber)
+    return taken
+
+
+def ours(pictures: Sequence[Pixels], quality: str, folder: Path) -> Encoded:
+    """By this project's encoder and muxer."""
+    path = folder / f"{quality}.mp4"
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS, quality=quality)
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([encoder.template])
+    for slot, pixels in enumerate(pictures):
+        if slot and pixels is pictures[slot - 1]:
+            continue
+        for packet in encoder.encode(pixels, grid_pts(slot, FPS)):
+            muxer.write(0, packet)
+    for packet in (*encoder.repeat(grid_pts(len(pictures) - 1, FPS)), *encoder.finish()):
+        muxer.write(0, packet)
+    muxer.close()
+    return _judged(f"capture, {quality}", path, pictures)
+
+
+def ffmpeg(pictures: Sequence[Pixels], folder: Path) -> Encoded:
+    """By ffmpeg, as it encodes what it grabs."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise FileNotFoundError("ffmpeg is not installed")
+    path = folder / "ffmpeg.mp4"
+    argv = [program, "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "bgr0", "-s", f"{WIDTH}x{HEIGHT}"]
+    argv += ["-r", str(FPS), "-i", "-", "-c:v", "libx264", "-preset", "ultrafast", str(path)]
+    encoding = subprocess.Popen(argv, stdin=subprocess.PIPE)
+    assert encoding.stdin is not None  # noqa: S101 - it is a pipe
+    for pixels in pictures:
+        encoding.stdin.write(pixels.tobytes())
+    encoding.stdin.close()
+    if encoding.wait() != 0:
+        raise RuntimeError("ffmpeg failed")
+    return _judged("ffmpeg", path, pictures)
+
+
+def _judged(name: str, path: Path, pictures: Sequence[Pixels]) -> Encoded:
+    wanted = range(_COMPARED_EVERY // 2, len(pictures), _COMPARED_EVERY)
+    found = [similarity(luma(pictures[slot]), luma(pixels)) for slot, pixels in _shown(path, wanted)]
+    return Encoded(name, sum(found) / len(found), path.stat().st_size / 1e6)
+
+
+def _shown(path: Path, slots: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
+    """What a player shows in each of the slots."""
+    left = list(slots)
+    with av.open(str(path)) as container:
+        last: av.VideoFrame | None = None
+        for frame in container.decode(video=0):
+            begins = round(Fraction(frame.pts or 0) * (frame.time_base or 0) * FPS)
+            while last is not None and left and left[0] < begins:
+                yield left.pop(0), cast(Pixels, last.to_ndarray(format="bgra"))
+            last = frame
+        for slot in left:
+            assert last is not None  # noqa: S101 - there is a picture in every file
+            yield slot, cast(Pixels, last.to_ndarray(format="bgra"))
+
+
+def size_at(wanted: float, found: Sequence[Encoded]) -> float:
+    """The size, in MB, at which ours would be as like the screen as `wanted`."""
+    # What is missing to 1 halves as sizes grow: a line in logarithms.
+    lacks = [math.log(1 - one.similarity) for one in found]
+    sizes = [math.log(one.size_mb) for one in found]
+    order = np.argsort(lacks)
+    return math.exp(float(np.interp(math.log(1 - wanted), np.take(lacks, order), np.take(sizes, order))))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=150, help="pictures taken of each scene (default: 150)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"of {', '.join(SCENES)}")
+    add_json_option(parser)
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {"frames": options.frames, "scenes": {}}
+    for scene in options.only or SCENES:
+        announce(scene)
+        pictures = pictures_of(scene, options.frames)
+        with tempfile.TemporaryDirectory() as folder:
+            theirs = ffmpeg(pictures, Path(folder))
+            found = [ours(pictures, quality, Path(folder)) for quality in QUALITIES]
+        size_mb = size_at(theirs.similarity, found)
+        for one in (theirs, *found):
+            compared = [f"{size_mb:.2f}", f"{size_mb / theirs.size_mb:.2f}"] if one is theirs else ["-", "-"]
+            rows.append([f"{scene}, {one.name}", f"{one.similarity:.5f}", f"{one.size_mb:.2f}", *compared])
+        figures["scenes"][scene] = {
+            "encoded": [asdict(one) for one in (theirs, *found)],
+            "size_to_ffmpeg": size_mb / theirs.size_mb,
+        }
+    publish(table(HEAD, rows), figures, options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
