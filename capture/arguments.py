@@ -187,6 +187,8 @@ _NO_PICTURE = {
     "fps": "30",
     "constant_fps": False,
     "cursor": False,
+    "show_clicks": False,
+    "show_keys": False,
     "quality": "medium",
     "encoder": "auto",
 }
@@ -208,6 +210,10 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     add("--fps", metavar="N", help="frames per second at most (30)")
     add("--constant-fps", action="store_true", help="a frame in every slot, for video editors")
     add("--cursor", action=argparse.BooleanOptionalAction, help="draw the mouse cursor (yes)")
+    add("--show-clicks", action=argparse.BooleanOptionalAction, help="draw a ring where the mouse is clicked (no)")
+    add(
+        "--show-keys", action=argparse.BooleanOptionalAction, help="show the keys that are pressed, in the picture (no)"
+    )
     add("--quality", choices=("low", "medium", "high"), help="(medium)")
     add("--encoder", metavar="NAME", help="auto, or FFmpeg's name of one")
 
@@ -380,6 +386,8 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "fps": parse_fps(arguments.fps),
         "constant_fps": arguments.constant_fps,
         "cursor": arguments.cursor,
+        "show_clicks": arguments.show_clicks,
+        "show_keys": arguments.show_keys,
         "quality": arguments.quality,
         "encoder": arguments.encoder,
         "duration_s": _optional_time(arguments.duration),

@@ -124,6 +124,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _one_of("auto", *(name for names in ENCODERS.values() for name in names)),
         ),
         Setting("record.cursor", True, "draw the mouse cursor", lambda drawn: None),
+        Setting("record.show_clicks", False, "draw a ring where the mouse is clicked", lambda drawn: None),
+        Setting("record.show_keys", False, "show the keys that are pressed, in the picture", lambda drawn: None),
     )
 }
 
@@ -215,12 +217,15 @@ def fill(config: Config, options: MutableMapping[str, Any]) -> None:
     Raises `UsageError` for an output whose extension is not known.
     """
     container = _container(options)
+    # Where there is no screen, nobody asked for these.
+    pictured = container.holds_video and options.get("screen") != "none" and options.get("source") != "pattern"
     given = {
         "audio": _audio(config, options, container),
         "fps": _plain(config["record.fps"]),
         "quality": config["record.quality"],
         "encoder": config["record.encoder"],
         "cursor": config["record.cursor"],
+        **{name: pictured and config[f"record.{name}"] for name in ("show_clicks", "show_keys")},
     }
     if given["encoder"] not in ENCODERS.get(container.video_codec or "", ()):
         given["encoder"] = "auto"

@@ -127,6 +127,9 @@ class RecordSettings:
     fps: float = 30.0
     constant_fps: bool = False
     cursor: bool = True
+    #: A ring around the mouse when it is clicked, and the keys that are pressed, drawn into the picture.
+    show_clicks: bool = False
+    show_keys: bool = False
     quality: str = "medium"
     encoder: str = "auto"
     duration_s: float | None = None
@@ -199,6 +202,9 @@ class RecordSettings:
                 f"{self.output.suffix} cannot hold {len(self.audio)} audio tracks",
                 "mix them with +, as in --audio internal+mic, or end the name in .mkv or .mp4",
             )
+        for option, given in {"--show-clicks": self.show_clicks, "--show-keys": self.show_keys}.items():
+            if given and not self.wants_video:
+                raise UsageError(f"{option} needs a picture", "drop it, or record a screen")
         if self.region is not None and not self.wants_video:
             raise UsageError(f"--region {self.region} needs a picture", "drop it, or record a screen")
         if self.window is not None:

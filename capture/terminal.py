@@ -59,6 +59,8 @@ class Terminal:
         self._keys = keys
         self._stream = stream or sys.stderr
         self._quiet = quiet
+        # What people have to know all the time.
+        self._shown = ""
         self._live = self._stream.isatty() and not quiet
         self._now_s = now_s
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
@@ -74,6 +76,8 @@ class Terminal:
         elif event.kind not in _IN_THE_LINE:
             if event.kind == "no_hotkeys":
                 self._keys = "Ctrl+C stops"
+            elif event.kind == "keys_shown":
+                self._shown = "keys are shown"
             self._note_loss(event)
             text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
             if event.kind == "no_data":
@@ -131,9 +135,9 @@ class Terminal:
     def _line(self, progress: Progress) -> str:
         if progress.state is State.STANDBY:
             kept = f"  {as_clock(progress.buffer_s)} in memory, {as_size(progress.buffer_bytes)}"
-            return f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}  {self._keys}"
+            return self._told(f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}")
         if progress.waiting_for:
-            return f"○ waiting for {progress.waiting_for}  {self._keys}"
+            return self._told(f"○ waiting for {progress.waiting_for}")
         if progress.state is State.ARMED:
             return f"○ recording begins in {-progress.elapsed_s:.0f} s"
         mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")
@@ -146,8 +150,11 @@ class Terminal:
             parts.append(f"{progress.width}x{progress.height} {progress.fps:.0f} fps{lost}")
         parts += [_meter(level) for level in progress.levels]
         parts.append(as_size(progress.size_bytes))
-        parts.append(self._keys)
-        return "  ".join(parts)
+        return self._told(*parts)
+
+    def _told(self, *parts: str) -> str:
+        """A line of these parts and what belongs into every one."""
+        return "  ".join([*parts, *filter(None, (self._shown, self._keys))])
 
     def _erase(self) -> None:
         if self._line_open:

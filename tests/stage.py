@@ -120,7 +120,7 @@ class Stage:
 class Pane:
     """A window of one colour with a title, above those that were there; with `framed` as a window manager would do it.
 
-    The server paints what was covered by itself.
+    `program` is what it says of whose it is. The server paints what was covered by itself.
     """
 
     def __init__(
@@ -131,6 +131,7 @@ class Pane:
         colour: Colour,
         *,
         framed: bool = False,
+        program: str = "",
     ) -> None:
         from Xlib.display import Display
 
@@ -146,6 +147,8 @@ class Pane:
             left = top = FRAME
         self._window = self._make(inside, (left, top, width, height), colour)
         self._window.set_wm_name(title)
+        if program:
+            self._window.set_wm_class(program, program.capitalize())
         self.id = hex(self._window.id)
         for window in filter(None, (self._window, self._frame)):
             window.map()

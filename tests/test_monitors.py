@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from conftest import PROJECT
-from reopened import pictures
+from reopened import each_picture, pictures
 from running import Recorder
-from stage import BLUE, GREEN, RED, WHITE, Pane
+from stage import BLUE, GREEN, RED, WHITE, Pane, mouse
+from viewing import standing_out
 
 from capture.desktop.virtual import VirtualDesk
 
@@ -80,6 +81,21 @@ def test_a_region_across_two_monitors(monitors: dict[str, str], tmp_path: Path) 
     assert white(picture[:, 43]) == [*range(8)]
     assert_all(picture[:, :36], RED)
     assert_all(picture[:, 52:], BLUE)
+
+
+def test_a_click_is_shown_where_it_was_on_a_monitor(monitors: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "clicked.mkv"
+    arguments = ("--screen", "2", "--show-clicks", "--quality", "high", "--audio", "none", "--no-cursor", "--json")
+    with Recorder(monitors, tmp_path, "record", path, *arguments) as recorder:
+        recorder.until_recording(path)
+        # On the other monitor first, and that is not to be seen.
+        mouse(monitors, "mousemove 300 300 click 1 mousemove 941 301 click 1")
+        recorder.until(lambda: standing_out(pictures(path).last[12:, 12:], BLUE), "a ring")
+        recorder.stop()
+    rings = [part for _, picture in each_picture(path) if (part := standing_out(picture[12:, 12:], BLUE))]
+    for part in rings:
+        assert abs(part.left + part.width / 2 - (941 - 641 - 12)) <= 1.5
+        assert abs(part.top + part.height / 2 - (301 - 1 - 12)) <= 1.5
 
 
 def test_all_monitors(monitors: dict[str, str], tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from stage import BLUE, CURSOR_HOT, CURSOR_SIDE, GREEN, GREY, RED, WHITE, Stage
+from viewing import Viewer, opened, place
 
 from capture.desktop.virtual import VirtualDesk
-from capture.media import Frame, Rectangle
+from capture.media import Rectangle
 from capture.sources import screen
-from capture.sources.screen import ScreenSource
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -34,53 +34,6 @@ def stage(
     with Stage(desk_environment) as opened:
         opened.point_at(1279, 719)
         yield opened
-
-
-def opened(area: Rectangle, *, cursor: bool) -> ScreenSource:
-    source = ScreenSource(area, cursor=cursor)
-    source.open()
-    source.begin(time.monotonic())
-    return source
-
-
-class Viewer:
-    """Puts frames together as an encoder does."""
-
-    def __init__(self, area: Rectangle, *, cursor: bool = False) -> None:
-        self._area = area
-        self._cursor = cursor
-        self._source = opened(area, cursor=cursor)
-        self.picture = self._source.grab().pixels
-
-    def __enter__(self) -> Viewer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._source.close()
-
-    def see(self) -> Frame:
-        """The next change."""
-        give_up_s = time.monotonic() + 30.0
-        # Cursors are looked for at the end of each wait.
-        while not self._source.wait_for_change(time.monotonic() + 0.03):
-            assert time.monotonic() < give_up_s
-        frame = self._source.grab()
-        height, width = frame.pixels.shape[:2]
-        self.picture[frame.top : frame.top + height, frame.left : frame.left + width] = frame.pixels
-        return frame
-
-    def assert_sees_all(self) -> None:
-        """That nothing is missing, and nothing left over."""
-        source = opened(self._area, cursor=self._cursor)
-        there = source.grab().pixels
-        source.close()
-        wrong = np.argwhere((self.picture[..., :3] != there[..., :3]).any(axis=2))
-        assert wrong.size == 0, f"rows and columns from {wrong.min(axis=0)} to {wrong.max(axis=0)} are old"
-
-
-def place(frame: Frame) -> Rectangle:
-    height, width = frame.pixels.shape[:2]
-    return Rectangle(frame.left, frame.top, width, height)
 
 
 @pytest.mark.parametrize(

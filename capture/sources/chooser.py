@@ -15,6 +15,7 @@ from capture.settings import APPLICATION, AudioTrack, RecordSettings
 
 if TYPE_CHECKING:
     from capture.sources.countdown import Countdown
+    from capture.sources.overlays import Overlays
     from capture.sources.sound_devices import Player, SoundDevice
 
 __all__ = [
@@ -49,6 +50,8 @@ def choose_frames(
     """
     if settings.screen is None:
         return None, ""
+    if settings.show_clicks or settings.show_keys:
+        _refuse_overlays(settings)
     if settings.pattern:
         from capture.sources.pattern import PATTERN_SIZE, PatternFrames
 
@@ -61,7 +64,7 @@ def choose_frames(
             raise UsageError("--window means the screen, and the pattern was asked for", "drop it")
         return PatternFrames(clock), ""
     if settings.window is not None:
-        return _window(settings.window, settings.cursor, tell, end), ""
+        return _window(settings.window, settings, tell, end), ""
     from capture.sources.screen import ScreenSource, choose_area, follow_area, list_screens
 
     screens = list_screens()
@@ -79,10 +82,26 @@ def choose_frames(
         return ComparedSource(even, where=where, tell=tell), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby
-    return ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=tell), said
+    overlays = _overlays(settings, tell)
+    source = ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=tell, overlays=overlays)
+    return source, said
 
 
-def _window(wanted: str, cursor: bool, tell: Tell, end: Callable[[str], None]) -> FrameSource:
+def _refuse_overlays(settings: RecordSettings) -> None:
+    option = "--show-keys" if settings.show_keys else "--show-clicks"
+    if settings.pattern:
+        raise UsageError(f"{option} means the screen, and the pattern was asked for", "drop it")
+    if sys.platform != "linux":
+        raise NotReadyError(f"{option} does not work on {_system()} yet", "drop it")
+
+
+def _overlays(settings: RecordSettings, tell: Tell) -> Overlays:
+    from capture.sources.overlays import Overlays
+
+    return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, tell=tell)
+
+
+def _window(wanted: str, settings: RecordSettings, tell: Tell, end: Callable[[str], None]) -> FrameSource:
     if sys.platform != "linux":
         raise NotReadyError(
             f"a single window cannot be recorded on {_system()} yet",
@@ -91,11 +110,12 @@ def _window(wanted: str, cursor: bool, tell: Tell, end: Callable[[str], None]) -
     from capture.sources.window import WindowSource
     from capture.sources.windows import active_window, choose_window, list_windows
 
+    overlays = _overlays(settings, tell)
     if wanted == "active":
         # Whoever has it begin later uses the time to go to that window.
-        return WindowSource(active_window, cursor=cursor, tell=tell, end=end)
+        return WindowSource(active_window, cursor=settings.cursor, tell=tell, end=end, overlays=overlays)
     window = choose_window(list_windows(), wanted)
-    return WindowSource(lambda: window, cursor=cursor, tell=tell, end=end)
+    return WindowSource(lambda: window, cursor=settings.cursor, tell=tell, end=end, overlays=overlays)
 
 
 def begin_countdown(settings: RecordSettings) -> Countdown | None:

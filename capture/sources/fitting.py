@@ -59,6 +59,14 @@ class Placement:
         margin_x, margin_y = (self.width - self.area.width) // 2, (self.height - self.area.height) // 2
         return margin_x + part.left - self.area.left, margin_y + part.top - self.area.top
 
+    def part_at(self, place: Rectangle) -> Rectangle | None:
+        """The other way round: the part of the area at a place of the picture; None where not all of that is such."""
+        if self.area is None or self.seen is None or self.is_scaled:
+            return None
+        left, top = self.corner(self.area)
+        part = Rectangle(self.area.left + place.left - left, self.area.top + place.top - top, place.width, place.height)
+        return part if self.seen.contains(part) else None
+
     def picture(self, pixels: Pixels | None) -> Pixels:
         """The whole picture, given what is on the desktop at `seen`."""
         seen = self.seen

@@ -19,6 +19,7 @@ from mss.exception import ScreenShotError
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement
+from capture.sources.overlays import Overlays
 
 if TYPE_CHECKING:
     from capture.sources.outline import LastingOutline
@@ -139,7 +140,7 @@ class ScreenSource:
     change and the grab. The moment of the grab alone would show everything late, on a lively screen by half a slot.
 
     When the monitors become others, `where` tells what is to be seen from then on; that is fitted into the first size,
-    and `tell` hears of it. With `outlined` people see where the area is.
+    and `tell` hears of it. With `outlined` people see where the area is. `overlays` are drawn into the frames.
     """
 
     def __init__(
@@ -150,8 +151,10 @@ class ScreenSource:
         outlined: bool = False,
         where: Where | None = None,
         tell: Callable[[str, str], None] = lambda kind, detail: None,
+        overlays: Overlays | None = None,
     ) -> None:
         self._area = area
+        self._overlays = overlays or Overlays()
         self._where = where or (lambda screens: area)
         self._tell = tell
         self._outlined = outlined
@@ -178,8 +181,10 @@ class ScreenSource:
 
         # mss draws the cursor a pixel at a time in Python: the watch does it.
         self._grabber = open_mss()
-        watch = self._watch = X11Watch(self._area, with_cursor=self._cursor)
+        watch = self._watch = X11Watch(self._area, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
         self._place = self._told = replace(self._place, bounds=watch.bounds)
+        self._overlays.look_at(self._place.seen)
+        self._overlays.open(self.width, self.height, watch.wake_for_overlays)
         if self._outlined:
             from capture.sources.outline import LastingOutline
 
@@ -188,17 +193,19 @@ class ScreenSource:
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
         self._is_new = True
+        self._overlays.rest()
         self._opened.forget()
 
     def wait_for_change(self, until_s: float) -> bool:
         watch = self._opened
+        self._overlays.attend()
         return watch.wait_for_change(until_s) or watch.is_rearranged
 
     def grab(self) -> Frame:
         watch = self._opened
         if watch.is_rearranged:
             self._look_anew(watch)
-        changed_at_s, part = watch.begin_grab()
+        changed_at_s, part = watch.begin_grab(self._overlaid())
         tries_left = MOST_GRABS
         while True:
             # The server may have told of another size just now.
@@ -213,7 +220,18 @@ class ScreenSource:
                     raise
                 self._grabber = reopened_mss(self._grabber)
             else:
+                self._overlays.draw_keys(pixels, left, top)
                 return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
+
+    def _overlaid(self) -> Rectangle | None:
+        """What of the screen is to be read because something else is to be drawn over it now."""
+        clicks, keys = self._overlays.update()
+        if keys is None:
+            return clicks
+        part = self._place.part_at(keys)
+        # What is beside the screen cannot be read anew.
+        self._is_new |= part is None
+        return clicks if part is None else part.joined(clicks)
 
     def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
         """Read what was drawn to alone: of a typed letter that is a hundredth of the screen."""
@@ -229,6 +247,7 @@ class ScreenSource:
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
         pixels = grab_pixels(self._grabber, part)
         watch.draw_cursor(pixels, part)
+        self._overlays.draw_clicks(pixels, part)
         return pixels
 
     def _look_anew(self, watch: X11Watch) -> None:
@@ -253,8 +272,10 @@ class ScreenSource:
         if place != self._place:
             self._place, self._is_new = place, True
             watch.look_at(place.seen)
+            self._overlays.look_at(place.seen)
 
     def idle(self) -> None:
+        self._overlays.rest()
         self._opened.hear()
 
     def wake(self) -> None:
@@ -264,6 +285,7 @@ class ScreenSource:
     def close(self) -> None:
         if self._outline is not None:
             self._outline.close()
+        self._overlays.close()
         if self._watch is not None:
             self._watch.close()
         grabber, self._grabber = self._grabber, None

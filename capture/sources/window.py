@@ -11,6 +11,7 @@ from Xlib import X, error
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement, black
+from capture.sources.overlays import Overlays
 from capture.sources.screen import close_mss, grab_pixels, middle_s, open_mss, reopened_mss
 from capture.sources.windows import Window
 from capture.sources.x11 import X11Watch
@@ -46,8 +47,10 @@ class WindowSource:
         cursor: bool,
         tell: Callable[[str, str], None],
         end: Callable[[str], None],
+        overlays: Overlays | None = None,
     ) -> None:
         self._find = find
+        self._overlays = overlays or Overlays()
         self._cursor = cursor
         self._tell = tell
         self._end = end
@@ -72,7 +75,7 @@ class WindowSource:
         window = self._find()
         self._title = window.title
         self._grabber = open_mss()
-        watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor)
+        watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
         self._screen = watch.bounds
         try:
             area = watch.locate()
@@ -87,15 +90,18 @@ class WindowSource:
         if even != area:
             sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
             self._tell("cropped", f"{sizes}: sizes must be even")
-        watch.look_at(None if self._hidden else area)
+        self._look_at(watch, None if self._hidden else area)
+        self._overlays.open(self.width, self.height, watch.wake_for_overlays)
 
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
+        self._overlays.rest()
         if self._watch is not None:
             self._watch.forget()
 
     def wait_for_change(self, until_s: float) -> bool:
         assert self._watch is not None  # noqa: S101 - it is open
+        self._overlays.attend()
         return self._watch.wait_for_change(until_s) or self._watch.is_rearranged
 
     def grab(self) -> Frame:
@@ -103,6 +109,7 @@ class WindowSource:
         assert watch is not None  # noqa: S101 - it is open
         if watch.is_rearranged:
             self._look_anew(watch)
+        self._overlays.update()
         changed_at_s, _ = watch.begin_grab()
         for _ in range(MOST_GRABS):
             now_s = time.monotonic()
@@ -118,12 +125,19 @@ class WindowSource:
         if not self._hidden:
             if pixels is not None and place.seen is not None:
                 watch.draw_cursor(pixels, place.seen)
+                self._overlays.draw_clicks(pixels, place.seen)
             self._last = place.picture(pixels)
         elif self._last is None:
             self._last = black(*self._size)
-        return Frame(self._last, middle_s(changed_at_s, now_s))
+        picture = self._last
+        if self._overlays.draws_keys:
+            # Without them: it may stand for longer than they are shown.
+            picture = self._last.copy()
+            self._overlays.draw_keys(picture)
+        return Frame(picture, middle_s(changed_at_s, now_s))
 
     def idle(self) -> None:
+        self._overlays.rest()
         if self._watch is not None:
             self._watch.hear()
             self._keep_up(self._watch)
@@ -133,6 +147,7 @@ class WindowSource:
             self._watch.wake()
 
     def close(self) -> None:
+        self._overlays.close()
         if self._watch is not None:
             self._watch.close()
         grabber, self._grabber = self._grabber, None
@@ -161,7 +176,11 @@ class WindowSource:
         if area is not None:
             # With its first size, less what makes that odd, it is the picture.
             self._area = area.made_even() if (area.width, area.height) == self._first_size else area
+        self._look_at(watch, area)
+
+    def _look_at(self, watch: _WindowWatch, area: Rectangle | None) -> None:
         watch.look_at(area)
+        self._overlays.look_at(area)
 
     def _seen(self, place: Placement, watch: _WindowWatch) -> Pixels | None:
         """What is on the screen where the window is; None where that is nothing."""
@@ -185,11 +204,11 @@ class _WindowGoneError(Exception):
 class _WindowWatch(X11Watch):
     """Watches a window's place as well: what happens to it counts as a change."""
 
-    def __init__(self, number: int, *, with_cursor: bool) -> None:
+    def __init__(self, number: int, *, with_cursor: bool, overlays_due_s: Callable[[], float]) -> None:
         #: Something has happened since `locate`.
         self.has_moved = True
         self._relations_changed = True
-        super().__init__(None, with_cursor=with_cursor)
+        super().__init__(None, with_cursor=with_cursor, overlays_due_s=overlays_due_s)
         self._window = self._display.create_resource_object("window", number)
 
     def locate(self) -> Rectangle | None:

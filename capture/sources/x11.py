@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from Xlib import X, error
 from Xlib.display import Display
 from Xlib.ext import damage, xfixes
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
+from capture.sources.sprites import Sprite
 
-__all__ = ["Cursor", "X11Watch", "connect", "is_xwayland"]
+__all__ = ["X11Watch", "connect", "is_xwayland"]
 
 #: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
 #: recording, and is a quarter of a slot at 30 fps.
@@ -38,42 +39,23 @@ POINTER_EVERY_S: Final = 0.1
 #: The part of XFixes' numbering that python-xlib leaves unnamed.
 _CURSOR_NOTIFY_MASK: Final = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A cursor's picture, uint16 (height, width, 4), colours multiplied by alpha already, and its hot spot."""
-
-    picture: npt.NDArray[np.uint16]
-    hot_x: int
-    hot_y: int
-
-    def covered(self, x: int, y: int) -> Rectangle:
-        """What the picture covers with its hot spot at column `x`, row `y`."""
-        height, width = self.picture.shape[:2]
-        return Rectangle(x - self.hot_x, y - self.hot_y, width, height)
-
-    def draw(self, pixels: Pixels, x: int, y: int) -> None:
-        """Blend the cursor into `pixels` with its hot spot at column `x`, row `y`; parts outside are left out."""
-        left, top = x - self.hot_x, y - self.hot_y
-        height, width = self.picture.shape[:2]
-        x0, y0 = max(0, left), max(0, top)
-        x1, y1 = min(pixels.shape[1], left + width), min(pixels.shape[0], top + height)
-        if x0 >= x1 or y0 >= y1:
-            return
-        over = self.picture[y0 - top : y1 - top, x0 - left : x1 - left]
-        under = pixels[y0:y1, x0:x1]
-        see_through = 255 - over[..., 3:]
-        under[...] = (over + under * see_through // 255).astype(np.uint8)
+#: What a thread that waits is told: to return, or to look at the overlays.
+_WAKE: Final = b"!"
+_LOOK: Final = b"?"
 
 
 class X11Watch:
     """Watches `area` of the screen, None for nothing, through a connection of its own. For one thread, but for `wake`.
 
-    Raises `NotReadyError` where there is no X server. Without its DAMAGE extension every moment counts as a change.
+    What is drawn over the picture changes by itself: `overlays_due_s` says when next. Raises `NotReadyError` where
+    there is no X server. Without its DAMAGE extension every moment counts as a change.
     """
 
-    def __init__(self, area: Rectangle | None, *, with_cursor: bool) -> None:
+    def __init__(
+        self, area: Rectangle | None, *, with_cursor: bool, overlays_due_s: Callable[[], float] = lambda: math.inf
+    ) -> None:
         self._area = area or NOWHERE
+        self._overlays_due_s = overlays_due_s
         self._with_cursor = with_cursor
         # A byte in this pair ends a wait: `select` hears of nothing else.
         self._wake_out, self._wake_in = socket.socketpair()
@@ -97,7 +79,7 @@ class X11Watch:
         self._changed_at_s: float | None
         # Around all that was reported as drawn, within the area.
         self._drawn: Rectangle | None
-        self._cursor: Cursor | None = None
+        self._cursor: Sprite | None = None
         # In the last frame: where the hot spot was, and what the picture covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
@@ -123,7 +105,9 @@ class X11Watch:
         self.hear()
 
     def wait_for_change(self, until_s: float) -> bool:
-        """Block until something in the area was drawn and has settled, or the cursor moved; at most `until_s`."""
+        """Block until something in the area was drawn and has settled, the cursor moved, or overlays change; at most
+        `until_s`.
+        """
         look_at_s = time.monotonic() + POINTER_EVERY_S
         while True:
             self.hear()
@@ -134,22 +118,26 @@ class X11Watch:
                     return True
                 time.sleep(settled_at_s - now_s)
                 return True
+            overlays_due_s = self._overlays_due_s()
+            if now_s >= overlays_due_s:
+                return True
             if now_s >= min(until_s, look_at_s):
                 look_at_s = now_s + POINTER_EVERY_S
                 if self._with_cursor and self._cursor_moved():
                     return True
                 if now_s >= until_s:
                     return False
-            readable, _, _ = select.select([self._display, self._wake_out], [], [], min(until_s, look_at_s) - now_s)
-            if self._wake_out in readable:
-                self._wake_out.recv(64)
+            wait_s = min(until_s, look_at_s, overlays_due_s) - now_s
+            readable, _, _ = select.select([self._display, self._wake_out], [], [], wait_s)
+            if self._wake_out in readable and _WAKE in self._wake_out.recv(64):
                 return False
 
-    def begin_grab(self) -> tuple[float | None, Rectangle]:
+    def begin_grab(self, overlaid: Rectangle | None = None) -> tuple[float | None, Rectangle]:
         """From here on changes count anew; return when the first since the last call was reported, None for never.
 
         And what is to be read, a part of the area: around it everything is as it was at the last call, the cursor too.
-        To be called before the pixels are read, so that no change falls in between.
+        In it is what of `overlaid` is in the area. To be called before the pixels are read, so that no change falls in
+        between.
         """
         self.hear()
         changed_at_s, self._changed_at_s = self._changed_at_s, None
@@ -163,7 +151,7 @@ class X11Watch:
         # reported until then counts as a new change, for the server will not report that part again.
         self.sync()
         # That too may be seen already; and nothing of it is lost if it comes twice.
-        parts = [part for part in (drawn, self._drawn, self._follow_cursor()) if part is not None]
+        parts = [part for part in (drawn, self._drawn, self._follow_cursor(), overlaid) if part is not None]
         changed = functools.reduce(Rectangle.joined, parts) if parts else None
         # A change that was none, such as a cursor beyond the area, needs a frame too: one was asked for.
         nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
@@ -190,8 +178,15 @@ class X11Watch:
 
     def wake(self) -> None:
         """Make a thread in `wait_for_change` return; any thread may call this, also after `close`."""
+        self._send(_WAKE)
+
+    def wake_for_overlays(self) -> None:
+        """Make it ask again when overlays are due; likewise."""
+        self._send(_LOOK)
+
+    def _send(self, word: bytes) -> None:
         with suppress(OSError):
-            self._wake_in.send(b"!")
+            self._wake_in.send(word)
 
     def close(self) -> None:
         """End the connection; may be called twice."""
@@ -268,11 +263,11 @@ class X11Watch:
         around = Rectangle(place[0] - 64, place[1] - 64, 128, 128)
         return around.intersects(self._area)
 
-    def _fetch_cursor(self) -> Cursor:
+    def _fetch_cursor(self) -> Sprite:
         image = self._guarded(lambda: self._display.xfixes_get_cursor_image(self._root))
         argb = np.array(image.cursor_image, np.uint32).astype("<u4").view(np.uint8)
         picture = argb.reshape(image.height, image.width, 4).astype(np.uint16)
-        return Cursor(picture, image.xhot, image.yhot)
+        return Sprite(picture, image.xhot, image.yhot)
 
 
 def is_xwayland() -> bool:

@@ -1,0 +1,149 @@
+"""What people call the keys of an X11 keyboard: the letter that is typed, or `Ctrl+Alt+T`."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from Xlib import X
+from Xlib.display import Display
+
+__all__ = ["Keyboard", "Label", "character"]
+
+#: Symbols of X11 beyond Latin-1 are numbered in pages, most of them as an older code numbers its characters.
+_PAGES: Final = {
+    **{0x00: "latin-1", 0x01: "iso8859-2", 0x02: "iso8859-3", 0x03: "iso8859-4", 0x04: "shift_jis"},
+    **{0x05: "iso8859-6", 0x06: "koi8-u", 0x07: "iso8859-7", 0x0C: "iso8859-8", 0x0D: "tis-620", 0x13: "iso8859-15"},
+}
+
+#: Where they are not: runs of characters by the number of the first.
+_RUNS: Final = {
+    0x6A1: "ђѓёєѕіїјљњћќґўџ№ЂЃЁЄЅІЇЈЉЊЋЌҐЎЏ",
+    0x7A1: "ΆΈΉΊΪ",
+    0x7A7: "ΌΎΫ",
+    0x7AB: "Ώ",
+    0x7AE: "΅―",
+    0x7B1: "άέήίϊΐόύϋΰώ",
+    0x7D2: "Σ",
+    0x7F2: "σς",
+    0x8FB: "←↑→↓",
+    0xAA9: "—–",  # noqa: RUF001 - these are meant, here and below
+    0xAAE: "…",
+    0xAD0: "‘’“”",  # noqa: RUF001
+    0x20AC: "€",
+    0xFE50: "`´^~¯˘˙¨˚˝ˇ¸˛",  # noqa: RUF001 - accents that wait for their letter
+    0xFFAA: "*+,-./0123456789",  # of the keypad
+}
+_CHARACTERS: Final = {first + place: char for first, run in _RUNS.items() for place, char in enumerate(run)}
+
+#: From here on the number is the character's own in Unicode, and this.
+_UNICODE: Final = 0x1000000
+
+#: Keys that type nothing.
+_NAMES: Final[Mapping[int, str]] = {
+    **{0xFF08: "Backspace", 0xFF09: "Tab", 0xFE20: "Tab", 0xFF0D: "Enter", 0xFF8D: "Enter", 0xFF1B: "Esc"},
+    **{0xFF50: "Home", 0xFF51: "Left", 0xFF52: "Up", 0xFF53: "Right", 0xFF54: "Down"},
+    **{0xFF55: "Page up", 0xFF56: "Page down", 0xFF57: "End", 0xFF63: "Insert", 0xFFFF: "Delete"},
+    **{0xFF95: "Home", 0xFF96: "Left", 0xFF97: "Up", 0xFF98: "Right", 0xFF99: "Down"},
+    **{0xFF9A: "Page up", 0xFF9B: "Page down", 0xFF9C: "End", 0xFF9E: "Insert", 0xFF9F: "Delete"},
+    **{0xFF13: "Pause", 0xFF61: "Print", 0xFF67: "Menu"},
+    **{0xFFBE + number: f"F{number + 1}" for number in range(24)},
+    **{0x1008FF11: "Volume down", 0x1008FF12: "Mute", 0x1008FF13: "Volume up", 0x1008FF14: "Play"},
+}
+
+_KEYPAD: Final = range(0xFF80, 0xFFBE)
+
+#: Modifiers that stand before a key when they are held, in this order, by the symbols of their keys.
+_HELD: Final = {"Ctrl": (0xFFE3, 0xFFE4), "Alt": (0xFFE9, 0xFFEA), "Super": (0xFFEB, 0xFFEC)}
+_NUM_LOCK: Final = (0xFF7F,)
+_LEVEL_3: Final = (0xFE03, 0xFF7E)
+
+#: In the state of a press: which of the keyboard's layouts is chosen.
+_GROUP_SHIFT: Final = 13
+_GROUPS: Final = 3
+
+#: Of the symbols of a key, where those of the first two layouts begin, alone and with AltGr.
+_PLAIN: Final = (0, 2)
+_WITH_LEVEL_3: Final = (4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a key that went down is called; `typed` for a character, which belongs to those around it."""
+
+    text: str
+    typed: bool
+
+
+class Keyboard:
+    """The keyboard as the server's table has it, which may change; for one thread."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._masks: dict[str, int] | None = None
+
+    def refresh(self, event: Any) -> None:
+        """The server has told that keys mean something else now."""
+        self._display.refresh_keyboard_mapping(event)
+        self._masks = None
+
+    def read(self, place: int, state: int) -> Label | None:
+        """What the key at `place` is called with `state` held and locked; None for modifiers and unknown ones."""
+        masks = self._masks = self._masks or self._find_masks()
+        held = [name for name in _HELD if state & masks[name]]
+        shift = bool(state & X.ShiftMask)
+        symbol = self._symbol(place, state, masks)
+        if (name := _NAMES.get(symbol)) is not None:
+            return Label("+".join([*held, *(["Shift"] if shift else []), name]), typed=False)
+        char = character(symbol)
+        if held:
+            # A shortcut is called by what stands on the key, in Latin letters where there are some.
+            plain = character(self._display.keycode_to_keysym(place, 0)) or char
+            name = plain.upper() if plain != " " else "Space"
+            return Label("+".join([*held, *(["Shift"] if shift else []), name]), typed=False) if plain else None
+        if state & X.LockMask and len(char.swapcase()) == 1:
+            char = char.lower() if shift else char.upper()
+        return Label(char, typed=True) if char else None
+
+    def _symbol(self, place: int, state: int, masks: Mapping[str, int]) -> int:
+        shift = bool(state & X.ShiftMask)
+        group = min(state >> _GROUP_SHIFT & _GROUPS, len(_PLAIN) - 1)
+        if self._symbol_at(place, 1) in _KEYPAD:
+            return self._symbol_at(place, int(shift != bool(state & masks["Num"])))
+        begins = [_PLAIN[group], _PLAIN[0]]
+        if state & masks["Level 3"]:
+            begins.insert(0, _WITH_LEVEL_3[group])
+        return next((found for begin in begins if (found := self._symbol_at(place, begin + shift))), 0)
+
+    def _symbol_at(self, place: int, index: int) -> int:
+        symbol: int = self._display.keycode_to_keysym(place, index)
+        return symbol
+
+    def _find_masks(self) -> dict[str, int]:
+        """The bits of a press's state by the modifier that they stand for; 0 where there is none."""
+        wanted = {**_HELD, "Num": _NUM_LOCK, "Level 3": _LEVEL_3}
+        masks = {**dict.fromkeys(wanted, 0), "Ctrl": X.ControlMask}
+        taken = X.ShiftMask | X.LockMask | X.ControlMask
+        for row, places in enumerate(self._display.get_modifier_mapping()):
+            symbols = [self._symbol_at(place, 0) for place in places if place]
+            for name, keys in wanted.items():
+                if not masks[name] and not taken & 1 << row and any(symbol in keys for symbol in symbols):
+                    masks[name] = 1 << row
+                    taken |= 1 << row
+        return masks
+
+
+def character(symbol: int) -> str:
+    """The character that a symbol of X11 stands for, "" for none that can be seen."""
+    if symbol in _CHARACTERS:
+        return _CHARACTERS[symbol]
+    char = ""
+    if symbol >= _UNICODE:
+        char = chr(symbol - _UNICODE) if symbol - _UNICODE < 0x110000 else ""
+    elif symbol >> 8 in _PAGES:
+        char = bytes([symbol & 0xFF]).decode(_PAGES[symbol >> 8], errors="ignore")
+        # The kana of that code are half as wide as people write them.
+        char = unicodedata.normalize("NFKC", char) if symbol >> 8 == 0x04 else char
+    return char if char.isprintable() else ""

@@ -1,0 +1,180 @@
+"""Words as masks, set by FreeType in the fonts that are installed.
+
+FreeType and fonts are on every Linux that has a screen; a library of our own would bring both once more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_long, c_short, c_ubyte, c_uint, c_ulong, c_ushort
+from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from capture.errors import NotReadyError
+
+__all__ = ["Mask", "Typeface"]
+
+Mask: TypeAlias = npt.NDArray[np.float32]
+
+FONTS: Final = Path("/usr/share/fonts")
+REMEDY: Final = "install FreeType and a font (Debian: libfreetype6, fontconfig, fonts-dejavu-core)"
+
+#: A system that looks for a font answers within some hundredths of a second.
+SEARCH_LIMIT_S: Final = 5.0
+
+#: What is drawn for what no font has.
+UNKNOWN: Final = "\N{WHITE SQUARE}"
+
+_RENDER: Final = 1 << 2
+#: FreeType counts in sixty-fourths of a pixel.
+_FRACTION: Final = 64
+
+
+class _Generic(Structure):
+    _fields_ = (("data", Pointer), ("finalizer", Pointer))
+
+
+class _Bitmap(Structure):
+    _fields_ = (
+        *(("rows", c_uint), ("width", c_uint), ("pitch", c_int), ("buffer", POINTER(c_ubyte))),
+        *(("num_grays", c_ushort), ("pixel_mode", c_ubyte), ("palette_mode", c_ubyte), ("palette", Pointer)),
+    )
+
+
+class _GlyphSlot(Structure):
+    _fields_ = (
+        *(("library", Pointer), ("face", Pointer), ("next", Pointer), ("glyph_index", c_uint), ("generic", _Generic)),
+        *(("metrics", c_long * 8), ("linear_advance", c_long * 2), ("advance_x", c_long), ("advance_y", c_long)),
+        *(("format", c_int), ("bitmap", _Bitmap), ("left", c_int), ("top", c_int)),
+    )
+
+
+class _Face(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("num_faces", "face_index", "face_flags", "style_flags", "num_glyphs")),
+        *(("family_name", c_char_p), ("style_name", c_char_p), ("num_fixed_sizes", c_int), ("sizes", Pointer)),
+        *(("num_charmaps", c_int), ("charmaps", Pointer), ("generic", _Generic), ("bbox", c_long * 4)),
+        *(("units_per_em", c_ushort), *((name, c_short) for name in ("ascender", "descender", "height"))),
+        *((name, c_short) for name in ("max_width", "max_height", "underline_position", "underline_thickness")),
+        ("glyph", POINTER(_GlyphSlot)),
+    )
+
+
+class Typeface:
+    """Letters of one size in pixels. For one thread; `close` when it is not needed any more.
+
+    Raises `NotReadyError` where there is no FreeType or no font.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        #: How far below the top of a mask its letters stand, and how high it is.
+        self.ascent, self.height = size, round(1.3 * size)
+        self._faces: list[Any] = []
+        self._glyphs: dict[str, tuple[Mask, int, int, float]] = {}
+        name = ctypes.util.find_library("freetype")
+        try:
+            self._freetype = ctypes.CDLL(name or "libfreetype.so.6")
+        except OSError as error:
+            raise NotReadyError("there is nothing to write keys with (no FreeType)", REMEDY) from error
+        self._freetype.FT_Get_Char_Index.argtypes = (Pointer, c_ulong)
+        self._freetype.FT_Load_Glyph.argtypes = (Pointer, c_uint, c_int)
+        self._freetype.FT_Set_Pixel_Sizes.argtypes = (Pointer, c_uint, c_uint)
+        self._freetype.FT_New_Face.argtypes = (Pointer, c_char_p, c_long, Pointer)
+        self._freetype.FT_Done_FreeType.argtypes = (Pointer,)
+        self._library = Pointer()
+        if self._freetype.FT_Init_FreeType(byref(self._library)):
+            raise NotReadyError("there is nothing to write keys with (FreeType does not begin)", REMEDY)
+        if not any(map(self._add_face, _fonts("A"))):
+            self.close()
+            raise NotReadyError("there is no font to write keys with", REMEDY)
+
+    def close(self) -> None:
+        """Give back what it takes; may be called twice."""
+        self._faces.clear()
+        self._glyphs.clear()
+        library, self._library = self._library, Pointer()
+        if library:
+            self._freetype.FT_Done_FreeType(library)
+
+    def width(self, text: str) -> int:
+        """How wide `text` is."""
+        return round(sum(self._glyph(char)[3] for char in text))
+
+    def set(self, text: str) -> Mask:
+        """How much of each pixel `text` covers, 0 to 1; every mask is as high, and as wide as its text."""
+        mask = np.zeros((self.height, max(1, self.width(text))), np.float32)
+        pen = 0.0
+        for char in text:
+            glyph, left, top, advance = self._glyph(char)
+            # What sticks out at the ends is cut off.
+            x, y = max(0, round(pen) + left), max(0, self.ascent - top)
+            place = mask[y : y + glyph.shape[0], x : x + glyph.shape[1]]
+            np.maximum(place, glyph[: place.shape[0], : place.shape[1]], out=place)
+            pen += advance
+        return mask
+
+    def _glyph(self, char: str) -> tuple[Mask, int, int, float]:
+        """A letter's mask, how far right of the pen and above the line it begins, and how far the pen moves."""
+        if char not in self._glyphs:
+            self._glyphs[char] = self._draw(char)
+        return self._glyphs[char]
+
+    def _draw(self, char: str) -> tuple[Mask, int, int, float]:
+        face = self._face_with(char)
+        if face is None:
+            if char != UNKNOWN:
+                return self._glyph(UNKNOWN)
+            side = round(self.size * 0.7)
+            box = np.zeros((side, side), np.float32)
+            box[:, (0, 1, -2, -1)] = box[(0, 1, -2, -1), :] = 1
+            return box, 1, side, side + 2
+        index = self._freetype.FT_Get_Char_Index(face, ord(char))
+        if self._freetype.FT_Load_Glyph(face, index, _RENDER):
+            return np.zeros((0, 0), np.float32), 0, 0, 0.0
+        slot = face.contents.glyph.contents
+        bitmap = slot.bitmap
+        mask = np.zeros((bitmap.rows, bitmap.width), np.float32)
+        if bitmap.rows and bitmap.width:
+            rows = np.ctypeslib.as_array(bitmap.buffer, (bitmap.rows, abs(bitmap.pitch)))
+            mask = rows[:, : bitmap.width].astype(np.float32) / 255
+        return mask, slot.left, slot.top, slot.advance_x / _FRACTION
+
+    def _face_with(self, char: str) -> Any:
+        for face in self._faces:
+            if self._freetype.FT_Get_Char_Index(face, ord(char)):
+                return face
+        for font in _fonts(char):
+            if self._add_face(font) and self._freetype.FT_Get_Char_Index(self._faces[-1], ord(char)):
+                return self._faces[-1]
+        return None
+
+    def _add_face(self, font: tuple[Path, int]) -> bool:
+        face = POINTER(_Face)()
+        path, number = font
+        if self._freetype.FT_New_Face(self._library, str(path).encode(), number, byref(face)):
+            return False
+        if self._freetype.FT_Set_Pixel_Sizes(face, 0, self.size):
+            return False
+        self._faces.append(face)
+        return True
+
+
+def _fonts(char: str) -> Iterator[tuple[Path, int]]:
+    """Font files that may have the character, the best one first, and the number of the font in the file."""
+    asked = ("fc-match", "-f", "%{file}\t%{index}", f"sans:bold:scalable=true:charset={ord(char):x}")
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=SEARCH_LIMIT_S, check=True).stdout
+        file, number = found.split("\t")
+        yield Path(file), int(number)
+    if char == "A":
+        for path in sorted(FONTS.rglob("*Sans-Bold.ttf")):
+            yield path, 0

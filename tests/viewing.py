@@ -1,0 +1,74 @@
+"""Frames of the screen, put together as an encoder does."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from capture.media import Frame, Rectangle
+from capture.sources.overlays import Overlays
+from capture.sources.screen import ScreenSource
+
+
+def opened(area: Rectangle, *, cursor: bool, overlays: Overlays | None = None) -> ScreenSource:
+    """A source that is recorded from; to be closed."""
+    source = ScreenSource(area, cursor=cursor, overlays=overlays)
+    source.open()
+    source.begin(time.monotonic())
+    return source
+
+
+def place(frame: Frame) -> Rectangle:
+    """Where in the picture the frame lies."""
+    height, width = frame.pixels.shape[:2]
+    return Rectangle(frame.left, frame.top, width, height)
+
+
+def standing_out(picture: npt.NDArray[Any], ground: tuple[int, ...]) -> Rectangle | None:
+    """What of an RGB picture is clearly of another colour than the ground."""
+    rows, columns = np.nonzero(np.abs(picture.astype(int) - ground).max(axis=2) > 12)
+    if not len(rows):
+        return None
+    left, top = int(columns.min()), int(rows.min())
+    return Rectangle(left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top)
+
+
+class Viewer:
+    """What somebody has seen who was shown every frame."""
+
+    def __init__(self, area: Rectangle, *, cursor: bool = False, overlays: Overlays | None = None) -> None:
+        self._area = area
+        self._cursor = cursor
+        self.source = opened(area, cursor=cursor, overlays=overlays)
+        self.picture = self.source.grab().pixels
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.source.close()
+
+    def see(self) -> Frame:
+        """The next change."""
+        give_up_s = time.monotonic() + 30.0
+        # Cursors are looked for at the end of each wait.
+        while not self.source.wait_for_change(time.monotonic() + 0.03):
+            assert time.monotonic() < give_up_s
+        frame = self.source.grab()
+        height, width = frame.pixels.shape[:2]
+        self.picture[frame.top : frame.top + height, frame.left : frame.left + width] = frame.pixels
+        return frame
+
+    def assert_sees_all(self) -> None:
+        """That nothing is missing, and nothing left over."""
+        source = opened(self._area, cursor=self._cursor)
+        there = source.grab().pixels
+        source.close()
+        wrong = np.argwhere((self.picture[..., :3] != there[..., :3]).any(axis=2))
+        assert wrong.size == 0, f"rows and columns from {wrong.min(axis=0)} to {wrong.max(axis=0)} are old"
