@@ -16,7 +16,7 @@ from typing import Final
 
 from capture.events import Event
 
-__all__ = ["DROPPED", "HOLE", "KEPT", "MARK", "NO_DATA", "PAUSE", "RESUME", "Ledger"]
+__all__ = ["DROPPED", "HOLE", "KEPT", "MARK", "NO_DATA", "PAUSE", "RESUME", "STOOD_STILL", "Ledger"]
 
 #: Kinds of events that more than one module speaks of.
 DROPPED: Final = "dropped"
@@ -25,6 +25,7 @@ MARK: Final = "mark"
 NO_DATA: Final = "no_data"
 PAUSE: Final = "pause"
 RESUME: Final = "resume"
+STOOD_STILL: Final = "stood_still"
 
 #: Of each kind. More than anybody reads, and a few hundred kilobytes.
 KEPT: Final = 2_000

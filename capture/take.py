@@ -15,7 +15,7 @@ from capture.clock import Clock
 from capture.errors import OutputError, UsageError, in_one_line
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.feed import Feed
-from capture.ledger import MARK, PAUSE, RESUME, Ledger
+from capture.ledger import MARK, PAUSE, RESUME, STOOD_STILL, Ledger
 from capture.ledger_file import LedgerFile
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import check
@@ -34,6 +34,10 @@ _LEAST_INTERVAL_S: Final = 0.1
 
 #: A disk that takes longer than this for one piece of the file stands still, which is said.
 _SLOW_S: Final = 1.0
+
+#: Whoever asks for the progress a few times a second and comes this late was not let run: the process was stopped, or
+#: the machine is out of breath.
+STANDSTILL_S: Final = 1.0
 
 
 class Take:
@@ -63,6 +67,7 @@ class Take:
         self._troubles: dict[str, str] = {}
         self._told = (0.0, 0)
         self._is_slow = False
+        self._asked_at_s = 0.0
         self._preview: Preview | None = None
         self._begun = threading.Event()
         # From when it is a recording that is kept, whatever goes wrong after that.
@@ -120,6 +125,7 @@ class Take:
             outlets.attach(self._writer)
             self._writer.start(self._muxer, pipeline.templates)
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
+        self._asked_at_s = self._clock.now_s()
         self._begun.set()
 
     def _make_numbered_muxer(self) -> Muxer:
@@ -210,8 +216,9 @@ class Take:
         self.record_event(Event(kind, self._elapsed_s(), detail))
 
     def progress(self, state: State) -> Progress:
-        """How it goes; what is new about silence and about the disk is told as events."""
+        """How it goes; to be asked for several times a second. What is new is told as events."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
+        self._note_standstill()
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
         for level in levels if state is State.RECORDING else ():
@@ -232,6 +239,14 @@ class Take:
         if busy_s >= _SLOW_S and not self._is_slow:
             self.tell("disk_slow", f"the disk has taken nothing for {busy_s:.0f} s: what is recorded waits in memory")
         self._is_slow = busy_s >= _SLOW_S
+
+    def _note_standstill(self) -> None:
+        before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
+        from_s, to_s = self.media_s(before_s), self._elapsed_s()
+        if to_s - from_s > STANDSTILL_S:
+            self.record_event(
+                Event(STOOD_STILL, from_s, "the recorder was not let run: the picture stands still", to_s)
+            )
 
     def status(self) -> dict[str, Any]:
         """How it goes, as the remote control tells it."""

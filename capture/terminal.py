@@ -80,7 +80,7 @@ class Terminal:
                 self._shown = "keys are shown"
             self._note_loss(event)
             text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
-            if event.kind == "no_data":
+            if event.kind in ("no_data", "stood_still"):
                 text += f" for {event.end_s - event.at_s:.1f} s"
             text = f"{as_clock(event.at_s)} {text}" if event.at_s else text
             if event.kind == DEVICE_LOST:

@@ -17,8 +17,8 @@ from typing import Any, Final, Self
 LIMIT_S: Final = 60.0
 
 
-#: What a busy machine may do to any recording: it loses pictures, and its sound begins late.
-BY_CHANCE: Final = ("dropped", "no_data")
+#: What a busy machine may do to any recording: it loses pictures, its sound begins late, and nothing runs for a second.
+BY_CHANCE: Final = ("dropped", "no_data", "stood_still")
 
 
 def kinds(summary: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from conftest import PROJECT
 from running import LIMIT_S, eventually
+from stage import module, pactl
 
 from capture.desktop.sockets import listens
 from capture.desktop.virtual import VirtualDesk
@@ -59,6 +60,15 @@ def sound_server(desk: VirtualDesk, *outputs: str) -> Iterator[float]:
     finally:
         server.kill()
         server.wait()
+
+
+@contextmanager
+def microphone(environment: Mapping[str, str]) -> Iterator[int]:
+    """The same microphone on a server that runs; its number."""
+    arguments = ("module-sine-source", f"source_name={MICROPHONE}", "rate=48000", f"frequency={MICROPHONE_HZ}")
+    with module(environment, *arguments) as number:
+        pactl(environment, "set-default-source", MICROPHONE)
+        yield number
 
 
 @dataclass(frozen=True)

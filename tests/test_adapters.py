@@ -8,15 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from capture.clock import MonotonicClock
 from capture.desktop.virtual import VirtualDesk
 from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.media import Rectangle, SampleArray, Samples
+from capture.settings import AudioTrack, RecordSettings
+from capture.sources.chooser import choose_sounds
 from capture.sources.screen import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
@@ -224,6 +228,40 @@ def test_a_device_in_use_is_not_ready(library: ScriptedLibrary) -> None:
 
 def test_close_before_open_is_harmless(library: ScriptedLibrary) -> None:
     SoundcardSource("internal", "{speaker}", "Speakers", 2, library).close()
+
+
+@pytest.mark.parametrize(("name", "goes_to"), [("mic", "Headset"), ("{webcam}", "")])
+def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
+    name: str, goes_to: str, library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("capture.sources.soundcard_source._load", lambda: library)
+    headset, webcam = library._devices[2:]
+    webcam.made = ScriptedRecorder([tone(960)], TypeError("NoneType"))
+    told: list[str] = []
+    settings = RecordSettings(Path("a.ogg"), screen=None)
+    ((source,),) = choose_sounds(
+        [AudioTrack((name,))], settings, MonotonicClock(), lambda kind, detail: told.append(detail)
+    )
+    source.open()
+    source.begin(time.monotonic())
+
+    def heard() -> bool:
+        samples = source.read(time.monotonic() + 0.7)
+        return samples is not None and len(samples.data) > 0
+
+    assert heard()
+    # It is unplugged, and the headset is the default now; what follows first is the break.
+    library._devices, library._microphone = [headset], "{headset}"
+    headset.made = ScriptedRecorder([tone(960)] * 9, RuntimeError("unplugged"))
+    assert [heard() for _ in range(3)] == [False, bool(goes_to), bool(goes_to)]
+    if not goes_to:
+        library._devices = [headset, webcam]
+        webcam.made = ScriptedRecorder([tone(960)] * 9, RuntimeError("unplugged"))
+        assert heard()
+    assert source.device == (goes_to or "Webcam")
+    assert told == [f"{name}: Webcam is gone (NoneType); it is silent until it is back", f"{name}: now {source.device}"]
+    source.close()
 
 
 # Devices by name

@@ -105,11 +105,10 @@ class PulseSource(PulseReader):
         return (found.name, self.device) if found is not None else None
 
     def _missing(self, loop: Loop) -> NotReadyError:
-        if self.name == "internal":
-            return NotReadyError("there is no output whose sound could be recorded", "see capture devices")
-        if self.name == "mic":
-            return NotReadyError("there is no microphone", "see capture devices")
-        return self._refused(loop)
+        if loop.failed or self.name not in _KINDS:
+            return self._refused(loop)
+        what = "output whose sound could be recorded" if self.name == "internal" else "microphone"
+        return NotReadyError(f"there is no {what}", "see capture devices")
 
     def _go_to(self, source_id: str, device: str) -> None:
         self._heard, self._moving_to = source_id, device

@@ -197,6 +197,9 @@ class Loop:
     def _ask(self, question: Any, *arguments: object, of: type[Info], read: Callable[[Info], Found]) -> list[Found]:
         """What `read` makes of each answer to `question`; nothing where there is none, or no server."""
         found: list[Found] = []
+        if self.failed:
+            # To ask would only hide the error that the connection ended with.
+            return found
 
         def collect(_context: object, info: int | None, _end: object, _data: object) -> None:
             # Nothing may be raised into the library; what cannot be read is not there.
