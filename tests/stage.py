@@ -120,7 +120,8 @@ class Stage:
 class Pane:
     """A window of one colour with a title, above those that were there; with `framed` as a window manager would do it.
 
-    `program` is what it says of whose it is. The server paints what was covered by itself.
+    `program` is what it says of whose it is. With `managed` a real one does with it as it likes. The server paints what
+    was covered by itself.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Pane:
         *,
         framed: bool = False,
         program: str = "",
+        managed: bool = False,
     ) -> None:
         from Xlib.display import Display
 
@@ -145,7 +147,7 @@ class Pane:
                 inside, (left - FRAME, top - FRAME, width + 2 * FRAME, height + 2 * FRAME)
             )
             left = top = FRAME
-        self._window = self._make(inside, (left, top, width, height), colour)
+        self._window = self._make(inside, (left, top, width, height), colour, managed=managed)
         self._window.set_wm_name(title)
         if program:
             self._window.set_wm_class(program, program.capitalize())
@@ -187,6 +189,39 @@ class Pane:
             window.unmap()
         self._display.sync()
 
+    def roll_up(self, height: int) -> None:
+        """Have its frame be only so high, as window managers do with those that are rolled up."""
+        self._frame.configure(height=height)
+        self._display.sync()
+
+    def ask_manager(self, message: str, *data: int | str, to_window: bool = True) -> None:
+        """Send the window manager one of its messages, of this window or of all; words stand for atoms."""
+        from Xlib import X
+        from Xlib.protocol.event import ClientMessage
+
+        root = self._display.screen().root
+        values = [self._display.get_atom(value) if isinstance(value, str) else value for value in data]
+        event = ClientMessage(
+            window=self._window if to_window else root,
+            client_type=self._display.get_atom(message),
+            data=(32, [*values, 0, 0, 0, 0, 0][:5]),
+        )
+        root.send_event(event, event_mask=X.SubstructureRedirectMask | X.SubstructureNotifyMask)
+        self._display.sync()
+
+    @property
+    def is_viewable(self) -> bool:
+        from Xlib import X
+
+        return bool(self._window.get_attributes().map_state == X.IsViewable)
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        """Where it is on the screen: left, top, width, height."""
+        corner = self._window.translate_coords(self._display.screen().root, 0, 0)
+        size = self._window.get_geometry()
+        return -corner.x, -corner.y, size.width, size.height
+
     def take_focus(self) -> None:
         from Xlib import X
 
@@ -197,11 +232,13 @@ class Pane:
         self._window.destroy()
         self._display.sync()
 
-    def _make(self, inside: Any, place: tuple[int, int, int, int], colour: Colour = GREY) -> Any:
+    def _make(
+        self, inside: Any, place: tuple[int, int, int, int], colour: Colour = GREY, *, managed: bool = False
+    ) -> Any:
         from Xlib import X
 
         return inside.create_window(
-            *place, 0, X.CopyFromParent, background_pixel=_pixel(colour), override_redirect=True
+            *place, 0, X.CopyFromParent, background_pixel=_pixel(colour), override_redirect=not managed
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import RunCapture
 from reopened import Picture, each_picture, pictures
 from running import Recorder
-from stage import BLACK, BLUE, GREEN, GREY, RED, WHITE, Colour, Pane, Stage, mouse
+from stage import BLACK, BLUE, FRAME, GREEN, GREY, RED, WHITE, Colour, Pane, Stage, mouse
 
 from capture.media import Rectangle
 from capture.settings import RecordSettings
@@ -225,6 +225,32 @@ def test_while_it_is_hidden_the_last_picture_stands(
     for _, picture in each_picture(path):
         assert_colours(picture, {place: colour for place, colour in MARKED.items() if place != (160, 120)})
     assert_colours(pictures(path).last, {(130, 130): GREY})
+
+
+@pytest.mark.usefixtures("stage")
+def test_of_a_window_that_is_rolled_up_nothing_else_is_recorded(
+    capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "rolled.mkv"
+    arguments = ("record", path, "--window", "Editor", "--no-cursor", *QUIETLY)
+    with (
+        marked(capture_environment, framed=True) as pane,
+        Recorder(capture_environment, tmp_path, *arguments) as recorder,
+    ):
+        recorder.until_recording(path)
+        pane.roll_up(FRAME)
+        recorder.until_grown(path, 2)
+        pane.roll_up(FRAME + 120)
+        recorder.until_grown(path, 2)
+        half = pictures(path).last
+        pane.roll_up(240 + 2 * FRAME)
+        recorder.until_grown(path, 2)
+        recorder.stop()
+    assert_colours(half, {(10, 10): WHITE, (310, 116): RED, (10, 124): BLACK, (310, 230): BLACK})
+    assert_colours(pictures(path).last, MARKED)
+    for _, picture in each_picture(path):
+        assert_colours(picture, {(10, 10): WHITE, (310, 10): RED})
+        assert (np.abs(picture.astype(int) - GREEN).max(axis=2) > COLOUR_TOLERANCE).all()
 
 
 @pytest.mark.usefixtures("stage")

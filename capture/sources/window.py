@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from Xlib import X, error
@@ -14,12 +15,15 @@ from capture.sources.fitting import Placement, black
 from capture.sources.overlays import Overlays
 from capture.sources.screen import close_mss, grab_pixels, middle_s, open_mss, reopened_mss
 from capture.sources.windows import Window
-from capture.sources.x11 import X11Watch
+from capture.sources.x11 import NOWHERE, X11Watch
 
 __all__ = ["WindowSource"]
 
 #: A picture is grabbed again when the window has moved meanwhile; one that never rests is taken as it comes.
 MOST_GRABS: Final = 3
+
+#: A window is looked for again when what it is in is another one meanwhile: so often, before it counts as gone.
+MOST_LOOKS: Final = 3
 
 #: What tells that a window, or one it is in, is somewhere else, has another size, is hidden, shown or gone.
 _STRUCTURE_EVENTS: Final = (
@@ -56,7 +60,7 @@ class WindowSource:
         self._end = end
         self._title = ""
         self._size = self._first_size = (0, 0)
-        self._area: Rectangle | None = None
+        self._area = self._shown = NOWHERE
         self._hidden = self._gone = False
         self._grabber: Any = None
         self._watch: _WindowWatch | None = None
@@ -78,11 +82,11 @@ class WindowSource:
         watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
         self._screen = watch.bounds
         try:
-            area = watch.locate()
+            found = watch.locate()
         except _WindowGoneError as gone:
             raise NotReadyError(f"the window {self._title!r} is gone", "see capture devices") from gone
         # A hidden one still has its size.
-        area, self._hidden = area or window.area, area is None
+        (area, self._shown), self._hidden = found or (window.area, NOWHERE), found is None
         even = area.made_even()
         if not even.width or not even.height:
             raise UsageError(f"the window {self._title!r} has no area to record", "choose another one")
@@ -90,7 +94,7 @@ class WindowSource:
         if even != area:
             sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
             self._tell("cropped", f"{sizes}: sizes must be even")
-        self._look_at(watch, None if self._hidden else area)
+        self._look_at(watch, None if self._hidden else self._shown)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
 
     def begin(self, epoch_s: float) -> None:
@@ -114,7 +118,7 @@ class WindowSource:
         for _ in range(MOST_GRABS):
             now_s = time.monotonic()
             self._keep_up(watch)
-            place = Placement(*self._size, self._area, watch.bounds)
+            place = Placement(*self._size, self._area, self._shown.clipped(watch.bounds) or NOWHERE)
             pixels = self._seen(place, watch)
             watch.sync()
             if not watch.has_moved:
@@ -167,16 +171,17 @@ class WindowSource:
         if not watch.has_moved or self._gone:
             return
         try:
-            area = watch.locate()
+            found = watch.locate()
         except _WindowGoneError:
-            area, self._gone = None, True
+            found, self._gone = None, True
             self._tell("window_closed", f"the window {self._title!r} was closed")
             self._end("window_closed")
-        self._hidden = area is None
-        if area is not None:
+        self._hidden = found is None
+        if found is not None:
+            area, self._shown = found
             # With its first size, less what makes that odd, it is the picture.
             self._area = area.made_even() if (area.width, area.height) == self._first_size else area
-        self._look_at(watch, area)
+        self._look_at(watch, None if self._hidden else self._shown)
 
     def _look_at(self, watch: _WindowWatch, area: Rectangle | None) -> None:
         watch.look_at(area)
@@ -189,9 +194,10 @@ class WindowSource:
         try:
             return grab_pixels(self._grabber, place.seen)
         except DisplayLostError:
+            before = watch.bounds
             watch.sync()
             self._grabber = reopened_mss(self._grabber)
-            if watch.bounds == place.bounds:
+            if watch.bounds == before:
                 return grab_pixels(self._grabber, place.seen)
             # The screen has become smaller meanwhile.
             return None
@@ -210,30 +216,48 @@ class _WindowWatch(X11Watch):
         self._relations_changed = True
         super().__init__(None, with_cursor=with_cursor, overlays_due_s=overlays_due_s)
         self._window = self._display.create_resource_object("window", number)
+        # The window, and what it is in.
+        self._nested: list[Any] = []
 
-    def locate(self) -> Rectangle | None:
-        """Where the window is now; None while it cannot be seen. Raises `_WindowGoneError`."""
+    def locate(self) -> tuple[Rectangle, Rectangle] | None:
+        """Where the window is now, and the part of it that its frame shows; None while nothing of it can be seen.
+
+        Window managers roll a window up by making the frame small. Raises `_WindowGoneError`.
+        """
         # What happens from here on counts anew.
         self.has_moved = False
-        try:
-            if self._relations_changed:
-                self._relations_changed = False
-                self._guarded(self._follow)
-            if self._guarded(self._window.get_attributes).map_state != X.IsViewable:
-                return None
-            size = self._guarded(self._window.get_geometry)
-            place = self._guarded(lambda: self._window.translate_coords(self._root, 0, 0))
-        except error.XError as gone:
-            raise _WindowGoneError from gone
+        for _ in range(MOST_LOOKS):
+            with suppress(error.XError):
+                return self._guarded(self._look)  # type: ignore[no-any-return]
+            # It is gone, or the frame that it was in.
+            self._relations_changed = True
+        raise _WindowGoneError
+
+    def _look(self) -> tuple[Rectangle, Rectangle] | None:
+        if self._relations_changed:
+            self._relations_changed = False
+            self._follow()
+        if self._window.get_attributes().map_state != X.IsViewable:
+            return None
+        area, *frames = map(self._place_of, self._nested)
+        shown: Rectangle | None = area
+        for frame in frames:
+            shown = shown.clipped(frame) if shown is not None else None
+        return (area, shown) if shown is not None else None
+
+    def _place_of(self, window: Any) -> Rectangle:
+        size, place = window.get_geometry(), window.translate_coords(self._root, 0, 0)
         # The translation is of the root's origin into the window.
         return Rectangle(-place.x, -place.y, size.width, size.height)
 
     def _follow(self) -> None:
         """Be told of what happens to the window and to all it is in: its frame moves, and it does not."""
+        self._nested = []
         window = self._window
         while window and window.id != self._root.id:
             # One that was destroyed meanwhile is noticed by what is asked next.
             window.change_attributes(event_mask=X.StructureNotifyMask, onerror=error.CatchError())
+            self._nested.append(window)
             window = window.query_tree().parent
 
     def _hear(self, event: Any) -> None:

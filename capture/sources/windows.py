@@ -115,8 +115,12 @@ def _named(windows: Sequence[Window]) -> str:
 
 def _windows(display: Display) -> list[Window]:
     active = _active_top(display)
-    children = display.screen().root.query_tree().children
-    return [found for child in children if (found := _titled(child, display, _FRAMES, active=child.id == active))]
+    root = display.screen().root
+    size = root.get_geometry()
+    screen = Rectangle(0, 0, size.width, size.height)
+    found = [_titled(child, display, _FRAMES, active=child.id == active) for child in root.query_tree().children]
+    # Window managers keep windows of their own beside the screen.
+    return [window for window in found if window is not None and window.area.intersects(screen)]
 
 
 def _titled(window: Any, display: Display, depth: int, *, active: bool) -> Window | None:

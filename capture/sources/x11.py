@@ -20,7 +20,7 @@ from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
 from capture.sources.sprites import Sprite
 
-__all__ = ["X11Watch", "connect", "is_xwayland"]
+__all__ = ["NOWHERE", "X11Watch", "connect", "is_xwayland"]
 
 #: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
 #: recording, and is a quarter of a slot at 30 fps.
@@ -42,6 +42,10 @@ _CURSOR_NOTIFY_MASK: Final = 1
 #: What a thread that waits is told: to return, or to look at the overlays.
 _WAKE: Final = b"!"
 _LOOK: Final = b"?"
+
+
+#: What is drawn as long as nothing is known of the real one.
+_NO_CURSOR: Final = Sprite(np.zeros((0, 0, 4), np.uint16), 0, 0)
 
 
 class X11Watch:
@@ -79,7 +83,8 @@ class X11Watch:
         self._changed_at_s: float | None
         # Around all that was reported as drawn, within the area.
         self._drawn: Rectangle | None
-        self._cursor: Sprite | None = None
+        self._cursor = _NO_CURSOR
+        self._cursor_is_other = True
         # In the last frame: where the hot spot was, and what the picture covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
@@ -159,7 +164,7 @@ class X11Watch:
 
     def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
         """Draw the cursor where it was at `begin_grab` into a picture of `part` of the screen."""
-        if self._cursor is not None and self._cursor_seen_at is not None:
+        if self._cursor_seen_at is not None:
             x, y = self._cursor_seen_at
             self._cursor.draw(pixels, x - part.left, y - part.top)
 
@@ -167,12 +172,13 @@ class X11Watch:
         """Look where the cursor is; return what it covers and no longer covers, None where it is as it was."""
         if not self._with_cursor:
             return None
-        is_new = self._cursor is None
-        cursor = self._cursor = self._cursor or self._fetch_cursor()
+        is_other, self._cursor_is_other = self._cursor_is_other, False
+        if is_other:
+            self._fetch_cursor()
         here = self._pointer()
-        if here == self._cursor_seen_at and not is_new:
+        if here == self._cursor_seen_at and not is_other:
             return None
-        before, now = self._cursor_covered, cursor.covered(*here)
+        before, now = self._cursor_covered, self._cursor.covered(*here)
         self._cursor_seen_at, self._cursor_covered = here, now
         return now.joined(before)
 
@@ -234,7 +240,7 @@ class X11Watch:
                     self._drawn = inside.joined(self._drawn)
                     self._changed_at_s = self._changed_at_s if self._changed_at_s is not None else time.monotonic()
             elif (event.type, getattr(event, "sub_code", None)) == self._cursor_event:
-                self._cursor = None
+                self._cursor_is_other = True
                 if self._changed_at_s is None:
                     self._changed_at_s = time.monotonic()
             else:
@@ -259,15 +265,18 @@ class X11Watch:
         return self._may_show(here) or (there is not None and self._may_show(there))
 
     def _may_show(self, place: tuple[int, int]) -> bool:
-        # The picture reaches beyond the hot spot; 64 pixels are as large as cursors get without being enlarged.
-        around = Rectangle(place[0] - 64, place[1] - 64, 128, 128)
-        return around.intersects(self._area)
+        return self._cursor.covered(*place).intersects(self._area)
 
-    def _fetch_cursor(self) -> Sprite:
-        image = self._guarded(lambda: self._display.xfixes_get_cursor_image(self._root))
+    def _fetch_cursor(self) -> None:
+        """See what the cursor looks like; where the server does not tell, it looks as it did."""
+        try:
+            image = self._guarded(lambda: self._display.xfixes_get_cursor_image(self._root))
+        except error.XError:
+            # The program whose cursor is shown has ended.
+            return
         argb = np.array(image.cursor_image, np.uint32).astype("<u4").view(np.uint8)
         picture = argb.reshape(image.height, image.width, 4).astype(np.uint16)
-        return Sprite(picture, image.xhot, image.yhot)
+        self._cursor = Sprite(picture, image.xhot, image.yhot)
 
 
 def is_xwayland() -> bool:
