@@ -515,6 +515,23 @@ def test_audio_fits_what_is_recorded(given_ones: dict[str, Any], chosen: tuple[s
     assert filled["audio"] == audio
 
 
+def test_what_is_drawn_for_the_audience_needs_a_screen() -> None:
+    config = Config(Path("settings.toml"), {"record.show_clicks": True, "record.show_keys": True})
+    for more, drawn in (
+        ({}, True),
+        ({"output": "a.mkv"}, True),
+        ({"output": "a.ogg"}, False),
+        ({"output": "a.mkv", "screen": "none"}, False),
+        ({"source": "pattern"}, False),
+    ):
+        filled = options(show_clicks=None, show_keys=None, **more)
+        fill(config, filled)
+        assert (filled["show_clicks"], filled["show_keys"]) == (drawn, drawn), more
+    filled = options(show_clicks=False, show_keys=None)
+    fill(config, filled)
+    assert (filled["show_clicks"], filled["show_keys"]) == (False, True)
+
+
 def test_an_encoder_is_asked_for_what_it_can_make() -> None:
     for output, encoder in (("a.mp4", "h264_nvenc"), ("a.webm", "auto"), ("a.ogg", "auto")):
         filled = options(output=output)

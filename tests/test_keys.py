@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from capture.sources import screen
+from capture.sources.fitting import Placement
 from capture.sources.key_strip import SHOWN_S, KeyStrip, Line, end_of, letters_for
 from capture.sources.overlays import Overlays
 from capture.sources.typeface import Typeface
@@ -223,11 +225,16 @@ def test_what_is_forgotten_while_it_is_being_drawn_is_not_shown() -> None:
     assert shown.look() is None
 
 
-def test_what_nobody_looked_at_in_time_is_in_no_frame() -> None:
+def test_however_late_it_is_looked_at_it_is_seen() -> None:
     shown = Shown()
     shown.strip.add("a", typed=True)
+    shown.now_s += 2 * SHOWN_S
+    part = shown.look()
+    assert part is not None
+    assert shown.strip.due_s() == shown.now_s + SHOWN_S
     shown.now_s += SHOWN_S
-    assert shown.look() is None
+    assert shown.look() == part
+    assert not shown.strip.is_shown
 
 
 # In the frames
@@ -412,17 +419,46 @@ def test_without_a_screen_it_is_a_mistake(option: str, more: tuple[str, ...], ru
     assert option in done.stderr
 
 
-def test_in_the_settings_it_is_for_pictures_of_the_screen(run_capture: RunCapture) -> None:
-    for name in ("show_keys", "show_clicks"):
-        assert run_capture("config", f"record.{name}", "on").returncode == 0
-    for arguments in (("out.ogg",), ("out.mkv", "--source", "pattern"), ("none.mp4", "--screen", "none")):
-        done = run_capture("record", *arguments, "--duration", "0.2")
-        assert done.returncode == 0, done.stderr
-        assert "keys" not in done.stderr.replace("hotkeys", "")
+def test_the_settings_ask_for_it_and_the_line_has_the_last_word(
+    run_capture: RunCapture, capture_environment: dict[str, str]
+) -> None:
+    settings = Path(capture_environment["XDG_CONFIG_HOME"]) / "capture" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[record]\nshow_keys = true\n")
     shown = run_capture("record", "shown.mkv", "--audio", "none", "--duration", "0.2")
-    assert "the keys that are pressed are shown" in shown.stderr
+    assert (shown.returncode, "keys that are pressed" in shown.stderr) == (0, True), shown.stderr
     hidden = run_capture("record", "hidden.mkv", "--audio", "none", "--no-show-keys", "--duration", "0.2")
-    assert (hidden.returncode, "keys that are pressed" in hidden.stderr) == (0, False)
+    assert (hidden.returncode, "keys that are pressed" in hidden.stderr) == (0, False), hidden.stderr
+
+
+def test_unless_it_is_asked_for_nobody_listens(in_process_desk: object) -> None:
+    overlays = Overlays()
+    with Viewer(SCREEN, overlays=overlays):
+        assert "presses" not in {thread.name for thread in threading.enumerate()}
+        assert (overlays.due_s(), overlays.update()) == (math.inf, (None, None))
+
+
+@pytest.mark.parametrize(
+    ("area", "bounds", "place", "part"),
+    [
+        (Rectangle(100, 50, 640, 360), SCREEN, Rectangle(10, 300, 64, 32), Rectangle(110, 350, 64, 32)),
+        # In the middle, with bars around.
+        (Rectangle(100, 50, 320, 240), SCREEN, Rectangle(170, 100, 64, 32), Rectangle(110, 90, 64, 32)),
+        (Rectangle(100, 50, 320, 240), SCREEN, Rectangle(170, 300, 64, 32), None),
+        # Made smaller, half beyond the screen, and not on it.
+        (SCREEN, SCREEN, Rectangle(10, 300, 64, 32), None),
+        (Rectangle(100, 50, 640, 360), Rectangle(0, 0, 800, 400), Rectangle(10, 300, 64, 60), None),
+        (None, SCREEN, Rectangle(10, 300, 64, 32), None),
+    ],
+    ids=str,
+)
+def test_the_part_of_the_screen_below_a_strip(
+    area: Rectangle | None, bounds: Rectangle, place: Rectangle, part: Rectangle | None
+) -> None:
+    placement = Placement(640, 360, area, bounds)
+    assert placement.part_at(place) == part
+    if part is not None:
+        assert placement.corner(part) == (place.left, place.top)
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])

@@ -102,8 +102,9 @@ def end_of(text: str, width: int, measure: Callable[[str], int]) -> str:
 
 
 class KeyStrip:
-    """In the coordinates of the picture. `add` is for one thread, `due_s` and `forget` for any, the rest for the one
-    that grabs.
+    """In the coordinates of the picture. Every key is in one frame at least, however late that is.
+
+    `add` is for one thread, `due_s` and `forget` for any, the rest for the one that grabs.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class KeyStrip:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._line = Line()
-        # What is to be shown, and until when; and what is in the last frame.
+        # What is to be shown, and until when, which is open before its first frame; and what is in the last frame.
         self._wanted: Sprite | None = None
         self._until_s = -math.inf
         self._shown: Sprite | None = None
@@ -133,7 +134,7 @@ class KeyStrip:
         drawn = self._drawn(said)
         with self._lock:
             if self._times_forgotten == times_forgotten:
-                self._wanted, self._until_s = drawn, self._now_s() + SHOWN_S
+                self._wanted, self._until_s = drawn, math.inf
 
     def due_s(self) -> float:
         """When it next looks other than in the last frame."""
@@ -156,6 +157,8 @@ class KeyStrip:
             before, self._shown = self._shown, self._wanted
             if before is self._shown:
                 return None
+            if self._shown is not None:
+                self._until_s = self._now_s() + SHOWN_S
             parts = [sprite.covered(*self._place) for sprite in (before, self._shown) if sprite is not None]
             return parts[0].joined(parts[-1])
 

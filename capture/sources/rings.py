@@ -54,8 +54,8 @@ def ring(radius: int) -> Sprite:
 class _Click:
     x: int
     y: int
-    at_s: float
-    #: How many of the steps were over in the last frame; -1 as long as it is in none.
+    #: When it was first drawn, and how many of the steps were over in the last frame: -1 as long as it is in none.
+    at_s: float = -math.inf
     step: int = -1
 
     @property
@@ -82,15 +82,16 @@ class Rings:
         self._clicks: list[_Click] = []
 
     def click(self, x: int, y: int, area: Rectangle) -> bool:
-        """A button was pressed at this place, now; return whether that is to be seen in a picture of `area`."""
+        """A button was pressed at this place, now; return whether that is to be seen in a picture of `area`.
+
+        It will be, however late the next frame is.
+        """
         if not self._ring.covered(x, y).intersects(area):
             return False
-        now_s = self._now_s()
         with self._lock:
-            self._clicks = [click for click in self._clicks if click.is_drawn or now_s < click.at_s + FADE_S]
             if len(self._clicks) >= MOST:
                 return False
-            self._clicks.append(_Click(x, y, now_s))
+            self._clicks.append(_Click(x, y))
         return True
 
     def due_s(self) -> float:
@@ -110,6 +111,8 @@ class Rings:
         now_s, changed = self._now_s(), None
         with self._lock:
             for click in self._clicks:
+                if not click.is_drawn:
+                    click.at_s = now_s
                 if click.due_s <= now_s:
                     click.step = int(min(STEPS, (now_s - click.at_s) / STEP_S))
                     changed = self._ring.covered(click.x, click.y).joined(changed)
