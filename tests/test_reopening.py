@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hasty import HastyClock
 
 from capture.clock import Clock, SteppedClock
 from capture.errors import NotReadyError, SourceLostError
@@ -22,15 +23,6 @@ EPOCH_S = 64.0
 
 Tell = Callable[[str, str], None]
 Script = list[Samples | BaseException | None]
-
-
-class HastyClock(SteppedClock):
-    """Goes on by itself to whatever is waited for."""
-
-    def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
-        if not woken.is_set():
-            self.advance(max(0.0, moment_s - self.now_s()))
-        return super().wait_until(moment_s, woken)
 
 
 @dataclass

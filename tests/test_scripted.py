@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import threading
-
 import numpy as np
 import pytest
+from hasty import HastyClock
 
-from capture import ScriptedBlock, ScriptedFrames, ScriptedSamples, SourceLostError, SteppedClock
+from capture import ScriptedBlock, ScriptedFrames, ScriptedSamples, SourceLostError
 from capture.clock import Clock
 from capture.interfaces import FrameSource, SampleSource
 from capture.media import SAMPLE_RATE, Pixels, SampleArray
@@ -22,16 +20,6 @@ def picture(value: int) -> Pixels:
 
 def block(value: float, count: int = 480) -> SampleArray:
     return np.full((count, 2), value, np.float32)
-
-
-class HastyClock(SteppedClock):
-    """Goes on by itself to whatever is waited for."""
-
-    def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
-        assert moment_s < math.inf, "this would be waited for without end"
-        if not woken.is_set():
-            self.advance(max(0.0, moment_s - self.now_s()))
-        return super().wait_until(moment_s, woken)
 
 
 @pytest.fixture
