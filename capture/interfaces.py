@@ -90,6 +90,9 @@ class SampleSource(Protocol):
     def read(self, until_s: float) -> Samples | None:
         """Block for the next samples, none skipped; None after `wake`, or when nothing came until `until_s`.
 
+        After `wake` a source that knows that nothing can come just now says so with a block without samples: up to its
+        moment nothing was heard.
+
         Raises `SourceLostError` when the device is gone.
         """
         ...
