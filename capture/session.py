@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -42,6 +43,9 @@ WAITING_INTERVAL_S: Final = 1.0
 
 #: Devices are found and opened within a tenth of a second each; a server that hangs must not make the recorder hang.
 PREPARATION_LIMIT_S: Final = 12.0
+
+#: Keys are listened to within a tenth of a second. With a display that hangs they are not, and no order waits for them.
+TRIGGER_LIMIT_S: Final = 2.0
 
 #: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses progress and holds up
 #: nothing.
@@ -343,10 +347,14 @@ class Session:
         self._ready = True
         self._on_ready()
         for trigger in self._triggers:
-            try:
-                trigger.start(self.send)
-            except CaptureError as error:
-                self._tell(trigger.absence, str(error))
+            worker = Worker("trigger", partial(trigger.start, self.send))
+            worker.start()
+            if not worker.join(TRIGGER_LIMIT_S):
+                self._tell(trigger.absence, "the display does not answer: stop with Ctrl+C")
+            elif isinstance(worker.error, CaptureError):
+                self._tell(trigger.absence, str(worker.error))
+            elif worker.error is not None:
+                raise worker.error
 
     def _begin_now(self) -> Request:
         return Request(Command.START, "session", self._clock.now_s())

@@ -88,7 +88,7 @@ def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None
         ("out.mp4", ()),
         ("out.mkv", ("--constant-fps",)),
         ("out.mkv", ("--region", "400x400+100+40")),
-        ("out.mp4", ("--window", "Stage")),
+        ("out.mp4", ("--window", "Stage", "--show-clicks", "--show-keys")),
     ],
 )
 def test_while_it_records(

@@ -12,7 +12,7 @@ import pytest
 import capture.inputs as inputs_module
 import capture.session as session_module
 from capture.errors import NotReadyError, UsageError
-from capture.events import Command, Event, Progress, State, Summary
+from capture.events import Command, Event, Progress, Send, State, Summary
 from capture.recordings.check import check
 from capture.session import Session
 from capture.settings import RecordSettings
@@ -59,6 +59,33 @@ def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
         assert finish().check == "ok"
     finally:
         let_go.set()
+
+
+def test_a_trigger_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "TRIGGER_LIMIT_S", 0.05)
+    let_go = threading.Event()
+
+    class Hanging:
+        absence = "no_hotkeys"
+
+        def start(self, send: Send) -> None:
+            let_go.wait()
+
+        def take_began(self, path: str) -> None: ...
+
+        def take_ended(self) -> None: ...
+
+        def stop(self) -> None: ...
+
+    try:
+        summary = Session(settings(tmp_path / "out.ogg", screen=None), triggers=[Hanging()]).run()
+    finally:
+        let_go.set()
+    assert summary is not None
+    assert summary.check == "ok"
+    assert [event.detail for event in summary.events if event.kind == "no_hotkeys"] == [
+        "the display does not answer: stop with Ctrl+C"
+    ]
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Hotkeys:
         self._hold = hold
         self._matcher: Matcher | None = None
         self._listener: Any = None
+        self._stopped = False
 
     def start(self, send: Send) -> None:
         """Listen. Raises `NotReadyError` where keys cannot be heard."""
@@ -73,6 +74,7 @@ class Hotkeys:
             from pynput import keyboard
         except (ImportError, OSError) as error:
             raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from error
+        self._stopped = False
         matcher = self._matcher = Matcher(self._bindings, self._hold)
 
         # An exception in one of these would end the listener for good, so they only look up and pass on.
@@ -89,7 +91,6 @@ class Hotkeys:
         listener = keyboard.Listener(on_press=on_press, on_release=on_release)
         if hasattr(listener, "_keycode_to_keysym"):
             listener._event_to_key = _XKeys(listener._event_to_key)
-        self._listener = listener
         listen, failures = listener.run, []
 
         def run() -> None:
@@ -104,8 +105,11 @@ class Hotkeys:
         listener.start()
         listener.wait()
         if failures:
-            self._listener = None
             raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from failures[0]
+        self._listener = listener
+        if self._stopped:
+            # It was, while the display hung.
+            self.stop()
         if sys.platform == "darwin" and not getattr(keyboard.Listener, "IS_TRUSTED", True):
             raise NotReadyError("hotkeys do not work here", "allow this terminal under Privacy, Input Monitoring")
 
@@ -118,6 +122,7 @@ class Hotkeys:
             self._matcher.reset()
 
     def stop(self) -> None:
+        self._stopped = True
         listener, self._listener = self._listener, None
         if listener is not None:
             # Where the display died before, each of these raises.
