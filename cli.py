@@ -100,12 +100,13 @@ def _record(arguments: Arguments) -> int:
             left = remote.left_behind.get("recording")
             if left and os.path.lexists(left):
                 terminal.say(f"a recorder that did not end by itself left {left}: capture repair makes it whole")
-        return _conclude(arguments, terminal, session, session.run(), {})
+        exit_code = _conclude(arguments, terminal, session, session.run(), {})
     finally:
         if notifier is not None:
             notifier.close()
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
+    return _ended(arguments, session, exit_code)
 
 
 def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
@@ -178,10 +179,19 @@ def _headless(arguments: Arguments) -> int:
             remote.start(session.send)
         with desk, _on_desk(desk):
             summary = session.run()
-            return _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
+            exit_code = _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
     finally:
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
+    return _ended(arguments, session, exit_code)
+
+
+def _ended(arguments: Arguments, session: Session, exit_code: int) -> int:
+    """End the process at once where a thread of it hangs, which nobody is to wait for."""
+    if session.is_stuck and arguments.ends_process:
+        sys.stdout.flush()
+        os._exit(exit_code)
+    return exit_code
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -99,15 +100,13 @@ class OutputFile:
     def write(self, data: bytes) -> int:
         """Write all of it, out of what is kept back where there is no other room. Raises `OSError`."""
         left = memoryview(data)
-        self._busy_since_s = time.monotonic()
-        try:
-            while left:
-                left = left[self._write_some(left) :]
-        except OSError as error:
-            self.error = self.error or error
-            raise
-        finally:
-            self._busy_since_s = None
+        with self._busy():
+            try:
+                while left:
+                    left = left[self._write_some(left) :]
+            except OSError as error:
+                self.error = self.error or error
+                raise
         return len(data)
 
     def _write_some(self, data: memoryview) -> int:
@@ -140,6 +139,14 @@ class OutputFile:
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._busy_since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since_s = None
+
     @property
     def is_gone(self) -> bool:
         """Whether the file was removed: what is written to it is lost as soon as it is closed."""
@@ -155,9 +162,10 @@ class OutputFile:
 
     def keep_back(self, wanted_bytes: int) -> bool:
         """Keep so much back, and say whether the disk has as much again for all others."""
-        if self.met_the_end or not self._reserve.grow(wanted_bytes):
-            return False
-        free = free_bytes(self._folder)
+        with self._busy():
+            if self.met_the_end or not self._reserve.grow(wanted_bytes):
+                return False
+            free = free_bytes(self._folder)
         return free is None or free >= wanted_bytes
 
     def close(self) -> None:

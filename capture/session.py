@@ -29,6 +29,7 @@ from capture.events import Answer, Command, Event, EventSink, Progress, Request,
 from capture.feed import Feed
 from capture.inputs import Inputs
 from capture.mailbox import Closed, Mailbox
+from capture.patience import Impatience, Patience
 from capture.settings import RecordSettings, check_writable
 from capture.sources.chooser import begin_countdown
 from capture.take import Take
@@ -53,6 +54,9 @@ EVENTS_QUEUED: Final = 256
 
 #: How long the last events may take to be told, at the end.
 EVENTS_END_S: Final = 1.0
+
+#: How long the devices may take to end where nothing is waited for any more.
+STUCK_END_S: Final = 1.0
 
 #: What ends a take; QUIT ends the session as well.
 ENDINGS: Final = (Command.STOP, Command.QUIT, Command.DISCARD)
@@ -121,6 +125,8 @@ class Session:
         self.error: CaptureError | None = None
         # The same of the recording at hand: another may follow it.
         self._failure: CaptureError | None = None
+        #: Whether a thread still waits for a disk that does not answer, and nobody for it.
+        self.is_stuck = False
         #: What became of every recording that was kept.
         self.summaries: list[Summary] = []
         self._emit_outside = emit
@@ -149,6 +155,7 @@ class Session:
         self._ready = False
         self._over = False
         self._ended_at_s = -math.inf
+        self._patience = Patience(math.inf)
 
     def send(
         self,
@@ -198,8 +205,7 @@ class Session:
         finally:
             self._await_clips()
             if shared is not None:
-                shared.pipeline.timeline.stop(self._clock.now_s())
-                shared.pipeline.finish()
+                self._end_feed(shared)
 
     def _begin_waiting(self) -> Feed | None:
         """Let the devices run; where a replay buffer is kept meanwhile, what fills it."""
@@ -210,6 +216,15 @@ class Session:
         feed = self._make_feed()
         feed.pipeline.begin(now_s)
         return feed
+
+    def _end_feed(self, feed: Feed) -> None:
+        feed.pipeline.timeline.stop(self._clock.now_s())
+        worker = Worker("ending", feed.pipeline.finish)
+        worker.start()
+        # What encodes may itself wait for a disk that does not answer.
+        worker.join(STUCK_END_S if self.is_stuck else None)
+        if worker.error is not None:
+            raise worker.error
 
     def _make_feed(self) -> Feed:
         feed = Feed(
@@ -243,6 +258,7 @@ class Session:
 
     def _await_clips(self) -> None:
         """Let the clips that are being saved be finished; who asks meanwhile is told."""
+        self._patience = Patience(self._clock.now_s())
         worker = self._aside("clips", self._clips.close)
         while not worker.join(0.0):
             message = self._receive(PROGRESS_INTERVAL_S)
@@ -252,6 +268,9 @@ class Session:
                 self._answer(message)
             else:
                 _refuse(message, "the recorder is ending")
+            if self._is_to_be_left(message, "a clip is still being saved"):
+                self._leave(OutputError("a clip was left unfinished", "the disk does not answer"))
+                return
 
     @property
     def _repeats(self) -> bool:
@@ -542,10 +561,14 @@ class Session:
         self._emit(take.progress(self.state))
         if self.settings.each and not self._over:
             self._listen()
-        self._await_finishing(take.end)
+        self._patience = Patience(self._clock.now_s())
+        if not self._await_finishing(take.end, take):
+            take.leave()
 
     def _conclude(self, take: Take, stopped_by: str | None) -> Summary | None:
         """See what became of an ended take; None where nothing is kept."""
+        if take.is_left:
+            return self._keep(take.describe_left(stopped_by or "discard"))
         if stopped_by is None or take.is_empty:
             path = take.path
             take.discard()
@@ -558,27 +581,41 @@ class Session:
             # Also where that showed only while the file was being finished.
             stopped_by = self._failure.stopped_by
         found: list[Summary] = []
-        self._await_finishing(lambda: found.append(take.conclude(stopped_by, failed=self._failure is not None)))
-        self.summaries += found
-        self.state = State.FAILED if self._failure else State.FINISHED
-        self._emit(found[0])
-        return found[0]
+        if not self._await_finishing(
+            lambda: found.append(take.conclude(stopped_by, failed=self._failure is not None)), take
+        ):
+            return self._keep(take.describe_left(stopped_by))
+        return self._keep(found[0])
 
-    def _await_finishing(self, step: Callable[[], None]) -> None:
+    def _keep(self, summary: Summary) -> Summary:
+        """A recording stands."""
+        self.summaries.append(summary)
+        self.state = State.FAILED if self._failure else State.FINISHED
+        self._emit(summary)
+        return summary
+
+    def _await_finishing(self, step: Callable[[], None], take: Take) -> bool:
         """Run a step of the end aside; commands that come meanwhile are answered. Raises what the step raised.
 
         What begins the next recording, and ends it, is kept until that is waited for: a key may be held again already.
+        False where somebody insists so much on the end that it is waited for no longer.
         """
         later: list[Request] = []
         worker = self._aside("finishing", step)
         while True:
-            message = self._receive(None)
+            message = self._receive(PROGRESS_INTERVAL_S)
+            if message is None:
+                self._emit(take.progress(self.state))
             if isinstance(message, _Done) and message.step == step:
                 break
             if isinstance(message, _Failure):
                 self._note_failure(message)
             elif isinstance(message, Request):
                 self._over |= message.command is Command.QUIT
+                if self._is_to_be_left(message, f"{take.path} is still being finished"):
+                    self._ending.append(message)
+                    self._leave(OutputError(f"{take.path} was left unfinished", "capture repair makes it whole"))
+                    return False
                 if message.command is Command.CLIP:
                     self._save_clip(message)
                 elif self._repeats and (
@@ -595,6 +632,21 @@ class Session:
             self._inbox.put(request)
         if worker.error is not None:
             raise worker.error
+        return True
+
+    def _is_to_be_left(self, request: Request, what: str) -> bool:
+        """Whether `request` is the one too many of those who want the end, who are told when they come near it."""
+        if request.command is not Command.QUIT:
+            return False
+        impatience = self._patience.ask(request.at_s)
+        if impatience is Impatience.WARNED:
+            self._emit(Event("unfinished", 0.0, f"{what}: once more, and it is left as it is"))
+        return impatience is Impatience.LEFT
+
+    def _leave(self, error: CaptureError) -> None:
+        """Wait no longer for what hangs."""
+        self._over = self.is_stuck = True
+        self._fail(error)
 
     # Talking
 

@@ -72,6 +72,8 @@ class Take:
         self._begun = threading.Event()
         # From when it is a recording that is kept, whatever goes wrong after that.
         self._stands = False
+        #: Whether its file is given up as it is, and a thread may still be at it.
+        self.is_left = False
         self._muxer: Muxer | None = None
         # When the feed is a session's, the take is a part of it.
         self._is_part = False
@@ -343,22 +345,36 @@ class Take:
                     self._ledger_file.add(event)
                 self._ledger_file.end(self._length_s, stopped_by)
 
+    def leave(self) -> None:
+        """Wait no longer for the file: it stays as it is, with a thread that may still be at it."""
+        self.is_left = self._stands = True
+
+    def describe_left(self, stopped_by: str) -> Summary:
+        """What is known of a recording that was left; nothing is read, for its disk may not answer."""
+        return self._described(stopped_by, self._length_s, "the file was left unfinished")
+
     def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
         if not failed:
             self._improve(stopped_by)
-        report = check(muxer.path, listen=False) if not self.is_gone else None
+        if self.is_gone:
+            return self._described(stopped_by, 0.0, "nothing was recorded")
+        report = check(muxer.path, listen=False)
+        duration_s = max((stream.duration_s for stream in report.streams), default=0.0)
+        return self._described(stopped_by, duration_s, next(iter(report.problems), "ok"))
+
+    def _described(self, stopped_by: str, duration_s: float, verdict: str) -> Summary:
         self._ledger.settle()
         return Summary(
-            path=str(muxer.path),
+            path=self.path or "",
             container=self._settings.output.suffix[1:].lower(),
-            duration_s=max((stream.duration_s for stream in report.streams), default=0.0) if report else 0.0,
-            size_bytes=muxer.size_bytes(),
+            duration_s=duration_s,
+            size_bytes=self._size_bytes(),
             video=self._video_summary(),
             audio=self._feed.pipeline.audio_summaries(self._length_s),
             paused_s=self._paused_s(self.stop_s),
             events=self._ledger.events(),
             stopped_by=stopped_by,
-            check=next(iter(report.problems), "ok") if report else "nothing was recorded",
+            check=verdict,
             ledger=str(self._ledger_file.path) if self._ledger_file is not None else None,
         )
 

@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent.parent
 FLOORS: tuple[set[str], ...] = (
     {"capture.errors", "capture.clock", "capture.media", "capture.events", "capture.toml_lines"},
     {"capture.settings"},
-    {"capture.mailbox", "capture.interfaces", "capture.ledger", "capture.own_file"},
+    {"capture.mailbox", "capture.interfaces", "capture.ledger", "capture.own_file", "capture.patience"},
     {"capture.worker"},
     {"capture.resampler", "capture.repacketizer", "capture.nowhere", "capture.video_codecs", "capture.disk"},
     {"capture.timeline", "capture.conversion", "capture.repeats"},
