@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,19 @@ def seed() -> int:
     found = int(os.environ.get("SEED") or secrets.randbelow(1 << 32))
     print(f"SEED={found}")
     return found
+
+
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """The signals as a shell gives them to what it starts; under nohup, say, they are ignored, also by the recorder."""
+    if sys.platform == "win32":
+        pytest.skip("there are no such signals there")
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,15 @@ class Recorder:
 
     def until_said(self, words: str) -> None:
         self.until(lambda: words in self.stderr, f"the words {words!r}")
+
+    def handles(self, number: int) -> bool:
+        """Whether it has set a handler of its own for a signal, one that stops a recording.
+
+        Python sets one for Ctrl+C when it starts, long before; for SIGTERM it has none.
+        """
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1) and bool(caught >> (number - 1) & 1)
 
     def wait(self) -> int:
         """Wait for its end and return the exit code."""

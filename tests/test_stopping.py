@@ -49,17 +49,6 @@ def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
 # Signals
 
 
-@pytest.fixture
-def as_in_a_terminal() -> Iterator[None]:
-    """The signals as a shell gives them to what it starts; under nohup, say, they are ignored, also by the recorder."""
-    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def test_nohup_is_obeyed(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -117,21 +106,11 @@ def test_impatience_breaks_nothing(capture_environment: dict[str, str], tmp_path
 def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--delay", "1h") as recorder:
-        recorder.until(lambda: handles(recorder, signal.SIGINT), "its own handling of Ctrl+C")
+        recorder.until(lambda: recorder.handles(signal.SIGINT), "its own handling of Ctrl+C")
         recorder.process.send_signal(signal.SIGINT)
         assert recorder.wait() == 0
         assert recorder.stderr == "nothing was kept\n"
     assert not path.exists()
-
-
-def handles(recorder: Recorder, number: int) -> bool:
-    """Whether the process has set a handler of its own for a signal, one that stops a recording.
-
-    Python sets one for Ctrl+C when it starts, long before; for SIGTERM it has none.
-    """
-    status = Path(f"/proc/{recorder.process.pid}/status").read_text()
-    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1) and bool(caught >> (number - 1) & 1)
 
 
 # Keys
