@@ -107,7 +107,7 @@ def test_elsewhere_it_cannot_be_had(platform: str, system: str, monkeypatch: pyt
 # Recordings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
     """A minute of a sine of so many Hz."""
     folder = tmp_path_factory.mktemp("tones")

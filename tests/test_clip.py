@@ -74,8 +74,9 @@ def shift_ms(track: Track, begins_s: float) -> float:
     first = round((begins_s + track.start_s + 0.1) * SAMPLE_RATE)
     reach = 480
     truth = pattern_tone(first - reach, len(samples) + 2 * reach)[:, 0]
-    fits = [float(np.dot(samples, truth[lag : lag + len(samples)])) for lag in range(2 * reach + 1)]
-    best = int(np.argmax(fits))
+    size = 1 << (len(samples) + len(truth)).bit_length()
+    fits = np.fft.irfft(np.fft.rfft(truth, size) * np.conj(np.fft.rfft(samples, size)), size)
+    best = int(np.argmax(fits[: 2 * reach + 1]))
     assert fits[best] > 0.9 * float(np.dot(samples, samples))
     return (reach - best) / SAMPLE_RATE * 1000
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from reopened import loudness, pictures, sound
-from running import Recorder, kinds
+from running import Recorder, eventually, kinds
 from stage import BLUE, GREEN, RED, Colour, Stage, playing, server_of, write_tone
 
 from capture.desktop.virtual import VirtualDesk
@@ -162,6 +162,8 @@ def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Pat
 
 @contextmanager
 def hanging_display(environment: dict[str, str]) -> Iterator[None]:
+    # A recorder that answers has done what it does with the display when it begins.
+    eventually(lambda: status(environment), "an answer")
     server = server_of(environment, "Xvfb")
     os.kill(server, signal.SIGSTOP)
     try:

@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import av
@@ -43,6 +44,7 @@ def counted(path: Path, track: int = 0) -> Loudness:
     return Loudness(float(integrated[1]), float(peak[1]))
 
 
+@cache
 def talk(seconds: float, peak: float = 0.1, *, seed: int = 1) -> npt.NDArray[np.float32]:
     """Like a voice: buzzing in syllables of many strengths, with sharp beginnings."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
@@ -193,12 +195,15 @@ def test_loud_music_becomes_quieter_without_a_limiter(tmp_path: Path) -> None:
     assert not told.limited
     assert counted(path).integrated_lufs == pytest.approx(-30, abs=0.2)
     factor = 10 ** ((told.after.integrated_lufs - told.before.integrated_lufs) / 20)
-    assert sound(path).samples == pytest.approx(before * factor, abs=2 / 32768)
+    after = sound(path).samples
+    assert after.shape == before.shape
+    # `approx` takes seconds for so many.
+    assert np.abs(after - before * factor).max() <= 2 / 32768
 
 
 @pytest.mark.parametrize("extension", ["ogg", "m4a", "flac"])
 def test_peaks_are_limited_where_they_are_in_the_way(extension: str, tmp_path: Path) -> None:
-    quiet = talk(4, 0.05)
+    quiet = talk(4, 0.05).copy()
     quiet[SAMPLE_RATE * 2 : SAMPLE_RATE * 2 + 200] += 0.9 * np.hanning(200).astype(np.float32)
     path = record(tmp_path / f"made.{extension}", [both(quiet)])
     (told,) = normalise(path, TARGET_LUFS)

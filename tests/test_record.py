@@ -61,7 +61,7 @@ def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """440 Hz, for longer than any recording here."""
     return write_tone(tmp_path_factory.mktemp("tone") / "tone.wav", 440.0, LONG_TONE_S)
@@ -101,13 +101,14 @@ def recorded(desk: VirtualDesk, tone: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("formats")
     environment = {**desk.environment_of(os.environ), "HOME": str(folder), "PYTHONPATH": str(PROJECT)}
     found = {}
-    with Stage(environment) as stage, playing(environment, tone, desk.sink):
+    with Stage(environment) as stage:
         stage.paint(100, 50, 200, 100, RED)
         stage.paint(801, 301, 101, 77, GREEN)
         # As many at once as start without keeping each other waiting for seconds.
         for extensions in (("mp4", "mov"), ("mkv", "webm"), ("ogg", "opus", "m4a"), ("mp3", "flac", "wav")):
             paths = [folder / f"out.{extension}" for extension in extensions]
-            with ExitStack() as running:
+            # All of them together may take longer than the tone does.
+            with playing(environment, tone, desk.sink), ExitStack() as running:
                 recorders = [
                     running.enter_context(Recorder(environment, folder, "record", path, "--duration", "2", "--json"))
                     for path in paths

@@ -16,8 +16,10 @@ from typing import Final
 
 import pytest
 from conftest import PROJECT
+from running import LIMIT_S
 
 from capture.errors import NotReadyError, UsageError
+from capture.triggers import runtime
 from capture.triggers.local_socket import connect, listen
 from capture.triggers.runtime import Claim, RuntimeFolder, check_name, claim, default_folder
 
@@ -345,8 +347,10 @@ def test_of_one_that_lives_nothing_is_cleaned_away(folder: Path) -> None:
     made.release()
 
 
-def test_a_look_does_not_hinder_one_that_begins(crashed: Path) -> None:
+def test_a_look_does_not_hinder_one_that_begins(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a recorder would be refused its name because somebody asked for its status."""
+    # These look without a rest, and on a busy machine they are often stopped while they do.
+    monkeypatch.setattr(runtime, "_LOOK_LIMIT_S", LIMIT_S)
     over = threading.Event()
 
     def look() -> None:

@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FOLDER_PREFIX", "GRACE_S", "children", "descendants", "hold"]
+__all__ = ["FOLDER_PREFIX", "GRACE_S", "children", "descendants", "hold", "parent_of"]
 
 if sys.platform != "linux":
     raise ImportError("the keeper needs Linux: child subreapers and /proc")
@@ -50,19 +50,22 @@ PR_SET_CHILD_SUBREAPER: Final = 36
 ORDERS_TO_END: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+def parent_of(process: int) -> int | None:
+    """The id of the parent of `process`, which may be waiting to be reaped; None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name stands in brackets and may itself hold blanks and brackets.
+    return int(stat[stat.rindex(b")") + 1 :].split()[1])
+
+
 def children() -> dict[int, list[int]]:
     """The children of every process of this machine by their parent's id; those that wait to be reaped are included."""
     of_parent: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            stat = (folder / "stat").read_bytes()
-        except OSError:
-            continue  # it ended while the list was being read
-        # The name stands in brackets and may itself hold blanks and brackets.
-        parent = int(stat[stat.rindex(b")") + 1 :].split()[1])
-        of_parent.setdefault(parent, []).append(int(folder.name))
+        if folder.name.isdecimal() and (parent := parent_of(int(folder.name))) is not None:
+            of_parent.setdefault(parent, []).append(int(folder.name))
     return of_parent
 
 
