@@ -17,7 +17,7 @@ from conftest import RunCapture
 from reopened import each_picture, pictures
 from running import Recorder, eventually
 from stage import BLUE, GREEN, Pane, Stage, press
-from viewing import Viewer, place, standing_out
+from viewing import Heard, Viewer, place, standing_out
 
 from capture.errors import NotReadyError, UsageError
 from capture.events import Event, Progress, State
@@ -285,20 +285,26 @@ def test_only_the_strip_is_read_and_what_was_there_comes_back(stage: Stage, desk
         assert place(opened.see()) == where
         opened.assert_sees_all()
         assert overlays.due_s() == math.inf
+        # Each recording of a session says so.
+        opened.source.begin(0.0)
+        assert [kind for kind, _ in told] == ["keys_shown"] * 2
 
 
 def test_keys_pressed_while_nothing_is_recorded_are_never_shown(stage: Stage, desk_environment: dict[str, str]) -> None:
-    with Viewer(SCREEN, overlays=Overlays(keys=True)) as opened:
+    overlays = Heard(keys=True)
+    with Viewer(SCREEN, overlays=overlays) as opened:
         press(desk_environment, "a")
+        overlays.await_count(1)
         opened.source.wait_for_change(0.0)
         press(desk_environment, "b")
         opened.see()
         opened.source.idle()
         opened.see()
         assert standing_out(opened.picture[..., 2::-1], BLUE) is None
-        press(desk_environment, "c")
         opened.source.idle()
-        opened.source.wait_for_change(0.0)
+        press(desk_environment, "c")
+        overlays.await_count(3)
+        assert not opened.source.wait_for_change(0.0)
         press(desk_environment, "ctrl+d")
         opened.see()
         assert np.array_equal(opened.picture[..., 2::-1], strip_of("Ctrl+D", 1280, 720)[0])

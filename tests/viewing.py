@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from running import eventually
 
 from capture.media import Frame, Rectangle
 from capture.sources.overlays import Overlays
 from capture.sources.screen import ScreenSource
+
+if TYPE_CHECKING:
+    from capture.sources.key_names import Label
 
 
 def opened(area: Rectangle, *, cursor: bool, overlays: Overlays | None = None) -> ScreenSource:
@@ -35,6 +39,23 @@ def standing_out(picture: npt.NDArray[Any], ground: tuple[int, ...]) -> Rectangl
         return None
     left, top = int(columns.min()), int(rows.min())
     return Rectangle(left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top)
+
+
+class Heard(Overlays):
+    """Overlays that count the clicks and keys they were told of, shown or not."""
+
+    count = 0
+
+    def _click(self, x: int, y: int) -> None:
+        super()._click(x, y)
+        self.count += 1
+
+    def _key(self, label: Label) -> None:
+        super()._key(label)
+        self.count += 1
+
+    def await_count(self, count: int) -> None:
+        eventually(lambda: self.count == count, f"press number {count}")
 
 
 class Viewer:

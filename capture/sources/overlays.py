@@ -28,7 +28,8 @@ _WARNED: Final = "; programs do not tell of their password fields here, only kno
 class Overlays:
     """Nothing, unless `clicks` or `keys` are wanted. Used by the thread that grabs; `due_s` by any.
 
-    What is pressed is taken in from `begin` or `attend` until `rest`; before and after nobody remembers it.
+    What is pressed is taken in from `attend` until `rest`; before and after nobody remembers it. `tell` hears that keys
+    are shown when it is opened, and in every further recording.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Overlays:
         self._strip: KeyStrip | None = None
         self._hearing: Hearing | None = None
         self._attends = False
+        self._recordings = 0
         self._area: Rectangle | None = None
 
     def open(self, width: int, height: int, wake: Callable[[], None]) -> None:
@@ -65,8 +67,14 @@ class Overlays:
 
             self._strip = KeyStrip(width, height, Typeface(letters_for(height)))
         self._hearing = Hearing(self._click, self._key if self._wants_keys else None)
-        if self._wants_keys:
-            self._tell(KEYS_SHOWN, _SAID + ("" if self._hearing.knows_fields else _WARNED))
+        self._say()
+
+    def begin(self) -> None:
+        """A recording begins: nothing of what was before belongs to it."""
+        self.rest()
+        self._recordings += 1
+        if self._recordings > 1:
+            self._say()
 
     def attend(self) -> None:
         """From here on what is pressed is shown."""
@@ -119,6 +127,10 @@ class Overlays:
         has_ended = self._hearing is None or self._hearing.close()
         if self._strip is not None and has_ended:
             self._strip.close()
+
+    def _say(self) -> None:
+        if self._hearing is not None and self._wants_keys:
+            self._tell(KEYS_SHOWN, _SAID + ("" if self._hearing.knows_fields else _WARNED))
 
     def _click(self, x: int, y: int) -> None:
         if self._attends and self._rings is not None and self._area is not None and self._rings.click(x, y, self._area):

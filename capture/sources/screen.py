@@ -193,7 +193,7 @@ class ScreenSource:
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
         self._is_new = True
-        self._overlays.rest()
+        self._overlays.begin()
         self._opened.forget()
 
     def wait_for_change(self, until_s: float) -> bool:

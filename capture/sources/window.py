@@ -99,7 +99,7 @@ class WindowSource:
 
     def begin(self, epoch_s: float) -> None:
         """The first picture is new, whatever was seen before."""
-        self._overlays.rest()
+        self._overlays.begin()
         if self._watch is not None:
             self._watch.forget()
 
