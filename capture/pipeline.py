@@ -256,6 +256,7 @@ class Pipeline:
             self._grabber.frames - frames,
             self._grabber.unchanged - unchanged,
             self._grabber.dropped - dropped,
+            self.encoder_choice,
         )
 
     def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:

@@ -227,17 +227,13 @@ class Session:
             raise worker.error
 
     def _make_feed(self) -> Feed:
-        feed = Feed(
+        return Feed(
             self._inputs,
             self.settings,
             self._clock,
             on_failure=self._hear_failure,
             record_event=self._record_event,
         )
-        if self._take is None and feed.pipeline.encoder_choice:
-            # Nothing that happens to a recording: the summary says which, whoever looks on hears why.
-            self._emit(Event("encoder", 0.0, feed.pipeline.encoder_choice))
-        return feed
 
     def _record_takes(self, shared: Feed | None) -> Summary | None:
         summary = None
@@ -466,6 +462,7 @@ class Session:
             self._sound.begin(begins_at_s)
         self.state = State.RECORDING
         self._answer(begin)
+        self._tell_encoder()
         self._ending = []
         stopped_by: str | None = None
         try:
@@ -705,6 +702,12 @@ class Session:
         """The recording at hand ends with `error`; the session keeps the first of all."""
         self._failure = error
         self.error = self.error or error
+
+    def _tell_encoder(self) -> None:
+        """Which encoder is used for the picture, and why, once: no event of a recording, whose summary says which."""
+        choice = self._feed.pipeline.encoder_choice if self._feed is not None else ""
+        if choice and not self.summaries:
+            self._emit(Event("encoder", 0.0, choice))
 
     def _record_event(self, event: Event) -> None:
         """What happens to picture and sound belongs to the recording that is made; between two nobody wants to know."""

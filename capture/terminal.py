@@ -78,6 +78,9 @@ class Terminal:
                 self._keys = "Ctrl+C stops"
             elif event.kind == "keys_shown":
                 self._shown = "keys are shown"
+            elif event.kind == "encoder" and not self._live:
+                # Who is not there to see how it goes finds it in the summary.
+                return
             self._note_loss(event)
             text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
             if event.kind in ("no_data", "stood_still"):

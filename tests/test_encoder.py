@@ -11,12 +11,14 @@ import av
 import numpy as np
 import pytest
 
+from capture import encoder as module
 from capture.encoder import (
     CUTTABLE_KEY_FRAME_INTERVAL_S,
     KEY_FRAME_INTERVAL_S,
     REPEAT_KEY_FRAME_INTERVAL_S,
     STILL_KEY_FRAME_INTERVAL_S,
     VideoEncoder,
+    choose_encoder,
     is_repeat,
 )
 from capture.errors import EncoderError, NotReadyError
@@ -323,9 +325,41 @@ def test_an_encoder_that_does_not_open_here_names_those_that_do() -> None:
     assert "libx264" in caught.value.remedy
 
 
-def test_auto_takes_what_always_works() -> None:
+def test_without_a_choice_what_always_works_is_taken() -> None:
     encoder = VideoEncoder("h264", 64, 48, 30)
     assert (encoder.codec, encoder.encoder) == ("h264", "libx264")
+
+
+def test_auto_takes_a_hardware_encoder_that_encodes_and_else_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def try_out(working: str) -> Callable[..., None]:
+        def one(codec: str, name: str, *size: float) -> None:
+            tried.append(name)
+            if name != working:
+                raise EncoderError("made nothing of a picture")
+
+        return one
+
+    monkeypatch.setattr(module, "_try_out", try_out("h264_qsv"))
+    name, why = choose_encoder("h264", "auto", 640, 480, 30)
+    assert (name, tried) == ("h264_qsv", ["h264_nvenc", "h264_qsv"])
+    assert why.startswith("h264_qsv: ")
+    monkeypatch.setattr(module, "_try_out", try_out("none of them"))
+    name, why = choose_encoder("h264", "auto", 640, 480, 30)
+    assert name == "libx264"
+    assert all(hardware in why for hardware in ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"))
+    # What was asked for by name is not tried before, and of what is alone there is nothing to say.
+    tried.clear()
+    assert choose_encoder("h264", "h264_amf", 640, 480, 30) == ("h264_amf", "")
+    assert choose_encoder("vp8", "auto", 640, 480, 30) == ("libvpx", "")
+    assert tried == []
+
+
+def test_trying_an_encoder_out_encodes_a_picture() -> None:
+    module._try_out("h264", "libx264", 640, 480, 30)
+    with pytest.raises(NotReadyError):
+        module._try_out("h264", "h264_nvenc" if sys.platform != "darwin" else "h264_amf", 640, 480, 30)
 
 
 def test_a_frame_that_goes_back_in_time_is_refused() -> None:

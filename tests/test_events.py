@@ -39,6 +39,12 @@ def test_the_json_has_the_keys_of_the_contract_in_their_order() -> None:
     assert json.dumps(SUMMARY.as_json()) == json.dumps(json.loads(CONTRACT))
 
 
+def test_why_an_encoder_was_chosen_is_told_where_there_was_a_choice() -> None:
+    assert SUMMARY.video is not None
+    chosen = replace(SUMMARY, video=replace(SUMMARY.video, encoder_choice="h264_qsv: it has just encoded a picture"))
+    assert chosen.as_json()["video"]["encoder_choice"].startswith("h264_qsv")
+
+
 def test_what_was_not_recorded_is_null_or_empty() -> None:
     silent_film = replace(SUMMARY, audio=(), events=()).as_json()
     assert (silent_film["audio"], silent_film["events"]) == ([], [])
