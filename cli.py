@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: What the desktop is told of, where nobody looks at the terminal.
-_SHOWN: Final = ("clip_failed", "failed", "device_lost", "display_lost", "disk_full")
+_SHOWN: Final = ("clip_failed", "failed", "device_lost", "display_lost", "disk_full", "file_gone", "not_begun")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

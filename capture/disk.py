@@ -148,14 +148,6 @@ class OutputFile:
             self._busy_since_s = None
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the file was removed: what is written to it is lost as soon as it is closed."""
-        if sys.platform == "win32":
-            # No file that is open can be removed.
-            return False
-        return os.fstat(self._descriptor).st_nlink == 0
-
-    @property
     def kept_back_bytes(self) -> int:
         """How much can be written to a full disk."""
         return self._reserve.size_bytes
@@ -195,11 +187,15 @@ class Margin:
         self.packets += 1
         self.reached_s = max(self.reached_s, ends_s)
 
-    def is_gone_into(self) -> bool:
-        """Whether others have left no more of the disk than what is to be left; the disk is looked at now and then."""
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look at the disk again."""
         seconds, grown = self.reached_s - self._looked_at_s, self._file.size_bytes - self._looked_at_bytes
-        if seconds < _LOOK_S and grown < _LOOK_BYTES:
-            return False
+        return seconds >= _LOOK_S or grown >= _LOOK_BYTES
+
+    def is_gone_into(self) -> bool:
+        """Look whether others have left no more of the disk than what is to be left."""
+        seconds, grown = self.reached_s - self._looked_at_s, self._file.size_bytes - self._looked_at_bytes
         self._looked_at_s, self._looked_at_bytes = self.reached_s, self._file.size_bytes
         # A scene that took more is remembered for a while.
         self._bytes_per_s = max(0.9 * self._bytes_per_s, grown / max(seconds, _LOOK_S))

@@ -9,7 +9,8 @@
         ├── SourceLostError     a device that was delivering is gone
         │   └── DisplayLostError    the display is, with all that could be seen on it
         ├── OutputError         the file cannot be created, written or closed
-        │   └── DiskFullError       there is no room for more of it
+        │   ├── DiskFullError       there is no room for more of it
+        │   └── FileGoneError       somebody removed it
         └── EncoderError        an encoder refused its settings or its input
 
 A caller's mistake and a failure are different branches, so that a script can tell "fix the call" from "try again".
@@ -22,6 +23,7 @@ __all__ = [
     "DiskFullError",
     "DisplayLostError",
     "EncoderError",
+    "FileGoneError",
     "NotReadyError",
     "OutputError",
     "RecordingError",
@@ -93,6 +95,12 @@ class DiskFullError(OutputError):
     """The disk, or what the user may have of it, has no room for more of the recording."""
 
     event_kind = stopped_by = "disk_full"
+
+
+class FileGoneError(OutputError):
+    """The file was removed while it was being recorded."""
+
+    event_kind = stopped_by = "file_gone"
 
 
 class EncoderError(RecordingError):

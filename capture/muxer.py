@@ -24,7 +24,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from capture.disk import Margin, OutputFile
-from capture.errors import DiskFullError, OutputError
+from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.own_file import OwnFile
 from capture.settings import Container
 
@@ -89,7 +89,11 @@ class Muxer:
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
-        self._said_full = False
+        # What is the matter with the disk is said once.
+        self._said = False
+        self._closed_bytes = 0
+        #: Whether somebody had removed the file when it was closed.
+        self.is_gone = False
         self._crash_safe = True
 
     def start(
@@ -168,10 +172,15 @@ class Muxer:
         """Bytes on disk now; any thread may ask."""
         if not self._file.closed:
             return self._file.size_bytes
+        if self.is_gone:
+            return 0
         try:
             return self.path.stat().st_size
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
+        except OSError:
+            # A right was taken away.
+            return self._closed_bytes
 
     @property
     def busy_s(self) -> float:
@@ -180,7 +189,13 @@ class Muxer:
 
     def look_at_disk(self) -> OutputError | None:
         """What keeps the recording from going on, said once. To be called all the time: it looks only now and then."""
-        return self.note_full() if self._margin.is_gone_into() else None
+        if self._said or not self._margin.is_due:
+            return None
+        is_full = self._margin.is_gone_into()
+        if self._own.is_gone:
+            self._said = True
+            return FileGoneError(f"{self.path} is gone", "somebody removed it while it was being recorded")
+        return self.note_full() if is_full else None
 
     @property
     def is_full(self) -> bool:
@@ -189,7 +204,7 @@ class Muxer:
 
     def note_full(self) -> DiskFullError | None:
         """What to say of that; None when it was said before."""
-        said, self._said_full = self._said_full, True
+        said, self._said = self._said, True
         return None if said else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
 
     @property
@@ -222,11 +237,14 @@ class Muxer:
                 container.close()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:
-                remedy = "what it holds plays; make room, and capture repair makes it whole"
+                remedy = "what it holds plays; capture repair makes it whole where there is room"
                 raise self._failure("could not be finished", error, remedy) from error
             finally:
                 with suppress(OSError):
                     self._file.close()
+                self._closed_bytes = self._file.size_bytes
+                self.is_gone = self._own.is_gone
+                self.path = self._own.find()
 
     def keep(self) -> None:
         """The recording stands: what it replaces is removed for good."""

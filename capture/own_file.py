@@ -45,23 +45,53 @@ class OwnFile:
         with old:
             self.descriptor, self._aside = old.replace()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was removed: what is written to it is lost as soon as it is closed."""
+        # No file that is open can be removed on Windows.
+        return sys.platform != "win32" and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink == 0
+
+    def find(self) -> Path:
+        """Where it is now, `path` from then on: somebody may have moved it, or a folder around it."""
+        if self.descriptor >= 0 and not self._is_in_place() and not self.is_gone:
+            with suppress(OSError):
+                # Linux tells.
+                self.path = Path(f"/proc/self/fd/{self.descriptor}").readlink()
+        return self.path
+
+    def _is_in_place(self) -> bool:
+        if sys.platform == "win32":
+            return True
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            # A right was taken away, and nothing can be known.
+            return True
+
     def keep(self) -> None:
         """The file stands: what it replaces is removed for good."""
         aside, self._aside = self._aside, None
         if aside is not None:
-            aside.unlink(missing_ok=True)
+            # On a disk that cannot be written any more it stays.
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
         self._close()
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced."""
         aside, self._aside = self._aside, None
+        wanted = self.path
+        # Another one of that name is none of ours.
+        is_ours = self.descriptor < 0 or (not self.is_gone and self.find() and self._is_in_place())
         if sys.platform == "win32":
             # There what is open can be neither removed nor replaced.
             self._close()
-        if aside is not None:
-            aside.replace(self.path)
-        else:
+        if is_ours and (aside is None or self.path != wanted):
             self.path.unlink(missing_ok=True)
+        if aside is not None and (is_ours or not os.path.lexists(wanted)):
+            aside.replace(wanted)
         self._close()
 
     def _close(self) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 from capture.clips import ClipSaver
 from capture.clock import Clock, MonotonicClock
 from capture.disk import check_room
-from capture.errors import CaptureError, DiskFullError, NotReadyError, OutputError, RecordingError
+from capture.errors import CaptureError, DiskFullError, FileGoneError, NotReadyError, OutputError, RecordingError
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
 from capture.feed import Feed
 from capture.inputs import Inputs
@@ -391,7 +391,7 @@ class Session:
             if not isinstance(message, Request):
                 continue
             if message.command in self._beginnings:
-                if self._has_room(message):
+                if self._can_begin(message):
                     return message
                 continue
             if message.command is Command.STOP and message.given_by == "hotkey":
@@ -411,13 +411,15 @@ class Session:
             else:
                 _refuse(message, "nothing is being recorded yet")
 
-    def _has_room(self, beginning: Request) -> bool:
-        """Whether the disk has room for a recording; who asks for one is told if not, and it goes on waiting."""
+    def _can_begin(self, beginning: Request) -> bool:
+        """Whether there is a place for a recording; who asks for one is told if not, and it goes on waiting."""
         try:
+            if self.settings.is_numbered:
+                check_writable(self.settings.output)
             check_room(self.settings.output.parent)
-        except NotReadyError as error:
+        except (NotReadyError, OutputError) as error:
             _refuse(beginning, str(error))
-            self._emit(Event("disk_full", 0.0, f"nothing is recorded: {error}"))
+            self._emit(Event("not_begun", 0.0, f"nothing is recorded: {error}"))
             return False
         return True
 
@@ -573,7 +575,7 @@ class Session:
             self._tell("discarded", f"{path} is gone" if stopped_by is None else "nothing was recorded")
             return None
         if take.is_gone and self._failure is None:
-            self._fail(OutputError(f"{take.path} is gone", "somebody removed it while it was being recorded"))
+            self._fail(FileGoneError(f"{take.path} is gone", "somebody removed it while it was being recorded"))
         if isinstance(self._failure, DiskFullError):
             # Also where that showed only while the file was being finished.
             stopped_by = self._failure.stopped_by

@@ -291,7 +291,10 @@ class Take:
             self._feed.pipeline.wake()
         else:
             self._feed.pipeline.finish()
+        path = self.path
         self._writer.close(self._length_s, self._chapters())
+        if self.path != path:
+            self.tell("moved", f"somebody moved it to {self.path}")
 
     @property
     def _length_s(self) -> float:
@@ -358,7 +361,11 @@ class Take:
             self._improve(stopped_by)
         if self.is_gone:
             return self._described(stopped_by, 0.0, "nothing was recorded")
-        report = check(muxer.path, listen=False)
+        try:
+            report = check(muxer.path, listen=False)
+        except UsageError as error:
+            # It is there, and it may not be looked at.
+            return self._described(stopped_by, self._length_s, error.message)
         duration_s = max((stream.duration_s for stream in report.streams), default=0.0)
         return self._described(stopped_by, duration_s, next(iter(report.problems), "ok"))
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -39,15 +39,21 @@ class Recorder:
     """A process that runs `capture ARGUMENT…` in `folder`; leaving the context kills it if it still runs.
 
     Its two outputs are nameless files, so that it can never wait for somebody to read them. With `group` it is in that
-    process group: its own with 0, or that of another recorder by the number of its process.
+    process group: its own with 0, or that of another recorder by the number of its process. `by` is a program that runs
+    it, with its own arguments.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, *arguments: str | Path, group: int | None = None
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        *arguments: str | Path,
+        group: int | None = None,
+        by: Sequence[str] = (),
     ) -> None:
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "capture", *map(str, arguments)],
+            [*by, sys.executable, "-m", "capture", *map(str, arguments)],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,

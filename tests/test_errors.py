@@ -25,6 +25,7 @@ ALL: list[type[CaptureError]] = [
         ("DisplayLostError", 1),
         ("OutputError", 1),
         ("DiskFullError", 1),
+        ("FileGoneError", 1),
         ("EncoderError", 1),
     ],
 )
