@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
+import string
 import subprocess
 import sys
 import threading
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from capture.session import Session, Trigger
     from capture.settings import RecordSettings
     from capture.terminal import Terminal
+    from capture.triggers.remote import RemoteControl
 
 __all__ = ["main"]
 
@@ -97,9 +100,7 @@ def _record(arguments: Arguments) -> int:
         # Without a remote control it is recorded all the same, and said.
         with suppress(NotReadyError):
             remote.start(session.send)
-            left = remote.left_behind.get("recording")
-            if left and os.path.lexists(left):
-                terminal.say(f"a recorder that did not end by itself left {left}: capture repair makes it whole")
+            _tell_leftovers(remote, terminal)
         exit_code = _conclude(arguments, terminal, session, session.run(), {})
     finally:
         if notifier is not None:
@@ -107,6 +108,23 @@ def _record(arguments: Arguments) -> int:
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
     return _ended(arguments, session, exit_code)
+
+
+def _tell_leftovers(remote: RemoteControl, terminal: Terminal) -> None:
+    """Name what recorders left that crashed, as far as it is there still."""
+    for path in remote.left_recordings:
+        if os.path.lexists(path):
+            terminal.say(
+                f"a recorder that did not end by itself left {path}: capture repair {_as_argument(path)} makes it whole"
+            )
+
+
+def _as_argument(path: str) -> str:
+    """A path as it can be typed into a shell, whatever it is made of."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = {ord(char) for char in string.digits + string.ascii_letters + "/._- "}
+    return "$'" + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(path)) + "'"
 
 
 def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
@@ -177,6 +195,7 @@ def _headless(arguments: Arguments) -> int:
     try:
         with suppress(NotReadyError):
             remote.start(session.send)
+            _tell_leftovers(remote, terminal)
         with desk, _on_desk(desk):
             summary = session.run()
             exit_code = _conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})

@@ -78,6 +78,7 @@ class RemoteControl:
         self._name = name or runtime.DEFAULT_NAME
         self._claim: runtime.Claim | None = None
         self._claim_lock = threading.Lock()
+        self._leftovers: list[dict[str, Any]] = []
         self._listener: socket.socket | None = None
         self._server: _Server | None = None
 
@@ -90,6 +91,12 @@ class RemoteControl:
     def left_behind(self) -> dict[str, Any]:
         """What a recorder that crashed under this name wrote down: `pid`, and `recording` where it had begun one."""
         return self._claim.left_behind if self._claim else {}
+
+    @property
+    def left_recordings(self) -> list[str]:
+        """The files that recorders of any name were at when they crashed."""
+        notes = [self.left_behind, *self._leftovers]
+        return [note["recording"] for note in notes if isinstance(note.get("recording"), str)]
 
     def claim(self) -> None:
         """Take the name; whoever connects from then on waits for `start`. Does nothing the second time.
@@ -118,6 +125,7 @@ class RemoteControl:
             claim.release()
             raise
         self._claim = claim
+        self._leftovers = claim.folder.take_leftovers()
         self._name = claim.name
 
     def take_began(self, path: str) -> None:

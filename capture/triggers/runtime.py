@@ -185,6 +185,33 @@ class RuntimeFolder:
         finally:
             os.close(descriptor)
 
+    def take_leftovers(self) -> list[dict[str, Any]]:
+        """What recorders wrote down that crashed. Nothing of them is left here: it is told once."""
+        if sys.platform == "win32":
+            raise _not_on_windows()
+        import fcntl
+
+        found = []
+        entries = os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is no path
+        for name in sorted(entry.removesuffix(_LOCK) for entry in entries if entry.endswith(_LOCK)):
+            try:
+                descriptor = self._open(name, os.O_RDWR)
+            except OSError:
+                continue
+            try:
+                # Shared, as in `clean`.
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                if self.is_current(name, descriptor):
+                    found.append(_read(descriptor))
+                    self.remove_socket(name)
+                    self.remove_lock(name)
+            except OSError:
+                # It lives.
+                continue
+            finally:
+                os.close(descriptor)
+        return found
+
     def take_lock(self, name: str) -> int | None:
         """The lock of `name`, held, as a descriptor; None when another recorder holds it."""
         if sys.platform == "win32":
