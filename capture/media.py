@@ -50,10 +50,9 @@ class Rectangle:
         )
 
     def intersects(self, other: Rectangle) -> bool:
-        """Whether the two share a pixel."""
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
+        """Whether the two share a pixel; what has no area shares none."""
+        across = min(self.right, other.right) > max(self.left, other.left)
+        return across and min(self.bottom, other.bottom) > max(self.top, other.top)
 
     def clipped(self, bounds: Rectangle) -> Rectangle | None:
         """What of this rectangle lies in `bounds`; None where the two share nothing."""

@@ -22,7 +22,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 #: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
-COLOUR_TOLERANCE: Final = 14
+COLOUR_TOLERANCE: Final = 3
 
 ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--json")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from capture.media import SILENCE_DBFS, Rectangle, peak_dbfs
 
 small = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.integers(1, 8), st.integers(1, 8))
+empty = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.sampled_from([0, 8]), st.just(0))
 
 
 def pixels(rectangle: Rectangle) -> set[tuple[int, int]]:
@@ -29,6 +30,13 @@ def test_the_right_and_bottom_edges_lie_just_outside() -> None:
 def test_containing_and_intersecting_are_about_pixels(one: Rectangle, other: Rectangle) -> None:
     assert one.contains(other) is (pixels(other) <= pixels(one))
     assert one.intersects(other) is bool(pixels(one) & pixels(other))
+
+
+@given(small | empty, empty)
+def test_what_has_no_area_shares_nothing(one: Rectangle, other: Rectangle) -> None:
+    assert not one.intersects(other)
+    assert not other.intersects(one)
+    assert other.clipped(one) is None
 
 
 @given(small)

@@ -25,7 +25,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 #: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
-COLOUR_TOLERANCE: Final = 14
+COLOUR_TOLERANCE: Final = 3
 
 #: On a screen of 1280×720: its first line belongs to none of them.
 MONITORS: Final = {"LEFT": "641/160x719/180+0+1", "RIGHT": "639/160x701/180+641+1"}

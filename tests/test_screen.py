@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,3 +144,18 @@ def test_whatever_happens_the_picture_is_whole(area: Rectangle, cursor: bool, st
                 stage.paint(left, top, width, height, COLOURS[dice.integers(len(COLOURS))])
             viewer.see()
             viewer.assert_sees_all()
+
+
+def test_a_report_of_nothing_is_no_change(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Viewer(SCREEN) as viewer:
+        watch = viewer.source._watch
+        assert watch is not None
+        reports = [SimpleNamespace(type=watch._damage_event, area=SimpleNamespace(x=100, y=100, width=0, height=0))]
+        with monkeypatch.context() as patch:
+            # As servers do after they were told that a pixel was seen.
+            patch.setattr(watch._display, "pending_events", lambda: len(reports))
+            patch.setattr(watch._display, "next_event", reports.pop)
+            watch.hear()
+        assert not viewer.source.wait_for_change(time.monotonic())
+        stage.paint(100, 100, 1, 1, RED)
+        assert place(viewer.see()) == Rectangle(100, 100, 1, 1)

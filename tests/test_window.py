@@ -26,7 +26,7 @@ from capture.sources.fitting import fitted
 from capture.sources.windows import Window, choose_window
 
 #: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
-COLOUR_TOLERANCE: Final = 14
+COLOUR_TOLERANCE: Final = 3
 
 QUIETLY: Final = ("--quality", "high", "--audio", "none", "--json")
 

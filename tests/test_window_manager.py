@@ -24,7 +24,7 @@ if sys.platform != "linux":
 from capture.sources.windows import list_windows
 
 #: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
-COLOUR_TOLERANCE: Final = 14
+COLOUR_TOLERANCE: Final = 3
 
 ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--no-cursor", "--no-hotkeys", "--json")
 
