@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
+import av.video.plane
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Colorspace
 
 Picture: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
@@ -57,6 +59,25 @@ def each_picture(path: Path) -> Iterator[tuple[float, Picture]]:
         for frame in container.decode(video=0):
             assert frame.time is not None
             yield frame.time, _rgb(frame)
+
+
+def exact_last(path: Path) -> Picture:
+    """The last frame, RGB, by the formula that its tags name: FFmpeg's tables are off by up to two levels."""
+    with av.open(str(path)) as container:
+        *_, last = container.decode(video=0)
+    luma, *chroma = (_plane(plane) for plane in last.planes)
+    blueness, redness = ((plane.repeat(2, 0).repeat(2, 1) - 128) / 224 for plane in chroma)
+    # What of brightness is red and blue, by BT.709 or BT.601.
+    of_red, of_blue = (0.2126, 0.0722) if last.colorspace == Colorspace.ITU709 else (0.299, 0.114)
+    bright = (luma - 16) / 219
+    red, blue = bright + 2 * (1 - of_red) * redness, bright + 2 * (1 - of_blue) * blueness
+    green = (bright - of_red * red - of_blue * blue) / (1 - of_red - of_blue)
+    return np.rint(255 * np.clip(np.stack((red, green, blue), axis=-1), 0, 1)).astype(np.uint8)
+
+
+def _plane(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.float64]:
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # type: ignore[call-overload]
+    return np.asarray(rows[:, : plane.width], np.float64)
 
 
 def _rgb(frame: av.VideoFrame) -> Picture:
