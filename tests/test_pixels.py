@@ -126,8 +126,7 @@ def test_the_cursor_is_at_its_place_to_the_pixel(
             if number == 2:
                 stage.paint(x - 30, y - 30, 60, 60, GREEN)
             corner = (x - CURSOR_HOT - left, y - CURSOR_HOT - top)
-            recorder.until(lambda corner=corner: is_red(pictures(path).last, *corner), f"the cursor at {x},{y}")  # type: ignore[misc]
-            last = pictures(path).last
+            last = until_red(recorder, path, *corner)
             dark = np.argwhere(brightness(last) < 110)
             assert (*dark.min(axis=0), *dark.max(axis=0) + 1) == (
                 corner[1],
@@ -136,6 +135,12 @@ def test_the_cursor_is_at_its_place_to_the_pixel(
                 corner[0] + CURSOR_SIDE,
             )
         assert recorder.stop()["check"] == "ok"
+
+
+def until_red(recorder: Recorder, path: Path, left: int, top: int) -> Picture:
+    """Wait until the cursor has its corner there in the newest picture, and return it."""
+    recorder.until(lambda: is_red(pictures(path).last, left, top), f"the cursor at {left},{top}")
+    return pictures(path).last
 
 
 def is_red(picture: Picture, left: int, top: int) -> bool:
