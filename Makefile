@@ -6,6 +6,8 @@ PLATFORMS := linux win32 darwin
 DEMO := $(BIN)/python -m capture.desktop.demo
 
 export PYTHON
+# Python may write down what it compiled, or every recorder that a test starts compiles the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup test demo clean
 
@@ -21,10 +23,8 @@ setup:
 test: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	set -e; for platform in $(PLATFORMS); do \
-		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform; \
-	done
-	$(BIN)/python -m pytest -W error
+	printf '%s\n' $(PLATFORMS) | xargs -t -P 0 -I PLATFORM $(BIN)/mypy --platform PLATFORM --cache-dir .mypy_cache/PLATFORM
+	$(BIN)/python -m pytest -W error -n auto
 
 demo: setup
 	$(BIN)/capture headless demo.mp4 --size 1280x720 --duration 20s --overwrite -- $(DEMO)

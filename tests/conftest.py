@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
@@ -27,6 +27,33 @@ PROJECT: Final = Path(__file__).parent.parent
 
 #: How long what a test started may take to end after the test has.
 SETTLE_LIMIT_S: Final = 5.0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: one process more than there are processors, as many tests wait for a recording to go on."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0)) + 1
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Each process gets a test when it has none, so that all end together.
+
+    A module that prepares something for all of its tests is one's alone, or it would be prepared by each of them. These
+    come first.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    alone = {path.name for path in Path(__file__).parent.glob("test_*.py") if 'scope="module"' in path.read_text()}
+
+    class TestByTest(LoadScopeScheduling):  # type: ignore[misc]  # its package has no types
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if Path(module).name in alone else nodeid
+
+    return TestByTest(config, log)
 
 
 class RunCapture(Protocol):
@@ -135,15 +162,27 @@ def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
     before = _running_and_lying_about(temporary_folder)
     yield
     deadline_s = time.monotonic() + SETTLE_LIMIT_S
-    while (left := _running_and_lying_about(temporary_folder) - before) and time.monotonic() < deadline_s:
+    while (left := _left(before, temporary_folder)) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     assert not left, f"the test left behind {sorted(map(str, left))}"
 
 
-def _running_and_lying_about(folder: Path) -> set[object]:
-    found: set[object] = {*threading.enumerate(), *folder.iterdir()}
-    if sys.platform == "linux":
-        from capture.desktop.keeper import children
+def _left(before: set[threading.Thread | Path], folder: Path) -> set[threading.Thread | Path]:
+    return {found for found in _running_and_lying_about(folder) - before if not _is_somebody_elses(found)}
 
-        found.update(f"process {child}" for child in children().get(os.getpid(), ()))
+
+def _running_and_lying_about(folder: Path) -> set[threading.Thread | Path]:
+    """The threads of this process, what is in `folder`, and everybody's processes as they stand in /proc."""
+    found: set[threading.Thread | Path] = {*threading.enumerate(), *folder.iterdir()}
+    if sys.platform == "linux":
+        found.update(path for path in Path("/proc").iterdir() if path.name.isdecimal())
     return found
+
+
+def _is_somebody_elses(found: threading.Thread | Path) -> bool:
+    """Whether it is a process that this one has not started; only few are new, and asking takes long."""
+    if sys.platform == "linux" and isinstance(found, Path) and found.parent == Path("/proc"):
+        from capture.desktop.keeper import parent_of
+
+        return parent_of(int(found.name)) != os.getpid()
+    return False
