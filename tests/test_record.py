@@ -164,6 +164,9 @@ def test_the_summary_tells_what_is_in_the_file(extension: str, recorded: dict[st
     video = dict(summary["video"])
     assert video.pop("unchanged") > 0
     assert video.pop("dropped") >= 0
+    # VP8 has one encoder, and there is nothing to choose.
+    assert ("encoder_choice" in video) is (extension != "webm")
+    assert video.pop("encoder_choice", video["encoder"]).startswith(video["encoder"])
     assert video == {
         "codec": streams["video"]["codec_name"],
         "encoder": "libvpx" if extension == "webm" else "libx264",
