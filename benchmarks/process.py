@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-__all__ = ["REPOSITORY", "Outcome", "run", "started"]
+__all__ = ["REPOSITORY", "Outcome", "high_water_bytes", "resident_bytes", "run", "started"]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 
@@ -130,7 +130,7 @@ class _MemoryWatch:
     def _watch(self) -> None:
         while not self._ended.wait(_SAMPLING_S):
             for pid in _with_descendants(self._pid):
-                self._peaks_bytes[pid] = max(self._peaks_bytes.get(pid, 0), _high_water_bytes(pid))
+                self._peaks_bytes[pid] = max(self._peaks_bytes.get(pid, 0), high_water_bytes(pid))
 
 
 def _with_descendants(pid: int) -> list[int]:
@@ -141,8 +141,18 @@ def _with_descendants(pid: int) -> list[int]:
     return found
 
 
-def _high_water_bytes(pid: int) -> int:
-    line = re.search(r"^VmHWM:\s+(\d+) kB$", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
+def high_water_bytes(pid: int) -> int:
+    """The most memory that a process has held; 0 when it is gone."""
+    return _status_bytes(str(pid), "VmHWM")
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now."""
+    return _status_bytes("self", "VmRSS")
+
+
+def _status_bytes(pid: str, name: str) -> int:
+    line = re.search(rf"^{name}:\s+(\d+) kB$", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
     return int(line[1]) * 1024 if line else 0
 
 

@@ -242,20 +242,6 @@ class Pane:
         )
 
 
-def server_of(environment: Mapping[str, str], name: str) -> int:
-    """The number of the process that is the `Xvfb` or the `pulseaudio` of a desk."""
-    folder = environment["XDG_RUNTIME_DIR"].encode()
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                found = (process / "comm").read_text().strip() == name and folder in (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if found:
-                return int(process.name)
-    raise AssertionError(f"there is no {name}")
-
-
 def _pixel(colour: Colour) -> int:
     red, green, blue = colour
     return red << 16 | green << 8 | blue

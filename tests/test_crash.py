@@ -126,7 +126,9 @@ def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequenc
     paths = [folder / str(number) / f"killed.{kill.extension}" for number, kill in enumerate(kills)]
     commands = []
     for number, (path, kill) in enumerate(zip(paths, kills, strict=True)):
-        source = ("--source", "pattern") if kill.of_pattern else ()
+        # Many at once have less to do, each.
+        fps = str(30 if len(kills) == 1 else 10)
+        source = ("--source", "pattern", "--fps", fps) if kill.of_pattern else ()
         commands.append(("record", path, "--ledger", "--name", f"{folder.name}-{number}", *source))
     began_s: list[float] = []
     with recorders(environment, folder, commands) as running:

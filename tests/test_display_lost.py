@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from reopened import loudness, pictures, sound
 from running import Recorder, eventually, kinds
-from stage import BLUE, GREEN, RED, Colour, Stage, playing, server_of, write_tone
+from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
 
+from benchmarks.trials.servers import server_of
 from capture.desktop.virtual import VirtualDesk
 from capture.triggers import client
 

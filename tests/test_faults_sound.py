@@ -25,12 +25,13 @@ import pytest
 from reopened import Sound, Track, loudness, pictures, sound
 from running import Recorder, eventually
 from servers import MICROPHONE_HZ, beacon, microphone, sound_server
-from stage import GREEN, RED, Stage, module, pactl, playing, server_of, streams, write_tone
+from stage import GREEN, RED, Stage, module, pactl, playing, streams, write_tone
 
 from benchmarks.alignment import matched
 from benchmarks.decoding import read_picture
 from benchmarks.onsets import beep_onsets_s, flash_onsets_s
 from benchmarks.stimulus.flash_beep import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
+from benchmarks.trials.servers import server_of
 from capture.desktop.virtual import VirtualDesk
 from capture.media import SILENCE_DBFS, peak_dbfs
 
