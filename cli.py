@@ -319,7 +319,7 @@ def _devices(arguments: Arguments) -> int:
             for entry in entries:
                 print("  " + "  ".join(_shown(name, value) for name, value in entry.items()))
     for text in missing:
-        print(f"capture: {text}", file=sys.stderr)
+        print(_printable(f"capture: {text}"), file=sys.stderr)
     return 3 if missing and not any(found.values()) else 0
 
 
@@ -336,9 +336,9 @@ def _doctor(arguments: Arguments) -> int:
         print(json.dumps(diagnosis.as_json()))
     else:
         for item in diagnosis.checks:
-            print(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}")
+            print(_printable(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}"))
             if item.remedy:
-                print(f"    → {item.remedy}")
+                print(_printable(f"    → {item.remedy}"))
         print("ready to record" if diagnosis.ready else "not ready to record")
     return 0 if diagnosis.ready else 3
 
@@ -357,7 +357,7 @@ def _check(arguments: Arguments) -> int:
             end_s = stream.start_s + stream.duration_s
             print(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
         for problem in report.problems:
-            print(f"problem: {problem}")
+            print(_printable(f"problem: {problem}"))
         print("ok" if report.ok else "not ok")
     return 0 if report.ok else 1
 

@@ -237,6 +237,33 @@ def test_the_date_names_files_and_measures_nothing(tmp_path: Path) -> None:
     assert [name for name, path in MODULES.items() if reads_the_date(path)] == TELL_THE_DATE
 
 
+#: What speaks to other machines.
+NETWORK_LIBRARIES = {
+    *("aiohttp", "asyncio", "ftplib", "http", "httpx", "imaplib", "nntplib", "poplib", "requests", "smtplib"),
+    *("socketserver", "ssl", "telnetlib", "urllib3", "websockets", "xmlrpc"),
+}
+NETWORK_NAMES = {
+    *("AF_INET", "AF_INET6", "AF_PACKET", "create_connection", "create_server", "getaddrinfo", "gethostbyname"),
+    *("open_connection", "urlopen", "urlretrieve"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_speaks_to_another_machine(module: str) -> None:
+    assert IMPORTS[module] & NETWORK_LIBRARIES == set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute | ast.Name):
+            assert (node.attr if isinstance(node, ast.Attribute) else node.id) not in NETWORK_NAMES
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            assert NETWORK_NAMES.isdisjoint(alias.name for alias in node.names)
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert [name for name in named if name.startswith("urllib") and name != "urllib.parse"] == []
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("socket.socket", "socket"):
+            # Without a family it would be one of the Internet's.
+            local = [ast.unparse(argument) for argument in node.args[:1]] == ["socket.AF_UNIX"]
+            assert local or [keyword.arg for keyword in node.keywords] == ["fileno"]
+
+
 def test_every_library_is_declared() -> None:
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     installed = {requirement.partition(">")[0].strip().lower() for requirement in declared}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +188,24 @@ def test_mistakes(run_capture: RunCapture, tmp_path: Path) -> None:
         done = run_capture("repair", *arguments)
         assert done.returncode == 2, done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_copy_is_its_owners_alone_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, output = write(tmp_path / "whole.ogg"), tmp_path / "copy.ogg"
+    copy, modes = shutil.copyfileobj, []
+
+    def copy_and_look(*arguments: Any) -> None:
+        modes.append(output.stat().st_mode & 0o777)
+        copy(*arguments)
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_and_look)
+    before = os.umask(0)
+    try:
+        assert repair(path, output).after.ok
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+    assert output.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_crashed_recorder_left_is_named_at_the_next_start(

@@ -15,14 +15,12 @@ from av.audio.stream import AudioStream
 
 from capture.errors import NotReadyError, RecordingError
 from capture.media import SAMPLE_RATE, SampleArray
+from capture.recordings.contents import READ_OPTIONS
 
 __all__ = ["CHANNELS", "SoundFile"]
 
 #: What everything is turned into: outputs of one channel or of six take stereo as well.
 CHANNELS: Final = 2
-
-#: What recordings are made of, as FFmpeg calls its readers.
-_READERS: Final = "mov,matroska,ogg,mp3,flac,wav"
 
 #: A hole in a track shorter than this is the rounding of a container's times, milliseconds in Matroska.
 _HOLE_SAMPLES: Final = SAMPLE_RATE // 50
@@ -44,9 +42,7 @@ class SoundFile:
         """Raises `RecordingError` where it cannot be opened, `NotReadyError` where it has no sound (yet)."""
         try:
             # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
-            self._container = av.open(
-                str(path.absolute()), metadata_errors="replace", options={"format_whitelist": _READERS}
-            )
+            self._container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
         origin_s = max(0.0, (self._container.start_time or 0) / av.time_base)

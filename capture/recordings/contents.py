@@ -20,11 +20,11 @@ from av.stream import Disposition
 from capture.errors import RecordingError
 from capture.media import SILENCE_DBFS
 
-__all__ = ["Contents", "Track", "read_contents"]
+__all__ = ["READ_OPTIONS", "Contents", "Track", "read_contents"]
 
-#: What recordings are made of, as FFmpeg calls its readers. Others would take a text file for a picture, or a playlist
-#: for the files it names.
-_READERS: Final = "mov,matroska,ogg,mp3,flac,wav"
+#: How recordings are opened. Readers other than these would take a text file for a picture, or a playlist for the files
+#: it names; and whatever a file says, nothing but files is opened for it, no address on a network.
+READ_OPTIONS: Final = {"format_whitelist": "mov,matroska,ogg,mp3,flac,wav", "protocol_whitelist": "file"}
 
 #: The absolute sample value, full scale at 1, above which there is sound.
 _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
@@ -81,7 +81,7 @@ def read_contents(path: Path, *, listen: bool) -> Contents:
         # Every packet takes some bytes of the file; one whose index points at the same bytes again and again would
         # keep its reader busy for days.
         allowance_bytes = 2 * path.stat().st_size + 65_536
-        container = av.open(name, metadata_errors="replace", options={"format_whitelist": _READERS})
+        container = av.open(name, metadata_errors="replace", options=READ_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:

@@ -6,6 +6,7 @@ and found to be whole; where that cannot be reached, it stays for good.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.muxer import Chapter, Muxer
-from capture.own_file import is_being_made
+from capture.own_file import OwnFile, is_being_made
 from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 from capture.settings import CONTAINERS, check_output, container_of
@@ -77,9 +78,11 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
         if before.ok:
             return Repaired(path, before, before, False)
         return Repaired(path, before, _rewritten(path), True)
+    own = OwnFile(output)
     try:
-        shutil.copyfile(path, output)
-        output.chmod(0o600)
+        with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
+            shutil.copyfileobj(original, copy)
+        own.keep()
         after = check(output, listen=False) if before.ok else _rewritten(output)
     except BaseException as error:
         with suppress(OSError):

@@ -24,6 +24,7 @@ from av.stream import Disposition, Stream
 from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
+from capture.recordings.contents import READ_OPTIONS
 from capture.settings import container_of
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
@@ -98,7 +99,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """The recording at `path`, to read packets from. Raises `RecordingError` where it cannot be opened as one."""
     try:
         # A relative name with a colon would be taken for a protocol.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         raise RecordingError(f"{path} cannot be opened as a recording", reason) from error
