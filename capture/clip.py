@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import av
 import numpy as np
 
+from capture.chapters import chapters_between
 from capture.disk import free_bytes
 from capture.encoder import VideoEncoder
 from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
+from capture.events import Event
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.muxer import Muxer
 from capture.replay import Clip, KeptPacket, ReplayTrack, as_packet
@@ -48,14 +50,23 @@ _BESIDE_PACKET_BYTES: Final = 32
 _LEFT_FREE_BYTES: Final = 2_000_000
 
 
-def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False, quality: str = "medium") -> float:
+def save(
+    clip: Clip,
+    path: Path,
+    *,
+    exact: bool = False,
+    overwrite: bool = False,
+    quality: str = "medium",
+    marks: Sequence[Event] = (),
+) -> float:
     """Write `clip` as a finished file at `path`, in the format that its extension names; return when it begins.
 
-    That is a moment in the time of the recording. With `exact` it is the asked one, else `Clip.start_s`; sound alone in
-    FLAC and WAV loses nothing by being exact and always is. `quality` is that of the
-    recording, needed where pictures are made anew. Raises `UsageError` where nothing is in the clip, the format is not
-    one for its tracks or the name is taken; `OutputError` where the file cannot be written: nothing is left of it then,
-    and the clip can be saved elsewhere. One thread at a time for one path; takes as long as writing does.
+    That is a moment in the time of the recording, as those of `marks` are, which become chapters. With `exact` it is
+    the asked one, else `Clip.start_s`; sound alone in FLAC and WAV loses nothing by being exact and always is.
+    `quality` is that of the recording, needed where pictures are made anew. Raises `UsageError` where nothing is in the
+    clip, the format is not one for its tracks or the name is taken; `OutputError` where the file cannot be written:
+    nothing is left of it then, and the clip can be saved elsewhere. One thread at a time for one path; takes as long as
+    writing does.
     """
     kind = container_of(path)
     _check_fits(clip.tracks, kind, path)
@@ -71,7 +82,9 @@ def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False
         muxer.start([template for template, _ in tracks], crash_safe=False)
         for place, packet in _in_order([packets for _, packets in tracks]):
             muxer.write(place, packet)
-        muxer.close()
+        begins_s = clip.exact_start_s if exact else clip.start_s
+        own = [mark.moved(-begins_s) for mark in marks if mark.at_s >= begins_s]
+        muxer.close(chapters_between(own, clip.until_s - begins_s))
     except BaseException as error:
         with suppress(CaptureError, OSError):
             muxer.discard()
@@ -79,7 +92,7 @@ def save(clip: Clip, path: Path, *, exact: bool = False, overwrite: bool = False
             raise OutputError(f"{path} cannot be written ({error.strerror or error})", "free some space") from error
         raise
     muxer.keep()
-    return clip.exact_start_s if exact else clip.start_s
+    return begins_s
 
 
 def _check_room(path: Path, tracks: Sequence[_Track]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from capture.clip import save
 from capture.errors import CaptureError, OutputError, UsageError, in_one_line
 from capture.events import Event, Request, Summary
 from capture.feed import Feed
+from capture.ledger import MARK
 from capture.ledger_file import LedgerFile
 from capture.recordings.check import CheckReport, check
 from capture.recordings.folder import candidates, dated_name
@@ -75,7 +76,8 @@ class ClipSaver:
         clip = buffer.snapshot(wanted_s, until_s)
         if clip.is_empty:
             raise CaptureError("the replay buffer is empty still", "try again in a moment")
-        path, begins_s, note = self._written(clip, order)
+        marks = feed.ledger.of(MARK) if feed.ledger is not None else ()
+        path, begins_s, note = self._written(clip, order, marks)
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
             note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"
         # What is an animation was looked at when it was made.
@@ -88,25 +90,25 @@ class ClipSaver:
             return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
         return summary, note
 
-    def _written(self, clip: Clip, order: ClipOrder) -> tuple[Path, float, str]:
+    def _written(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float, str]:
         """Write the clip where it was ordered to or else where it may go instead.
 
         Returned are where that is, which moment of the feed it begins with, and what to say.
         """
         wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
         try:
-            return *self._write(clip, wanted, order), ""
+            return *self._write(clip, wanted, order, marks), ""
         except OutputError as error:
             fallback = self._settings.fallback_folder
             if fallback is None:
                 raise
-            made = self._write(clip, fallback / wanted.name, replace(order, output=None))
+            made = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
             return *made, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
 
     def _ending(self, order: ClipOrder) -> str:
         return order.format or self._settings.output.suffix[1:]
 
-    def _write(self, clip: Clip, path: Path, order: ClipOrder) -> tuple[Path, float]:
+    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float]:
         """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered.
 
         It is made under another name: what a kill leaves of it is not taken for a clip.
@@ -116,7 +118,7 @@ class ClipSaver:
         with scratch_folder(path.parent) as folder:
             made = folder / f"clip.{own if turned else ending}"
             try:
-                begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality)
+                begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
                 if turned or order.max_bytes is not None:
                     made = _turned(made, ending if turned else None, order.max_bytes)
             except OutputError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from capture.chapters import title_of
 from capture.clock import Clock
 from capture.events import Event
 from capture.inputs import Inputs
-from capture.ledger import Ledger
+from capture.ledger import MARK, Ledger
 from capture.outlets import Outlets
 from capture.pipeline import Pipeline
 from capture.replay import ReplayBuffer, ReplayTrack
@@ -57,10 +58,22 @@ class Feed:
             self.ledger.record(event)
         self._record_event(event)
 
+    def mark(self, at_s: float, text: str) -> Event:
+        """Remember a moment of what is kept by a name, while nothing else is recorded; `at_s` is on the clock."""
+        assert self.ledger is not None  # noqa: S101 - something is kept
+        mark = Event(MARK, self.pipeline.timeline.media_s(at_s), title_of(text, 1 + self.ledger.count(MARK)))
+        self.ledger.record(mark)
+        return mark
+
     @property
     def buffer(self) -> ReplayBuffer | None:
         """The last seconds of what came out; None where nothing is kept."""
         return self.outlets.buffer
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is recorded now is kept."""
+        return self.buffer is not None and self.pipeline.has_begun
 
     def catch_up(self, media_s: float, writer: FileWriter | None = None) -> None:
         """Have everything up to a moment that is now, or just over, come out; any thread.

@@ -28,7 +28,7 @@ from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.own_file import OwnFile
 from capture.settings import Container
 
-__all__ = ["Chapter", "Muxer"]
+__all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
 
 _FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
 _CLUSTERS: Final = {"cluster_time_limit": "300"}
@@ -50,7 +50,7 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
 _INTERLEAVE_US: Final = 200_000
 
 #: The formats that take chapters when all else is written; the others would want them before the first packet.
-_WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
+WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
 #: What a packet adds to what is written when the file is closed, at most. MP4 notes its length (8 bytes), its size (4),
 #: that it is a key frame (4), and where each run of packets stands (20 for a track in every fragment): 13 were seen for
@@ -229,7 +229,7 @@ class Muxer:
             self.discard()
             return
         if container is not None:
-            if chapters and self._container_kind.format in _WITH_CHAPTERS:
+            if chapters and self._container_kind.format in WITH_CHAPTERS:
                 # Whatever is wrong with them, the file has to be finished.
                 with suppress(av.FFmpegError, ValueError):
                     container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
@@ -408,6 +409,10 @@ class Session:
                 self._answer(message)
             elif message.command is Command.CLIP:
                 self._save_clip(message)
+            elif message.command is Command.MARK and self._feed is not None and self._feed.keeps:
+                # For the clips that it falls into.
+                self._emit(replace(self._feed.mark(message.at_s, message.text), at_s=0.0))
+                self._answer(message)
             else:
                 _refuse(message, "nothing is being recorded yet")
 
@@ -443,7 +448,7 @@ class Session:
     def _save_clip(self, request: Request) -> None:
         """Have what the replay buffer holds up to the request saved, aside."""
         feed = self._feed
-        if feed is None or feed.buffer is None or not feed.pipeline.has_begun:
+        if feed is None or not feed.keeps:
             _refuse(request, "no replay buffer is kept: start one with capture replay --last 60s")
             return
         self._clips.save(feed, request)

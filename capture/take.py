@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from capture.chapters import chapters_between, title_of
 from capture.clock import Clock
 from capture.errors import OutputError, UsageError, in_one_line
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.feed import Feed
 from capture.ledger import MARK, PAUSE, RESUME, STOOD_STILL, Ledger
 from capture.ledger_file import LedgerFile
-from capture.muxer import Chapter, Muxer
+from capture.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.folder import candidates, dated_name
 from capture.settings import RecordSettings
@@ -196,9 +197,8 @@ class Take:
         return preview.stop() if preview is not None else -math.inf
 
     def mark(self, at_s: float, text: str) -> None:
-        """Remember a moment by a name; control characters in it become spaces."""
-        name = "".join(char if char.isprintable() else " " for char in text).strip()
-        self.record_event(Event(MARK, self.media_s(at_s), name or f"Mark {1 + self._ledger.count(MARK)}"))
+        """Remember a moment by a name."""
+        self.record_event(Event(MARK, self.media_s(at_s), title_of(text, 1 + self._ledger.count(MARK))))
 
     def record_event(self, event: Event) -> None:
         """Record what happens to it, in its media time."""
@@ -292,7 +292,7 @@ class Take:
         else:
             self._feed.pipeline.finish()
         path = self.path
-        self._writer.close(self._length_s, self._chapters())
+        self._writer.close(self._length_s, chapters_between(self._ledger.of(MARK), self._length_s))
         if self.path != path:
             self.tell("moved", f"somebody moved it to {self.path}")
 
@@ -303,26 +303,6 @@ class Take:
 
     def _paused_s(self, until_s: float) -> float:
         return self.timeline.paused_s(until_s) - self.timeline.paused_s(self._begun_at_s)
-
-    def _chapters(self) -> list[Chapter]:
-        """The stretches between the marks, the first one from the beginning.
-
-        Marks of one moment, as those in a pause, make one chapter: a stretch without length spoils those around it.
-        """
-        end_ms = round(self._length_s * 1000)
-        titles: dict[int, str] = {}
-        for mark in self._ledger.of(MARK):
-            at_ms = round(mark.at_s * 1000)
-            if at_ms < end_ms:
-                titles[at_ms] = f"{titles[at_ms]}, {mark.detail}" if at_ms in titles else mark.detail
-        if not titles:
-            return []
-        named = titles if 0 in titles else {0: "Beginning", **titles}
-        ends_ms = [*list(named)[1:], end_ms]
-        return [
-            Chapter(title, at_ms / 1000, to_ms / 1000)
-            for (at_ms, title), to_ms in zip(named.items(), ends_ms, strict=True)
-        ]
 
     @property
     def is_empty(self) -> bool:

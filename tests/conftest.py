@@ -32,7 +32,9 @@ SETTLE_LIMIT_S: Final = 5.0
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`: as many processes as processors. One more is no quicker, and keeps recorders from their slots."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @pytest.hookimpl(optionalhook=True)

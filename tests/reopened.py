@@ -131,10 +131,18 @@ def first_loud_s(track: Track, level: float = 0.05) -> float:
     return track.start_s + float(loud[0]) / track.rate
 
 
+def chapters(path: Path) -> list[tuple[str, float, float]]:
+    """The chapters as players show them: title, beginning and end in seconds."""
+    return [
+        (chapter["tags"]["title"], float(chapter["start_time"]), float(chapter["end_time"]))
+        for chapter in probe(path)["chapters"]
+    ]
+
+
 def probe(path: Path) -> dict[str, Any]:
-    """What ffprobe says of the file and its streams."""
+    """What ffprobe says of the file, its streams and chapters."""
     done = subprocess.run(
-        ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", path],
+        ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-show_chapters", "-of", "json", path],
         capture_output=True,
         check=True,
         timeout=60,

@@ -38,6 +38,7 @@ FLOORS: tuple[set[str], ...] = (
     },
     # What asks several of the stages, and the threads that drive one.
     {
+        "capture.chapters",
         "capture.config",
         "capture.desktop.devices",
         "capture.desktop.doctor",

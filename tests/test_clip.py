@@ -160,7 +160,7 @@ def test_the_clip_can_be_saved_again_where_there_is_room(tmp_path: Path, monkeyp
             save(clip, tmp_path / "clip.mp4")
     assert list(tmp_path.iterdir()) == []
 
-    def fail(muxer: Muxer) -> None:
+    def fail(muxer: Muxer, chapters: object = ()) -> None:
         raise OutputError("No space left on device")
 
     old = tmp_path / "old.mp4"

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
-import av
 import numpy as np
 import pytest
 from disks import fill, small_disk
-from reopened import each_picture, first_loud_s, pictures, sound
+from reopened import chapters, each_picture, first_loud_s, pictures, sound
 from running import eventually
 
 import capture.clips as clips_module
@@ -173,18 +172,6 @@ class Recording:
 
 def is_ok(answer: dict[str, Any]) -> bool:
     return answer["ok"] is True
-
-
-def chapters(path: Path) -> list[tuple[str, float, float]]:
-    with av.open(str(path)) as container:
-        return [
-            (
-                chapter["metadata"]["title"],
-                float(chapter["start"] * (chapter["time_base"] or 1)),
-                float(chapter["end"] * (chapter["time_base"] or 1)),
-            )
-            for chapter in container.chapters()
-        ]
 
 
 # Begun and ended by sound

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from reopened import sound
+from reopened import chapters, sound
 from running import eventually
 
 from capture.errors import OutputError
@@ -87,18 +87,6 @@ class Writing:
 def chunks(packets: list[av.Packet[Any]], size: int) -> Iterator[list[av.Packet[Any]]]:
     for start in range(0, len(packets), size):
         yield packets[start : start + size]
-
-
-def chapters(path: Path) -> list[tuple[str, float, float]]:
-    with av.open(str(path)) as container:
-        return [
-            (
-                chapter["metadata"]["title"],
-                float(chapter["start"] * Fraction(chapter["time_base"] or 1)),
-                float(chapter["end"] * Fraction(chapter["time_base"] or 1)),
-            )
-            for chapter in container.chapters()
-        ]
 
 
 # Waiting

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE
+from capture.muxer import WITH_CHAPTERS
 from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import opened, tracks_of, zero_s
 from capture.settings import CLIP_FORMATS, CONTAINERS, Container
@@ -258,6 +259,8 @@ class _Work:
                     made.mux(lanes[packet.stream_index].take(cast(Any, frame)))
             for lane in lanes.values():
                 made.mux(lane.finish())
+            if kind.format in WITH_CHAPTERS:
+                made.set_chapters(source.chapters())
         return path
 
     def _checked(self, path: Path) -> Path:
