@@ -81,6 +81,8 @@ class Ledger:
     def record(self, event: Event) -> None:
         """Take in what happened; a piece of what goes on already makes that longer."""
         with self._lock:
+            # Nobody may ask for it otherwise.
+            self._settle(event.at_s)
             if event.to_s is None:
                 self._end(self._begin(event))
                 return
@@ -97,7 +99,7 @@ class Ledger:
                 self._write(event)
 
     def _begin(self, event: Event) -> _Entry:
-        """Make room for what is too old to be kept, and keep the event if there is room for its kind."""
+        """Let go of what is too old, and keep the event if there is room for its kind."""
         while self._entries and self._entries[0].event.end_s < event.at_s - self._span_s:
             self._kept[self._entries.popleft().event.kind] -= 1
         entry = _Entry(event)
@@ -128,10 +130,13 @@ class Ledger:
     def settle(self, now_s: float = math.inf) -> None:
         """End the runs that have not grown for a while; without a moment all of them."""
         with self._lock:
-            for key, run in tuple(self._open.items()):
-                if run.event.end_s < now_s - _OVER_AFTER_S:
-                    del self._open[key]
-                    self._end(run)
+            self._settle(now_s)
+
+    def _settle(self, now_s: float) -> None:
+        for key, run in tuple(self._open.items()):
+            if run.event.end_s < now_s - _OVER_AFTER_S:
+                del self._open[key]
+                self._end(run)
 
     def count(self, kind: str) -> int:
         """How many events of a kind there were, kept or not."""

@@ -18,7 +18,7 @@ from running import eventually
 
 from capture.errors import OutputError
 from capture.events import Event
-from capture.ledger import DROPPED, KEPT, MARK, NO_DATA, Ledger
+from capture.ledger import DROPPED, HOLE, KEPT, MARK, NO_DATA, Ledger
 from capture.ledger_file import LedgerFile
 from capture.settings import ledger_of
 
@@ -104,6 +104,14 @@ def test_only_the_last_seconds_are_kept_where_that_is_wanted() -> None:
     for second in range(10 * KEPT):
         ledger.record(Event(MARK, float(second)))
     assert [event.at_s for event in ledger.events()] == [10.0 * KEPT - 61 + place for place in range(61)]
+
+
+def test_runs_that_are_over_are_forgotten_though_nobody_asks() -> None:
+    ledger = Ledger(span_s=60.0)
+    for second in range(5_000):
+        ledger.record(Event(HOLE, second, f"{second} s were missing", second + 0.5))
+    assert len(ledger._open) < 5
+    assert len(ledger.events()) == 61
 
 
 def test_a_part_counts_from_its_own_beginning() -> None:
