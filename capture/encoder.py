@@ -102,8 +102,10 @@ class VideoEncoder:
             self._open(fps, quality)
         except (av.FFmpegError, ValueError) as error:
             openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
+            # The whole of the error has every option in it.
+            reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
             raise NotReadyError(
-                f"the encoder {self.encoder} cannot be opened ({error})", f"these can: {openable}"
+                f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
         self._repeats = Repeats.of(bytes(self.template.codec_context.extradata or b"")) if codec == "h264" else None
 
