@@ -169,6 +169,7 @@ def test_a_folder_is_gone_through(run_capture: RunCapture, tmp_path: Path) -> No
     cut_off(folder / "cut.mp4")
     write(folder / "whole.ogg")
     (folder / "broken.mkv").write_bytes(b"nonsense")
+    (folder / ".hidden.mkv").write_bytes(b"nonsense")
     (folder / "notes.txt").write_text("no recording")
     assert [path.name for path in recordings_in(folder)] == ["broken.mkv", "cut.mp4", "whole.ogg"]
     done = run_capture("repair", folder, "--json")

@@ -78,10 +78,10 @@ def test_a_copy_takes_the_place(extension: str, tmp_path: Path) -> None:
 def test_the_new_file_is_private_while_it_grows_and_has_the_old_ones_rights_then(mode: int, tmp_path: Path) -> None:
     path = write(tmp_path / "made.ogg")
     path.chmod(mode)
-    seen: list[tuple[str, int]] = []
+    seen: dict[str, int] = {}
 
     def fill(muxer: Muxer) -> list[Chapter]:
-        seen.extend((new.name, stat.S_IMODE(new.stat().st_mode)) for new in tmp_path.iterdir() if new != path)
+        seen.update((str(new), stat.S_IMODE(new.stat().st_mode)) for new in tmp_path.rglob("*") if new != path)
         return copying(path)(muxer)
 
     umask = os.umask(0)
@@ -89,9 +89,10 @@ def test_the_new_file_is_private_while_it_grows_and_has_the_old_ones_rights_then
         rewrite(path, fill)
     finally:
         os.umask(umask)
-    ((name, found),) = seen
-    assert name.startswith(".")
-    assert found == 0o600
+    folder, new = sorted(map(Path, seen))
+    assert (folder.parent, new.parent, new.suffix) == (tmp_path, folder, ".ogg")
+    assert folder.name.startswith(".")
+    assert list(seen.values()) == [0o700, 0o600]
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -225,11 +226,11 @@ def test_an_empty_file_does_not_take_the_place(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "made.ogg")
 
-    def refuse(*arguments: object) -> int:
+    def refuse(*arguments: object, **more: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(OutputError, match=r"the new file cannot be written.*Permission denied.*another folder"):
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OutputError, match=r"left as it was: .* cannot be written.*Permission denied.*another folder"):
         rewrite(path, copying(path))
     assert list(tmp_path.iterdir()) == [path]
 

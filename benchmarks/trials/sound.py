@@ -148,7 +148,8 @@ def _suspended(trial: Trial, findings: Findings) -> None:
 def _expect_no_microphone(track: Heard, findings: Findings) -> None:
     starts_s = np.arange(0.0, max(0.0, track.end_s - 0.25), 0.25)
     loudest = max((track.level(MICROPHONE_HZ, at_s, at_s + 0.25) for at_s in starts_s), default=0.0)
-    findings.expect(loudest < 0.001, f"the microphone is not heard ({loudest:.4f})")
+    # A moment of it would be ten times as loud; where one tone ends and another begins there is a little of everything.
+    findings.expect(loudest < 0.01, f"the microphone is not heard ({loudest:.4f})")
 
 
 FAULTS: Final = (

@@ -94,8 +94,9 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """The files in `folder` that are called like recordings, by name."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix[1:].lower() in CONTAINERS)
+    """The files in `folder` that are called like recordings, by name; what is hidden is nobody's."""
+    shown = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 
 def _rewritten(path: Path) -> CheckReport:

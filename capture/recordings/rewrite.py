@@ -1,6 +1,6 @@
 """A finished recording made anew without the risk of losing it.
 
-The new file grows beside the old one under a hidden name. Only when it is closed and found to be whole does it take the
+The new file grows in a hidden folder beside the old one. Only when it is closed and found to be whole does it take the
 old one's place, at once and by name alone; whatever goes wrong before that, the old one is what it was.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.contents import READ_OPTIONS
+from capture.recordings.scratch import scratch_folder
 from capture.settings import container_of
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
@@ -50,20 +50,19 @@ def rewrite(
     found = check(old, listen=False)
     if not found.plays:
         raise RecordingError(f"{path} is left as it is: {found.problems[0]}", "see capture check")
-    new = old.with_name(f".capture-{secrets.token_hex(8)}{old.suffix}")
+    new = old
     try:
-        while True:
-            _write(new, fill)
-            report = _checked(new, found)
-            if is_good(new):
-                break
-            new.unlink()
-        _take_place(new, old)
+        with scratch_folder(old.parent) as folder:
+            new = folder / old.name
+            while True:
+                _write(new, fill)
+                report = _checked(new, found)
+                if is_good(new):
+                    break
+                new.unlink()
+            _take_place(new, old)
     except (CaptureError, OSError, av.FFmpegError) as error:
         raise _explained(path, new, error) from error
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
     return replace(report, path=path.absolute())
 
 
