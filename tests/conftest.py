@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 from capture.desktop.virtual import VirtualDesk
+from capture.triggers.runtime import RuntimeFolder
 
 # What is found today is found tomorrow: a run that fails without a change helps nobody.
 settings.register_profile("the same every time", derandomize=True)
@@ -103,6 +105,12 @@ def in_process_desk(
 @pytest.fixture
 def capture_environment(desk_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """The environment of a `capture` on the desk whose user owns nothing but the test's folder."""
+    # What other tests killed is not named in this one.
+    with (
+        suppress(FileNotFoundError),
+        RuntimeFolder(Path(desk_environment["XDG_RUNTIME_DIR"], "capture")) as runtime,
+    ):
+        runtime.take_leftovers()
     home = tmp_path / "home"
     home.mkdir()
     own = {
