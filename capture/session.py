@@ -387,6 +387,9 @@ class Session:
             message = self._receive(WAITING_INTERVAL_S)
             if isinstance(message, _Failure):
                 self._note_failure(message)
+                if kept_s:
+                    # Nobody asked for a file of it, and a desktop that its user leaves ends like this every day.
+                    self._tell("buffer_lost", f"the last {kept_s:.0f} s, which the replay buffer held, were not saved")
                 self.state = State.FAILED
                 return None
             if not isinstance(message, Request):
@@ -700,9 +703,6 @@ class Session:
             error.__cause__ = cause
         self._fail(error)
         self._tell(error.event_kind, str(error))
-        kept_s, _ = self._kept
-        if kept_s and not goes_on:
-            self._tell("buffer_lost", f"the last {kept_s:.0f} s, which the replay buffer held, were not saved")
         return error
 
     def _fail(self, error: CaptureError) -> None:
