@@ -18,15 +18,17 @@ from av.video.stream import VideoStream
 
 from capture.conversion import Converter
 from capture.errors import EncoderError, NotReadyError
+from capture.macroblocks import SAMPLES_BYTES, planes_of, samples_of
 from capture.media import Pixels
 from capture.nowhere import open_nowhere
-from capture.repeats import Repeats
+from capture.patches import Patches
 from capture.settings import ENCODERS
 from capture.timeline import VIDEO_TICKS_PER_S
 from capture.video_codecs import BT709, VIDEO_CODECS
 
 __all__ = [
     "CUTTABLE_KEY_FRAME_INTERVAL_S",
+    "CUTTABLE_STILL_KEY_FRAME_INTERVAL_S",
     "KEY_FRAME_INTERVAL_S",
     "REPEAT_KEY_FRAME_INTERVAL_S",
     "STILL_KEY_FRAME_INTERVAL_S",
@@ -39,13 +41,19 @@ VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
 #: A player can only begin at a key frame, and each costs as much as a hundred typed letters: so often while the picture
 #: changes; or, where clips are to be cut out, so much more often, as a cut can only be made there.
-KEY_FRAME_INTERVAL_S: Final = 5.0
+KEY_FRAME_INTERVAL_S: Final = 8.0
 CUTTABLE_KEY_FRAME_INTERVAL_S: Final = 1.9
 
 #: At a repeat a little earlier than for cuts, as the next chance may be a heartbeat of 0.6 s away; and less often while
-#: nothing has changed since the last one, where each would show the same picture.
+#: nothing has changed since the last one, where each would show the same picture and a player skims over the repeats.
 REPEAT_KEY_FRAME_INTERVAL_S: Final = 1.3
-STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
+STILL_KEY_FRAME_INTERVAL_S: Final = 30.0
+CUTTABLE_STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
+
+#: What may be spent on changes that are written sample by sample and not encoded: as much as on the sound, in the long
+#: run, and four seconds of it at once. A letter typed with its caret takes 0.8 to 1.5 kB, and 0.2 ms instead of 4.
+PATCH_BYTES_PER_S: Final = 16_000
+PATCH_BYTES_SAVED: Final = 64_000
 
 #: A group of pictures that ends only where a key frame is forced: at a variable rate a count of frames is no time.
 _NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
@@ -93,6 +101,7 @@ class VideoEncoder:
         self.width, self.height = scale or (width, height)
         self._key_interval_s = CUTTABLE_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
+        self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
         how = VIDEO_CODECS[self.encoder]
         self._converter = Converter(width, height, (self.width, self.height), how.matrix[0], in_place=how.copies)
         self._frame: av.VideoFrame | None = None
@@ -107,7 +116,9 @@ class VideoEncoder:
             raise NotReadyError(
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
-        self._repeats = Repeats.of(bytes(self.template.codec_context.extradata or b"")) if codec == "h264" else None
+        parameters = bytes(self.template.codec_context.extradata or b"")
+        self._patches = Patches.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
+        self._patching = _Allowance(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
 
     def _open(self, fps: float, quality: str) -> None:
         how = VIDEO_CODECS[self.encoder]
@@ -136,7 +147,11 @@ class VideoEncoder:
         A smaller one is a part, at column `left` and row `top` of the picture before, which is as it was around it.
         The memory of `pixels` is kept, and parts are written into it.
         """
-        return self.encode_frame(self._converter.convert(pixels, left, top), pts)
+        frame = self._converter.convert(pixels, left, top)
+        if self._frame is not None and self._converter.changed == []:
+            return self.repeat(pts)
+        patch = self._patch(frame, pts)
+        return self.encode_frame(frame, pts) if patch is None else [patch]
 
     def encode_frame(self, frame: av.VideoFrame, pts: int) -> list[av.Packet[Any]]:
         """Encode a picture that is as the encoder takes it, such as one that was decoded from what this kind made."""
@@ -144,14 +159,25 @@ class VideoEncoder:
         self._changed_since_key = True
         return self._encode(frame, pts, self._wants_key(pts, self._key_interval_s))
 
+    def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
+        """A packet of what has changed alone, where that is little; None where it is for the encoder."""
+        changed, patches = self._converter.changed, self._patches
+        if changed is None or patches is None or not patches.takes_macroblocks:
+            return None
+        if self._wants_key(pts, self._key_interval_s) or not self._patching.spend(len(changed) * SAMPLES_BYTES, pts):
+            return None
+        self._frame, self._changed_since_key = frame, True
+        planes = planes_of(frame)
+        return _packet(patches.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """The last picture once more, at `pts`; nothing is converted. `is_repeat` is true of the packets."""
         if self._frame is None:
             return []
-        interval_s = self._repeat_key_interval_s if self._changed_since_key else STILL_KEY_FRAME_INTERVAL_S
+        interval_s = self._repeat_key_interval_s if self._changed_since_key else self._still_key_interval_s
         wants_key = self._wants_key(pts, interval_s)
-        if self._repeats is not None and not wants_key:
-            packets = [_packet(self._repeats.picture(), pts)]
+        if self._patches is not None and not wants_key:
+            packets = [_packet(self._patches.picture(), pts)]
         else:
             packets = self._encode(self._frame, pts, wants_key)
         for packet in packets:
@@ -181,14 +207,33 @@ class VideoEncoder:
             ) from error
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """The packet as it has to be behind repeats that the encoder knows nothing of."""
-        if self._repeats is None:
+        """The packet as it has to be among pictures that the encoder knows nothing of."""
+        if self._patches is None:
             return packet
         data = bytes(packet)
-        renumbered = self._repeats.renumbered(data)
+        renumbered = self._patches.renumbered(data)
         if renumbered is data:
             return packet
-        return _packet(renumbered, packet.pts or 0)
+        return _packet(renumbered, packet.pts or 0, is_key=packet.is_keyframe)
+
+
+class _Allowance:
+    """So many bytes a second of media time may be spent, and what was not spent is saved up to a limit."""
+
+    def __init__(self, bytes_per_s: int, most_saved: int) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._most_saved = most_saved
+        self._left: float = most_saved
+        self._spent_pts = 0
+
+    def spend(self, count: int, pts: int) -> bool:
+        """Whether `count` bytes may be spent at `pts`; they are then."""
+        earned = (pts - self._spent_pts) / VIDEO_TICKS_PER_S * self._bytes_per_s
+        self._left, self._spent_pts = min(self._most_saved, self._left + earned), pts
+        if count > self._left:
+            return False
+        self._left -= count
+        return True
 
 
 def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float) -> tuple[str, str]:
@@ -216,8 +261,9 @@ def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None
         raise EncoderError(f"{name} made nothing of a picture")
 
 
-def _packet(data: bytes, pts: int) -> av.Packet[Any]:
+def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
     packet: av.Packet[Any] = av.Packet(data)
+    packet.is_keyframe = is_key
     packet.pts = packet.dts = pts
     packet.time_base = VIDEO_TIME_BASE
     return packet

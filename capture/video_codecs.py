@@ -36,6 +36,8 @@ class VideoCodec:
     max_threads: int = 4
     #: Whether it is done with a picture when it has encoded it, so that the next can be made in the same memory.
     copies: bool = False
+    #: Whether it predicts each picture from its last one and no other.
+    from_last_alone: bool = False
 
     def threads(self, width: int, height: int, fps: float) -> int:
         """How many are of use for so large a picture, on a machine that has them."""
@@ -52,8 +54,8 @@ def _levels(option: str, low: int, medium: int, high: int) -> Mapping[str, Mappi
 #: spares the smaller copy of each picture that they need. What was scrolled or dragged has to be found: a page that
 #: moves takes a seventh of the bytes by `umh` of what it takes by `hex` or `dia`, and less time, as nothing is left to
 #: be coded. Small blocks make letters sharp, and blocks that come out nearly empty are kept: they are the last of a
-#: moved letter's edge.
-_X264: Final = "scenecut=0:me=umh:merange=24:partitions=i4x4:no-dct-decimate=1"
+#: moved letter's edge. Of the two references that decoders are to keep the second is for pictures made elsewhere.
+_X264: Final = "scenecut=0:me=umh:merange=24:partitions=i4x4:no-dct-decimate=1:ref=1:dpb-size=2"
 
 VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
     # zerolatency means sliced threads and no lookahead: one frame in, one packet out.
@@ -61,6 +63,7 @@ VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
         {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": _X264},
         _levels("qp", 28, 22, 16),
         copies=True,
+        from_last_alone=True,
     ),
     "h264_nvenc": VideoCodec(
         {"preset": "p2", "tune": "ull", "rc": "constqp", "delay": "0", "zerolatency": "1", "forced-idr": "1"},

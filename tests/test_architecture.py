@@ -24,8 +24,15 @@ FLOORS: tuple[set[str], ...] = (
     {"capture.settings"},
     {"capture.mailbox", "capture.interfaces", "capture.ledger", "capture.own_file", "capture.patience"},
     {"capture.worker"},
-    {"capture.resampler", "capture.repacketizer", "capture.nowhere", "capture.video_codecs", "capture.disk"},
-    {"capture.timeline", "capture.conversion", "capture.repeats"},
+    {
+        "capture.resampler",
+        "capture.repacketizer",
+        "capture.nowhere",
+        "capture.video_codecs",
+        "capture.disk",
+        "capture.macroblocks",
+    },
+    {"capture.timeline", "capture.conversion", "capture.patches"},
     {
         "capture.sources",
         "capture.encoder",

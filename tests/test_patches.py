@@ -1,9 +1,10 @@
-"""Pictures that were put between an encoder's: every decoder shows the last one again, and those after as they were."""
+"""Pictures that were put between an encoder's: every decoder shows what they say, and those after as they were."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +13,13 @@ import av
 import numpy as np
 import pytest
 from av.codec.context import Flags
+from av.video.reformatter import Colorspace
 
-from capture.encoder import VideoEncoder, is_repeat
+from capture.conversion import Converter
+from capture.encoder import PATCH_BYTES_PER_S, PATCH_BYTES_SAVED, VideoEncoder, is_repeat
 from capture.media import Pixels
 from capture.muxer import Muxer
-from capture.repeats import Repeats
+from capture.patches import Patches
 from capture.settings import CONTAINERS
 
 WIDTH, HEIGHT = 320, 160
@@ -77,6 +80,91 @@ def test_every_picture_is_what_the_encoder_alone_would_have_made(plan: list[bool
         assert np.array_equal(found[number], expected[shown]), f"picture {number}"
 
 
+#: Of a picture that is no whole number of macroblocks wide and high: left, top, width, height.
+ODD_WIDTH, ODD_HEIGHT = 330, 154
+SPOTS = [
+    (0, 0, 3, 3),
+    (ODD_WIDTH - 2, ODD_HEIGHT - 2, 2, 2),
+    (14, 30, 4, 4),
+    (0, ODD_HEIGHT - 1, 60, 1),
+    (328, 20, 2, 40),
+]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What an encoder made of a picture in which spots changed now and then, and what it was given."""
+
+    encoder: VideoEncoder
+    packets: list[av.Packet[Any]]
+    #: What each picture is as YUV, one plane below the other, and what it was made from: `all`, `spot` or `repeat`.
+    shown: list[Pixels]
+    kinds: list[str]
+
+
+def typed(count: int = 400, fps: float = 30) -> Typed:
+    encoder = VideoEncoder("h264", ODD_WIDTH, ODD_HEIGHT, fps, quality="high")
+    converter = Converter(ODD_WIDTH, ODD_HEIGHT, (ODD_WIDTH, ODD_HEIGHT), Colorspace.ITU709, in_place=True)
+    dice = np.random.default_rng(4)
+    picture = dice.integers(0, 256, (ODD_HEIGHT, ODD_WIDTH, 4), np.uint8)
+    packets, shown, kinds = [], [], []
+    for number in range(count):
+        kind = "all" if number == 0 else str(dice.choice(["all", "spot", "repeat"], p=[0.2, 0.5, 0.3]))
+        if kind == "all":
+            picture = np.roll(picture, 3, axis=0) if number % 2 else picture ^ np.uint8(number % 256)
+            made = encoder.encode(picture.copy(), number * SLOT)
+        elif kind == "spot":
+            if number % 3 == 0:
+                left, top, width, height = SPOTS[number % len(SPOTS)]
+            else:
+                left, top, width, height = (
+                    int(dice.integers(0, most)) for most in (ODD_WIDTH - 40, ODD_HEIGHT - 40, 40, 40)
+                )
+            part = dice.integers(0, 256, (height + 1, width + 1, 4), np.uint8)[: ODD_HEIGHT - top, : ODD_WIDTH - left]
+            picture[top : top + part.shape[0], left : left + part.shape[1]] = part
+            made = encoder.encode(part, number * SLOT, left, top)
+        else:
+            made = encoder.repeat(number * SLOT)
+        packets += made
+        kinds.append(kind)
+        shown.append(cast(Pixels, converter.convert(picture.copy(), 0, 0).to_ndarray()).copy())
+    return Typed(encoder, packets, shown, kinds)
+
+
+@pytest.mark.parametrize("fps", [30, SLICED_FPS], ids=["whole", "slices"])
+def test_what_changed_a_little_is_shown_to_the_last_bit(fps: float) -> None:
+    made = typed(fps=fps)
+    found = decoded(made.encoder, made.packets)
+    assert len(found) == len(made.shown)
+    exact = 0
+    for number, (picture, wanted) in enumerate(zip(found, made.shown, strict=True)):
+        # As good as the encoder makes it, whatever was put in before: nothing of that is predicted from.
+        error = np.abs(picture.astype(int) - wanted)
+        assert error.mean() < 3, f"picture {number}, {made.kinds[number]}"
+        if made.kinds[number] == "repeat" and not made.packets[number].is_keyframe:
+            assert np.array_equal(picture, found[number - 1])
+        elif made.kinds[number] == "spot":
+            differs = made.shown[number] != made.shown[number - 1]
+            # Where there was no allowance left it was for the encoder.
+            was_exact = np.array_equal(picture[differs], wanted[differs])
+            exact += was_exact
+    assert exact > 50
+
+
+def test_small_changes_may_cost_so_much_a_second_and_no_more() -> None:
+    encoder = VideoEncoder("h264", 1920, 1080, 30)
+    dice = np.random.default_rng(8)
+    encoder.encode(dice.integers(0, 256, (1080, 1920, 4), np.uint8), 0)
+    sizes = []
+    for number in range(1, 1800):
+        spot = dice.integers(0, 256, (20, 20, 4), np.uint8)
+        (packet,) = encoder.encode(spot, number * SLOT, 1000, 500)
+        sizes.append(packet.size if not packet.is_keyframe else 0)
+    samples = [size for size in sizes if size > 1536]
+    assert len(samples) > 300
+    assert sum(samples) < 1.05 * (PATCH_BYTES_SAVED + 60 * PATCH_BYTES_PER_S)
+
+
 def test_a_repeat_takes_next_to_nothing() -> None:
     encoder, packets = encoded([True] + [False] * 100)
     assert all(packet.size < 20 for packet in packets[1:] if not packet.is_keyframe)
@@ -85,6 +173,26 @@ def test_a_repeat_takes_next_to_nothing() -> None:
     (packet,) = big.repeat(SLOT)
     assert packet.size < 20
     assert not encoder.finish()
+
+
+def test_another_decoder_shows_the_same_of_small_changes(tmp_path: Path) -> None:
+    made = typed()
+    path = tmp_path / "typed.mp4"
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([made.encoder.template])
+    for packet in made.packets:
+        muxer.write(0, packet)
+    muxer.close()
+    decoding = ["ffmpeg", "-v", "warning", "-xerror", "-err_detect", "explode", "-i", str(path)]
+    done = subprocess.run(
+        [*decoding, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    pictures = np.frombuffer(done.stdout, np.uint8).reshape(len(made.shown), ODD_HEIGHT * 3 // 2, ODD_WIDTH)
+    for number, (picture, expected) in enumerate(zip(pictures, decoded(made.encoder, made.packets), strict=True)):
+        assert np.array_equal(picture, expected), f"picture {number}, {made.kinds[number]}"
 
 
 def test_another_decoder_finds_nothing_wrong(tmp_path: Path) -> None:
@@ -112,9 +220,9 @@ def test_another_decoder_finds_nothing_wrong(tmp_path: Path) -> None:
 
 
 def test_payloads_that_look_like_a_beginning_are_guarded() -> None:
-    repeats = Repeats(macroblocks=1 << 20, number_bits=4, tells_deblocking=True)
+    patches = Patches(macroblocks=1 << 20, number_bits=4, tells_deblocking=True, takes_macroblocks=False)
     for _ in range(40):
-        picture = repeats.picture()
+        picture = patches.picture()
         payload = picture[4:]
         assert b"\0\0\1" not in payload
         assert b"\0\0\0" not in payload
@@ -131,15 +239,15 @@ def test_payloads_that_look_like_a_beginning_are_guarded() -> None:
     ],
 )
 def test_a_stream_of_another_kind_is_left_to_its_encoder(options: dict[str, str]) -> None:
-    assert Repeats.of(parameters_of({"preset": "ultrafast", **options})) is None
+    assert Patches.of(parameters_of({"preset": "ultrafast", **options})) is None
 
 
 def test_what_are_no_parameters_is_left_alone() -> None:
     whole = parameters_of({"preset": "ultrafast"})
-    assert Repeats.of(whole) is not None
+    assert Patches.of(whole) is not None
     second = whole.index(b"\0\0\1", 4)
     for length in range(second + 5):
-        assert Repeats.of(whole[:length]) is None
+        assert Patches.of(whole[:length]) is None
 
 
 def parameters_of(options: dict[str, str]) -> bytes:

@@ -1,0 +1,69 @@
+"""Macroblocks of a picture in YUV 4:2:0: squares of 16 × 16 pixels, counted row by row from 0, as H.264 does.
+
+Where a picture is no whole number of them wide or high, the last of a row or column reach over its edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias, cast
+
+import av
+import numpy as np
+from av.video.plane import VideoPlane
+
+from capture.media import Pixels
+
+__all__ = ["SAMPLES_BYTES", "Planes", "differing", "planes_of", "samples_of"]
+
+#: Pixels both ways. Planes of colour have half as many samples.
+_SIDE: Final = 16
+
+#: What all samples of one take.
+SAMPLES_BYTES: Final = _SIDE * _SIDE * 3 // 2
+
+#: Brightness and the two colours of a picture, uint8 (height, width) and twice (height / 2, width / 2).
+Planes: TypeAlias = Sequence[Pixels]
+
+
+def planes_of(frame: av.VideoFrame) -> list[Pixels]:
+    """The planes of a picture in YUV 4:2:0, in its own memory."""
+    return [_values(plane) for plane in frame.planes]
+
+
+def _values(plane: VideoPlane) -> Pixels:
+    values: Pixels = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
+    return values[:, : plane.width]
+
+
+def differing(one: Planes, other: Planes, left: int, top: int, picture_width: int, at_most: int) -> list[int] | None:
+    """Which macroblocks differ between two versions of a part of a picture, at an even column `left` and row `top`.
+
+    In ascending order; None where they are more than `at_most`.
+    """
+    columns = -(-picture_width // _SIDE)
+    found: set[int] = set()
+    for number, (first, second) in enumerate(zip(one, other, strict=True)):
+        size = 1 if number == 0 else 2
+        rows, places = np.nonzero(first != second)
+        if rows.size > at_most * (_SIDE // size) ** 2:
+            return None
+        step = _SIDE // size
+        addresses = (rows + top // size) // step * columns + (places + left // size) // step
+        found.update(np.unique(addresses).tolist())
+    return sorted(found) if len(found) <= at_most else None
+
+
+def samples_of(planes: Planes, address: int) -> bytes:
+    """The 384 samples of a macroblock: brightness, then each colour. What is beyond the edge repeats the edge."""
+    columns = -(-planes[0].shape[1] // _SIDE)
+    row, column = divmod(address, columns)
+    parts = []
+    for number, plane in enumerate(planes):
+        step = _SIDE if number == 0 else _SIDE // 2
+        block = plane[row * step : (row + 1) * step, column * step : (column + 1) * step]
+        height, width = block.shape
+        if (height, width) != (step, step):
+            block = np.pad(block, ((0, step - height), (0, step - width)), mode="edge")
+        parts.append(block.tobytes())
+    return b"".join(parts)
