@@ -45,12 +45,14 @@ def differing(one: Planes, other: Planes, left: int, top: int, picture_width: in
     found: set[int] = set()
     for number, (first, second) in enumerate(zip(one, other, strict=True)):
         size = 1 if number == 0 else 2
-        rows, places = np.nonzero(first != second)
-        if rows.size > at_most * (_SIDE // size) ** 2:
-            return None
         step = _SIDE // size
+        differs = first != second
+        # Counting is quick, and mostly there are few.
+        if np.count_nonzero(differs) > at_most * step**2:
+            return None
+        rows, places = np.divmod(np.flatnonzero(differs), differs.shape[1])
         addresses = (rows + top // size) // step * columns + (places + left // size) // step
-        found.update(np.unique(addresses).tolist())
+        found.update(addresses.tolist())
     return sorted(found) if len(found) <= at_most else None
 
 

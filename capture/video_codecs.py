@@ -61,7 +61,7 @@ VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
     # zerolatency means sliced threads and no lookahead: one frame in, one packet out.
     "libx264": VideoCodec(
         {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": _X264},
-        _levels("qp", 28, 22, 16),
+        _levels("qp", 28, 22, 14),
         copies=True,
         from_last_alone=True,
     ),

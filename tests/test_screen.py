@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,11 +150,12 @@ def test_a_report_of_nothing_is_no_change(stage: Stage, monkeypatch: pytest.Monk
     with Viewer(SCREEN) as viewer:
         watch = viewer.source._watch
         assert watch is not None
-        reports = [SimpleNamespace(type=watch._damage_event, area=SimpleNamespace(x=100, y=100, width=0, height=0))]
+        assert watch._damaging is not None
+        report = bytearray(32)
+        struct.pack_into("=B15xhhHH", report, 0, watch._damaging.first_event, 100, 100, 0, 0)
         with monkeypatch.context() as patch:
             # As servers do after they were told that a pixel was seen.
-            patch.setattr(watch._display, "pending_events", lambda: len(reports))
-            patch.setattr(watch._display, "next_event", reports.pop)
+            patch.setattr(watch._connection, "events", lambda: iter([bytes(report)]))
             watch.hear()
         assert not viewer.source.wait_for_change(time.monotonic())
         stage.paint(100, 100, 1, 1, RED)

@@ -245,7 +245,7 @@ class ScreenSource:
         return self._seen(watch, part), *place.corner(part)
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
-        pixels = grab_pixels(self._grabber, part)
+        pixels = watch.memory.grab(part) if watch.memory is not None else grab_pixels(self._grabber, part)
         watch.draw_cursor(pixels, part)
         self._overlays.draw_clicks(pixels, part)
         return pixels

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from Xlib import X, error
+from Xlib.display import Display
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
@@ -15,7 +16,8 @@ from capture.sources.fitting import Placement, black
 from capture.sources.overlays import Overlays
 from capture.sources.screen import close_mss, grab_pixels, middle_s, open_mss, reopened_mss
 from capture.sources.windows import Window
-from capture.sources.x11 import NOWHERE, X11Watch
+from capture.sources.x11 import NOWHERE, X11Watch, connect
+from capture.sources.xcb import Connection
 
 __all__ = ["WindowSource"]
 
@@ -192,7 +194,7 @@ class WindowSource:
         if self._hidden or place.seen is None:
             return None
         try:
-            return grab_pixels(self._grabber, place.seen)
+            return watch.memory.grab(place.seen) if watch.memory is not None else grab_pixels(self._grabber, place.seen)
         except DisplayLostError:
             before = watch.bounds
             watch.sync()
@@ -214,10 +216,36 @@ class _WindowWatch(X11Watch):
         #: Something has happened since `locate`.
         self.has_moved = True
         self._relations_changed = True
-        super().__init__(None, with_cursor=with_cursor, overlays_due_s=overlays_due_s)
+        # What windows do is told in python-xlib's words.
+        self._display = connect()
         self._window = self._display.create_resource_object("window", number)
+        self._root = self._display.screen().root
         # The window, and what it is in.
         self._nested: list[Any] = []
+        try:
+            super().__init__(None, with_cursor=with_cursor, overlays_due_s=overlays_due_s)
+        except BaseException:
+            self._display.close()
+            raise
+
+    def sync(self) -> None:
+        super().sync()
+        self._guarded(self._display.sync)
+        self.hear()
+
+    def close(self) -> None:
+        super().close()
+        with suppress(OSError, error.ConnectionClosedError):
+            self._display.close()
+
+    def _sources(self) -> list[Connection | Display]:
+        return [*super()._sources(), self._display]
+
+    def _guarded(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except (error.ConnectionClosedError, OSError) as lost:
+            raise DisplayLostError("the display is gone (the X server closed the connection)") from lost
 
     def locate(self) -> tuple[Rectangle, Rectangle] | None:
         """Where the window is now, and the part of it that its frame shows; None while nothing of it can be seen.
@@ -260,11 +288,11 @@ class _WindowWatch(X11Watch):
             self._nested.append(window)
             window = window.query_tree().parent
 
-    def _hear(self, event: Any) -> None:
-        super()._hear(event)
-        if event.type not in _STRUCTURE_EVENTS:
-            return
-        self.has_moved = True
-        self._relations_changed |= event.type == X.ReparentNotify
-        if self._changed_at_s is None:
-            self._changed_at_s = time.monotonic()
+    def hear(self) -> None:
+        super().hear()
+        while self._guarded(self._display.pending_events):
+            event = self._guarded(self._display.next_event)
+            if event.type in _STRUCTURE_EVENTS:
+                self.has_moved = True
+                self._relations_changed |= event.type == X.ReparentNotify
+                self._note_change()

@@ -6,19 +6,21 @@ import functools
 import math
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from Xlib import X, error
+from Xlib import error
 from Xlib.display import Display
-from Xlib.ext import damage, xfixes
 
-from capture.errors import DisplayLostError, NotReadyError
+from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
+from capture.sources.shared_memory import SharedMemory
 from capture.sources.sprites import Sprite
+from capture.sources.xcb import Connection, Extension
 
 __all__ = ["NOWHERE", "X11Watch", "connect", "is_xwayland"]
 
@@ -36,8 +38,30 @@ NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 #: longer to get anywhere; only a program that puts the cursor elsewhere is seen that late.
 POINTER_EVERY_S: Final = 0.1
 
-#: The part of XFixes' numbering that python-xlib leaves unnamed.
+#: Core requests, and what is wanted of the window behind all others: what becomes of its size.
+_CHANGE_ATTRIBUTES: Final = 2
+_GET_GEOMETRY: Final = 14
+_QUERY_POINTER: Final = 38
+_GET_INPUT_FOCUS: Final = 43
+_EVENT_MASK: Final = 1 << 11
+_STRUCTURE_EVENTS: Final = 1 << 17
+
+#: The event that tells of a size.
+_CONFIGURE_NOTIFY: Final = 22
+
+#: Requests of the extension DAMAGE 1.1, and the level at which it reports the rectangle around all that was drawn.
+_DAMAGE_CREATE: Final = 1
+_DAMAGE_SUBTRACT: Final = 3
+_BOUNDING_BOX: Final = 2
+
+#: Requests of XFIXES 2; its second event tells of another cursor, and of nothing else when its mask is 1.
+_SELECT_CURSOR_INPUT: Final = 3
+_GET_CURSOR_IMAGE: Final = 4
+_CURSOR_NOTIFY: Final = 1
 _CURSOR_NOTIFY_MASK: Final = 1
+
+#: That of every extension which asks for its version, as the server wants it before all else.
+_QUERY_VERSION: Final = 0
 
 #: What a thread that waits is told: to return, or to look at the overlays.
 _WAKE: Final = b"!"
@@ -64,21 +88,24 @@ class X11Watch:
         # A byte in this pair ends a wait: `select` hears of nothing else.
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_in.setblocking(False)
-        self._damage_event: int | None = None
-        self._cursor_event: tuple[int, int] | None = None
+        self._damage: int | None = None
+        self._damaging: Extension | None = None
+        self._fixes: Extension | None = None
         #: When the server last told of another size of the screen or other monitors; None when that was looked at.
         self.rearranged_at_s: float | None = None
         try:
-            self._display = connect()
-            self._root = self._display.screen().root
-            self._root.change_attributes(event_mask=X.StructureNotifyMask)
-            size = self._root.get_geometry()
-            #: The whole screen, all monitors together.
-            self.bounds = Rectangle(0, 0, size.width, size.height)
-            self._damage = self._watch_damage()
-            self._with_cursor = with_cursor and self._watch_cursor()
+            self._connection = Connection()
         except BaseException:
             self._close_waker()
+            raise
+        try:
+            self._watch_root()
+            self._watch_damage()
+            self._with_cursor = with_cursor and self._watch_cursor()
+            #: What the screen is read through; None where the server shares no memory with us.
+            self.memory = SharedMemory.of(self._connection)
+        except BaseException:
+            self.close()
             raise
         self._changed_at_s: float | None
         # Around all that was reported as drawn, within the area.
@@ -89,6 +116,8 @@ class X11Watch:
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
         self.forget()
+        # What was asked for so far has to reach the server. That it reports all as drawn to begin with is no news.
+        self.sync()
 
     def forget(self) -> None:
         """Take the picture for changed: it was never seen."""
@@ -106,36 +135,37 @@ class X11Watch:
 
     def sync(self) -> None:
         """Take in whatever has happened up to now."""
-        self._guarded(self._display.sync)
+        self._connection.ask(struct.pack("=BxH", _GET_INPUT_FOCUS, 1))
         self.hear()
 
     def wait_for_change(self, until_s: float) -> bool:
         """Block until something in the area was drawn and has settled, the cursor moved, or overlays change; at most
         `until_s`.
         """
+        # What came along with an answer would not end the wait.
+        self.hear()
         look_at_s = time.monotonic() + POINTER_EVERY_S
         while True:
-            self.hear()
             now_s = time.monotonic()
             if self._changed_at_s is not None:
-                settled_at_s = min(self._changed_at_s + SETTLE_S, until_s)
-                if now_s >= settled_at_s:
-                    return True
-                time.sleep(settled_at_s - now_s)
+                time.sleep(max(0.0, min(self._changed_at_s + SETTLE_S, until_s) - now_s))
                 return True
             overlays_due_s = self._overlays_due_s()
             if now_s >= overlays_due_s:
                 return True
-            if now_s >= min(until_s, look_at_s):
+            wait_s = min(until_s, look_at_s, overlays_due_s) - now_s
+            readable, _, _ = select.select([*self._sources(), self._wake_out], [], [], max(0.0, wait_s))
+            if self._wake_out in readable and _WAKE in self._wake_out.recv(64):
+                return False
+            if readable:
+                self.hear()
+            now_s = time.monotonic()
+            if self._changed_at_s is None and now_s >= min(until_s, look_at_s):
                 look_at_s = now_s + POINTER_EVERY_S
                 if self._with_cursor and self._cursor_moved():
                     return True
-                if now_s >= until_s:
+                if self._changed_at_s is None and now_s >= until_s:
                     return False
-            wait_s = min(until_s, look_at_s, overlays_due_s) - now_s
-            readable, _, _ = select.select([self._display, self._wake_out], [], [], wait_s)
-            if self._wake_out in readable and _WAKE in self._wake_out.recv(64):
-                return False
 
     def begin_grab(self, overlaid: Rectangle | None = None) -> tuple[float | None, Rectangle]:
         """From here on changes count anew; return when the first since the last call was reported, None for never.
@@ -151,12 +181,18 @@ class X11Watch:
             self.forget()
             self._follow_cursor()
             return None, self._area
-        self._guarded(lambda: self._display.damage_subtract(self._damage))
-        # The server works through each connection on its own: only its answer says that this was done. What is
+        assert self._damaging is not None  # noqa: S101 - that is what the damage is of
+        head = struct.pack("=BBH", self._damaging.opcode, _DAMAGE_SUBTRACT, 4)
+        self._connection.tell(head + struct.pack("=III", self._damage, 0, 0))
+        # The server works through each connection on its own: only an answer says that this was done. What is
         # reported until then counts as a new change, for the server will not report that part again.
-        self.sync()
+        if self._with_cursor:
+            cursor = self._follow_cursor()
+        else:
+            self.sync()
+            cursor = None
         # That too may be seen already; and nothing of it is lost if it comes twice.
-        parts = [part for part in (drawn, self._drawn, self._follow_cursor(), overlaid) if part is not None]
+        parts = [part for part in (drawn, self._drawn, cursor, overlaid) if part is not None]
         changed = functools.reduce(Rectangle.joined, parts) if parts else None
         # A change that was none, such as a cursor beyond the area, needs a frame too: one was asked for.
         nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
@@ -172,10 +208,10 @@ class X11Watch:
         """Look where the cursor is; return what it covers and no longer covers, None where it is as it was."""
         if not self._with_cursor:
             return None
+        here = self._pointer()
         is_other, self._cursor_is_other = self._cursor_is_other, False
         if is_other:
             self._fetch_cursor()
-        here = self._pointer()
         if here == self._cursor_seen_at and not is_other:
             return None
         before, now = self._cursor_covered, self._cursor.covered(*here)
@@ -197,64 +233,77 @@ class X11Watch:
     def close(self) -> None:
         """End the connection; may be called twice."""
         self._close_waker()
-        with suppress(OSError, error.ConnectionClosedError):
-            self._display.close()
+        self._connection.close()
 
     def _close_waker(self) -> None:
         self._wake_in.close()
         self._wake_out.close()
 
-    def _guarded(self, ask: Any) -> Any:
-        try:
-            return ask()
-        except (error.ConnectionClosedError, OSError) as lost:
-            raise DisplayLostError("the display is gone (the X server closed the connection)") from lost
+    def _sources(self) -> list[Connection | Display]:
+        """What tells that something has happened, for `select`."""
+        return [self._connection]
 
-    def _watch_damage(self) -> Any:
-        if not self._display.has_extension(damage.extname):
-            return None
-        self._display.damage_query_version()
-        self._damage_event = self._display.extension_event.DamageNotify
-        watched = self._root.damage_create(damage.DamageReportBoundingBox)
-        # All is reported as drawn to begin with, which is no news.
-        self._display.sync()
-        return watched
+    def _watch_root(self) -> None:
+        connection = self._connection
+        mask = struct.pack("=III", connection.root, _EVENT_MASK, _STRUCTURE_EVENTS)
+        connection.tell(struct.pack("=BxH", _CHANGE_ATTRIBUTES, 4) + mask)
+        size = connection.ask(struct.pack("=BxHI", _GET_GEOMETRY, 2, connection.root))
+        if size is None:
+            raise NotReadyError("the X server does not tell the size of its screen", "see capture doctor")
+        #: The whole screen, all monitors together.
+        self.bounds = Rectangle(0, 0, *struct.unpack_from("=HH", size, 16))
+
+    def _watch_damage(self) -> None:
+        extension = self._extension("DAMAGE", 1, 1)
+        if extension is None:
+            return
+        self._damaging, self._damage = extension, self._connection.new_id()
+        head = struct.pack("=BBH", extension.opcode, _DAMAGE_CREATE, 4)
+        self._connection.tell(head + struct.pack("=IIB3x", self._damage, self._connection.root, _BOUNDING_BOX))
 
     def _watch_cursor(self) -> bool:
-        if not self._display.has_extension(xfixes.extname):
+        self._fixes = self._extension("XFIXES", 2, 0)
+        if self._fixes is None:
             return False
-        self._display.xfixes_query_version()
-        self._cursor_event = self._display.extension_event.DisplayCursorNotify
-        self._display.xfixes_select_cursor_input(self._root, _CURSOR_NOTIFY_MASK)
+        head = struct.pack("=BBH", self._fixes.opcode, _SELECT_CURSOR_INPUT, 3)
+        self._connection.tell(head + struct.pack("=II", self._connection.root, _CURSOR_NOTIFY_MASK))
         return True
+
+    def _extension(self, name: str, major: int, minor: int) -> Extension | None:
+        """The extension, told which version of it is spoken; None where the server does not have it."""
+        found = self._connection.extension(name)
+        if found is not None:
+            self._connection.ask(struct.pack("=BBHII", found.opcode, _QUERY_VERSION, 3, major, minor))
+        return found
 
     def hear(self) -> None:
         """Take in what the server has sent without waiting for more."""
-        while self._guarded(self._display.pending_events):
-            event = self._guarded(self._display.next_event)
-            # python-xlib makes event classes of its own for each connection; only their numbers can be compared.
-            if event.type == self._damage_event:
-                drawn = Rectangle(event.area.x, event.area.y, event.area.width, event.area.height)
-                inside = drawn.clipped(self._area)
+        damaged = self._damaging.first_event if self._damaging is not None else None
+        cursor = self._fixes.first_event + _CURSOR_NOTIFY if self._fixes is not None else None
+        for event in self._connection.events():
+            kind = event[0] & 0x7F
+            if kind == damaged:
+                inside = Rectangle(*struct.unpack_from("=hhHH", event, 16)).clipped(self._area)
                 if inside is not None:
                     self._drawn = inside.joined(self._drawn)
-                    self._changed_at_s = self._changed_at_s if self._changed_at_s is not None else time.monotonic()
-            elif (event.type, getattr(event, "sub_code", None)) == self._cursor_event:
+                    self._note_change()
+            elif kind == cursor:
                 self._cursor_is_other = True
-                if self._changed_at_s is None:
-                    self._changed_at_s = time.monotonic()
-            else:
-                self._hear(event)
+                self._note_change()
+            elif kind == _CONFIGURE_NOTIFY:
+                self.bounds = Rectangle(0, 0, *struct.unpack_from("=HH", event, 20))
+                self.rearranged_at_s = time.monotonic()
 
-    def _hear(self, event: Any) -> None:
-        """Take in an event that is neither of the damage nor of the cursor."""
-        if event.type == X.ConfigureNotify and event.window == self._root:
-            self.bounds = Rectangle(0, 0, event.width, event.height)
-            self.rearranged_at_s = time.monotonic()
+    def _note_change(self) -> None:
+        if self._changed_at_s is None:
+            self._changed_at_s = time.monotonic()
 
     def _pointer(self) -> tuple[int, int]:
-        where = self._guarded(self._root.query_pointer)
-        return where.root_x, where.root_y
+        """Ask where it is, and take in whatever has happened up to then."""
+        where = self._connection.ask(struct.pack("=BxHI", _QUERY_POINTER, 2, self._connection.root))
+        self.hear()
+        x, y = struct.unpack_from("=hh", where, 16) if where is not None else (NOWHERE.left, NOWHERE.top)
+        return x, y
 
     def _cursor_moved(self) -> bool:
         """Whether the cursor is elsewhere than in the last frame, and was or is to be seen in the area."""
@@ -269,14 +318,13 @@ class X11Watch:
 
     def _fetch_cursor(self) -> None:
         """See what the cursor looks like; where the server does not tell, it looks as it did."""
-        try:
-            image = self._guarded(lambda: self._display.xfixes_get_cursor_image(self._root))
-        except error.XError:
-            # The program whose cursor is shown has ended.
-            return
-        argb = np.array(image.cursor_image, np.uint32).astype("<u4").view(np.uint8)
-        picture = argb.reshape(image.height, image.width, 4).astype(np.uint16)
-        self._cursor = Sprite(picture, image.xhot, image.yhot)
+        assert self._fixes is not None  # noqa: S101 - it told that there is another cursor
+        image = self._connection.ask(struct.pack("=BBH", self._fixes.opcode, _GET_CURSOR_IMAGE, 1))
+        # There is none when the program whose cursor is shown has ended.
+        if image is not None:
+            width, height, hot_x, hot_y = struct.unpack_from("=4H", image, 12)
+            argb = np.frombuffer(image, "=u4", width * height, 32).astype("<u4").view(np.uint8)
+            self._cursor = Sprite(argb.reshape(height, width, 4).astype(np.uint16), hot_x, hot_y)
 
 
 def is_xwayland() -> bool:

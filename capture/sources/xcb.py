@@ -1,0 +1,180 @@
+"""A connection to an X server that costs little: requests and events as the bytes of the protocol, through libxcb.
+
+python-xlib takes half a millisecond for a question and its answer, libxcb a twentieth of that. Where something is asked
+for every frame it is asked here; all else is better said in python-xlib's words.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint, c_uint8
+from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from capture.errors import DisplayLostError, NotReadyError
+
+__all__ = ["Connection", "Extension"]
+
+#: Core requests.
+_QUERY_EXTENSION: Final = 98
+
+#: Answers, events and errors are of this length, but for answers that say that they are longer.
+_MESSAGE_BYTES: Final = 32
+
+_LIBRARY: Final = "libxcb.so.1"
+
+
+class _Vector(Structure):
+    _fields_ = (("base", c_char_p), ("size", c_size_t))
+
+
+class _Request(Structure):
+    _fields_ = (("count", c_size_t), ("extension", Pointer), ("opcode", c_uint8), ("is_void", c_uint8))
+
+
+class _Screens(Structure):
+    _fields_ = (("data", POINTER(c_uint)), ("left", c_int), ("index", c_int))
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """How an extension's requests and events are numbered here."""
+
+    opcode: int
+    first_event: int
+
+
+@cache
+def _library() -> Any:
+    """libxcb. Raises `OSError` where it is not installed."""
+    found = ctypes.CDLL(_LIBRARY)
+    declared: dict[str, tuple[Any, list[Any]]] = {
+        "xcb_connect": (Pointer, [c_char_p, POINTER(c_int)]),
+        "xcb_connection_has_error": (c_int, [Pointer]),
+        "xcb_disconnect": (None, [Pointer]),
+        "xcb_get_file_descriptor": (c_int, [Pointer]),
+        "xcb_get_setup": (Pointer, [Pointer]),
+        "xcb_setup_roots_iterator": (_Screens, [Pointer]),
+        "xcb_screen_next": (None, [POINTER(_Screens)]),
+        "xcb_send_request": (c_uint, [Pointer, c_int, POINTER(_Vector), POINTER(_Request)]),
+        "xcb_send_request_with_fds": (
+            c_uint,
+            [Pointer, c_int, POINTER(_Vector), POINTER(_Request), c_uint, POINTER(c_int)],
+        ),
+        "xcb_wait_for_reply": (Pointer, [Pointer, c_uint, POINTER(Pointer)]),
+        "xcb_poll_for_event": (Pointer, [Pointer]),
+        "xcb_generate_id": (c_uint, [Pointer]),
+    }
+    for name, (result, arguments) in declared.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+@cache
+def _free() -> Any:
+    function = ctypes.CDLL(None).free
+    function.restype, function.argtypes = None, [Pointer]
+    return function
+
+
+class Connection:
+    """A connection to the display that DISPLAY names, for one thread.
+
+    Requests are bytes as the protocol has them, in this machine's order, their own length included, and a whole number
+    of four. Everything but the constructor raises `DisplayLostError` when the server is gone.
+    """
+
+    def __init__(self) -> None:
+        """Raises `NotReadyError` where there is no X server, or no libxcb."""
+        try:
+            self._lib = _library()
+        except OSError as error:
+            raise NotReadyError(f"{_LIBRARY} cannot be loaded ({error})", "install libxcb1") from error
+        preferred = c_int()
+        self._handle = self._lib.xcb_connect(None, byref(preferred))
+        if self._lib.xcb_connection_has_error(self._handle):
+            self.close()
+            raise NotReadyError("there is no display to record", "set DISPLAY, or use --screen none")
+        screens = self._lib.xcb_setup_roots_iterator(self._lib.xcb_get_setup(self._handle))
+        for _ in range(preferred.value):
+            self._lib.xcb_screen_next(byref(screens))
+        #: The window behind all others.
+        self.root = int(screens.data[0])
+
+    def fileno(self) -> int:
+        """For `select`. What came along with an answer is not waited for any more: see `events` after each."""
+        return int(self._lib.xcb_get_file_descriptor(self._handle))
+
+    def extension(self, name: str) -> Extension | None:
+        """How the extension is numbered; None where the server does not have it."""
+        encoded = name.encode()
+        padded = encoded + bytes(-len(encoded) % 4)
+        head = struct.pack("=BxHHxx", _QUERY_EXTENSION, 2 + len(padded) // 4, len(encoded))
+        answer = self.ask(head + padded)
+        if answer is None or not answer[8]:
+            return None
+        return Extension(opcode=answer[9], first_event=answer[10])
+
+    def new_id(self) -> int:
+        """A number for something that is to be made."""
+        return int(self._lib.xcb_generate_id(self._handle))
+
+    def tell(self, request: bytes, descriptor: int | None = None) -> None:
+        """Send what has no answer, and with it perhaps a descriptor, which is closed. Errors are not heard of.
+
+        It leaves with the next question, or when nothing more is asked: a server that is to act has to be asked.
+        """
+        self._send(request, descriptor, is_void=True)
+        self._check()
+
+    def ask(self, request: bytes) -> bytes | None:
+        """Send a question and wait for its answer; None where the server says that it cannot be answered."""
+        number = self._send(request, None, is_void=False)
+        error = Pointer()
+        answer = self._lib.xcb_wait_for_reply(self._handle, number, byref(error))
+        if error.value:
+            _free()(error)
+        if not answer:
+            self._check()
+            return None
+        try:
+            (more,) = struct.unpack_from("=I", ctypes.string_at(answer, 8), 4)
+            return ctypes.string_at(answer, _MESSAGE_BYTES + 4 * more)
+        finally:
+            _free()(answer)
+
+    def events(self) -> Iterator[bytes]:
+        """What has happened since the last call, in its order."""
+        while event := self._lib.xcb_poll_for_event(self._handle):
+            message = ctypes.string_at(event, _MESSAGE_BYTES)
+            _free()(event)
+            # 0 is an error; the highest bit tells that another client has sent it.
+            if message[0] & 0x7F:
+                yield message
+        self._check()
+
+    def close(self) -> None:
+        """End the connection; may be called twice."""
+        handle, self._handle = self._handle, None
+        if handle:
+            self._lib.xcb_disconnect(handle)
+
+    def _send(self, request: bytes, descriptor: int | None, *, is_void: bool) -> int:
+        # libxcb writes before what it is given.
+        parts = (_Vector * 3)()
+        parts[2] = _Vector(request, len(request))
+        what = _Request(1, None, request[0], is_void)
+        third = ctypes.cast(ctypes.addressof(parts) + 2 * ctypes.sizeof(_Vector), POINTER(_Vector))
+        if descriptor is None:
+            return int(self._lib.xcb_send_request(self._handle, 0, third, byref(what)))
+        descriptors = (c_int * 1)(descriptor)
+        return int(self._lib.xcb_send_request_with_fds(self._handle, 0, third, byref(what), 1, descriptors))
+
+    def _check(self) -> None:
+        if not self._handle or self._lib.xcb_connection_has_error(self._handle):
+            raise DisplayLostError("the display is gone (the X server closed the connection)")
