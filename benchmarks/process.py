@@ -39,6 +39,8 @@ class Outcome:
 
 def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Outcome:
     """Run `argv` from the repository's root; `TimeoutError` when it had to be killed."""
+    # What is installed is compiled once: Python must not be told to do that anew at every start.
+    environment = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if sys.platform == "win32":
         raise OSError("programs are measured where there is wait4")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SAMPLE_RATE", "SILENCE_DBFS", "Frame", "Pixels", "Rectangle", "SampleArray", "Samples", "peak_dbfs"]
+__all__ = [
+    "SAMPLE_RATE",
+    "SILENCE_DBFS",
+    "Frame",
+    "Pixels",
+    "Rectangle",
+    "SampleArray",
+    "Samples",
+    "in_seconds",
+    "peak_dbfs",
+]
 
 #: Samples per second inside the pipeline: what Opus codes natively and what sound servers mix at or convert to.
 SAMPLE_RATE: Final = 48_000
@@ -111,4 +123,9 @@ class Samples:
 
 def peak_dbfs(peak: float) -> float:
     """The level of an absolute sample value in decibels below full scale; silence is -120."""
-    return max(-120.0, 20.0 * float(np.log10(max(peak, 1e-6))))
+    return max(-120.0, 20.0 * math.log10(max(peak, 1e-6)))
+
+
+def in_seconds(units: int | None, time_base: Fraction | None) -> float:
+    """`units` of `time_base`, 0 where either is not known. Not as fractions, which take ten times as long."""
+    return 0.0 if time_base is None else (units or 0) * time_base.numerator / time_base.denominator

@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 
 from capture.disk import Margin, OutputFile
 from capture.errors import DiskFullError, FileGoneError, OutputError
+from capture.media import in_seconds
 from capture.own_file import OwnFile
 from capture.settings import Container
 
@@ -154,7 +155,7 @@ class Muxer:
 
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
-        ends_s = float((int(packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or 0))
+        ends_s = in_seconds((packet.pts or 0) + (packet.duration or 0), packet.time_base)
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:

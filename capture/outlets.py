@@ -8,6 +8,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 
 from capture.mailbox import Closed
+from capture.media import in_seconds
 from capture.replay import ReplayBuffer, as_packet
 from capture.writer import FileWriter
 
@@ -41,7 +42,7 @@ class Outlets:
             return
         last = packets[-1]
         # Before the packets are given away: writing changes them.
-        reached_s = float(((last.pts or 0) + (last.duration or 0)) * (last.time_base or 0))
+        reached_s = in_seconds((last.pts or 0) + (last.duration or 0), last.time_base)
         with self._changed:
             # The buffer copies.
             if self.buffer is not None:

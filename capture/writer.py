@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capture.errors import CaptureError
 from capture.mailbox import Mailbox
+from capture.media import in_seconds
 from capture.muxer import Chapter, Muxer
 from capture.worker import Worker
 
@@ -126,4 +127,4 @@ def _weight(item: tuple[int, list[av.Packet[Any]]]) -> int:
 
 
 def _at_s(packet: av.Packet[Any]) -> float:
-    return float((packet.pts or 0) * packet.time_base) if packet.time_base else 0.0
+    return in_seconds(packet.pts, packet.time_base)

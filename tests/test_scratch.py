@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from conftest import PROJECT
@@ -19,6 +20,7 @@ if sys.platform == "win32":
 
 WORKING: Final = """
 import sys
+import tempfile
 from pathlib import Path
 from capture.recordings.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
@@ -67,3 +69,24 @@ def test_what_a_kill_left_is_removed_and_what_others_make_is_not(tmp_path: Path)
 def test_where_nothing_can_be_made_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="nowhere cannot be written"), scratch_folder(tmp_path / "nowhere"):
         pass
+
+
+def test_one_that_somebody_is_removing_is_not_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    made: list[Path] = []
+    held: list[int] = []
+    make = tempfile.mkdtemp
+
+    def make_and_lose_first(**where: Any) -> str:
+        made.append(Path(make(**where)))
+        if len(made) == 1:
+            # Another recorder, which takes it for a leftover before it is locked.
+            held.append(os.open(made[0], os.O_RDONLY))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lose_first)
+    with scratch_folder(tmp_path) as folder:
+        assert (len(made), folder) == (2, made[1])
+    os.close(held[0])

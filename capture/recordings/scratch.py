@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,16 +41,20 @@ def scratch_folder(place: Path) -> Iterator[Path]:
 def _made(place: Path) -> tuple[Path, int | None]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        lock = _locked(folder)
-        # Before it was locked somebody may have taken it for a leftover.
-        if folder.exists():
-            return folder, lock
-        if lock is not None:
-            os.close(lock)
+        # Before it is locked somebody may take it for a leftover: being removed then, or gone.
+        with suppress(BlockingIOError):
+            lock = _locked(folder)
+            if folder.exists():
+                return folder, lock
+            if lock is not None:
+                os.close(lock)
 
 
 def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the lock of `folder`; None where another one does, and where there are no locks."""
+    """A descriptor that holds the lock of `folder`; None where it cannot be opened, and where there are no locks.
+
+    Raises `BlockingIOError` where another one has it.
+    """
     if sys.platform == "win32":
         return None
     import fcntl
@@ -61,15 +65,19 @@ def _locked(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
         return None
     return descriptor
 
 
 def _remove_leftovers(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*"):
-        lock = _locked(folder)
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+        # Somebody is at work in it.
+        with suppress(BlockingIOError):
+            lock = _locked(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)

@@ -165,6 +165,7 @@ class Library:
         self.mainloop_prepare = _declare(library.pa_mainloop_prepare, c_int, Pointer, c_int)
         self.mainloop_poll = _declare(library.pa_mainloop_poll, c_int, Pointer)
         self.mainloop_dispatch = _declare(library.pa_mainloop_dispatch, c_int, Pointer)
+        self.mainloop_iterate = _declare(library.pa_mainloop_iterate, c_int, Pointer, c_int, Pointer)
         self.mainloop_wakeup = _declare(library.pa_mainloop_wakeup, None, Pointer)
         self.context_new = _declare(library.pa_context_new, Pointer, Pointer, c_char_p)
         self.context_connect = _declare(library.pa_context_connect, c_int, Pointer, c_char_p, c_int, Pointer)

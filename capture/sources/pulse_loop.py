@@ -38,6 +38,9 @@ __all__ = ["ANSWER_LIMIT_S", "Input", "Loop", "Output", "PlayingStream"]
 #: How long to wait for an answer that a local server gives within a millisecond.
 ANSWER_LIMIT_S: Final = 1.0
 
+#: So many messages of the server are handled before whoever serves the loop may look at what came of them.
+MOST_ROUNDS: Final = 16
+
 #: What the server says of something is read from this structure.
 Info = TypeVar("Info", bound=Structure)
 Found = TypeVar("Found")
@@ -131,7 +134,10 @@ class Loop:
             return
         self.library.mainloop_prepare(self._loop, max(0, min(int(timeout_s * 1e6), 2_000_000_000)))
         self.library.mainloop_poll(self._loop)
-        self.library.mainloop_dispatch(self._loop)
+        handled, rounds = self.library.mainloop_dispatch(self._loop), 1
+        # A round handles one message of the server's; the others are there as well, mostly.
+        while handled > 0 and rounds < MOST_ROUNDS:
+            handled, rounds = self.library.mainloop_iterate(self._loop, 0, None), rounds + 1
 
     def watch(self, *, outputs: bool = False, inputs: bool = False, streams: bool = False) -> None:
         """Have `take_changed` tell of changes: of the outputs or inputs and which is the default, of the streams."""

@@ -108,8 +108,10 @@ class PulseReader:
     def _rest(self, until_s: float) -> None:
         """Let all but the last fragment of a block come before the first is looked at: each would wake this thread."""
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
-        self._rested.wait(max(0.0, min(complete_in_s - self._fragment_s, until_s - time.monotonic())))
-        self._rested.clear()
+        rest_s = min(complete_in_s - self._fragment_s, until_s - time.monotonic())
+        if rest_s > 0.0:
+            self._rested.wait(rest_s)
+            self._rested.clear()
 
     def close(self) -> None:
         for heard in self._streams.values():
