@@ -28,6 +28,9 @@ CONNECT_S: Final = 3.0
 #: When to try again what the server refused: it is rearranging its devices, and may not tell when it has.
 RETRY_S: Final = 0.3
 
+#: By how much the last fragment of a block may come late. Looked at a little too soon, it would be waited for.
+WAVERING_S: Final = 0.003
+
 _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
 
 
@@ -106,10 +109,10 @@ class PulseReader:
             self._loop.wake()
 
     def _rest(self, until_s: float) -> None:
-        """Let all but the last fragment of a block come before the first is looked at: each would wake this thread."""
+        """Let a whole block come before its first fragment is looked at: each would wake this thread."""
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
-        rest_s = min(complete_in_s - self._fragment_s, until_s - time.monotonic())
-        if rest_s > 0.0:
+        rest_s = min(complete_in_s + WAVERING_S, until_s - time.monotonic())
+        if complete_in_s > self._fragment_s and rest_s > 0.0:
             self._rested.wait(rest_s)
             self._rested.clear()
 
