@@ -40,9 +40,12 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
     # By quality, as the picture is: to meet a rate FFmpeg's encoder codes each frame over and over, a voice at 32 ms a
     # second where this takes 12. It gives a voice 150 kb/s, music 200, silence 2, with 37, 19 and 50 dB of signal over
     # noise for a voice, chords under noise, and clicks; 160 kb/s at all times have 41, 17 and 44. The other way to
-    # share out bits, `twoloop`, takes four times as long, and what comes back is further from what went in (FFmpeg 8).
+    # share out bits, `twoloop`, takes four times as long, and what comes back is further from what went in (FFmpeg 8). Shaping noise in time
+    # (`aac_tns`) takes a sixth of the time and changes nothing: not of a voice, and of clicks not a bit.
     "aac": _AudioCodec(
-        "aac", "fltp", options={"aac_coder": "fast", "flags": "+qscale", "global_quality": str(2 * _LAMBDA)}
+        "aac",
+        "fltp",
+        options={"aac_coder": "fast", "aac_tns": "0", "flags": "+qscale", "global_quality": str(2 * _LAMBDA)},
     ),
     # 20 ms is what Opus is tuned for and what every player and messenger expects.
     "opus": _AudioCodec("libopus", "flt", 64_000, {"frame_duration": "20"}),
