@@ -40,8 +40,8 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
     # By quality, as the picture is: to meet a rate FFmpeg's encoder codes each frame over and over, a voice at 32 ms a
     # second where this takes 12. It gives a voice 150 kb/s, music 200, silence 2, with 37, 19 and 50 dB of signal over
     # noise for a voice, chords under noise, and clicks; 160 kb/s at all times have 41, 17 and 44. The other way to
-    # share out bits, `twoloop`, takes four times as long, and what comes back is further from what went in (FFmpeg 8). Shaping noise in time
-    # (`aac_tns`) takes a sixth of the time and changes nothing: not of a voice, and of clicks not a bit.
+    # share out bits, `twoloop`, takes four times as long, and what comes back is further from what went in (FFmpeg 8).
+    # Shaping noise in time, `tns`, takes a sixth of the time and changes no voice audibly, and of clicks not a bit.
     "aac": _AudioCodec(
         "aac",
         "fltp",
