@@ -24,7 +24,7 @@ from typing import Any, Final
 from benchmarks.decoding import read_picture
 from benchmarks.desk import fresh_desk
 from benchmarks.process import started
-from benchmarks.recorders import FPS, RECORDERS, Recorder, Recording
+from benchmarks.recorders import FPS, RECORDERS, Order, Recorder, Recording
 from benchmarks.report import add_json_option, announce, publish, table
 
 
@@ -84,9 +84,7 @@ def measure(scene: str, recorder: Recorder, seconds: float) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"recording{how.extension}")
         with fresh_desk() as desk, started(stimulus, desk.environment):
-            recording = recorder.record(
-                path, seconds, desk.environment, desk.sink, fps=how.fps, constant_fps=how.constant_fps
-            )
+            recording = recorder.record(Order(path, seconds, desk, how.fps, how.constant_fps))
         return cost_of(recording, seconds, how.fps)
 
 

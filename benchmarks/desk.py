@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.recorders import HEIGHT, WIDTH
 from capture.desktop.virtual import VirtualDesk
 
-__all__ = ["Desk", "fresh_desk"]
+__all__ = ["HEIGHT", "WIDTH", "Desk", "fresh_desk"]
+
+#: Of its screen.
+WIDTH, HEIGHT = 1920, 1080
 
 
 @dataclass(frozen=True, slots=True)

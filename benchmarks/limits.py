@@ -23,9 +23,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.desk import fresh_desk
+from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
 from benchmarks.process import started
-from benchmarks.recorders import FPS, HEIGHT, WIDTH, Capture
+from benchmarks.recorders import FPS, Capture, Order
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.voice import spoken_loop
 from capture.conversion import Converter
@@ -114,7 +114,7 @@ def measure(scene: str, seconds: float) -> tuple[Work, float]:
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
         work = work_of(seconds, desk.environment)
-        recording = Capture().record(Path(folder, "recording.mp4"), seconds, desk.environment, desk.sink)
+        recording = Capture().record(Order(Path(folder, "recording.mp4"), seconds, desk))
     return work, recording.outcome.cpu_s
 
 

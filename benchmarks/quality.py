@@ -28,9 +28,9 @@ from unittest.mock import patch
 import av
 import numpy as np
 
-from benchmarks.desk import fresh_desk
+from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
 from benchmarks.process import started
-from benchmarks.recorders import FPS, HEIGHT, WIDTH
+from benchmarks.recorders import FPS
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.similarity import luma, similarity
 from capture.encoder import VideoEncoder

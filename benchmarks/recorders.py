@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from benchmarks.desk import HEIGHT, WIDTH, Desk
 from benchmarks.process import Outcome, run
 
-__all__ = ["FPS", "HEIGHT", "RECORDERS", "WIDTH", "Capture", "Ffmpeg", "Recorder", "Recording"]
+__all__ = ["FPS", "RECORDERS", "Capture", "Ffmpeg", "Order", "Recorder", "Recording"]
 
-WIDTH, HEIGHT, FPS = 1920, 1080, 30
+FPS = 30
 
 #: What `capture` gives to sound alone in stereo.
 _SOUND_BITRATE: Final = "128k"
@@ -32,24 +32,27 @@ class Recording:
     summary: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be recorded: the desk's screen and internal audio, or sound alone where `path` ends in .ogg.
+
+    A recorder that always writes every slot has no need of `constant_fps`.
+    """
+
+    path: Path
+    seconds: float
+    desk: Desk
+    fps: int = FPS
+    constant_fps: bool = False
+
+
 class Recorder(Protocol):
-    """Records screen and internal audio, or sound alone where `path` ends in .ogg."""
+    """Records what it is ordered to."""
 
     @property
     def name(self) -> str: ...
 
-    def record(
-        self,
-        path: Path,
-        seconds: float,
-        environment: Mapping[str, str],
-        sink: str,
-        *,
-        fps: int = FPS,
-        constant_fps: bool = False,
-    ) -> Recording:
-        """Record for so long. A recorder that always writes every slot has no need of `constant_fps`."""
-        ...
+    def record(self, order: Order) -> Recording: ...
 
 
 class Capture:
@@ -57,20 +60,12 @@ class Capture:
 
     name = "capture"
 
-    def record(
-        self,
-        path: Path,
-        seconds: float,
-        environment: Mapping[str, str],
-        sink: str,
-        *,
-        fps: int = FPS,
-        constant_fps: bool = False,
-    ) -> Recording:
-        argv = [sys.executable, "-m", "capture", "record", str(path), "--duration", f"{seconds:g}s"]
-        argv += ["--no-hotkeys", "--json", "--fps", str(fps), *(["--constant-fps"] if constant_fps else [])]
-        outcome = _run(argv, environment, seconds)
-        return Recording(path, outcome, json.loads(outcome.output))
+    def record(self, order: Order) -> Recording:
+        argv = [sys.executable, "-m", "capture", "record", str(order.path)]
+        argv += ["--duration", f"{order.seconds:g}s", "--no-hotkeys", "--json", "--fps", str(order.fps)]
+        argv += ["--constant-fps"] if order.constant_fps else []
+        outcome = _run(argv, order)
+        return Recording(order.path, outcome, json.loads(outcome.output))
 
 
 class Ffmpeg:
@@ -78,35 +73,36 @@ class Ffmpeg:
 
     name = "ffmpeg"
 
-    def record(
-        self,
-        path: Path,
-        seconds: float,
-        environment: Mapping[str, str],
-        sink: str,
-        *,
-        fps: int = FPS,
-        constant_fps: bool = False,
-    ) -> Recording:
+    def record(self, order: Order) -> Recording:
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError("ffmpeg is not installed")
-        sound = ["-f", "pulse", "-i", f"{sink}.monitor"]
-        if path.suffix == ".ogg":
+        sound = ["-f", "pulse", "-i", f"{order.desk.sink}.monitor"]
+        if order.path.suffix == ".ogg":
             argv = [*sound, "-c:a", "libopus", "-b:a", _SOUND_BITRATE]
         else:
-            argv = ["-f", "x11grab", "-framerate", str(fps), "-video_size", f"{WIDTH}x{HEIGHT}"]
-            argv += ["-i", environment["DISPLAY"], *sound, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
-        argv = [program, "-nostdin", "-y", *argv, "-t", f"{seconds:g}", str(path)]
-        return Recording(path, _run(argv, environment, seconds), {})
+            argv = ["-f", "x11grab", "-framerate", str(order.fps), "-video_size", f"{WIDTH}x{HEIGHT}"]
+            argv += [
+                "-i",
+                order.desk.environment["DISPLAY"],
+                *sound,
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-c:a",
+                "aac",
+            ]
+        argv = [program, "-nostdin", "-y", *argv, "-t", f"{order.seconds:g}", str(order.path)]
+        return Recording(order.path, _run(argv, order), {})
 
 
 #: `capture` first: each is followed by what it is compared with.
 RECORDERS: Final[tuple[Recorder, ...]] = (Capture(), Ffmpeg())
 
 
-def _run(argv: list[str], environment: Mapping[str, str], seconds: float) -> Outcome:
-    outcome = run(argv, environment, seconds + _GRACE_S)
+def _run(argv: list[str], order: Order) -> Outcome:
+    outcome = run(argv, order.desk.environment, order.seconds + _GRACE_S)
     if outcome.exit_code != 0:
         raise RuntimeError(f"{argv[0]} ended with {outcome.exit_code}: {outcome.errors[-1000:]}")
     return outcome

@@ -32,10 +32,10 @@ import av
 import numpy as np
 
 from benchmarks.decoding import read_picture, read_sound
-from benchmarks.desk import Desk, fresh_desk
+from benchmarks.desk import HEIGHT, WIDTH, Desk, fresh_desk
 from benchmarks.onsets import beep_onsets_s
 from benchmarks.process import run, started
-from benchmarks.recorders import FPS, HEIGHT, WIDTH
+from benchmarks.recorders import FPS
 from benchmarks.remote import Keys, Remote, recorder, until
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.synchrony import Truth, clock_readings

@@ -25,7 +25,7 @@ from benchmarks.decoding import read_picture, read_sound
 from benchmarks.desk import fresh_desk
 from benchmarks.onsets import HUM_LEVEL, beep_onsets_s, sound_start_s
 from benchmarks.process import run, started
-from benchmarks.recorders import RECORDERS, Capture, Recorder
+from benchmarks.recorders import RECORDERS, Capture, Order, Recorder
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.synchrony import Truth, clock_readings
 
@@ -55,7 +55,7 @@ def measure(recorder: Recorder) -> Start:
         log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
         stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--clock", "--log", str(log)]
         with started(stimulus, desk.environment):
-            launched_s = recorder.record(path, _RECORDED_S, desk.environment, desk.sink).outcome.launched_s
+            launched_s = recorder.record(Order(path, _RECORDED_S, desk)).outcome.launched_s
         return Start(_first_frame_at_s(path, launched_s) - launched_s, _first_sound_at_s(path, log) - launched_s)
 
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 from benchmarks.decoding import read_picture, read_sound
 from benchmarks.desk import fresh_desk
 from benchmarks.process import started
-from benchmarks.recorders import RECORDERS, Capture, Recorder
+from benchmarks.recorders import RECORDERS, Capture, Order, Recorder
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.synchrony import BOUNDS, Synchrony, Truth, judge
 
@@ -52,7 +52,7 @@ def measure(case: Case, recorder: Recorder, seconds: float) -> Synchrony:
         log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
         stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log), *case.stimulus_options]
         with fresh_desk(case.plain_sink) as desk, started(stimulus, desk.environment):
-            recording = recorder.record(path, seconds, desk.environment, desk.sink)
+            recording = recorder.record(Order(path, seconds, desk))
         return judge(read_picture(path), read_sound(path), Truth.of(log), seconds, recording.outcome.launched_s)
 
 

@@ -182,8 +182,8 @@ class VideoSummary:
     frames: int
     unchanged: int
     dropped: int
-    #: Why it is this encoder; "" where there was no choice, and then no key of the JSON.
-    encoder_choice: str = ""
+    #: Why it is this encoder; None where there was no choice.
+    encoder_choice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,10 @@ EventSink: TypeAlias = Callable[[Event | Progress | Summary], None]
 
 
 def _plain(record: VideoSummary | AudioSummary) -> dict[str, Any]:
-    """The fields of a record as JSON values, seconds and levels to the millisecond and the thousandth."""
+    """The fields of a record as JSON values, seconds and levels to the millisecond and the thousandth.
+
+    What is None has no key.
+    """
     values = {name: getattr(record, name) for name in record.__slots__}
     rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
-    return {name: value for name, value in rounded.items() if name != "encoder_choice" or value}
+    return {name: value for name, value in rounded.items() if value is not None}

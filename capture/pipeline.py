@@ -257,7 +257,7 @@ class Pipeline:
             self._grabber.frames - frames,
             self._grabber.unchanged - unchanged,
             self._grabber.dropped - dropped,
-            self.encoder_choice,
+            self.encoder_choice or None,
         )
 
     def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:

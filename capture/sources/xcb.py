@@ -130,7 +130,6 @@ class Connection:
         It leaves with the next question, or when nothing more is asked: a server that is to act has to be asked.
         """
         self._send(request, descriptor, is_void=True)
-        self._check()
 
     def ask(self, request: bytes) -> bytes | None:
         """Send a question and wait for its answer; None where the server says that it cannot be answered."""
@@ -150,12 +149,14 @@ class Connection:
 
     def events(self) -> Iterator[bytes]:
         """What has happened since the last call, in its order."""
+        self._check()
         while event := self._lib.xcb_poll_for_event(self._handle):
             message = ctypes.string_at(event, _MESSAGE_BYTES)
             _free()(event)
             # 0 is an error; the highest bit tells that another client has sent it.
             if message[0] & 0x7F:
                 yield message
+        # What the server still said before it went was heard first.
         self._check()
 
     def close(self) -> None:
@@ -165,6 +166,8 @@ class Connection:
             self._lib.xcb_disconnect(handle)
 
     def _send(self, request: bytes, descriptor: int | None, *, is_void: bool) -> int:
+        # It must not be given what is closed.
+        self._check()
         # libxcb writes before what it is given.
         parts = (_Vector * 3)()
         parts[2] = _Vector(request, len(request))
