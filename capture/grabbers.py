@@ -26,7 +26,7 @@ __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 
 #: A picture that stands still is sent once more after this long. A frame's length is only known, and written, when the
 #: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
-HEARTBEAT_S: Final = 0.6
+HEARTBEAT_S: Final = 0.55
 
 #: Where nothing has changed for so long, a change is waited for by so much at once. Slot by slot, each would wake this
 #: thread only to find that nothing has changed; and yet, while there is something to lose, a slot that goes by while

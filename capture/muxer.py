@@ -32,7 +32,7 @@ from capture.settings import Container
 __all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
 
 _FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
-_CLUSTERS: Final = {"cluster_time_limit": "300"}
+_CLUSTERS: Final = {"cluster_time_limit": "200"}
 
 #: Muxer options by FFmpeg's format name; durations in microseconds, but clusters in milliseconds.
 _OPTIONS: Final[dict[str, dict[str, str]]] = {

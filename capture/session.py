@@ -29,11 +29,11 @@ from capture.errors import CaptureError, DiskFullError, FileGoneError, NotReadyE
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, Send, State, Summary
 from capture.feed import Feed
 from capture.inputs import Inputs
-from capture.mailbox import Closed, Mailbox
 from capture.patience import Impatience, Patience
 from capture.settings import RecordSettings, check_writable
 from capture.sources.chooser import begin_countdown
 from capture.take import Take
+from capture.teller import Teller
 from capture.triggers.sound import SoundTrigger
 from capture.worker import Worker
 
@@ -48,13 +48,6 @@ PREPARATION_LIMIT_S: Final = 12.0
 
 #: Keys are listened to within a tenth of a second. With a display that hangs they are not, and no order waits for them.
 TRIGGER_LIMIT_S: Final = 2.0
-
-#: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses progress and holds up
-#: nothing.
-EVENTS_QUEUED: Final = 256
-
-#: How long the last events may take to be told, at the end.
-EVENTS_END_S: Final = 1.0
 
 #: How long the devices may take to end where nothing is waited for any more.
 STUCK_END_S: Final = 1.0
@@ -130,8 +123,8 @@ class Session:
         self.is_stuck = False
         #: What became of every recording that was kept.
         self.summaries: list[Summary] = []
-        self._emit_outside = emit
-        self._outbox: Mailbox[Event | Progress | Summary] = Mailbox(EVENTS_QUEUED)
+        self._teller = Teller(emit)
+        self._emit = self._teller.tell
         self._triggers = triggers
         self._on_ready = on_ready
         self._clock = clock or MonotonicClock()
@@ -178,8 +171,7 @@ class Session:
         Raises `UsageError` and `NotReadyError` before anything is touched, `OutputError` where the file cannot be made.
         A failure while recording raises nothing: the summary is that of what was kept, and `error` says what happened.
         """
-        teller = Worker("events", self._tell_outside)
-        teller.start()
+        self._teller.start()
         try:
             self.settings.check()
             check_writable(self.settings.output)
@@ -191,8 +183,7 @@ class Session:
             for trigger in self._triggers:
                 trigger.stop()
             self._refuse_what_waits()
-            self._outbox.close()
-            teller.join(EVENTS_END_S)
+            self._teller.close()
 
     def _run(self) -> Summary | None:
         if not (self._attend(self._inputs.choose) and self._count_down() and self._attend(self._inputs.open)):
@@ -727,19 +718,6 @@ class Session:
             self._take.tell(kind, detail)
         else:
             self._early.append(Event(kind, 0.0, detail))
-
-    def _emit(self, event: Event | Progress | Summary) -> None:
-        with suppress(Closed):
-            self._outbox.offer(event)
-
-    def _tell_outside(self) -> None:
-        """The thread that tells events; a listener that fails is told nothing more."""
-        while True:
-            event = self._outbox.get()
-            try:
-                self._emit_outside(event)
-            except Exception:
-                self._emit_outside = lambda event: None
 
 
 def _refuse(request: Request, why: str) -> None:

@@ -52,6 +52,7 @@ FLOORS: tuple[set[str], ...] = (
         "capture.device_thread",
         "capture.grabbers",
         "capture.ledger_file",
+        "capture.teller",
         "capture.players",
         "capture.recordings.fit",
         "capture.recordings.loudness",

@@ -220,8 +220,8 @@ def test_a_still_picture_is_sent_again_before_long() -> None:
     stage.until(3)
     jobs = stage.taken()
     assert shown(jobs) == [0] + [None] * (len(jobs) - 1)
-    # The first step at which 0.6 s have passed, to the tick.
-    assert moments_s(jobs) == pytest.approx([0.0, 0.609375, 1.21875, 1.828125, 2.4375], abs=2 / VIDEO_TICKS_PER_S)
+    # The first step at which 0.55 s have passed, to the tick.
+    assert moments_s(jobs) == pytest.approx([0.0, 0.5625, 1.125, 1.6875, 2.25, 2.8125], abs=2 / VIDEO_TICKS_PER_S)
     assert all(later - earlier >= HEARTBEAT_S for earlier, later in pairwise(moments_s(jobs)))
     assert all(job.duration is None for job in jobs)
     stage.stop()
