@@ -229,7 +229,7 @@ def test_a_still_picture_is_sent_again_before_long() -> None:
 
 def test_the_last_frame_reaches_to_the_stop() -> None:
     stage = Pictures([0.0, 0.25])
-    stage.until(0.8)
+    stage.until(0.75)
     stage.stop()
     *_, last = stage.taken()
     stopped = ticks(stage.timeline.media_s(stage.timeline.stop_s))
