@@ -44,7 +44,7 @@ VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 KEY_FRAME_INTERVAL_S: Final = 8.0
 CUTTABLE_KEY_FRAME_INTERVAL_S: Final = 1.9
 
-#: At a repeat a little earlier than for cuts, as the next chance may be a heartbeat of 0.55 s away; and less often while
+#: At a repeat a little earlier than for cuts, as the next chance is a heartbeat away, 0.55 s; and less often while
 #: nothing has changed since the last one, where each would show the same picture and a player skims over the repeats.
 REPEAT_KEY_FRAME_INTERVAL_S: Final = 1.3
 STILL_KEY_FRAME_INTERVAL_S: Final = 30.0
