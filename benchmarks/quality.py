@@ -3,9 +3,10 @@
 Usage: python -m benchmarks.quality [--frames 150] [--only SCENE …] [--json [FILE]]
 
 So many pictures of the screen are taken at 30 a second, and the same ones are encoded: by our encoder, which is given
-those that changed, at several qualities, and by ffmpeg as its documentation has it (`-preset ultrafast`, crf 23). Every
-tenth picture is decoded again and compared with the screen (SSIM of the brightness). Between our qualities the size is
-read off a straight line of logarithms, so that sizes are compared at one similarity.
+those that changed, with several quantisers, those of our qualities among them, and by ffmpeg as its documentation has
+it (`-preset ultrafast`, crf 23). Every tenth picture is decoded again and compared with the screen (SSIM of the
+brightness). Between two quantisers the size is read off a straight line of logarithms, so that sizes are compared at
+one similarity.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, cast
@@ -36,13 +37,18 @@ from benchmarks.similarity import luma, similarity
 from capture.encoder import VideoEncoder
 from capture.media import Pixels, Rectangle
 from capture.muxer import Muxer
-from capture.settings import CONTAINERS, QUALITIES
+from capture.settings import CONTAINERS
 from capture.sources.screen import close_mss, grab_pixels, open_mss
 from capture.timeline import grid_pts
+from capture.video_codecs import VIDEO_CODECS
 
 SCENES: Final = {"walkthrough": "walkthrough", "full motion": "full_motion"}
 
 HEAD: Final = ("", "similarity", "size MB", "ours at ffmpeg's similarity, MB", "to ffmpeg")
+
+_ENCODER: Final = "libx264"
+#: With the last three the words of `--quality`.
+_QUANTISERS: Final = (16, 18, 20, 24, *(int(way["qp"]) for way in VIDEO_CODECS[_ENCODER].quality.values()))
 
 _COMPARED_EVERY: Final = 10
 _WHOLE: Final = Rectangle(0, 0, WIDTH, HEIGHT)
@@ -72,10 +78,14 @@ def pictures_of(scene: str, count: int) -> list[Pixels]:
     return taken
 
 
-def ours(pictures: Sequence[Pixels], quality: str, folder: Path) -> Encoded:
+def ours(pictures: Sequence[Pixels], quantiser: int, folder: Path) -> Encoded:
     """By this project's encoder and muxer."""
-    path = folder / f"{quality}.mp4"
-    encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS, quality=quality)
+    path = folder / f"{quantiser}.mp4"
+    how = VIDEO_CODECS[_ENCODER]
+    word = next((word for word, options in how.quality.items() if options["qp"] == str(quantiser)), "")
+    fixed = replace(how, quality={"medium": {"qp": str(quantiser)}})
+    with patch.dict(VIDEO_CODECS, {_ENCODER: fixed}):
+        encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
     muxer = Muxer(path, CONTAINERS["mp4"])
     muxer.start([encoder.template])
     for slot, pixels in enumerate(pictures):
@@ -86,7 +96,7 @@ def ours(pictures: Sequence[Pixels], quality: str, folder: Path) -> Encoded:
     for packet in (*encoder.repeat(grid_pts(len(pictures) - 1, FPS)), *encoder.finish()):
         muxer.write(0, packet)
     muxer.close()
-    return _judged(f"capture, {quality}", path, pictures)
+    return _judged(" ".join(filter(None, ("capture, qp", str(quantiser), word))), path, pictures)
 
 
 def ffmpeg(pictures: Sequence[Pixels], folder: Path) -> Encoded:
@@ -150,7 +160,7 @@ def main() -> int:
         pictures = pictures_of(scene, options.frames)
         with tempfile.TemporaryDirectory() as folder:
             theirs = ffmpeg(pictures, Path(folder))
-            found = [ours(pictures, quality, Path(folder)) for quality in QUALITIES]
+            found = [ours(pictures, quantiser, Path(folder)) for quantiser in _QUANTISERS]
         size_mb = size_at(theirs.similarity, found)
         for one in (theirs, *found):
             compared = [f"{size_mb:.2f}", f"{size_mb / theirs.size_mb:.2f}"] if one is theirs else ["-", "-"]
