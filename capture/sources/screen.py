@@ -37,6 +37,7 @@ __all__ = [
     "list_screens",
     "middle_s",
     "open_mss",
+    "read_pixels",
     "refuse_wayland",
     "reopened_mss",
     "screens_of",
@@ -245,7 +246,7 @@ class ScreenSource:
         return self._seen(watch, part), *place.corner(part)
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
-        pixels = watch.memory.grab(part) if watch.memory is not None else grab_pixels(self._grabber, part)
+        pixels = read_pixels(watch, self._grabber, part)
         watch.draw_cursor(pixels, part)
         self._overlays.draw_clicks(pixels, part)
         return pixels
@@ -311,6 +312,11 @@ def grab_pixels(grabber: Any, area: Rectangle) -> Pixels:
     except (ScreenShotError, AssertionError) as error:
         # mss answers a dead display with a bare assertion.
         raise DisplayLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
+
+
+def read_pixels(watch: X11Watch, grabber: Any, area: Rectangle) -> Pixels:
+    """The same of an X11 screen, out of memory that the server shares where it does. Raises `DisplayLostError`."""
+    return watch.memory.grab(area) if watch.memory is not None else grab_pixels(grabber, area)
 
 
 def close_mss(grabber: Any) -> None:

@@ -14,7 +14,7 @@ from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement, black
 from capture.sources.overlays import Overlays
-from capture.sources.screen import close_mss, grab_pixels, middle_s, open_mss, reopened_mss
+from capture.sources.screen import close_mss, middle_s, open_mss, read_pixels, reopened_mss
 from capture.sources.windows import Window
 from capture.sources.x11 import NOWHERE, X11Watch, connect
 from capture.sources.xcb import Connection
@@ -194,13 +194,13 @@ class WindowSource:
         if self._hidden or place.seen is None:
             return None
         try:
-            return watch.memory.grab(place.seen) if watch.memory is not None else grab_pixels(self._grabber, place.seen)
+            return read_pixels(watch, self._grabber, place.seen)
         except DisplayLostError:
             before = watch.bounds
             watch.sync()
             self._grabber = reopened_mss(self._grabber)
             if watch.bounds == before:
-                return grab_pixels(self._grabber, place.seen)
+                return read_pixels(watch, self._grabber, place.seen)
             # The screen has become smaller meanwhile.
             return None
 

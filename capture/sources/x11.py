@@ -84,7 +84,6 @@ class X11Watch:
     ) -> None:
         self._area = area or NOWHERE
         self._overlays_due_s = overlays_due_s
-        self._with_cursor = with_cursor
         # A byte in this pair ends a wait: `select` hears of nothing else.
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_in.setblocking(False)
