@@ -33,7 +33,7 @@ from capture.encoder import VideoEncoder
 from capture.media import SAMPLE_RATE, Rectangle
 from capture.sound_encoder import AudioEncoder
 from capture.sources.screen import ScreenSource
-from capture.video_codecs import VIDEO_CODECS
+from capture.yuv import yuv_converter
 
 SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": "full_motion"}
 
@@ -75,8 +75,7 @@ def work_of(seconds: float, environment: Mapping[str, str]) -> Work:
 
 
 def _pictures(source: ScreenSource, seconds: float, work: Work) -> None:
-    matrix, _ = VIDEO_CODECS["libx264"].matrix
-    converter = Converter(WIDTH, HEIGHT, (WIDTH, HEIGHT), matrix, in_place=True)
+    converter = Converter(WIDTH, HEIGHT, (WIDTH, HEIGHT), yuv_converter(exact=False), in_place=True)
     encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
     begin_s = time.monotonic()
     source.begin(begin_s)

@@ -25,6 +25,7 @@ from capture.patches import Patches
 from capture.settings import ENCODERS
 from capture.timeline import VIDEO_TICKS_PER_S
 from capture.video_codecs import BT709, VIDEO_CODECS
+from capture.yuv import yuv_converter
 
 __all__ = [
     "CUTTABLE_KEY_FRAME_INTERVAL_S",
@@ -103,7 +104,8 @@ class VideoEncoder:
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
         how = VIDEO_CODECS[self.encoder]
-        self._converter = Converter(width, height, (self.width, self.height), how.matrix[0], in_place=how.copies)
+        to_yuv = yuv_converter(exact=quality == "high")
+        self._converter = Converter(width, height, (self.width, self.height), to_yuv, in_place=how.copies)
         self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
@@ -132,7 +134,7 @@ class VideoEncoder:
         stream.time_base = context.time_base = VIDEO_TIME_BASE
         context.thread_count = min(how.threads(self.width, self.height, fps), os.cpu_count() or 1)
         context.gop_size = _NO_KEY_FRAMES_BY_COUNT
-        _, context.colorspace = how.matrix
+        context.colorspace = how.matrix
         context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
         context.flags |= Flags.global_header

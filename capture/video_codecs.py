@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from av.video.reformatter import Colorspace
-
 __all__ = ["BT709", "VIDEO_CODECS", "VideoCodec"]
 
-#: What H.273 numbers BT.709: primaries, transfer and matrix alike. Converting and tagging must agree, or players that
-#: trust the tag show colours that are visibly off.
+#: What H.273 numbers BT.709, whose primaries, and nearly its transfer, screens have. The matrix is that of BT.601, as
+#: it is in JPEG: converting and tagging must agree, or players that trust the tag show colours that are visibly off.
 BT709: Final = 1
 
-#: What it numbers the matrix of BT.601, the only one that VP8 knows: decoders take it for that whatever the file says.
-_BT601: Final = 5
+#: That matrix has two numbers. QuickTime knows the second alone, and VP8's decoders have the first whatever a file
+#: says.
+_BT601_OF_PAL: Final = 5
+_BT601: Final = 6
 
 #: Pixels a second that one thread of x264 codes with ease: 1080p at 60 fps. Each thread has a slice of its own, and two
 #: take up to a tenth of bytes and a fifth of time more than one.
@@ -31,8 +31,8 @@ class VideoCodec:
     quality: Mapping[str, Mapping[str, str]]
     #: For encoders that want a ceiling: bits per pixel and second at medium quality.
     bits_per_pixel_s: float = 0.0
-    #: From RGB: what to convert by, and how H.273 numbers it.
-    matrix: tuple[Colorspace, int] = (Colorspace.ITU709, BT709)
+    #: How H.273 numbers the matrix of BT.601.
+    matrix: int = _BT601
     max_threads: int = 4
     #: Whether it is done with a picture when it has encoded it, so that the next can be made in the same memory.
     copies: bool = False
@@ -90,7 +90,7 @@ VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
             for name, crf, qmax in (("low", "30", "34"), ("medium", "18", "26"), ("high", "8", "18"))
         },
         12.0,
-        (Colorspace.ITU601, _BT601),
+        _BT601_OF_PAL,
         # VP8's threads wait for each other row by row. As soon as something else wants the processor, two of them take
         # ten times as long as one alone; on an idle machine they save a quarter, and the files are larger.
         max_threads=1,

@@ -13,7 +13,6 @@ import av
 import av.video.plane
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Colorspace
 
 Picture: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
@@ -62,13 +61,13 @@ def each_picture(path: Path) -> Iterator[tuple[float, Picture]]:
 
 
 def exact_last(path: Path) -> Picture:
-    """The last frame, RGB, by the formula that its tags name: FFmpeg's tables are off by up to two levels."""
+    """The last frame, RGB, by the formula of BT.601: FFmpeg's tables are off by up to two levels."""
     with av.open(str(path)) as container:
         *_, last = container.decode(video=0)
     luma, *chroma = (_plane(plane) for plane in last.planes)
     blueness, redness = ((plane.repeat(2, 0).repeat(2, 1) - 128) / 224 for plane in chroma)
-    # What of brightness is red and blue, by BT.709 or BT.601.
-    of_red, of_blue = (0.2126, 0.0722) if last.colorspace == Colorspace.ITU709 else (0.299, 0.114)
+    # What of brightness is red and blue.
+    of_red, of_blue = 0.299, 0.114
     bright = (luma - 16) / 219
     red, blue = bright + 2 * (1 - of_red) * redness, bright + 2 * (1 - of_blue) * blueness
     green = (bright - of_red * red - of_blue * blue) / (1 - of_red - of_blue)

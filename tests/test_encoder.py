@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 320, 160
 SLOT = VIDEO_TICKS_PER_S // 30
 
 #: H.273's numbers.
-BT709, BT601, LIMITED = 1, 5, 1
+BT709, BT601_OF_PAL, BT601, LIMITED = 1, 5, 6, 1
 
 PATCHES = [
     (0, 0, 0),
@@ -90,8 +90,8 @@ def write_pictures(path: Path, pictures: Sequence[tuple[int, Pixels]], **options
 def test_colours_come_back_as_they_were_and_are_labelled_so(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"made.{extension}"
     write_pictures(path, [(number * SLOT, patches()) for number in range(4)], quality="high")
-    # VP8 knows no matrix but that of BT.601; its decoders believe no label.
-    matrix = BT601 if CONTAINERS[extension].video_codec == "vp8" else BT709
+    # One matrix with two numbers; VP8's decoders believe no label.
+    matrix = BT601_OF_PAL if CONTAINERS[extension].video_codec == "vp8" else BT601
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -114,7 +114,7 @@ def test_colours_come_back_as_they_were_and_are_labelled_so(extension: str, tmp_
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_the_stream_itself_is_labelled(codec: str) -> None:
     context = VideoEncoder(codec, WIDTH, HEIGHT, 30).template.codec_context
-    assert context.colorspace == (BT601 if codec == "vp8" else BT709)
+    assert context.colorspace == (BT601_OF_PAL if codec == "vp8" else BT601)
     assert (context.color_range, context.color_primaries, context.color_trc) == (LIMITED, BT709, BT709)
 
 

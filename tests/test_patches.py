@@ -13,7 +13,6 @@ import av
 import numpy as np
 import pytest
 from av.codec.context import Flags
-from av.video.reformatter import Colorspace
 
 from capture.conversion import Converter
 from capture.encoder import PATCH_BYTES_PER_S, PATCH_BYTES_SAVED, VideoEncoder, is_repeat
@@ -21,6 +20,7 @@ from capture.media import Pixels
 from capture.muxer import Muxer
 from capture.patches import Patches
 from capture.settings import CONTAINERS
+from capture.yuv import yuv_converter
 
 WIDTH, HEIGHT = 320, 160
 SLOT = 3000
@@ -104,7 +104,7 @@ class Typed:
 
 def typed(count: int = 400, fps: float = 30) -> Typed:
     encoder = VideoEncoder("h264", ODD_WIDTH, ODD_HEIGHT, fps, quality="high")
-    converter = Converter(ODD_WIDTH, ODD_HEIGHT, (ODD_WIDTH, ODD_HEIGHT), Colorspace.ITU709, in_place=True)
+    converter = Converter(ODD_WIDTH, ODD_HEIGHT, (ODD_WIDTH, ODD_HEIGHT), yuv_converter(exact=True), in_place=True)
     dice = np.random.default_rng(4)
     picture = dice.integers(0, 256, (ODD_HEIGHT, ODD_WIDTH, 4), np.uint8)
     packets, shown, kinds = [], [], []
