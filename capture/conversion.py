@@ -11,14 +11,11 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from capture.macroblocks import differing, planes_of
+from capture.macroblocks import Planes, differing, planes_of
 from capture.media import Pixels, Rectangle
 from capture.yuv import ToYuv, reformatted
 
 __all__ = ["MOST_CHANGED", "Converter"]
-
-#: Parts are converted in whole steps of so many columns: as many as one step of a converter's loops, and few sizes.
-_STEP_COLUMNS: Final = 16
 
 #: A part of up to so many pixels is compared with what it replaces, and so many macroblocks are told. What typing
 #: redraws is a line; of more than that so much has changed, as a rule, that nobody wants to know what has not.
@@ -27,19 +24,19 @@ MOST_CHANGED: Final = 24
 
 
 class Converter:
-    """Keeps the last picture, `width` x `height`, both even, as it came and as `size` in YUV.
+    """Keeps the last picture, `width` x `height`, both even, as `size` in YUV.
 
     With `in_place` the memory of a converted picture is used again for the next one: for encoders that are done with a
     picture when they have taken it.
     """
 
     def __init__(self, width: int, height: int, size: tuple[int, int], to_yuv: ToYuv, *, in_place: bool) -> None:
-        self._width = width
-        self._height = height
+        self._whole = Rectangle(0, 0, width, height)
         self._size = size
         self._in_place = in_place
         self._to_yuv = to_yuv
         self._scaler = VideoReformatter() if size != (width, height) else None
+        self._keeps_pixels = not in_place or self._scaler is not None or to_yuv.reads_around
         self._pixels: Pixels
         self._converted: av.VideoFrame | None = None
         #: In which macroblocks the last picture differs from the one before it; None where that is not known, or more
@@ -49,47 +46,46 @@ class Converter:
     def convert(self, pixels: Pixels, left: int, top: int) -> av.VideoFrame:
         """The picture with `pixels`, uint8 (height, width, 4), at column `left` and row `top`; around it as it was.
 
-        The first has to be whole. The memory of a whole one is kept, and parts are written into it.
+        The first has to be whole; parts have even sides and corners. The memory of a whole one may be kept, and parts
+        be written into it.
         """
-        height, width = pixels.shape[:2]
-        is_whole = (width, height) == (self._width, self._height)
+        part = Rectangle(left, top, pixels.shape[1], pixels.shape[0])
+        if any(value % 2 for value in (part.left, part.top, part.right, part.bottom)):
+            raise ValueError(f"{part} is no part of a picture in YUV 4:2:0")
+        is_whole = part == self._whole
         self.changed = None
-        if is_whole:
-            self._pixels = pixels
-        else:
-            self._pixels[top : top + height, left : left + width] = pixels
+        source, place = pixels, Rectangle(0, 0, part.width, part.height)
+        if self._keeps_pixels:
+            if is_whole:
+                self._pixels = pixels
+            else:
+                self._pixels[part.top : part.bottom, part.left : part.right] = pixels
+            source, place = self._pixels, part
         if self._scaler is not None:
             return reformatted(self._scaler, self._pixels, self._size)
         if self._converted is None or not self._in_place:
-            self._converted = av.VideoFrame(self._width, self._height, "yuv420p")
-            is_whole = True
-        if is_whole:
-            whole = Rectangle(0, 0, self._width, self._height)
-            self._to_yuv.convert(self._pixels, whole, planes_of(self._converted))
+            self._converted = av.VideoFrame(self._whole.width, self._whole.height, "yuv420p")
+            is_whole, place = True, self._whole
+        planes = _cut(planes_of(self._converted), self._whole if is_whole else part)
+        if is_whole or planes[0].size > _MOST_COMPARED:
+            self._to_yuv.convert(source, place, planes)
         else:
-            self._bring_up_to_date(self._converted, self._in_steps(Rectangle(left, top, width, height)))
+            self._compare(source, place, planes, part)
         return self._converted
 
-    def _in_steps(self, part: Rectangle) -> Rectangle:
-        """What has to be converted for a part that has changed."""
-        left, top = part.left // _STEP_COLUMNS * _STEP_COLUMNS, part.top & ~1
-        right, bottom = _rounded_up(part.right, _STEP_COLUMNS, self._width), _rounded_up(part.bottom, 2, self._height)
-        return Rectangle(left, top, right - left, bottom - top)
-
-    def _bring_up_to_date(self, converted: av.VideoFrame, part: Rectangle) -> None:
-        places = []
-        for number, plane in enumerate(planes_of(converted)):
-            size = 2 if number else 1
-            places.append(plane[part.top // size : part.bottom // size, part.left // size : part.right // size])
-        if places[0].size > _MOST_COMPARED:
-            self._to_yuv.convert(self._pixels, part, places)
-            return
-        fresh = [np.empty_like(place) for place in places]
-        self._to_yuv.convert(self._pixels, part, fresh)
-        self.changed = differing(fresh, places, part.left, part.top, self._width, MOST_CHANGED)
-        for source, target in zip(fresh, places, strict=True):
-            target[...] = source
+    def _compare(self, source: Pixels, place: Rectangle, planes: Planes, part: Rectangle) -> None:
+        """Convert what lies at `place`, a `part` of the picture, into `planes`, and see what that changes."""
+        fresh = [np.empty_like(plane) for plane in planes]
+        self._to_yuv.convert(source, place, fresh)
+        self.changed = differing(fresh, planes, part.left, part.top, self._whole.width, MOST_CHANGED)
+        for new, old in zip(fresh, planes, strict=True):
+            old[...] = new
 
 
-def _rounded_up(value: int, step: int, most: int) -> int:
-    return min(most, -(-value // step) * step)
+def _cut(planes: Planes, part: Rectangle) -> Planes:
+    """What of the planes lies in a part."""
+    found = []
+    for number, plane in enumerate(planes):
+        size = 2 if number else 1
+        found.append(plane[part.top // size : part.bottom // size, part.left // size : part.right // size])
+    return found

@@ -146,8 +146,8 @@ class VideoEncoder:
     def encode(self, pixels: Pixels, pts: int, left: int = 0, top: int = 0) -> list[av.Packet[Any]]:
         """Encode a new picture: uint8 (height, width, 4), C-contiguous rows, shown from `pts` / 90000 s on.
 
-        A smaller one is a part, at column `left` and row `top` of the picture before, which is as it was around it.
-        The memory of `pixels` is kept, and parts are written into it.
+        A smaller one is a part, at column `left` and row `top` of the picture before, which is as it was around it;
+        its sides and corners are even. The memory of a whole one may be kept, and parts be written into it.
         """
         frame = self._converter.convert(pixels, left, top)
         if self._frame is not None and self._converter.changed == []:

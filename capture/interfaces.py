@@ -40,7 +40,8 @@ class FrameSource(Protocol):
     def grab(self) -> Frame:
         """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
 
-        The first after `begin` is whole, any other may be the part alone that has changed since the one before.
+        The first after `begin` is whole, any other may be the part alone that has changed since the one before, of even
+        sides and at an even place.
         """
         ...
 

@@ -92,8 +92,8 @@ class Rectangle:
 class Frame:
     """One picture and the moment it was on the screen, in seconds on the session's clock.
 
-    `pixels` may be the changed part alone, at column `left` and row `top`: around it the picture is as it was in the
-    frame before.
+    `pixels` may be the changed part alone, at column `left` and row `top`, all even: around it the picture is as it was
+    in the frame before.
     """
 
     pixels: Pixels

@@ -14,7 +14,7 @@ import pytest
 from reopened import Picture, each_picture, pictures
 from running import Recorder, eventually
 from stage import BLUE, GREEN, Pane, Stage, colour_at, mouse
-from viewing import Heard, Viewer, place, standing_out
+from viewing import Heard, Viewer, in_pairs, place, standing_out
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -105,7 +105,7 @@ def test_a_ring_is_where_the_click_was_and_fades(cursor: bool, stage: Stage, des
         assert colour_at(desk_environment, 401 + RADIUS, 303) == BLUE
         parts += until_faded(opened)
         if not cursor:
-            assert set(parts) == {around(401, 303)}
+            assert set(parts) == {in_pairs(around(401, 303))}
         opened.assert_sees_all()
         # And nothing more comes of it.
         assert not opened.source.wait_for_change(time.monotonic() + 0.1)
@@ -131,8 +131,8 @@ def test_it_is_cut_at_the_edges(
     assert inside is not None
     with viewer(area) as opened:
         click(desk_environment, at)
-        assert place(opened.see()) == Rectangle(
-            inside.left - area.left, inside.top - area.top, inside.width, inside.height
+        assert place(opened.see()) == in_pairs(
+            Rectangle(inside.left - area.left, inside.top - area.top, inside.width, inside.height)
         )
         assert seen(opened) is not None
         until_faded(opened)

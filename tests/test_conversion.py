@@ -13,11 +13,11 @@ from capture.yuv import Libyuv, Swscale, ToYuv, yuv_converter
 WIDTH, HEIGHT = 330, 154
 COLUMNS = 21
 
-#: Left, top, width, height: at edges and corners, over all of it, on odd places and of one pixel.
+#: Left, top, width, height: at edges and corners, over all of it, beside the edges of macroblocks, and of four pixels.
 PARTS = [
-    *((0, 0, 1, 1), (WIDTH - 1, 0, 1, 1), (0, HEIGHT - 1, 1, 1), (WIDTH - 1, HEIGHT - 1, 1, 1)),
-    *((0, 0, WIDTH, 1), (0, HEIGHT - 1, WIDTH, 1), (0, 0, 1, HEIGHT), (WIDTH - 1, 0, 1, HEIGHT)),
-    *((31, 33, 1, 1), (32, 34, 2, 2), (15, 17, 33, 3), (1, 1, WIDTH - 2, HEIGHT - 2), (0, 0, WIDTH, HEIGHT)),
+    *((0, 0, 2, 2), (WIDTH - 2, 0, 2, 2), (0, HEIGHT - 2, 2, 2), (WIDTH - 2, HEIGHT - 2, 2, 2)),
+    *((0, 0, WIDTH, 2), (0, HEIGHT - 2, WIDTH, 2), (0, 0, 2, HEIGHT), (WIDTH - 2, 0, 2, HEIGHT)),
+    *((30, 34, 2, 2), (32, 34, 2, 2), (14, 18, 34, 4), (2, 2, WIDTH - 4, HEIGHT - 4), (0, 0, WIDTH, HEIGHT)),
 ]
 
 
@@ -93,18 +93,16 @@ def test_a_picture_that_an_encoder_keeps_stays_as_it_is(way: type[ToYuv]) -> Non
 
 
 def parts(dice: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    lefts, tops = dice.integers(0, WIDTH, 60).tolist(), dice.integers(0, HEIGHT, 60).tolist()
     # Half of them small, as what is typed.
-    random = [
-        (
-            left,
-            top,
-            int(dice.integers(1, (WIDTH if number % 2 else min(WIDTH, left + 20)) - left + 1)),
-            int(dice.integers(1, (HEIGHT if number % 2 else min(HEIGHT, top + 20)) - top + 1)),
-        )
-        for number, (left, top) in enumerate(zip(lefts, tops, strict=True))
-    ]
-    return [*PARTS, *random]
+    return [*PARTS, *(part(dice, 20 if number % 2 else max(WIDTH, HEIGHT)) for number in range(60))]
+
+
+def part(dice: np.random.Generator, most: int) -> tuple[int, int, int, int]:
+    left, top = (2 * int(dice.integers(0, size // 2)) for size in (WIDTH, HEIGHT))
+    width, height = (
+        2 * int(dice.integers(1, min(most, left_over) // 2 + 1)) for left_over in (WIDTH - left, HEIGHT - top)
+    )
+    return left, top, width, height
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -120,6 +118,15 @@ def test_a_part_that_changed_is_as_good_as_the_whole(way: type[ToYuv], size: tup
         found = planes_of(by_parts.convert(part, left, top))
         for plane, expected in zip(found, planes_of(by_wholes.convert(picture.copy(), 0, 0)), strict=True):
             assert np.array_equal(plane, expected), f"{width}x{height}+{left}+{top}"
+
+
+@pytest.mark.parametrize("place", [(1, 0, 2, 2), (0, 1, 2, 2), (0, 0, 1, 2), (0, 0, 2, 1)], ids=str)
+def test_a_part_of_a_pair_of_pixels_is_refused(place: tuple[int, int, int, int]) -> None:
+    left, top, width, height = place
+    tried = converter(Libyuv)
+    tried.convert(np.zeros((HEIGHT, WIDTH, 4), np.uint8), 0, 0)
+    with pytest.raises(ValueError, match="is no part of a picture"):
+        tried.convert(np.zeros((height, width, 4), np.uint8), left, top)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -179,11 +179,11 @@ def test_a_picture_can_be_repeated(codec: str) -> None:
 def test_what_is_around_a_part_stays(codec: str) -> None:
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
         part = np.full((40, 50, 4), 40, np.uint8)
-        return [*encoder.encode(plain(200), 0), *encoder.encode(part, SLOT, 33, 21), *encoder.repeat(2 * SLOT)]
+        return [*encoder.encode(plain(200), 0), *encoder.encode(part, SLOT, 34, 22), *encoder.repeat(2 * SLOT)]
 
     for picture in encoded_and_decoded(codec, encode, quality="high")[1:]:
-        assert abs(int(picture[23:59, 35:81].mean()) - 40) <= 3
-        picture[21:61, 33:83] = 200
+        assert abs(int(picture[24:60, 36:82].mean()) - 40) <= 3
+        picture[22:62, 34:84] = 200
         assert abs(float(picture.mean()) - 200) <= 2
 
 

@@ -83,10 +83,10 @@ def test_every_picture_is_what_the_encoder_alone_would_have_made(plan: list[bool
 #: Of a picture that is no whole number of macroblocks wide and high: left, top, width, height.
 ODD_WIDTH, ODD_HEIGHT = 330, 154
 SPOTS = [
-    (0, 0, 3, 3),
+    (0, 0, 2, 2),
     (ODD_WIDTH - 2, ODD_HEIGHT - 2, 2, 2),
     (14, 30, 4, 4),
-    (0, ODD_HEIGHT - 1, 60, 1),
+    (0, ODD_HEIGHT - 2, 60, 2),
     (328, 20, 2, 40),
 ]
 
@@ -118,9 +118,9 @@ def typed(count: int = 400, fps: float = 30) -> Typed:
                 left, top, width, height = SPOTS[number % len(SPOTS)]
             else:
                 left, top, width, height = (
-                    int(dice.integers(0, most)) for most in (ODD_WIDTH - 40, ODD_HEIGHT - 40, 40, 40)
+                    2 * int(dice.integers(0, most // 2)) for most in (ODD_WIDTH - 40, ODD_HEIGHT - 40, 40, 40)
                 )
-            part = dice.integers(0, 256, (height + 1, width + 1, 4), np.uint8)[: ODD_HEIGHT - top, : ODD_WIDTH - left]
+            part = dice.integers(0, 256, (height + 2, width + 2, 4), np.uint8)[: ODD_HEIGHT - top, : ODD_WIDTH - left]
             picture[top : top + part.shape[0], left : left + part.shape[1]] = part
             made = encoder.encode(part, number * SLOT, left, top)
         else:

@@ -32,6 +32,12 @@ def place(frame: Frame) -> Rectangle:
     return Rectangle(frame.left, frame.top, width, height)
 
 
+def in_pairs(part: Rectangle) -> Rectangle:
+    """`part` of a picture and what shares its samples of colour: pairs of rows and of columns."""
+    left, top = part.left & ~1, part.top & ~1
+    return Rectangle(left, top, part.right + part.right % 2 - left, part.bottom + part.bottom % 2 - top)
+
+
 def standing_out(picture: npt.NDArray[Any], ground: tuple[int, ...]) -> Rectangle | None:
     """What of an RGB picture is clearly of another colour than the ground."""
     rows, columns = np.nonzero(np.abs(picture.astype(int) - ground).max(axis=2) > 12)

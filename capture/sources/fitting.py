@@ -59,6 +59,17 @@ class Placement:
         margin_x, margin_y = (self.width - self.area.width) // 2, (self.height - self.area.height) // 2
         return margin_x + part.left - self.area.left, margin_y + part.top - self.area.top
 
+    def in_pairs(self, part: Rectangle) -> Rectangle | None:
+        """`part` of an area that is not made smaller, with as little around it as makes its place in the picture even.
+
+        None where not all of that is on the desktop.
+        """
+        assert self.seen is not None  # noqa: S101 - it has parts
+        left, top = self.corner(part)
+        width, height = part.width + left % 2, part.height + top % 2
+        wider = Rectangle(part.left - left % 2, part.top - top % 2, width + width % 2, height + height % 2)
+        return wider if self.seen.contains(wider) else None
+
     def part_at(self, place: Rectangle) -> Rectangle | None:
         """The other way round: the part of the area at a place of the picture; None where not all of that is such."""
         if self.area is None or self.seen is None or self.is_scaled:

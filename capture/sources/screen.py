@@ -237,13 +237,13 @@ class ScreenSource:
     def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
         """Read what was drawn to alone: of a typed letter that is a hundredth of the screen."""
         place = self._place
-        if self._is_new or place.is_scaled or place.seen is None:
-            picture = place.picture(None if place.seen is None else self._seen(watch, place.seen))
-            self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
-            return picture, 0, 0
-        if now_s >= self._whole_at_s:
-            part, self._whole_at_s = place.seen, now_s + WHOLE_EVERY_S
-        return self._seen(watch, part), *place.corner(part)
+        is_due = self._is_new or now_s >= self._whole_at_s
+        in_pairs = None if is_due or place.is_scaled or place.seen is None else place.in_pairs(part)
+        if in_pairs is not None:
+            return self._seen(watch, in_pairs), *place.corner(in_pairs)
+        picture = place.picture(None if place.seen is None else self._seen(watch, place.seen))
+        self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
+        return picture, 0, 0
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
         pixels = read_pixels(watch, self._grabber, part)
