@@ -5,6 +5,7 @@ Whatever a verb needs is imported when it runs, so that `capture --help` answers
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -70,7 +71,21 @@ def _fail(message: str, exit_code: int, debug: bool) -> int:
     return exit_code
 
 
+def _load_numpy() -> None:
+    """Import numpy without the threads that it starts for multiplying matrices, which nothing here does.
+
+    One a processor, they spin for a while: 0.1 s of processor time.
+    """
+    threads = "OPENBLAS_NUM_THREADS"
+    if threads not in os.environ:
+        os.environ[threads] = "1"
+        importlib.import_module("numpy")
+        # What a recorder starts is to have them.
+        del os.environ[threads]
+
+
 def _record(arguments: Arguments) -> int:
+    _load_numpy()
     from capture.config import hotkeys, load
     from capture.desktop.notify import Notifier
     from capture.session import Session
@@ -172,6 +187,7 @@ def _note(arguments: Arguments) -> int:
 
 
 def _headless(arguments: Arguments) -> int:
+    _load_numpy()
     from capture.config import load
     from capture.desktop.virtual import VirtualDesk
     from capture.session import Session

@@ -256,6 +256,9 @@ def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float)
 
 
 def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:
+    # Most that FFmpeg lists are refused here at once; to say which others would open takes 0.1 s.
+    if not _opens(name):
+        raise NotReadyError(f"the encoder {name} cannot be opened", "use auto")
     encoder = VideoEncoder(codec, width, height, fps, encoder=name)
     grey = av.VideoFrame(width, height, "yuv420p")
     packets = [*encoder.encode_frame(grey, 0), *encoder.finish()]

@@ -15,7 +15,7 @@ from Xlib.display import Display
 from capture.errors import CaptureError
 from capture.media import Rectangle
 from capture.sources.outline import make_window
-from capture.sources.x11 import connect
+from capture.sources.xlib import connect
 from capture.worker import Worker
 
 __all__ = ["Countdown"]

@@ -10,7 +10,7 @@ from Xlib.display import Display
 from Xlib.ext import shape
 
 from capture.media import Rectangle
-from capture.sources.x11 import connect
+from capture.sources.xlib import connect
 
 __all__ = ["LastingOutline", "Outline", "make_window"]
 

@@ -16,7 +16,7 @@ from capture.media import Rectangle
 from capture.sources.outline import Outline
 from capture.sources.screen import refuse_wayland
 from capture.sources.windows import Window, window_at
-from capture.sources.x11 import connect
+from capture.sources.xlib import connect
 
 __all__ = ["point_at_window", "point_out_region"]
 

@@ -18,7 +18,7 @@ from Xlib import X, error
 from Xlib.ext import record
 
 from capture.errors import NotReadyError
-from capture.sources.x11 import connect
+from capture.sources.xlib import connect
 
 __all__ = ["Button", "Key", "Presses"]
 

@@ -352,7 +352,7 @@ def refuse_wayland() -> None:
     """X11 calls succeed under Wayland and show a black screen; better to say so."""
     if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
         return
-    from capture.sources.x11 import is_xwayland
+    from capture.sources.xlib import is_xwayland
 
     if not os.environ.get("DISPLAY") or is_xwayland():
         raise NotReadyError(

@@ -16,8 +16,9 @@ from capture.sources.fitting import Placement, black
 from capture.sources.overlays import Overlays
 from capture.sources.screen import close_mss, middle_s, open_mss, read_pixels, reopened_mss
 from capture.sources.windows import Window
-from capture.sources.x11 import NOWHERE, X11Watch, connect
+from capture.sources.x11 import NOWHERE, X11Watch
 from capture.sources.xcb import Connection
+from capture.sources.xlib import connect
 
 __all__ = ["WindowSource"]
 

@@ -13,7 +13,7 @@ from Xlib.display import Display
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.screen import refuse_wayland
-from capture.sources.x11 import connect
+from capture.sources.xlib import connect
 
 __all__ = ["Window", "active_window", "choose_window", "list_windows", "listing", "window_at"]
 

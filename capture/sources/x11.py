@@ -10,11 +10,9 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from Xlib import error
-from Xlib.display import Display
 
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
@@ -22,7 +20,10 @@ from capture.sources.shared_memory import SharedMemory
 from capture.sources.sprites import Sprite
 from capture.sources.xcb import Connection, Extension
 
-__all__ = ["NOWHERE", "X11Watch", "connect", "is_xwayland"]
+if TYPE_CHECKING:
+    from Xlib.display import Display
+
+__all__ = ["NOWHERE", "X11Watch"]
 
 #: A program draws a change in several requests. Waiting this long after the first keeps half-drawn windows out of the
 #: recording, and is a quarter of a slot at 30 fps.
@@ -324,27 +325,3 @@ class X11Watch:
             width, height, hot_x, hot_y = struct.unpack_from("=4H", image, 12)
             argb = np.frombuffer(image, "=u4", width * height, 32).astype("<u4").view(np.uint8)
             self._cursor = Sprite(argb.reshape(height, width, 4).astype(np.uint16), hot_x, hot_y)
-
-
-def is_xwayland() -> bool:
-    """Whether the X server is a guest of a Wayland desktop, whose windows it cannot see."""
-    display = connect()
-    try:
-        if display.has_extension("XWAYLAND"):
-            return True
-        outputs = display.screen().root.xrandr_get_screen_resources()._data["outputs"]
-        return any(display.xrandr_get_output_info(output, 0)._data["name"].startswith("XWAYLAND") for output in outputs)
-    except (error.XError, AttributeError, KeyError):
-        return False
-    finally:
-        display.close()
-
-
-def connect() -> Display:
-    """A connection of its own to the X server. Raises `NotReadyError` where there is none."""
-    try:
-        return Display()
-    except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
-        raise NotReadyError(
-            "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
-        ) from failure
