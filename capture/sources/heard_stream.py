@@ -77,6 +77,11 @@ class HeardStream:
         return self._stream.suspended
 
     @property
+    def has_sound(self) -> bool:
+        """Whether something came that was not taken in yet."""
+        return self._stream.has_sound
+
+    @property
     def complete(self) -> bool:
         """Whether a block has come together."""
         return bool(self._blocks) or (self._count_waiting >= BLOCK_SAMPLES and self._is_stamped())

@@ -55,6 +55,7 @@ class PulseSource(PulseReader):
             raise self._missing(loop)
         self._go_to(*found)
         self._await_ready(loop, _STREAM, deadline_s)
+        self._await_sound(loop, _STREAM)
         self.device, self._moving_to = found[1], None
 
     def _attend(self, loop: Loop, now_s: float) -> None:

@@ -25,6 +25,9 @@ FRAGMENT_S: Final = 0.025
 #: A local server answers within milliseconds; one that starts up just now may take this long.
 CONNECT_S: Final = 3.0
 
+#: How long the first sound of a device is waited for before a recording may begin: several fragments.
+FIRST_SOUND_S: Final = 0.2
+
 #: When to try again what the server refused: it is rearranging its devices, and may not tell when it has.
 RETRY_S: Final = 0.3
 
@@ -182,6 +185,18 @@ class PulseReader:
             if heard.failed or loop.failed or self._woken or time.monotonic() > deadline_s:
                 raise self._refused(loop)
             loop.serve(0.1)
+
+    def _await_sound(self, loop: Loop, key: int) -> None:
+        """Serve the loop until the stream delivers, as it does at once unless the device stands still.
+
+        A recording that began before would begin with silence.
+        """
+        heard, give_up_s = self._streams[key], time.monotonic() + FIRST_SOUND_S
+        while not (heard.has_sound or heard.failed or heard.suspended or loop.failed or self._woken):
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0.0:
+                break
+            loop.serve(left_s)
 
     def _refused(self, loop: Loop) -> NotReadyError:
         return NotReadyError(f"{self.device} cannot be recorded ({loop.error()})", "see capture devices")

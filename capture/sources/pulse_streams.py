@@ -126,6 +126,11 @@ class RecordStream(_Stream):
             self._stream, device.encode(), byref(attributes), STREAM_DONT_MOVE | STREAM_ADJUST_LATENCY
         )
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is a fragment to read."""
+        return bool(self._fragments)
+
     def read(self) -> SampleArray | None:
         """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none.
 

@@ -35,9 +35,11 @@ REARRANGING_S: Final = 0.5
 #: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
 NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
-#: The server does not tell when the cursor moves: in a long wait it is asked so often. A hand that begins to move takes
-#: longer to get anywhere; only a program that puts the cursor elsewhere is seen that late.
+#: The server does not tell when the cursor moves. While it rests it is asked so often: a hand that begins to move takes
+#: longer to get anywhere, and only a program that puts the cursor elsewhere is seen that late. It rests when it has not
+#: moved for so long; until then it is asked at the end of every wait.
 POINTER_EVERY_S: Final = 0.1
+RESTING_S: Final = 0.5
 
 #: Core requests, and what is wanted of the window behind all others: what becomes of its size.
 _CHANGE_ATTRIBUTES: Final = 2
@@ -112,6 +114,9 @@ class X11Watch:
         self._drawn: Rectangle | None
         self._cursor = _NO_CURSOR
         self._cursor_is_other = True
+        # When it was last asked for, where it was then, and since when.
+        self._pointer_asked_s = self._pointer_moved_s = -math.inf
+        self._pointer_at = (NOWHERE.left, NOWHERE.top)
         # In the last frame: where the hot spot was, and what the picture covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
@@ -144,7 +149,10 @@ class X11Watch:
         """
         # What came along with an answer would not end the wait.
         self.hear()
-        look_at_s = time.monotonic() + POINTER_EVERY_S
+        # Whoever only looks wants to know what the server knows, and not what it has said so far.
+        is_look = until_s <= time.monotonic()
+        if is_look and not self._with_cursor:
+            self.sync()
         while True:
             now_s = time.monotonic()
             if self._changed_at_s is not None:
@@ -153,19 +161,18 @@ class X11Watch:
             overlays_due_s = self._overlays_due_s()
             if now_s >= overlays_due_s:
                 return True
-            wait_s = min(until_s, look_at_s, overlays_due_s) - now_s
+            pointer_due_s = until_s if is_look else self._pointer_due_s(until_s)
+            wait_s = min(until_s, pointer_due_s, overlays_due_s) - now_s
             readable, _, _ = select.select([*self._sources(), self._wake_out], [], [], max(0.0, wait_s))
             if self._wake_out in readable and _WAKE in self._wake_out.recv(64):
                 return False
             if readable:
                 self.hear()
             now_s = time.monotonic()
-            if self._changed_at_s is None and now_s >= min(until_s, look_at_s):
-                look_at_s = now_s + POINTER_EVERY_S
-                if self._with_cursor and self._cursor_moved():
-                    return True
-                if self._changed_at_s is None and now_s >= until_s:
-                    return False
+            if self._changed_at_s is None and self._with_cursor and now_s >= pointer_due_s and self._cursor_moved():
+                return True
+            if self._changed_at_s is None and now_s >= until_s:
+                return False
 
     def begin_grab(self, overlaid: Rectangle | None = None) -> tuple[float | None, Rectangle]:
         """From here on changes count anew; return when the first since the last call was reported, None for never.
@@ -298,11 +305,22 @@ class X11Watch:
         if self._changed_at_s is None:
             self._changed_at_s = time.monotonic()
 
+    def _pointer_due_s(self, until_s: float) -> float:
+        """When it is to be asked for in a wait that lasts until `until_s`."""
+        if not self._with_cursor:
+            return math.inf
+        due_s = self._pointer_asked_s + POINTER_EVERY_S
+        rests = self._pointer_asked_s > self._pointer_moved_s + RESTING_S
+        return due_s if rests else min(due_s, until_s)
+
     def _pointer(self) -> tuple[int, int]:
         """Ask where it is, and take in whatever has happened up to then."""
         where = self._connection.ask(struct.pack("=BxHI", _QUERY_POINTER, 2, self._connection.root))
         self.hear()
+        self._pointer_asked_s = time.monotonic()
         x, y = struct.unpack_from("=hh", where, 16) if where is not None else (NOWHERE.left, NOWHERE.top)
+        if (x, y) != self._pointer_at:
+            self._pointer_at, self._pointer_moved_s = (x, y), self._pointer_asked_s
         return x, y
 
     def _cursor_moved(self) -> bool:

@@ -105,10 +105,15 @@ class Connection:
             self._lib.xcb_screen_next(byref(screens))
         #: The window behind all others.
         self.root = int(screens.data[0])
+        self._descriptor = int(self._lib.xcb_get_file_descriptor(self._handle))
+        # What is sent; libxcb writes before what it is given, and does not look at it any more afterwards.
+        self._vectors = (_Vector * 3)()
+        self._vector = ctypes.cast(byref(self._vectors, 2 * ctypes.sizeof(_Vector)), POINTER(_Vector))
+        self._request = _Request(1, None, 0, 0)
 
     def fileno(self) -> int:
         """For `select`. What came along with an answer is not waited for any more: see `events` after each."""
-        return int(self._lib.xcb_get_file_descriptor(self._handle))
+        return self._descriptor
 
     def extension(self, name: str) -> Extension | None:
         """How the extension is numbered; None where the server does not have it."""
@@ -168,15 +173,13 @@ class Connection:
     def _send(self, request: bytes, descriptor: int | None, *, is_void: bool) -> int:
         # It must not be given what is closed.
         self._check()
-        # libxcb writes before what it is given.
-        parts = (_Vector * 3)()
-        parts[2] = _Vector(request, len(request))
-        what = _Request(1, None, request[0], is_void)
-        third = ctypes.cast(ctypes.addressof(parts) + 2 * ctypes.sizeof(_Vector), POINTER(_Vector))
+        self._vectors[2] = _Vector(request, len(request))
+        what = self._request
+        what.opcode, what.is_void = request[0], is_void
         if descriptor is None:
-            return int(self._lib.xcb_send_request(self._handle, 0, third, byref(what)))
+            return int(self._lib.xcb_send_request(self._handle, 0, self._vector, byref(what)))
         descriptors = (c_int * 1)(descriptor)
-        return int(self._lib.xcb_send_request_with_fds(self._handle, 0, third, byref(what), 1, descriptors))
+        return int(self._lib.xcb_send_request_with_fds(self._handle, 0, self._vector, byref(what), 1, descriptors))
 
     def _check(self) -> None:
         if not self._handle or self._lib.xcb_connection_has_error(self._handle):
