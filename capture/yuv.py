@@ -1,23 +1,21 @@
 """From blue-green-red pixels to YUV 4:2:0, by the matrix of BT.601 and in limited range.
 
-There are two converters, a fast one and an exact one. Both release the interpreter's lock; each is for one thread.
+There are two converters, a fast one and an exact one. Both release the interpreter's lock; each is for one thread. The
+fast one, libyuv, knows no other matrix, which is why all of this project's files have this one.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from ctypes import c_int
-from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import av
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from capture.libyuv import Libyuv
 from capture.macroblocks import Planes, planes_of
 from capture.media import Pixels, Rectangle
 
-__all__ = ["Libyuv", "Swscale", "ToYuv", "reformatted", "yuv_converter"]
+__all__ = ["Swscale", "ToYuv", "reformatted", "yuv_converter"]
 
 #: A sample of colour is the mean of the four pixels it covers, and so a change reaches no further than these. Without
 #: `FULL_CHR_H_INP` swscale has no vector code for colour; with it a picture of 1080p takes 3.4 ms instead of 4.4.
@@ -31,9 +29,6 @@ _LEAST_ROWS: Final = 8
 #: It takes a while to get ready for another width: it is always one of these steps, as many as its loops have.
 _STEP_COLUMNS: Final = 16
 
-#: As Debian and as others name it; elsewhere no system brings it.
-_LIBRARIES: Final = ("libyuv.so.0", "libyuv.so") if sys.platform == "linux" else ()
-
 
 class ToYuv(Protocol):
     """Converts parts of pictures."""
@@ -43,28 +38,6 @@ class ToYuv(Protocol):
 
     def convert(self, picture: Pixels, part: Rectangle, planes: Planes) -> None:
         """Convert a `part` of a picture, its edges on even rows and columns, into `planes`, which are as large."""
-
-
-class Libyuv:
-    """By libyuv, which has code for the widest vectors of each processor: 0.4 ms for a picture of 1080p.
-
-    Its colours are half a level too low on average and 1.7 at most, where greys have none; that is 3 levels of blue. It
-    knows no other matrix, which is why all of this project's files have this one.
-    """
-
-    reads_around = False
-
-    def __init__(self) -> None:
-        """Raises `OSError` where libyuv is not installed."""
-        self._convert = _loaded().ARGBToI420
-        self._convert.restype = c_int
-        self._convert.argtypes = [Pointer, c_int] * 4 + [c_int, c_int]
-
-    def convert(self, picture: Pixels, part: Rectangle, planes: Planes) -> None:
-        pixels = picture[part.top : part.bottom, part.left : part.right]
-        places = [value for array in (pixels, *planes) for value in (array.ctypes.data, array.strides[0])]
-        if self._convert(*places, part.width, part.height) != 0:
-            raise ValueError(f"libyuv does not convert {part.width}x{part.height}")
 
 
 class Swscale:
@@ -107,12 +80,3 @@ def reformatted(reformatter: VideoReformatter, pixels: Pixels, size: tuple[int, 
         interpolation=_METHOD,
         threads=1,
     )
-
-
-def _loaded() -> Any:
-    for name in _LIBRARIES:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    raise OSError("libyuv is not installed")

@@ -31,7 +31,9 @@ FLOORS: tuple[set[str], ...] = (
         "capture.video_codecs",
         "capture.disk",
         "capture.macroblocks",
+        "capture.libyuv",
     },
+    {"capture.yuv"},
     {"capture.timeline", "capture.conversion", "capture.patches"},
     {
         "capture.sources",
@@ -76,7 +78,7 @@ GROUND = FLOORS[0] | FLOORS[1]
 
 #: Bound to one system, or connecting to it on import.
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
-ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.players.")
+ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.players.", "capture.libyuv")
 
 #: What takes a noticeable time to import.
 HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pynput", "soundcard")

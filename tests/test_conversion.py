@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from capture.conversion import MOST_CHANGED, Converter
+from capture.libyuv import Libyuv
 from capture.macroblocks import planes_of
 from capture.media import Pixels, Rectangle
-from capture.yuv import Libyuv, Swscale, ToYuv, yuv_converter
+from capture.yuv import Swscale, ToYuv, yuv_converter
 
 WIDTH, HEIGHT = 330, 154
 COLUMNS = 21
@@ -58,7 +59,7 @@ def test_colours_are_by_the_formula(way: type[ToYuv], most: tuple[float, float, 
 def test_what_need_not_be_exact_is_fast_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(yuv_converter(exact=True), Swscale)
     assert isinstance(yuv_converter(exact=False), Libyuv)
-    monkeypatch.setattr("capture.yuv._LIBRARIES", ("libyuv.so.nowhere",))
+    monkeypatch.setattr("capture.libyuv._LIBRARIES", ("libyuv.so.nowhere",))
     assert isinstance(yuv_converter(exact=False), Swscale)
 
 
