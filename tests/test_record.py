@@ -528,3 +528,14 @@ def test_silence_is_said(run_capture: RunCapture) -> None:
     (track,) = json.loads(done.stdout)["audio"]
     assert track["silent"] is True
     assert "the track internal is silent: nothing was playing on Virtual desk" in done.stderr
+
+
+def test_no_recording_begins_before_its_sound_does(
+    capture_environment: dict[str, str], desk: VirtualDesk, tone: Path, tmp_path: Path
+) -> None:
+    with playing(capture_environment, tone, desk.sink):
+        for number in range(3):
+            path = tmp_path / f"{number}.ogg"
+            with Recorder(capture_environment, tmp_path, "record", path, "--duration", "0.3", "--json") as recorder:
+                (track,) = recorder.summary()["audio"]
+            assert track["inserted_silence_s"] <= 0.01
