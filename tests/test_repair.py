@@ -215,6 +215,8 @@ def test_what_a_crashed_recorder_left_is_named_at_the_next_start(
     path = tmp_path / "left.mp4"
     with Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern") as recorder:
         recorder.until_recording(path)
+        # Not in the middle of writing what came first.
+        recorder.until_grown(path)
         recorder.process.kill()
         recorder.process.wait()
     done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.3s")
