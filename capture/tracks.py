@@ -35,11 +35,11 @@ __all__ = ["SoundTrack", "VideoTrack"]
 PacketSink = Callable[[list["av.Packet[Any]"]], None]
 
 #: How often a track looks whether one of its sources delivers nothing.
-_TICK_S: Final = 0.15
+_TICK_S: Final = 0.25
 
 #: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
 #: may be waiting: it is no proof of a silent device.
-_LATE_TICK_S: Final = 0.4
+_LATE_TICK_S: Final = 0.5
 
 #: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
 _KNEE: Final = 0.8
@@ -321,7 +321,9 @@ class _Meter:
     def __init__(self, epoch_s: float) -> None:
         self.peak = 0.0
         self.sound_at_s = epoch_s
-        self._recent = 0.0
+        # Since somebody last looked, None where nothing came; and what was seen then.
+        self._recent: float | None = None
+        self._seen = 0.0
         self._lock = threading.Lock()
 
     def observe(self, samples: SampleArray, now_s: float) -> float:
@@ -329,7 +331,7 @@ class _Meter:
         peak = max(float(samples.max()), -float(samples.min()))
         with self._lock:
             self.peak = max(self.peak, peak)
-            self._recent = max(self._recent, peak)
+            self._recent = max(self._recent or 0.0, peak)
         if peak_dbfs(peak) > SILENCE_DBFS:
             self.sound_at_s = now_s
         return peak
@@ -340,6 +342,12 @@ class _Meter:
         self.sound_at_s = max(self.sound_at_s, now_s)
 
     def take_recent(self) -> float:
+        """The peak since the last call; where nothing has come since, once more what it was then, but only once.
+
+        Blocks come about as often as somebody looks, and now and then a look falls between two.
+        """
         with self._lock:
-            recent, self._recent = self._recent, 0.0
-        return recent
+            recent, self._recent = self._recent, None
+            shown = self._seen if recent is None else recent
+            self._seen = recent or 0.0
+        return shown

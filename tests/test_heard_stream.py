@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 from capture.sources import heard_stream as module
 from capture.sources.heard_stream import HeardStream
+from capture.timeline import STARVED_MARGIN_S, STARVED_S
 
 #: Samples of one fragment: 25 ms.
 FRAGMENT = 1_200
@@ -118,6 +120,30 @@ def test_it_is_heard_when_the_server_says(stage: Stage) -> None:
     stage.stream.delay_s = 0.08
     stage.go_on(3.0)
     stage.end()
+
+
+def test_the_last_that_came_is_handed_on_before_silence_stands_in_its_place(stage: Stage) -> None:
+    stage.go_on(1.03)
+    waits_until_s = stage.heard.waits_until_s
+    assert stage.blocks[-1].ends_at_s < ORIGIN_S + 1.01
+    stage.now_s = waits_until_s - 0.001
+    stage.look()
+    assert stage.blocks[-1].ends_at_s < ORIGIN_S + 1.01
+    stage.now_s = waits_until_s
+    stage.look()
+    assert stage.blocks[-1].ends_at_s == pytest.approx(ORIGIN_S + 1.025, abs=0.002)
+    assert stage.heard.waits_until_s == math.inf
+    assert waits_until_s - stage.blocks[-1].ends_at_s < STARVED_S - STARVED_MARGIN_S
+    stage.end()
+
+
+def test_who_looks_late_at_what_has_come_all_along_sees_no_pause(stage: Stage) -> None:
+    for _ in range(12):
+        for _ in range(12):
+            stage.deliver()
+        stage.look()
+    stage.end()
+    assert {len(block.data) for block in stage.blocks} == {12 * FRAGMENT}
 
 
 def test_a_device_that_stood_still(stage: Stage) -> None:

@@ -14,8 +14,8 @@ from capture.sources.pulse_streams import RecordStream
 
 __all__ = ["ARRIVAL_GAP_S", "BLOCK_SAMPLES", "HeardStream"]
 
-#: How much is handed on at once, 0.1 s: fewer, larger blocks wake fewer threads, which is most of what sound costs.
-BLOCK_SAMPLES: Final = 4_800
+#: How much is handed on at once, 0.2 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
+BLOCK_SAMPLES: Final = 9_600
 
 #: How often the server is asked when its sound is heard, and how many answers are compared. An answer is exact to half
 #: the time it took, a tenth of a millisecond, unless it was held up; the quickest of the last few shows which were.
@@ -28,7 +28,8 @@ TRIP_LIMIT_S: Final = 0.1
 #: The first sound waits this long for the first answer. After it, it is stamped by its arrival.
 FIRST_ANSWER_S: Final = 0.25
 
-#: After a pause this long in what arrives, the device was stopped and the old answers mean nothing.
+#: Where so much more time went by than sound came, the device was stopped and the old answers mean nothing. What it
+#: delivered last is handed on by then: a little later silence would stand in its place.
 ARRIVAL_GAP_S: Final = 0.25
 
 #: Answers that differ by more than this, and by more than how long the newer one took, tell that sound is missing
@@ -55,6 +56,7 @@ class HeardStream:
         self._count_read = 0
         self._arrived_at_s = -math.inf
         self._waiting_since_s = math.inf
+        self._has_stopped = False
         # The run that what is waiting belongs to, and those after it that are known of already.
         self._runs: deque[_Run] = deque([_Run(0)])
         self._asked_at_s = 0.0
@@ -84,7 +86,14 @@ class HeardStream:
     @property
     def complete(self) -> bool:
         """Whether a block has come together."""
-        return bool(self._blocks) or (self._count_waiting >= BLOCK_SAMPLES and self._is_stamped())
+        is_due = self._count_waiting >= BLOCK_SAMPLES or self._has_stopped
+        return bool(self._blocks) or (is_due and self._is_stamped())
+
+    @property
+    def waits_until_s(self) -> float:
+        """Until when there may come more to what is waiting, before that is a block by itself; infinite for nothing."""
+        waits = self._count_waiting and not self._has_stopped
+        return self._arrived_at_s + ARRIVAL_GAP_S if waits else math.inf
 
     @property
     def complete_in_s(self) -> float:
@@ -103,16 +112,21 @@ class HeardStream:
         pause of the device: the server has kept what was heard, as far as it has room.
         """
         self._learn_timing(now_s)
-        arrived = False
+        parts: list[SampleArray] = []
         while (part := self._stream.read()) is not None:
-            if not held_up and now_s - self._arrived_at_s > ARRIVAL_GAP_S:
-                self._complete_block()
-                self._runs = deque([_Run(self._count_read)])
-            self._arrived_at_s = now_s
+            parts.append(part)
+        if not parts:
+            self._has_stopped = not held_up and now_s >= self.waits_until_s
+            return
+        missing_s = now_s - self._arrived_at_s - sum(map(len, parts)) / SAMPLE_RATE
+        if not held_up and missing_s > ARRIVAL_GAP_S:
+            self._complete_block()
+            self._runs = deque([_Run(self._count_read)])
+        self._arrived_at_s, self._has_stopped = now_s, False
+        for part in parts:
             self._waiting_since_s = min(self._waiting_since_s, now_s)
             self._add(part)
-            arrived = True
-        if arrived and self._wants_timing(now_s) and self._stream.ask_timing():
+        if self._wants_timing(now_s) and self._stream.ask_timing():
             self._asked_at_s = time.monotonic()
             self._awaits_answer = True
 
@@ -167,7 +181,7 @@ class HeardStream:
             data = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
             begins_at_s = self._origin_s() + (self._count_read - len(data)) / SAMPLE_RATE
             self._blocks.append(Samples(data, begins_at_s, self.lane))
-        self._parts, self._count_waiting, self._waiting_since_s = [], 0, math.inf
+        self._parts, self._count_waiting, self._waiting_since_s, self._has_stopped = [], 0, math.inf, False
 
     def _is_stamped(self) -> bool:
         return bool(self._runs[0].answers) or self._arrived_at_s - self._waiting_since_s >= FIRST_ANSWER_S

@@ -76,7 +76,7 @@ class PulseReader:
         """Nothing to do: the timeline leaves out what was heard before."""
 
     def read(self, until_s: float) -> Samples | None:
-        """The next 0.1 s, or what came of it until `until_s`; after `wake` also that nothing can come just now.
+        """The next 0.2 s, or what came of it until `until_s`; after `wake` also that nothing can come just now.
 
         Raises `SourceLostError` when the server goes, once all that came of it was read.
         """
@@ -98,7 +98,7 @@ class PulseReader:
             if over and not self._queue:
                 return self._nothing()
             if not self._queue:
-                look_at_s = min(until_s, self._look_at_s)
+                look_at_s = min(until_s, self._look_at_s, *(heard.waits_until_s for heard in self._streams.values()))
                 self._due_s = max(now_s, look_at_s)
                 self._rest(look_at_s)
                 loop.serve(look_at_s - time.monotonic())

@@ -149,9 +149,11 @@ class RecordStream(_Stream):
             data, size_bytes = Pointer(), c_size_t()
             while self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) == 0 and size_bytes.value:
                 count = size_bytes.value // (4 * self._channels)
-                samples = np.zeros((count, self._channels), np.float32)
                 if data.value is not None:
-                    ctypes.memmove(samples.ctypes.data, data.value, count * 4 * self._channels)
+                    heard = ctypes.string_at(data.value, count * 4 * self._channels)
+                    samples = np.frombuffer(heard, np.float32).reshape(count, self._channels)
+                else:
+                    samples = np.zeros((count, self._channels), np.float32)
                 self._lib.stream_drop(self._stream)
                 self._fragments.append(samples)
 
