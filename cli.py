@@ -108,7 +108,12 @@ def _record(arguments: Arguments) -> int:
             settings = point_out(settings, what, terminal.say)
     # Where keys are pressed nobody looks at this terminal.
     notifier = Notifier() if settings.standby or settings.replay_s is not None else None
-    session = Session(settings, emit=_announcing(terminal, notifier), triggers=triggers)
+    session = Session(
+        settings,
+        emit=_announcing(terminal, notifier),
+        triggers=triggers,
+        progress_interval_s=terminal.progress_interval_s,
+    )
     signals = Signals()
     signals.start(session.send)
     try:
@@ -205,7 +210,13 @@ def _headless(arguments: Arguments) -> int:
     program = _Program(desk, arguments.command)
     # The user's own, not the desk's: it is from there that the orders come.
     remote = RemoteControl(settings.name)
-    session = Session(settings, emit=terminal, triggers=[remote], on_ready=lambda: program.start(session.send))
+    session = Session(
+        settings,
+        emit=terminal,
+        triggers=[remote],
+        on_ready=lambda: program.start(session.send),
+        progress_interval_s=terminal.progress_interval_s,
+    )
     signals = Signals()
     signals.start(session.send)
     try:

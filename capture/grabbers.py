@@ -28,9 +28,9 @@ __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob", "SoundGrabber"]
 #: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.55
 
-#: Where nothing has changed for so long, a change is waited for by so much at once. Slot by slot, each would wake this
-#: thread only to find that nothing has changed; and yet, while there is something to lose, a slot that goes by while
-#: this thread is not let run must not pass for one in which nothing changed.
+#: Where nothing has changed for a while a change is waited for by as much at once, up to this. Slot by slot each would
+#: wake this thread only to find that nothing has changed; and yet, while there is something to lose, a slot that goes
+#: by while this thread is not let run must not pass for one in which nothing changed.
 STILL_S: Final = 0.5
 
 #: How many moments of loss are remembered: minutes in which nothing but losses happened.
@@ -119,14 +119,15 @@ class FrameGrabber:
 
     def run(self) -> None:
         while self._wait_for_slot(slot := self._slot):
-            is_still = self._still_slots >= STILL_S * self._fps and not self._constant
-            changed = self._wait_for_change(self._slots_in(STILL_S) if is_still else 1)
+            slots = 1 if self._constant else max(1, min(self._still_slots, self._slots_in(STILL_S)))
+            changed = self._wait_for_change(slots)
             now_s = self._clock.now_s()
-            if is_still:
-                slot = self._pass_over(self._reached(now_s))
+            if slots > 1:
+                is_over = now_s >= self._timeline.stop_s
+                slot = self._pass_over(self._last_slot() if is_over else self._reached(now_s))
             if now_s >= self._timeline.stop_s:
                 break
-            if not self._timeline.is_recorded(now_s) or (is_still and not changed):
+            if not self._timeline.is_recorded(now_s) or (slots > 1 and not changed):
                 continue
             self._fill_slot(slot, changed)
             self._still_slots = 0 if changed else self._still_slots + 1
@@ -152,6 +153,10 @@ class FrameGrabber:
         """The slot that it is."""
         return int(self._timeline.media_s(min(now_s, self._timeline.stop_s)) * self._fps + 1e-6)
 
+    def _last_slot(self) -> int:
+        """The slot in which the stop is, or that ends with it."""
+        return math.ceil(self._timeline.media_s(self._timeline.stop_s) * self._fps - 1e-6) - 1
+
     def _slots_in(self, length_s: float) -> int:
         return max(1, round(length_s * self._fps))
 
@@ -159,6 +164,7 @@ class FrameGrabber:
         """Count the slots before `reached`, in which nothing changed; return the first that is open now."""
         for slot in range(self._slot, reached):
             self.unchanged += slot not in self._repeated
+            self._still_slots += 1
         self._slot = max(self._slot, reached)
         return self._slot
 
@@ -186,7 +192,7 @@ class FrameGrabber:
         """Whether there is something new in the next `slots`; a picture that stands still is sent again in time."""
         if self._constant:
             return self._source.wait_for_change(self._clock.now_s())
-        end_s = self._slot_start_s(self._slot + slots)
+        end_s = min(self._slot_start_s(self._slot + slots), self._timeline.stop_s)
         while self._beat_wanted or not self._source.wait_for_change(min(end_s, self._next_beat_s())):
             now_s = self._clock.now_s()
             if now_s >= min(end_s, self._timeline.stop_s) or not self._timeline.is_recorded(now_s):
@@ -278,7 +284,7 @@ class FrameGrabber:
             return
         end_s = self._timeline.media_s(self._timeline.stop_s)
         if self._constant:
-            last = math.ceil(end_s * self._fps - 1e-6) - 1
+            last = self._last_slot()
             for missed in range(slot, last):
                 self._fill_with_last(missed)
             if last >= slot:

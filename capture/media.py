@@ -63,15 +63,15 @@ class Rectangle:
 
     def intersects(self, other: Rectangle) -> bool:
         """Whether the two share a pixel; what has no area shares none."""
-        across = min(self.right, other.right) > max(self.left, other.left)
-        return across and min(self.bottom, other.bottom) > max(self.top, other.top)
+        return self.clipped(other) is not None
 
     def clipped(self, bounds: Rectangle) -> Rectangle | None:
         """What of this rectangle lies in `bounds`; None where the two share nothing."""
-        if not self.intersects(bounds):
-            return None
+        if bounds.contains(self) and self.width > 0 and self.height > 0:
+            return self
         left, top = max(self.left, bounds.left), max(self.top, bounds.top)
-        return Rectangle(left, top, min(self.right, bounds.right) - left, min(self.bottom, bounds.bottom) - top)
+        width, height = min(self.right, bounds.right) - left, min(self.bottom, bounds.bottom) - top
+        return Rectangle(left, top, width, height) if width > 0 and height > 0 else None
 
     def joined(self, other: Rectangle | None) -> Rectangle:
         """The smallest rectangle around both."""

@@ -101,7 +101,7 @@ class Session:
 
     `emit` is called by one thread of its own; it may block or fail without harm to the recording. `on_ready` is called
     once by the thread of `run`, when it records or waits for what begins a recording: what it starts is in the file
-    from the first.
+    from the first. How a recording goes is told every `progress_interval_s`, at most half a second.
     """
 
     def __init__(
@@ -112,8 +112,12 @@ class Session:
         triggers: Sequence[Trigger] = (),
         on_ready: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
+        progress_interval_s: float = PROGRESS_INTERVAL_S,
     ) -> None:
         self.settings = settings
+        # Who waits for sound or for silence has to look as often as ever.
+        waits = settings.wait_for_sound or settings.stop_after_silence_s is not None
+        self._progress_interval_s = PROGRESS_INTERVAL_S if waits else progress_interval_s
         self.state = State.IDLE
         #: What ended a recording early, if anything did; what was recorded until then is in the file.
         self.error: CaptureError | None = None
@@ -130,7 +134,7 @@ class Session:
         self._clock = clock or MonotonicClock()
         self._inbox: SimpleQueue[Request | _Failure | _Done] = SimpleQueue()
         self._sound: SoundTrigger | None = None
-        if settings.wait_for_sound or settings.stop_after_silence_s is not None:
+        if waits:
             self._sound = SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s)
         self._inputs = Inputs(
             settings,
@@ -487,13 +491,13 @@ class Session:
 
     def _control(self, take: Take) -> str | None:
         """Obey commands and tell how it goes until the end; return what ended it, None for a discard."""
-        look_at_s = self._clock.now_s() + PROGRESS_INTERVAL_S
+        look_at_s = self._clock.now_s() + self._progress_interval_s
         while True:
             now_s, stop_s = self._clock.now_s(), take.stop_s
             if now_s >= stop_s:
                 return "duration"
             if now_s >= look_at_s:
-                look_at_s = now_s + PROGRESS_INTERVAL_S
+                look_at_s = now_s + self._progress_interval_s
                 self._emit(take.progress(self.state))
                 if self._sound is not None and self.state is State.RECORDING:
                     self._sound.tick(now_s)

@@ -14,6 +14,11 @@ __all__ = ["Terminal", "as_clock", "as_size"]
 #: Where the output is no terminal, one line in this time: a log that can be read.
 PLAIN_INTERVAL_S: Final = 60.0
 
+#: How often the live line is written anew, and how often it is asked how things are where there is none: each time
+#: takes a thousandth of a second.
+_LIVE_INTERVAL_S: Final = 0.2
+_UNSEEN_INTERVAL_S: Final = 0.5
+
 #: The terminal's own word for "clear from here to the end of the line"; takes the ^C away as well that Ctrl+C leaves.
 _CLEAR_TO_END: Final = "\x1b[K"
 
@@ -67,6 +72,11 @@ class Terminal:
         self._line_open = False
         # The sources that there is no sound from now.
         self._lost: list[str] = []
+
+    @property
+    def progress_interval_s(self) -> float:
+        """How often it is to be told how a recording goes."""
+        return _LIVE_INTERVAL_S if self._live else _UNSEEN_INTERVAL_S
 
     def __call__(self, event: Event | Progress | Summary) -> None:
         if isinstance(event, Progress):

@@ -62,20 +62,20 @@ class Timeline:
     def __init__(self, epoch_s: float, duration_s: float = math.inf) -> None:
         self.epoch_s = epoch_s
         self._duration_s = duration_s
+        # Held by whoever changes something. What is there is replaced, never altered: who only asks needs no lock.
         self._lock = threading.Lock()
         # Starts and ends in seconds; a pause under way ends at infinity.
-        self._pauses: list[tuple[float, float]] = []
+        self._pauses: tuple[tuple[float, float], ...] = ()
         self._stop_s = math.inf
 
     @property
     def stop_s(self) -> float:
         """When the recording ends: when it was stopped, or has its duration. Infinite while that is open."""
-        with self._lock:
-            full_s = self.epoch_s + self._duration_s
-            for start_s, end_s in self._pauses:
-                # A pause that comes when all is over puts nothing off.
-                full_s += end_s - start_s if start_s < full_s else 0.0
-            return min(self._stop_s, full_s)
+        full_s = self.epoch_s + self._duration_s
+        for start_s, end_s in self._pauses:
+            # A pause that comes when all is over puts nothing off.
+            full_s += end_s - start_s if start_s < full_s else 0.0
+        return min(self._stop_s, full_s)
 
     def stop(self, at_s: float) -> None:
         """End the recording at `at_s`; an earlier end stays."""
@@ -88,23 +88,25 @@ class Timeline:
             # Commands from several threads can overtake each other; no moment may count for two pauses.
             last_end_s = self._pauses[-1][1] if self._pauses else self.epoch_s
             if last_end_s < math.inf:
-                self._pauses.append((max(at_s, last_end_s), math.inf))
+                self._pauses += ((max(at_s, last_end_s), math.inf),)
 
     def resume(self, at_s: float) -> None:
         """Go on from `at_s`; nothing changes if it does already."""
         with self._lock:
             if self._pauses and self._pauses[-1][1] == math.inf:
                 start_s, _ = self._pauses[-1]
-                self._pauses[-1] = (start_s, max(at_s, start_s))
+                self._pauses = (*self._pauses[:-1], (start_s, max(at_s, start_s)))
 
     def pauses(self) -> tuple[tuple[float, float], ...]:
         """Every pause so far as (start, end); the end of one under way is infinite."""
-        with self._lock:
-            return tuple(self._pauses)
+        return self._pauses
 
     def paused_s(self, until_s: float) -> float:
         """How long the recording stood still between its epoch and `until_s`."""
-        return sum((max(0.0, min(end_s, until_s) - start_s) for start_s, end_s in self.pauses()), 0.0)
+        paused_s = 0.0
+        for start_s, end_s in self._pauses:
+            paused_s += max(0.0, min(end_s, until_s) - start_s)
+        return paused_s
 
     def media_s(self, at_s: float) -> float:
         """Media time at `at_s`: in a pause that of its start, before the epoch 0."""
@@ -114,7 +116,7 @@ class Timeline:
         """Whether what happens at `at_s` belongs in the file."""
         if not self.epoch_s <= at_s <= self.stop_s:
             return False
-        return not any(start_s <= at_s < end_s for start_s, end_s in self.pauses())
+        return not any(start_s <= at_s < end_s for start_s, end_s in self._pauses)
 
 
 def grid_pts(slot: int, fps: float) -> int:
