@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from capture.bits import BitReader, bytes_of
 from capture.errors import EncoderError
 
 __all__ = ["Patches"]
@@ -139,11 +140,11 @@ class Patches:
             bits += _code(1)
         parts, following = [], 0
         for address, samples in replaced:
-            parts += [_bytes(bits + _code(address - following) + _code(_SAMPLES)), samples]
+            parts += [bytes_of(bits + _code(address - following) + _code(_SAMPLES)), samples]
             bits, following = "", address + 1
         if following < self._macroblocks:
             bits += _code(self._macroblocks - following)
-        parts.append(_bytes(bits + "1"))
+        parts.append(bytes_of(bits + "1"))
         return b"\0" + _MARK + _REFERENCE_SLICE + _guarded(b"".join(parts))
 
     def renumbered(self, packet: bytes) -> bytes:
@@ -188,19 +189,8 @@ class Patches:
         return bits.replaced(self._number_bits + 3, number + "0" + _FROM_ENCODERS + _KEEP_AS_ENCODERS)
 
 
-class _Bits:
-    """Reads bits from the front. `IndexError` at the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
-        self.place = 0
-
-    def number(self, count: int) -> int:
-        """The next `count` bits."""
-        self.place += count
-        if self.place > len(self._bits):
-            raise IndexError("the parameters end early")
-        return int(self._bits[self.place - count : self.place], 2)
+class _Bits(BitReader):
+    """Bits with codes among them."""
 
     def code(self) -> int:
         """The next Exp-Golomb code (section 9.1); of one with a sign only that it was there is of use."""
@@ -211,13 +201,7 @@ class _Bits:
 
     def replaced(self, count: int, by: str) -> bytes:
         """All of it, guarded, with the next `count` bits replaced: by as many, or by whole bytes more."""
-        return _guarded(_bytes(self._bits[: self.place] + by + self._bits[self.place + count :]))
-
-
-def _bytes(bits: str) -> bytes:
-    """`bits` and zeros up to a whole byte."""
-    bits += "0" * (-len(bits) % 8)
-    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+        return _guarded(bytes_of(self.bits[: self.place] + by + self.bits[self.place + count :]))
 
 
 def _code(value: int) -> str:

@@ -32,9 +32,10 @@ FLOORS: tuple[set[str], ...] = (
         "capture.disk",
         "capture.macroblocks",
         "capture.libyuv",
+        "capture.bits",
     },
     {"capture.yuv"},
-    {"capture.timeline", "capture.conversion", "capture.patches"},
+    {"capture.timeline", "capture.conversion", "capture.patches", "capture.aac"},
     {
         "capture.sources",
         "capture.encoder",

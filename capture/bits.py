@@ -1,0 +1,34 @@
+"""What coded pictures and sounds are made of, bit by bit: as text of 0 and 1, which is quick to cut and to join."""
+
+from __future__ import annotations
+
+__all__ = ["BitReader", "bits_of", "bytes_of"]
+
+
+def bits_of(data: bytes) -> str:
+    return f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
+
+
+def bytes_of(bits: str) -> bytes:
+    """`bits` and zeros up to a whole byte."""
+    bits += "0" * (-len(bits) % 8)
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+
+
+class BitReader:
+    """Reads bits from the front. `IndexError` at the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.bits = bits_of(data)
+        self.place = 0
+
+    def take(self, count: int) -> str:
+        """The next `count` bits."""
+        self.place += count
+        if self.place > len(self.bits):
+            raise IndexError("the bits end early")
+        return self.bits[self.place - count : self.place]
+
+    def number(self, count: int) -> int:
+        """The next `count` bits as a number."""
+        return int(self.take(count), 2)
