@@ -39,7 +39,7 @@ from capture.encoder import VideoEncoder
 from capture.media import Pixels, Rectangle
 from capture.muxer import Muxer
 from capture.settings import CONTAINERS
-from capture.sources.screen import close_mss, grab_pixels, open_mss
+from capture.sources.mss_reader import MssReader
 from capture.timeline import grid_pts
 from capture.video_codecs import VIDEO_CODECS
 
@@ -69,13 +69,13 @@ def pictures_of(scene: str, count: int) -> list[Pixels]:
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     taken: list[Pixels] = []
     with fresh_desk() as desk, started(stimulus, desk.environment), patch.dict(os.environ, desk.environment):
-        grabber = open_mss()
+        reader = MssReader()
         begin_s = time.monotonic()
         for slot in range(count):
             time.sleep(max(0.0, begin_s + slot / FPS - time.monotonic()))
-            pixels = grab_pixels(grabber, _WHOLE)
+            pixels = reader.grab(_WHOLE)
             taken.append(taken[-1] if taken and np.array_equal(pixels, taken[-1]) else pixels)
-        close_mss(grabber)
+        reader.close()
     return taken
 
 

@@ -150,8 +150,7 @@ def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("in_process_desk")
 def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = {"left": 0, "top": 0, "width": 0, "height": 0}
-    monkeypatch.setattr("mss.MSS.monitors", property(lambda grabber: [everything]))
+    monkeypatch.setattr("capture.sources.screen.monitors_of", lambda connection: [])
     exit_code, found, said = devices()
     assert exit_code == 0
     assert (found["screens"], found["windows"]) == ([], [])

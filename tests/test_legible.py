@@ -15,7 +15,7 @@ from benchmarks.process import started
 from benchmarks.similarity import luma, similarity
 from capture.desktop.virtual import VirtualDesk
 from capture.media import Pixels, Rectangle
-from capture.sources.screen import close_mss, grab_pixels, open_mss
+from capture.sources.mss_reader import MssReader
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -37,9 +37,9 @@ def test_a_page_of_text_is_as_it_was(
     with started([sys.executable, "-m", "benchmarks.stimulus.still"], desk_environment):
         done = run_capture("record", path, "--duration", "1s", "--audio", "none", "--no-cursor", "--no-hotkeys")
         assert done.returncode == 0, done.stderr
-        grabber = open_mss()
-        screen = luma(grab_pixels(grabber, Rectangle(0, 0, 1280, 720)))
-        close_mss(grabber)
+        reader = MssReader()
+        screen = luma(reader.grab(Rectangle(0, 0, 1280, 720)))
+        reader.close()
     assert np.unique(screen).size > 1, "an empty screen is no test"
     recorded = luma(last_picture(path))
     assert similarity(screen, recorded) >= LEAST_SIMILARITY

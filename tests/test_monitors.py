@@ -51,6 +51,23 @@ def monitors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         yield environment
 
 
+def listed(environment: dict[str, str], told: str) -> str:
+    """The monitors in Python's words, as `told` lists them."""
+    ours = "from capture.sources import screen; print(screen.list_screens())"
+    others = f"from capture.sources import screen; screen.monitors_of = lambda connection: None; {ours}"
+    code = {"by us": ours, "by mss": others}[told]
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def test_monitors_are_told_as_mss_tells_them(monitors: dict[str, str]) -> None:
+    found = listed(monitors, "by us")
+    assert found.count("Screen(") == 2
+    assert "Rectangle(left=641, top=1, width=639, height=701)" in found
+    assert listed(monitors, "by mss") == found
+
+
 def last_picture(environment: dict[str, str], folder: Path, *arguments: str) -> Any:
     path = folder / "out.mkv"
     more = ("--quality", "high", "--audio", "none", "--no-cursor", "--duration", "0.4", "--json")

@@ -6,24 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from mss.exception import ScreenShotError
 
 from capture.errors import DisplayLostError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement, black, fitted
-from capture.sources.screen import (
-    Where,
-    close_mss,
-    desktop_of,
-    grab_pixels,
-    middle_s,
-    open_mss,
-    reopened_mss,
-    screens_of,
-)
+from capture.sources.mss_reader import MssReader
+from capture.sources.screen import Where, desktop_of, middle_s
 
 __all__ = ["ComparedSource"]
 
@@ -45,7 +36,7 @@ class ComparedSource:
     def __init__(self, area: Rectangle, *, where: Where, tell: Callable[[str, str], None]) -> None:
         self._where = where
         self._tell = tell
-        self._grabber: Any = None
+        self._reader: MssReader | None = None
         self._place = Placement(area.width, area.height, area, area)
         self._look_at_s = 0.0
         self._is_unreadable = False
@@ -63,7 +54,7 @@ class ComparedSource:
         return self._place.height
 
     def open(self) -> None:
-        self._grabber = open_mss()
+        self._reader = MssReader()
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
 
     def begin(self, epoch_s: float) -> None:
@@ -95,9 +86,8 @@ class ComparedSource:
         self._woken.set()
 
     def close(self) -> None:
-        grabber, self._grabber = self._grabber, None
-        if grabber is not None:
-            close_mss(grabber)
+        if self._reader is not None:
+            self._reader.close()
 
     def _picture(self) -> Pixels:
         """The screen as it is now, or as it was when it was last to be read."""
@@ -124,22 +114,24 @@ class ComparedSource:
     def _seen(self) -> Pixels:
         place, seen = self._place, self._place.seen
         # What has more pixels than the system counts comes in that size.
-        pixels = None if seen is None else fitted(grab_pixels(self._grabber, seen), seen.width, seen.height)
+        pixels = None if seen is None else fitted(self._opened.grab(seen), seen.width, seen.height)
         return place.picture(pixels)
 
     def _look_anew(self) -> None:
         """See where what is to be recorded is now. Raises `DisplayLostError` where there is no screen."""
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
-        self._grabber = reopened_mss(self._grabber)
-        try:
-            screens = screens_of(self._grabber)
-        except (ScreenShotError, OSError) as error:
-            raise DisplayLostError(f"the monitors cannot be listed ({error})") from error
+        self._opened.reopen()
+        screens = self._opened.screens()
         if not screens:
             raise DisplayLostError("no screen is connected")
         told, self._place = self._place, replace(self._place, area=self._where(screens), bounds=desktop_of(screens))
         if not self._place.shows_as(told):
             self._tell("display_changed", str(self._place))
+
+    @property
+    def _opened(self) -> MssReader:
+        assert self._reader is not None  # noqa: S101 - it is open
+        return self._reader
 
     def _note(self, error: DisplayLostError | None) -> None:
         """Tell when the screen cannot be read, and when it can be again."""

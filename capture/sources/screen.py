@@ -8,59 +8,38 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-import mss
-import numpy as np
-from mss.exception import ScreenShotError
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement
+from capture.sources.monitors import NO_DISPLAY, Screen, monitors_of
 from capture.sources.overlays import Overlays
 
 if TYPE_CHECKING:
     from capture.sources.outline import LastingOutline
     from capture.sources.x11 import X11Watch
+    from capture.sources.x11_reader import X11Reader
 
 __all__ = [
     "Screen",
     "ScreenSource",
     "Where",
     "choose_area",
-    "close_mss",
     "desktop_of",
     "follow_area",
-    "grab_pixels",
     "list_screens",
     "middle_s",
-    "open_mss",
-    "read_pixels",
     "refuse_wayland",
-    "reopened_mss",
-    "screens_of",
 ]
-
-_NO_DISPLAY: Final = "use --screen none, or capture headless -- COMMAND"
 
 #: So often is a picture grabbed anew when the screen changes its size meanwhile.
 MOST_GRABS: Final = 3
 
 #: Some drivers report less than they draw. What was missed is made good after so long, for a hundredth of a processor.
 WHOLE_EVERY_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """A monitor. `id` is its number from 1, `name` what the system calls its output."""
-
-    id: str
-    name: str
-    area: Rectangle
-    primary: bool
-
 
 #: Where what is recorded lies on the screens there are now, with even sides; None where it is on none of them.
 Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
@@ -69,26 +48,26 @@ Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
 def list_screens() -> list[Screen]:
     """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
     refuse_wayland()
-    with open_mss() as grabber:
-        screens = screens_of(grabber)
+    try:
+        screens = _x11_screens() if sys.platform == "linux" else None
+        if screens is None:
+            from capture.sources.mss_reader import MssReader
+
+            with closing(MssReader()) as reader:
+                screens = reader.screens()
+    except DisplayLostError as error:
+        raise NotReadyError(error.message, NO_DISPLAY) from error
     if not screens:
-        raise NotReadyError("no screen is connected", _NO_DISPLAY)
+        raise NotReadyError("no screen is connected", NO_DISPLAY)
     return screens
 
 
-def screens_of(grabber: Any) -> list[Screen]:
-    """The monitors that were there when `grabber` was first asked."""
-    monitors = grabber.monitors[1:]
-    primary = next((number for number, monitor in enumerate(monitors) if monitor.get("is_primary")), 0)
-    return [
-        Screen(
-            str(number + 1),
-            str(monitor.get("output") or monitor.get("name") or f"screen {number + 1}"),
-            Rectangle(monitor["left"], monitor["top"], monitor["width"], monitor["height"]),
-            number == primary,
-        )
-        for number, monitor in enumerate(monitors)
-    ]
+def _x11_screens() -> list[Screen] | None:
+    """The monitors of an X11 desktop; None where its server does not tell."""
+    from capture.sources.xcb import Connection
+
+    with closing(Connection()) as connection:
+        return monitors_of(connection)
 
 
 def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Rectangle:
@@ -161,7 +140,7 @@ class ScreenSource:
         self._outlined = outlined
         self._outline: LastingOutline | None = None
         self._cursor = cursor
-        self._grabber: Any = None
+        self._reader: X11Reader | None = None
         self._watch: X11Watch | None = None
         self._place = Placement(area.width, area.height, area, area)
         # Nothing of the picture as it is placed now was grabbed yet.
@@ -179,10 +158,10 @@ class ScreenSource:
 
     def open(self) -> None:
         from capture.sources.x11 import X11Watch
+        from capture.sources.x11_reader import X11Reader
 
-        # mss draws the cursor a pixel at a time in Python: the watch does it.
-        self._grabber = open_mss()
         watch = self._watch = X11Watch(self._area, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
+        self._reader = X11Reader(watch)
         self._place = self._told = replace(self._place, bounds=watch.bounds)
         self._overlays.look_at(self._place.seen)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
@@ -219,7 +198,7 @@ class ScreenSource:
                 watch.sync()
                 if not tries_left:
                     raise
-                self._grabber = reopened_mss(self._grabber)
+                self._opened_reader.renew()
             else:
                 self._overlays.draw_keys(pixels, left, top)
                 return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
@@ -246,7 +225,7 @@ class ScreenSource:
         return picture, 0, 0
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
-        pixels = read_pixels(watch, self._grabber, part)
+        pixels = self._opened_reader.grab(part)
         watch.draw_cursor(pixels, part)
         self._overlays.draw_clicks(pixels, part)
         return pixels
@@ -254,10 +233,11 @@ class ScreenSource:
     def _look_anew(self, watch: X11Watch) -> None:
         """See where what is to be recorded is now that the monitors are others."""
         watch.rearranged_at_s = None
-        self._grabber = reopened_mss(self._grabber)
+        reader = self._opened_reader
+        reader.renew()
         try:
-            area = self._where(screens_of(self._grabber))
-        except (ScreenShotError, AssertionError):
+            area = self._where(reader.screens())
+        except DisplayLostError:
             # They change while we look, or the display is gone.
             watch.sync()
             watch.rearranged_at_s = time.monotonic()
@@ -287,65 +267,25 @@ class ScreenSource:
         if self._outline is not None:
             self._outline.close()
         self._overlays.close()
+        if self._reader is not None:
+            self._reader.close()
         if self._watch is not None:
             self._watch.close()
-        grabber, self._grabber = self._grabber, None
-        if grabber is not None:
-            close_mss(grabber)
 
     @property
     def _opened(self) -> X11Watch:
         assert self._watch is not None  # noqa: S101 - it is open
         return self._watch
 
+    @property
+    def _opened_reader(self) -> X11Reader:
+        assert self._reader is not None  # noqa: S101 - it is open
+        return self._reader
+
 
 def middle_s(changed_at_s: float | None, now_s: float) -> float:
     """The moment of what is grabbed at `now_s` and changed some time since `changed_at_s`; None: nobody knows when."""
     return now_s if changed_at_s is None else (changed_at_s + now_s) / 2
-
-
-def grab_pixels(grabber: Any, area: Rectangle) -> Pixels:
-    """What is on the screen in `area`, which must lie on it. Raises `DisplayLostError`."""
-    where = {"left": area.left, "top": area.top, "width": area.width, "height": area.height}
-    try:
-        return np.asarray(grabber.grab(where))
-    except (ScreenShotError, AssertionError) as error:
-        # mss answers a dead display with a bare assertion.
-        raise DisplayLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
-
-
-def read_pixels(watch: X11Watch, grabber: Any, area: Rectangle) -> Pixels:
-    """The same of an X11 screen, out of memory that the server shares where it does. Raises `DisplayLostError`."""
-    return watch.memory.grab(area) if watch.memory is not None else grab_pixels(grabber, area)
-
-
-def close_mss(grabber: Any) -> None:
-    # What mss raises when the display died before it.
-    with suppress(AssertionError, ScreenShotError):
-        grabber.close()
-
-
-def open_mss() -> Any:
-    """What `grab_pixels` reads the screen with. On Windows it makes this process see true pixels, whatever the scale.
-
-    Raises `NotReadyError`.
-    """
-    try:
-        return mss.MSS()
-    except (ScreenShotError, OSError) as error:
-        raise NotReadyError(f"there is no display to record ({error})", _NO_DISPLAY) from error
-
-
-def reopened_mss(grabber: Any) -> Any:
-    """One that knows the screen as it is now: its monitors and its size are those of its beginning.
-
-    Raises `DisplayLostError`.
-    """
-    close_mss(grabber)
-    try:
-        return open_mss()
-    except NotReadyError as error:
-        raise DisplayLostError(f"the screen can no longer be read ({error.message})") from error
 
 
 def refuse_wayland() -> None:

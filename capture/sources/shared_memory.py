@@ -62,12 +62,9 @@ class SharedMemory:
 
     @classmethod
     def of(cls, connection: Connection) -> Self | None:
-        """None where the server shares no memory with this process, as over a network.
-
-        Its pixels have to be 32 bits each: blue, green, red, and nothing. mss opens no screen that has others.
-        """
+        """None where the server shares no memory with this process, as over a network, or has unusual pixels."""
         extension = connection.extension("MIT-SHM")
-        if extension is None or sys.platform != "linux":
+        if extension is None or not connection.has_usual_pixels or sys.platform != "linux":
             return None
         version = connection.ask(struct.pack("=BBH", extension.opcode, _QUERY_VERSION, 1))
         if version is None or struct.unpack_from("=HH", version, 8) < _OLDEST:

@@ -14,9 +14,10 @@ from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement, black
 from capture.sources.overlays import Overlays
-from capture.sources.screen import close_mss, middle_s, open_mss, read_pixels, reopened_mss
+from capture.sources.screen import middle_s
 from capture.sources.windows import Window
 from capture.sources.x11 import NOWHERE, X11Watch
+from capture.sources.x11_reader import X11Reader
 from capture.sources.xcb import Connection
 from capture.sources.xlib import connect
 
@@ -65,7 +66,7 @@ class WindowSource:
         self._size = self._first_size = (0, 0)
         self._area = self._shown = NOWHERE
         self._hidden = self._gone = False
-        self._grabber: Any = None
+        self._reader: X11Reader | None = None
         self._watch: _WindowWatch | None = None
         self._screen: Rectangle
         self._last: Pixels | None = None
@@ -81,8 +82,8 @@ class WindowSource:
     def open(self) -> None:
         window = self._find()
         self._title = window.title
-        self._grabber = open_mss()
         watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
+        self._reader = X11Reader(watch)
         self._screen = watch.bounds
         try:
             found = watch.locate()
@@ -155,16 +156,15 @@ class WindowSource:
 
     def close(self) -> None:
         self._overlays.close()
+        if self._reader is not None:
+            self._reader.close()
         if self._watch is not None:
             self._watch.close()
-        grabber, self._grabber = self._grabber, None
-        if grabber is not None:
-            close_mss(grabber)
 
     def _look_anew(self, watch: _WindowWatch) -> None:
         """Have the screen as it is now read."""
         watch.rearranged_at_s = None
-        self._grabber = reopened_mss(self._grabber)
+        self._opened_reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
             self._tell("display_changed", f"the screen is {watch.bounds} now")
@@ -194,16 +194,22 @@ class WindowSource:
         """What is on the screen where the window is; None where that is nothing."""
         if self._hidden or place.seen is None:
             return None
+        reader = self._opened_reader
         try:
-            return read_pixels(watch, self._grabber, place.seen)
+            return reader.grab(place.seen)
         except DisplayLostError:
             before = watch.bounds
             watch.sync()
-            self._grabber = reopened_mss(self._grabber)
+            reader.renew()
             if watch.bounds == before:
-                return read_pixels(watch, self._grabber, place.seen)
+                return reader.grab(place.seen)
             # The screen has become smaller meanwhile.
             return None
+
+    @property
+    def _opened_reader(self) -> X11Reader:
+        assert self._reader is not None  # noqa: S101 - it is open
+        return self._reader
 
 
 class _WindowGoneError(Exception):

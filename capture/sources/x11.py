@@ -16,6 +16,7 @@ import numpy as np
 
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
+from capture.sources.monitors import Screen, monitors_of
 from capture.sources.shared_memory import SharedMemory
 from capture.sources.sprites import Sprite
 from capture.sources.xcb import Connection, Extension
@@ -133,6 +134,10 @@ class X11Watch:
     def is_rearranged(self) -> bool:
         """Whether the size of the screen or its monitors have changed, and nothing of that for a while."""
         return self.rearranged_at_s is not None and time.monotonic() >= self.rearranged_at_s + REARRANGING_S
+
+    def screens(self) -> list[Screen] | None:
+        """The monitors there are now; None where the server does not tell."""
+        return monitors_of(self._connection)
 
     def look_at(self, area: Rectangle | None) -> None:
         """Watch another part of the screen from here on; with None nothing of it."""

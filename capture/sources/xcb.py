@@ -99,17 +99,43 @@ class Connection:
         self._handle = self._lib.xcb_connect(None, byref(preferred))
         if self._lib.xcb_connection_has_error(self._handle):
             self.close()
-            raise NotReadyError("there is no display to record", "set DISPLAY, or use --screen none")
+            raise NotReadyError(
+                "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
+            )
         screens = self._lib.xcb_setup_roots_iterator(self._lib.xcb_get_setup(self._handle))
         for _ in range(preferred.value):
             self._lib.xcb_screen_next(byref(screens))
         #: The window behind all others.
         self.root = int(screens.data[0])
+        #: Whether its pixels are of 32 bits each: blue, green, red, and nothing.
+        self.has_usual_pixels = self._has_usual_pixels()
         self._descriptor = int(self._lib.xcb_get_file_descriptor(self._handle))
         # What is sent; libxcb writes before what it is given, and does not look at it any more afterwards.
         self._vectors = (_Vector * 3)()
         self._vector = ctypes.cast(byref(self._vectors, 2 * ctypes.sizeof(_Vector)), POINTER(_Vector))
         self._request = _Request(1, None, 0, 0)
+
+    def _has_usual_pixels(self) -> bool:
+        """Look into what the server has told of itself, as the protocol lays it out."""
+        setup = self._lib.xcb_get_setup(self._handle)
+        (length,) = struct.unpack_from("=H", ctypes.string_at(setup, 8), 6)
+        told = ctypes.string_at(setup, 8 + 4 * length)
+        vendor, roots, formats, order = struct.unpack_from("=H2xBBB", told, 24)
+        place = 40 + vendor + -vendor % 4
+        bits = {told[at]: told[at + 1] for at in range(place, place + 8 * formats, 8)}
+        place += 8 * formats
+        for _ in range(roots):
+            number, visual, depth, depths = struct.unpack_from("=I28xI2xBB", told, place)
+            place += 40
+            for _ in range(depths):
+                (count,) = struct.unpack_from("=H", told, place + 2)
+                kinds = {
+                    kind: masks for kind, *masks in struct.iter_unpack("=I4x3I4x", told[place + 8 :][: 24 * count])
+                }
+                place += 8 + 24 * count
+                if number == self.root and visual in kinds:
+                    return (order, bits.get(depth), kinds[visual]) == (0, 32, [0xFF0000, 0xFF00, 0xFF])
+        return False
 
     def fileno(self) -> int:
         """For `select`. What came along with an answer is not waited for any more: see `events` after each."""
