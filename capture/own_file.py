@@ -7,7 +7,6 @@ is locked, so that no other recorder takes it for one that may be replaced.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -157,7 +156,7 @@ class _Old:
 
     def _replace_at_once(self, aside: Path) -> int:
         """So that nobody finds the name free, or a file in its place that is not locked yet."""
-        new = self._path.with_name(f".capture-{secrets.token_hex(8)}")
+        new = self._path.with_name(f".capture-{os.urandom(8).hex()}")
         descriptor = _create(new)
         try:
             try:

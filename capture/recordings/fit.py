@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -232,7 +231,7 @@ class _Work:
         return best, smallest
 
     def _fresh(self) -> Path:
-        path = self._target.with_name(f".capture-{secrets.token_hex(8)}.{self._form}")
+        path = self._target.with_name(f".capture-{os.urandom(8).hex()}.{self._form}")
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         self._made.append(path)
         return path

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from capture.media import Pixels, Rectangle
-from capture.sources.key_strip import KeyStrip, letters_for
-from capture.sources.rings import Rings
 
 if TYPE_CHECKING:
     from capture.sources.hearing import Hearing
     from capture.sources.key_names import Label
+    from capture.sources.key_strip import KeyStrip
+    from capture.sources.rings import Rings
 
 __all__ = ["KEYS_SHOWN", "Overlays"]
 
@@ -61,8 +61,11 @@ class Overlays:
 
         self._wake = wake
         if self._wants_clicks:
+            from capture.sources.rings import Rings
+
             self._rings = Rings(height)
         if self._wants_keys:
+            from capture.sources.key_strip import KeyStrip, letters_for
             from capture.sources.typeface import Typeface
 
             self._strip = KeyStrip(width, height, Typeface(letters_for(height)))
