@@ -35,11 +35,11 @@ __all__ = ["SoundTrack", "VideoTrack"]
 PacketSink = Callable[[list["av.Packet[Any]"]], None]
 
 #: How often a track looks whether one of its sources delivers nothing.
-_TICK_S: Final = 0.25
+_TICK_S: Final = 0.3
 
 #: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
 #: may be waiting: it is no proof of a silent device.
-_LATE_TICK_S: Final = 0.5
+_LATE_TICK_S: Final = 0.6
 
 #: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
 _KNEE: Final = 0.8

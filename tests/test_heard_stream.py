@@ -187,7 +187,7 @@ def test_a_process_that_stood_still_for_longer_than_the_server_keeps(stage: Stag
 def test_an_answer_that_was_held_up_counts_for_nothing(stage: Stage) -> None:
     stage.go_on(1.0)
     for _ in range(20):
-        stage.go_on(0.5)
+        stage.go_on(module.TIMING_INTERVAL_S)
         # It is given at once, and read two fragments later.
         stage.heard._asked_at_s = stage.now_s
         stage.stream.ask_timing()

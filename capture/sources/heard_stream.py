@@ -14,12 +14,12 @@ from capture.sources.pulse_streams import RecordStream
 
 __all__ = ["ARRIVAL_GAP_S", "BLOCK_SAMPLES", "HeardStream"]
 
-#: How much is handed on at once, 0.2 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
-BLOCK_SAMPLES: Final = 9_600
+#: How much is handed on at once, 0.25 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
+BLOCK_SAMPLES: Final = 12_000
 
 #: How often the server is asked when its sound is heard, and how many answers are compared. An answer is exact to half
 #: the time it took, a tenth of a millisecond, unless it was held up; the quickest of the last few shows which were.
-TIMING_INTERVAL_S: Final = 0.5
+TIMING_INTERVAL_S: Final = 1.0
 TIMINGS_KEPT: Final = 6
 
 #: An answer that took longer tells nothing: this process, or the server, stood still meanwhile.
@@ -30,7 +30,7 @@ FIRST_ANSWER_S: Final = 0.25
 
 #: Where so much more time went by than sound came, the device was stopped and the old answers mean nothing. What it
 #: delivered last is handed on by then: a little later silence would stand in its place.
-ARRIVAL_GAP_S: Final = 0.25
+ARRIVAL_GAP_S: Final = 0.3
 
 #: Answers that differ by more than this, and by more than how long the newer one took, tell that sound is missing
 #: between the two; delays of outputs waver by some milliseconds.

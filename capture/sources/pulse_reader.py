@@ -76,7 +76,7 @@ class PulseReader:
         """Nothing to do: the timeline leaves out what was heard before."""
 
     def read(self, until_s: float) -> Samples | None:
-        """The next 0.2 s, or what came of it until `until_s`; after `wake` also that nothing can come just now.
+        """The next 0.25 s, or what came of it until `until_s`; after `wake` also that nothing can come just now.
 
         Raises `SourceLostError` when the server goes, once all that came of it was read.
         """
