@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from capture.macroblocks import Planes, differing, planes_of
+from capture.macroblocks import Planes, cut, differing, planes_of
 from capture.media import Pixels, Rectangle
 from capture.yuv import ToYuv, reformatted
 
@@ -66,7 +66,7 @@ class Converter:
         if self._converted is None or not self._in_place:
             self._converted = av.VideoFrame(self._whole.width, self._whole.height, "yuv420p")
             is_whole, place = True, self._whole
-        planes = _cut(planes_of(self._converted), self._whole if is_whole else part)
+        planes = cut(planes_of(self._converted), self._whole if is_whole else part)
         if is_whole or planes[0].size > _MOST_COMPARED:
             self._to_yuv.convert(source, place, planes)
         else:
@@ -80,12 +80,3 @@ class Converter:
         self.changed = differing(fresh, planes, part.left, part.top, self._whole.width, MOST_CHANGED)
         for new, old in zip(fresh, planes, strict=True):
             old[...] = new
-
-
-def _cut(planes: Planes, part: Rectangle) -> Planes:
-    """What of the planes lies in a part."""
-    found = []
-    for number, plane in enumerate(planes):
-        size = 2 if number else 1
-        found.append(plane[part.top // size : part.bottom // size, part.left // size : part.right // size])
-    return found

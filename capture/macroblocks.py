@@ -12,9 +12,9 @@ import av
 import numpy as np
 from av.video.plane import VideoPlane
 
-from capture.media import Pixels
+from capture.media import Pixels, Rectangle
 
-__all__ = ["SAMPLES_BYTES", "Planes", "differing", "planes_of", "samples_of"]
+__all__ = ["SAMPLES_BYTES", "Planes", "cut", "differing", "planes_of", "samples_of"]
 
 #: Pixels both ways. Planes of colour have half as many samples.
 _SIDE: Final = 16
@@ -34,6 +34,15 @@ def planes_of(frame: av.VideoFrame) -> list[Pixels]:
 def _values(plane: VideoPlane) -> Pixels:
     values: Pixels = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
     return values[:, : plane.width]
+
+
+def cut(planes: Planes, part: Rectangle) -> list[Pixels]:
+    """What of the planes lies in a part of the picture with even edges, in the same memory."""
+    sizes = (1, 2, 2)
+    return [
+        plane[part.top // size : part.bottom // size, part.left // size : part.right // size]
+        for plane, size in zip(planes, sizes, strict=True)
+    ]
 
 
 def differing(one: Planes, other: Planes, left: int, top: int, picture_width: int, at_most: int) -> list[int] | None:

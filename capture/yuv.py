@@ -6,13 +6,14 @@ fast one, libyuv, knows no other matrix, which is why all of this project's file
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Protocol
 
 import av
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from capture.libyuv import Libyuv
-from capture.macroblocks import Planes, planes_of
+from capture.macroblocks import Planes, cut, planes_of
 from capture.media import Pixels, Rectangle
 
 __all__ = ["Swscale", "ToYuv", "reformatted", "yuv_converter"]
@@ -55,18 +56,17 @@ class Swscale:
         right = min(picture.shape[1], part.right + -part.right % _STEP_COLUMNS)
         pixels = picture[top:bottom, left:right]
         fresh = reformatted(self._reformatter, pixels, (right - left, bottom - top))
-        for number, (source, target) in enumerate(zip(planes_of(fresh), planes, strict=True)):
-            size = 2 if number else 1
-            row, column = (part.top - top) // size, (part.left - left) // size
-            target[...] = source[row : row + target.shape[0], column : column + target.shape[1]]
+        here = Rectangle(part.left - left, part.top - top, part.width, part.height)
+        for source, target in zip(cut(planes_of(fresh), here), planes, strict=True):
+            target[...] = source
 
 
 def yuv_converter(*, exact: bool) -> ToYuv:
     """The one that is `exact`, or else the fastest that works here."""
-    try:
-        return Swscale() if exact else Libyuv()
-    except OSError:
-        return Swscale()
+    if not exact:
+        with suppress(OSError):
+            return Libyuv()
+    return Swscale()
 
 
 def reformatted(reformatter: VideoReformatter, pixels: Pixels, size: tuple[int, int]) -> av.VideoFrame:
