@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from capture.media import Pixels, Rectangle
 from capture.sources.screen import ScreenSource
 from capture.sources.shared_memory import SharedMemory
 from capture.sources.x11 import X11Watch
+from capture.sources.x11_reader import X11Reader
 from capture.sources.xcb import Connection
 
 if sys.platform != "linux":
@@ -108,39 +110,52 @@ def test_without_a_server_there_is_no_connection(monkeypatch: pytest.MonkeyPatch
         Connection()
 
 
-def test_a_server_that_shares_no_memory_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterator[None]:
+    """An X server of its own, with a screen of 320 x 240."""
     reading, writing = os.pipe()
-    argv = [
-        "Xvfb",
-        "-displayfd",
-        str(writing),
-        "-screen",
-        "0",
-        "320x240x24",
-        "-extension",
-        "MIT-SHM",
-        "-nolisten",
-        "tcp",
-    ]
-    with subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+    argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"320x240x{depth}", "-nolisten", "tcp", *options]
+    with subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL) as process:
         os.close(writing)
         try:
             with os.fdopen(reading) as number:
                 monkeypatch.setenv("DISPLAY", f":{number.readline().strip()}")
             monkeypatch.delenv("XAUTHORITY", raising=False)
-            area = Rectangle(10, 10, 64, 48)
-            watch = X11Watch(area, with_cursor=False)
-            assert watch.memory is None
-            watch.close()
-            source = ScreenSource(area, cursor=False)
-            source.open()
-            try:
-                source.begin(time.monotonic())
-                assert source.wait_for_change(time.monotonic() + 5)
-                frame = source.grab()
-            finally:
-                source.close()
-            assert frame.pixels.shape == (48, 64, 4)
-            assert colour_of(frame.pixels) == BLACK
+            yield
         finally:
-            server.terminate()
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("options", "monitors"),
+    [(["-extension", "MIT-SHM"], 1), (["-extension", "MIT-SHM", "-extension", "RANDR"], 0)],
+    ids=["no memory", "no monitors"],
+)
+def test_a_server_that_shares_no_memory_is_read_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], monitors: int
+) -> None:
+    with server(monkeypatch, 24, *options):
+        area = Rectangle(10, 10, 64, 48)
+        watch = X11Watch(area, with_cursor=False)
+        assert watch.memory is None
+        with closing(X11Reader(watch)) as reader:
+            assert [screen.area for screen in reader.screens()] == [Rectangle(0, 0, 320, 240)] * monitors
+        watch.close()
+        source = ScreenSource(area, cursor=False)
+        source.open()
+        try:
+            source.begin(time.monotonic())
+            assert source.wait_for_change(time.monotonic() + 5)
+            frame = source.grab()
+        finally:
+            source.close()
+        assert frame.pixels.shape == (48, 64, 4)
+        assert colour_of(frame.pixels) == BLACK
+
+
+def test_pixels_that_are_not_the_usual_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(monkeypatch, 16):
+        source = ScreenSource(Rectangle(10, 10, 64, 48), cursor=False)
+        with pytest.raises(NotReadyError, match="depth"):
+            source.open()
+        source.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
 from capture.sources.monitors import Screen
 from capture.sources.x11 import X11Watch
@@ -34,11 +36,11 @@ class X11Reader:
         told = self._watch.screens()
         if told is not None:
             return told
-        reader = _mss_reader()
         try:
-            return reader.screens()
-        finally:
-            reader.close()
+            with closing(_mss_reader()) as reader:
+                return reader.screens()
+        except NotReadyError as error:
+            raise DisplayLostError(f"the monitors cannot be listed ({error.message})") from error
 
     def renew(self) -> None:
         """The screen has another size, or other monitors. Raises `DisplayLostError`."""
