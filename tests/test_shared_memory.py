@@ -114,7 +114,18 @@ def test_without_a_server_there_is_no_connection(monkeypatch: pytest.MonkeyPatch
 def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterator[None]:
     """An X server of its own, with a screen of 320 x 240."""
     reading, writing = os.pipe()
-    argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"320x240x{depth}", "-nolisten", "tcp", *options]
+    argv = [
+        "Xvfb",
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        f"320x240x{depth}",
+        "-nolisten",
+        "tcp",
+        "-noreset",
+        *options,
+    ]
     with subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL) as process:
         os.close(writing)
         try:
