@@ -38,11 +38,9 @@ NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
 #: The server does not tell when the cursor moves. While it rests it is asked so often: a hand that begins to move takes
 #: longer to get anywhere, and only a program that puts the cursor elsewhere is seen that late. It rests when it has not
-#: moved for so long; until then it is asked at the end of every wait. When it has rested for long it is asked half as
-#: often: people who read let go of the mouse.
+#: moved for so long; until then it is asked at the end of every wait.
 POINTER_EVERY_S: Final = 0.1
 RESTING_S: Final = 0.5
-LONG_RESTING_S: Final = 5.0
 
 #: Core requests, and what is wanted of the window behind all others: what becomes of its size.
 _CHANGE_ATTRIBUTES: Final = 2
@@ -316,9 +314,9 @@ class X11Watch:
         """When it is to be asked for in a wait that lasts until `until_s`."""
         if not self._with_cursor:
             return math.inf
-        rested_s = self._pointer_asked_s - self._pointer_moved_s
-        due_s = self._pointer_asked_s + POINTER_EVERY_S * (2 if rested_s > LONG_RESTING_S else 1)
-        return due_s if rested_s > RESTING_S else min(due_s, until_s)
+        due_s = self._pointer_asked_s + POINTER_EVERY_S
+        rests = self._pointer_asked_s > self._pointer_moved_s + RESTING_S
+        return due_s if rests else min(due_s, until_s)
 
     def _pointer(self) -> tuple[int, int]:
         """Ask where it is, and take in whatever has happened up to then."""
