@@ -1,8 +1,8 @@
 """The ledger of a recording as a file beside it: a line of JSON for everything that happened, as it happens.
 
-Each line is handed to the system at once, so that a crash leaves all of them. What lasts has a line when it begins and,
-with its end, one when it is over: the later one takes the place of the first. The last line says `ended`; without it
-the recorder was killed.
+Each line is handed to the system at once, so that a crash leaves all of them, but for the rest of one that was being
+written. What lasts has a line when it begins and, with its end, one when it is over: the later one takes the place of
+the first. The last line says `ended`; without it the recorder was killed.
 """
 
 from __future__ import annotations

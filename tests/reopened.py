@@ -1,4 +1,4 @@
-"""What is in a recording, opened again and decoded by FFmpeg; the package under test has no part in it."""
+"""What is in a recording, and beside it, opened again; FFmpeg decodes it, the package under test has no part in it."""
 
 from __future__ import annotations
 
@@ -149,3 +149,8 @@ def probe(path: Path) -> dict[str, Any]:
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found
+
+
+def ledger_lines(path: Path) -> list[dict[str, Any]]:
+    """What a ledger says, line by line."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -5,7 +5,6 @@ The long run kills fifty times as many, several recorders at once: `python -m py
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -21,7 +20,7 @@ from typing import Final
 import numpy as np
 import pytest
 from conftest import PROJECT
-from reopened import Track, pictures, probe, sound
+from reopened import Track, ledger_lines, pictures, probe, sound
 from running import Recorder
 
 from capture.desktop.virtual import VirtualDesk
@@ -173,7 +172,7 @@ def assert_kept(kill: Kill, wreck: Wreck) -> None:
     else:
         assert abs(track.samples).max() == 0.0
     assert_repaired(wreck.path, track.end_s)
-    begun, *others = [json.loads(line) for line in ledger_of(wreck.path).read_text().splitlines()]
+    begun, *others = ledger_lines(ledger_of(wreck.path))
     assert (begun["kind"], begun["detail"]) == ("begun", str(wreck.path))
     assert "ended" not in [line["kind"] for line in others]
 

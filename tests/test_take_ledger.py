@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import RunCapture
-from reopened import sound
+from reopened import ledger_lines, sound
 from test_take import Player, Recording, Shared, is_ok, player, tone, use_sounds
 
 import capture.inputs as inputs_module
@@ -27,13 +27,9 @@ def told(summary: Summary) -> list[dict[str, Any]]:
     return [event.as_json() for event in summary.events]
 
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def between_ends(path: Path, recording: Path, stopped_by: str) -> list[dict[str, Any]]:
     """What stands in a ledger between its first and its last line, of what lasts the last word."""
-    first, *found, last = lines_of(path)
+    first, *found, last = ledger_lines(path)
     assert first == {"at_s": 0.0, "kind": "begun", "detail": str(recording)}
     assert (last["kind"], last["detail"]) == ("ended", stopped_by)
     latest = {(line["at_s"], line["kind"], line["detail"]): line for line in found}
@@ -110,7 +106,7 @@ def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest
     assert sum(run.count for run in runs) == summary.video.dropped
     assert len(runs) == 2
     assert runs[0].end_s < 2.0 < 2.4 < runs[1].at_s
-    found = [line for line in lines_of(ledger_of(tmp_path / "out.mkv")) if line["kind"] == "dropped"]
+    found = [line for line in ledger_lines(ledger_of(tmp_path / "out.mkv")) if line["kind"] == "dropped"]
     assert found[-1] == runs[-1].as_json()
 
 
