@@ -20,7 +20,6 @@ from capture.media import Pixels, Rectangle
 from capture.sources.screen import ScreenSource
 from capture.sources.shared_memory import SharedMemory
 from capture.sources.x11 import X11Watch
-from capture.sources.x11_reader import X11Reader
 from capture.sources.xcb import Connection
 
 if sys.platform != "linux":
@@ -148,9 +147,9 @@ def test_a_server_that_shares_no_memory_is_read_all_the_same(
     with server(monkeypatch, 24, *options):
         area = Rectangle(10, 10, 64, 48)
         watch = X11Watch(area, with_cursor=False)
-        assert watch.memory is None
-        with closing(X11Reader(watch)) as reader:
-            assert [screen.area for screen in reader.screens()] == [Rectangle(0, 0, 320, 240)] * monitors
+        with closing(Connection()) as another:
+            assert SharedMemory.of(another) is None
+        assert [screen.area for screen in watch.reader.screens()] == [Rectangle(0, 0, 320, 240)] * monitors
         watch.close()
         source = ScreenSource(area, cursor=False)
         source.open()

@@ -50,10 +50,10 @@ def monitors_of(connection: Connection) -> list[Screen] | None:
     extension = connection.extension("RANDR")
     if extension is None:
         return None
-    version = connection.ask(struct.pack("=BBHII", extension.opcode, _QUERY_VERSION, 3, *_OLDEST))
+    version = connection.ask(extension.request(_QUERY_VERSION, struct.pack("=II", *_OLDEST)))
     if version is None or struct.unpack_from("=II", version, 8) < _OLDEST:
         return None
-    answer = connection.ask(struct.pack("=BBHIB3x", extension.opcode, _GET_MONITORS, 3, connection.root, _ACTIVE))
+    answer = connection.ask(extension.request(_GET_MONITORS, struct.pack("=IB3x", connection.root, _ACTIVE)))
     if answer is None:
         return None
     (count,) = struct.unpack_from("=I", answer, 12)
@@ -77,7 +77,7 @@ def _name(connection: Connection, extension: Extension, output: int | None) -> s
     if output is None:
         return ""
     # As things are now, and not as they were at some moment.
-    answer = connection.ask(struct.pack("=BBHII", extension.opcode, _GET_OUTPUT_INFO, 3, output, 0))
+    answer = connection.ask(extension.request(_GET_OUTPUT_INFO, struct.pack("=II", output, 0)))
     if answer is None:
         return ""
     controllers, modes, _, copies, length = struct.unpack_from("=5H", answer, 26)

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.fitting import Placement
-from capture.sources.monitors import NO_DISPLAY, Screen, monitors_of
+from capture.sources.monitors import NO_DISPLAY, Screen
 from capture.sources.overlays import Overlays
 
 if TYPE_CHECKING:
     from capture.sources.outline import LastingOutline
     from capture.sources.x11 import X11Watch
-    from capture.sources.x11_reader import X11Reader
 
 __all__ = [
     "Screen",
@@ -49,12 +48,7 @@ def list_screens() -> list[Screen]:
     """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
     refuse_wayland()
     try:
-        screens = _x11_screens() if sys.platform == "linux" else None
-        if screens is None:
-            from capture.sources.mss_reader import MssReader
-
-            with closing(MssReader()) as reader:
-                screens = reader.screens()
+        screens = _x11_screens() if sys.platform == "linux" else _mss_screens()
     except DisplayLostError as error:
         raise NotReadyError(error.message, NO_DISPLAY) from error
     if not screens:
@@ -62,12 +56,19 @@ def list_screens() -> list[Screen]:
     return screens
 
 
-def _x11_screens() -> list[Screen] | None:
-    """The monitors of an X11 desktop; None where its server does not tell."""
+def _x11_screens() -> list[Screen]:
+    from capture.sources.x11_reader import screens_of
     from capture.sources.xcb import Connection
 
     with closing(Connection()) as connection:
-        return monitors_of(connection)
+        return screens_of(connection)
+
+
+def _mss_screens() -> list[Screen]:
+    from capture.sources.mss_reader import MssReader
+
+    with closing(MssReader()) as reader:
+        return reader.screens()
 
 
 def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Rectangle:
@@ -140,7 +141,6 @@ class ScreenSource:
         self._outlined = outlined
         self._outline: LastingOutline | None = None
         self._cursor = cursor
-        self._reader: X11Reader | None = None
         self._watch: X11Watch | None = None
         self._place = Placement(area.width, area.height, area, area)
         # Nothing of the picture as it is placed now was grabbed yet.
@@ -158,10 +158,8 @@ class ScreenSource:
 
     def open(self) -> None:
         from capture.sources.x11 import X11Watch
-        from capture.sources.x11_reader import X11Reader
 
         watch = self._watch = X11Watch(self._area, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
-        self._reader = X11Reader(watch)
         self._place = self._told = replace(self._place, bounds=watch.bounds)
         self._overlays.look_at(self._place.seen)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
@@ -198,7 +196,7 @@ class ScreenSource:
                 watch.sync()
                 if not tries_left:
                     raise
-                self._opened_reader.renew()
+                watch.reader.renew()
             else:
                 self._overlays.draw_keys(pixels, left, top)
                 return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
@@ -225,7 +223,7 @@ class ScreenSource:
         return picture, 0, 0
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
-        pixels = self._opened_reader.grab(part)
+        pixels = watch.reader.grab(part)
         watch.draw_cursor(pixels, part)
         self._overlays.draw_clicks(pixels, part)
         return pixels
@@ -233,10 +231,9 @@ class ScreenSource:
     def _look_anew(self, watch: X11Watch) -> None:
         """See where what is to be recorded is now that the monitors are others."""
         watch.rearranged_at_s = None
-        reader = self._opened_reader
-        reader.renew()
+        watch.reader.renew()
         try:
-            area = self._where(reader.screens())
+            area = self._where(watch.reader.screens())
         except DisplayLostError:
             # They change while we look, or the display is gone.
             watch.sync()
@@ -267,8 +264,6 @@ class ScreenSource:
         if self._outline is not None:
             self._outline.close()
         self._overlays.close()
-        if self._reader is not None:
-            self._reader.close()
         if self._watch is not None:
             self._watch.close()
 
@@ -276,11 +271,6 @@ class ScreenSource:
     def _opened(self) -> X11Watch:
         assert self._watch is not None  # noqa: S101 - it is open
         return self._watch
-
-    @property
-    def _opened_reader(self) -> X11Reader:
-        assert self._reader is not None  # noqa: S101 - it is open
-        return self._reader
 
 
 def middle_s(changed_at_s: float | None, now_s: float) -> float:

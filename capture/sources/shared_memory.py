@@ -66,7 +66,7 @@ class SharedMemory:
         extension = connection.extension("MIT-SHM")
         if extension is None or not connection.has_usual_pixels or sys.platform != "linux":
             return None
-        version = connection.ask(struct.pack("=BBH", extension.opcode, _QUERY_VERSION, 1))
+        version = connection.ask(extension.request(_QUERY_VERSION))
         if version is None or struct.unpack_from("=HH", version, 8) < _OLDEST:
             return None
         found = cls(connection, extension)
@@ -80,9 +80,9 @@ class SharedMemory:
         """What is on the screen in `area`, uint8 (height, width, 4). `DisplayLostError` also where that is not."""
         size_bytes = area.width * area.height * _PIXEL_BYTES
         segment = self._free_segment(size_bytes)
-        head = struct.pack("=BBH", self._extension.opcode, _GET_IMAGE, 8)
-        where = struct.pack("=IhhHH", self._connection.root, area.left, area.top, area.width, area.height)
-        answer = self._connection.ask(head + where + struct.pack("=IB3xII", _ALL_PLANES, _Z_PIXMAP, segment.number, 0))
+        what = struct.pack("=IhhHH", self._connection.root, area.left, area.top, area.width, area.height)
+        how = struct.pack("=IB3xII", _ALL_PLANES, _Z_PIXMAP, segment.number, 0)
+        answer = self._connection.ask(self._extension.request(_GET_IMAGE, what + how))
         if answer is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
         values = np.frombuffer(segment.memory, np.uint8, size_bytes)
@@ -97,7 +97,7 @@ class SharedMemory:
         # What is too small for what is read now will not be wanted soon.
         for segment in [segment for segment in self._segments if segment.is_free]:
             self._segments.remove(segment)
-            self._connection.tell(struct.pack("=BBHI", self._extension.opcode, _DETACH, 2, segment.number))
+            self._connection.tell(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
         self._segments.append(self._make_segment(-(-size_bytes // _STEP_BYTES) * _STEP_BYTES))
         return self._segments[-1]
 
@@ -112,7 +112,7 @@ class SharedMemory:
             os.close(descriptor)
             raise
         number = self._connection.new_id()
-        head = struct.pack("=BBHI", self._extension.opcode, _ATTACH_DESCRIPTOR, 3, number)
         # The connection closes the descriptor. Not read-only: the server writes.
-        self._connection.tell(head + struct.pack("=B3x", 0), descriptor)
+        attach = self._extension.request(_ATTACH_DESCRIPTOR, struct.pack("=IB3x", number, False))
+        self._connection.tell(attach, descriptor)
         return _Segment(number, memory)

@@ -17,7 +17,6 @@ from capture.sources.overlays import Overlays
 from capture.sources.screen import middle_s
 from capture.sources.windows import Window
 from capture.sources.x11 import NOWHERE, X11Watch
-from capture.sources.x11_reader import X11Reader
 from capture.sources.xcb import Connection
 from capture.sources.xlib import connect
 
@@ -66,7 +65,6 @@ class WindowSource:
         self._size = self._first_size = (0, 0)
         self._area = self._shown = NOWHERE
         self._hidden = self._gone = False
-        self._reader: X11Reader | None = None
         self._watch: _WindowWatch | None = None
         self._screen: Rectangle
         self._last: Pixels | None = None
@@ -83,7 +81,6 @@ class WindowSource:
         window = self._find()
         self._title = window.title
         watch = self._watch = _WindowWatch(window.number, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
-        self._reader = X11Reader(watch)
         self._screen = watch.bounds
         try:
             found = watch.locate()
@@ -156,15 +153,13 @@ class WindowSource:
 
     def close(self) -> None:
         self._overlays.close()
-        if self._reader is not None:
-            self._reader.close()
         if self._watch is not None:
             self._watch.close()
 
     def _look_anew(self, watch: _WindowWatch) -> None:
         """Have the screen as it is now read."""
         watch.rearranged_at_s = None
-        self._opened_reader.renew()
+        watch.reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
             self._tell("display_changed", f"the screen is {watch.bounds} now")
@@ -194,22 +189,16 @@ class WindowSource:
         """What is on the screen where the window is; None where that is nothing."""
         if self._hidden or place.seen is None:
             return None
-        reader = self._opened_reader
         try:
-            return reader.grab(place.seen)
+            return watch.reader.grab(place.seen)
         except DisplayLostError:
             before = watch.bounds
             watch.sync()
-            reader.renew()
+            watch.reader.renew()
             if watch.bounds == before:
-                return reader.grab(place.seen)
+                return watch.reader.grab(place.seen)
             # The screen has become smaller meanwhile.
             return None
-
-    @property
-    def _opened_reader(self) -> X11Reader:
-        assert self._reader is not None  # noqa: S101 - it is open
-        return self._reader
 
 
 class _WindowGoneError(Exception):

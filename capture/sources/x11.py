@@ -16,9 +16,9 @@ import numpy as np
 
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.monitors import Screen, monitors_of
-from capture.sources.shared_memory import SharedMemory
+from capture.sources.activity import Activity
 from capture.sources.sprites import Sprite
+from capture.sources.x11_reader import X11Reader
 from capture.sources.xcb import Connection, Extension
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ REARRANGING_S: Final = 0.5
 #: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
 NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
-#: The server does not tell when the cursor moves. While it rests it is asked so often: a hand that begins to move takes
-#: longer to get anywhere, and only a program that puts the cursor elsewhere is seen that late. It rests when it has not
-#: moved for so long; until then it is asked at the end of every wait.
+#: Where the cursor is has to be asked. That is done so often, and at the end of every wait until the mouse has rested
+#: for so long. While it rests, a server that says when it is used again is asked more seldom: what it does not say may
+#: be seen that late.
 POINTER_EVERY_S: Final = 0.1
 RESTING_S: Final = 0.5
+RESTING_EVERY_S: Final = 0.5
 
 #: Core requests, and what is wanted of the window behind all others: what becomes of its size.
 _CHANGE_ATTRIBUTES: Final = 2
@@ -94,6 +95,7 @@ class X11Watch:
         self._damage: int | None = None
         self._damaging: Extension | None = None
         self._fixes: Extension | None = None
+        self._activity: Activity | None = None
         #: When the server last told of another size of the screen or other monitors; None when that was looked at.
         self.rearranged_at_s: float | None = None
         try:
@@ -105,18 +107,18 @@ class X11Watch:
             self._watch_root()
             self._watch_damage()
             self._with_cursor = with_cursor and self._watch_cursor()
-            #: What the screen is read through; None where the server shares no memory with us.
-            self.memory = SharedMemory.of(self._connection)
+            #: What the screen is read through.
+            self.reader = X11Reader(self._connection)
         except BaseException:
-            self.close()
+            self._disconnect()
             raise
         self._changed_at_s: float | None
         # Around all that was reported as drawn, within the area.
         self._drawn: Rectangle | None
         self._cursor = _NO_CURSOR
         self._cursor_is_other = True
-        # When it was last asked for, where it was then, and since when.
-        self._pointer_asked_s = self._pointer_moved_s = -math.inf
+        # When it was last asked for, and where it was then; and when the mouse was last in use.
+        self._pointer_asked_s = self._mouse_used_s = -math.inf
         self._pointer_at = (NOWHERE.left, NOWHERE.top)
         # In the last frame: where the hot spot was, and what the picture covered.
         self._cursor_seen_at: tuple[int, int] | None = None
@@ -134,10 +136,6 @@ class X11Watch:
     def is_rearranged(self) -> bool:
         """Whether the size of the screen or its monitors have changed, and nothing of that for a while."""
         return self.rearranged_at_s is not None and time.monotonic() >= self.rearranged_at_s + REARRANGING_S
-
-    def screens(self) -> list[Screen] | None:
-        """The monitors there are now; None where the server does not tell."""
-        return monitors_of(self._connection)
 
     def look_at(self, area: Rectangle | None) -> None:
         """Watch another part of the screen from here on; with None nothing of it."""
@@ -194,8 +192,7 @@ class X11Watch:
             self._follow_cursor()
             return None, self._area
         assert self._damaging is not None  # noqa: S101 - that is what the damage is of
-        head = struct.pack("=BBH", self._damaging.opcode, _DAMAGE_SUBTRACT, 4)
-        self._connection.tell(head + struct.pack("=III", self._damage, 0, 0))
+        self._connection.tell(self._damaging.request(_DAMAGE_SUBTRACT, struct.pack("=III", self._damage, 0, 0)))
         # The server works through each connection on its own: only an answer says that this was done. What is
         # reported until then counts as a new change, for the server will not report that part again.
         if self._with_cursor:
@@ -244,6 +241,10 @@ class X11Watch:
 
     def close(self) -> None:
         """End the connection; may be called twice."""
+        self.reader.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         self._close_waker()
         self._connection.close()
 
@@ -270,22 +271,23 @@ class X11Watch:
         if extension is None:
             return
         self._damaging, self._damage = extension, self._connection.new_id()
-        head = struct.pack("=BBH", extension.opcode, _DAMAGE_CREATE, 4)
-        self._connection.tell(head + struct.pack("=IIB3x", self._damage, self._connection.root, _BOUNDING_BOX))
+        what = struct.pack("=IIB3x", self._damage, self._connection.root, _BOUNDING_BOX)
+        self._connection.tell(extension.request(_DAMAGE_CREATE, what))
 
     def _watch_cursor(self) -> bool:
         self._fixes = self._extension("XFIXES", 2, 0)
         if self._fixes is None:
             return False
-        head = struct.pack("=BBH", self._fixes.opcode, _SELECT_CURSOR_INPUT, 3)
-        self._connection.tell(head + struct.pack("=II", self._connection.root, _CURSOR_NOTIFY_MASK))
+        what = struct.pack("=II", self._connection.root, _CURSOR_NOTIFY_MASK)
+        self._connection.tell(self._fixes.request(_SELECT_CURSOR_INPUT, what))
+        self._activity = Activity.of(self._connection)
         return True
 
     def _extension(self, name: str, major: int, minor: int) -> Extension | None:
         """The extension, told which version of it is spoken; None where the server does not have it."""
         found = self._connection.extension(name)
         if found is not None:
-            self._connection.ask(struct.pack("=BBHII", found.opcode, _QUERY_VERSION, 3, major, minor))
+            self._connection.ask(found.request(_QUERY_VERSION, struct.pack("=II", major, minor)))
         return found
 
     def hear(self) -> None:
@@ -302,6 +304,9 @@ class X11Watch:
             elif kind == cursor:
                 self._cursor_is_other = True
                 self._note_change()
+            elif self._activity is not None and self._activity.is_told_by(event):
+                self._mouse_used_s = time.monotonic()
+                self._pointer_asked_s = -math.inf
             elif kind == _CONFIGURE_NOTIFY:
                 self.bounds = Rectangle(0, 0, *struct.unpack_from("=HH", event, 20))
                 self.rearranged_at_s = time.monotonic()
@@ -314,8 +319,9 @@ class X11Watch:
         """When it is to be asked for in a wait that lasts until `until_s`."""
         if not self._with_cursor:
             return math.inf
-        due_s = self._pointer_asked_s + POINTER_EVERY_S
-        rests = self._pointer_asked_s > self._pointer_moved_s + RESTING_S
+        rests = self._pointer_asked_s > self._mouse_used_s + RESTING_S
+        every_s = RESTING_EVERY_S if rests and self._activity is not None else POINTER_EVERY_S
+        due_s = self._pointer_asked_s + every_s
         return due_s if rests else min(due_s, until_s)
 
     def _pointer(self) -> tuple[int, int]:
@@ -325,7 +331,7 @@ class X11Watch:
         self._pointer_asked_s = time.monotonic()
         x, y = struct.unpack_from("=hh", where, 16) if where is not None else (NOWHERE.left, NOWHERE.top)
         if (x, y) != self._pointer_at:
-            self._pointer_at, self._pointer_moved_s = (x, y), self._pointer_asked_s
+            self._pointer_at, self._mouse_used_s = (x, y), self._pointer_asked_s
         return x, y
 
     def _cursor_moved(self) -> bool:
@@ -342,7 +348,7 @@ class X11Watch:
     def _fetch_cursor(self) -> None:
         """See what the cursor looks like; where the server does not tell, it looks as it did."""
         assert self._fixes is not None  # noqa: S101 - it told that there is another cursor
-        image = self._connection.ask(struct.pack("=BBH", self._fixes.opcode, _GET_CURSOR_IMAGE, 1))
+        image = self._connection.ask(self._fixes.request(_GET_CURSOR_IMAGE))
         # There is none when the program whose cursor is shown has ended.
         if image is not None:
             width, height, hot_x, hot_y = struct.unpack_from("=4H", image, 12)

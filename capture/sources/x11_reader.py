@@ -1,4 +1,4 @@
-"""What is on an X11 screen, and which monitors there are: by the connection that watches it, or else by mss."""
+"""What is on an X11 screen, and which monitors there are: by our own connection, or else by mss."""
 
 from __future__ import annotations
 
@@ -7,38 +7,36 @@ from typing import TYPE_CHECKING
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.monitors import Screen
-from capture.sources.x11 import X11Watch
+from capture.sources.monitors import Screen, monitors_of
+from capture.sources.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
     from capture.sources.mss_reader import MssReader
+    from capture.sources.xcb import Connection
 
-__all__ = ["X11Reader"]
+__all__ = ["X11Reader", "screens_of"]
 
 
 class X11Reader:
-    """Reads the screen of an open `X11Watch`, in its thread. Raises `NotReadyError`."""
+    """Reads the screen of a `Connection`, in its thread. Raises `NotReadyError`."""
 
-    def __init__(self, watch: X11Watch) -> None:
-        self._watch = watch
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._memory = SharedMemory.of(connection)
         # For servers that share no memory with this process.
-        self._slow: MssReader | None = None if watch.memory is not None else _mss_reader()
+        self._slow: MssReader | None = None if self._memory is not None else _mss_reader()
 
     def grab(self, area: Rectangle) -> Pixels:
         """What is on the screen in `area`, which must lie on it. Raises `DisplayLostError`."""
-        if self._watch.memory is not None:
-            return self._watch.memory.grab(area)
+        if self._memory is not None:
+            return self._memory.grab(area)
         assert self._slow is not None  # noqa: S101 - there is one of both
         return self._slow.grab(area)
 
     def screens(self) -> list[Screen]:
         """The monitors there are now. Raises `DisplayLostError`."""
-        told = self._watch.screens()
-        if told is not None:
-            return told
         try:
-            with closing(_mss_reader()) as reader:
-                return reader.screens()
+            return screens_of(self._connection)
         except NotReadyError as error:
             raise DisplayLostError(f"the monitors cannot be listed ({error.message})") from error
 
@@ -50,6 +48,15 @@ class X11Reader:
     def close(self) -> None:
         if self._slow is not None:
             self._slow.close()
+
+
+def screens_of(connection: Connection) -> list[Screen]:
+    """The monitors of an X11 desktop, in its order. Raises `DisplayLostError`, and `NotReadyError`."""
+    told = monitors_of(connection)
+    if told is not None:
+        return told
+    with closing(_mss_reader()) as reader:
+        return reader.screens()
 
 
 def _mss_reader() -> MssReader:

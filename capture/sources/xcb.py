@@ -47,6 +47,10 @@ class Extension:
     opcode: int
     first_event: int
 
+    def request(self, number: int, body: bytes = b"") -> bytes:
+        """The extension's request of that number; `body` is what follows its head, a whole number of four bytes."""
+        return struct.pack("=BBH", self.opcode, number, 1 + len(body) // 4) + body
+
 
 @cache
 def _library() -> Any:
