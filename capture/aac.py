@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import av
@@ -57,8 +58,9 @@ _NO_TOOLS: Final = "000"
 
 _ZERO_CODEBOOK: Final = "0000"
 
-#: The head of a packet, with the filling in front of it, lies within so many bytes.
-_HEAD_BYTES: Final = 64
+#: The head of a packet lies within so many bytes, or so many with filling in front of it.
+_HEAD_BYTES: Final = 4
+_FILLED_HEAD_BYTES: Final = 64
 
 _TIME_BASE: Final = Fraction(1, SAMPLE_RATE)
 
@@ -69,8 +71,8 @@ Encode: TypeAlias = Callable[["av.AudioFrame | None"], "list[Packet]"]
 class StereoAac:
     """Encodes an unbroken run of samples with `both`, an encoder of two channels, or with `one`, of one channel.
 
-    Both are FFmpeg's, fresh, alike but for the channels, and substitute no noise: noise has no middle. Used by one
-    thread. Packets are numbered as if one encoder had made them all.
+    Both are FFmpeg's, fresh, and alike but for the channels; and `one` substitutes no noise, for noise has no middle.
+    Used by one thread. Packets are numbered as if one encoder had made them all.
     """
 
     def __init__(self, both: Encode, one: Encode) -> None:
@@ -172,8 +174,7 @@ def as_pair(packet: bytes) -> bytes:
 
     Raises `EncoderError` for one that is not as FFmpeg's encoder makes them.
     """
-    head = bits_of(packet[:_HEAD_BYTES])
-    gain_at = _skip_fill(head)
+    head, gain_at = _head(packet)
     if not head.startswith(_CHANNEL, gain_at):
         raise EncoderError(f"the encoder aac made no packet of one channel ({packet[:4].hex()}…)")
     gain_at += len(_CHANNEL)
@@ -200,8 +201,12 @@ def _pair(packet: Packet) -> Packet:
     return pair
 
 
-def _skip_fill(bits: str) -> int:
-    """Where the first element begins that is no filling: the encoder puts its name into one now and then."""
+def _head(packet: bytes) -> tuple[str, int]:
+    """The first bits, and where the first element begins that is no filling: the encoder's name is in one, at times."""
+    bits = bits_of(packet[:_HEAD_BYTES])
+    if not bits.startswith(_FILL):
+        return bits, 0
+    bits = bits_of(packet[:_FILLED_HEAD_BYTES])
     place = 0
     while bits.startswith(_FILL, place):
         count = int(bits[place + 3 : place + 7], 2)
@@ -210,13 +215,12 @@ def _skip_fill(bits: str) -> int:
             count += int(bits[place : place + 8], 2) - 1
             place += 8
         place += 8 * count
-    return place
+    return bits, place
 
 
 def _windows(packet: bytes) -> str:
     """What the windows of a packet are, which those of the next one have to fit; "" where its channels differ in it."""
-    bits = bits_of(packet[:_HEAD_BYTES])
-    place = _skip_fill(bits)
+    bits, place = _head(packet)
     if bits.startswith(_CHANNEL, place):
         place += len(_CHANNEL) + _GAIN_BITS
     elif bits.startswith(_PAIR + _COMMON_WINDOW, place):
@@ -230,6 +234,7 @@ def _is_short(info: str) -> bool:
     return info[1:3] == _EIGHT_SHORT
 
 
+@lru_cache(maxsize=64)
 def _empty_sections(info: str) -> str:
     """`section_data` of a channel with these windows in which there is nothing."""
     if _is_short(info):

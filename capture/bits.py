@@ -10,9 +10,9 @@ def bits_of(data: bytes) -> str:
 
 
 def bytes_of(bits: str) -> bytes:
-    """`bits` and zeros up to a whole byte."""
+    """`bits`, one at least, and zeros up to a whole byte."""
     bits += "0" * (-len(bits) % 8)
-    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 class BitReader:
@@ -22,13 +22,9 @@ class BitReader:
         self.bits = bits_of(data)
         self.place = 0
 
-    def take(self, count: int) -> str:
-        """The next `count` bits."""
+    def number(self, count: int) -> int:
+        """The next `count` bits as a number."""
         self.place += count
         if self.place > len(self.bits):
             raise IndexError("the bits end early")
-        return self.bits[self.place - count : self.place]
-
-    def number(self, count: int) -> int:
-        """The next `count` bits as a number."""
-        return int(self.take(count), 2)
+        return int(self.bits[self.place - count : self.place], 2)

@@ -96,7 +96,7 @@ class FileWriter:
 
     def _write_settled(self, settled_s: float) -> None:
         """Write in the order of arrival, as far as it is settled."""
-        while self._waiting and _at_s(self._waiting[0][1]) - self._begins_s < settled_s:
+        while self._waiting and (settled_s == math.inf or _at_s(self._waiting[0][1]) - self._begins_s < settled_s):
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
