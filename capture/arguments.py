@@ -6,7 +6,7 @@ Parsing loads nothing heavy, so that `capture --help` answers at once.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from capture.errors import UsageError
@@ -24,7 +24,20 @@ SELECT: Final = "select"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a mistake as the rest of the program does: one line, exit code 2."""
+    """Reports a mistake as the rest of the program does: one line, exit code 2.
+
+    `fill` adds what it knows beside its `parents`, when it is to parse: of many verbs one is wanted.
+    """
+
+    def __init__(self, *, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._fill = fill
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        fill, self._fill = self._fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see {self.prog} --help")
@@ -73,84 +86,91 @@ def _parser() -> _Parser:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    record = verbs.add_parser("record", parents=[everywhere], help="record until stopped", description=_RECORD)
-    _add_output(record)
-    _add_picture_options(record)
-    _add_window(record)
-    _add_sound_options(record)
-    _add_recording_options(record)
-    _add_control_options(record)
+    def add(name: str, text: str, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
+        verbs.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
 
-    note = verbs.add_parser(
-        "note", parents=[everywhere], help="record a voice note, from its first word to its last", description=_NOTE
-    )
-    _add_output(note)
-    _add_sound_options(note)
-    _add_recording_options(note)
-    _add_control_options(note)
-    note.set_defaults(**_NO_PICTURE)
-
-    standby = verbs.add_parser(
-        "standby", parents=[everywhere], help="wait, ready to record at a key", description=_STANDBY
-    )
-    replay = verbs.add_parser(
-        "replay", parents=[everywhere], help="keep the last minute, to be saved by a key", description=_REPLAY
-    )
-    for verb in (standby, replay):
-        _add_output(verb)
-        _add_picture_options(verb)
-        _add_window(verb)
-        _add_sound_options(verb)
-        verb.add_argument("--duration", metavar="T", help="the longest that one recording lasts")
-        verb.add_argument("--since", metavar="T", help="begin recordings this long before the key, out of the buffer")
-        verb.add_argument("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
-        _add_buffer_options(verb)
-        _add_hotkeys_and_name(verb)
-        _add_source(verb)
-    standby.add_argument("--replay", metavar="T", help="keep the last T as replay does")
-    replay.add_argument("--last", metavar="T", help="how much is kept (60s)")
-    clip = verbs.add_parser("clip", parents=[everywhere], help="save what has just happened", description=_CLIP)
-    clip.add_argument("output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one")
-    clip.add_argument("--last", metavar="T", help="how much of it (all that is kept)")
-    clip.add_argument("--exact", action="store_true", help="begin exactly there, not up to 2 s before")
-    clip.add_argument("--max-size", metavar="SIZE", help="encode it anew to fit, like 10MB")
-    clip.add_argument("--ledger", action="store_true", help="write down what happened, in a file beside it")
-    clip.add_argument("--format", metavar="FORMAT", help="what to make of it: gif, webp, mp4, ogg, m4a")
-    clip.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
-
-    headless = verbs.add_parser(
-        "headless",
-        parents=[everywhere],
-        help="run a command on a private virtual desktop and record that",
-        description=_HEADLESS,
-        usage="capture headless [options] [OUTPUT] -- COMMAND...",
-    )
-    _add_output(headless)
-    _add_picture_options(headless)
-    _add_sound_options(headless)
-    _add_recording_options(headless)
-    headless.add_argument("--name", metavar="NAME", help=_NAME)
-    headless.add_argument("--size", metavar="WxH", default="1920x1080", help="the desktop's size (%(default)s)")
-
+    add("record", "record until stopped", _fill_record, description=_RECORD)
+    add("note", "record a voice note, from its first word to its last", _fill_note, description=_NOTE)
+    add("standby", "wait, ready to record at a key", _fill_standby, description=_STANDBY)
+    add("replay", "keep the last minute, to be saved by a key", _fill_replay, description=_REPLAY)
+    add("clip", "save what has just happened", _fill_clip, description=_CLIP)
+    usage = "capture headless [options] [OUTPUT] -- COMMAND..."
+    text = "run a command on a private virtual desktop and record that"
+    add("headless", text, _fill_headless, description=_HEADLESS, usage=usage)
     for name, text in (
         ("devices", "list what there is to record"),
         ("doctor", "tell whether recording will work, and what to do if not"),
     ):
-        verbs.add_parser(name, parents=[everywhere], help=text, description=f"{text.capitalize()}.")
-    repair = verbs.add_parser(
-        "repair",
-        parents=[everywhere],
-        help="make an ordinary file of a recording that was cut off",
-        description="Make a recording that a crash cut off, or every one in a folder, an ordinary file. The original "
-        "stays until the new one is checked.",
-    )
-    repair.add_argument("path", metavar="FILE|FOLDER")
-    repair.add_argument("--output", metavar="OUTPUT", help="make a new file instead, and leave the original alone")
-    check = verbs.add_parser("check", parents=[everywhere], help="open a recording and tell whether it is whole")
-    check.add_argument("file", metavar="FILE")
-    _add_remote_verbs(verbs, everywhere)
-    _add_config(verbs, everywhere)
+        add(name, text, description=f"{text.capitalize()}.")
+    add("repair", "make an ordinary file of a recording that was cut off", _fill_repair, description=_REPAIR)
+    add("check", "open a recording and tell whether it is whole", _fill_check)
+    for name, text, more in _REMOTE_VERBS:
+        fill = _fill_mark if name == "mark" else _add_whose
+        add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
+    usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
+    add("config", "show and change the settings", _fill_config, description=_CONFIG, usage=usage)
     return parser
+
+
+def _fill_record(parser: _Parser) -> None:
+    _add_output(parser)
+    _add_picture_options(parser)
+    _add_window(parser)
+    _add_sound_options(parser)
+    _add_recording_options(parser)
+    _add_control_options(parser)
+
+
+def _fill_note(parser: _Parser) -> None:
+    _add_output(parser)
+    _add_sound_options(parser)
+    _add_recording_options(parser)
+    _add_control_options(parser)
+    parser.set_defaults(**_NO_PICTURE)
+
+
+def _fill_standby(parser: _Parser) -> None:
+    _add_waiting_options(parser)
+    parser.add_argument("--replay", metavar="T", help="keep the last T as replay does")
+
+
+def _fill_replay(parser: _Parser) -> None:
+    _add_waiting_options(parser)
+    parser.add_argument("--last", metavar="T", help="how much is kept (60s)")
+
+
+def _fill_clip(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one")
+    add("--last", metavar="T", help="how much of it (all that is kept)")
+    add("--exact", action="store_true", help="begin exactly there, not up to 2 s before")
+    add("--max-size", metavar="SIZE", help="encode it anew to fit, like 10MB")
+    add("--ledger", action="store_true", help="write down what happened, in a file beside it")
+    add("--format", metavar="FORMAT", help="what to make of it: gif, webp, mp4, ogg, m4a")
+    _add_whose(parser)
+
+
+def _fill_headless(parser: _Parser) -> None:
+    _add_output(parser)
+    _add_picture_options(parser)
+    _add_sound_options(parser)
+    _add_recording_options(parser)
+    parser.add_argument("--name", metavar="NAME", help=_NAME)
+    parser.add_argument("--size", metavar="WxH", default="1920x1080", help="the desktop's size (%(default)s)")
+
+
+def _fill_repair(parser: _Parser) -> None:
+    parser.add_argument("path", metavar="FILE|FOLDER")
+    parser.add_argument("--output", metavar="OUTPUT", help="make a new file instead, and leave the original alone")
+
+
+def _fill_check(parser: _Parser) -> None:
+    parser.add_argument("file", metavar="FILE")
+
+
+def _fill_mark(parser: _Parser) -> None:
+    _add_whose(parser)
+    parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="what to call the moment")
 
 
 _RECORD = (
@@ -176,8 +196,32 @@ _REPLAY = (
     "Record into memory all the time and keep the last of it. Ctrl+Alt+C or capture clip saves it as a file; "
     "Ctrl+Alt+R begins and ends a recording besides."
 )
+_REPAIR = (
+    "Make a recording that a crash cut off, or every one in a folder, an ordinary file. The original stays until the "
+    "new one is checked."
+)
+_CONFIG = (
+    "Show the settings, or one of them, or change it. `autostart on` begins what the setting autostart.verb says with "
+    "every session, `autostart off` does so no more, `autostart status` tells."
+)
 _CLIP = "Save what the replay buffer of a running recorder holds, as a finished file."
 _NAME = "what to call this recorder, when several run"
+
+#: Verbs that act on a recorder which runs in another terminal, what they do, and what else is to be said of it.
+_REMOTE_VERBS: Final = (
+    (
+        "status",
+        "tell which recorders run, and how far they are",
+        " When none runs the exit code is 1; with --json it is 0, and the list is empty.",
+    ),
+    ("stop", "end the recording and finish its file", " Returns when the file is finished."),
+    ("pause", "leave out what comes now", ""),
+    ("resume", "record again after a pause", ""),
+    ("toggle", "pause, or resume what is paused", ""),
+    ("discard", "end the recording and remove its file", ""),
+    ("mark", "remember this moment in the recording", ""),
+    ("preview", "play what was recorded so far, while it is paused", ""),
+)
 
 #: What `note` leaves out of the recording.
 _NO_PICTURE = {
@@ -194,7 +238,7 @@ _NO_PICTURE = {
 }
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: _Parser) -> None:
     parser.add_argument(
         "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
     )
@@ -202,7 +246,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", action="store_true", help="write down what happens, in OUTPUT.ledger.jsonl")
 
 
-def _add_picture_options(parser: argparse.ArgumentParser) -> None:
+def _add_picture_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--screen", metavar="WHAT", help="primary (default), a number or name from devices, all, none")
     add("--region", metavar="WxH+X+Y", help="a part of the screen; select: drag over it")
@@ -218,7 +262,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     add("--encoder", metavar="NAME", help="auto, or FFmpeg's name of one")
 
 
-def _add_window(parser: argparse.ArgumentParser) -> None:
+def _add_window(parser: _Parser) -> None:
     parser.add_argument(
         "--window",
         metavar="TITLE",
@@ -226,7 +270,7 @@ def _add_window(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_sound_options(parser: argparse.ArgumentParser) -> None:
+def _add_sound_options(parser: _Parser) -> None:
     add = parser.add_argument
     add(
         "--audio",
@@ -243,7 +287,7 @@ def _add_sound_options(parser: argparse.ArgumentParser) -> None:
     add("--loudness", metavar="LUFS", help="bring the finished recording to this loudness, like -16LUFS")
 
 
-def _add_recording_options(parser: argparse.ArgumentParser) -> None:
+def _add_recording_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--duration", metavar="T", help="stop after this long: 90, 90s, 1m30s, 1:30")
     add("--delay", metavar="T", help="wait this long before beginning")
@@ -261,7 +305,7 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     _add_source(parser)
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: _Parser) -> None:
     parser.add_argument(
         "--source",
         choices=("device", "pattern"),
@@ -270,14 +314,14 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_buffer_options(parser: argparse.ArgumentParser) -> None:
+def _add_buffer_options(parser: _Parser) -> None:
     parser.add_argument("--buffer-size", metavar="SIZE", help="the most memory it takes (500MB)")
     parser.add_argument(
         "--fallback-dir", metavar="FOLDER", help="where a clip goes when it cannot be saved where it should"
     )
 
 
-def _add_control_options(parser: argparse.ArgumentParser) -> None:
+def _add_control_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--replay", metavar="T", help="keep the last T besides, for clips")
     add("--each", action="store_true", help="go on with the next recording, each in a file of its own")
@@ -286,7 +330,7 @@ def _add_control_options(parser: argparse.ArgumentParser) -> None:
     _add_hotkeys_and_name(parser)
 
 
-def _add_hotkeys_and_name(parser: argparse.ArgumentParser) -> None:
+def _add_hotkeys_and_name(parser: _Parser) -> None:
     add = parser.add_argument
     add(
         "--hotkeys",
@@ -297,43 +341,29 @@ def _add_hotkeys_and_name(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help=_NAME)
 
 
-def _add_remote_verbs(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
-    """The verbs that act on a recorder which runs in another terminal."""
-    for name, text, more in (
-        (
-            "status",
-            "tell which recorders run, and how far they are",
-            " When none runs the exit code is 1; with --json it is 0, and the list is empty.",
-        ),
-        ("stop", "end the recording and finish its file", " Returns when the file is finished."),
-        ("pause", "leave out what comes now", ""),
-        ("resume", "record again after a pause", ""),
-        ("toggle", "pause, or resume what is paused", ""),
-        ("discard", "end the recording and remove its file", ""),
-        ("mark", "remember this moment in the recording", ""),
-        ("preview", "play what was recorded so far, while it is paused", ""),
-    ):
-        verb = verbs.add_parser(
-            name, parents=[everywhere], help=text, description=f"{text[0].upper()}{text[1:]}.{more}"
-        )
-        verb.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
-        if name == "mark":
-            verb.add_argument("text", metavar="TEXT", nargs="?", default="", help="what to call the moment")
+def _add_waiting_options(parser: _Parser) -> None:
+    _add_output(parser)
+    _add_picture_options(parser)
+    _add_window(parser)
+    _add_sound_options(parser)
+    add = parser.add_argument
+    add("--duration", metavar="T", help="the longest that one recording lasts")
+    add("--since", metavar="T", help="begin recordings this long before the key, out of the buffer")
+    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
+    _add_buffer_options(parser)
+    _add_hotkeys_and_name(parser)
+    _add_source(parser)
 
 
-def _add_config(verbs: argparse._SubParsersAction[_Parser], everywhere: _Parser) -> None:
-    """The verb for the user's settings."""
-    config = verbs.add_parser(
-        "config",
-        parents=[everywhere],
-        help="show and change the settings",
-        description="Show the settings, or one of them, or change it. `autostart on` begins what the setting "
-        "autostart.verb says with every session, `autostart off` does so no more, `autostart status` tells.",
-        usage="capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status",
-    )
-    config.add_argument("setting", metavar="NAME", nargs="?", help="the setting, like hotkeys.toggle; without, all")
-    config.add_argument("values", metavar="VALUE", nargs="*", help="what it shall be; several for record.audio")
-    config.add_argument("--unset", action="store_true", help="use the default again")
+def _add_whose(parser: _Parser) -> None:
+    parser.add_argument("--name", metavar="NAME", help="the recorder that is meant, when several run")
+
+
+def _fill_config(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("setting", metavar="NAME", nargs="?", help="the setting, like hotkeys.toggle; without, all")
+    add("values", metavar="VALUE", nargs="*", help="what it shall be; several for record.audio")
+    add("--unset", action="store_true", help="use the default again")
 
 
 def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
