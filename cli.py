@@ -143,7 +143,7 @@ def _record(arguments: Arguments) -> int:
             notifier.close()
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
-    return _ended(arguments, session, exit_code)
+    return _ended(arguments, exit_code)
 
 
 def _tell_leftovers(remote: RemoteControl, terminal: Terminal) -> None:
@@ -245,10 +245,10 @@ def _headless(arguments: Arguments) -> int:
     finally:
         remote.stop()
         signals.stop(ignoring=arguments.ends_process)
-    return _ended(arguments, session, exit_code)
+    return _ended(arguments, exit_code)
 
 
-def _ended(arguments: Arguments, session: Session, exit_code: int) -> int:
+def _ended(arguments: Arguments, exit_code: int) -> int:
     """End the process at once: Python would first take apart all that was loaded, which takes a twentieth of a second,
     and wait for a thread that hangs, or crash with one that goes on.
     """

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, cast
@@ -84,7 +84,7 @@ def ours(pictures: Sequence[Pixels], quantiser: int, folder: Path) -> Encoded:
     path = folder / f"{quantiser}.mp4"
     how = VIDEO_CODECS[_ENCODER]
     word = next((word for word, options in how.quality.items() if options["qp"] == str(quantiser)), "")
-    fixed = replace(how, quality={"medium": {"qp": str(quantiser)}})
+    fixed = how._replace(quality={"medium": {"qp": str(quantiser)}})
     with patch.dict(VIDEO_CODECS, {_ENCODER: fixed}):
         encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
     muxer = Muxer(path, CONTAINERS["mp4"])

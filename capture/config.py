@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from capture.errors import OutputError, UsageError
 from capture.events import Command
@@ -62,8 +62,7 @@ _PRIVATE_FOLDER: Final = 0o700
 _HEADER: Final = "# The settings of capture. `capture config` tells which there are and what they mean.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting. Its values are of the type of `default`; `check` raises `UsageError` for those that cannot be."""
 
     name: str

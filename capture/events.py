@@ -6,10 +6,10 @@ The terminal line, the JSON and the tests all read the same events.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 __all__ = [
     "DEVICE_BACK",
@@ -80,8 +80,7 @@ class Command(Enum):
 Answer: TypeAlias = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A command, who gave it (`hotkey`, …: what `stopped_by` will say), and the moment meant on the session's clock.
 
     `answer`, where somebody waits for one, is called once by a thread of the session and must only pass it on.
@@ -93,7 +92,7 @@ class Request:
     text: str = ""
     answer: Answer | None = None
     #: What a CLIP wants, as `settings.ClipOrder.of` reads it.
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 class Send(Protocol):
@@ -142,8 +141,7 @@ class Event:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """How loud one audio track was since the last report, and what is the matter with it if anything."""
 
     source: str
@@ -152,8 +150,7 @@ class Level:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """The state of things, several times a second. `fps` is the rate of frames taken since the last report."""
 
     state: State

@@ -11,8 +11,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.clock import Clock
 from capture.events import Event
@@ -44,8 +43,7 @@ LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 STRAGGLERS_S: Final = 0.15
 
 
-@dataclass(frozen=True, slots=True)
-class FrameJob:
+class FrameJob(NamedTuple):
     """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known.
 
     `pixels` may be a part of the picture that lies at `left`, `top`; the rest is as it was.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.clock import Clock
 from capture.device_thread import DeviceThread
@@ -26,8 +25,7 @@ KEPT_S: Final = 1.5
 KEPT_MEANWHILE_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class SoundInput:
+class SoundInput(NamedTuple):
     """A source of sound, its thread, and what reads it there."""
 
     source: SampleSource

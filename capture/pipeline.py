@@ -17,8 +17,8 @@ import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.clock import Clock
 from capture.encoder import VideoEncoder, choose_encoder
@@ -53,8 +53,7 @@ TAKE_END_S: Final = 3.0
 PICTURE_END_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Sound:
+class _Sound(NamedTuple):
     """One audio track: what was wanted, where it comes from, and how it is encoded."""
 
     wanted: AudioTrack

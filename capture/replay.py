@@ -49,8 +49,7 @@ _KEY: Final = 1
 _REPEAT: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayTrack:
+class ReplayTrack(NamedTuple):
     """One track: what it is made of, and the unit of its times. `template` is what a muxer makes its track from."""
 
     is_picture: bool

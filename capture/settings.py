@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capture.errors import OutputError, UsageError
 from capture.media import Rectangle
@@ -71,8 +71,7 @@ ENCODERS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """A file format: the name FFmpeg knows it by and what is put inside."""
 
     format: str
@@ -100,8 +99,7 @@ CONTAINERS: Final[dict[str, Container]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AudioTrack:
+class AudioTrack(NamedTuple):
     """One track of the file and the sources mixed into it: `internal`, `mic`, `app:NAME`, or a device's id."""
 
     sources: tuple[str, ...]

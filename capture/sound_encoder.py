@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import av
 import numpy as np
@@ -27,8 +26,7 @@ from capture.repacketizer import Repacketizer
 __all__ = ["VOICE_SAMPLE_RATE", "AudioEncoder"]
 
 
-@dataclass(frozen=True, slots=True)
-class _AudioCodec:
+class _AudioCodec(NamedTuple):
     encoder: str
     sample_format: Literal["flt", "fltp", "s16", "s16p"]
     bit_rate_per_channel: int = 0

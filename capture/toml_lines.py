@@ -11,8 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 __all__ = ["TomlValue", "as_toml", "with_value", "without"]
 
@@ -21,8 +20,7 @@ TomlValue: TypeAlias = str | bool | int | float | Sequence[str]
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
+class _Statement(NamedTuple):
     """Lines `first` to before `end` of a text: the head of the table `path`, or what gives the key `path` a value."""
 
     first: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["BT709", "VIDEO_CODECS", "VideoCodec"]
 
@@ -22,8 +21,7 @@ _BT601: Final = 6
 _PIXELS_PER_THREAD_S: Final = 2 * 1920 * 1080 * 30
 
 
-@dataclass(frozen=True, slots=True)
-class VideoCodec:
+class VideoCodec(NamedTuple):
     """One of FFmpeg's encoders. Options are those of FFmpeg's documentation."""
 
     options: Mapping[str, str]

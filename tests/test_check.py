@@ -459,9 +459,8 @@ def test_a_cover_picture_is_no_track(whole: dict[str, Path], tmp_path: Path) -> 
 
 
 def some_track(**changed: Any) -> Track:
-    return replace(
-        Track("audio", "opus", 0.0, 2.0, 100, 2.0, None, 0, None, False, sample_rate=48_000, channels=2), **changed
-    )
+    whole = Track("audio", "opus", 0.0, 2.0, 100, 2.0, None, 0, None, False, sample_rate=48_000, channels=2)
+    return whole._replace(**changed)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("in_process_desk")
 def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.sources.screen.monitors_of", lambda connection: [])
+    monkeypatch.setattr("capture.sources.x11_reader.monitors_of", lambda connection: [])
     exit_code, found, said = devices()
     assert exit_code == 0
     assert (found["screens"], found["windows"]) == ([], [])

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import av
 import numpy as np
@@ -30,8 +29,7 @@ READ_OPTIONS: Final = {"format_whitelist": "mov,matroska,ogg,mp3,flac,wav", "pro
 _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(NamedTuple):
     """One track of picture or sound.
 
     Seconds are on the file's own time line and count what is played: what an encoder needed for its own start and an
@@ -61,8 +59,7 @@ class Track:
     channels: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """The tracks of a file, and what stopped the reading before its end, "" if nothing did."""
 
     tracks: tuple[Track, ...]

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 __all__ = ["Ending", "Structure", "read_structure"]
 
@@ -38,8 +37,7 @@ class Ending(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """The end of a file and, where only the length tells whether it is whole, the length its header states."""
 
     ending: Ending
@@ -132,8 +130,7 @@ _DURATION: Final = 0x4489
 _CUES: Final = 0x1C53BB6B
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
+class _Element(NamedTuple):
     id: int
     body: int
     #: None where the size is not known yet.

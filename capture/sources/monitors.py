@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capture.media import Rectangle
 
@@ -32,8 +31,7 @@ _MONITOR: Final = struct.Struct("=I??HhhHH8x")
 _OUTPUT_LISTS_AT: Final = 36
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(NamedTuple):
     """A monitor. `id` is its number from 1, `name` what the system calls its output."""
 
     id: str

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ctypes import POINTER, Structure
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from capture.sources.libpulse import (
     ABOUT_INPUTS,
@@ -61,8 +61,7 @@ class Output:
     muted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A source, by its exact name: a microphone, or with `is_monitor` what an output plays."""
 
     name: str

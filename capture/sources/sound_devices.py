@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from capture.errors import NotReadyError, UsageError
 
@@ -25,8 +24,7 @@ _NAMES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SoundDevice:
+class SoundDevice(NamedTuple):
     """Something to listen to: the internal audio of an output, or a microphone.
 
     `id` is exact and unique; `default` marks what `internal` and `mic` mean now. `muted` outputs give silence.
@@ -40,8 +38,7 @@ class SoundDevice:
     muted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Player:
+class Player(NamedTuple):
     """A program that is playing sound now; `pid` is 0 where it is not known."""
 
     name: str

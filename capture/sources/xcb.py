@@ -11,9 +11,8 @@ import struct
 from collections.abc import Iterator
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint, c_uint8
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capture.errors import DisplayLostError, NotReadyError
 
@@ -40,8 +39,7 @@ class _Screens(Structure):
     _fields_ = (("data", POINTER(c_uint)), ("left", c_int), ("index", c_int))
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(NamedTuple):
     """How an extension's requests and events are numbered here."""
 
     opcode: int

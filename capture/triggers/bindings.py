@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.errors import UsageError
 from capture.events import Command
@@ -25,8 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Hotkey:
+class Hotkey(NamedTuple):
     """A key that can be chosen: what it is called in the settings, the key it is unless another was chosen."""
 
     name: str
@@ -77,8 +75,7 @@ _ENDING: Final = frozenset((Command.STOP, Command.TOGGLE, Command.DISCARD))
 _PAUSING: Final = frozenset((Command.PAUSE, Command.TOGGLE_PAUSE))
 
 
-@dataclass(frozen=True, slots=True)
-class KeyEvent:
+class KeyEvent(NamedTuple):
     """A key that went down, or up."""
 
     #: Which key of the keyboard it is: the same at its press and its release, whatever else is held.
@@ -89,8 +86,7 @@ class KeyEvent:
     modifiers: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Combination:
+class _Combination(NamedTuple):
     modifiers: frozenset[str]
     key: str
 
