@@ -3,7 +3,7 @@
 
 BIN := .venv/bin
 PLATFORMS := linux win32 darwin
-DEMO := $(BIN)/python -m capture.desktop.demo
+DEMO := $(BIN)/python -m demo
 
 export PYTHON
 # Python may write down what it compiled, or every recorder that a test starts compiles the package anew.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from capture.desktop.virtual import VirtualDesk
+from capture.virtual.desk import VirtualDesk
 
 __all__ = ["HEIGHT", "WIDTH", "Desk", "fresh_desk"]
 

@@ -28,12 +28,12 @@ from benchmarks.process import started
 from benchmarks.recorders import FPS, Capture, Order
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.voice import spoken_loop
-from capture.conversion import Converter
-from capture.encoder import VideoEncoder
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
 from capture.media import SAMPLE_RATE, Rectangle
-from capture.sound_encoder import AudioEncoder
-from capture.sources.screen import ScreenSource
-from capture.yuv import yuv_converter
+from capture.pixels.converter import Converter
+from capture.pixels.yuv import yuv_converter
+from capture.sources.screen_source import ScreenSource
 
 SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": "full_motion"}
 

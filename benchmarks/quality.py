@@ -35,13 +35,13 @@ from benchmarks.process import started
 from benchmarks.recorders import FPS
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.similarity import luma, similarity
-from capture.encoder import VideoEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.codecs.video_presets import VIDEO_CODECS
+from capture.formats import CONTAINERS
 from capture.media import Pixels, Rectangle
-from capture.muxer import Muxer
-from capture.settings import CONTAINERS
+from capture.output.muxer import Muxer
 from capture.sources.mss_reader import MssReader
-from capture.timeline import grid_pts
-from capture.video_codecs import VIDEO_CODECS
+from capture.timing.timeline import grid_pts
 
 SCENES: Final = {"walkthrough": "walkthrough", "full motion": "full_motion"}
 

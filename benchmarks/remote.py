@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks.desk import Desk
 from benchmarks.process import REPOSITORY
-from capture.triggers import client
+from capture.remote import client
 
 __all__ = ["Keys", "Remote", "recorder", "until"]
 

@@ -39,14 +39,15 @@ from benchmarks.recorders import FPS
 from benchmarks.remote import Keys, Remote, recorder, until
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.synchrony import Truth, clock_readings
-from capture.clip import save
-from capture.encoder import VideoEncoder
-from capture.media import SAMPLE_RATE
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S
 from capture.recordings.check import check
-from capture.replay import ReplayBuffer, ReplayTrack
-from capture.sound_encoder import AudioEncoder
+from capture.replay.buffer import ReplayBuffer
+from capture.replay.clip_writer import save
+from capture.replay.packets import ReplayTrack
 from capture.sources.pattern import draw_pattern, pattern_tone
-from capture.timeline import VIDEO_TICKS_PER_S, grid_pts
+from capture.timing.timeline import grid_pts
 
 CLIP_BOUND_S: Final = 0.3
 FIRST_FRAME_BOUND_S: Final = 0.05

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from capture.clock import MonotonicClock, SteppedClock
-    from capture.desktop.virtual import VirtualDesk
     from capture.errors import (
         CaptureError,
         DiskFullError,
@@ -32,10 +31,11 @@ if TYPE_CHECKING:
     from capture.events import Command, Event, Progress, State, Summary
     from capture.media import Frame, Rectangle, Samples
     from capture.recordings.check import CheckReport, check
-    from capture.session import Session
+    from capture.session.session import Session
     from capture.settings import AudioTrack, RecordSettings
     from capture.sources.pattern import PatternFrames, PatternTone, read_clock
     from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
+    from capture.virtual.desk import VirtualDesk
 
 __all__ = [
     "AudioTrack",
@@ -74,7 +74,7 @@ __all__ = [
 
 _HOME = {
     "capture.clock": ("MonotonicClock", "SteppedClock"),
-    "capture.desktop.virtual": ("VirtualDesk",),
+    "capture.virtual.desk": ("VirtualDesk",),
     "capture.errors": (
         "CaptureError",
         "DiskFullError",
@@ -90,7 +90,7 @@ _HOME = {
     "capture.events": ("Command", "Event", "Progress", "State", "Summary"),
     "capture.media": ("Frame", "Rectangle", "Samples"),
     "capture.recordings.check": ("CheckReport", "check"),
-    "capture.session": ("Session",),
+    "capture.session.session": ("Session",),
     "capture.settings": ("AudioTrack", "RecordSettings"),
     "capture.sources.pattern": ("PatternFrames", "PatternTone", "read_clock"),
     "capture.sources.scripted": ("ScriptedBlock", "ScriptedFrames", "ScriptedSamples"),

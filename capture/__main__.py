@@ -1,5 +1,5 @@
 """`python -m capture` is the command `capture`."""
 
-from cli import main
+from capture.cli.main import main
 
 raise SystemExit(main())

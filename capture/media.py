@@ -13,6 +13,7 @@ import numpy.typing as npt
 __all__ = [
     "SAMPLE_RATE",
     "SILENCE_DBFS",
+    "VIDEO_TICKS_PER_S",
     "Frame",
     "Pixels",
     "Rectangle",
@@ -129,3 +130,7 @@ def peak_dbfs(peak: float) -> float:
 def in_seconds(units: int | None, time_base: Fraction | None) -> float:
     """`units` of `time_base`, 0 where either is not known. Not as fractions, which take ten times as long."""
     return 0.0 if time_base is None else (units or 0) * time_base.numerator / time_base.denominator
+
+
+#: The time base of video: divides evenly into 24, 25, 30, 50 and 60 fps, and is what MPEG has always used.
+VIDEO_TICKS_PER_S: Final = 90_000

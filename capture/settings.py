@@ -6,40 +6,17 @@ else, whatever it is given. `RecordSettings.check` holds the rules that concern 
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from capture.errors import OutputError, UsageError
+from capture.errors import UsageError
+from capture.formats import CLIP_FORMATS, ENCODERS, QUALITIES, Container, container_of
 from capture.media import Rectangle
+from capture.output.naming import EXCERPT, check_name, check_output, excerpt, ledger_of
 
-__all__ = [
-    "APPLICATION",
-    "CLIP_FORMATS",
-    "CONTAINERS",
-    "ENCODERS",
-    "MAX_FPS",
-    "QUALITIES",
-    "AudioTrack",
-    "ClipOrder",
-    "Container",
-    "RecordSettings",
-    "check_output",
-    "check_writable",
-    "container_of",
-    "ledger_of",
-    "parse_audio",
-    "parse_fps",
-    "parse_geometry",
-    "parse_level",
-    "parse_region",
-    "parse_size",
-    "parse_time",
-]
+__all__ = ["APPLICATION", "MAX_FPS", "AudioTrack", "ClipOrder", "RecordSettings"]
 
 #: Beyond this the slot is shorter than a grab of a small screen takes.
 MAX_FPS: Final = 240
@@ -50,53 +27,12 @@ MAX_TIME_S: Final = 3_600_000.0
 #: More than any file system holds in a file, and few enough to be counted with.
 MAX_CLIP_BYTES: Final = 1 << 60
 
-#: How many characters of what cannot be meant are repeated.
-_EXCERPT: Final = 60
 
 #: The widest picture that H.264 level 6.2 codes.
 MAX_PICTURE_SIDE: Final = 16_384
 
 #: How a source that is one application's sound is written: this and the application's name.
 APPLICATION: Final = "app:"
-
-#: What a clip can be turned into.
-CLIP_FORMATS: Final = ("gif", "webp", "mp4", "ogg", "m4a")
-
-QUALITIES: Final = ("low", "medium", "high")
-
-#: Which of FFmpeg's encoders make a video codec: the first works everywhere, the others need a device of theirs.
-ENCODERS: Final[dict[str, tuple[str, ...]]] = {
-    "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
-    "vp8": ("libvpx",),
-}
-
-
-class Container(NamedTuple):
-    """A file format: the name FFmpeg knows it by and what is put inside."""
-
-    format: str
-    video_codec: str | None
-    audio_codec: str
-    max_audio_tracks: int
-
-    @property
-    def holds_video(self) -> bool:
-        return self.video_codec is not None
-
-
-#: By extension. Sound-only formats are what players show as one song: one track each.
-CONTAINERS: Final[dict[str, Container]] = {
-    "mp4": Container("mp4", "h264", "aac", 16),
-    "mov": Container("mov", "h264", "aac", 16),
-    "mkv": Container("matroska", "h264", "opus", 16),
-    "webm": Container("webm", "vp8", "opus", 16),
-    "ogg": Container("ogg", None, "opus", 1),
-    "opus": Container("ogg", None, "opus", 1),
-    "m4a": Container("ipod", None, "aac", 1),
-    "mp3": Container("mp3", None, "mp3", 1),
-    "flac": Container("flac", None, "flac", 1),
-    "wav": Container("wav", None, "pcm_s16le", 1),
-}
 
 
 class AudioTrack(NamedTuple):
@@ -293,17 +229,17 @@ class ClipOrder:
         kinds = {"output": (str,), "last_s": (int, float), "format": (str,), "max_bytes": (int,), **flags}
         for name, value in options.items():
             if type(value) not in kinds.get(name, ()):
-                given = f"{name[:_EXCERPT]}={_excerpt(value)}"
+                given = f"{name[:EXCERPT]}={excerpt(value)}"
                 raise UsageError(f"a clip cannot have {given}", f"it takes {', '.join(kinds)}")
         order = cls(**{**options, **({"output": Path(options["output"])} if "output" in options else {})})
         if order.last_s is not None and not 0 < order.last_s <= MAX_TIME_S:
-            raise UsageError(f"{_excerpt(order.last_s)} s is no length for a clip", "give more than zero seconds")
+            raise UsageError(f"{excerpt(order.last_s)} s is no length for a clip", "give more than zero seconds")
         if order.max_bytes is not None and not 0 < order.max_bytes <= MAX_CLIP_BYTES:
-            raise UsageError(f"{_excerpt(order.max_bytes)} bytes is no size for a clip", "give more than zero bytes")
+            raise UsageError(f"{excerpt(order.max_bytes)} bytes is no size for a clip", "give more than zero bytes")
         if order.format is not None and order.format not in CLIP_FORMATS:
-            raise UsageError(f"{_excerpt(order.format)} is no format for a clip", f"use {', '.join(CLIP_FORMATS)}")
+            raise UsageError(f"{excerpt(order.format)} is no format for a clip", f"use {', '.join(CLIP_FORMATS)}")
         if order.output is not None:
-            _check_name(order.output)
+            check_name(order.output)
         return order
 
     def as_options(self) -> dict[str, Any]:
@@ -311,197 +247,3 @@ class ClipOrder:
         given = {name: getattr(self, name) for name in self.__slots__}
         found = {name: value for name, value in given.items() if value}
         return {**found, "output": str(self.output.absolute())} if self.output is not None else found
-
-
-def _excerpt(value: object) -> str:
-    """As much of what somebody sent as fits into a sentence."""
-    text = repr(value)
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
-
-
-def _check_name(path: Path) -> None:
-    """Raise `UsageError` unless a file could be called `path`, wherever this process has been started."""
-    if not path.is_absolute():
-        raise UsageError(f"{_excerpt(str(path))} depends on the folder that one is in", "give the whole path")
-    try:
-        os.fsencode(path)
-        fits = "\0" not in str(path)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise UsageError(f"{_excerpt(str(path))} cannot be a file name", "choose another name")
-
-
-def ledger_of(recording: Path) -> Path:
-    """Where what happens to a recording is written down."""
-    return recording.with_name(f"{recording.name}.ledger.jsonl")
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` unless a file called `path` may be made: its folder is there and the name is free."""
-    try:
-        taken = _is_taken(path)
-        if not path.parent.is_dir():
-            raise UsageError(f"the folder {path.parent} does not exist", "create it first")
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", "name a file in it")
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a regular file", "choose another name")
-        if taken and not overwrite:
-            raise UsageError(f"{path} exists already", "choose another name, or give --overwrite")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{str(path)!r} cannot be a file name ({_reason(error)})", "choose another name") from error
-
-
-def _is_taken(path: Path) -> bool:
-    """Whether anything is called `path`, a link that leads nowhere included.
-
-    Raises `OSError` or `ValueError` for what no file can be called; `Path.exists` takes some of that for a free name.
-    """
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def check_writable(path: Path) -> None:
-    """Raise `OutputError` unless a file can be made in the folder of `path`."""
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise OutputError(f"{path.absolute().parent} cannot be written", "choose another folder")
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def container_of(path: Path) -> Container:
-    """The container that the extension of `path` names; `UsageError` for one that is not known."""
-    container = CONTAINERS.get(path.suffix[1:].lower())
-    if container is None:
-        known = " ".join(f".{name}" for name in CONTAINERS)
-        found = f"the extension {path.suffix!r}" if path.suffix else f"{str(path)!r} has no extension; a missing one"
-        raise UsageError(f"{found} names no format that can be written", f"use one of {known}")
-    return container
-
-
-_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_NUMBER: Final = r"(?:[0-9]{1,12}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"
-_WITH_UNITS: Final = re.compile(rf"(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?", re.ASCII)
-_PLAIN: Final = re.compile(_NUMBER, re.ASCII)
-_CLOCK: Final = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2}(?:\.[0-9]{0,9})?)", re.ASCII)
-
-
-def parse_time(text: str, *, zero_allowed: bool = False) -> float:
-    """Seconds from `90`, `90s`, `1m30s`, `1:30` or `1:02:03`; also `500ms` and decimals."""
-    seconds = _seconds(text.strip())
-    if seconds is None:
-        raise UsageError(f"{text!r} is not a time", "write it like 90, 90s, 1m30s or 1:30")
-    if seconds == 0.0 and not zero_allowed:
-        raise UsageError(f"{text!r} is no time at all", "give more than zero seconds")
-    if seconds > MAX_TIME_S:
-        raise UsageError(f"{text!r} is longer than a thousand hours", "give a shorter time")
-    return seconds
-
-
-def _seconds(text: str) -> float | None:
-    if _PLAIN.fullmatch(text):
-        return float(text)
-    if clock := _CLOCK.fullmatch(text):
-        hours, minutes, seconds = (float(part or 0) for part in clock.groups())
-        return hours * 3600 + minutes * 60 + seconds if seconds < 60 else None
-    with_units = _WITH_UNITS.fullmatch(text)
-    if not text or not with_units:
-        return None
-    return sum(float(n or 0) * unit_s for n, unit_s in zip(with_units.groups(), _UNITS_S.values(), strict=True))
-
-
-_LEVEL: Final = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{0,9})?)\s?(?:db|dbfs)?", re.ASCII | re.IGNORECASE)
-
-
-def parse_level(text: str) -> float:
-    """Decibels below full scale from `-50dB`, `-50 dBFS` or `-50`."""
-    match = _LEVEL.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a level", "write it like -50dB")
-    return float(match[1])
-
-
-_SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count), `16MiB` (1024s) or a bare number."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or (match[3].lower() == "ib" and not match[2]):
-        raise UsageError(f"{text!r} is not a size", "write it like 500KB, 16MB or 2GB")
-    base = 1024 if match[3].lower() == "ib" else 1000
-    size_bytes: int = math.floor(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
-    if size_bytes == 0:
-        raise UsageError(f"{text!r} leaves no room for anything", "give more than zero bytes")
-    return size_bytes
-
-
-_OFFSET: Final = r"(\+-?[0-9]{1,6}|-[0-9]{1,6})"
-_REGION: Final = re.compile(rf"([0-9]{{1,6}})x([0-9]{{1,6}}){_OFFSET}{_OFFSET}", re.ASCII)
-_GEOMETRY: Final = re.compile(r"([0-9]{1,6})x([0-9]{1,6})", re.ASCII)
-
-
-def parse_region(text: str) -> Rectangle:
-    """A rectangle from `WxH+X+Y`; X and Y may be negative: `640x480+-1280+0` or `640x480-1280+0`."""
-    match = _REGION.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a region", "write it like 1280x720+100+50")
-    region = Rectangle(int(match[3].lstrip("+")), int(match[4].lstrip("+")), int(match[1]), int(match[2]))
-    if region.width < 2 or region.height < 2:
-        raise UsageError(f"the region {text!r} has no area to record", "make it at least 2x2")
-    return region
-
-
-def parse_geometry(text: str) -> tuple[int, int]:
-    """Width and height, both even, from `WxH`."""
-    match = _GEOMETRY.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a picture size", "write it like 1280x720")
-    width, height = int(match[1]), int(match[2])
-    if not (16 <= width <= MAX_PICTURE_SIDE and 16 <= height <= MAX_PICTURE_SIDE) or width % 2 or height % 2:
-        raise UsageError(
-            f"{text!r} cannot be encoded", f"use even numbers from 16 to {MAX_PICTURE_SIDE}, like 1280x720"
-        )
-    return width, height
-
-
-def parse_fps(text: str) -> float:
-    """Frames per second, above 0 and at most `MAX_FPS`."""
-    fps = float(text) if _PLAIN.fullmatch(text.strip()) else 0.0
-    if not 0.1 <= fps <= MAX_FPS:
-        raise UsageError(f"{text!r} frames per second cannot be recorded", f"give a number from 0.1 to {MAX_FPS}")
-    return fps
-
-
-def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:
-    """Tracks from the values of every `--audio`: one track each, `+` mixes within it, `none` alone means no sound."""
-    if "none" in values:
-        if len(values) > 1:
-            raise UsageError("--audio none was given beside other sources", "give either none or sources")
-        return ()
-    tracks = tuple(AudioTrack(tuple(_sources(value))) for value in values)
-    names = [track.name for track in tracks]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"--audio {name} was given twice", "name each track once")
-    return tracks
-
-
-def _sources(value: str) -> Iterable[str]:
-    parts = value.split("+")
-    for part in parts:
-        if not part or part != part.strip() or not part.isprintable():
-            raise UsageError(f"--audio {value!r} names an empty source", "write it like internal, mic or internal+mic")
-        if part.startswith(APPLICATION) and not part.removeprefix(APPLICATION).strip():
-            raise UsageError(f"--audio {value!r} names no application", "write it like app:firefox; devices lists them")
-        if part == "none":
-            raise UsageError(f"--audio {value!r} mixes none with a source", "drop the none")
-        if parts.count(part) > 1:
-            raise UsageError(f"--audio {value!r} mixes {part} with itself", "name each source once")
-    return parts

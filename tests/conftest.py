@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 import pytest
 from hypothesis import settings
 
-from capture.desktop.virtual import VirtualDesk
-from capture.triggers.runtime import RuntimeFolder
+from capture.remote.runtime_folder import RuntimeFolder
+from capture.virtual.desk import VirtualDesk
 
 # What is found today is found tomorrow: a run that fails without a change helps nobody.
 settings.register_profile("the same every time", derandomize=True)
@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    alone = {path.name for path in Path(__file__).parent.glob("test_*.py") if 'scope="module"' in path.read_text()}
+    alone = {path.name for path in Path(__file__).parent.rglob("test_*.py") if 'scope="module"' in path.read_text()}
 
     class TestByTest(LoadScopeScheduling):  # type: ignore[misc]  # its package has no types
         def _split_scope(self, nodeid: str) -> str:
@@ -190,7 +190,7 @@ def _running_and_lying_about(folder: Path) -> set[threading.Thread | Path]:
 def _is_somebody_elses(found: threading.Thread | Path) -> bool:
     """Whether it is a process that this one has not started; only few are new, and asking takes long."""
     if sys.platform == "linux" and isinstance(found, Path) and found.parent == Path("/proc"):
-        from capture.desktop.keeper import parent_of
+        from capture.virtual.supervisor import parent_of
 
         return parent_of(int(found.name)) != os.getpid()
     return False

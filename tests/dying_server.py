@@ -84,9 +84,9 @@ def hear(name: str) -> Callable[[], str]:
     """Open a source, read a little of it, and close it."""
 
     def run() -> str:
-        from capture.sources.application import ApplicationSource
-        from capture.sources.pulse import PulseSource
-        from capture.sources.pulse_reader import PulseReader
+        from capture.sources.pulse.application_source import ApplicationSource
+        from capture.sources.pulse.device_source import PulseSource
+        from capture.sources.pulse.reader import PulseReader
 
         source: PulseReader = PulseSource(name, "Device", 2)
         if name.startswith("app:"):
@@ -105,7 +105,7 @@ def hear(name: str) -> Callable[[], str]:
 
 
 def list_devices() -> str:
-    from capture.sources.pulse_devices import list_pulse_devices, list_pulse_players
+    from capture.sources.pulse.devices import list_pulse_devices, list_pulse_players
 
     return f"{len(list_pulse_devices())} devices, {len(list_pulse_players())} programs"
 

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,69 +18,31 @@ import capture
 
 PROJECT = Path(__file__).parent.parent
 
-#: From the ground up. A module may import what stands on a lower floor, and its own sub-package. `capture` is the
-#: package's own face, its `__init__`; the longest name that fits a module tells its floor.
-FLOORS: tuple[set[str], ...] = (
-    {"capture.errors", "capture.clock", "capture.media", "capture.events", "capture.toml_lines"},
-    {"capture.settings"},
-    {"capture.mailbox", "capture.interfaces", "capture.ledger", "capture.own_file", "capture.patience"},
-    {"capture.worker"},
-    {
-        "capture.resampler",
-        "capture.repacketizer",
-        "capture.nowhere",
-        "capture.video_codecs",
-        "capture.disk",
-        "capture.macroblocks",
-        "capture.libyuv",
-        "capture.bits",
-    },
-    {"capture.yuv"},
-    {"capture.timeline", "capture.conversion", "capture.patches", "capture.aac"},
-    {
-        "capture.sources",
-        "capture.encoder",
-        "capture.sound_encoder",
-        "capture.muxer",
-        "capture.triggers",
-        "capture.recordings",
-        "capture.desktop",
-        "capture.terminal",
-    },
-    # What asks several of the stages, and the threads that drive one.
-    {
-        "capture.chapters",
-        "capture.config",
-        "capture.desktop.devices",
-        "capture.desktop.doctor",
-        "capture.device_thread",
-        "capture.grabbers",
-        "capture.ledger_file",
-        "capture.teller",
-        "capture.players",
-        "capture.recordings.fit",
-        "capture.recordings.loudness",
-        "capture.recordings.remake",
-        "capture.recordings.repair",
-        "capture.recordings.rewrite",
-        "capture.recordings.scratch",
-        "capture.replay",
-    },
-    {"capture.clip", "capture.tracks", "capture.inputs", "capture.writer", "capture.preview"},
-    {"capture.pipeline", "capture.outlets"},
-    {"capture.feed"},
-    {"capture.take", "capture.clips"},
-    {"capture.session", "capture.arguments"},
-    {"capture"},
-    {"cli"},
-    {"capture.__main__"},
+#: The rooms of the house, from the ground up. A room is a package or a module directly under `capture`; `face` is the
+#: package's own `__init__`. A room may import rooms of earlier lines, and no other room of its own line.
+ORDER: Final = (
+    "errors clock media events unix_socket version",
+    "formats threads timing pixels triggers virtual",
+    "codecs output remote",
+    "settings recordings replay",
+    "parsing sources",
+    "config desktop playback pipeline",
+    "session",
+    "face",
+    "cli",
+    "__main__",
 )
 
-GROUND = FLOORS[0] | FLOORS[1]
+FLOORS: Final = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms.split()}
+
+GROUND = set(ORDER[0].split())
 
 #: Bound to one system, or connecting to it on import.
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
-ADAPTERS = ("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.players.", "capture.libyuv")
+ADAPTERS = (
+    *("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.playback.", "capture.virtual.supervisor"),
+    "capture.pixels.libyuv",
+)
 
 #: What takes a noticeable time to import.
 HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pynput", "soundcard")
@@ -90,7 +53,7 @@ INSTALLED_AS = {"Xlib": "python-xlib"}
 
 def modules() -> dict[str, Path]:
     """Every module of the program by its dotted name."""
-    found = {"cli": PROJECT / "cli.py"}
+    found = {}
     for path in sorted((PROJECT / "capture").rglob("*.py")):
         parts = path.relative_to(PROJECT).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -123,21 +86,16 @@ def _module_or_root(dotted: str) -> str:
 IMPORTS = {name: set(imports(name, path)) for name, path in MODULES.items()}
 
 
-def floor(module: str) -> int:
-    fitting = [
-        (len(prefix), number)
-        for number, prefixes in enumerate(FLOORS)
-        for prefix in prefixes
-        if module == prefix or (module.startswith(f"{prefix}.") and prefix != "capture")
-    ]
-    assert fitting, f"{module} stands on no floor: give it one in FLOORS"
-    return max(fitting)[1]
+def room(module: str) -> str:
+    """The room a module stands in: `sources` for `capture.sources.x11.reader`."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "face"
 
 
 def outside(module: str) -> set[str]:
     """The third-party libraries that `module` imports."""
     roots = {name.partition(".")[0] for name in IMPORTS[module]}
-    return roots - set(sys.stdlib_module_names) - {"capture", "cli"}
+    return roots - set(sys.stdlib_module_names) - {"capture"}
 
 
 def test_the_reader_of_imports_sees_what_there_is(tmp_path: Path) -> None:
@@ -162,35 +120,40 @@ def test_the_reader_of_imports_sees_what_there_is(tmp_path: Path) -> None:
         "av",
         "capture.sources.pattern",
     }
-    assert {"cli", "capture", "capture.__main__", "capture.session", "capture.recordings.check"} <= set(MODULES)
+    assert {"capture", "capture.__main__", "capture.session.session", "capture.recordings.check"} <= set(MODULES)
     assert "capture.errors" in IMPORTS["capture.settings"]
     assert "numpy" in outside("capture.media")
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_one_way(module: str) -> None:
+    here = room(module)
     for imported in sorted(IMPORTS[module] & set(MODULES)):
-        inside_one_package = floor(imported) == floor(module) and _part(imported) == _part(module)
-        assert floor(imported) < floor(module) or inside_one_package, (
-            f"{module} (floor {floor(module)}) may not import {imported} (floor {floor(imported)})"
-        )
+        there = room(imported)
+        assert there == here or FLOORS[there] < FLOORS[here], f"{module} may not import {imported}"
 
 
-def _part(module: str) -> str:
-    """The stage a module belongs to: `capture.sources.pulse` to `capture.sources`."""
-    return ".".join(module.split(".")[:2])
+def test_every_room_has_its_place_in_the_order() -> None:
+    assert {room(module) for module in MODULES} == set(FLOORS)
 
 
-def test_floors_tell_neighbours_and_the_wrong_way() -> None:
-    assert (
-        floor("capture.errors") < floor("capture.settings") < floor("capture.worker") < floor("capture.sources.pulse")
-    )
-    assert floor("capture.sources.pulse") == floor("capture.muxer") == floor("capture.terminal")
-    assert floor("capture.desktop.virtual") < floor("capture.desktop.doctor") < floor("capture.session")
-    assert floor("capture.session") < floor("capture") < floor("cli") < floor("capture.__main__")
-    assert _part("capture.sources.pulse") != _part("capture.muxer")
-    with pytest.raises(AssertionError, match="stands on no floor"):
-        floor("capture.somewhere")
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; none where there is no circle."""
+    left = {name: set(imported) for name, imported in imports.items()}
+    while free := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
+
+
+def test_circles_are_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c", "x"}, "c": set()}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("here", FLOORS)
+def test_no_circle_inside_a_room(here: str) -> None:
+    assert circle({name: IMPORTS[name] - {name} for name in MODULES if room(name) == here}) == []
 
 
 def test_nothing_inside_uses_the_packages_own_face() -> None:
@@ -198,15 +161,18 @@ def test_nothing_inside_uses_the_packages_own_face() -> None:
 
 
 def test_only_the_command_starts_the_command_line() -> None:
-    assert [name for name in MODULES if "cli" in IMPORTS[name]] == ["capture.__main__"]
+    inside = [name for name in MODULES if room(name) != "cli"]
+    assert [name for name in inside if "capture.cli.main" in IMPORTS[name]] == ["capture.__main__"]
 
 
 def test_the_ground_needs_the_standard_library_and_numpy_alone() -> None:
-    assert {module: found for module in sorted(GROUND) if (found := outside(module) - {"numpy"})} == {}
+    assert {
+        module: found for module in MODULES if room(module) in GROUND and (found := outside(module) - {"numpy"})
+    } == {}
 
 
 def test_the_terminal_knows_events_and_nothing_else() -> None:
-    assert IMPORTS["capture.terminal"] & set(MODULES) == {"capture.events"}
+    assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.events"}
 
 
 def test_platform_libraries_stay_in_their_adapters() -> None:
@@ -224,7 +190,7 @@ DATE_READERS = {
 
 #: They name files by the moment at which they were made. All that is measured is measured on the monotonic clock, which
 #: nobody can set.
-TELL_THE_DATE = ["capture.arguments", "capture.clips", "capture.take"]
+TELL_THE_DATE = ["capture.cli.options", "capture.session.clip_saver", "capture.session.take"]
 
 
 def reads_the_date(path: Path) -> bool:
@@ -320,7 +286,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["record", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     program = (
-        "import sys, cli\ntry:\n    code = cli.main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
+        "import sys; from capture.cli.main import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
     )
     helped = run(f"{program}assert not code, code\nimport sys {LOADED}", *arguments)
     assert "usage" in helped.stdout.lower()

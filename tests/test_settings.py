@@ -15,25 +15,11 @@ from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
 from capture.errors import UsageError
+from capture.formats import CONTAINERS, container_of
 from capture.media import Rectangle
-from capture.settings import (
-    CONTAINERS,
-    MAX_FPS,
-    MAX_PICTURE_SIDE,
-    MAX_TIME_S,
-    AudioTrack,
-    ClipOrder,
-    RecordSettings,
-    check_output,
-    container_of,
-    parse_audio,
-    parse_fps,
-    parse_geometry,
-    parse_level,
-    parse_region,
-    parse_size,
-    parse_time,
-)
+from capture.output.naming import check_output
+from capture.parsing import parse_audio, parse_fps, parse_geometry, parse_level, parse_region, parse_size, parse_time
+from capture.settings import MAX_FPS, MAX_PICTURE_SIDE, MAX_TIME_S, AudioTrack, ClipOrder, RecordSettings
 
 Value = TypeVar("Value")
 

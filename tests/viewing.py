@@ -11,11 +11,11 @@ import numpy.typing as npt
 from running import eventually
 
 from capture.media import Frame, Rectangle
-from capture.sources.overlays import Overlays
-from capture.sources.screen import ScreenSource
+from capture.sources.overlays.overlays import Overlays
+from capture.sources.screen_source import ScreenSource
 
 if TYPE_CHECKING:
-    from capture.sources.key_names import Label
+    from capture.sources.overlays.key_names import Label
 
 
 def opened(area: Rectangle, *, cursor: bool, overlays: Overlays | None = None) -> ScreenSource:

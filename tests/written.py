@@ -19,7 +19,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from capture.settings import CONTAINERS
+from capture.formats import CONTAINERS
 
 RATE = 48_000
 FPS = 25

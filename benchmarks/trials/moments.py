@@ -24,7 +24,7 @@ from benchmarks.trials.trial import Fault, Findings, NotHereError, Trial
 from capture.clock import Clock, SteppedClock
 from capture.events import State, Summary
 from capture.media import SAMPLE_RATE
-from capture.session import Session
+from capture.session.session import Session
 from capture.settings import RecordSettings
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
@@ -156,8 +156,14 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
     session = Session(settings, clock=clock)
     found: list[Summary | None] = []
     with (
-        patch("capture.inputs.choose_frames", lambda *_: (_flashes(clock, length_s) if has_picture else None, "")),
-        patch("capture.inputs.choose_sounds", lambda *_: [[ScriptedSamples("internal", clock, _drifting(length_s))]]),
+        patch(
+            "capture.pipeline.devices.choose_frames",
+            lambda *_: (_flashes(clock, length_s) if has_picture else None, ""),
+        ),
+        patch(
+            "capture.pipeline.devices.choose_sounds",
+            lambda *_: [[ScriptedSamples("internal", clock, _drifting(length_s))]],
+        ),
     ):
         running = threading.Thread(target=lambda: found.append(session.run()))
         running.start()

@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.trials.seen import expect_whole, heard, pattern_offset_s
 from benchmarks.trials.stage import Recorder, desk, wait_s
 from benchmarks.trials.trial import Fault, Findings, NotHereError, Trial
+from capture import unix_socket
 from capture.sources.pattern import BEEP_S
-from capture.triggers import local_socket
 
 __all__ = ["FAULTS", "expect_beeps"]
 
@@ -97,7 +97,7 @@ def _flood(address: Path, answers: list[int]) -> None:
     """Ask at an even rate; how many answers came."""
     count, began_s = round(_FLOOD_PER_S * _FLOOD_S / _FLOODING), time.monotonic()
     heard_lines = 0
-    with local_socket.connect(str(address), time.monotonic() + _PATIENCE_S) as peer:
+    with unix_socket.connect(str(address), time.monotonic() + _PATIENCE_S) as peer:
         peer.settimeout(_PATIENCE_S)
         answered = peer.makefile("rb")
         for number in range(count):
@@ -111,7 +111,7 @@ def _flood(address: Path, answers: list[int]) -> None:
 
 
 def _say_nonsense(address: Path) -> None:
-    with local_socket.connect(str(address), time.monotonic() + _PATIENCE_S) as peer:
+    with unix_socket.connect(str(address), time.monotonic() + _PATIENCE_S) as peer:
         peer.settimeout(_PATIENCE_S)
         answered = peer.makefile("rb")
         for nonsense in _NONSENSE:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.remote import until
-from capture.desktop.sockets import listens
-from capture.desktop.virtual import VirtualDesk
+from capture.unix_socket import listens
+from capture.virtual.desk import VirtualDesk
 
 __all__ = ["MICROPHONE", "MICROPHONE_HZ", "server_of", "sound_server"]
 

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.process import REPOSITORY
 from benchmarks.remote import until
 from benchmarks.trials.servers import MICROPHONE, MICROPHONE_HZ, server_of
-from capture.desktop.virtual import VirtualDesk
-from capture.triggers import client
+from capture.remote import client
+from capture.virtual.desk import VirtualDesk
 
 __all__ = [
     "Recorder",

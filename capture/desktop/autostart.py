@@ -88,10 +88,11 @@ def own_command() -> tuple[str, ...]:
 
     beside = Path(sys.executable).with_name("capture.exe" if sys.platform == "win32" else "capture")
     # Of that name there are other programs.
-    ours = any(script.value == "cli:main" for script in entry_points(group="console_scripts", name=_NAME))
+    ours = any(script.value == "capture.cli.main:main" for script in entry_points(group="console_scripts", name=_NAME))
     if ours and os.access(beside, os.X_OK) and beside.is_file():
         return (str(beside),)
-    return (sys.executable, str(Path(__file__).parents[2] / "cli.py"))
+    checkout = Path(__file__).parents[2] / "cli.py"
+    return (sys.executable, str(checkout)) if checkout.is_file() else (sys.executable, "-m", "capture")
 
 
 class DesktopEntry:

@@ -35,7 +35,7 @@ def _found(look: Callable[[], list[dict[str, Any]]], missing: list[str]) -> list
 
 
 def _screens() -> list[dict[str, Any]]:
-    from capture.sources.screen import list_screens
+    from capture.sources.screens import list_screens
 
     return [
         {
@@ -54,7 +54,7 @@ def _screens() -> list[dict[str, Any]]:
 def _windows() -> list[dict[str, Any]]:
     if sys.platform != "linux":
         return []
-    from capture.sources.windows import list_windows
+    from capture.sources.x11.window_list import list_windows
 
     return [
         {

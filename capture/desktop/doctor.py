@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.media import SILENCE_DBFS, peak_dbfs
-from capture.recordings.folder import recordings_folder
+from capture.output.naming import recordings_folder
 from capture.sources.chooser import list_sound_devices
 from capture.sources.sound_devices import SoundDevice, choose_device
 
@@ -68,7 +68,7 @@ def _examined(name: str, look: Callable[[], str]) -> Check:
 
 def _display() -> Iterable[Check]:
     def look() -> str:
-        from capture.sources.screen import list_screens
+        from capture.sources.screens import list_screens
 
         screens = list_screens()
         return ", ".join(f"{screen.name} {screen.area}" for screen in screens)
@@ -78,7 +78,7 @@ def _display() -> Iterable[Check]:
 
 def _encoder() -> Iterable[Check]:
     def look() -> str:
-        from capture.encoder import VideoEncoder, choose_encoder
+        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
 
         name, _ = choose_encoder("h264", "auto", 640, 480, 30.0)
         VideoEncoder("h264", 640, 480, 30.0, encoder=name).finish()
@@ -115,7 +115,7 @@ def _listen(device: SoundDevice) -> str:
     """Tell silence from a capture that is dead: zeros arrive, or nothing does."""
     if sys.platform != "linux":
         return "not tried on this system"
-    from capture.sources.pulse import PulseSource
+    from capture.sources.pulse.device_source import PulseSource
 
     source = PulseSource("internal", device.name, device.channels)
     try:

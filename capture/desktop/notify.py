@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from capture.mailbox import Closed, Mailbox
-from capture.worker import Worker
+from capture.threads.mailbox import Closed, Mailbox
+from capture.threads.worker import Worker
 
 __all__ = ["Notifier"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
-    from capture.recordings.remake import Change
+    from capture.recordings.gain import Change
 
 __all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise", "parse_loudness"]
 
@@ -150,7 +150,7 @@ class _Plan:
         return excess_db <= 0
 
     def change(self) -> Change | None:
-        from capture.recordings.remake import Change
+        from capture.recordings.gain import Change
 
         return Change(self.gain_db, self.ceiling_db) if self.is_wanted else None
 
@@ -177,7 +177,7 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
     plans = [_Plan(before, target_lufs) for before in measure(path)]
     if not any(plan.is_wanted for plan in plans):
         return tuple(plan.report() for plan in plans)
-    from capture.recordings.remake import remake
+    from capture.recordings.gain import remake
     from capture.recordings.rewrite import rewrite
 
     passes = 0

@@ -21,11 +21,12 @@ from av.packet import Packet
 from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
-from capture.muxer import Chapter, Muxer
-from capture.own_file import OwnFile, is_being_made
+from capture.formats import CONTAINERS, container_of
+from capture.output.muxer import Chapter, Muxer
+from capture.output.naming import check_output
+from capture.output.reserved_file import ReservedFile, is_being_made
 from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
-from capture.settings import CONTAINERS, check_output, container_of
 
 __all__ = ["Repaired", "recordings_in", "repair"]
 
@@ -78,7 +79,7 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
         if before.ok:
             return Repaired(path, before, before, False)
         return Repaired(path, before, _rewritten(path), True)
-    own = OwnFile(output)
+    own = ReservedFile(output)
     try:
         with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
             shutil.copyfileobj(original, copy)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
 from capture.errors import NotReadyError, UsageError
-from capture.interfaces import FrameSource, SampleSource
 from capture.media import Rectangle
 from capture.settings import APPLICATION, AudioTrack, RecordSettings
+from capture.sources.protocols import FrameSource, SampleSource
 
 if TYPE_CHECKING:
-    from capture.sources.countdown import Countdown
-    from capture.sources.overlays import Overlays
+    from capture.sources.overlays.overlays import Overlays
     from capture.sources.sound_devices import Player, SoundDevice
+    from capture.sources.x11.countdown import Countdown
 
 __all__ = [
     "begin_countdown",
@@ -65,7 +65,8 @@ def choose_frames(
         return PatternFrames(clock), ""
     if settings.window is not None:
         return _window(settings.window, settings, tell, end), ""
-    from capture.sources.screen import ScreenSource, choose_area, follow_area, list_screens
+    from capture.sources.screen_source import ScreenSource
+    from capture.sources.screens import choose_area, follow_area, list_screens
 
     screens = list_screens()
     area = choose_area(screens, settings.screen, settings.region)
@@ -75,11 +76,11 @@ def choose_frames(
         "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
     )
     if sys.platform != "linux":
-        from capture.sources.compared import ComparedSource
+        from capture.sources.polling_screen import PollingScreenSource
 
         if settings.cursor:
             tell("no_cursor", f"the mouse cursor cannot be recorded on {_system()} yet")
-        return ComparedSource(even, where=where, tell=tell), said
+        return PollingScreenSource(even, where=where, tell=tell), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby
     overlays = _overlays(settings, tell)
@@ -96,7 +97,7 @@ def _refuse_overlays(settings: RecordSettings) -> None:
 
 
 def _overlays(settings: RecordSettings, tell: Tell) -> Overlays:
-    from capture.sources.overlays import Overlays
+    from capture.sources.overlays.overlays import Overlays
 
     return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, tell=tell)
 
@@ -107,8 +108,8 @@ def _window(wanted: str, settings: RecordSettings, tell: Tell, end: Callable[[st
             f"a single window cannot be recorded on {_system()} yet",
             "use --region WxH+X+Y for where it is, or --screen",
         )
-    from capture.sources.window import WindowSource
-    from capture.sources.windows import active_window, choose_window, list_windows
+    from capture.sources.window_source import WindowSource
+    from capture.sources.x11.window_list import active_window, choose_window, list_windows
 
     overlays = _overlays(settings, tell)
     if wanted == "active":
@@ -122,8 +123,8 @@ def begin_countdown(settings: RecordSettings) -> Countdown | None:
     """Show how long it takes until the recording begins, to whoever sees the screen; None where that cannot be."""
     if sys.platform != "linux" or not settings.delay_s or not settings.wants_video or settings.pattern:
         return None
-    from capture.sources.countdown import Countdown
-    from capture.sources.screen import choose_area, list_screens
+    from capture.sources.screens import choose_area, list_screens
+    from capture.sources.x11.countdown import Countdown
 
     return Countdown(
         lambda: choose_area(list_screens(), settings.screen or "primary", settings.region), settings.delay_s
@@ -139,7 +140,7 @@ def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -
         raise UsageError(f"--{what} select needs a screen to be recorded", "drop it, or record a screen")
     if sys.platform != "linux":
         raise NotReadyError(f"nothing can be shown with the mouse on {_system()} yet", "use --region WxH+X+Y")
-    from capture.sources.pointing import point_at_window, point_out_region
+    from capture.sources.x11.picker import point_at_window, point_out_region
 
     if what == "window":
         return replace(settings, window=point_at_window(say).id)
@@ -181,7 +182,7 @@ def choose_sounds(
 def list_sound_devices() -> list[SoundDevice]:
     """Every sound device there is, outputs first. Raises `NotReadyError` where there is no sound server."""
     if sys.platform == "linux":
-        from capture.sources.pulse_devices import list_pulse_devices
+        from capture.sources.pulse.devices import list_pulse_devices
 
         return list_pulse_devices()
     from capture.sources.soundcard_source import list_soundcard_devices
@@ -193,7 +194,7 @@ def list_players() -> list[Player]:
     """The programs that play sound now; none where the system does not tell."""
     if sys.platform != "linux":
         return []
-    from capture.sources.pulse_devices import list_pulse_players
+    from capture.sources.pulse.devices import list_pulse_players
 
     return list_pulse_players()
 
@@ -209,10 +210,10 @@ def _pattern_tone(name: str, clock: Clock) -> SampleSource:
 def _application_later(name: str, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
     application = name.removeprefix(APPLICATION).strip()
     if sys.platform == "linux":
-        from capture.sources.application import ApplicationSource
-        from capture.sources.reopening import ReopeningSource
+        from capture.sources.pulse.application_source import ApplicationSource
+        from capture.sources.reconnecting import ReconnectingSource
 
-        return ReopeningSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, tell)
+        return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, tell)
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
@@ -225,12 +226,12 @@ def _system() -> str:
 
 
 def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
-    from capture.sources.reopening import ReopeningSource
+    from capture.sources.reconnecting import ReconnectingSource
 
     if sys.platform == "linux":
-        from capture.sources.pulse import PulseSource
+        from capture.sources.pulse.device_source import PulseSource
 
-        return ReopeningSource(
+        return ReconnectingSource(
             lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, tell
         )
     from capture.sources.sound_devices import choose_device
@@ -244,4 +245,4 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
         now, chosen = chosen or choose_device(list_sound_devices(), name), None
         return SoundcardSource(name, now.id, now.name, now.channels)
 
-    return ReopeningSource(make, clock, tell)
+    return ReconnectingSource(make, clock, tell)

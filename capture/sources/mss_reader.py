@@ -14,7 +14,7 @@ from mss.exception import ScreenShotError
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.monitors import NO_DISPLAY, Screen
+from capture.sources.x11.monitors import NO_DISPLAY, Screen
 
 __all__ = ["MssReader"]
 

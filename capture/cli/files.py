@@ -1,0 +1,67 @@
+"""The verbs that act on saved recordings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.cli.parser import Arguments, Verb
+from capture.cli.text import printable, tell
+from capture.errors import RecordingError, UsageError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["VERBS"]
+
+
+def _check(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.recordings.check import check
+
+    report = check(Path(arguments.file))
+    if arguments.json:
+        print(json.dumps(report.as_json()))
+    else:
+        for stream in report.streams:
+            silent = "  silent" if stream.silent else ""
+            end_s = stream.start_s + stream.duration_s
+            print(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
+        for problem in report.problems:
+            print(printable(f"problem: {problem}"))
+        print("ok" if report.ok else "not ok")
+    return 0 if report.ok else 1
+
+
+def _repair(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.cli.terminal import as_clock
+    from capture.recordings.repair import recordings_in, repair
+
+    path = Path(arguments.path)
+    output = None if arguments.output is None else Path(arguments.output)
+    if path.is_dir() and output is not None:
+        raise UsageError(f"{path} is a folder, and --output names one file", "repair its files one by one")
+    found: list[dict[str, Any]] = []
+    for each in recordings_in(path) if path.is_dir() else [path]:
+        try:
+            done = repair(each, output)
+        except RecordingError as error:
+            found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
+            print(f"capture: {printable(str(error))}", file=sys.stderr)
+            continue
+        found.append(done.as_json())
+        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "whole already"
+        tell(arguments, f"{done.path}: {what}")
+    if arguments.json:
+        print(json.dumps({"files": found}))
+    return 0 if all(each["ok"] for each in found) else 1
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "check": _check,
+    "repair": _repair,
+}

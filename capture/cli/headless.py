@@ -1,0 +1,98 @@
+"""The verb headless: records a program on a private virtual desktop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from capture.cli.controls import under_control
+from capture.cli.options import settings_of
+from capture.cli.parser import Arguments, Verb
+from capture.cli.record import conclude, end_process, load_numpy, terminal_of
+from capture.errors import UsageError
+
+if TYPE_CHECKING:
+    from capture.events import Send
+    from capture.virtual.desk import VirtualDesk
+
+__all__ = ["VERBS"]
+
+
+def _headless(arguments: Arguments) -> int:
+    load_numpy()
+    from capture.config.store import load
+    from capture.parsing import parse_geometry
+    from capture.remote.server import RemoteControl
+    from capture.session.session import Session
+    from capture.virtual.desk import VirtualDesk
+
+    if not arguments.command:
+        raise UsageError("headless has no command to run", "write it behind --, as in capture headless -- glxgears")
+    settings = settings_of(arguments, load())
+    settings.check()
+    width, height = parse_geometry(arguments.size)
+    terminal = terminal_of(arguments, "Ctrl+C stops")
+    desk = VirtualDesk(width, height)
+    program = _Program(desk, arguments.command)
+    # The user's own, not the desk's: it is from there that the orders come.
+    remote = RemoteControl(settings.name)
+    session = Session(
+        settings,
+        emit=terminal,
+        observers=[remote],
+        on_ready=lambda: program.start(session.send),
+        progress_interval_s=terminal.progress_interval_s,
+    )
+    with under_control(session, remote, terminal, ends_process=arguments.ends_process), desk, _on_desk(desk):
+        summary = session.run()
+        exit_code = conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
+    return end_process(arguments, exit_code)
+
+
+@contextmanager
+def _on_desk(desk: VirtualDesk) -> Iterator[None]:
+    """Let this process's sources find the desk where they would find the user's."""
+    before = dict(os.environ)
+    wanted = desk.environment_of(before)
+    try:
+        os.environ.clear()
+        os.environ.update(wanted)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class _Program:
+    """The command of `headless`, whose end stops the recording."""
+
+    def __init__(self, desk: VirtualDesk, command: Sequence[str]) -> None:
+        self._desk = desk
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, send: Send) -> None:
+        from capture.events import Command
+
+        # Standard output is kept for the JSON.
+        process = self._process = self._desk.run(self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+
+        def watch() -> None:
+            process.wait()
+            send(Command.QUIT, "command_ended")
+
+        threading.Thread(target=watch, name="command", daemon=True).start()
+
+    def exit_code(self) -> int | None:
+        """What the command ended with; None while it runs, that is, when the recording was stopped before."""
+        return None if self._process is None else self._process.poll()
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "headless": _headless,
+}

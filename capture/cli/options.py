@@ -1,0 +1,163 @@
+"""From the words of the command line to `RecordSettings`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.errors import UsageError
+
+if TYPE_CHECKING:
+    from capture.config.store import Config
+    from capture.settings import RecordSettings
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from capture.cli.parser import SELECT, Arguments
+from capture.config.schema import plain_number
+from capture.config.store import Config
+from capture.formats import ENCODERS, Container, container_of
+
+__all__ = ["fill", "settings_of"]
+
+#: A private desktop has no microphone, and a voice note is what the computer plays.
+_OF_THEIR_OWN_SOUND: Final = ("headless", "note")
+
+
+def fill(config: Config, options: MutableMapping[str, Any]) -> None:
+    """Give the `options` of a recording that are None, which nobody gave, the values of the settings.
+
+    `options` are those of the command line, as `vars(arguments)`; what is not among them is not added. Where a file
+    holds fewer tracks than the settings name, they are mixed; an encoder that cannot make the file is not asked to.
+    Raises `UsageError` for an output whose extension is not known.
+    """
+    container = _container(options)
+    # Where there is no screen, nobody asked for these.
+    pictured = container.holds_video and options.get("screen") != "none" and options.get("source") != "pattern"
+    given = {
+        "audio": _audio(config, options, container),
+        "fps": plain_number(config["record.fps"]),
+        "quality": config["record.quality"],
+        "encoder": config["record.encoder"],
+        "cursor": config["record.cursor"],
+        **{name: pictured and config[f"record.{name}"] for name in ("show_clicks", "show_keys")},
+    }
+    if given["encoder"] not in ENCODERS.get(container.video_codec or "", ()):
+        given["encoder"] = "auto"
+    for name, value in given.items():
+        if name in options and options[name] is None:
+            options[name] = value
+
+
+def _container(options: Mapping[str, Any]) -> Container:
+    output = options.get("output")
+    return container_of(Path(output or ("out.ogg" if options.get("screen") == "none" else "out.mp4")))
+
+
+def _audio(config: Config, options: Mapping[str, Any], container: Container) -> list[str]:
+    chosen = config["record.audio"]
+    tracks = list(chosen) if isinstance(chosen, tuple) else []
+    pictured = container.holds_video and options.get("screen") != "none"
+    if options.get("source") == "pattern" or options.get("verb") in _OF_THEIR_OWN_SOUND:
+        return ["internal"]
+    if tracks == ["none"]:
+        # Without a picture there would be nothing left.
+        return tracks if pictured else ["internal"]
+    if len(tracks) > container.max_audio_tracks:
+        return ["+".join(dict.fromkeys("+".join(tracks).split("+")))]
+    return tracks
+
+
+def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
+    """What the arguments of a verb that records ask for, and where they say nothing `config`. Raises `UsageError`."""
+    from pathlib import Path
+
+    from capture.cli.options import fill
+    from capture.formats import container_of
+    from capture.parsing import (
+        parse_audio,
+        parse_fps,
+        parse_geometry,
+        parse_level,
+        parse_region,
+        parse_size,
+        parse_time,
+    )
+    from capture.settings import RecordSettings
+
+    fill(config, vars(arguments))
+    screen = None if arguments.screen == "none" else arguments.screen or "primary"
+    output = Path(arguments.output) if arguments.output is not None else None
+    if output is not None and arguments.screen is None and not container_of(output).holds_video:
+        screen = None
+    window = getattr(arguments, "window", None)
+    for option in ("screen", "region"):
+        other = getattr(arguments, option)
+        if window is not None and other is not None:
+            raise UsageError(f"--window {window} and --{option} {other} are two pictures", "drop one of them")
+    if arguments.region == SELECT and arguments.verb == "headless":
+        raise UsageError("nobody sees the desktop of headless to select from", "give --region WxH+X+Y")
+    loudness = None
+    if arguments.loudness is not None:
+        from capture.recordings.loudness import parse_loudness
+
+        loudness = parse_loudness(arguments.loudness)
+    silence = getattr(arguments, "stop_after_silence", None)
+    fallback = getattr(arguments, "fallback_dir", None)
+    replay_s = _optional_time(arguments.last if arguments.verb == "replay" else getattr(arguments, "replay", None))
+    if replay_s is None and arguments.verb == "replay":
+        replay_s = config.replay_last_s
+    size = getattr(arguments, "buffer_size", None)
+    hold = getattr(arguments, "hold", None)
+    values: dict[str, Any] = {
+        "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
+        "screen": screen,
+        "region": None if arguments.region in (None, SELECT) else parse_region(arguments.region),
+        "window": window,
+        "scale": None if arguments.scale is None else parse_geometry(arguments.scale),
+        "fps": parse_fps(arguments.fps),
+        "constant_fps": arguments.constant_fps,
+        "cursor": arguments.cursor,
+        "show_clicks": arguments.show_clicks,
+        "show_keys": arguments.show_keys,
+        "quality": arguments.quality,
+        "encoder": arguments.encoder,
+        "duration_s": _optional_time(arguments.duration),
+        "delay_s": parse_time(getattr(arguments, "delay", None) or "0", zero_allowed=True),
+        "pattern": arguments.source == "pattern",
+        "overwrite": arguments.overwrite,
+        "wait_for_sound": bool(getattr(arguments, "wait_for_sound", False)),
+        "stop_after_silence_s": _optional_time(silence),
+        "sound_threshold_dbfs": parse_level(getattr(arguments, "sound_threshold", "-50dB")),
+        "each": getattr(arguments, "each", False),
+        "standby": arguments.verb in ("standby", "replay"),
+        "replay_s": replay_s,
+        "since_s": _optional_time(getattr(arguments, "since", None)) or 0.0,
+        "buffer_bytes": config.replay_buffer_bytes if size is None else parse_size(size),
+        "fallback_folder": None if fallback is None else Path(fallback),
+        # In the settings it is meant for whoever waits for keys anyway.
+        "hold": config.hold if hold is None and arguments.verb == "standby" else hold,
+        "voice": bool(arguments.voice),
+        "loudness_lufs": loudness,
+        "ledger": arguments.ledger,
+        "name": arguments.name,
+    }
+    values["numbered"] = values["dated"] = output is None
+    if output is not None:
+        return RecordSettings(output, **values)
+    from datetime import datetime
+
+    from capture.output.naming import dated_name, default_path
+
+    ending, now = "mp4" if screen is not None else "ogg", datetime.now().astimezone()
+    folder = config.folder_for(ending)
+    settings = RecordSettings(folder / dated_name(ending, now), **values)
+    # A mistake is told before the folder is made.
+    settings.check()
+    default_path(ending, now=now, folder=folder)
+    return settings
+
+
+def _optional_time(text: str | None) -> float | None:
+    from capture.parsing import parse_time
+
+    return None if text is None else parse_time(text)

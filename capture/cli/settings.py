@@ -1,0 +1,79 @@
+"""The verb config: the user's settings and autostart."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from capture.cli.parser import Arguments, Verb
+from capture.cli.text import printable, tell
+from capture.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["VERBS"]
+
+
+def _config(arguments: Arguments) -> int:
+    from capture.config.schema import SETTINGS, as_typed
+    from capture.config.store import change, load, unset
+
+    name, values = arguments.setting, arguments.values
+    if arguments.unset and (name in (None, "autostart") or values):
+        raise UsageError("--unset takes the name of one setting, and no value", "see capture config --help")
+    if name == "autostart":
+        return _autostart(arguments)
+    names = list(SETTINGS) if name is None else [name]
+    if values:
+        config = change(name, values)
+    elif arguments.unset:
+        config = unset(name)
+        # One that does not exist can be taken out of the file all the same.
+        names = [name] if name in SETTINGS else []
+    else:
+        config = load()
+    found = config.as_json(names)
+    if arguments.json:
+        print(json.dumps(found))
+    elif name is None:
+        print(printable(f"{config.path}{'' if config.path.exists() else ' (not there: all are defaults)'}"))
+        for each, value in found["settings"].items():
+            origin = "chosen " if each in config.chosen else "default"
+            print(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
+    elif not names:
+        tell(arguments, f"{name} is gone from the file")
+    elif values or arguments.unset:
+        tell(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
+    else:
+        # For scripts: a line for each, and nothing where there is none.
+        print(as_typed(found["settings"][name], between="\n"))
+    return 0
+
+
+def _autostart(arguments: Arguments) -> int:
+    from capture.config.store import load
+    from capture.desktop.autostart import autostart_of_this_system, own_command
+
+    order = " ".join(arguments.values) or "status"
+    if order not in ("on", "off", "status"):
+        raise UsageError(f"autostart cannot be {order!r}", "use on, off or status")
+    autostart = autostart_of_this_system()
+    if order == "on":
+        autostart.install([*own_command(), load().autostart_verb])
+    elif order == "off":
+        autostart.remove()
+    entry = autostart.installed()
+    if arguments.json:
+        print(json.dumps({"autostart": {"installed": False} if entry is None else entry.as_json()}))
+    elif entry is None:
+        tell(arguments, "off: nothing begins with the session")
+    else:
+        trouble = f"  but {entry.trouble}" if entry.trouble else ""
+        tell(arguments, f"on: {' '.join(entry.command)} begins with the session ({entry.place}){trouble}")
+    return 1 if entry is not None and entry.trouble else 0
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "config": _config,
+}

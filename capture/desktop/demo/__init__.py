@@ -1,1 +1,0 @@
-"""A program to record: ten seconds of something to look at and to listen to. ``python -m capture.desktop.demo``."""

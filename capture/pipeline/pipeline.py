@@ -1,0 +1,309 @@
+"""From open devices to packets: one timeline, and everything that runs on it.
+
+::
+
+    frame source ─ FrameGrabber ─▶ jobs ─▶ VideoTrack ─┐
+                                                       ├─▶ packets
+    sound source ─ SoundGrabber ─▶ blocks ─▶ SoundTrack┘
+        (several may share one track)
+
+Each arrow is a bounded mailbox, each name between arrows a thread. All stamps are on one clock and count from one
+epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from capture.clock import Clock
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder, choose_encoder
+from capture.events import AudioSummary, Event, Level, VideoSummary
+from capture.media import SILENCE_DBFS, Samples, peak_dbfs
+from capture.pipeline.devices import DeviceSet, SoundInput
+from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
+from capture.pipeline.sound_track import SoundTrack
+from capture.pipeline.video_track import VideoTrack
+from capture.settings import AudioTrack, RecordSettings
+from capture.sources.protocols import FrameSource
+from capture.threads.mailbox import Closed, Mailbox
+from capture.threads.worker import Closable, Worker
+from capture.timing.timeline import Timeline
+
+if TYPE_CHECKING:
+    import av
+    from av.stream import Stream
+
+__all__ = ["Pipeline"]
+
+#: Frames between grabbing and encoding: enough to ride out a hiccup of the encoder, few enough to bound the memory, of
+#: which each takes 8 MB at 1080p.
+FRAMES_QUEUED: Final = 2
+
+#: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
+BLOCKS_QUEUED: Final = 3_000
+
+#: A device that does not end its take by then is waited for no longer. With a display that hangs nothing is lost: the
+#: last picture stands.
+TAKE_END_S: Final = 3.0
+PICTURE_END_S: Final = 1.0
+
+
+class _Sound(NamedTuple):
+    """One audio track: what was wanted, where it comes from, and how it is encoded."""
+
+    wanted: AudioTrack
+    inputs: list[SoundInput]
+    encoder: AudioEncoder
+
+
+class Pipeline:
+    """One take of `inputs`, which must be open. Making it opens the encoders; `begin` lets everything go.
+
+    `deliver` takes the number of a track, as in `templates`, and its packets, from a thread of each track.
+    `record_event` and `on_failure` are called by any of the threads; events are in media time.
+    """
+
+    def __init__(
+        self,
+        inputs: DeviceSet,
+        settings: RecordSettings,
+        clock: Clock,
+        deliver: Callable[[int, list[av.Packet[Any]]], None],
+        *,
+        on_failure: Callable[[str, BaseException], None],
+        record_event: Callable[[Event], None],
+    ) -> None:
+        """Raises `NotReadyError` where an encoder cannot be opened."""
+        self._inputs = inputs
+        self._settings = settings
+        self._clock = clock
+        self._deliver = deliver
+        self._on_failure = on_failure
+        self._record_event = record_event
+        container = settings.container
+        self._video: VideoEncoder | None = None
+        #: Which encoder is used for the picture, and why; "" where there was no choice.
+        self.encoder_choice = ""
+        if inputs.frames is not None and container.video_codec is not None:
+            self._video = self._video_encoder(inputs.frames, container.video_codec)
+        self._sounds = [
+            _Sound(wanted, track, _audio_encoder(settings, track))
+            for wanted, track in zip(settings.audio, inputs.sounds, strict=True)
+        ]
+        self._grabber: FrameGrabber | None = None
+        self.has_begun = False
+        # Frames, unchanged and dropped slots that were there when counting began.
+        self._counted = (0, 0, 0)
+        self._sound_tracks: list[SoundTrack] = []
+        self._inlets: list[Closable] = []
+        self._tracks: list[Worker] = []
+        self._picture_ended = threading.Event()
+        self._takes: list[threading.Event] = []
+
+    def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
+        settings = self._settings
+        size = settings.scale or (source.width, source.height)
+        name, self.encoder_choice = choose_encoder(codec, settings.encoder, *size, settings.fps)
+        return VideoEncoder(
+            codec,
+            source.width,
+            source.height,
+            settings.fps,
+            scale=settings.scale,
+            quality=settings.quality,
+            encoder=name,
+            cuttable=settings.replay_s is not None,
+        )
+
+    @property
+    def templates(self) -> list[Stream]:
+        """What a muxer makes its tracks from: the picture first, where there is one, then the sound."""
+        audio: list[Stream] = [sound.encoder.template for sound in self._sounds]
+        return audio if self._video is None else [self._video.template, *audio]
+
+    @property
+    def has_picture(self) -> bool:
+        return self._video is not None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the encoded picture, 0 without one."""
+        return (self._video.width, self._video.height) if self._video is not None else (0, 0)
+
+    @property
+    def frames(self) -> int:
+        """Frames taken since counting began."""
+        return self._grabber.frames - self._counted[0] if self._grabber is not None else 0
+
+    @property
+    def dropped(self) -> int:
+        """Slots lost since counting began because the machine was too slow."""
+        return self._grabber.dropped - self._counted[2] if self._grabber is not None else 0
+
+    def levels(self) -> tuple[Level, ...]:
+        """How loud each audio track was since the last call. For one caller."""
+        return tuple(track.level() for track in self._sound_tracks)
+
+    def begin(self, epoch_s: float, duration_s: float = math.inf) -> None:
+        """Set the epoch, which may lie a moment back as far as the sound was kept, and let every thread go."""
+        self.timeline = Timeline(epoch_s, duration_s)
+        self.has_begun = True
+        if self._video is not None:
+            self._begin_picture(self._video)
+        for sound in self._sounds:
+            self._begin_sound(sound)
+        self._inputs.begin(epoch_s)
+        for track in self._tracks:
+            track.start()
+
+    def _begin_picture(self, encoder: VideoEncoder) -> None:
+        source, device = self._inputs.frames, self._inputs.screen
+        assert source is not None  # noqa: S101 - there is an encoder for it
+        assert device is not None  # noqa: S101
+        jobs: Mailbox[FrameJob] = Mailbox(FRAMES_QUEUED)
+        self._grabber = FrameGrabber(
+            source,
+            self.timeline,
+            jobs,
+            self._clock,
+            self._settings.fps,
+            constant=self._settings.constant_fps,
+            tell=self._record_event,
+        )
+        track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
+        self._add_track("video encoder", track.run, jobs)
+        self._picture_ended = device.begin(self.timeline.epoch_s, self._grabber)
+
+    def _begin_sound(self, sound: _Sound) -> None:
+        blocks: Mailbox[tuple[int, Samples]] = Mailbox(BLOCKS_QUEUED)
+        number = len(self._sound_tracks) + (self._video is not None)
+        track = SoundTrack(
+            sound.wanted.name,
+            [item.source.channels for item in sound.inputs],
+            sound.encoder,
+            self.timeline,
+            blocks,
+            self._deliver_to(number),
+            self._clock,
+            self._record_event,
+            history_s=self._settings.replay_s or 0.0,
+        )
+        self._sound_tracks.append(track)
+        self._add_track(f"sound encoder {track.name}", track.run, blocks)
+        for index, item in enumerate(sound.inputs):
+            self._takes.append(item.grabber.begin_take(self.timeline, _labelled(blocks, index)))
+
+    def _add_track(self, name: str, work: Callable[[], None], inlet: Closable) -> None:
+        self._inlets.append(inlet)
+        self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._on_failure))
+
+    def _deliver_to(self, track: int) -> Callable[[list[av.Packet[Any]]], None]:
+        return lambda packets: self._deliver(track, packets)
+
+    def wake(self) -> None:
+        """Have every thread look at the timeline again: it was paused, resumed or stopped."""
+        if self._grabber is not None:
+            self._grabber.wake()
+        self._wake_sounds()
+
+    def _wake_sounds(self) -> None:
+        for sound in self._sounds:
+            for item in sound.inputs:
+                item.grabber.wake()
+
+    def flush(self) -> None:
+        """Have what was grabbed so far come out soon: what fills up only now and then is handed on as it is."""
+        if self._grabber is not None:
+            self._grabber.beat()
+        self._wake_sounds()
+
+    def begin_count(self, from_s: float) -> None:
+        """Count frames from here on; of sound also what was heard since `from_s` in media time."""
+        if self._grabber is not None:
+            self._counted = (self._grabber.frames, self._grabber.unchanged, self._grabber.dropped)
+        for track in self._sound_tracks:
+            track.begin_count(from_s)
+
+    def finish(self) -> None:
+        """Let what was grabbed before the timeline's stop come out as packets, and end the tracks."""
+        self.wake()
+        for ended in self._takes:
+            ended.wait(TAKE_END_S)
+        if self._grabber is not None:
+            self._picture_ended.wait(PICTURE_END_S)
+            # What encodes may have failed, and then takes nothing more.
+            with suppress(Closed):
+                self._grabber.conclude()
+        for inlet in self._inlets:
+            inlet.close()
+        for track in self._tracks:
+            track.join()
+
+    def video_summary(self) -> VideoSummary | None:
+        if self._video is None or self._grabber is None:
+            return None
+        frames, unchanged, dropped = self._counted
+        return VideoSummary(
+            self._video.codec,
+            self._video.encoder,
+            self._video.width,
+            self._video.height,
+            self._grabber.frames - frames,
+            self._grabber.unchanged - unchanged,
+            self._grabber.dropped - dropped,
+            self.encoder_choice or None,
+        )
+
+    def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:
+        """The picture of a part of what was recorded, in media time, that has so many frames."""
+        whole = self.video_summary()
+        if whole is None:
+            return None
+        lost = self._grabber.dropped_between(from_s, to_s) if self._grabber is not None else 0
+        unchanged = max(0, round((to_s - from_s) * self._settings.fps) - frames - lost)
+        return replace(whole, frames=frames, unchanged=unchanged, dropped=lost)
+
+    def audio_between(self, from_s: float, to_s: float) -> tuple[AudioSummary, ...]:
+        """The sound of a part of what was recorded, in media time."""
+        found = []
+        for summary, track in zip(self.audio_summaries(to_s - from_s), self._sound_tracks, strict=True):
+            peak, inserted_s = track.between(from_s, to_s)
+            level = peak_dbfs(peak)
+            found.append(replace(summary, peak_dbfs=level, silent=level <= SILENCE_DBFS, inserted_silence_s=inserted_s))
+        return tuple(found)
+
+    def audio_summaries(self, duration_s: float) -> tuple[AudioSummary, ...]:
+        """What became of the sound in the last `duration_s`."""
+        tracks = zip(self._sounds, self._sound_tracks, strict=True)
+        return tuple(self._audio_summary(sound, track, duration_s) for sound, track in tracks)
+
+    def _audio_summary(self, sound: _Sound, track: SoundTrack, duration_s: float) -> AudioSummary:
+        level = peak_dbfs(track.peak)
+        return AudioSummary(
+            source=track.name,
+            device="+".join(item.source.device for item in sound.inputs),
+            codec=sound.encoder.codec,
+            sample_rate=sound.encoder.sample_rate,
+            channels=sound.encoder.channels,
+            duration_s=min(sound.encoder.duration_s, duration_s),
+            inserted_silence_s=track.inserted_silence_s,
+            drift_ppm=track.drift_ppm,
+            peak_dbfs=level,
+            silent=level <= SILENCE_DBFS,
+        )
+
+
+def _audio_encoder(settings: RecordSettings, track: list[SoundInput]) -> AudioEncoder:
+    channels = max(item.source.channels for item in track)
+    return AudioEncoder(settings.container.audio_codec, channels, voice=settings.voice)
+
+
+def _labelled(blocks: Mailbox[tuple[int, Samples]], number: int) -> Callable[[Samples], None]:
+    """What hands a source's blocks on under its number in the track."""
+    return lambda samples: blocks.put((number, samples))

@@ -1,0 +1,127 @@
+"""Reads one source of sound."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from capture.clock import Clock
+from capture.media import Samples
+from capture.sources.protocols import SampleSource
+from capture.threads.mailbox import Closed
+from capture.timing.timeline import Timeline
+
+__all__ = ["SoundGrabber"]
+
+#: At the stop, how long to wait for sound that was heard before it and is still on its way. A device that has nothing
+#: to deliver costs this much.
+STRAGGLERS_S: Final = 0.15
+
+
+class SoundGrabber:
+    """Reads one source from its opening to its end, take after take; `run` is the work of a thread.
+
+    While a take is under way its blocks are handed on. The last `keep_s` seconds are kept in memory, so that a take can
+    begin with what was heard before anybody knew that it would; with 0 nothing outside a take is kept. `watch` is given
+    every block by the thread that reads.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        clock: Clock,
+        *,
+        keep_s: float = 0.0,
+        watch: Callable[[Samples], None] = lambda samples: None,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._keep_s = keep_s
+        self._watch = watch
+        self._kept: deque[Samples] = deque()
+        self._take: _SoundTake | None = None
+        self._next_take: _SoundTake | None = None
+        self._closed = False
+
+    def begin_take(self, timeline: Timeline, hand_on: Callable[[Samples], None]) -> threading.Event:
+        """Hand on what is heard from the epoch of `timeline` to its stop; any thread.
+
+        The event that is returned is set when no block of the take will come any more.
+        """
+        take = self._next_take = _SoundTake(timeline, hand_on)
+        self._source.wake()
+        if self._closed:
+            take.ended.set()
+        return take.ended
+
+    def wake(self) -> None:
+        """Look at the timeline again: it was stopped."""
+        self._source.wake()
+
+    def close(self) -> None:
+        """Read no more; any thread."""
+        self._closed = True
+        self._source.wake()
+
+    def run(self) -> None:
+        try:
+            while not self._closed:
+                self._adopt_take()
+                samples = self._source.read(self._give_up_s())
+                if samples is not None:
+                    self._take_in(samples)
+                if self._take is not None and self._take.is_over(self._clock.now_s()):
+                    self._take.ended.set()
+                    self._take = None
+        finally:
+            self._closed = True
+            for take in (self._take, self._next_take):
+                if take is not None:
+                    take.ended.set()
+
+    def _adopt_take(self) -> None:
+        take = self._next_take
+        if take is not None:
+            # Only then: one that came between a look and this would be lost.
+            self._take, self._next_take = take, None
+            for samples in self._kept:
+                take.take_in(samples)
+
+    def _give_up_s(self) -> float:
+        soon_s = self._clock.now_s() + 1.0
+        return soon_s if self._take is None else min(soon_s, self._take.timeline.stop_s + STRAGGLERS_S)
+
+    def _take_in(self, samples: Samples) -> None:
+        self._watch(samples)
+        if self._take is not None:
+            self._take.take_in(samples)
+        if self._keep_s:
+            self._kept.append(samples)
+            while self._kept[0].ends_at_s < samples.ends_at_s - self._keep_s:
+                self._kept.popleft()
+
+
+class _SoundTake:
+    """One take, as the thread that reads its sound sees it."""
+
+    def __init__(self, timeline: Timeline, hand_on: Callable[[Samples], None]) -> None:
+        self.timeline = timeline
+        self._hand_on = hand_on
+        self.ended = threading.Event()
+        self._heard_until_s = timeline.epoch_s
+
+    def take_in(self, samples: Samples) -> None:
+        try:
+            self._hand_on(samples)
+            self._heard_until_s = samples.ends_at_s
+        except Closed:
+            # The track takes nothing more; the device goes on, for the next take.
+            self._heard_until_s = math.inf
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether all that was heard before the stop has come, or can no longer be waited for."""
+        stop_s = self.timeline.stop_s
+        return self._heard_until_s >= stop_s or now_s >= stop_s + STRAGGLERS_S

@@ -1,0 +1,47 @@
+"""The thread that encodes the frames of the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capture.pipeline.frame_grabber import FrameJob
+from capture.pipeline.tee import PacketSink
+from capture.threads.mailbox import Closed, Mailbox
+from capture.timing.timeline import grid_pts
+
+if TYPE_CHECKING:
+    from capture.codecs.video_encoder import VideoEncoder
+
+__all__ = ["VideoTrack"]
+
+
+class VideoTrack:
+    """Encodes the frames of one picture; on a constant grid of `fps`, also those that nobody had the time to grab."""
+
+    def __init__(self, encoder: VideoEncoder, jobs: Mailbox[FrameJob], deliver: PacketSink, fps: float) -> None:
+        self._encoder = encoder
+        self._jobs = jobs
+        self._deliver = deliver
+        self._fps = fps
+        self._next_slot = 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get()
+            except Closed:
+                break
+            if job.slot is not None:
+                for slot in range(self._next_slot, job.slot):
+                    self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
+                self._next_slot = job.slot + 1
+            self._encode(job)
+        self._deliver(self._encoder.finish())
+
+    def _encode(self, job: FrameJob) -> None:
+        encoder, pixels = self._encoder, job.pixels
+        packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts, job.left, job.top)
+        if job.duration is not None:
+            for packet in packets:
+                packet.duration = job.duration
+        self._deliver(packets)

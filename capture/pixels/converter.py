@@ -1,0 +1,82 @@
+"""From what a screen shows to what an encoder takes: blue-green-red-unused in, YUV 4:2:0 out, of changed parts alone.
+
+Not thread-safe. Converting releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from capture.media import Pixels, Rectangle
+from capture.pixels.macroblocks import Planes, cut, differing, planes_of
+from capture.pixels.yuv import ToYuv, reformatted
+
+__all__ = ["MOST_CHANGED", "Converter"]
+
+#: A part of up to so many pixels is compared with what it replaces, and so many macroblocks are told. What typing
+#: redraws is a line; of more than that so much has changed, as a rule, that nobody wants to know what has not.
+_MOST_COMPARED: Final = 1 << 18
+MOST_CHANGED: Final = 24
+
+
+class Converter:
+    """Keeps the last picture, `width` x `height`, both even, as `size` in YUV.
+
+    With `in_place` the memory of a converted picture is used again for the next one: for encoders that are done with a
+    picture when they have taken it.
+    """
+
+    def __init__(self, width: int, height: int, size: tuple[int, int], to_yuv: ToYuv, *, in_place: bool) -> None:
+        self._whole = Rectangle(0, 0, width, height)
+        self._size = size
+        self._in_place = in_place
+        self._to_yuv = to_yuv
+        self._scaler = VideoReformatter() if size != (width, height) else None
+        self._keeps_pixels = not in_place or self._scaler is not None or to_yuv.reads_around
+        self._pixels: Pixels
+        self._converted: av.VideoFrame | None = None
+        #: In which macroblocks the last picture differs from the one before it; None where that is not known, or more
+        #: than `MOST_CHANGED`.
+        self.changed: list[int] | None = None
+
+    def convert(self, pixels: Pixels, left: int, top: int) -> av.VideoFrame:
+        """The picture with `pixels`, uint8 (height, width, 4), at column `left` and row `top`; around it as it was.
+
+        The first has to be whole; parts have even sides and corners. The memory of a whole one may be kept, and parts
+        be written into it.
+        """
+        part = Rectangle(left, top, pixels.shape[1], pixels.shape[0])
+        if any(value % 2 for value in (part.left, part.top, part.right, part.bottom)):
+            raise ValueError(f"{part} is no part of a picture in YUV 4:2:0")
+        is_whole = part == self._whole
+        self.changed = None
+        source, place = pixels, Rectangle(0, 0, part.width, part.height)
+        if self._keeps_pixels:
+            if is_whole:
+                self._pixels = pixels
+            else:
+                self._pixels[part.top : part.bottom, part.left : part.right] = pixels
+            source, place = self._pixels, part
+        if self._scaler is not None:
+            return reformatted(self._scaler, self._pixels, self._size)
+        if self._converted is None or not self._in_place:
+            self._converted = av.VideoFrame(self._whole.width, self._whole.height, "yuv420p")
+            is_whole, place = True, self._whole
+        planes = cut(planes_of(self._converted), self._whole if is_whole else part)
+        if is_whole or planes[0].size > _MOST_COMPARED:
+            self._to_yuv.convert(source, place, planes)
+        else:
+            self._compare(source, place, planes, part)
+        return self._converted
+
+    def _compare(self, source: Pixels, place: Rectangle, planes: Planes, part: Rectangle) -> None:
+        """Convert what lies at `place`, a `part` of the picture, into `planes`, and see what that changes."""
+        fresh = [np.empty_like(plane) for plane in planes]
+        self._to_yuv.convert(source, place, fresh)
+        self.changed = differing(fresh, planes, part.left, part.top, self._whole.width, MOST_CHANGED)
+        for new, old in zip(fresh, planes, strict=True):
+            old[...] = new

@@ -1,0 +1,91 @@
+"""Playing to the default output of PulseAudio or PipeWire."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from capture.errors import NotReadyError, SourceLostError
+from capture.media import SampleArray
+from capture.playback.sound_file import CHANNELS
+from capture.sources.pulse.loop import Loop
+from capture.sources.pulse.streams import PlaybackStream
+
+__all__ = ["PulsePlayer"]
+
+#: What the output is called in the desktop's mixer.
+NAME: Final = "capture preview"
+
+#: A local server answers within milliseconds; one that starts up just now may take this long.
+CONNECT_S: Final = 3.0
+
+#: How long one wait for the server lasts; its answers and `wake` end it sooner.
+WAIT_S: Final = 0.1
+
+#: How often it is asked whether all has been heard.
+DRAIN_INTERVAL_S: Final = 0.01
+
+#: What an output takes back that it rendered ahead, its monitor has handed out by up to a fragment of 25 ms: so much
+#: longer a recorder hears it (up to 24 ms were seen of PulseAudio's null sink).
+MONITOR_S: Final = 0.03
+
+
+class PulsePlayer:
+    """The default output, whichever that is when it is opened."""
+
+    def __init__(self) -> None:
+        self._loop: Loop | None = None
+        self._stream: PlaybackStream | None = None
+        self._played = False
+        self._woken = False
+
+    def open(self) -> None:
+        loop = self._loop = Loop("capture")
+        deadline_s = time.monotonic() + CONNECT_S
+        while not loop.connected and not self._woken:
+            if loop.failed or time.monotonic() > deadline_s:
+                raise NotReadyError(f"no sound server answers ({loop.error()})", "start PulseAudio or PipeWire")
+            loop.serve(WAIT_S)
+        if self._woken:
+            return
+        stream = self._stream = PlaybackStream(loop, NAME, CHANNELS)
+        while not stream.ready and not self._woken:
+            if stream.failed or loop.failed or time.monotonic() > deadline_s:
+                raise NotReadyError(f"the default output cannot be played to ({loop.error()})", "see capture doctor")
+            loop.serve(WAIT_S)
+
+    def play(self, samples: SampleArray) -> None:
+        loop, stream = self._opened()
+        while len(samples) and not self._woken:
+            taken = stream.write(samples)
+            samples = samples[taken:]
+            self._played = self._played or taken > 0
+            if stream.failed or loop.failed:
+                raise SourceLostError(f"the output is gone ({loop.error()})")
+            if len(samples):
+                loop.serve(WAIT_S)
+
+    def drain(self) -> None:
+        loop, stream = self._opened()
+        while not self._woken and not stream.drained():
+            loop.serve(DRAIN_INTERVAL_S)
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._loop is not None:
+            self._loop.wake()
+
+    def stop(self) -> float:
+        left_s = self._stream.stop() if self._stream is not None else 0.0
+        return left_s + MONITOR_S if self._played else 0.0
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        if self._loop is not None:
+            self._loop.close()
+
+    def _opened(self) -> tuple[Loop, PlaybackStream]:
+        if self._loop is None or self._stream is None:
+            raise ValueError("play before open")
+        return self._loop, self._stream

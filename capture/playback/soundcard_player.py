@@ -1,0 +1,89 @@
+"""Playing to the default output of Windows and macOS, through the soundcard library."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Final
+
+from capture.errors import NotReadyError, SourceLostError
+from capture.media import SAMPLE_RATE, SampleArray
+from capture.playback.sound_file import CHANNELS
+
+__all__ = ["SoundcardPlayer"]
+
+#: What is handed over at once, 0.1 s: the library cannot be interrupted while it takes a block.
+BLOCK_SAMPLES: Final = 4_800
+
+#: The buffer of Windows behind it, which glitches when it is shorter. macOS chooses its own, of a few milliseconds.
+BUFFER_SAMPLES: Final = 9_600
+
+#: How long a stopped output is heard: two periods of 10 ms that Windows mixes ahead, and what the driver holds. The
+#: library does not tell.
+TAIL_S: Final = 0.05
+
+
+class SoundcardPlayer:
+    """The default speaker; `library` stands in for the soundcard module."""
+
+    def __init__(self, library: Any = None) -> None:
+        self._library = library
+        self._player: Any = None
+        self._played = False
+        self._woken = threading.Event()
+
+    def open(self) -> None:
+        try:
+            library = self._library or _load()
+            if sys.platform == "win32":
+                # Windows wants COM initialised in every thread that touches a device.
+                import ctypes
+
+                ctypes.windll.ole32.CoInitializeEx(None, 0)
+            buffer = BUFFER_SAMPLES if sys.platform == "win32" else None
+            player = library.default_speaker().player(SAMPLE_RATE, channels=CHANNELS, blocksize=buffer)
+            player.__enter__()
+        except (ImportError, RuntimeError, OSError, AssertionError, AttributeError, TypeError, ValueError) as error:
+            raise NotReadyError(f"the default output cannot be played to ({error})", "see capture doctor") from error
+        self._player = player
+
+    def play(self, samples: SampleArray) -> None:
+        if self._player is None:
+            raise ValueError("play before open")
+        for start in range(0, len(samples), BLOCK_SAMPLES):
+            if self._woken.is_set():
+                return
+            try:
+                self._player.play(samples[start : start + BLOCK_SAMPLES])
+            except (RuntimeError, OSError, AssertionError, TypeError, ValueError) as error:
+                raise SourceLostError(f"the output is gone ({error})") from error
+            self._played = True
+
+    def drain(self) -> None:
+        # The last block is taken, and the buffer is full of it.
+        if self._played:
+            self._woken.wait(BUFFER_SAMPLES / SAMPLE_RATE + TAIL_S)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self) -> float:
+        if self._player is None:
+            return 0.0
+        self.close()
+        return TAIL_S if self._played else 0.0
+
+    def close(self) -> None:
+        player, self._player = self._player, None
+        if player is not None:
+            try:
+                player.__exit__(None, None, None)
+            except (RuntimeError, OSError, AssertionError, TypeError, ValueError):
+                # It was unplugged; there is nothing to give back.
+                return
+
+
+def _load() -> Any:
+    import soundcard
+
+    return soundcard

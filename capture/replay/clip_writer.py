@@ -1,0 +1,269 @@
+"""What a replay buffer held, as a finished file.
+
+Packets are copied as they are, on a common origin. A file that is to begin with the asked moment itself leaves its
+beginning out by an edit list where its format has them. Elsewhere the sound is encoded anew, and of the picture the
+first group alone: the next one begins with a key frame of the same encoder and follows as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import av
+import numpy as np
+
+from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
+from capture.events import Event
+from capture.formats import Container, container_of
+from capture.media import SAMPLE_RATE, SampleArray
+from capture.output.chapters import chapters_between
+from capture.output.disk_space import free_bytes
+from capture.output.muxer import Muxer
+from capture.replay.clip import Clip
+from capture.replay.packets import ReplayTrack, StoredPacket, as_packet
+
+if TYPE_CHECKING:
+    from av.stream import Stream
+
+__all__ = ["save"]
+
+#: The formats that can leave out a beginning that is in the file.
+_WITH_EDIT_LISTS: Final = frozenset({"mp4", "mov", "ipod"})
+
+#: Packets of these know their place in the recording or cannot be cut between: a clip of them is made anew. Neither
+#: loses anything by it.
+_MADE_ANEW: Final = frozenset({"flac", "pcm_s16le"})
+
+#: What sounds before the first packet that is wanted, so that a decoder is in step by then: RFC 7845, section 4.6,
+#: asks for 80 ms.
+_PRE_ROLL_S: Final = 0.1
+
+#: What a file takes for a packet beside its content: places in an index, headers of pages and blocks.
+_BESIDE_PACKET_BYTES: Final = 32
+
+#: What a clip leaves of a disk. A recording on the same one is to go on, and stops where less is left.
+_LEFT_FREE_BYTES: Final = 2_000_000
+
+
+def save(
+    clip: Clip,
+    path: Path,
+    *,
+    exact: bool = False,
+    overwrite: bool = False,
+    quality: str = "medium",
+    marks: Sequence[Event] = (),
+) -> float:
+    """Write `clip` as a finished file at `path`, in the format that its extension names; return when it begins.
+
+    That is a moment in the time of the recording, as those of `marks` are, which become chapters. With `exact` it is
+    the asked one, else `Clip.start_s`; sound alone in FLAC and WAV loses nothing by being exact and always is.
+    `quality` is that of the recording, needed where pictures are made anew. Raises `UsageError` where nothing is in the
+    clip, the format is not one for its tracks or the name is taken; `OutputError` where the file cannot be written:
+    nothing is left of it then, and the clip can be saved elsewhere. One thread at a time for one path; takes as long as
+    writing does.
+    """
+    kind = container_of(path)
+    _check_fits(clip.tracks, kind, path)
+    exact = exact or kind.audio_codec in _MADE_ANEW
+    tracks = _tracks(clip, kind, exact=exact, quality=quality)
+    if not any(packets for _, packets in tracks):
+        raise UsageError("nothing was recorded yet that could be saved", "try again in a moment")
+    # A track that has not begun would make the file look broken.
+    tracks = [track for track in tracks if track[1]]
+    _check_room(path, tracks)
+    muxer = Muxer(path, kind, overwrite=overwrite)
+    try:
+        muxer.start([template for template, _ in tracks], crash_safe=False)
+        for place, packet in _in_order([packets for _, packets in tracks]):
+            muxer.write(place, packet)
+        begins_s = clip.exact_start_s if exact else clip.start_s
+        own = [mark.moved(-begins_s) for mark in marks if mark.at_s >= begins_s]
+        muxer.close(chapters_between(own, clip.until_s - begins_s))
+    except BaseException as error:
+        with suppress(CaptureError, OSError):
+            muxer.discard()
+        if isinstance(error, av.FFmpegError | OSError):
+            raise OutputError(f"{path} cannot be written ({error.strerror or error})", "free some space") from error
+        raise
+    muxer.keep()
+    return begins_s
+
+
+def _check_room(path: Path, tracks: Sequence[_Track]) -> None:
+    """Raise `DiskFullError` where there is no room for these at `path`, before anything is written."""
+    wanted = sum(packet.size + _BESIDE_PACKET_BYTES for _, packets in tracks for packet in packets)
+    free = free_bytes(path.absolute().parent)
+    if free is not None and free < wanted + _LEFT_FREE_BYTES:
+        raise DiskFullError(
+            f"{path} needs {(wanted + _LEFT_FREE_BYTES) / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
+            "free some space, or save it elsewhere",
+        )
+
+
+def _check_fits(tracks: Sequence[ReplayTrack], kind: Container, path: Path) -> None:
+    remedy = "name the clip like what is recorded"
+    for track in tracks:
+        template = _template(track)
+        codec = template.codec_context.codec.canonical_name
+        wanted = kind.video_codec if track.is_picture else kind.audio_codec
+        if codec != wanted:
+            raise UsageError(f"{path.suffix} holds no {codec}", remedy)
+    if sum(not track.is_picture for track in tracks) > kind.max_audio_tracks:
+        raise UsageError(f"{path.suffix} holds no {len(tracks)} tracks", remedy)
+
+
+def _template(track: ReplayTrack) -> Stream:
+    assert track.template is not None  # noqa: S101 - only tests make tracks without one
+    return track.template
+
+
+_Track = tuple["Stream", "list[av.Packet[Any]]"]
+
+
+def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_Track]:
+    """For each track its template and its packets, the clip beginning at 0."""
+    by_edit_list = exact and kind.format in _WITH_EDIT_LISTS
+    kept = clip.exact_packets() if exact else clip.packets()
+    start_s = clip.exact_start_s if exact else clip.start_s
+    made: list[_Track] = []
+    for number, (track, packets) in enumerate(zip(clip.tracks, kept, strict=True)):
+        if not packets:
+            made.append((_template(track), []))
+        elif exact and not by_edit_list and not track.is_picture:
+            made.append(_sound_anew(clip, number, packets))
+        elif exact and not by_edit_list:
+            made.append(_picture_anew(clip, track, packets, quality))
+        else:
+            origin = round(start_s / track.time_base)
+            if not any(other.is_picture for other in clip.tracks):
+                origin = _sound_origin(clip, number, packets, exact=exact)
+            end = round(clip.until_s / track.time_base) - origin
+            copies = _copied(track, packets, origin, end, kind)
+            for note in clip.notes(number):
+                copies[0].set_sidedata(note)
+            made.append((_template(track), copies))
+    return made
+
+
+def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, exact: bool) -> int:
+    """What is 0 in a file of sound alone: the first sample heard, so that priming is where players expect it."""
+    if exact:
+        return round(clip.exact_start_s / clip.tracks[number].time_base)
+    return packets[0].pts + clip.priming(number)
+
+
+def _copied(
+    track: ReplayTrack, packets: Sequence[StoredPacket], origin: int, end: int, kind: Container
+) -> list[av.Packet[Any]]:
+    """The packets for a muxer. The last picture lasts until `end`; the others until the next one."""
+    made = [as_packet(packet, track.time_base, origin) for packet in packets]
+    if track.is_picture:
+        if kind.format in _WITH_EDIT_LISTS:
+            for copy, following in pairwise(made):
+                copy.duration = cast(int, following.pts) - cast(int, copy.pts)
+        made[-1].duration = max(1, end - cast(int, made[-1].pts))
+    return made
+
+
+def _in_order(tracks: Sequence[Sequence[av.Packet[Any]]]) -> Iterator[tuple[int, av.Packet[Any]]]:
+    """The packets of all tracks by their times, as muxers like them best."""
+    placed = []
+    for place, packets in enumerate(tracks):
+        unit_s = float(packets[0].time_base)
+        placed += [(cast(int, packet.dts) * unit_s, place, number) for number, packet in enumerate(packets)]
+    placed.sort()
+    for _, place, number in placed:
+        yield place, tracks[place][number]
+
+
+def _sound_anew(clip: Clip, number: int, packets: Sequence[StoredPacket]) -> _Track:
+    """The sound from the asked moment to the end of the clip, to the sample."""
+    track = clip.tracks[number]
+    template = _template(track)
+    context = cast(av.AudioCodecContext, template.codec_context)
+    voice = context.codec.canonical_name == "opus" and context.sample_rate == VOICE_SAMPLE_RATE
+    channels = context.channels
+    pre_roll = clip.sound_before(number, packets[0].pts, _PRE_ROLL_S)
+    samples, at_s = _decoded(track, [*pre_roll, *packets], channels, clip.priming(number))
+    first = round((clip.exact_start_s - at_s) * SAMPLE_RATE)
+    count = round((clip.until_s - clip.exact_start_s) * SAMPLE_RATE)
+    encoder = AudioEncoder(context.codec.canonical_name, channels, voice=voice)
+    made = [*encoder.encode(np.ascontiguousarray(samples[max(0, first) : max(0, first) + count])), *encoder.finish()]
+    return encoder.template, made
+
+
+def _decoded(
+    track: ReplayTrack, packets: Sequence[StoredPacket], channels: int, priming: int
+) -> tuple[SampleArray, float]:
+    """What `packets` sound like, float32 (n, channels) at `SAMPLE_RATE`, and when its first sample is heard."""
+    source = cast(av.AudioCodecContext, _template(track).codec_context)
+    decoder = cast(av.AudioCodecContext, av.CodecContext.create(source.codec.canonical_name, "r"))
+    decoder.extradata = source.extradata
+    if source.codec.canonical_name == "pcm_s16le":
+        decoder.sample_rate, decoder.layout = source.sample_rate, source.layout
+    layout = "mono" if channels == 1 else "stereo"
+    resampler = av.AudioResampler("flt", layout, SAMPLE_RATE)
+    parts = [np.zeros((0, channels), np.float32)]
+    decoded: list[av.AudioFrame | None] = []
+    for packet in packets:
+        given: av.Packet[Any] = av.Packet(packet.data)
+        given.pts, given.dts, given.time_base = packet.pts, packet.dts, track.time_base
+        decoded += cast("list[av.AudioFrame | None]", decoder.decode(given))
+    decoded += cast("list[av.AudioFrame | None]", decoder.decode(None))
+    for frame in [*decoded, None]:
+        if frame is not None:
+            # Nothing is missing in between, whatever the stamps are rounded to.
+            frame.pts = None
+        parts += [cast(SampleArray, part.to_ndarray().reshape(-1, channels)) for part in resampler.resample(frame)]
+    samples = np.concatenate(parts)
+    # Some decoders leave the priming out by themselves, as if it were the beginning of the recording.
+    expected = round(float(packets[-1].pts + packets[-1].duration - packets[0].pts) * track.time_base * SAMPLE_RATE)
+    skipped = expected - len(samples)
+    return samples, float(packets[0].pts * track.time_base) + max(0, skipped) / SAMPLE_RATE
+
+
+def _picture_anew(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket], quality: str) -> _Track:
+    """The picture from the asked moment on: the first group encoded anew as recordings are, the others as they are.
+
+    All of it is encoded anew where the encoder, opened again, does not write the same header.
+    """
+    template = _template(track)
+    context = cast(av.VideoCodecContext, template.codec_context)
+    start = round(clip.exact_start_s / track.time_base)
+    encoder = VideoEncoder(
+        context.codec.canonical_name,
+        context.width,
+        context.height,
+        float(context.framerate or 30),
+        quality=quality,
+        encoder=context.codec.name,
+    )
+    same = encoder.template.codec_context.extradata == context.extradata
+    following = next((n for n, one in enumerate(packets) if one.is_key and one.pts > start), len(packets))
+    anew = following if same else len(packets)
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(context.codec.canonical_name, "r"))
+    decoder.extradata = context.extradata
+    made: list[av.Packet[Any]] = []
+    for packet in packets[:anew]:
+        given: av.Packet[Any] = av.Packet(packet.data)
+        given.pts, given.dts, given.time_base = packet.pts, packet.dts, track.time_base
+        frames = decoder.decode(given)
+        if packet.pts >= start:
+            for frame in frames:
+                made += encoder.encode_frame(frame, packet.pts - start)
+    made += encoder.finish()
+    for copy in made:
+        copy.time_base = track.time_base
+    end = round(clip.until_s / track.time_base) - start
+    kind = Container("matroska", None, "", 0)
+    rest = _copied(track, packets[anew:], start, end, kind) if anew < len(packets) else []
+    made += rest
+    made[-1].duration = max(1, end - cast(int, made[-1].pts))
+    return (template if same else encoder.template), made

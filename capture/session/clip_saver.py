@@ -1,0 +1,222 @@
+"""Saves what a replay buffer holds, on demand: each clip in a thread of its own, while the buffer goes on filling."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from capture.errors import CaptureError, OutputError, UsageError, in_one_line
+from capture.events import Event, Request, Summary
+from capture.formats import CLIP_FORMATS, CONTAINERS
+from capture.output.ledger import MARK
+from capture.output.ledger_file import LedgerFile
+from capture.output.naming import candidates, dated_name
+from capture.pipeline.feed import Feed
+from capture.recordings.check import CheckReport, check
+from capture.recordings.scratch import scratch_folder
+from capture.replay.clip import Clip
+from capture.replay.clip_writer import save
+from capture.settings import ClipOrder, RecordSettings
+from capture.threads.worker import Worker
+
+__all__ = ["ClipSaver"]
+
+#: As much more than the buffer holds has to be asked for before that is worth a word.
+_SHORT_S: Final = 0.5
+
+
+class ClipSaver:
+    """Used by the thread of a session; what it starts has ended when `close` returns.
+
+    `emit` is told what became of each clip: its `Summary`, or an `Event` that says what went wrong. A clip that cannot
+    be saved costs nothing of the buffer: the next try still has it.
+    """
+
+    def __init__(self, settings: RecordSettings, emit: Callable[[Event | Summary], None]) -> None:
+        self._settings = settings
+        self._emit = emit
+        self._workers: list[Worker] = []
+
+    def save(self, feed: Feed, request: Request) -> None:
+        """Save what `feed` holds up to the moment of `request`, which is answered when that is done."""
+        worker = Worker("clip", lambda: self._attend(feed, request))
+        self._workers = [*(each for each in self._workers if not each.join(0.0)), worker]
+        worker.start()
+
+    def close(self) -> None:
+        """Wait for the clips that are being saved."""
+        for worker in self._workers:
+            worker.join()
+
+    def _attend(self, feed: Feed, request: Request) -> None:
+        try:
+            summary, note = self._saved(feed, request)
+        except Exception as error:
+            why = in_one_line(error)
+            self._emit(Event("clip_failed", 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
+            _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
+            return
+        self._emit(summary)
+        if note:
+            self._emit(Event("clip", 0.0, note))
+        _answer(request, {"ok": True, "note": note, **summary.as_json()})
+
+    def _saved(self, feed: Feed, request: Request) -> tuple[Summary, str]:
+        order = ClipOrder.of(request.options)
+        buffer, timeline = feed.buffer, feed.pipeline.timeline
+        assert buffer is not None  # noqa: S101 - the session looked
+        until_s = timeline.media_s(request.at_s)
+        feed.catch_up(until_s)
+        kept_s = buffer.seconds
+        wanted_s = self._settings.replay_s or 0.0 if order.last_s is None else order.last_s
+        clip = buffer.snapshot(wanted_s, until_s)
+        if clip.is_empty:
+            raise CaptureError("the replay buffer is empty still", "try again in a moment")
+        marks = feed.ledger.of(MARK) if feed.ledger is not None else ()
+        path, begins_s, note = self._written(clip, order, marks)
+        if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
+            note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"
+        # What is an animation was looked at when it was made.
+        report = check(path, listen=False) if path.suffix[1:].lower() in CONTAINERS else None
+        summary = self._summary(feed, clip, path, report)
+        if feed.ledger is not None:
+            summary = replace(summary, events=feed.ledger.between(begins_s, clip.until_s))
+        if order.ledger or self._settings.ledger:
+            ledger, trouble = _write_ledger(summary)
+            return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
+        return summary, note
+
+    def _written(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float, str]:
+        """Write the clip where it was ordered to or else where it may go instead.
+
+        Returned are where that is, which moment of the feed it begins with, and what to say.
+        """
+        wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
+        try:
+            return *self._write(clip, wanted, order, marks), ""
+        except OutputError as error:
+            fallback = self._settings.fallback_folder
+            if fallback is None:
+                raise
+            made = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
+            return *made, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
+
+    def _ending(self, order: ClipOrder) -> str:
+        return order.format or self._settings.output.suffix[1:]
+
+    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float]:
+        """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered.
+
+        It is made under another name: what a kill leaves of it is not taken for a clip.
+        """
+        own, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
+        turned = ending != own and ending in CLIP_FORMATS
+        with scratch_folder(path.parent) as folder:
+            made = folder / f"clip.{own if turned else ending}"
+            try:
+                begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
+                if turned or order.max_bytes is not None:
+                    made = _turned(made, ending if turned else None, order.max_bytes)
+            except OutputError as error:
+                raise OutputError(error.message.replace(str(made), str(path)), error.remedy) from error
+            return _under_free_name(made, path, chosen=order.output is not None), begins_s
+
+    def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
+        pipeline = feed.pipeline
+        duration_s = (
+            max((stream.duration_s for stream in report.streams), default=0.0)
+            if report
+            else (clip.until_s - clip.start_s)
+        )
+        return Summary(
+            path=str(path),
+            container=path.suffix[1:].lower(),
+            duration_s=duration_s,
+            size_bytes=path.stat().st_size,
+            video=pipeline.video_between(clip.start_s, clip.until_s, _frames(clip)),
+            audio=pipeline.audio_between(clip.start_s, clip.until_s),
+            paused_s=0.0,
+            events=(),
+            stopped_by="clip",
+            check="ok" if report is None else next(iter(report.problems), "ok"),
+        )
+
+
+def _frames(clip: Clip) -> int:
+    """How many pictures a clip has."""
+    return sum(count for track, count in zip(clip.tracks, clip.counts, strict=True) if track.is_picture)
+
+
+def _turned(made: Path, form: str | None, max_bytes: int | None) -> Path:
+    """What was made, in another form and no larger than allowed."""
+    # Encoding anew is for the few clips that want it.
+    from capture.recordings.transcode import convert, fit
+
+    return convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
+
+
+def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
+    """Give what was made the name `path`; where nobody chose that, the next that is free."""
+    for free in candidates(path):
+        try:
+            _rename(made, free)
+        except UsageError:
+            if chosen:
+                raise
+        else:
+            return free
+    raise AssertionError("candidates never end")
+
+
+def _rename(made: Path, path: Path) -> None:
+    """Give a finished file its name. Raises `UsageError` where that is taken, `OutputError` where it cannot be."""
+    try:
+        # Renaming would replace what has the name.
+        try:
+            path.hardlink_to(made)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Not every file system knows links.
+            _take_name(made, path)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists already", "choose another name") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
+
+
+def _take_name(made: Path, path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        made.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_ledger(clip: Summary) -> tuple[str | None, str]:
+    """Write down beside the clip what happened in it; where that is, and what went wrong if anything did."""
+    troubles: list[OutputError] = []
+    try:
+        file = LedgerFile(Path(clip.path), troubles.append)
+    except OutputError as error:
+        return None, str(error)
+    for event in clip.events:
+        file.add(event)
+    file.end(clip.duration_s, clip.stopped_by)
+    return str(file.path), "; ".join(map(str, troubles))
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def _answer(request: Request, content: dict[str, Any]) -> None:
+    if request.answer is not None:
+        with suppress(Exception):
+            request.answer(content)

@@ -1,0 +1,128 @@
+"""Where the mouse was clicked: a ring that fades."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from capture.media import Pixels, Rectangle
+from capture.sources.overlays.sprites import Sprite, coloured
+
+__all__ = ["FADE_S", "Rings", "ring"]
+
+FADE_S: Final = 0.5
+
+#: It fades in so many steps: as smooth as 30 frames a second show it, and no frames for more.
+STEPS: Final = 15
+STEP_S: Final = FADE_S / STEPS
+
+#: More of them at once are of no use to anybody.
+MOST: Final = 16
+
+#: Of the height of the picture; and the least in pixels that is seen on a small one.
+RADIUS: Final = 0.03
+LEAST_RADIUS: Final = 18
+
+#: Of the radius, to either side of the circle. The edge stands out where the ground is of the ring's own colour.
+HALF_WIDTH: Final = 0.14
+EDGE: Final = 0.08
+
+COLOUR: Final = (255, 190, 0)
+EDGE_COLOUR: Final = (40, 20, 0)
+OPACITY: Final = 0.95
+
+
+def ring(radius: int) -> Sprite:
+    """A ring of this radius in pixels, to the middle of its line, around its hot spot."""
+    side = radius + math.ceil((HALF_WIDTH + EDGE) * radius) + 1
+    places = np.arange(-side, side + 1, dtype=np.float32)
+    off = np.abs(np.hypot(places, places[:, np.newaxis]) - radius)
+    # Half a pixel to soften the rim.
+    line = np.clip(HALF_WIDTH * radius + 0.5 - off, 0, 1)
+    whole = np.clip((HALF_WIDTH + EDGE) * radius + 0.5 - off, 0, 1)
+    picture = coloured(line * OPACITY, COLOUR) + coloured((whole - line) * OPACITY, EDGE_COLOUR)
+    return Sprite(picture.astype(np.uint16), side, side)
+
+
+@dataclass(slots=True)
+class _Click:
+    x: int
+    y: int
+    #: When it was first drawn, and how many of the steps were over in the last frame: -1 as long as it is in none.
+    at_s: float = -math.inf
+    step: int = -1
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.step >= 0
+
+    @property
+    def due_s(self) -> float:
+        """When it next looks other than in the last frame."""
+        return self.at_s + (self.step + 1) * STEP_S
+
+
+class Rings:
+    """The rings around the clicks of the last half second, in the coordinates of the desktop.
+
+    `click` and `due_s` are for any thread, the rest for the one that grabs.
+    """
+
+    def __init__(self, height: int, now_s: Callable[[], float] = time.monotonic) -> None:
+        """`height` is that of the picture in pixels."""
+        self._ring = ring(max(LEAST_RADIUS, round(height * RADIUS)))
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._clicks: list[_Click] = []
+
+    def click(self, x: int, y: int, area: Rectangle) -> bool:
+        """A button was pressed at this place, now; return whether that is to be seen in a picture of `area`.
+
+        It will be, however late the next frame is.
+        """
+        if not self._ring.covered(x, y).intersects(area):
+            return False
+        with self._lock:
+            if len(self._clicks) >= MOST:
+                return False
+            self._clicks.append(_Click(x, y))
+        return True
+
+    def due_s(self) -> float:
+        """When they next look other than in the last frame."""
+        with self._lock:
+            return min((click.due_s for click in self._clicks), default=math.inf)
+
+    def forget(self) -> None:
+        """Show none of them any more."""
+        with self._lock:
+            self._clicks = [click for click in self._clicks if click.is_drawn]
+            for click in self._clicks:
+                click.at_s = -math.inf
+
+    def update(self) -> Rectangle | None:
+        """Let them look as they should now; return what that changes, None for nothing."""
+        now_s, changed = self._now_s(), None
+        with self._lock:
+            for click in self._clicks:
+                if not click.is_drawn:
+                    click.at_s = now_s
+                if click.due_s <= now_s:
+                    click.step = int(min(STEPS, (now_s - click.at_s) / STEP_S))
+                    changed = self._ring.covered(click.x, click.y).joined(changed)
+            self._clicks = [click for click in self._clicks if click.step < STEPS]
+        return changed
+
+    def draw(self, pixels: Pixels, part: Rectangle) -> None:
+        """Draw them as they were at the last `update` into a picture of `part` of the desktop."""
+        with self._lock:
+            shown = [(click.x, click.y, click.step) for click in self._clicks if click.is_drawn]
+        for x, y, step in shown:
+            if self._ring.covered(x, y).intersects(part):
+                self._ring.faded(1 - step / STEPS).draw(pixels, x - part.left, y - part.top)

@@ -1,0 +1,170 @@
+"""The thread that hears what is pressed on an X11 desktop, and decides which of it may be shown."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+from Xlib import X, error
+
+from capture.errors import NotReadyError
+from capture.sources.overlays.key_names import Keyboard, Label
+from capture.sources.overlays.password_prompts import Prompts
+from capture.sources.x11.input_record import Button, Key, Presses
+from capture.threads.worker import Worker
+
+__all__ = ["HELD_BACK_S", "InputListener", "KeystrokeFilter"]
+
+#: A program tells some milliseconds after the focus has changed that it is a password field that has it now. Keys are
+#: held back for so long, and shown if there was no such news: nobody notices the delay.
+HELD_BACK_S: Final = 0.15
+
+END_LIMIT_S: Final = 2.0
+
+
+class Secrets(Protocol):
+    """Knows whether what is typed now is to be hidden: `prompts.Prompts`, or what stands in for it."""
+
+    def hides_typing(self) -> bool: ...
+
+
+class KeystrokeFilter:
+    """Keys on their way to be shown. `forget` is for any thread, the rest for one."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        show: Callable[[Label], None],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._secrets = secrets
+        self._show = show
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._held_back: deque[tuple[float, Label]] = deque()
+
+    def press(self, label: Label) -> None:
+        """A key was pressed just now. What may be a password is forgotten at once."""
+        if self._secrets.hides_typing():
+            # Those just before it may have been its first letters.
+            self.forget()
+            return
+        with self._lock:
+            self._held_back.append((self._now_s() + HELD_BACK_S, label))
+
+    def due_s(self) -> float:
+        """When the next key is to be shown."""
+        with self._lock:
+            return self._held_back[0][0] if self._held_back else math.inf
+
+    def show_due(self) -> None:
+        """Show what was held back for long enough, if it still may be."""
+        if self.due_s() > self._now_s():
+            return
+        if self._secrets.hides_typing():
+            self.forget()
+            return
+        with self._lock:
+            due = []
+            while self._held_back and self._held_back[0][0] <= self._now_s():
+                due.append(self._held_back.popleft()[1])
+        for label in due:
+            self._show(label)
+
+    def forget(self) -> None:
+        """Show none of them."""
+        with self._lock:
+            self._held_back.clear()
+
+
+class InputListener:
+    """Begins to listen when it is made; `close` and `forget` are for any thread.
+
+    `click` and `key` are called by a thread of its own, with the place of a button that went down on the screen, and
+    with a key that was held back long enough. Without `key` keys are not listened to. Raises `NotReadyError` where what
+    is pressed cannot be heard.
+    """
+
+    def __init__(self, click: Callable[[int, int], None], key: Callable[[Label], None] | None) -> None:
+        self._click = click
+        self._presses = Presses(keys=key is not None)
+        self._keyboard: Keyboard | None = None
+        self._prompts: Prompts | None = None
+        self._typing: KeystrokeFilter | None = None
+        if key is not None:
+            try:
+                self._keyboard = Keyboard(self._presses.display)
+                self._prompts = Prompts(self._presses.display, self._presses)
+                self._typing = KeystrokeFilter(self._prompts, key)
+            except (error.XError, error.ConnectionClosedError, OSError) as lost:
+                self._presses.close()
+                raise NotReadyError(f"keys cannot be heard ({lost})", "see capture doctor") from lost
+        # A byte in this pair ends the wait for what is pressed.
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._worker = Worker("presses", self._run)
+        self._worker.start()
+
+    @property
+    def knows_fields(self) -> bool:
+        """Whether programs can tell of their password fields here."""
+        return self._prompts is not None and self._prompts.knows_fields
+
+    def forget(self) -> None:
+        """Let nothing that was pressed up to now be shown."""
+        if self._typing is not None:
+            self._typing.forget()
+
+    def close(self) -> bool:
+        """Listen no more, and return whether its thread has ended; may be called twice."""
+        with suppress(OSError):
+            self._wake_in.send(b"!")
+        has_ended = self._worker.join(END_LIMIT_S)
+        if has_ended:
+            self._wake_in.close()
+        return has_ended
+
+    def _run(self) -> None:
+        try:
+            # When the display is gone, whoever grabs from it says so.
+            with suppress(error.ConnectionClosedError, OSError):
+                while not self._is_woken():
+                    for press in self._presses.read():
+                        self._take_in(press)
+                    if self._typing is not None:
+                        self._typing.show_due()
+        finally:
+            if self._prompts is not None:
+                self._prompts.close()
+            self._presses.close()
+            self._wake_out.close()
+
+    def _is_woken(self) -> bool:
+        """Wait until something is pressed or due; whether it is the end."""
+        due_s = self._typing.due_s() if self._typing is not None else math.inf
+        wait_s = None if due_s == math.inf else max(0.0, due_s - time.monotonic())
+        readable, _, _ = select.select([self._presses, self._presses.display, self._wake_out], [], [], wait_s)
+        self._follow_keyboard()
+        return self._wake_out in readable
+
+    def _follow_keyboard(self) -> None:
+        """Take in that keys mean something else now."""
+        display = self._presses.display
+        while display.pending_events():
+            event = display.next_event()
+            if event.type == X.MappingNotify and self._keyboard is not None:
+                self._keyboard.refresh(event)
+
+    def _take_in(self, press: Button | Key) -> None:
+        if isinstance(press, Button):
+            self._click(press.x, press.y)
+        elif self._typing is not None and self._keyboard is not None:
+            label = self._keyboard.read(press.place, press.state)
+            if label is not None:
+                self._typing.press(label)

@@ -1,0 +1,104 @@
+"""Whether what is typed on an X11 desktop may be a password, as far as that can be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+from Xlib import X, error
+from Xlib.display import Display
+from Xlib.ext import res
+
+from capture.sources.overlays.password_fields import PasswordFields
+from capture.sources.overlays.terminals import waits_for_password
+from capture.sources.x11.input_record import Presses
+
+__all__ = ["Prompts"]
+
+#: What is in the names of programs that ask for passwords, and lock the screen until they get one; as their windows
+#: tell them (WM_CLASS), in small letters.
+PROMPTS: Final = (
+    *("pinentry", "askpass", "gcr-prompter", "keyring", "kwallet", "polkit", "policykit"),
+    *("gksu", "kdesu", "lxqt-sudo", "lxsudo", "keepass", "bitwarden", "1password"),
+    *("greeter", "screenlock", "screensaver", "lockscreen", "light-locker", "i3lock", "slock", "xlock", "xtrlock"),
+    *("xsecurelock", "kscreenlocker", "physlock"),
+)
+
+#: Windows lie in each other less deeply than this.
+_DEEPEST: Final = 32
+
+
+class Prompts:
+    """Knows whether what is typed now may be a password. `hides_typing` is for one thread.
+
+    It may be one while a password field has the focus, of a program that tells assistive technology; while a window has
+    it of a program whose job is to ask for passwords, or a terminal in which a command asks for one; and while a
+    program has the keyboard to itself.
+    """
+
+    def __init__(self, display: Display, presses: Presses) -> None:
+        """`display` is asked with, and `presses` knows who holds the keyboard."""
+        self._display = display
+        self._presses = presses
+        self._root = display.screen().root
+        self._tells_processes = display.has_extension(res.extname)
+        self._fields: PasswordFields | None = None
+        with suppress(OSError):
+            self._fields = PasswordFields(self._accessibility_bus())
+
+    @property
+    def knows_fields(self) -> bool:
+        """Whether programs can tell of their password fields here."""
+        return self._fields is not None
+
+    def hides_typing(self) -> bool:
+        """Whether what is typed now is to be hidden. Raises `ConnectionClosedError` when the server has ended."""
+        if self._presses.keyboard_is_held or (self._fields is not None and self._fields.focused):
+            return True
+        try:
+            return any(self._is_prompt(window) for window in self._windows_with_focus())
+        except error.XError:
+            # The window was closed while it was looked at; what was typed into it, nobody knows.
+            return True
+
+    def close(self) -> None:
+        """Look no more; may be called twice."""
+        if self._fields is not None:
+            self._fields.close()
+
+    def _windows_with_focus(self) -> Iterator[Any]:
+        """The window that hears the keyboard, and those that it is in."""
+        focus = self._display.get_input_focus().focus
+        if focus == X.PointerRoot:
+            # Without a window manager keys go to wherever the pointer is.
+            focus = self._root
+            for _ in range(_DEEPEST):
+                if not (inner := focus.query_pointer().child):
+                    break
+                focus = inner
+        for _ in range(_DEEPEST):
+            if isinstance(focus, int) or focus.id == self._root.id:
+                return
+            yield focus
+            focus = focus.query_tree().parent
+
+    def _is_prompt(self, window: Any) -> bool:
+        names = window.get_wm_class()
+        if names is None:
+            return False
+        called = " ".join(names).lower()
+        return any(part in called for part in PROMPTS) or any(map(waits_for_password, self._processes(window)))
+
+    def _processes(self, window: Any) -> list[int]:
+        """The process that the window belongs to, where the server knows."""
+        if not self._tells_processes:
+            return []
+        asked = [{"client": window.id, "mask": res.LocalClientPIDMask}]
+        found = self._display.res_query_client_ids(asked).ids
+        return [int(value) for each in found if each.spec.mask == res.LocalClientPIDMask for value in each.value[:1]]
+
+    def _accessibility_bus(self) -> str | None:
+        """Where programs tell, as the display knows it."""
+        said = self._root.get_full_text_property(self._display.get_atom("AT_SPI_BUS"))
+        return str(said) if said else None

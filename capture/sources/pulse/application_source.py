@@ -1,0 +1,88 @@
+"""The sound of one program and of no other, while the user goes on hearing it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from capture.sources.pulse.loop import Loop, PlayingStream
+from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
+from capture.sources.sound_devices import is_program, players_of
+
+__all__ = ["ApplicationSource"]
+
+
+class ApplicationSource(PulseReader):
+    """All the streams of the program called `application`, on whatever outputs they are, each in a lane of its own.
+
+    The server copies exactly these streams; nothing is moved or loaded for it. They come and go while it reads, and one
+    that is moved is followed. While none plays nothing is delivered. `tell` is given what is worth remembering, by the
+    thread that opens and reads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        application: str,
+        fragment_s: float = FRAGMENT_S,
+        tell: Callable[[str, str], None] = lambda kind, detail: None,
+    ) -> None:
+        super().__init__(name, application, 2, fragment_s)
+        self._application = application
+        self._tell = tell
+        self._waits = False
+
+    def _begin(self, loop: Loop, deadline_s: float) -> None:
+        loop.watch(streams=True)
+        loop.take_changed()
+        playing = loop.playing()
+        self._listen_to(loop, playing, 0.0)
+        if not self._plays(playing):
+            self._waits = True
+            others = ", ".join(player.name for player in players_of(playing))
+            self._tell(
+                "waiting",
+                f"{self._application} does not play; {f'these do: {others}' if others else 'nothing plays'}",
+            )
+
+    def _attend(self, loop: Loop, now_s: float) -> None:
+        for index, heard in tuple(self._streams.items()):
+            if heard.failed:
+                # Its end, or a move: the server ends what listens to a stream before it moves it.
+                self._drop(index)
+                self._look_at_s = min(self._look_at_s, now_s if heard.was_ready else now_s + RETRY_S)
+        if loop.take_changed() or now_s >= self._look_at_s:
+            self._look_at_s = math.inf
+            try:
+                playing = loop.playing()
+                self._listen_to(loop, playing, now_s)
+            except TimeoutError:
+                self._look_at_s = now_s + RETRY_S
+                return
+            if self._waits and self._plays(playing):
+                self._waits = False
+                self._tell("application", f"{self._application} plays now")
+
+    def _plays(self, playing: list[PlayingStream]) -> bool:
+        return any(self._is_wanted(stream) and not stream.corked for stream in playing)
+
+    def _is_wanted(self, stream: PlayingStream) -> bool:
+        return is_program(stream.properties, self._application)
+
+    def _listen_to(self, loop: Loop, playing: list[PlayingStream], now_s: float) -> None:
+        """Listen to those streams of the program that it does not listen to yet, and no more to those that ended.
+
+        Also to those that stand still: it is too late for their beginning when they go on.
+        """
+        wanted = {stream.index: stream for stream in playing if self._is_wanted(stream)}
+        for index in self._streams.keys() - wanted.keys():
+            self._drop(index)
+        new = wanted.keys() - self._streams.keys()
+        outputs = loop.outputs() if new else {}
+        for index in sorted(new):
+            output = outputs.get(wanted[index].output)
+            if output is not None and output.monitor:
+                self._listen(index, output.monitor, only=index)
+            else:
+                # Between two outputs.
+                self._look_at_s = now_s + RETRY_S

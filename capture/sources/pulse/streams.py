@@ -1,0 +1,258 @@
+"""Sound that flows to and from the sound server, with the server's own account of when it is heard.
+
+Everything is called by the thread that made the loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections import deque
+from contextlib import suppress
+from ctypes import byref, c_size_t
+from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+
+import numpy as np
+
+from capture.errors import NotReadyError
+from capture.media import SAMPLE_RATE, SampleArray
+from capture.sources.pulse.libpulse import (
+    DEFAULT,
+    OPERATION_RUNNING,
+    SAMPLE_FLOAT32_NATIVE,
+    SEEK_RELATIVE,
+    STREAM_ADJUST_LATENCY,
+    STREAM_DONT_MOVE,
+    STREAM_FAILED,
+    STREAM_READY,
+    BufferAttributes,
+    OnData,
+    SampleSpec,
+    TimingInfo,
+)
+from capture.sources.pulse.loop import ANSWER_LIMIT_S, Loop
+
+__all__ = ["PlaybackStream", "RecordStream", "Timing"]
+
+
+class Timing:
+    """One answer of the server to "where are you?"."""
+
+    def __init__(self, info: TimingInfo) -> None:
+        #: Bytes put into this stream so far.
+        self.write_index = int(info.write_index)
+        #: Bytes taken out of it: by this process from an input, by an output for being rendered.
+        self.read_index = int(info.read_index)
+        #: How long after that moment the last of them will be heard (outputs), or was picked up (inputs, negative).
+        self.delay_s = (int(info.sink_us) - int(info.source_us)) / 1e6
+        #: Bytes of silence that an output rendered after it ran out of sound.
+        self.starved_bytes = 0 if info.playing else max(0, int(info.since_underrun))
+
+
+class _Stream:
+    """What both directions have in common: a float32 stream at `SAMPLE_RATE`, not yet connected."""
+
+    def __init__(self, loop: Loop, name: str, channels: int) -> None:
+        self._loop = loop
+        self._lib = loop.library
+        self._channels = channels
+        self._stream = self._lib.stream_new(
+            loop.context, name.encode(), byref(SampleSpec(SAMPLE_FLOAT32_NATIVE, SAMPLE_RATE, channels)), None
+        )
+        if not self._stream:
+            raise NotReadyError(f"the sound server refuses a stream ({loop.error()})", "use --audio none")
+        self._operation = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the stream runs."""
+        return bool(self._stream and self._lib.stream_get_state(self._stream) == STREAM_READY)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the device or the server is gone."""
+        return not self._stream or bool(self._lib.stream_get_state(self._stream) >= STREAM_FAILED)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the device stands still, by somebody's order or because another program took it."""
+        return self.ready and bool(self._lib.stream_is_suspended(self._stream) > 0)
+
+    def ask_timing(self) -> bool:
+        """Send for the timing and return whether that could be; `timing` has it when it came."""
+        if self._operation is not None or not self._stream:
+            return False
+        self._operation = self._lib.stream_update_timing_info(self._stream, None, None)
+        return self._operation is not None
+
+    def timing(self) -> Timing | None:
+        """The answer to `ask_timing`, once; None while it is under way or when none was asked for."""
+        if self._operation is None or self._lib.operation_get_state(self._operation) == OPERATION_RUNNING:
+            return None
+        self._lib.operation_unref(self._operation)
+        self._operation = None
+        info = self._lib.stream_get_timing_info(self._stream)
+        return Timing(info.contents) if info else None
+
+    def close(self) -> None:
+        """End the stream; may be called twice."""
+        if self._stream:
+            if self._operation is not None:
+                self._lib.operation_unref(self._operation)
+                self._operation = None
+            self._lib.stream_disconnect(self._stream)
+            self._lib.stream_unref(self._stream)
+            self._stream = None
+
+
+class RecordStream(_Stream):
+    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere.
+
+    With `only`, the index of a `PlayingStream`, it hears of the output whose monitor `device` is nothing but that one.
+    The server ends it when that stream ends or goes to another output.
+    """
+
+    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float, *, only: int | None = None) -> None:
+        super().__init__(loop, "capture", channels)
+        self._fragments: deque[SampleArray] = deque()
+        # Taken in as they come, since the library gives out nothing any more once the stream has ended.
+        self._on_data = OnData(self._collect)
+        self._lib.stream_set_read_callback(self._stream, self._on_data, None)
+        fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
+        attributes = BufferAttributes(DEFAULT, DEFAULT, DEFAULT, DEFAULT, fragment_bytes)
+        if only is not None:
+            self._lib.stream_set_monitor_stream(self._stream, only)
+        self._lib.stream_connect_record(
+            self._stream, device.encode(), byref(attributes), STREAM_DONT_MOVE | STREAM_ADJUST_LATENCY
+        )
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is a fragment to read."""
+        return bool(self._fragments)
+
+    def read(self) -> SampleArray | None:
+        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none.
+
+        What came before the stream failed can still be read.
+        """
+        return self._fragments.popleft() if self._fragments else None
+
+    def close(self) -> None:
+        if self._stream:
+            self._lib.stream_set_read_callback(self._stream, None, None)
+        super().close()
+
+    def _collect(self, _stream: object, _size_bytes: object, _data: object) -> None:
+        # Nothing may be raised into the library.
+        with suppress(Exception):
+            data, size_bytes = Pointer(), c_size_t()
+            while self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) == 0 and size_bytes.value:
+                count = size_bytes.value // (4 * self._channels)
+                if data.value is not None:
+                    heard = ctypes.string_at(data.value, count * 4 * self._channels)
+                    samples = np.frombuffer(heard, np.float32).reshape(count, self._channels)
+                else:
+                    samples = np.zeros((count, self._channels), np.float32)
+                self._lib.stream_drop(self._stream)
+                self._fragments.append(samples)
+
+
+class PlaybackStream(_Stream):
+    """A float32 stream at `SAMPLE_RATE` to the default output, called `name`, heard about `latency_s` after `write`.
+
+    It begins with the first sample written; where too little is written it falls silent and goes on with the next.
+    """
+
+    def __init__(self, loop: Loop, name: str, channels: int, latency_s: float = 0.1) -> None:
+        super().__init__(loop, name, channels)
+        self._frame_bytes = 4 * channels
+        target_bytes = max(1, round(latency_s * SAMPLE_RATE)) * self._frame_bytes
+        # Begun at the first sample: what is shorter than the buffer would never be heard.
+        attributes = BufferAttributes(DEFAULT, target_bytes, self._frame_bytes, DEFAULT, DEFAULT)
+        self._lib.stream_connect_playback(self._stream, None, byref(attributes), STREAM_ADJUST_LATENCY, None, None)
+        self._stopped = False
+        self._written_bytes = 0
+        self._asked_at_s = 0.0
+        self._heard_at_s: float | None = None
+
+    def write(self, samples: SampleArray) -> int:
+        """Write as many of the frames (n, channels) as the server wants now; return how many.
+
+        0 before it is `ready`, when nothing is wanted, and after `stop`.
+        """
+        if self._stopped or not self.ready:
+            return 0
+        wanted = self._lib.stream_writable_size(self._stream)
+        if wanted == ctypes.c_size_t(-1).value:
+            return 0
+        count = min(len(samples), int(wanted) // self._frame_bytes)
+        if count == 0:
+            return 0
+        data = np.ascontiguousarray(samples[:count], np.float32)
+        size_bytes = count * self._frame_bytes
+        if data.nbytes != size_bytes:
+            raise ValueError(f"{samples.shape} is not what {self._channels} channels need")
+        # Without a function that frees them the library copies the samples.
+        if self._lib.stream_write(self._stream, data.ctypes.data, size_bytes, None, 0, SEEK_RELATIVE) < 0:
+            return 0
+        self._written_bytes += size_bytes
+        self._heard_at_s = None
+        return count
+
+    def drained(self) -> bool:
+        """Whether all that was written has been heard, or never will be. To be asked again and again between `serve`s;
+        it sends for the timing each time, and the answer comes with the next `serve`.
+        """
+        if self.failed or self._stopped:
+            return True
+        if self._written_bytes == 0:
+            return False
+        if self._heard_at_s is None:
+            timing = self.timing()
+            if timing is not None and timing.read_index >= self._written_bytes:
+                middle_s = (self._asked_at_s + time.monotonic()) / 2
+                self._heard_at_s = middle_s + timing.delay_s - self._seconds(timing.starved_bytes)
+            elif self._operation is None:
+                self._asked_at_s = time.monotonic()
+                self.ask_timing()
+        return self._heard_at_s is not None and time.monotonic() >= self._heard_at_s
+
+    def stop(self) -> float:
+        """Play nothing more that is not rendered yet; return how many seconds from now its end is heard, or recorded.
+
+        Serves the loop for the moment that the server needs to answer. Nothing is written any more afterwards.
+        """
+        if self._stopped or not self.ready:
+            self._stopped = True
+            return 0.0
+        self._stopped = True
+        # By one answer it is known when a sample is heard, by the next, with the stream standing still, which is the
+        # last. The delay of the second would not do: an output without a stream renders far ahead.
+        before, asked_at_s = self._timing_now()
+        self._loop.settle(self._lib.stream_cork(self._stream, 1, None, None))
+        after, _ = self._timing_now()
+        self._loop.settle(self._lib.stream_flush(self._stream, None, None))
+        if before is None or after is None:
+            return 0.0
+        # What the output takes back of it, whoever records the output has been given already.
+        rendered_s = self._seconds(max(0, after.read_index - before.read_index))
+        heard_at_s = asked_at_s + before.delay_s + rendered_s
+        return max(0.0, heard_at_s - time.monotonic())
+
+    def _seconds(self, size_bytes: int) -> float:
+        return size_bytes / (self._frame_bytes * SAMPLE_RATE)
+
+    def _timing_now(self) -> tuple[Timing | None, float]:
+        """The server's answer, and the moment it was given."""
+        self._settle_timing()
+        begun_s = time.monotonic()
+        self.ask_timing()
+        return self._settle_timing(), (begun_s + time.monotonic()) / 2
+
+    def _settle_timing(self) -> Timing | None:
+        """The answer that is under way."""
+        deadline_s = time.monotonic() + ANSWER_LIMIT_S
+        while (timing := self.timing()) is None and self._operation is not None and time.monotonic() < deadline_s:
+            self._loop.serve(ANSWER_LIMIT_S / 10)
+        return timing

@@ -1,0 +1,182 @@
+"""A source of sound that survives its device: what is lost is opened again, and until then there is silence.
+
+A sound server that dies, a device that is unplugged, a library that fails in whatever way: to a recording all of that
+is one thing, sound that is missing for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+
+from capture.clock import Clock
+from capture.errors import CaptureError, NotReadyError, in_one_line
+from capture.events import DEVICE_BACK, DEVICE_LOST
+from capture.media import Samples
+from capture.sources.protocols import SampleSource
+
+__all__ = ["ReconnectingSource"]
+
+#: How long to wait before it is tried again, doubled from try to try up to the second figure: soon at first, as a
+#: server that is restarted is back within a moment, and never so late that two seconds of sound would be missed.
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 0.5
+
+#: What is lost again sooner than this after it was opened is not there yet, and is not tried again at once.
+STEADY_S: Final = 5.0
+
+
+class ReconnectingSource:
+    """The source that `make` makes, and made anew whenever it was lost.
+
+    `make` is given what the source shall tell its events to; but for the first time it may take as long as a device
+    does, and raise. What the source tells is passed on to `tell`, so that a loss is told once, whoever notices it.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Callable[[str, str], None]], SampleSource],
+        clock: Clock,
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._make = make
+        self._clock = clock
+        self._tell = tell
+        self._woken = threading.Event()
+        # The one that delivers, or delivered last; and one that is being opened to take its place.
+        self._source = make(self._hear)
+        self._opening: SampleSource | None = None
+        self._is_open = False
+        self.name = self._source.name
+        self.channels = self._source.channels
+        self._epoch_s = self._opened_at_s = self._try_at_s = clock.now_s()
+        self._wait_s = FIRST_WAIT_S
+        # When the sound of each lane ended that is to be broken when the source is lost, and the breaks to hand on.
+        self._lanes: dict[int, float] = {}
+        self._breaks: deque[Samples] = deque()
+        # Whether a loss was told whose end was not, and whether the source itself told one.
+        self._is_lost = self._source_is_lost = False
+
+    @property
+    def device(self) -> str:
+        return self._source.device
+
+    def open(self) -> None:
+        """Open it for the first time. Raises `NotReadyError`, whatever the source raised."""
+        try:
+            self._source.open()
+        except CaptureError:
+            raise
+        except Exception as error:
+            raise NotReadyError(
+                f"{self.device} cannot be recorded ({in_one_line(error)})", "see capture doctor"
+            ) from error
+        self._note_opened()
+
+    def begin(self, epoch_s: float) -> None:
+        self._epoch_s = epoch_s
+        self._source.begin(epoch_s)
+
+    def read(self, until_s: float) -> Samples | None:
+        """What the source delivers; while it is lost nothing, and after `wake` that up to now there was nothing."""
+        while not self._breaks:
+            if self._is_open:
+                try:
+                    samples = self._source.read(until_s)
+                except Exception as error:
+                    self._lose(error)
+                else:
+                    self._note_read(samples)
+                    return samples
+            elif self._clock.now_s() >= self._try_at_s:
+                self._reopen()
+            else:
+                woken = self._clock.wait_until(min(until_s, self._try_at_s), self._woken)
+                self._woken.clear()
+                if woken:
+                    return self._break_at(self._clock.now_s())
+                if self._clock.now_s() >= until_s:
+                    return None
+        return self._breaks.popleft()
+
+    def wake(self) -> None:
+        self._woken.set()
+        (self._opening or self._source).wake()
+
+    def close(self) -> None:
+        self._is_open = False
+        with suppress(Exception):
+            self._source.close()
+
+    def _lose(self, error: Exception) -> None:
+        self.close()
+        why = error.message if isinstance(error, CaptureError) else f"{self.device} is gone ({in_one_line(error)})"
+        self._tell_lost(f"{self.name}: {why}; it is silent until it is back")
+        self._breaks.extend(self._break_at(ended_at_s, lane) for lane, ended_at_s in self._lanes.items())
+        self._lanes.clear()
+        was_steady = self._clock.now_s() - self._opened_at_s >= STEADY_S
+        self._put_off(FIRST_WAIT_S if was_steady else 2 * self._wait_s)
+
+    def _reopen(self) -> None:
+        opening: SampleSource | None = None
+        self._source_is_lost = False
+        try:
+            opening = self._opening = self._make(self._hear)
+            opening.open()
+            opening.begin(self._epoch_s)
+        except Exception:
+            self._put_off(2 * self._wait_s)
+            if opening is not None:
+                with suppress(Exception):
+                    opening.close()
+        else:
+            self._source = opening
+            self._note_opened()
+        finally:
+            self._opening = None
+
+    def _put_off(self, wait_s: float) -> None:
+        self._wait_s = min(wait_s, LONGEST_WAIT_S)
+        self._try_at_s = self._clock.now_s() + self._wait_s
+
+    def _note_opened(self) -> None:
+        self._is_open = True
+        self._opened_at_s = self._clock.now_s()
+
+    def _note_read(self, samples: Samples | None) -> None:
+        self._woken.clear()
+        if not self._source_is_lost:
+            self._tell_back(f"{self.name}: now {self.device}")
+        if samples is not None:
+            self._lanes.pop(samples.lane, None)
+            if len(samples.data):
+                self._lanes[samples.lane] = samples.ends_at_s
+
+    def _break_at(self, at_s: float, lane: int = 0) -> Samples:
+        return Samples(np.zeros((0, self.channels), np.float32), at_s, lane)
+
+    def _hear(self, kind: str, detail: str) -> None:
+        """Take in what the source tells, in the thread that opens and reads it."""
+        if kind == DEVICE_LOST:
+            self._source_is_lost = True
+            self._tell_lost(detail)
+        elif kind == DEVICE_BACK:
+            self._source_is_lost = False
+            self._tell_back(detail)
+        else:
+            self._tell(kind, detail)
+
+    def _tell_lost(self, detail: str) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._tell(DEVICE_LOST, detail)
+
+    def _tell_back(self, detail: str) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            self._tell(DEVICE_BACK, detail)

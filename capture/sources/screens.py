@@ -1,0 +1,107 @@
+"""The screen: which monitors there are, and one of them, or a part, as a source of frames."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from capture.errors import DisplayLostError, NotReadyError, UsageError
+from capture.media import Rectangle
+from capture.sources.x11.monitors import NO_DISPLAY, Screen
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "list_screens", "refuse_wayland"]
+
+
+#: Where what is recorded lies on the screens there are now, with even sides; None where it is on none of them.
+Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
+
+
+def list_screens() -> list[Screen]:
+    """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
+    refuse_wayland()
+    try:
+        screens = _x11_screens() if sys.platform == "linux" else _mss_screens()
+    except DisplayLostError as error:
+        raise NotReadyError(error.message, NO_DISPLAY) from error
+    if not screens:
+        raise NotReadyError("no screen is connected", NO_DISPLAY)
+    return screens
+
+
+def _x11_screens() -> list[Screen]:
+    from capture.sources.x11.reader import screens_of
+    from capture.sources.x11.xcb import Connection
+
+    with closing(Connection()) as connection:
+        return screens_of(connection)
+
+
+def _mss_screens() -> list[Screen]:
+    from capture.sources.mss_reader import MssReader
+
+    with closing(MssReader()) as reader:
+        return reader.screens()
+
+
+def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Rectangle:
+    """The rectangle that `--screen` and `--region` mean; `UsageError` where there is none such."""
+    if not screens:
+        raise UsageError("no screen is connected", "connect one")
+    chosen = desktop = desktop_of(screens)
+    if screen == "primary":
+        chosen = next(item.area for item in screens if item.primary)
+    elif screen != "all":
+        found = [item.area for item in screens if screen in (item.id, item.name)]
+        if not found:
+            names = [name for item in screens for name in (item.id, item.name)]
+            near = difflib.get_close_matches(screen, names, 3, 0.0)
+            raise UsageError(f"there is no screen {screen!r}", f"use primary, all, {', '.join(near)}")
+        chosen = found[0]
+    if region is None:
+        return chosen
+    bounds = desktop if screen in ("primary", "all") else chosen
+    if not bounds.contains(region):
+        raise UsageError(f"the region {region} reaches outside the screen", f"the screen is {bounds}")
+    return region
+
+
+def desktop_of(screens: Sequence[Screen]) -> Rectangle:
+    """The smallest rectangle around all of them, one at least."""
+    return functools.reduce(Rectangle.joined, (screen.area for screen in screens))
+
+
+def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Where:
+    """What tells where the area is that `choose_area` gave for `screens`, when they have become others."""
+    if region is not None:
+        return lambda now: region.made_even()
+    if screen not in ("primary", "all"):
+        # Numbers change when a monitor is unplugged; names do not.
+        screen = next((item.name for item in screens if screen in (item.id, item.name)), screen)
+
+    def find(now: Sequence[Screen]) -> Rectangle | None:
+        with suppress(UsageError):
+            return choose_area(now, screen, None).made_even()
+        return None
+
+    return find
+
+
+def refuse_wayland() -> None:
+    """X11 calls succeed under Wayland and show a black screen; better to say so."""
+    if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
+        return
+    from capture.sources.x11.xlib import is_xwayland
+
+    if not os.environ.get("DISPLAY") or is_xwayland():
+        raise NotReadyError(
+            "this is a Wayland session, and its screen cannot be recorded yet",
+            "log in to an X11 session, use --screen none, or capture headless -- COMMAND",
+        )

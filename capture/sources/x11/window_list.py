@@ -1,0 +1,179 @@
+"""The windows of an X11 desktop: which there are, which one is meant by a name, and which one is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from Xlib import X, error
+from Xlib.display import Display
+
+from capture.errors import NotReadyError, UsageError
+from capture.media import Rectangle
+from capture.sources.screens import refuse_wayland
+from capture.sources.x11.xlib import connect
+
+__all__ = ["Window", "active_window", "choose_window", "list_windows", "listing", "window_at"]
+
+#: Window managers put windows into frames; none was seen that nests them deeper.
+_FRAMES: Final = 3
+
+#: How many windows are named when a person has to choose.
+_NAMED: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window. `id` is its number as X11's tools write it, `area` where it is, its frame left out."""
+
+    id: str
+    title: str
+    area: Rectangle
+    active: bool
+
+    @property
+    def number(self) -> int:
+        return int(self.id, 16)
+
+    def __str__(self) -> str:
+        return f"{self.title!r} ({self.id}, {self.area})"
+
+
+def list_windows() -> list[Window]:
+    """The titled windows that can be seen, topmost last. Raises `NotReadyError`."""
+    with listing() as display:
+        return _windows(display)
+
+
+def active_window() -> Window:
+    """The window that is worked in: what the window manager says, else whichever hears the keyboard.
+
+    Raises `UsageError` where there is none.
+    """
+    with listing() as display:
+        windows = _windows(display)
+        found = next((window for window in windows if window.active), None)
+        if found is None and (number := _active_top(display)):
+            # One without a title.
+            found = _seen(display.create_resource_object("window", number), display, title="", active=True)
+    if found is None:
+        raise UsageError("no window is active", f"name one: {_named(windows)}")
+    return found
+
+
+def choose_window(windows: Sequence[Window], wanted: str) -> Window:
+    """The window that `--window` means: by its whole title, its id, or a part of its title in any case.
+
+    Raises `UsageError` where there is none such, or more than one.
+    """
+    folded = wanted.casefold()
+    for found in (
+        [window for window in windows if window.title == wanted],
+        [window for window in windows if window.id == folded],
+        [window for window in windows if folded in window.title.casefold()],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(f"{len(found)} windows are called {wanted!r}", f"give the id of one: {_named(found)}")
+    raise UsageError(f"there is no window {wanted!r}", f"there are {_named(windows)}")
+
+
+def window_at(display: Display, x: int, y: int) -> Window | None:
+    """The topmost titled window there, also where its frame is."""
+    for child in reversed(display.screen().root.query_tree().children):
+        try:
+            place = child.get_geometry()
+        except error.XError:
+            continue
+        border = 2 * place.border_width
+        whole = Rectangle(place.x, place.y, place.width + border, place.height + border)
+        if whole.contains(Rectangle(x, y, 1, 1)) and (found := _titled(child, display, _FRAMES, active=False)):
+            return found
+    return None
+
+
+@contextmanager
+def listing() -> Iterator[Display]:
+    """A connection to look at windows with. Raises `NotReadyError` where that fails."""
+    refuse_wayland()
+    display = connect()
+    try:
+        yield display
+    except (error.XError, error.ConnectionClosedError, OSError) as lost:
+        raise NotReadyError(f"the windows cannot be listed ({lost})", "try again") from lost
+    finally:
+        display.close()
+
+
+def _named(windows: Sequence[Window]) -> str:
+    more = f" and {len(windows) - _NAMED} more" if len(windows) > _NAMED else ""
+    return ", ".join(map(str, windows[:_NAMED])) + more if windows else "none with a title"
+
+
+def _windows(display: Display) -> list[Window]:
+    active = _active_top(display)
+    root = display.screen().root
+    size = root.get_geometry()
+    screen = Rectangle(0, 0, size.width, size.height)
+    found = [_titled(child, display, _FRAMES, active=child.id == active) for child in root.query_tree().children]
+    # Window managers keep windows of their own beside the screen.
+    return [window for window in found if window is not None and window.area.intersects(screen)]
+
+
+def _titled(window: Any, display: Display, depth: int, *, active: bool) -> Window | None:
+    """The window, or the first titled one in it: window managers wrap them in frames."""
+    try:
+        if window.get_attributes().map_state != X.IsViewable:
+            return None
+        title = _title(window, display)
+        if title:
+            return _seen(window, display, title, active=active)
+        inside = window.query_tree().children if depth else []
+    except error.XError:
+        # It was closed while we looked.
+        return None
+    return next((found for child in inside if (found := _titled(child, display, depth - 1, active=active))), None)
+
+
+def _title(window: Any, display: Display) -> str:
+    # The second one is what programs from before Unicode set.
+    title = window.get_full_text_property(display.get_atom("_NET_WM_NAME")) or window.get_wm_name()
+    return title.decode(errors="replace") if isinstance(title, bytes) else str(title or "")
+
+
+def _seen(window: Any, display: Display, title: str, *, active: bool) -> Window:
+    place, size = window.translate_coords(display.screen().root, 0, 0), window.get_geometry()
+    # The translation is of the root's origin into the window.
+    return Window(hex(window.id), title, Rectangle(-place.x, -place.y, size.width, size.height), active)
+
+
+def _active_top(display: Display) -> int:
+    """The number of the root's child that holds the active window, 0 for none."""
+    root = display.screen().root
+    said = root.get_full_property(display.get_atom("_NET_ACTIVE_WINDOW"), X.AnyPropertyType)
+    if said is not None and len(said.value) and said.value[0]:
+        try:
+            return _top(display.create_resource_object("window", int(said.value[0])), root)
+        except error.XError:
+            # A window manager that has ended leaves it behind.
+            pass
+    focus = display.get_input_focus().focus
+    if focus == X.PointerRoot:
+        # Without a window manager keys go to wherever the pointer is.
+        focus = root.query_pointer().child
+    if isinstance(focus, int) or focus.id == root.id:
+        return 0
+    try:
+        return _top(focus, root)
+    except error.XError:
+        return 0
+
+
+def _top(window: Any, root: Any) -> int:
+    """The number of the root's child that `window` is or is in."""
+    while (parent := window.query_tree().parent) and parent.id != root.id:
+        window = parent
+    return int(window.id)

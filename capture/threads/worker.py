@@ -1,0 +1,66 @@
+"""Named threads that keep their exception and never leave a neighbour waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from capture.threads.mailbox import Closed
+
+__all__ = ["Closable", "Worker"]
+
+
+class Closable(Protocol):
+    """Anything whose end can be announced."""
+
+    def close(self) -> None: ...
+
+
+class Worker:
+    """Runs `work` in a thread called `name`.
+
+    When `work` returns or raises, everything in `closes` is closed, so the stages before and after it come to their end
+    as well. `Closed` is the ordinary way to end; any other exception is kept for `error` and given to `on_failure`,
+    which is called in the worker's thread and must only pass the news on, as `on_end` is, which comes last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], None],
+        *,
+        closes: Iterable[Closable] = (),
+        on_failure: Callable[[str, BaseException], None] = lambda name, error: None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.error: BaseException | None = None
+        self._work = work
+        self._closes = tuple(closes)
+        self._on_failure = on_failure
+        self._on_end = on_end
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end and return whether it came. From the worker itself or before its start nothing happens."""
+        if self._thread is threading.current_thread() or self._thread.ident is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Closed:
+            pass
+        except BaseException as error:
+            self.error = error
+            self._on_failure(self.name, error)
+        finally:
+            for neighbour in self._closes:
+                neighbour.close()
+            self._on_end()

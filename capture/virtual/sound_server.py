@@ -1,0 +1,81 @@
+"""A private sound server: PulseAudio with one silent output, reached by a Unix socket of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from capture.unix_socket import listens
+from capture.virtual.server import not_serving, start_server
+from capture.virtual.supervised_process import SupervisedProcess
+
+__all__ = ["SINK", "SoundServer"]
+
+#: The name of the output that programs play to.
+SINK: Final = "desk"
+
+# No realtime priority and no limits: an ordinary user lacks the right to the first, and under load the second kill it.
+_DAEMON: Final = """\
+daemonize = no
+use-pid-file = no
+system-instance = no
+local-server-type = user
+exit-idle-time = -1
+log-level = error
+high-priority = no
+realtime-scheduling = no
+cpu-limit = no
+rlimit-rtprio = -1
+rlimit-rttime = -1
+rlimit-nice = -1
+flat-volumes = no
+default-sample-rate = 48000
+default-sample-channels = 2
+"""
+
+# `norewinds` makes the first sound arrive at once. Without it an output that nobody used yet renders its first block
+# after two seconds, and those two seconds are never delivered to a recorder.
+_SCRIPT: Final = """\
+load-module module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2 format=float32le \
+sink_properties="device.description='Virtual desk'"
+set-default-sink {sink}
+set-default-source {sink}.monitor
+load-module module-native-protocol-unix socket="{socket}" auth-cookie="{cookie}"
+"""
+
+
+class SoundServer:
+    """A PulseAudio that knows no hardware and no other user. All methods are called by one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "pulse.socket"
+        self.cookie = folder / "pulse.cookie"
+        self._folder = folder
+        self._log = folder / "pulseaudio.log"
+        self._program: SupervisedProcess | None = None
+
+    def open(self, environment: Mapping[str, str]) -> None:
+        """Start the server; it serves once `await_ready` returns. `NotReadyError` where it is not installed."""
+        self.cookie.touch(0o600)
+        self.cookie.write_bytes(secrets.token_bytes(256))
+        daemon, script = self._folder / "pulse.conf", self._folder / "pulse.pa"
+        daemon.write_text(_DAEMON, "utf-8")
+        script.write_text(_SCRIPT.format(sink=SINK, socket=self.socket, cookie=self.cookie), "utf-8")
+        state = str(self._folder / "pulse")
+        own = {"HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder), "PULSE_CONFIG": str(daemon)}
+        own |= {"PULSE_RUNTIME_PATH": state, "PULSE_STATE_PATH": state}
+        argv = ["pulseaudio", "-n", "-F", str(script)]
+        self._program = start_server(argv, {**environment, **own}, self._log, "pulseaudio")
+
+    def await_ready(self, deadline_s: float) -> None:
+        """Return once the server answers; `NotReadyError` when it fails, or when `deadline_s` (monotonic) passes."""
+        if self._program is None or not self._program.await_answer(partial(listens, str(self.socket)), deadline_s):
+            raise not_serving("pulseaudio", self._log, deadline_s)
+
+    def close(self) -> None:
+        """End the server; may be called twice."""
+        if self._program is not None:
+            self._program.end()

@@ -1,0 +1,488 @@
+"""The command line: what cannot be meant is refused in one line, as a mistake in the call, and nothing is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from conftest import PROJECT, RunCapture
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from reopened import probe
+
+from capture.cli import files
+from capture.cli.main import main
+
+PATTERN: Final = ("--source", "pattern", "--no-hotkeys")
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
+
+
+class Refused:
+    """What `cli.main` returned and said."""
+
+    def __init__(self, arguments: tuple[str, ...]) -> None:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            self.exit_code = main(arguments)
+        self.stdout, self.stderr = out.getvalue(), err.getvalue()
+
+    @property
+    def message(self) -> str:
+        """The one line on standard error."""
+        assert self.stderr.startswith("capture: "), self.stderr
+        assert self.stderr.endswith("\n")
+        assert self.stderr.count("\n") == 1, self.stderr
+        assert "Traceback" not in self.stderr
+        return self.stderr[len("capture: ") : -1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder of a call, with `taken.mp4` in it. A test that leaves anything else there fails."""
+    inside = tmp_path / "inside"
+    (inside / "sub").mkdir(parents=True)
+    (inside / "taken.mp4").write_text("precious")
+    monkeypatch.chdir(inside)
+    for name in ("HOME", "XDG_VIDEOS_DIR", "XDG_MUSIC_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(inside / "home"))
+    yield inside
+    assert sorted(path.name for path in inside.rglob("*")) == ["sub", "taken.mp4"]
+    assert (inside / "taken.mp4").read_text() == "precious"
+
+
+def refused(*arguments: str) -> str:
+    """The message with which a mistaken call is refused."""
+    result = Refused(arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.message
+
+
+# Mistakes in the call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        # the name
+        (("record", "out.avi"), ("'.avi'", ".mp4")),
+        (("record", "out"), ("'out'", "no extension", ".mp4")),
+        (("record", "out."), ("no format", ".mp4")),
+        (("record", ""), ("no extension", ".mp4")),
+        (("record", "missing/out.mp4"), ("missing", "does not exist", "create it")),
+        (("record", "taken.mp4/out.mp4"), ("taken.mp4", "does not exist")),
+        (("record", "taken.mp4"), ("taken.mp4", "exists already", "--overwrite")),
+        (("record", "sub"), ("'sub'", "no extension")),
+        (("record", "a\0b.mp4"), ("cannot be a file name",)),
+        (("record", "a" * 300 + ".mp4"), ("too long",)),
+        # the region
+        (("record", "out.mp4", "--region", "100x100"), ("'100x100'", "1280x720+100+50")),
+        (("record", "out.mp4", "--region", "0x100+0+0"), ("'0x100+0+0'", "no area")),
+        (("record", "out.mp4", "--region", "1x1+0+0"), ("no area",)),
+        (("record", "out.mp4", "--region", "everything"), ("'everything'", "1280x720+100+50")),
+        (("record", "out.mp4", "--region", "100x100+0+0", "--screen", "none"), ("--region", "needs a picture")),
+        (("record", "out.ogg", "--region", "100x100+0+0"), ("--region", "needs a picture")),
+        (("record", "out.mp4", "--region", "640x480+0+0", *PATTERN), ("--region", "pattern")),
+        (("headless", "out.mp4", "--region", "select", "--", "true"), ("headless", "WxH+X+Y")),
+        (("headless", "out.mp4", "--window", "xterm", "--", "true"), ("--window",)),
+        (("note", "out.ogg", "--window", "xterm"), ("--window",)),
+        (("record", "out.mp4", "--window", "xterm", "--region", "select"), ("--window xterm", "--region select")),
+        (("record", "out.ogg", "--window", "xterm"), ("--window xterm", "needs a picture")),
+        (("record", "out.mp4", "--window", ""), ("names no window",)),
+        # numbers
+        (("record", "out.mp4", "--fps", "0"), ("'0'", "240")),
+        (("record", "out.mp4", "--fps", "241"), ("'241'", "240")),
+        (("record", "out.mp4", "--fps", "nan"), ("'nan'", "240")),
+        (("record", "out.mp4", "--fps", "inf"), ("'inf'", "240")),
+        (("record", "out.mp4", "--fps", "-5"), ("-5",)),
+        (("record", "out.mp4", "--fps", "fast"), ("'fast'", "240")),
+        (("record", "out.mp4", "--duration", "0"), ("'0'", "more than zero")),
+        (("record", "out.mp4", "--duration", "soon"), ("'soon'", "1m30s")),
+        (("record", "out.mp4", "--duration", "-1"), ("-1",)),
+        (("record", "out.mp4", "--duration", "1:75"), ("'1:75'", "1m30s")),
+        (("record", "out.mp4", "--duration", "99999999h"), ("a thousand hours",)),
+        (("record", "out.mp4", "--delay", "whenever"), ("'whenever'", "1m30s")),
+        (("record", "out.mp4", "--scale", "640"), ("'640'", "1280x720")),
+        (("record", "out.mp4", "--scale", "641x480"), ("'641x480'", "even")),
+        (("record", "out.mp4", "--scale", "0x0"), ("'0x0'", "even")),
+        (("record", "out.mp4", "--scale", "99999x99998"), ("'99999x99998'", "16384")),
+        # what to record
+        (("record", "out.mp4", "--screen", "none", "--audio", "none"), ("neither picture nor sound",)),
+        (("record", "out.ogg", "--audio", "none"), ("neither picture nor sound",)),
+        (("record", "out.ogg", "--screen", "primary"), (".ogg", "sound alone", "--screen none")),
+        (("record", "out.wav", "--screen", "1"), (".wav", "sound alone")),
+        (("record", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
+        (("record", "out.mp4", "--audio", ""), ("--audio ''",)),
+        (("record", "out.mp4", "--audio", "internal+"), ("'internal+'",)),
+        (("record", "out.mp4", "--audio", "none", "--audio", "mic"), ("none",)),
+        (("record", "out.mp4", "--audio", "mic", "--audio", "mic"), ("mic", "twice")),
+        (("record", "out.mp4", "--audio", "mic+mic"), ("itself",)),
+        (("record", "out.mp4", *PATTERN, "--audio", "mic"), ("'mic'", "pattern")),
+        (("record", "out.mp4", "--quality", "superb"), ("superb", "medium")),
+        (("record", "out.mp4", "--source", "dreams"), ("dreams", "pattern")),
+        # from sound to sound
+        (("record", "out.mp4", "--sound-threshold", "loud"), ("'loud'", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "0dB"), ("0 dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "-91dB"), ("-91 dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--stop-after-silence", "0"), ("'0'", "more than zero")),
+        (("record", "out.mp4", "--stop-after-silence", "soon"), ("'soon'", "1m30s")),
+        (("record", "out.mp4", "--wait-for-sound", "--audio", "none"), ("--wait-for-sound", "needs sound")),
+        (
+            ("record", "out.mp4", "--stop-after-silence", "2s", "--audio", "none"),
+            ("--stop-after-silence", "needs sound"),
+        ),
+        (("record", "out.mp4", "--loudness", "-16", "--audio", "none"), ("--loudness", "needs sound")),
+        (("record", "out.mp4", "--voice", "--audio", "none"), ("--voice", "needs sound")),
+        (("record", "out.mp4", "--loudness", "loud"), ("'loud'", "-16LUFS")),
+        (("record", "out.mp4", "--loudness", "5LUFS"), ("'5LUFS'", "-16LUFS")),
+        (("record", "out.mp4", "--loudness", "-99"), ("'-99'", "-16LUFS")),
+        (("record", "out.m4a", "--voice"), ("--voice", ".m4a", ".ogg or .opus")),
+        (("record", "out.mp4", "--audio", "app:"), ("'app:'", "app:firefox")),
+        (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "empty source")),
+        # again and again
+        (("record", "out.mp4", "--each"), ("--each", "--wait-for-sound", "--hold")),
+        (("note", "out.ogg", "--each", "--no-wait-for-sound"), ("--each", "--wait-for-sound", "--hold")),
+        (("record", "out.mp4", "--hold", "nonsense"), ("'nonsense'", "<f9>")),
+        (("record", "out.mp4", "--hold", "<ctrl>+"), ("'<ctrl>+'", "<f9>")),
+        (("record", "out.mp4", "--name", "a/b"), ("'a/b'", "letters and digits")),
+        (("headless", "out.mp4", "--each", "--", "true"), ("--each",)),
+        # notes
+        (("note", "out.avi"), ("'.avi'", ".ogg")),
+        (("note", "taken.mp4"), ("taken.mp4", "exists already", "--overwrite")),
+        (("note", "out.wav", "--voice"), ("--voice", ".wav", ".ogg or .opus")),
+        (("note", "out.ogg", "--audio", "none"), ("neither picture nor sound", "--audio none")),
+        (("note", "out.ogg", "--screen", "primary"), ("--screen",)),
+        (("note", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
+        # the line itself
+        ((), ("VERB", "--help")),
+        (("rekord", "out.mp4"), ("rekord", "record")),
+        (("record", "out.mp4", "--fsp", "30"), ("--fsp",)),
+        (("record", "out.mp4", "second.mp4"), ("second.mp4",)),
+        (("record", "out.mp4", "--duration"), ("--duration", "expected one argument")),
+        (("record", "out.mp4", "--duration", "--json"), ("--duration", "expected one argument")),
+        (("record", "out.mp4", "--", "sleep", "1"), ("'sleep'", "headless")),
+        (("headless", "out.mp4"), ("no command", "--")),
+        (("headless", "out.mp4", "--"), ("no command", "--")),
+        (("headless", "out.mp4", "--size", "huge", "--", "true"), ("'huge'", "1280x720")),
+        (("check",), ("FILE", "--help")),
+        (("check", "missing.mp4"), ("missing.mp4", "does not exist")),
+        (("check", "sub"), ("sub", "folder")),
+        (("devices", "more"), ("more",)),
+    ],
+    ids=lambda value: " ".join(value)[:60].replace("\0", "NUL") or "nothing",
+)
+def test_a_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], said: tuple[str, ...], folder: Path) -> None:
+    message = refused(*arguments)
+    for words in said:
+        assert words in message, message
+
+
+@on_linux
+@pytest.mark.usefixtures("in_process_desk", "folder")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("out.mp4", "--region", "100x100+1200+0"), ("100x100+1200+0", "outside", "1280x720+0+0")),
+        (("out.mp4", "--region", "100x100+-1+0"), ("100x100-1+0", "outside")),
+        (("out.mp4", "--region", "9999x9999+0+0"), ("outside",)),
+        (("out.mp4", "--screen", "7"), ("'7'", "primary, all, ", "1")),
+        (("out.mp4", "--screen", "skreen"), ("'skreen'", "screen")),
+        (("out.ogg", "--audio", "desc.monitor"), ("'desc.monitor'", "desk.monitor")),
+        # Never a device that merely resembles.
+        (("out.ogg", "--audio", "desk"), ("'desk'", "desk.monitor")),
+        (("out.ogg", "--audio", "Desk.Monitor"), ("'Desk.Monitor'", "desk.monitor")),
+        (("out.ogg", "--audio", "internal+desk"), ("'desk'", "desk.monitor")),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is(arguments: tuple[str, ...], said: tuple[str, ...]) -> None:
+    message = refused("record", *arguments)
+    for words in said:
+        assert words in message, message
+
+
+def test_a_link_that_leads_nowhere_is_not_followed(folder: Path) -> None:
+    link = folder / "link.mp4"
+    link.symlink_to(folder / "elsewhere.mp4")
+    try:
+        assert "exists already" in refused("record", "link.mp4", *PATTERN)
+    finally:
+        link.unlink()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_cannot_drive_the_terminal() -> None:
+    assert "\x1b" not in refused("record", "missing\x1b[2J\r/out.mp4")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_encoder_is_named_when_there_is_none_such() -> None:
+    result = Refused(("record", "out.mp4", *PATTERN, "--encoder", "h265_magic"))
+    assert result.exit_code in (2, 3)
+    assert "'h265_magic'" in result.message
+    assert "libx264" in result.message
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_a_note_holds_sound_alone_whatever_its_name(
+    extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = Refused(("note", f"out.{extension}", *PATTERN, "--duration", "0.3", "--json"))
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["video"] is None
+    assert [stream["codec_type"] for stream in probe(tmp_path / f"out.{extension}")["streams"]] == ["audio"]
+
+
+# Surroundings that are not ready
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a display nor a sound server in reach."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "PULSE_COOKIE", "PULSE_CLIENTCONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/no-server")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def not_ready(*arguments: str) -> str:
+    result = Refused(arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    return result.message
+
+
+@on_linux
+@pytest.mark.usefixtures("nowhere", "folder")
+def test_without_a_display_it_says_what_can_be_done() -> None:
+    message = not_ready("record", "out.mp4")
+    assert "display" in message
+    assert "--screen none" in message
+    assert "headless" in message
+
+
+@on_linux
+@pytest.mark.usefixtures("nowhere", "folder")
+def test_without_a_sound_server_it_says_what_can_be_done() -> None:
+    message = not_ready("record", "out.ogg")
+    assert "sound server" in message
+    assert "--audio none" in message
+
+
+@on_linux
+@pytest.mark.usefixtures("nowhere", "folder")
+def test_wayland_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    message = not_ready("record", "out.mp4")
+    assert "Wayland" in message
+    assert "headless" in message
+
+
+@on_linux
+@pytest.mark.usefixtures("folder", "in_process_desk")
+def test_a_microphone_that_is_not_there() -> None:
+    message = not_ready("record", "out.ogg", "--audio", "mic")
+    assert "microphone" in message
+    assert "capture devices" in message
+
+
+# Failures
+
+
+@on_linux
+def test_a_folder_that_cannot_be_written(folder: Path) -> None:
+    # Where even root may not create a file.
+    result = Refused(("record", "/proc/self/out.mp4", *PATTERN, "--duration", "1"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "/proc/self" in result.message
+    assert "cannot be written" in result.message
+
+
+@on_linux
+def test_a_file_that_cannot_be_written_on(run_capture: RunCapture, tmp_path: Path) -> None:
+    done = run_capture("record", "/dev/full", *PATTERN, "--duration", "1", "--overwrite")
+    assert done.returncode == 2
+    (tmp_path / "full.mkv").symlink_to("/dev/full")
+    done = run_capture("record", "full.mkv", *PATTERN, "--duration", "1", "--overwrite")
+    assert done.returncode == 2
+    assert "not a regular file" in done.stderr
+
+
+# Help
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from capture.cli.main import main\n"
+        "for arguments in (['--help'], ['record', '--help'], ['headless', '--help'], ['doctor', '--help']):\n"
+        "    try:\n"
+        "        main(arguments)\n"
+        "    except SystemExit as end:\n"
+        "        assert end.code == 0\n"
+        "assert not {'av', 'numpy', 'mss', 'soundcard', 'pynput', 'Xlib'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("record", "headless", "devices", "doctor", "check", "--audio", "--region", "--overwrite"):
+        assert word in done.stdout
+
+
+# JSON
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_json_may_stand_anywhere(place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["record", "out.wav", *PATTERN, "--duration", "0.1"]
+    arguments.insert((0, 1, 2, len(arguments))[place], "--json")
+    result = Refused(tuple(arguments))
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["path"] == str(tmp_path / "out.wav")
+    assert result.stdout.count("\n") == 1
+    assert f"saved {tmp_path / 'out.wav'}" in result.stderr
+
+
+@on_linux
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_json_tells_any_name_in_any_encoding(
+    encoding: str, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name in (b"\xd0\x96\xd1\x83\xd0\xba.wav", b"not-\xff-utf-8.wav"):
+        done = subprocess.run(
+            [sys.executable, "-m", "capture", "record", name, *PATTERN, "--duration", "0.1", "--json"],
+            cwd=tmp_path,
+            env={**capture_environment, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert os.fsencode(json.loads(done.stdout)["path"]) == os.fsencode(tmp_path) + b"/" + name
+        (tmp_path / os.fsdecode(name)).unlink()
+
+
+@on_linux
+def test_people_are_told_in_any_encoding(capture_environment: dict[str, str]) -> None:
+    for arguments in (("doctor",), ("devices",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "capture", *arguments],
+            env={**capture_environment, "PULSE_SERVER": "unix:/nonexistent", "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert b"should not happen" not in done.stderr
+        assert done.stdout
+
+
+def test_quiet_says_nothing_unless_something_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("record", "out.wav", *PATTERN, "--duration", "0.1", "--quiet")
+    assert (Refused(arguments).stderr, Refused((*arguments, "--overwrite")).stdout) == ("", "")
+    assert "exists already" in refused(*arguments)
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(arguments: Any) -> int:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setitem(files.VERBS, "check", fail)
+    result = Refused(("check", "taken.mp4"))
+    assert result.exit_code == 1
+    assert "ZeroDivisionError: by?zero" in result.message
+    assert "--debug" in result.message
+    debugged = Refused(("check", "taken.mp4", "--debug"))
+    assert debugged.exit_code == 1
+    assert "Traceback" in debugged.stderr
+
+
+# The three ways to call it
+
+
+def test_all_ways_to_call_it_are_the_same(tmp_path: Path) -> None:
+    ways = [[sys.executable, str(PROJECT / "cli.py")], [sys.executable, "-m", "capture"]]
+    if installed := shutil.which("capture", path=str(Path(sys.executable).parent)):
+        ways.append([installed])
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+    def said(way: list[str], *arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*way, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    for arguments in (("--help",), ("record", "out.txt"), ("check", "missing.mp4", "--json")):
+        first, *others = (said(way, *arguments) for way in ways)
+        assert others == [first] * len(others)
+        assert first[1] or first[2]
+    for number, way in enumerate(ways):
+        code, out, _ = said(way, "record", f"out{number}.mp4", *PATTERN, "--duration", "0.2", "--json")
+        assert code == 0
+        assert json.loads(out)["path"] == str(tmp_path / f"out{number}.mp4")
+        assert len(probe(tmp_path / f"out{number}.mp4")["streams"]) == 2
+
+
+# Anything at all
+
+
+#: A name in a folder that is not there: whatever else is given, nothing can be recorded.
+NOWHERE: Final = "/nonexistent-folder/out."
+
+values = st.one_of(
+    st.sampled_from(["0", "1", "30", "1:30", "90s", "none", "primary", "all", "internal", "mic", "internal+mic"]),
+    st.sampled_from(["640x480", "640x480+1+1", "1x1+0+0", "low", "high", "auto", "pattern", "device", "nan", "-1"]),
+    st.text(max_size=12),
+)
+options = st.one_of(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("--audio", "--screen", "--region", "--scale", "--fps", "--quality", "--encoder", "--duration"),
+                *("--delay", "--source", "--window", "--au", "--no-such-option"),
+            ]
+        ),
+        values,
+    ),
+    st.sampled_from(
+        [
+            *(("--constant-fps",), ("--cursor",), ("--no-cursor",), ("--overwrite",), ("--hotkeys",)),
+            *(("--no-hotkeys",), ("--json",), ("--quiet",)),
+        ]
+    ),
+    st.tuples(values),
+)
+
+
+@given(
+    extension=st.one_of(st.sampled_from(["mp4", "mkv", "webm", "ogg", "wav", "txt", ""]), st.text(max_size=4)),
+    chosen=st.lists(options, max_size=6),
+)
+@example(extension="mp4", chosen=[("--",), ("--json",)])
+@example(extension="mp4", chosen=[("--audio", "\udcff")])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_given_ends_with_a_code_of_the_contract(extension: str, chosen: list[tuple[str, ...]]) -> None:
+    arguments = ["record", NOWHERE + extension, *(part for option in chosen for part in option)]
+    # A cry for help is answered, and ends the process.
+    assume(not any(re.match(r"-h|--he?l?p?$", part) for part in arguments))
+    result = Refused(tuple(arguments))
+    assert result.exit_code in {1, 2, 3}
+    assert result.stdout == ""
+    assert result.message

@@ -1,0 +1,297 @@
+"""What a person sees: a live line that fits the terminal, plain lines in a log, and no tricks played on either."""
+
+from __future__ import annotations
+
+import re
+import sys
+from io import StringIO
+
+import pytest
+
+from capture.cli.terminal import Terminal, as_clock, as_size
+from capture.events import AudioSummary, Event, Level, Progress, State, Summary
+
+RECORDING = Progress(
+    State.RECORDING,
+    elapsed_s=65.3,
+    size_bytes=1_234_567,
+    width=1920,
+    height=1080,
+    fps=29.97,
+    levels=(Level("internal", -18.4),),
+)
+
+
+class Screen(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> str:
+        """The last state of the live line."""
+        return re.sub(r"\x1b\[[0-9]*K", "", self.getvalue()).rpartition("\r")[2].rstrip(" ")
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    set_columns(monkeypatch, 200)
+    return Screen()
+
+
+def set_columns(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr("capture.cli.terminal._columns", lambda stream: columns)
+
+
+def summary(path: str = "/home/me/out.mp4", check: str = "ok", *, silent: bool = False) -> Summary:
+    track = AudioSummary("internal", "Speakers", "aac", 48_000, 2, 65.3, 0.0, 0.0, -120.0 if silent else -6.0, silent)
+    return Summary(path, "mp4", 65.3, 1_234_567, None, (track,), 0.0, (), "duration", check)
+
+
+# The live line
+
+
+def test_the_line_tells_how_it_goes(screen: Screen) -> None:
+    Terminal("Ctrl+C stops", screen)(RECORDING)
+    assert screen.shown() == (
+        f"● recording 1:05.3  1920x1080 30 fps  internal {meter(-18.4)}  -18 dB  1.2 MB  Ctrl+C stops"
+    )
+
+
+def meter(level_dbfs: float) -> str:
+    """Eight places, each filled by an eighth of the way from -60 dB to 0."""
+    filled = (1 + level_dbfs / 60) * 8
+    return "".join(" ▁▂▃▄▅▆▇█"[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
+
+
+def test_lost_frames_are_told(screen: Screen) -> None:
+    Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, 640, 480, 12.0, dropped=3))
+    assert "640x480 12 fps (3 dropped)" in screen.shown()
+
+
+def test_sound_alone_has_no_size_of_a_picture(screen: Screen) -> None:
+    Terminal("", screen)(Progress(State.RECORDING, 1.0, 500, levels=(Level("mic", -120.0),)))
+    assert "fps" not in screen.shown()
+    assert screen.shown().startswith("● recording 0:01.0  mic ")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [("nothing is playing", "internal: nothing is playing"), ("no data", "internal: no data"), ("", " -60 dB")],
+)
+def test_what_is_the_matter_stands_where_the_meter_was(trouble: str, shown: str, screen: Screen) -> None:
+    Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, levels=(Level("internal", -60.0, trouble),)))
+    assert shown in screen.shown()
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (State.PAUSED, "‖ paused 0:07.0"),
+        (State.FINISHING, "… finishing 0:07.0"),
+        (State.RECORDING, "● recording 0:07.0"),
+    ],
+)
+def test_the_state_is_told(state: State, shown: str, screen: Screen) -> None:
+    Terminal("", screen)(Progress(state, 7.0, 0))
+    assert screen.shown().startswith(shown)
+
+
+def test_a_lost_source_stands_in_the_line_until_it_is_back(screen: Screen) -> None:
+    terminal = Terminal("", screen)
+    mixed = Progress(State.RECORDING, 65.3, 0, levels=(Level("internal+mic", -20.0),))
+    for kind, source, shown in (
+        ("device_lost", "internal", "NO SOUND from internal  internal+mic"),
+        ("device_changed", "internal", "NO SOUND from internal  internal+mic"),
+        ("device_lost", "mic", "NO SOUND from internal, mic  internal+mic"),
+        ("device_back", "internal", "NO SOUND from mic  internal+mic"),
+        ("device_back", "mic", "● recording 1:05.3  internal+mic"),
+        ("device_lost", "the display", "NO SOUND from the display  internal"),
+    ):
+        terminal(Event(kind, 60.0, f"{source}: Speakers"))
+        terminal(mixed)
+        assert shown in screen.shown()
+    terminal(Event("device_back", 60.0, "the display: there"))
+    # Not of a source.
+    terminal(Event("device_lost", 60.0, "the display is gone"))
+    terminal(mixed)
+    assert "NO SOUND" not in screen.shown()
+
+
+def test_the_countdown(screen: Screen) -> None:
+    Terminal("", screen)(Progress(State.ARMED, -3.0, 0))
+    assert screen.shown() == "○ recording begins in 3 s"
+
+
+@pytest.mark.parametrize("columns", [1, 2, 20, 40, 80, 200])
+def test_the_line_never_reaches_the_last_column(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_columns(monkeypatch, columns)
+    screen = Screen()
+    Terminal("Ctrl+Alt+R or Ctrl+C stops", screen)(RECORDING)
+    assert len(screen.shown()) <= columns - 1
+    assert "\n" not in screen.getvalue()
+
+
+def test_a_shorter_line_leaves_nothing_of_the_longer(screen: Screen) -> None:
+    terminal = Terminal("Ctrl+C stops", screen)
+    terminal(RECORDING)
+    terminal(Progress(State.ARMED, -3.0, 0))
+    # Either blanks over the rest or the code that clears it.
+    assert re.search(r"3 s( {20,}|\x1b\[K)", screen.getvalue())
+
+
+def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
+    terminal = Terminal("Ctrl+C stops", screen)
+    terminal(RECORDING)
+    terminal(Event("hole", 12.34, "internal: 0.250 s of sound were missing"))
+    terminal(RECORDING)
+    lines = screen.getvalue().split("\n")
+    assert re.split(r"\r(?:\x1b\[K| +\r)", lines[0])[-1] == "0:12.3 internal: 0.250 s of sound were missing"
+    assert "● recording" in lines[1]
+
+
+def test_an_event_before_the_beginning_has_no_time(screen: Screen) -> None:
+    Terminal("", screen)(Event("cropped", 0.0, "301x201 cropped to 300x200"))
+    assert screen.getvalue() == "301x201 cropped to 300x200\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_a_real_terminal_is_asked_for_its_width() -> None:
+    if sys.platform == "win32":
+        return
+    import fcntl
+    import os
+    import struct
+    import termios
+
+    controller, terminal_end = os.openpty()
+    try:
+        fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 31, 0, 0))
+        with open(terminal_end, "w", encoding="utf-8", closefd=False) as stream:
+            Terminal("Ctrl+C stops", stream)(RECORDING)
+        written = os.read(controller, 4096).decode()
+    finally:
+        os.close(controller)
+        os.close(terminal_end)
+    line = re.sub(r"\x1b\[[0-9]*K", "", written).strip("\r ")
+    assert line == "● recording 1:05.3  1920x1080 30 fps"[:30].rstrip()
+
+
+# Where nobody watches
+
+
+def test_a_log_gets_a_line_a_minute_and_no_codes() -> None:
+    moments_s = [0.0]
+    log = StringIO()
+    terminal = Terminal("Ctrl+C stops", log, now_s=lambda: moments_s[0])
+    for second in range(181):
+        moments_s[0] = float(second)
+        terminal(Progress(State.RECORDING, float(second), second * 10_000))
+    assert log.getvalue() == "recording 1:00.0 600.0 KB\nrecording 2:00.0 1.2 MB\nrecording 3:00.0 1.8 MB\n"
+
+
+def test_a_log_hears_of_events_at_once() -> None:
+    log = StringIO()
+    Terminal("", log)(Event("device_lost", 3.0, "Speakers is gone"))
+    assert log.getvalue() == "0:03.0 Speakers is gone\n"
+
+
+def test_what_lasts_is_told_with_its_length_and_what_the_line_shows_is_not() -> None:
+    log = StringIO()
+    terminal = Terminal("", log)
+    terminal(Event("no_data", 3.0, "internal: nothing was delivered", 5.5))
+    for kind in ("dropped", "pause", "resume"):
+        terminal(Event(kind, 4.0, "seen in the live line"))
+    assert log.getvalue() == "0:03.0 internal: nothing was delivered for 2.5 s\n"
+
+
+def test_the_countdown_is_not_logged() -> None:
+    moments_s = [0.0]
+    log = StringIO()
+    terminal = Terminal("", log, now_s=lambda: moments_s[0])
+    moments_s[0] = 1000.0
+    terminal(Progress(State.ARMED, -3.0, 0))
+    assert log.getvalue() == ""
+
+
+# Quiet
+
+
+@pytest.mark.parametrize("kind", [StringIO, Screen])
+def test_quiet_tells_only_what_is_wrong(kind: type[StringIO]) -> None:
+    stream = kind()
+    terminal = Terminal("Ctrl+C stops", stream, quiet=True)
+    terminal(RECORDING)
+    terminal(Event("cropped", 0.0, "cropped"))
+    terminal(Event("device_back", 4.0, "internal: now Speakers"))
+    terminal.say("a word")
+    terminal.conclude(summary(silent=True))
+    assert stream.getvalue() == ""
+    terminal(Event("device_lost", 3.0, "internal: Speakers is gone"))
+    terminal.complain("capture: the disk is full")
+    terminal.conclude(summary(check="the file is empty"))
+    assert stream.getvalue().splitlines() == [
+        "0:03.0 internal: Speakers is gone",
+        "capture: the disk is full",
+        "the check found: the file is empty",
+    ]
+
+
+# The end
+
+
+def test_the_result_names_the_file_its_length_and_size() -> None:
+    log = StringIO()
+    Terminal("", log).conclude(summary())
+    assert log.getvalue() == "saved /home/me/out.mp4  1:05.3  1.2 MB\n"
+
+
+def test_silence_is_told_with_where_it_came_from() -> None:
+    log = StringIO()
+    Terminal("", log).conclude(summary(silent=True))
+    assert log.getvalue().splitlines()[1] == "the track internal is silent: nothing was playing on Speakers"
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[2Jgone", "two\nlines", "back\rwards", "bell\x07", "\x9b31m", "\u202eright", "\udcff"]
+)
+def test_names_from_outside_cannot_drive_the_terminal(name: str, screen: Screen) -> None:
+    terminal = Terminal("", screen)
+    terminal.say(name)
+    terminal.complain(name)
+    terminal.conclude(summary(path=name))
+    terminal(Event("device_lost", 1.0, name))
+    assert screen.getvalue().count("\n") == 4
+    assert all(char.isprintable() or char == "\n" for char in screen.getvalue())
+
+
+def test_nor_can_the_name_of_a_track_in_the_live_line(screen: Screen) -> None:
+    for level in (Level("evil\x1b[2J\n", -20.0), Level("evil\x1b[2J\n", -120.0, "no data")):
+        Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, levels=(level,)))
+    assert "\x1b[2J" not in screen.getvalue()
+    assert "\n" not in screen.getvalue()
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        *((0.0, "0:00.0"), (0.04, "0:00.0"), (59.99, "0:59.9"), (65.3, "1:05.3"), (60.0, "1:00.0"), (65.37, "1:05.3")),
+        *((3599.99, "59:59.9"), (3600.0, "1:00:00"), (36_061.9, "10:01:01"), (-3.0, "0:00.0")),
+    ],
+)
+def test_times(seconds: float, shown: str) -> None:
+    assert as_clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [
+        *((0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 KB"), (1_234_567, "1.2 MB"), (5_000_000_000, "5.0 GB")),
+        (7_200_000_000_000, "7200.0 GB"),
+    ],
+)
+def test_sizes(size_bytes: int, shown: str) -> None:
+    assert as_size(size_bytes) == shown

@@ -1,0 +1,260 @@
+"""Pictures that were put between an encoder's: every decoder shows what they say, and those after as they were."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from av.codec.context import Flags
+
+from capture.codecs.h264_slices import SliceWriter
+from capture.codecs.video_encoder import PATCH_BYTES_PER_S, PATCH_BYTES_SAVED, VideoEncoder, is_repeat
+from capture.formats import CONTAINERS
+from capture.media import Pixels
+from capture.output.muxer import Muxer
+from capture.pixels.converter import Converter
+from capture.pixels.yuv import yuv_converter
+
+WIDTH, HEIGHT = 320, 160
+SLOT = 3000
+
+#: Enough frames a second for several slices a picture.
+SLICED_FPS = 60 * 81
+
+
+def noise(seed: int) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+
+
+def encoded(plan: Sequence[bool], fps: float = 30, **options: Any) -> tuple[VideoEncoder, list[av.Packet[Any]]]:
+    """A packet for each step of `plan`: a new picture where it is true, else the last one once more."""
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, fps, **options)
+    packets = []
+    for number, changed in enumerate(plan):
+        packets += encoder.encode(noise(number), number * SLOT) if changed else encoder.repeat(number * SLOT)
+    assert [is_repeat(packet) for packet in packets] == [not changed for changed in plan]
+    return encoder, packets
+
+
+def decoded(encoder: VideoEncoder, packets: Sequence[av.Packet[Any]]) -> list[Pixels]:
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = encoder.template.codec_context.extradata
+    decoder.options = {"err_detect": "explode"}
+    frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    return [cast(Pixels, frame.to_ndarray()) for frame in frames]
+
+
+def plans() -> list[list[bool]]:
+    dice = np.random.default_rng(3)
+    random = [[True, *(dice.random(90) < share).tolist()] for share in (0.1, 0.5, 0.9)]
+    # Picture numbers have four bits: forty of each kind in a row go round more than once.
+    return [*random, [True] + [False] * 40 + [True] * 40 + [False] * 3 + [True]]
+
+
+@pytest.mark.parametrize("fps", [30, SLICED_FPS], ids=["whole", "slices"])
+@pytest.mark.parametrize("cuttable", [False, True])
+@pytest.mark.parametrize("plan", plans(), ids=["few changes", "half", "most", "in long runs"])
+def test_every_picture_is_what_the_encoder_alone_would_have_made(plan: list[bool], cuttable: bool, fps: float) -> None:
+    encoder, packets = encoded(plan, fps, cuttable=cuttable)
+    if fps == SLICED_FPS:
+        assert bytes(packets[0]).count(b"\0\0\1") > 2, "one slice is no test"
+    found = decoded(encoder, packets)
+    assert len(found) == len(plan)
+    # The same without what was put in between, but with the key frames that a repeat was made of.
+    kept = [n for n, packet in enumerate(packets) if plan[n] or packet.is_keyframe]
+    alone = VideoEncoder("h264", WIDTH, HEIGHT, fps, cuttable=cuttable)
+    expected_packets = [
+        packet for n in kept for packet in (alone.encode(noise(n), n * SLOT) if plan[n] else alone.repeat(n * SLOT))
+    ]
+    expected = decoded(alone, expected_packets)
+    shown = -1
+    for number in range(len(plan)):
+        shown += number in kept
+        assert np.array_equal(found[number], expected[shown]), f"picture {number}"
+
+
+#: Of a picture that is no whole number of macroblocks wide and high: left, top, width, height.
+ODD_WIDTH, ODD_HEIGHT = 330, 154
+SPOTS = [
+    (0, 0, 2, 2),
+    (ODD_WIDTH - 2, ODD_HEIGHT - 2, 2, 2),
+    (14, 30, 4, 4),
+    (0, ODD_HEIGHT - 2, 60, 2),
+    (328, 20, 2, 40),
+]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What an encoder made of a picture in which spots changed now and then, and what it was given."""
+
+    encoder: VideoEncoder
+    packets: list[av.Packet[Any]]
+    #: What each picture is as YUV, one plane below the other, and what it was made from: `all`, `spot` or `repeat`.
+    shown: list[Pixels]
+    kinds: list[str]
+
+
+def typed(count: int = 400, fps: float = 30) -> Typed:
+    encoder = VideoEncoder("h264", ODD_WIDTH, ODD_HEIGHT, fps, quality="high")
+    converter = Converter(ODD_WIDTH, ODD_HEIGHT, (ODD_WIDTH, ODD_HEIGHT), yuv_converter(exact=True), in_place=True)
+    dice = np.random.default_rng(4)
+    picture = dice.integers(0, 256, (ODD_HEIGHT, ODD_WIDTH, 4), np.uint8)
+    packets, shown, kinds = [], [], []
+    for number in range(count):
+        kind = "all" if number == 0 else str(dice.choice(["all", "spot", "repeat"], p=[0.2, 0.5, 0.3]))
+        if kind == "all":
+            picture = np.roll(picture, 3, axis=0) if number % 2 else picture ^ np.uint8(number % 256)
+            made = encoder.encode(picture.copy(), number * SLOT)
+        elif kind == "spot":
+            if number % 3 == 0:
+                left, top, width, height = SPOTS[number % len(SPOTS)]
+            else:
+                left, top, width, height = (
+                    2 * int(dice.integers(0, most // 2)) for most in (ODD_WIDTH - 40, ODD_HEIGHT - 40, 40, 40)
+                )
+            part = dice.integers(0, 256, (height + 2, width + 2, 4), np.uint8)[: ODD_HEIGHT - top, : ODD_WIDTH - left]
+            picture[top : top + part.shape[0], left : left + part.shape[1]] = part
+            made = encoder.encode(part, number * SLOT, left, top)
+        else:
+            made = encoder.repeat(number * SLOT)
+        packets += made
+        kinds.append(kind)
+        shown.append(cast(Pixels, converter.convert(picture.copy(), 0, 0).to_ndarray()).copy())
+    return Typed(encoder, packets, shown, kinds)
+
+
+@pytest.mark.parametrize("fps", [30, SLICED_FPS], ids=["whole", "slices"])
+def test_what_changed_a_little_is_shown_to_the_last_bit(fps: float) -> None:
+    made = typed(fps=fps)
+    found = decoded(made.encoder, made.packets)
+    assert len(found) == len(made.shown)
+    exact = 0
+    for number, (picture, wanted) in enumerate(zip(found, made.shown, strict=True)):
+        # As good as the encoder makes it, whatever was put in before: nothing of that is predicted from.
+        error = np.abs(picture.astype(int) - wanted)
+        assert error.mean() < 3, f"picture {number}, {made.kinds[number]}"
+        if made.kinds[number] == "repeat" and not made.packets[number].is_keyframe:
+            assert np.array_equal(picture, found[number - 1])
+        elif made.kinds[number] == "spot":
+            differs = made.shown[number] != made.shown[number - 1]
+            # Where there was no allowance left it was for the encoder.
+            was_exact = np.array_equal(picture[differs], wanted[differs])
+            exact += was_exact
+    assert exact > 50
+
+
+def test_small_changes_may_cost_so_much_a_second_and_no_more() -> None:
+    encoder = VideoEncoder("h264", 1920, 1080, 30)
+    dice = np.random.default_rng(8)
+    encoder.encode(dice.integers(0, 256, (1080, 1920, 4), np.uint8), 0)
+    sizes = []
+    for number in range(1, 1800):
+        spot = dice.integers(0, 256, (20, 20, 4), np.uint8)
+        (packet,) = encoder.encode(spot, number * SLOT, 1000, 500)
+        sizes.append(packet.size if not packet.is_keyframe else 0)
+    samples = [size for size in sizes if size > 1536]
+    assert len(samples) > 300
+    assert sum(samples) < 1.05 * (PATCH_BYTES_SAVED + 60 * PATCH_BYTES_PER_S)
+
+
+def test_a_repeat_takes_next_to_nothing() -> None:
+    encoder, packets = encoded([True] + [False] * 100)
+    assert all(packet.size < 20 for packet in packets[1:] if not packet.is_keyframe)
+    big = VideoEncoder("h264", 1920, 1080, 30)
+    big.encode(np.zeros((1080, 1920, 4), np.uint8), 0)
+    (packet,) = big.repeat(SLOT)
+    assert packet.size < 20
+    assert not encoder.finish()
+
+
+def test_another_decoder_shows_the_same_of_small_changes(tmp_path: Path) -> None:
+    made = typed()
+    path = tmp_path / "typed.mp4"
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([made.encoder.template])
+    for packet in made.packets:
+        muxer.write(0, packet)
+    muxer.close()
+    decoding = ["ffmpeg", "-v", "warning", "-xerror", "-err_detect", "explode", "-i", str(path)]
+    done = subprocess.run(
+        [*decoding, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    pictures = np.frombuffer(done.stdout, np.uint8).reshape(len(made.shown), ODD_HEIGHT * 3 // 2, ODD_WIDTH)
+    for number, (picture, expected) in enumerate(zip(pictures, decoded(made.encoder, made.packets), strict=True)):
+        assert np.array_equal(picture, expected), f"picture {number}, {made.kinds[number]}"
+
+
+def test_another_decoder_finds_nothing_wrong(tmp_path: Path) -> None:
+    plan = plans()[1]
+    encoder, packets = encoded(plan)
+    path = tmp_path / "made.mp4"
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([encoder.template])
+    for packet in packets:
+        muxer.write(0, packet)
+    muxer.close()
+    decoding = ["ffmpeg", "-v", "warning", "-xerror", "-err_detect", "explode", "-i", str(path)]
+    done = subprocess.run(
+        [*decoding, "-fps_mode", "passthrough", "-f", "framehash", "-"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    hashes = [line.split(",")[-1].strip() for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert len(hashes) == len(plan)
+    for number, changed in enumerate(plan[1:], start=1):
+        # A repeat may be a key frame, which is coded anew.
+        if not changed and not packets[number].is_keyframe:
+            assert hashes[number] == hashes[number - 1]
+        elif changed:
+            assert hashes[number] != hashes[number - 1]
+
+
+def test_payloads_that_look_like_a_beginning_are_guarded() -> None:
+    patches = SliceWriter(macroblocks=1 << 20, number_bits=4, tells_deblocking=True, takes_macroblocks=False)
+    for _ in range(40):
+        picture = patches.picture()
+        payload = picture[4:]
+        assert b"\0\0\1" not in payload
+        assert b"\0\0\0" not in payload
+        assert b"\0\0\2" not in payload
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"x264-params": "cabac=1"}, id="arithmetic coding"),
+        pytest.param({"x264-params": "bframes=2"}, id="pictures out of order"),
+        pytest.param({"x264-params": "weightp=2"}, id="weights"),
+        pytest.param({"x264-params": "interlaced=1"}, id="fields"),
+    ],
+)
+def test_a_stream_of_another_kind_is_left_to_its_encoder(options: dict[str, str]) -> None:
+    assert SliceWriter.of(parameters_of({"preset": "ultrafast", **options})) is None
+
+
+def test_what_are_no_parameters_is_left_alone() -> None:
+    whole = parameters_of({"preset": "ultrafast"})
+    assert SliceWriter.of(whole) is not None
+    second = whole.index(b"\0\0\1", 4)
+    for length in range(second + 5):
+        assert SliceWriter.of(whole[:length]) is None
+
+
+def parameters_of(options: dict[str, str]) -> bytes:
+    context = av.CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt = 64, 64, "yuv420p"
+    context.time_base = Fraction(1, 30)
+    context.options = options
+    context.flags |= Flags.global_header
+    context.open()
+    return bytes(context.extradata or b"")

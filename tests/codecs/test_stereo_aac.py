@@ -1,0 +1,238 @@
+"""Two channels that are often one: what is encoded once sounds on both sides, and changes between are not heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+
+from capture.codecs import stereo_aac as aac
+from capture.codecs.bitstream import bits_of
+from capture.codecs.null_container import open_nowhere
+from capture.codecs.stereo_aac import FRAME_SAMPLES, StereoAac, as_pair
+from capture.errors import EncoderError
+from capture.media import SAMPLE_RATE, SampleArray
+
+Sound = npt.NDArray[np.float64]
+
+#: Whole seconds are no whole number of frames.
+SECOND = SAMPLE_RATE
+
+
+def times_s(seconds: float) -> Sound:
+    return np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+
+
+def tone(seconds: float, hz: float = 440.0) -> Sound:
+    return np.asarray(0.3 * np.sin(2 * np.pi * hz * times_s(seconds)))
+
+
+def voice(seconds: float) -> Sound:
+    moments = times_s(seconds)
+    spoken = sum(np.sin(2 * np.pi * 140 * n * moments) / n for n in range(1, 20))
+    return np.asarray(0.1 * spoken * np.sin(np.pi * 4 * moments) ** 2)
+
+
+def clicks(seconds: float) -> Sound:
+    samples = np.zeros(round(seconds * SAMPLE_RATE))
+    samples[:: SAMPLE_RATE // 3] = 0.8
+    return np.convolve(samples, np.exp(-np.arange(300) / 60.0), "same")
+
+
+def noise(seconds: float) -> Sound:
+    return np.random.default_rng(5).normal(0.0, 0.05, round(seconds * SAMPLE_RATE))
+
+
+def silence(seconds: float) -> Sound:
+    return np.zeros(round(seconds * SAMPLE_RATE))
+
+
+SOUNDS = [tone, voice, clicks, noise, silence]
+
+
+def same(side: Sound) -> SampleArray:
+    return np.stack([side, side], axis=1).astype(np.float32)
+
+
+class Counted:
+    """An encoder of FFmpeg's, and how much it was fed."""
+
+    def __init__(self, layout: str) -> None:
+        self._nowhere = open_nowhere()
+        options = {"aac_coder": "fast", "aac_tns": "0", "aac_pns": "0", "flags": "+qscale", "global_quality": "236"}
+        self.stream: AudioStream = self._nowhere.add_stream("aac", rate=SAMPLE_RATE, options=options)
+        context = self.stream.codec_context
+        context.layout, context.format = layout, "fltp"
+        context.flags |= Flags.global_header
+        self._nowhere.start_encoding()
+        self.fed = 0
+
+    def encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
+        self.fed += frame.samples if frame is not None else 0
+        return self.stream.encode(frame)
+
+    def close(self) -> None:
+        self._nowhere.close()
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.both, self.one, self.alone = Counted("stereo"), Counted("mono"), Counted("stereo")
+        self.encoder = StereoAac(self.both.encode, self.one.encode)
+
+    def encoded(self, sound: SampleArray, block: int = 9600) -> list[av.Packet[Any]]:
+        blocks = [sound[start : start + block] for start in range(0, len(sound), block)]
+        return [packet for part in blocks for packet in self.encoder.encode(part)] + self.encoder.finish()
+
+    def encoded_alone(self, sound: SampleArray) -> list[av.Packet[Any]]:
+        """By the encoder of both channels, which nobody else is fed to."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+        return self.alone.encode(frame) + self.alone.encode(None)
+
+    def decoded(self, packets: list[av.Packet[Any]]) -> Sound:
+        return decoded([bytes(packet) for packet in packets], self.both)
+
+    def close(self) -> None:
+        for each in (self.both, self.one, self.alone):
+            each.close()
+
+
+def decoded(packets: list[bytes], encoder: Counted) -> Sound:
+    """What is heard, (n, channels), without the samples that the first packet has before the sound begins."""
+    decoder = av.CodecContext.create("aac", "r")
+    decoder.extradata = encoder.stream.codec_context.extradata
+    frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))]
+    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T.astype(float)[FRAME_SAMPLES:]
+
+
+def worst(sound: SampleArray, heard: Sound, begin: int, end: int) -> float:
+    """The largest error of any quarter of a frame between two samples, as a mean over it."""
+    begin, end = max(0, begin), min(end, len(sound), len(heard))
+    squares = (heard[begin:end] - sound[begin:end]) ** 2
+    step = FRAME_SAMPLES // 4
+    means = [float(np.sqrt(squares[at : at + step].mean())) for at in range(0, len(squares) - step + 1, step)]
+    return max(means, default=0.0)
+
+
+@pytest.fixture
+def stage() -> Any:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.mark.parametrize("make", SOUNDS)
+def test_a_packet_of_one_channel_sounds_on_both_sides(stage: Stage, make: Callable[..., Sound]) -> None:
+    side = make(2.0).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(side.reshape(1, -1), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+    packets = [bytes(packet) for packet in (*stage.one.encode(frame), *stage.one.encode(None))]
+    alone = decoded(packets, stage.one)
+    both = decoded([as_pair(packet) for packet in packets], stage.both)
+    assert np.array_equal(both[:, 0], both[:, 1])
+    assert np.array_equal(both[:, :1], alone)
+
+
+def test_short_windows_and_long_ones_are_among_what_is_tried(stage: Stage) -> None:
+    kinds = set()
+    for side in (tone(1.0), clicks(1.0)):
+        for packet in stage.encoded_alone(same(side)):
+            kinds.add(aac._windows(bytes(packet))[:2])
+        stage.alone.close()
+        stage.alone = Counted("stereo")
+    assert kinds == {"00", "01", "10", "11"}
+
+
+@pytest.mark.parametrize("make", SOUNDS)
+def test_what_is_the_same_on_both_sides_is_encoded_once(stage: Stage, make: Callable[..., Sound]) -> None:
+    sound = same(make(3.0))
+    packets = stage.encoded(sound)
+    alone = stage.encoded_alone(sound)
+    assert (stage.one.fed, stage.both.fed) == (len(sound), 0)
+    assert [(packet.pts, packet.dts, packet.duration, packet.is_keyframe) for packet in packets] == [
+        (packet.pts, packet.dts, packet.duration, packet.is_keyframe) for packet in alone
+    ]
+    assert [sorted(map(str, packet.iter_sidedata())) for packet in packets[:-1]] == [[]] * (len(packets) - 1)
+    assert sum(packet.size for packet in packets) < 1.1 * sum(packet.size for packet in alone)
+    heard = stage.decoded(packets)
+    assert np.array_equal(heard[:, 0], heard[:, 1])
+    assert worst(sound, heard, 0, len(sound)) <= 1.5 * worst(sound, stage.decoded(alone), 0, len(sound)) + 1e-4
+
+
+@pytest.mark.parametrize("make", [tone, voice, clicks])
+@pytest.mark.parametrize("after", [0, 1, 1023, 1024, 1025, 20_000, SECOND, SECOND + 511])
+def test_where_the_sides_begin_to_differ_nothing_is_heard_of_it(
+    stage: Stage, make: Callable[..., Sound], after: int
+) -> None:
+    sound = same(make(3.0))
+    sound[after:, 1] = tone(3.0, 1234.0)[after:]
+    packets = stage.encoded(sound)
+    heard, alone = stage.decoded(packets), stage.decoded(stage.encoded_alone(sound))
+    assert stage.one.fed <= after < stage.one.fed + FRAME_SAMPLES
+    assert [packet.pts for packet in packets] == [(n - 1) * FRAME_SAMPLES for n in range(len(packets))]
+    here = (after - 4 * FRAME_SAMPLES, after + 4 * FRAME_SAMPLES)
+    assert worst(sound, heard, *here) <= 1.5 * worst(sound, alone, *here) + 1e-3
+    assert worst(sound, heard, 0, len(sound)) <= 2 * worst(sound, alone, 0, len(sound))
+
+
+@pytest.mark.parametrize("make", [tone, voice, clicks])
+def test_sides_that_are_the_same_again_are_encoded_once_again(stage: Stage, make: Callable[..., Sound]) -> None:
+    sound = same(make(8.0))
+    sound[: 2 * SECOND, 1] *= 0.5
+    sound[6 * SECOND :, 1] *= 0.5
+    packets = stage.encoded(sound)
+    heard, alone = stage.decoded(packets), stage.decoded(stage.encoded_alone(sound))
+    # From two seconds after they were the same on, and what is fed for that, until they differ again.
+    assert stage.one.fed == pytest.approx(2 * SECOND, abs=0.4 * SECOND)
+    assert stage.both.fed == pytest.approx(6 * SECOND, abs=0.4 * SECOND)
+    assert worst(sound, heard, 0, len(sound)) <= 1.5 * worst(sound, alone, 0, len(sound)) + 1e-3
+    assert [packet.pts for packet in packets] == [(n - 1) * FRAME_SAMPLES for n in range(len(packets))]
+
+
+def test_an_encoder_whose_windows_do_not_fit_is_not_gone_over_to(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No packet of one channel begins as one of two does.
+    monkeypatch.setattr(aac, "_windows", lambda packet: bits_of(packet[:1])[:3])
+    sound = same(tone(9.0))
+    sound[: 2 * SECOND, 1] *= 0.5
+    packets = stage.encoded(sound)
+    heard = stage.decoded(packets)
+    assert worst(sound, heard, 0, len(sound)) <= 0.01
+    # It was tried every two seconds.
+    tries = (stage.one.fed - stage.one.fed % FRAME_SAMPLES) // (aac._RUN_IN_FRAMES * FRAME_SAMPLES)
+    assert tries == 3
+    assert stage.both.fed == len(sound)
+
+
+@pytest.mark.parametrize("length", [0, 1, 1023, 1024, 1025, 9600])
+@pytest.mark.parametrize("differs", [False, True])
+def test_the_shortest_sounds(stage: Stage, length: int, differs: bool) -> None:
+    sound = same(tone(1.0))[:length]
+    if differs:
+        sound[:, 1] *= 0.5
+    packets = stage.encoded(sound)
+    alone = stage.encoded_alone(sound) if length else []
+    assert [(packet.pts, packet.duration) for packet in packets] == [(packet.pts, packet.duration) for packet in alone]
+
+
+def test_blocks_of_any_length_make_the_same_packets() -> None:
+    sound = same(voice(2.0))
+    sound[SECOND : 3 * SECOND // 2, 1] *= 0.5
+    found = []
+    for block in (1, 480, 1024, 9600, len(sound)):
+        stage = Stage()
+        found.append([bytes(packet) for packet in stage.encoded(sound, block)])
+        stage.close()
+    assert all(packets == found[0] for packets in found)
+
+
+def test_a_packet_of_two_channels_is_refused(stage: Stage) -> None:
+    packets = stage.encoded_alone(same(tone(0.2)))
+    with pytest.raises(EncoderError, match="no packet of one channel"):
+        as_pair(bytes(packets[2]))

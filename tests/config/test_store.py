@@ -1,0 +1,639 @@
+"""Settings: what the file says holds, what cannot be meant is named with its remedy, changing one changes no other."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import RunCapture
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.cli.options import fill
+from capture.config.schema import SETTINGS, as_typed
+from capture.config.store import Config, change, hotkeys, load, settings_path, unset
+from capture.config.toml_edit import as_toml, with_value, without
+from capture.errors import OutputError, UsageError
+from capture.events import Command
+from capture.output.naming import recordings_folder
+from capture.triggers.bindings import DEFAULT_HOTKEYS
+
+WRITTEN = """\
+# My settings.
+
+[record]   # pictures
+  fps = 25     # enough
+  audio = [
+    "internal",  # what plays
+    "mic",
+  ]  # both
+
+# Keys
+
+[hotkeys]
+toggle = '<f9>' # nearer
+mark = ""
+
+[replay]
+last = "2m"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the settings are; nothing is there yet, and its folder is not either."""
+    return tmp_path / "config" / "capture" / "settings.toml"
+
+
+def write(file: Path, text: str | bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def mistake(file: Path, text: str | bytes) -> str:
+    """What is said of a file that cannot be meant."""
+    write(file, text)
+    with pytest.raises(UsageError) as caught:
+        load(file)
+    assert caught.value.remedy
+    assert str(file) in caught.value.message
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Reading
+
+
+def test_without_a_file_all_are_defaults(file: Path) -> None:
+    config = load(file)
+    assert config.chosen == {}
+    assert not file.parent.exists()
+    assert {name: config[name] for name in SETTINGS} == {name: setting.default for name, setting in SETTINGS.items()}
+    assert hotkeys(config) == DEFAULT_HOTKEYS
+    assert config.hold is None
+    assert config.autostart_verb == "standby"
+    assert (config.replay_last_s, config.replay_buffer_bytes) == (60.0, 500_000_000)
+    assert config.folder_for("mp4") == recordings_folder("mp4") != config.folder_for(".ogg") == recordings_folder("ogg")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_default_can_be_chosen(name: str, file: Path) -> None:
+    default = SETTINGS[name].default
+    words = list(default) if isinstance(default, tuple) else [as_typed(default)]
+    assert change(name, words, file).chosen == {name: default}
+    assert load(file).chosen == {name: default}
+    assert type(load(file)[name]) is type(default)
+
+
+def test_what_is_written_holds(file: Path) -> None:
+    config = load(write(file, WRITTEN))
+    assert config.chosen == {
+        "record.fps": 25,
+        "record.audio": ("internal", "mic"),
+        "hotkeys.toggle": "<f9>",
+        "hotkeys.mark": "",
+        "replay.last": "2m",
+    }
+    bound = hotkeys(config)
+    assert bound["<f9>"] is Command.TOGGLE
+    assert Command.MARK not in bound.values()
+    assert set(bound.values()) == set(DEFAULT_HOTKEYS.values()) - {Command.MARK}
+    assert config.replay_last_s == 120.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hotkeys.toggle = '<f9>'",
+        "hotkeys = { toggle = '<f9>' }",
+        "\ufeff[hotkeys]\r\ntoggle = '<f9>'\r\n",
+        '["hotkeys"]\n"toggle" = """<f9>"""',
+    ],
+)
+def test_toml_may_be_written_in_any_way(text: str, file: Path) -> None:
+    assert load(write(file, text)).chosen == {"hotkeys.toggle": "<f9>"}
+
+
+def test_other_kinds_of_values(file: Path) -> None:
+    text = "[record]\naudio = 'internal+mic'\nfps = 29.97\ncursor = false\n[folder]\nvideo = '~/Clips'\n"
+    config = load(write(file, text))
+    assert config["record.audio"] == ("internal+mic",)
+    assert config["record.fps"] == 29.97
+    assert config["record.cursor"] is False
+    assert config.folder_for("mkv") == Path("~/Clips").expanduser()
+    with pytest.raises(UsageError, match="names no format"):
+        config.folder_for("avi")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # what is no TOML
+        ("[hotkeys", ("cannot be understood", "mend it")),
+        ("\nhotkeys.toggle = \n", ("cannot be understood", "line 2", "mend it")),
+        ("[hotkeys]\n[hotkeys]", ("cannot be understood",)),
+        ("a = " + "[" * 5000, ("cannot be understood",)),
+        ("record.fps = " + "9" * 5000, ("cannot be understood",)),
+        (b"\xff\xfe[\0", ("not UTF-8",)),
+        # names
+        ("[hotkeys]\ntogle = '<f9>'", ("no setting 'hotkeys.togle'", "did you mean hotkeys.toggle?")),
+        ("colour = 'red'", ("no setting 'colour'", "capture config lists")),
+        ("[hotkey]\ntoggle = '<f9>'", ("no setting 'hotkey'",)),
+        ("[nothing]", ("no setting 'nothing'",)),
+        ("[[hotkeys]]\ntoggle = '<f9>'", ("no setting 'hotkeys'",)),
+        ("hotkeys = 3", ("no setting 'hotkeys'",)),
+        ('"hotkeys.toggle" = "<f9>"', ("no setting",)),
+        # kinds
+        ("[hotkeys]\ntoggle = 5", ("hotkeys.toggle", "kind", 'hotkeys.toggle = "<ctrl>+<alt>+r"')),
+        ("[hotkeys.toggle]", ("hotkeys.toggle", "kind")),
+        ("[record]\ncursor = 'yes'", ("record.cursor", "kind", "record.cursor = true")),
+        ("[record]\ncursor = 1", ("record.cursor", "kind")),
+        ("[record]\nfps = '30'", ("record.fps", "kind", "record.fps = 30")),
+        ("[record]\nfps = true", ("record.fps", "kind")),
+        ("[record]\naudio = [1]", ("record.audio", "kind", 'record.audio = ["internal"]')),
+        ("[record]\naudio = []", ("record.audio", "kind")),
+        ("[replay]\nlast = 60", ("replay.last", "kind", 'replay.last = "60s"')),
+        ("[replay]\nlast = 10:00:00", ("replay.last", "kind")),
+        # values
+        ("[hotkeys]\ntoggle = '<hyper>+r'", ("hotkeys.toggle", "'<hyper>+r' is no key", "write it like")),
+        ("[record]\nfps = 0", ("record.fps", "240")),
+        ("[record]\nfps = nan", ("record.fps", "240")),
+        ("[record]\nfps = -inf", ("record.fps", "240")),
+        ("[record]\nfps = 1e300", ("record.fps", "240")),
+        ("[record]\nquality = 'superb'", ("record.quality", "'superb'", "low, medium, high")),
+        ("[record]\nencoder = 'magic'", ("record.encoder", "'magic'", "libx264")),
+        ("[record]\naudio = ['mic', 'mic']", ("record.audio", "twice")),
+        ("[record]\naudio = ['none', 'mic']", ("record.audio", "none")),
+        ("[replay]\nlast = 'long'", ("replay.last", "'long'", "1m30s")),
+        ("[replay]\nlast = '0'", ("replay.last", "more than zero")),
+        ("[replay]\nbuffer_size = 'much'", ("replay.buffer_size", "'much'", "16MB")),
+        ("[autostart]\nverb = 'record'", ("autostart.verb", "'record'", "standby, replay")),
+        ("[folder]\nvideo = 'Clips'", ("folder.video", "'Clips'", "whole path", "~/Videos")),
+        ("[folder]\nvideo = '~nobody-of-that-name/x'", ("folder.video", "cannot be a folder")),
+        ('[folder]\nvideo = "/a\\u0000b"', ("folder.video",)),
+        ('[folder]\nvideo = "/a\\u001b[2J"', ("folder.video", "cannot be shown")),
+        ("[folder]\nsound = '/" + "a" * 300 + "'", ("folder.sound",)),
+        # together
+        ("[hotkeys]\nmark = '<Alt>+<ctrl>+R'", ("hotkeys.toggle and hotkeys.mark", "same key", "of its own")),
+        ("[hotkeys]\nhold = 'f9'\npause = '<f9>'", ("hotkeys.pause and hotkeys.hold", "same key")),
+        ("[hotkeys]\npause = '<f9>'\ndiscard = '<f9>'", ("hotkeys.pause and hotkeys.discard", "same key")),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_meant_is_named_with_its_remedy(text: str | bytes, said: tuple[str, ...], file: Path) -> None:
+    message = mistake(file, text)
+    for words in said:
+        assert words in message, message
+
+
+@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+def test_whatever_is_in_the_file_is_settings_or_a_mistake(content: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: content)
+        try:
+            assert isinstance(load(Path("settings.toml")), Config)
+        except UsageError as error:
+            assert error.remedy  # noqa: PT017 - there need not be one
+
+
+def test_a_file_that_cannot_be_read(file: Path) -> None:
+    file.mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"settings\.toml cannot be read"):
+        load(file)
+    file.rmdir()
+    file.symlink_to(file)
+    with pytest.raises(UsageError, match=r"settings\.toml cannot be read"):
+        load(file)
+
+
+def test_keys_are_checked_where_they_are_used(file: Path) -> None:
+    with pytest.raises(UsageError, match="also the key for toggle"):
+        hotkeys(Config(file, {"hotkeys.hold": "<ctrl>+<alt>+r"}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variable is of Linux desktops")
+def test_the_file_is_where_the_desktop_keeps_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert settings_path() == tmp_path / "capture" / "settings.toml"
+    assert change("record.fps", ["25"]).path == settings_path()
+    assert load()["record.fps"] == 25
+    assert unset("record.fps").chosen == load().chosen == {}
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert settings_path() == tmp_path / "home" / ".config" / "capture" / "settings.toml"
+
+
+# Changing
+
+
+def test_a_new_file_is_private(file: Path) -> None:
+    change("record.fps", ["25"], file)
+    if sys.platform != "win32":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert file.read_text().startswith("# The settings of capture.")
+    assert tomllib.loads(file.read_text()) == {"record": {"fps": 25}}
+
+
+def test_a_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
+    real = write(tmp_path / "dotfiles" / "capture.toml", WRITTEN)
+    file.parent.mkdir(parents=True)
+    file.symlink_to(real)
+    change("record.quality", ["low"], file)
+    assert file.is_symlink()
+    assert load(real)["record.quality"] == "low"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "before", "after"),
+    [
+        ("record.fps", ["50"], "  fps = 25     # enough\n", "  fps = 50     # enough\n"),
+        ("hotkeys.toggle", ["<f8>"], "toggle = '<f9>' # nearer\n", 'toggle = "<f8>" # nearer\n'),
+        ("hotkeys.hold", ["#"], 'mark = ""\n', 'mark = ""\nhold = "#"\n'),
+        ("record.cursor", ["off"], "  ]  # both\n", "  ]  # both\n  cursor = false\n"),
+        (
+            "record.audio",
+            ["mic"],
+            '  audio = [\n    "internal",  # what plays\n    "mic",\n  ]  # both\n',
+            '  audio = ["mic"]  # both\n',
+        ),
+        ("autostart.verb", ["replay"], 'last = "2m"\n', 'last = "2m"\n\n[autostart]\nverb = "replay"\n'),
+    ],
+)
+def test_one_key_changes_and_the_rest_stays(
+    name: str, words: Sequence[str], before: str, after: str, file: Path
+) -> None:
+    assert WRITTEN.count(before) == 1
+    for ends in ("\n", "\r\n"):
+        write(file, WRITTEN.replace("\n", ends))
+        change(name, words, file)
+        assert file.read_bytes().decode() == WRITTEN.replace(before, after).replace("\n", ends)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("record.fps", "  fps = 25     # enough\n"), ("hotkeys.mark", 'mark = ""\n'), ("replay.last", 'last = "2m"\n')],
+)
+def test_one_key_goes_and_the_rest_stays(name: str, line: str, file: Path) -> None:
+    write(file, WRITTEN)
+    assert name not in unset(name, file).chosen
+    assert file.read_text() == WRITTEN.replace(line, "")
+    # There is nothing any more that could go.
+    assert name not in unset(name, file).chosen
+    assert file.read_text() == WRITTEN.replace(line, "")
+
+
+def test_keys_with_points_stay_keys_with_points(file: Path) -> None:
+    write(file, "hotkeys.toggle = '<f9>'\nrecord.fps = 25\n")
+    change("hotkeys.pause", ["<f8>"], file)
+    assert file.read_text() == "hotkeys.toggle = '<f9>'\nhotkeys.pause = \"<f8>\"\nrecord.fps = 25\n"
+    unset("hotkeys.toggle", file)
+    unset("hotkeys.pause", file)
+    assert file.read_text() == "record.fps = 25\n"
+
+
+@pytest.mark.parametrize("text", ["hotkeys = { toggle = '<f9>', mark = '' }\n", "hotkeys = 3\n"])
+def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
+    write(file, text)
+    with pytest.raises(UsageError, match=r"settings\.toml: hotkeys\.toggle is written there.*: change it in the file"):
+        change("hotkeys.toggle", ["<f8>"], file)
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("hotkeys.togle", ["<f9>"], "did you mean hotkeys.toggle?"),
+        ("x", ["1"], "capture config lists"),
+        ("record.fps", ["fast"], "record.fps: 'fast' is not a number: write it like 30"),
+        ("record.fps", ["0"], "record.fps: "),
+        ("record.fps", ["-30"], "record.fps: "),
+        ("record.fps", ["25", "30"], "record.fps: 2 values were given"),
+        ("record.fps", [], "record.fps: 0 values were given"),
+        ("record.cursor", ["perhaps"], "record.cursor: 'perhaps' is neither on nor off"),
+        ("record.audio", [], "record.audio: 0 values"),
+        ("record.audio", ["mic", "mic"], "record.audio: --audio mic was given twice"),
+        ("hotkeys.mark", ["<f25>"], "hotkeys.mark: '<f25>' is no key"),
+        ("hotkeys.mark", ["<F9>"], "hotkeys.toggle and hotkeys.mark would be the same key, '<F9>'"),
+        ("hotkeys.hold", ["<f9>"], "hotkeys.toggle and hotkeys.hold would be the same key"),
+        ("folder.video", ["Clips"], "folder.video: 'Clips' is not a whole path"),
+        ("folder.video", ["/\udcff"], "folder.video: "),
+        ("replay.last", ["soon"], "replay.last: 'soon' is not a time"),
+    ],
+)
+def test_a_mistake_changes_nothing(name: str, words: Sequence[str], said: str, file: Path) -> None:
+    write(file, WRITTEN)
+    before = file.stat()
+    with pytest.raises(UsageError) as caught:
+        change(name, words, file)
+    assert said in str(caught.value)
+    assert (file.read_text(), file.stat().st_ino) == (WRITTEN, before.st_ino)
+
+
+def test_a_folder_must_not_be_a_file(file: Path, tmp_path: Path) -> None:
+    taken = write(tmp_path / "taken", "precious")
+    with pytest.raises(UsageError, match="is not a folder"):
+        change("folder.video", [str(taken)], file)
+    assert change("folder.video", [str(tmp_path / "new")], file).folder_for("mp4") == tmp_path / "new"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_default_that_would_clash_does_not_come_back(file: Path) -> None:
+    write(file, "[hotkeys]\ntoggle = '<f9>'\nmark = '<ctrl>+<alt>+r'\n")
+    load(file)
+    with pytest.raises(UsageError, match=r"hotkeys\.toggle and hotkeys\.mark would be the same key"):
+        unset("hotkeys.toggle", file)
+    load(file)
+
+
+def test_a_file_with_mistakes_can_be_mended_one_by_one(file: Path) -> None:
+    write(file, "[record]\nfps = 'fast'\ntogle = 1 # ?\n[hotkeys]\nmark = '<ctrl>+<alt>+r'\n[nothing]\n")
+    with pytest.raises(UsageError):
+        load(file)
+    change("record.fps", ["25"], file)
+    unset("record.togle", file)
+    unset("hotkeys.mark", file)
+    with pytest.raises(UsageError, match="'nothing'"):
+        load(file)
+    unset("nothing", file)
+    assert load(file).chosen == {"record.fps": 25}
+    with pytest.raises(UsageError, match="no setting 'nothing'"):
+        unset("nothing", file)
+
+
+def test_a_broken_file_is_not_written_over(file: Path) -> None:
+    write(file, "[hotkeys")
+    with pytest.raises(UsageError, match="cannot be understood"):
+        change("record.fps", ["25"], file)
+    with pytest.raises(UsageError, match="cannot be understood"):
+        unset("record.fps", file)
+    assert file.read_text() == "[hotkeys"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    taken = write(tmp_path / "taken", "precious")
+    with pytest.raises(UsageError, match="cannot be read"):
+        change("record.fps", ["25"], taken / "capture" / "settings.toml")
+    assert taken.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
+def test_a_folder_that_cannot_be_written() -> None:
+    with pytest.raises(OutputError, match=r"/proc/capture/settings.toml cannot be written") as caught:
+        change("record.fps", ["25"], Path("/proc/capture/settings.toml"))
+    assert caught.value.exit_code == 1
+
+
+def test_a_write_that_fails_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    write(file, WRITTEN)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        change("record.fps", ["50"], file)
+    assert file.read_text() == WRITTEN
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+# Any text
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LINES = st.lists(
+    st.sampled_from(
+        [
+            *("", "# note", "[hotkeys]", "[record]", "[[other]]", "[hotkeys.deep]", "toggle = '<f9>' # a # b"),
+            *("mark = '''\n[record]\nfps = 3\n'''", "fps = [ # [\n 1, # ]\n 2]", "hotkeys.hold = 'x'", 'x = "#"'),
+            *("record = { fps = 3 }", '"fps" = 1', " indented = 2", "a.b = 1", '"a=b" = "c#d"#e'),
+        ]
+    ),
+    max_size=8,
+)
+
+
+def valid(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+@given(
+    LINES.map("\n".join).filter(lambda text: valid(text) is not None),
+    st.sampled_from([("hotkeys", "toggle"), ("hotkeys", "mark"), ("record", "fps")]),
+    TEXTS | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(0, 1e300) | st.tuples(TEXTS, TEXTS),
+)
+def test_a_value_is_set_alone_or_not_at_all(text: str, path: tuple[str, str], value: Any) -> None:
+    before = tomllib.loads(text)
+    try:
+        changed = with_value(text, path, value)
+    except ValueError:
+        return
+    after = tomllib.loads(changed)
+    assert after[path[0]].pop(path[1]) == (list(value) if isinstance(value, tuple) else value)
+    before.get(path[0], {}).pop(path[1], None)
+    for content in (before, after):
+        if not content.get(path[0]):
+            content.pop(path[0], None)
+    assert after == before
+    # The comments are all there still, but for those inside a value that went.
+    assert changed.count("# note") == text.count("# note")
+    assert tomllib.loads(without(changed, path)).get(path[0], {}).get(path[1]) is None
+
+
+@given(TEXTS)
+def test_any_text_can_be_written(text: str) -> None:
+    assert tomllib.loads(f"x = {as_toml(text)}") == {"x": text}
+
+
+# Options that were not given
+
+
+def options(**given: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("output", "screen", "audio", "fps", "quality", "encoder", "cursor"))
+    return {**nothing, "verb": "record", "source": "device", **given}
+
+
+CHOSEN = Config(
+    Path("settings.toml"),
+    {
+        "record.audio": ("internal", "mic+internal"),
+        "record.fps": 29.97,
+        "record.quality": "high",
+        "record.encoder": "h264_nvenc",
+        "record.cursor": False,
+    },
+)
+
+
+def test_options_that_were_not_given_are_those_of_the_settings() -> None:
+    filled = options()
+    fill(CHOSEN, filled)
+    assert filled == options(
+        audio=["internal", "mic+internal"], fps="29.97", quality="high", encoder="h264_nvenc", cursor=False
+    )
+    filled = options()
+    fill(Config(Path("settings.toml"), {}), filled)
+    assert filled == options(audio=["internal"], fps="30", quality="medium", encoder="auto", cursor=True)
+
+
+def test_options_that_were_given_stay() -> None:
+    given_all = options(audio=["none"], fps="10", quality="low", encoder="auto", cursor=True)
+    filled = dict(given_all)
+    fill(CHOSEN, filled)
+    assert filled == given_all
+    filled = {"output": None, "fps": None}
+    fill(CHOSEN, filled)
+    assert filled == {"output": None, "fps": "29.97"}
+
+
+@pytest.mark.parametrize(
+    ("given_ones", "chosen", "audio"),
+    [
+        ({"output": "a.ogg"}, ("internal", "mic+internal"), ["internal+mic"]),
+        ({"screen": "none"}, ("internal", "mic"), ["internal+mic"]),
+        ({"output": "a.mkv", "screen": "none"}, ("internal", "mic"), ["internal", "mic"]),
+        ({}, ("none",), ["none"]),
+        ({"output": "a.ogg"}, ("none",), ["internal"]),
+        ({"output": "a.mkv", "screen": "none"}, ("none",), ["internal"]),
+        ({"source": "pattern"}, ("mic",), ["internal"]),
+        ({"verb": "headless"}, ("mic",), ["internal"]),
+        ({"verb": "note", "screen": "none"}, ("mic",), ["internal"]),
+        ({"verb": "standby"}, ("mic",), ["mic"]),
+    ],
+)
+def test_audio_fits_what_is_recorded(given_ones: dict[str, Any], chosen: tuple[str, ...], audio: list[str]) -> None:
+    filled = options(**given_ones)
+    fill(Config(Path("settings.toml"), {"record.audio": chosen}), filled)
+    assert filled["audio"] == audio
+
+
+def test_what_is_drawn_for_the_audience_needs_a_screen() -> None:
+    config = Config(Path("settings.toml"), {"record.show_clicks": True, "record.show_keys": True})
+    for more, drawn in (
+        ({}, True),
+        ({"output": "a.mkv"}, True),
+        ({"output": "a.ogg"}, False),
+        ({"output": "a.mkv", "screen": "none"}, False),
+        ({"source": "pattern"}, False),
+    ):
+        filled = options(show_clicks=None, show_keys=None, **more)
+        fill(config, filled)
+        assert (filled["show_clicks"], filled["show_keys"]) == (drawn, drawn), more
+    filled = options(show_clicks=False, show_keys=None)
+    fill(config, filled)
+    assert (filled["show_clicks"], filled["show_keys"]) == (False, True)
+
+
+def test_an_encoder_is_asked_for_what_it_can_make() -> None:
+    for output, encoder in (("a.mp4", "h264_nvenc"), ("a.webm", "auto"), ("a.ogg", "auto")):
+        filled = options(output=output)
+        fill(CHOSEN, filled)
+        assert filled["encoder"] == encoder
+    with pytest.raises(UsageError, match="names no format"):
+        fill(CHOSEN, options(output="a.avi"))
+
+
+# The verb
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
+
+
+@pytest.fixture
+def settings(capture_environment: dict[str, str]) -> Path:
+    """The settings of whom `run_capture` runs for."""
+    return Path(capture_environment["XDG_CONFIG_HOME"]) / "capture" / "settings.toml"
+
+
+@on_linux
+def test_config_shows_all(run_capture: RunCapture, settings: Path) -> None:
+    done = run_capture("config")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{settings} (not there")
+    for name, setting in SETTINGS.items():
+        assert any(line.split()[:2] == [name, "default"] for line in done.stdout.splitlines()), name
+        assert setting.about in done.stdout
+    write(settings, WRITTEN)
+    lines = {line.split()[0]: line.split()[1:3] for line in run_capture("config").stdout.splitlines()}
+    assert lines["hotkeys.toggle"] == ["chosen", "<f9>"]
+    assert lines["hotkeys.mark"] == ["chosen", "none"]
+    assert lines["hotkeys.pause"] == ["default", "<ctrl>+<alt>+p"]
+
+
+@on_linux
+def test_config_as_json(run_capture: RunCapture, settings: Path) -> None:
+    write(settings, WRITTEN)
+    done = run_capture("config", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["path"] == str(settings)
+    assert list(found["settings"]) == list(SETTINGS)
+    assert found["settings"]["record.audio"] == ["internal", "mic"]
+    assert found["settings"]["record.fps"] == 25
+    assert found["settings"]["folder.video"] == str(settings.parents[2] / "Videos" / "Captures")
+    assert json.loads(run_capture("--json", "config", "hotkeys.toggle").stdout)["settings"] == {
+        "hotkeys.toggle": "<f9>"
+    }
+
+
+@on_linux
+def test_config_changes_one(run_capture: RunCapture, settings: Path) -> None:
+    done = run_capture("config", "hotkeys.toggle", "<f8>")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hotkeys.toggle is <f8>\n", "")
+    assert run_capture("config", "hotkeys.toggle").stdout == "<f8>\n"
+    done = run_capture("config", "record.audio", "internal", "mic", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert run_capture("config", "record.audio").stdout == "internal\nmic\n"
+    done = run_capture("config", "hotkeys.toggle", "--unset")
+    assert (done.returncode, done.stdout) == (0, "hotkeys.toggle is <ctrl>+<alt>+r\n")
+    done = run_capture("config", "hotkeys.pause", "")
+    assert (done.returncode, done.stdout) == (0, "hotkeys.pause is none\n")
+    assert load(settings).chosen == {"record.audio": ("internal", "mic"), "hotkeys.pause": ""}
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("hotkeys.togle",), "did you mean hotkeys.toggle?"),
+        (("hotkeys.togle", "<f9>"), "did you mean hotkeys.toggle?"),
+        (("hotkeys.togle", "--unset"), "did you mean hotkeys.toggle?"),
+        (("record.fps", "fast"), "record.fps: 'fast' is not a number"),
+        (("record.fps", "25", "30"), "2 values"),
+        (("hotkeys.mark", "<f9>"), "would be the same key"),
+        (("--unset",), "--unset takes the name"),
+        (("record.fps", "25", "--unset"), "--unset takes the name"),
+        (("autostart", "perhaps"), "use on, off or status"),
+        (("autostart", "--unset"), "--unset takes the name"),
+    ],
+)
+def test_config_refuses(arguments: Sequence[str], said: str, run_capture: RunCapture, settings: Path) -> None:
+    write(settings, WRITTEN)
+    done = run_capture("config", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert settings.read_text() == WRITTEN
+    assert list(settings.parent.iterdir()) == [settings]
+    assert list(settings.parent.parent.iterdir()) == [settings.parent]
+
+
+@on_linux
+def test_config_names_the_file_that_is_broken(run_capture: RunCapture, settings: Path) -> None:
+    write(settings, "[hotkeys]\ntogle = '<f9>'\n")
+    done = run_capture("config")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (f"capture: {settings}: there is no setting 'hotkeys.togle': did you mean hotkeys.toggle?\n")
+    done = run_capture("config", "hotkeys.togle", "--unset")
+    assert (done.returncode, done.stdout) == (0, "hotkeys.togle is gone from the file\n")
+    assert load(settings).chosen == {}

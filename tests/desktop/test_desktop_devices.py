@@ -1,0 +1,167 @@
+"""`capture devices`: what there is to record, by the names that `record` takes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import eventually
+from stage import TITLE, Stage, module, playing, write_tone
+
+from capture.cli.main import main
+from capture.errors import NotReadyError
+from capture.sources.pulse.devices import list_pulse_devices
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: Calls `capture devices --json` in this process; exit code, what was found, what was said.
+Devices = Callable[[], tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture
+def devices(capsys: pytest.CaptureFixture[str]) -> Devices:
+    def call() -> tuple[int, dict[str, Any], str]:
+        exit_code = main(["devices", "--json"])
+        said = capsys.readouterr()
+        assert said.out.count("\n") == 1
+        found = json.loads(said.out)
+        assert list(found) == ["screens", "windows", "audio", "apps"]
+        return exit_code, found, said.err
+
+    return call
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_the_screen_and_the_output(devices: Devices) -> None:
+    exit_code, found, said = devices()
+    assert (exit_code, said) == (0, "")
+    (screen,) = found["screens"]
+    assert list(screen) == ["id", "name", "x", "y", "width", "height", "primary"]
+    assert screen["id"] == "1"
+    assert isinstance(screen["name"], str)
+    assert [screen[key] for key in ("x", "y", "width", "height", "primary")] == [0, 0, 1280, 720, True]
+    assert found["audio"] == [{"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True}]
+    assert (found["windows"], found["apps"]) == ([], [])
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_windows_with_their_places(devices: Devices, desk_environment: dict[str, str]) -> None:
+    with Stage(desk_environment):
+        _, found, _ = devices()
+    (window,) = found["windows"]
+    assert int(window.pop("id"), 16) > 0
+    # There is no window manager: keys go to what the pointer is in.
+    assert window == {"title": TITLE, "x": 0, "y": 0, "width": 1280, "height": 720, "active": True}
+    assert devices()[1]["windows"] == []
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_microphones_and_further_outputs(devices: Devices, desk_environment: dict[str, str]) -> None:
+    room = ("module-null-sink", "sink_name=room", "sink_properties=device.description=Room")
+    ear = ("module-remap-source", "master=room.monitor", "source_name=ear", "source_properties=device.description=Ear")
+    with module(desk_environment, *room), module(desk_environment, *ear):
+        _, found, _ = devices()
+    assert found["audio"] == [
+        {"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True},
+        {"id": "room.monitor", "name": "Room", "kind": "internal", "default": False},
+        {"id": "ear", "name": "Ear", "kind": "mic", "default": False},
+    ]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_programs_that_play(
+    devices: Devices, desk: VirtualDesk, desk_environment: dict[str, str], tmp_path: Path
+) -> None:
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
+    with playing(desk_environment, tone, desk.sink) as player:
+        eventually(lambda: devices()[1]["apps"], "the player is listed")
+        (app,) = devices()[1]["apps"]
+    # On this system `paplay` is another name of `pacat`.
+    assert app["name"] in ("paplay", "pacat")
+    assert app["pid"] == player
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_people_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "screens:",
+        "windows: none",
+        "audio:",
+        "apps: none",
+    ]
+    assert any("1280" in line and "720" in line and line.endswith("primary") for line in lines)
+    assert any("id=desk.monitor" in line and "Virtual desk" in line and line.endswith("default") for line in lines)
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_title_cannot_drive_the_terminal(
+    capsys: pytest.CaptureFixture[str], desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stage.TITLE", "evil\x1b[2J\nwindow")
+    with Stage(desk_environment):
+        main(["devices"])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "title=evil?[2J?window" in said
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_without_a_display_there_is_still_sound(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    exit_code, found, said = devices()
+    assert exit_code == 0
+    assert (found["screens"], found["windows"]) == ([], [])
+    assert len(found["audio"]) == 1
+    assert "no display" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_without_a_sound_server_there_is_still_the_screen(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
+    exit_code, found, said = devices()
+    assert exit_code == 0
+    assert len(found["screens"]) == 1
+    assert (found["audio"], found["apps"]) == ([], [])
+    assert "no sound server answers" in said
+    assert said.count("\n") == 1
+
+
+def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(str(tmp_path / "stuck"))
+        stuck.listen()
+        monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path / 'stuck'}")
+        begun_s = time.monotonic()
+        with pytest.raises(NotReadyError, match=r"the sound server does not answer: .*--audio none"):
+            list_pulse_devices()
+        assert time.monotonic() - begun_s < 10.0
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capture.sources.x11.reader.monitors_of", lambda connection: [])
+    exit_code, found, said = devices()
+    assert exit_code == 0
+    assert (found["screens"], found["windows"]) == ([], [])
+    assert "no screen is connected" in said
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_without_either_it_is_not_ready(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
+    exit_code, found, said = devices()
+    assert exit_code == 3
+    assert found == {"screens": [], "windows": [], "audio": [], "apps": []}
+    assert said.count("\n") == 2

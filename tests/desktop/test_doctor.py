@@ -1,0 +1,184 @@
+"""`capture doctor`: whether a recording will work, and the remedy where it will not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from running import eventually
+from stage import pactl, playing, write_tone
+
+from capture.cli.main import main
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: Calls `capture doctor --json` in this process; exit code and checks by their name.
+Doctor = Callable[[], tuple[int, dict[str, dict[str, Any]]]]
+
+
+@pytest.fixture
+def doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_VIDEOS_DIR", str(tmp_path / "Videos"))
+
+    def call() -> tuple[int, dict[str, dict[str, Any]]]:
+        exit_code = main(["doctor", "--json"])
+        said = capsys.readouterr()
+        assert said.err == ""
+        assert said.out.count("\n") == 1
+        found = json.loads(said.out)
+        assert list(found) == ["ready", "checks"]
+        checks = {check["name"]: check for check in found["checks"]}
+        assert len(checks) == len(found["checks"])
+        for check in checks.values():
+            assert list(check) == ["name", "ok", "found", "remedy"]
+            # What is wrong has a remedy, and what is right needs none.
+            assert check["ok"] is (check["remedy"] == "")
+            assert check["found"]
+        assert found["ready"] is all(check["ok"] for check in checks.values())
+        assert exit_code == (0 if found["ready"] else 3)
+        # Nothing was recorded, and no folder made.
+        assert not (tmp_path / "Videos").exists()
+        return exit_code, checks
+
+    return call
+
+
+@pytest.fixture
+def own_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
+    """A desk of its own, to be spoilt, with this process on it."""
+    with VirtualDesk(320, 240) as desk:
+        for name, value in desk.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        yield desk
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_desk_is_ready(doctor: Doctor, tmp_path: Path) -> None:
+    exit_code, checks = doctor()
+    assert exit_code == 0
+    assert list(checks) == [
+        *("display", "encoder", "sound server", "internal audio", "sound arrives", "recordings folder", "hotkeys")
+    ]
+    assert "1280x720+0+0" in checks["display"]["found"]
+    assert checks["encoder"]["found"] == "libx264"
+    assert checks["internal audio"]["found"] == "Virtual desk"
+    assert checks["sound arrives"]["found"] == "yes; nothing is playing now"
+    assert str(tmp_path / "Videos") in checks["recordings folder"]["found"]
+    assert "Ctrl+Alt+R" in checks["hotkeys"]["found"]
+
+
+def test_sound_is_heard(doctor: Doctor, own_desk: VirtualDesk, tmp_path: Path) -> None:
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
+    with playing(os.environ, tone, own_desk.sink):
+        eventually(lambda: pactl(os.environ, "list", "short", "sink-inputs"), "the player has begun")
+        eventually(lambda: doctor()[1]["sound arrives"]["found"] == "yes, at -7 dB", "the tone is heard")
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_without_a_display(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "no display" in checks["display"]["found"]
+    assert "headless" in checks["display"]["remedy"]
+    # A convenience, which nothing depends on.
+    assert checks["hotkeys"]["ok"]
+    assert "not available" in checks["hotkeys"]["found"]
+    assert checks["sound arrives"]["ok"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_under_wayland(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "Wayland" in checks["display"]["found"]
+    assert "X11" in checks["display"]["remedy"]
+    assert checks["hotkeys"]["ok"]
+    assert "not available (hotkeys do not work under Wayland" in checks["hotkeys"]["found"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_hotkeys_are_tried(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pynput import keyboard
+
+    def fail(listener: keyboard.Listener) -> None:
+        raise OSError("no RECORD extension")
+
+    monkeypatch.setattr(keyboard.Listener, "run", fail)
+    exit_code, checks = doctor()
+    assert exit_code == 0
+    assert "not available" in checks["hotkeys"]["found"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_without_a_sound_server(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "no sound server answers" in checks["sound server"]["found"]
+    assert "PipeWire" in checks["sound server"]["remedy"]
+    # What could not be looked at is not guessed.
+    assert "internal audio" not in checks
+    assert checks["display"]["ok"]
+
+
+@pytest.mark.parametrize("how", [("set-sink-mute", "1"), ("set-sink-volume", "0")])
+def test_a_muted_output(how: tuple[str, str], doctor: Doctor, own_desk: VirtualDesk) -> None:
+    command, value = how
+    pactl(os.environ, command, own_desk.sink, value)
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert not checks["internal audio"]["ok"]
+    assert "Virtual desk is muted" in checks["internal audio"]["found"]
+    assert "unmute" in checks["internal audio"]["remedy"]
+
+
+@pytest.mark.usefixtures("own_desk")
+def test_no_output_at_all(doctor: Doctor) -> None:
+    pactl(os.environ, "unload-module", "module-null-sink")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "no output" in checks["internal audio"]["found"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_full_disk(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=300_000_000))
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "0.3 GB left" in checks["recordings folder"]["found"]
+    assert "free some space" in checks["recordings folder"]["remedy"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_folder_where_nothing_can_be_written(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where even root may not.
+    monkeypatch.setenv("XDG_VIDEOS_DIR", "/proc/self/Videos")
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith("/proc"))
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "/proc/self/Videos/Captures cannot be written" in checks["recordings folder"]["found"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_people_read_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    assert main(["doctor"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    display = next(number for number, line in enumerate(lines) if line.startswith("NO  display: "))
+    assert lines[display + 1].startswith("    → ")
+    assert "ok  encoder: libx264" in lines
+    assert lines[-1] == "not ready to record"

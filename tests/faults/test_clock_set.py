@@ -1,0 +1,93 @@
+"""The system's clock is set back and forward while it records: it names files, and decides nothing else.
+
+No test may really set it. Whatever reads the date from Python gets another day each time; that nothing but the names of
+files reads it is a rule of the house, see `test_architecture.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Self
+
+import pytest
+from reopened import first_loud_s, sound
+from takes import Player, Recording, Shared, is_ok, player, tone
+
+import capture.session.clip_saver as clips_module
+import capture.session.take as take_module
+from capture.clock import MonotonicClock
+from capture.events import Command, State
+
+__all__ = ["player"]
+
+NOON = datetime(2026, 3, 29, 12, 0, 0)
+
+
+class Leaping(datetime):
+    """A date that is another one each time somebody looks: an hour on, a day back, a year on, …"""
+
+    leaps: Iterator[timedelta]
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        moment = NOON + next(cls.leaps)
+        return cls(*moment.timetuple()[:6], tzinfo=tz)
+
+
+@pytest.fixture
+def leaping(monkeypatch: pytest.MonkeyPatch) -> type[Leaping]:
+    hours = itertools.cycle((0, 1, -23, 24 * 365, -24 * 700))
+    monkeypatch.setattr(time, "time", lambda: NOON.timestamp() + 3600 * next(hours))
+    monkeypatch.setattr(time, "time_ns", lambda: round(time.time() * 1e9))
+    for module in (take_module, clips_module):
+        monkeypatch.setattr(module, "datetime", Leaping)
+    Leaping.leaps = (timedelta(hours=next(hours)) for _ in itertools.count())
+    return Leaping
+
+
+@pytest.mark.usefixtures("leaping")
+def test_a_recording_is_as_long_as_it_took(player: Player, tmp_path: Path) -> None:
+    path, clock = tmp_path / "out.wav", MonotonicClock()
+    with Recording(path, ledger=True) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.3)
+        player.play(tone(0.2))
+        recording.until_elapsed(0.6)
+        take = recording.session._take
+        assert take is not None
+        paused_at_s = clock.now_s()
+        recording.send(Command.PAUSE, at_s=paused_at_s)
+        player.go_on_for(0.3)
+        recording.send(Command.RESUME, at_s=paused_at_s + 0.25)
+        recording.until_elapsed(paused_at_s - take.timeline.epoch_s + 0.3)
+        stopped_at_s = clock.now_s()
+        recording.send(Command.STOP, at_s=stopped_at_s)
+        summary = recording.finished()
+    assert (summary.check, summary.stopped_by) == ("ok", "stop")
+    assert summary.paused_s == pytest.approx(0.25, abs=0.001)
+    assert summary.duration_s == pytest.approx(stopped_at_s - take.timeline.epoch_s - 0.25, abs=0.02)
+    assert [event.kind for event in summary.events] == ["pause", "resume"]
+    assert summary.audio[0].inserted_silence_s == pytest.approx(0.0, abs=0.05)
+    assert 0.3 < first_loud_s(sound(path)) < paused_at_s - take.timeline.epoch_s
+
+
+def test_recordings_of_one_moment_have_names_of_their_own(
+    leaping: type[Leaping], player: Player, tmp_path: Path
+) -> None:
+    # Three times the same second, and once a day before it.
+    leaping.leaps = iter([timedelta(0), timedelta(0), timedelta(days=-1), timedelta(0)])
+    with Shared(tmp_path / "out.wav", dated=True, numbered=True) as recording:
+        recording.until_kept(0.3)
+        for _ in range(2):
+            assert is_ok(recording.ask(Command.START))
+            recording.until_elapsed(0.2)
+            assert recording.ask(Command.STOP)["check"] == "ok"
+        for _ in range(2):
+            assert recording.ask(Command.CLIP)["check"] == "ok"
+    noon, before = (f"Capture {day:%Y-%m-%d %H.%M.%S}" for day in (NOON, NOON - timedelta(days=1)))
+    names = [f"{noon}.wav", f"{noon} (2).wav", f"{before}.wav", f"{noon} (3).wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)

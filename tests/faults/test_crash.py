@@ -1,0 +1,255 @@
+"""SIGKILL at any moment: what was recorded until shortly before is in the file, plays, and can be made whole.
+
+The long run kills fifty times as many, several recorders at once: `python -m pytest -m long tests/test_crash.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+from conftest import PROJECT
+from reopened import Track, ledger_lines, pictures, probe, sound
+from running import Recorder
+
+from capture import unix_socket
+from capture.output.naming import ledger_of
+from capture.recordings.check import check
+from capture.recordings.repair import repair
+from capture.remote import client
+from capture.remote.protocol import as_line
+from capture.remote.runtime_folder import RuntimeFolder
+from capture.sources.pattern import BEEP_HZ, BEEP_S, read_clock
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: What a crash may cost.
+LOST_LIMIT_S: Final = 1.5
+
+EARLIEST_KILL_S: Final = 1.2
+LATEST_KILL_S: Final = 5.0
+
+KILLS: Final = {"mp4": 5, "mkv": 5, "ogg": 5, "mov": 2, "webm": 2, "m4a": 2}
+
+WITH_PICTURE: Final = ("mp4", "mkv", "mov", "webm")
+
+#: As many recorders at once as two cores carry without dropping frames.
+AT_ONCE: Final = 3
+
+#: What the long run kills, so many times, and clips while they are saved as well.
+MATRIX: Final = ("mp4", "mkv", "webm", "ogg", "m4a")
+ROUNDS: Final = 50
+
+#: A clip of a few seconds is saved in less.
+LONGEST_SAVE_S: Final = 0.3
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One recording that is to be killed: `number` of its kind, `after_s` of it. Even ones record the test pattern."""
+
+    extension: str
+    number: int
+    after_s: float
+
+    @property
+    def of_pattern(self) -> bool:
+        return self.number % 2 == 0
+
+    def __str__(self) -> str:
+        return f"{self.extension}-{'pattern' if self.of_pattern else 'still'}-{self.after_s:.2f}s"
+
+
+def planned() -> list[Kill]:
+    moments = random.Random(20)
+    return [
+        Kill(extension, number, moments.uniform(EARLIEST_KILL_S, LATEST_KILL_S))
+        for extension, count in KILLS.items()
+        for number in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class Wreck:
+    """What was left, and how much had been recorded at the kill."""
+
+    path: Path
+    recorded_s: float
+
+
+@pytest.fixture(scope="module")
+def wrecks(desk: VirtualDesk, tmp_path_factory: pytest.TempPathFactory) -> dict[Kill, Wreck]:
+    environment = desk.environment_of(os.environ)
+
+    def wreck(kill: Kill) -> Wreck:
+        (found,) = killed_together(environment, tmp_path_factory.mktemp(str(kill)), [kill])
+        return found
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(planned(), pool.map(wreck, planned()), strict=True))
+
+
+@contextmanager
+def recorders(
+    environment: Mapping[str, str], folder: Path, commands: Sequence[Sequence[str | Path]]
+) -> Iterator[list[Recorder]]:
+    """Recorders in one process group, each in a folder of its own, which are to be killed."""
+    with ExitStack() as running:
+        found: list[Recorder] = []
+        for number, command in enumerate(commands):
+            place = folder / str(number)
+            place.mkdir()
+            own = {**environment, "PYTHONPATH": str(PROJECT), "HOME": str(place)}
+            group = found[0].process.pid if found else 0
+            found.append(running.enter_context(Recorder(own, place, *command, group=group)))
+        yield found
+        os.killpg(found[0].process.pid, 9)
+        for recorder in found:
+            assert recorder.wait() == -9, recorder.stderr
+
+
+def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequence[Kill]) -> list[Wreck]:
+    """What is left of recorders that are killed when the last of them has recorded as long as it is to."""
+    paths = [folder / str(number) / f"killed.{kill.extension}" for number, kill in enumerate(kills)]
+    commands = []
+    for number, (path, kill) in enumerate(zip(paths, kills, strict=True)):
+        # Many at once have less to do, each.
+        fps = str(30 if len(kills) == 1 else 10)
+        source = ("--source", "pattern", "--fps", fps) if kill.of_pattern else ()
+        commands.append(("record", path, "--ledger", "--name", f"{folder.name}-{number}", *source))
+    began_s: list[float] = []
+    with recorders(environment, folder, commands) as running:
+        for path, recorder in zip(paths, running, strict=True):
+            recorder.until(ledger_of(path).exists, "the file and its ledger")
+            # The recording begins with its files, and the folder tells when they were made.
+            began_s.append(path.parent.stat().st_mtime - time.time() + time.monotonic())
+        time.sleep(max(0.0, max(began_s) + kills[0].after_s - time.monotonic()))
+        killed_s = time.monotonic()
+    return [Wreck(path, killed_s - at_s) for path, at_s in zip(paths, began_s, strict=True)]
+
+
+@pytest.mark.parametrize("kill", planned(), ids=str)
+def test_at_most_a_second_and_a_half_is_lost(kill: Kill, wrecks: dict[Kill, Wreck]) -> None:
+    assert_kept(kill, wrecks[kill])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_at_most_a_second_and_a_half_is_lost_in_the_long_run(
+    number: int, seed: int, desk: VirtualDesk, tmp_path: Path
+) -> None:
+    after_s = random.Random(seed + number).uniform(EARLIEST_KILL_S, LATEST_KILL_S)
+    kills = [Kill(extension, number, after_s) for extension in MATRIX]
+    for kill, wreck in zip(kills, killed_together(desk.environment_of(os.environ), tmp_path, kills), strict=True):
+        assert_kept(kill, wreck)
+
+
+def assert_kept(kill: Kill, wreck: Wreck) -> None:
+    """That next to all is there, that it can be made whole without a loss, and what its ledger says."""
+    track = sound(wreck.path)
+    assert track.end_s > wreck.recorded_s - LOST_LIMIT_S
+    if kill.extension in WITH_PICTURE:
+        found = pictures(wreck.path)
+        assert found.end_s > wreck.recorded_s - LOST_LIMIT_S
+        assert found.moments_s[0] <= 0.02
+        if kill.of_pattern:
+            # The pattern's clock counts whole milliseconds, and so do the time stamps of Matroska.
+            assert read_clock(found.last_bgr) / 1000 == pytest.approx(found.moments_s[-1], abs=0.003)
+    if kill.of_pattern:
+        assert_beeps(track)
+    else:
+        assert abs(track.samples).max() == 0.0
+    assert_repaired(wreck.path, track.end_s)
+    begun, *others = ledger_lines(ledger_of(wreck.path))
+    assert (begun["kind"], begun["detail"]) == ("begun", str(wreck.path))
+    assert "ended" not in [line["kind"] for line in others]
+
+
+def assert_repaired(path: Path, length_s: float) -> None:
+    whole = path.with_stem("whole")
+    done = repair(path, whole)
+    assert done.was_needed
+    report = check(whole)
+    assert report.ok, report.problems
+    # Tracks that end at different moments are brought to one end.
+    assert report.duration_s > length_s - 0.5
+    assert float(probe(whole)["format"]["duration"]) == pytest.approx(report.duration_s, abs=0.1)
+
+
+# While a clip is saved
+
+
+def test_a_clip_is_whole_or_is_not_there(desk: VirtualDesk, tmp_path: Path) -> None:
+    assert_no_half_clips(desk.environment_of(os.environ), tmp_path, ("mp4", "mkv", "ogg"), random.Random(7))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_clip_is_whole_or_is_not_there_in_the_long_run(
+    number: int, seed: int, desk: VirtualDesk, tmp_path: Path
+) -> None:
+    assert_no_half_clips(desk.environment_of(os.environ), tmp_path, MATRIX, random.Random(seed + number))
+
+
+def assert_no_half_clips(
+    environment: Mapping[str, str], folder: Path, extensions: Sequence[str], chance: random.Random
+) -> None:
+    """That recorders which are killed while they save a clip leave none that does not play."""
+    meeting = Path(environment["XDG_RUNTIME_DIR"], "capture")
+    names = [f"{folder.name}-{extension}" for extension in extensions]
+    commands = [
+        ("replay", f"take.{extension}", "--last", "10s", "--source", "pattern", "--fps", "10", "--name", name)
+        for extension, name in zip(extensions, names, strict=True)
+    ]
+    clips = [folder / str(number) / f"clip.{extension}" for number, extension in enumerate(extensions)]
+    with ExitStack() as callers, recorders(environment, folder, commands) as running:
+        for name, recorder in zip(names, running, strict=True):
+            recorder.until(partial(keeps, 2.0, meeting, name), "two seconds in memory")
+        with RuntimeFolder(meeting) as opened:
+            peers = [
+                callers.enter_context(unix_socket.connect(opened.address(name), time.monotonic() + 30.0))
+                for name in names
+            ]
+        for peer, clip in zip(peers, clips, strict=True):
+            peer.sendall(as_line({"verb": "clip", "options": {"output": str(clip)}}))
+        time.sleep(chance.uniform(0.0, LONGEST_SAVE_S))
+    for clip in clips:
+        if clip.exists():
+            report = check(clip)
+            assert report.ok, (clip, report.problems)
+            assert report.duration_s > 1.5
+        # Nothing else has a name that somebody could take for a recording's.
+        assert {path for path in clip.parent.iterdir() if not path.name.startswith(".")} <= {clip}
+
+
+def keeps(seconds: float, meeting: Path, name: str) -> bool:
+    """Whether the recorder of that name has so much in memory."""
+    found = next((each for each in client.running(meeting) if each["name"] == name), {})
+    return (found.get("buffer_s") or 0.0) > seconds
+
+
+def assert_beeps(track: Track) -> None:
+    """That there is a beep at each whole second, and nothing between."""
+    loud = np.flatnonzero(np.abs(track.samples) > 0.2) / track.rate + track.start_s
+    assert len(loud) > 0
+    into_second_s = (loud + 0.01) % 1.0
+    assert into_second_s.max() < BEEP_S + 0.02
+    heard = set((loud + 0.01).astype(int))
+    # Where the end is right behind the beginning of a beep, little of it is left.
+    assert set(range(int(track.end_s - 0.02) + 1)) <= heard <= set(range(int(track.end_s + 0.01) + 1))
+    middle = track.between(0.02, 0.08)
+    crossings = np.count_nonzero(np.diff(np.signbit(middle)))
+    assert crossings == pytest.approx(2 * BEEP_HZ * len(middle) / track.rate, abs=2)

@@ -1,0 +1,328 @@
+"""A disk that stands still: nothing is lost by it, it is said, and whoever insists on the end gets it."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pytest
+from disks import block_disk
+from reopened import each_picture, pictures, sound
+from running import Recorder, eventually, kinds
+
+from capture.events import Command, Event, Progress, State, Summary
+from capture.output.output_file import OutputFile
+from capture.recordings.check import check
+from capture.recordings.repair import repair
+from capture.remote import client
+from capture.session.force_stop import INSISTS_AFTER_S, Impatience, StopEscalation
+from capture.session.session import Session
+from capture.settings import RecordSettings
+from capture.sources.pattern import read_clock
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+LIMIT_S: Final = 60.0
+
+MB: Final = 1_000_000
+FPS: Final = 10
+
+
+class Disk:
+    """What is written into `folder` waits while this disk is held."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._goes = threading.Event()
+        self._goes.set()
+        self.is_waited_for = threading.Event()
+        write = OutputFile._write_some
+
+        def wait_and_write(file: OutputFile, data: memoryview) -> int:
+            if folder in (file._folder, *file._folder.parents) and not self._goes.is_set():
+                self.is_waited_for.set()
+                assert self._goes.wait(LIMIT_S)
+            return write(file, data)
+
+        monkeypatch.setattr(OutputFile, "_write_some", wait_and_write)
+
+    def hold(self) -> None:
+        self._goes.clear()
+
+    def let_go(self) -> None:
+        self._goes.set()
+
+
+class Recording:
+    """A session of the test pattern in a thread, and what was told of it; the context ends it."""
+
+    def __init__(self, path: Path, **more: Any) -> None:
+        self.told: list[Event | Progress | Summary] = []
+        self.session = Session(RecordSettings(path, pattern=True, fps=FPS, **more), emit=self.told.append)
+        self._thread = threading.Thread(target=self.session.run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.send(Command.QUIT, "test")
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "the session hangs"
+
+    def ask(self, command: Command, **options: Any) -> dict[str, Any]:
+        answers: list[dict[str, Any]] = []
+        self.session.send(command, "test", answer=answers.append, options=options)
+        eventually(lambda: answers, f"an answer to {command}")
+        return answers[0]
+
+    def until_elapsed(self, more_s: float) -> None:
+        """Wait until it has recorded so much more."""
+        from_s = self.ask(Command.STATUS)["elapsed_s"]
+        eventually(lambda: self.ask(Command.STATUS)["elapsed_s"] >= from_s + more_s, f"{more_s} s more")
+
+    def until_recording(self) -> None:
+        eventually(lambda: self.session.state is State.RECORDING, "it to record")
+        self.until_elapsed(0.5)
+
+    def insist(self) -> None:
+        """Ask for the end again and again, until it comes."""
+
+        def has_ended() -> bool:
+            self.session.send(Command.QUIT, "interrupt")
+            return not self._thread.is_alive()
+
+        eventually(has_ended, "the end")
+
+    def events(self, kind: str) -> list[Event]:
+        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
+
+    def summary(self) -> Summary:
+        self.join()
+        return self.session.summaries[-1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "slow"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Disk]:
+    made = Disk(monkeypatch, folder)
+    yield made
+    made.let_go()
+
+
+def assert_nothing_missing(path: Path) -> None:
+    """That a recording of the pattern has a beep at each whole second, and each picture at its moment."""
+    assert check(path).problems == ()
+    track = sound(path)
+    loud = np.flatnonzero(np.abs(track.samples) > 0.1) / track.rate + track.start_s
+    assert set((loud + 0.02).astype(int)) == set(range(int(track.end_s - 0.05) + 1))
+    assert ((loud + 0.02) % 1.0).max() < 0.15
+    # The first picture stands for the beginning, and one may be shown once more a slot later: at the end, for a clip.
+    late_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
+    assert max(map(abs, late_s[1:])) < 1 / FPS + 0.04
+
+
+# Standing still
+
+
+def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capture.session.take._SLOW_S", 0.3)
+    path = folder / "out.mkv"
+    with Recording(path) as recording:
+        recording.until_recording()
+        disk.hold()
+        assert disk.is_waited_for.wait(LIMIT_S)
+        recording.until_elapsed(1.5)
+        assert len(recording.events("disk_slow")) == 1
+        disk.let_go()
+        recording.until_elapsed(0.5)
+        recording.ask(Command.STOP)
+        summary = recording.summary()
+    assert summary.check == "ok"
+    assert summary.video is not None
+    assert summary.video.dropped == 0
+    assert [track.inserted_silence_s for track in summary.audio] == [0.0]
+    assert len([event for event in summary.events if event.kind == "disk_slow"]) == 1
+    assert_nothing_missing(path)
+
+
+def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_not(
+    disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_bytes = 30_000
+    monkeypatch.setattr("capture.output.writer.BYTES_QUEUED", limit_bytes)
+    path = folder / "out.mp4"
+    with Recording(path) as recording:
+        recording.until_recording()
+        disk.hold()
+        assert disk.is_waited_for.wait(LIMIT_S)
+        recording.until_elapsed(2.5)
+        assert recording.session._take is not None
+        assert recording.session._take._writer._inlet._weight < limit_bytes + 100_000, "and a picture"
+        disk.let_go()
+        recording.until_elapsed(0.5)
+        recording.ask(Command.STOP)
+        summary = recording.summary()
+    assert summary.check == "ok"
+    assert summary.video is not None
+    assert summary.video.dropped > 0
+    assert [track.inserted_silence_s for track in summary.audio] == [0.0]
+    assert_nothing_missing(path)
+
+
+def test_the_buffer_knows_nothing_of_it(disk: Disk, folder: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    with Recording(folder / "out.mkv", replay_s=20.0) as recording:
+        recording.until_recording()
+        disk.hold()
+        assert disk.is_waited_for.wait(LIMIT_S)
+        recording.until_elapsed(1.5)
+        answer = recording.ask(Command.CLIP, output=str(clip), last_s=1.2)
+        assert answer.get("check") == "ok", answer
+        assert recording.ask(Command.STATUS)["buffer_s"] > 1.8
+        disk.let_go()
+    assert check(clip).ok
+    assert pictures(clip).end_s > 1.1
+
+
+# Who insists
+
+
+def test_patience() -> None:
+    patience = StopEscalation(10.0)
+    quick = [patience.ask(10.0 + number / 100) for number in range(100)]
+    assert set(quick) == {Impatience.NONE}
+    assert patience.ask(10.0 + INSISTS_AFTER_S) is Impatience.WARNED
+    assert patience.ask(10.1 + INSISTS_AFTER_S) is Impatience.NONE
+    assert patience.ask(10.0 + 2 * INSISTS_AFTER_S) is Impatience.LEFT
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_at_the_third_time_it_is_left_as_it_is(
+    extension: str, disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
+    path = folder / f"out.{extension}"
+    with Recording(path) as recording:
+        recording.until_recording()
+        disk.hold()
+        assert disk.is_waited_for.wait(LIMIT_S)
+        recording.insist()
+        summary = recording.summary()
+        assert recording.session.is_stuck
+        assert recording.session.error is not None
+        assert str(recording.session.error) == f"{path} was left unfinished: capture repair makes it whole"
+        assert [event.detail for event in recording.events("unfinished")] == [
+            f"{path} is still being finished: once more, and it is left as it is"
+        ]
+        assert (summary.path, summary.stopped_by) == (str(path), "interrupt")
+        assert summary.check == "the file was left unfinished"
+        assert summary.video is not None
+        assert len(pictures(path).moments_s) > 0
+        disk.let_go()
+    # The thread that was left ends by itself when the disk answers.
+    eventually(lambda: check(path).ok, "the end of the file")
+
+
+def test_a_clip_that_hangs_is_left_too(
+    disk: Disk, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
+    with Recording(tmp_path / "out.mkv", standby=True, replay_s=20.0) as recording:
+        eventually(lambda: recording.ask(Command.STATUS).get("buffer_s", 0.0) > 0.5, "a buffer")
+        disk.hold()
+        recording.session.send(Command.CLIP, "test", options={"output": str(folder / "clip.mkv")})
+        assert disk.is_waited_for.wait(LIMIT_S)
+        recording.insist()
+        assert recording.session.is_stuck
+        assert "a clip was left unfinished" in str(recording.session.error)
+        disk.let_go()
+
+
+# A real one
+
+
+@contextmanager
+def frozen(place: Path) -> Iterator[None]:
+    """The disk stands still as long as the context lasts."""
+    subprocess.run(["fsfreeze", "--freeze", place], check=True, timeout=60)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", place], check=True, timeout=60)
+
+
+def status(environment: dict[str, str]) -> dict[str, Any]:
+    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
+
+
+def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    with block_disk(tmp_path, 30 * MB) as place:
+        path, clip = place / "out.mp4", tmp_path / "clip.mp4"
+        arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--replay", "20s", "--json")
+        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+            recorder.until_recording(path)
+            recorder.until_grown(path)
+            with frozen(place):
+                from_s = status(capture_environment)["elapsed_s"]
+                recorder.until(lambda: status(capture_environment)["elapsed_s"] > from_s + 3.0, "three seconds")
+                saved = client.ask(
+                    "clip",
+                    options={"output": str(clip), "last_s": 2.0},
+                    folder=Path(capture_environment["XDG_RUNTIME_DIR"], "capture"),
+                )
+                assert saved["check"] == "ok"
+            recorder.until_grown(path)
+            summary = recorder.stop()
+            assert recorder.stderr.count("the disk has taken nothing") == 1
+        assert (summary["check"], kinds(summary)) == ("ok", ["disk_slow"])
+        assert summary["duration_s"] > 3.0
+        assert [track["inserted_silence_s"] for track in summary["audio"]] == [0.0]
+        assert_nothing_missing(path)
+        assert pictures(clip).end_s > 1.9
+
+
+def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
+    capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with block_disk(tmp_path, 30 * MB) as place:
+        path = place / "out.mkv"
+        arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--json")
+        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+            recorder.until_recording(path)
+            recorder.until_grown(path)
+            with frozen(place):
+                recorder.process.send_signal(signal.SIGINT)
+                numbers = itertools.cycle((signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
+
+                def is_left() -> bool:
+                    recorder.process.send_signal(next(numbers))
+                    return "was left unfinished" in recorder.stderr
+
+                recorder.until(is_left, "it to give up")
+            # The system lets no process go whose thread waits for a frozen disk.
+            assert recorder.wait() == 1
+            summary = recorder.summary()
+            assert recorder.stderr.count("once more, and it is left as it is") == 1
+            assert recorder.stderr.splitlines()[-1].startswith(f"capture: {path} was left unfinished: capture repair")
+        assert summary["stopped_by"] in ("interrupt", "terminate", "hangup")
+        assert summary["check"] == "the file was left unfinished"
+        assert len(pictures(path).moments_s) > 0
+        assert repair(path).after.ok

@@ -1,0 +1,245 @@
+"""Monitors that change while they are recorded: it goes on in the size it began with, and what is seen is in place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from conftest import PROJECT
+from reopened import Picture, pictures
+from running import Recorder, kinds
+from stage import BLACK, BLUE, GREEN, RED, WHITE, Colour, Pane, Stage, mouse
+
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+COLOUR_TOLERANCE: Final = 3
+
+ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--json")
+
+#: The first is the one that the server begins with.
+SIZES: Final = ((800, 600), (400, 300), (799, 301))
+
+
+class Screens:
+    """The monitors of a desk of its own, which can be made others as with xrandr."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        for width, height in SIZES[1:]:
+            timings = [width, width + 1, width + 2, width + 3, height, height + 1, height + 2, height + 3]
+            self._xrandr("--newmode", f"{width}x{height}", "25", *map(str, timings))
+            self._xrandr("--addmode", "screen", f"{width}x{height}")
+        # Out of the way, and on all of them.
+        mouse(environment, "mousemove 200 20")
+
+    def resize(self, width: int, height: int) -> None:
+        self._xrandr("--output", "screen", "--mode", f"{width}x{height}")
+
+    def set_monitor(self, name: str, place: str, *, output: str = "none") -> None:
+        size, corner = place.split("+", 1)
+        width, height = size.split("x")
+        self._xrandr("--setmonitor", name, f"{width}/100x{height}/100+{corner}", output)
+
+    def remove_monitor(self, name: str) -> None:
+        self._xrandr("--delmonitor", name)
+
+    def _xrandr(self, *arguments: str) -> None:
+        subprocess.run(["xrandr", *arguments], env=self.environment, check=True, timeout=30, capture_output=True)
+
+
+@pytest.fixture
+def screens(tmp_path: Path) -> Iterator[Screens]:
+    # The server makes no screen larger than its first.
+    with VirtualDesk(*SIZES[0]) as desk:
+        yield Screens({**desk.environment_of(os.environ), "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)})
+
+
+def differences(picture: Picture, colours: dict[tuple[int, int], Colour]) -> dict[tuple[int, int], Any]:
+    found = {(x, y): picture[y, x].tolist() for x, y in colours}
+    return {
+        place: (found[place], colour)
+        for place, colour in colours.items()
+        if np.abs(np.subtract(found[place], colour)).max() > COLOUR_TOLERANCE
+    }
+
+
+def until_seen(recorder: Recorder, path: Path, colours: dict[tuple[int, int], Colour]) -> Picture:
+    """Wait until the newest picture has these colours at these places, and return it."""
+    recorder.until(lambda: not differences(pictures(path).last, colours), f"{colours}")
+    return pictures(path).last
+
+
+def corners(left: int, top: int, width: int, height: int, colour: Colour) -> dict[tuple[int, int], Colour]:
+    """The four corners of a rectangle, three pixels inside."""
+    return {(x, y): colour for x in (left + 3, left + width - 4) for y in (top + 3, top + height - 4)}
+
+
+def test_a_smaller_screen_is_in_the_middle_and_then_all_of_it_again(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    with (
+        Pane(environment, "Behind", (0, 0, 800, 600), BLUE) as pane,
+        Recorder(environment, tmp_path, "record", path, *ARGUMENTS) as recorder,
+    ):
+        recorder.until_recording(path)
+        screens.resize(400, 300)
+        recorder.until_said("the screen is 400x300+0+0 now, in the middle of 800x600")
+        around = corners(0, 0, 800, 600, BLACK) | {(195, 300): BLACK, (604, 300): BLACK, (400, 145): BLACK}
+        until_seen(recorder, path, corners(200, 150, 400, 300, BLUE) | around)
+        # A part of it, at its edge, and the cursor.
+        pane.mark(380, 280, 20, 20, RED)
+        mouse(environment, "mousemove 12 12")
+        seen = until_seen(recorder, path, corners(580, 430, 20, 20, RED) | {(212, 162): BLACK})
+        assert not differences(seen, around | {(202, 152): BLUE, (228, 178): BLUE})
+        screens.resize(800, 600)
+        recorder.until_said("the screen is 800x600+0+0 now\n")
+        until_seen(recorder, path, corners(0, 0, 800, 600, BLUE) | corners(380, 280, 20, 20, RED))
+        pane.mark(780, 580, 20, 20, WHITE)
+        until_seen(recorder, path, corners(780, 580, 20, 20, WHITE))
+        summary = recorder.stop()
+    assert (summary["video"]["width"], summary["video"]["height"], summary["check"]) == (800, 600, "ok")
+    assert kinds(summary) == ["display_changed"] * 2
+
+
+def test_a_larger_screen_is_made_smaller(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    screens.resize(400, 300)
+    with Recorder(environment, tmp_path, "record", path, *ARGUMENTS) as recorder:
+        recorder.until_recording(path)
+        screens.resize(800, 600)
+        recorder.until_said("the screen is 800x600+0+0 now, made smaller to fit into 400x300")
+        with Pane(environment, "Behind", (0, 0, 800, 600), BLUE) as pane:
+            pane.mark(760, 560, 40, 40, RED)
+            mouse(environment, "mousemove 312 312")
+            until_seen(recorder, path, corners(0, 0, 380, 300, BLUE) | corners(380, 280, 20, 20, RED))
+            # Wider than what it is fitted into.
+            screens.resize(799, 301)
+            recorder.until_said("the screen is 798x300+0+0 now, made smaller")
+            seen = until_seen(recorder, path, corners(0, 0, 400, 75, BLACK) | corners(0, 75, 400, 150, BLUE))
+        summary = recorder.stop()
+    assert not differences(seen, corners(0, 225, 400, 75, BLACK))
+    assert (summary["video"]["width"], summary["video"]["height"], summary["check"]) == (400, 300, "ok")
+
+
+def test_of_a_region_what_is_not_on_the_screen_is_black(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    region = ("--region", "201x100+300+250", "--no-cursor")
+    with (
+        Pane(environment, "Behind", (0, 0, 800, 600), BLUE),
+        Recorder(environment, tmp_path, "record", path, *region, *ARGUMENTS) as recorder,
+    ):
+        recorder.until_recording(path)
+        screens.resize(400, 300)
+        recorder.until_said("of 200x100+300+250 only 100x50+300+250 is on it, the rest is black")
+        seen = until_seen(recorder, path, corners(0, 0, 100, 50, BLUE) | corners(100, 50, 100, 50, BLACK))
+        assert not differences(seen, {(104, 20): BLACK, (196, 4): BLACK, (4, 54): BLACK, (4, 96): BLACK})
+        with Pane(environment, "Corner", (390, 290, 10, 10), RED):
+            until_seen(recorder, path, corners(90, 40, 10, 10, RED))
+        screens.resize(800, 600)
+        recorder.until_said("the screen is 200x100+300+250 now")
+        until_seen(recorder, path, corners(0, 0, 200, 100, BLUE))
+        summary = recorder.stop()
+    assert summary["check"] == "ok"
+
+
+def test_a_region_beyond_the_screen_is_black_until_it_is_back(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    region = ("--region", "200x100+600+450")
+    with (
+        Pane(environment, "Behind", (0, 0, 800, 600), BLUE),
+        Recorder(environment, tmp_path, "record", path, *region, *ARGUMENTS) as recorder,
+    ):
+        recorder.until_recording(path)
+        screens.resize(400, 300)
+        recorder.until_said("nothing of 200x100+600+450 is on it")
+        until_seen(recorder, path, corners(0, 0, 200, 100, BLACK))
+        mouse(environment, "mousemove 10 10")
+        screens.resize(800, 600)
+        until_seen(recorder, path, corners(0, 0, 200, 100, BLUE))
+        assert recorder.stop()["check"] == "ok"
+
+
+def test_a_monitor_is_followed_by_its_name(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    screens.set_monitor("LEFT", "400x600+0+0", output="screen")
+    screens.set_monitor("RIGHT", "400x600+400+0")
+    with (
+        Pane(environment, "Left", (0, 0, 400, 600), RED),
+        Pane(environment, "Right", (400, 0, 400, 600), BLUE) as right,
+        Recorder(environment, tmp_path, "record", path, "--screen", "2", *ARGUMENTS) as recorder,
+    ):
+        recorder.until_recording(path)
+        # Half as high and on the other side: of no other size, for it fits.
+        screens.remove_monitor("RIGHT")
+        screens.set_monitor("RIGHT", "400x300+400+300")
+        recorder.until_said("the screen is 400x300+400+300 now, in the middle of 400x600")
+        right.mark(0, 300, 10, 10, WHITE)
+        until_seen(recorder, path, corners(0, 150, 10, 10, WHITE) | corners(0, 0, 400, 150, BLACK))
+        # As when it is unplugged: nothing else is recorded in its place.
+        screens.remove_monitor("RIGHT")
+        recorder.until_said("what is recorded is on no screen any more")
+        until_seen(recorder, path, corners(0, 0, 400, 600, BLACK) | {(200, 300): BLACK})
+        screens.set_monitor("RIGHT", "400x600+400+0")
+        until_seen(recorder, path, corners(0, 310, 10, 10, BLUE) | corners(0, 0, 400, 600, BLUE))
+        summary = recorder.stop()
+    assert (summary["video"]["width"], summary["video"]["height"], summary["check"]) == (400, 600, "ok")
+    assert kinds(summary) == ["display_changed"] * 3
+
+
+def test_all_monitors_are_followed_in_a_pause_too(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+
+    def order(verb: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "capture", verb], env=environment, check=True, timeout=30, capture_output=True
+        )
+
+    with (
+        Pane(environment, "Behind", (0, 0, 800, 600), BLUE),
+        Recorder(environment, tmp_path, "record", path, "--screen", "all", *ARGUMENTS) as recorder,
+    ):
+        recorder.until_recording(path)
+        order("pause")
+        screens.resize(400, 300)
+        order("resume")
+        until_seen(recorder, path, corners(200, 150, 400, 300, BLUE) | corners(0, 0, 800, 600, BLACK))
+        summary = recorder.stop()
+    assert (summary["check"], kinds(summary)) == ("ok", ["pause", "resume", "display_changed"])
+
+
+def test_a_window_is_followed_on_another_screen(screens: Screens, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    environment = screens.environment
+    screens.resize(400, 300)
+    with (
+        Stage(environment) as stage,
+        Pane(environment, "Editor", (300, 200, 200, 101), RED) as pane,
+        Recorder(environment, tmp_path, "record", path, "--window", "Editor", *ARGUMENTS) as recorder,
+    ):
+        stage.paint(0, 0, 400, 300, GREEN)
+        recorder.until_recording(path)
+        until_seen(recorder, path, corners(0, 0, 100, 100, RED) | corners(100, 0, 100, 100, BLACK))
+        screens.resize(800, 600)
+        recorder.until_said("the screen is 800x600+0+0 now")
+        pane.mark(180, 80, 20, 20, BLUE)
+        until_seen(recorder, path, corners(0, 0, 180, 80, RED) | corners(180, 80, 20, 20, BLUE))
+        pane.move(600, 450)
+        pane.resize(800, 600)
+        pane.move(0, 0)
+        until_seen(recorder, path, corners(34, 0, 40, 80, RED) | {(3, 3): BLACK, (196, 96): BLACK})
+        assert recorder.stop()["check"] == "ok"

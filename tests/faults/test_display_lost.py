@@ -1,0 +1,245 @@
+"""A display that dies, or hangs, whatever the recorder is just doing: what was recorded is kept, and it is said."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from reopened import loudness, pictures, sound
+from running import Recorder, eventually, kinds
+from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
+
+from benchmarks.trials.servers import server_of
+from capture.remote import client
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+COLOUR_TOLERANCE: Final = 14
+
+
+@pytest.fixture
+def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
+    """A desk of its own that plays a tone; `capture_environment` is of this desk then."""
+    with VirtualDesk(640, 480) as opened:
+        capture_environment.update(opened.environment)
+        tone = write_tone(Path(capture_environment["HOME"]) / "tone.wav", 440.0, 60.0)
+        with playing(capture_environment, tone, opened.sink):
+            yield opened
+
+
+@pytest.fixture
+def stage(own_desk: VirtualDesk, capture_environment: dict[str, str]) -> Iterator[Stage]:
+    """What is on its screen: red."""
+    with Stage(capture_environment) as opened:
+        opened.paint(0, 0, opened.width, opened.height, RED)
+        # The cursor is red as well.
+        opened.point_at(opened.width - 1, opened.height - 1)
+        yield opened
+
+
+def end_display(environment: dict[str, str]) -> None:
+    os.kill(server_of(environment, "Xvfb"), signal.SIGKILL)
+
+
+def status(environment: dict[str, str]) -> dict[str, Any]:
+    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
+
+
+def ask(environment: dict[str, str], verb: str) -> dict[str, Any]:
+    return client.ask(verb, folder=Path(environment["XDG_RUNTIME_DIR"], "capture"))
+
+
+def is_seen(path: Path, colour: Colour) -> bool:
+    """Whether the middle of the newest picture has this colour."""
+    height, width = (last := pictures(path).last).shape[:2]
+    return bool(np.abs(last[height // 2, width // 2].astype(int) - colour).max() <= COLOUR_TOLERANCE)
+
+
+def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None:
+    """That picture and sound are in the file to its end, that it is named, and why there is no more."""
+    complaint = recorder.stderr.splitlines()[-1]
+    assert complaint.startswith("capture: the display is gone") or complaint.startswith("capture: the screen")
+    assert str(path) in complaint
+    assert "Traceback" not in recorder.stderr
+    assert "Error" not in recorder.stderr
+    # What is in the file is not lost.
+    assert "buffer" not in recorder.stderr
+    assert (summary["stopped_by"], summary["check"]) == ("display_lost", "ok")
+    assert kinds(summary)[-1] == "display_lost"
+    shown, track = pictures(path), sound(path)
+    assert is_seen(path, RED)
+    assert abs(shown.end_s - track.end_s) <= 0.1
+    assert loudness(track.between(0.3, track.end_s - 0.2), 440.0, track.rate) > 0.3
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("out.mp4", ()),
+        ("out.mkv", ("--constant-fps",)),
+        ("out.mkv", ("--region", "400x400+100+40", "--replay", "30s")),
+        ("out.mp4", ("--window", "Stage", "--show-clicks", "--show-keys")),
+    ],
+)
+def test_while_it_records(
+    name: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    with Recorder(capture_environment, tmp_path, "record", path, *arguments, "--json") as recorder:
+        recorder.until_recording(path)
+        recorder.until_grown(path, 2)
+        end_display(capture_environment)
+        assert recorder.wait() == 1
+        assert_kept(path, recorder, recorder.summary())
+
+
+@pytest.mark.usefixtures("stage")
+def test_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+        recorder.until_recording(path)
+        recorder.until_grown(path, 2)
+        ask(capture_environment, "pause")
+        end_display(capture_environment)
+        assert recorder.wait() == 1
+        summary = recorder.summary()
+        assert_kept(path, recorder, summary)
+    assert summary["paused_s"] > 0
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize(
+    ("state", "arguments"),
+    [
+        ("armed", ("record", "out.mkv", "--audio", "internal", "--wait-for-sound", "--sound-threshold", "-1dB")),
+        ("standby", ("standby", "out.mkv")),
+        ("standby", ("replay", "--last", "30s")),
+    ],
+)
+def test_while_it_waits(
+    state: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with Recorder(capture_environment, tmp_path, *arguments, "--json") as recorder:
+        replays = arguments[0] == "replay"
+        recorder.until(
+            lambda: (
+                (now := status(capture_environment)).get("state") == state and (not replays or now["buffer_s"] > 1.0)
+            ),
+            state,
+        )
+        end_display(capture_environment)
+        assert recorder.wait() == 1
+        assert recorder.stderr.splitlines()[-1].startswith("capture: the display is gone")
+        assert "Traceback" not in recorder.stderr
+        assert ("which the replay buffer held, were not saved" in recorder.stderr) == replays
+    assert [entry.name for entry in tmp_path.iterdir()] == ["home"]
+    assert list(tmp_path.glob("home/Videos/**/*.*")) == []
+
+
+@pytest.mark.usefixtures("stage")
+def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    with Recorder(capture_environment, tmp_path, "record", "out.mkv", "--delay", "1.5s") as recorder:
+        recorder.until_said("recording begins") if False else None
+        end_display(capture_environment)
+        assert recorder.wait() == 3
+        assert "there is no display to record" in recorder.stderr.splitlines()[-1]
+        assert "Traceback" not in recorder.stderr
+    assert not (tmp_path / "out.mkv").exists()
+
+
+# A display that hangs
+
+
+@contextmanager
+def hanging_display(environment: dict[str, str]) -> Iterator[None]:
+    # A recorder that answers has done what it does with the display when it begins.
+    eventually(lambda: status(environment), "an answer")
+    server = server_of(environment, "Xvfb")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+@contextmanager
+def painting(stage: Stage) -> Iterator[None]:
+    """What is on the stage changes all the time, as fast as the server allows."""
+    is_over = threading.Event()
+
+    def paint() -> None:
+        for place in itertools.count():
+            if is_over.is_set():
+                return
+            stage.paint(place % 400, 0, 100, 100, BLUE if place // 400 % 2 else RED)
+
+    painter = threading.Thread(target=paint)
+    painter.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        painter.join()
+
+
+def until_elapsed(recorder: Recorder, environment: dict[str, str], more_s: float) -> float:
+    """Wait until so much more is recorded; from when on."""
+    begun_s = float(status(environment)["elapsed_s"])
+    recorder.until(lambda: status(environment)["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
+    return begun_s
+
+
+def test_a_display_that_hangs_holds_up_nothing_else(
+    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mkv"
+    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+        with painting(stage):
+            recorder.until_recording(path)
+            with hanging_display(capture_environment):
+                # Orders are obeyed meanwhile.
+                assert ask(capture_environment, "mark")["ok"]
+                begun_s = until_elapsed(recorder, capture_environment, 3.0)
+            until_elapsed(recorder, capture_environment, 0.3)
+        stage.paint(0, 0, 640, 480, GREEN)
+        recorder.until(lambda: is_seen(path, GREEN), "what is painted now")
+        summary = recorder.stop()
+    assert (summary["check"], kinds(summary)) == ("ok", ["mark"])
+    assert summary["video"]["dropped"] > 70
+    assert sum(event.get("count", 0) for event in summary["events"]) == summary["video"]["dropped"]
+    assert summary["audio"][0]["inserted_silence_s"] == pytest.approx(0.0, abs=0.02)
+    shown, track = pictures(path), sound(path)
+    assert abs(shown.end_s - track.end_s) <= 0.1
+    pieces_s = np.arange(begun_s, begun_s + 3.0, 0.1)
+    assert min(loudness(track.between(at_s, at_s + 0.1), 440.0, track.rate) for at_s in pieces_s) > 0.3
+
+
+def test_a_recording_can_be_stopped_while_the_display_hangs(
+    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder, painting(stage):
+        recorder.until_recording(path)
+        with hanging_display(capture_environment):
+            begun_s = until_elapsed(recorder, capture_environment, 1.0)
+            summary = recorder.stop()
+    assert (summary["check"], summary["stopped_by"]) == ("ok", "terminate")
+    shown, track = pictures(path), sound(path)
+    assert shown.end_s > begun_s + 1.0
+    assert abs(shown.end_s - track.end_s) <= 0.1
+    # The last picture stands meanwhile.
+    assert max(moment_s for moment_s in shown.moments_s[:-1]) < begun_s + 0.2
+    assert shown.moments_s[-1] > begun_s + 0.9

@@ -1,0 +1,203 @@
+"""Whatever comes to the control socket, from whomever: it is answered or refused, and the recording never notices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from callers import Caller, refusal
+from reopened import sound
+from running import LIMIT_S, Recorder
+from test_crash import assert_beeps
+from test_every_moment import Stepped, assert_together, kept_sound
+
+from capture.events import Command
+from capture.recordings.check import check
+from capture.remote import server as remote
+from capture.remote.client import ask, running
+from capture.remote.server import CONNECTIONS, RemoteControl
+
+if sys.platform == "win32":
+    pytest.skip("the remote control does not work on Windows", allow_module_level=True)
+
+#: Who asks at a time, and how often each.
+ASKING: Final = 5
+TIMES: Final = 600
+
+#: What is no request: each is answered.
+NONSENSE: Final = (
+    b"\x00\x01\x02\xff\xfe\r\n",
+    b"GET / HTTP/1.1\n",
+    b"[" * 4_000 + b"\n",
+    b'{"verb": "mark", "text": ' + b"9" * 4_000 + b"}\n",
+    b"x" * 300_000 + b"\n",
+    b'{"verb": "clip", "options": {"output": "/etc/passwd\\u0000.mp4"}}\n',
+    b'{"verb": "clip", "options": {"last_s": 1e999}}\n',
+)
+
+
+class Crowd:
+    """Those who ask at once, in threads of their own, until `finished`."""
+
+    def __init__(self, *visits: Callable[[], None]) -> None:
+        self._failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._run, args=(visit,)) for visit in visits]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, visit: Callable[[], None]) -> None:
+        try:
+            visit()
+        except BaseException as error:
+            self._failures.append(error)
+
+    @property
+    def goes_on(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def finished(self) -> None:
+        for thread in self._threads:
+            thread.join(LIMIT_S)
+        assert not self.goes_on
+        assert self._failures == []
+
+
+def flooding(folder: Path, name: str, times: int) -> Callable[[], None]:
+    def visit() -> None:
+        with Caller(folder, name) as caller:
+            # Many at once: nobody has to wait for an answer before the next request.
+            for first in range(0, times, 50):
+                caller.say(*[{"verb": "status"}] * min(50, times - first))
+                for _ in range(min(50, times - first)):
+                    answer = caller.hears()
+                    assert answer is not None
+                    assert answer["ok"]
+
+    return visit
+
+
+def talking_nonsense(folder: Path, name: str, times: int) -> Callable[[], None]:
+    def visit() -> None:
+        random = np.random.default_rng(3)
+        with Caller(folder, name) as caller:
+            for _ in range(times):
+                for nonsense in (*NONSENSE, random.bytes(200).replace(b"\n", b"") + b"\n"):
+                    caller.say(nonsense)
+                    assert refusal(caller.hears())
+
+    return visit
+
+
+def test_a_flood_costs_no_picture_and_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = tmp_path / "out.mkv", tmp_path / "meeting"
+    control = RemoteControl("flood", folder=folder)
+    stepped = Stepped(path, monkeypatch, triggers=[control])
+    with stepped.recording as recording, ExitStack() as callers:
+        stepped.begin()
+        stepped.go_on(20)
+        # Some never say anything, one stops in the middle of a word, and one never listens.
+        silent = [callers.enter_context(Caller(folder, "flood")) for _ in range(8)]
+        silent[0].say(b'{"verb": "st')
+        silent[1].say(*[{"verb": "status"}] * 300)
+        crowd = Crowd(*[flooding(folder, "flood", TIMES)] * ASKING, talking_nonsense(folder, "flood", 10))
+        # No further than there is something to play.
+        begun_s, steps = stepped.now_s, 0
+        while crowd.goes_on and stepped.now_s < begun_s + 10.0:
+            stepped.go_on(1)
+            steps += 1
+        crowd.finished()
+        assert steps > 10
+        stepped.go_on(20)
+        stopped_s = stepped.now_s
+        stepped.end(Command.STOP)
+        summary = recording.finished()
+    control.stop()
+    assert (summary.check, summary.stopped_by, summary.events) == ("ok", "stop", ())
+    assert summary.video is not None
+    assert (summary.video.dropped, summary.audio[0].inserted_silence_s) == (0, 0.0)
+    assert_together(path, stepped, kept_sound(stepped, stopped_s), begins_s=0.0)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, capture_environment: dict[str, str]) -> Iterator[tuple[Recorder, Path]]:
+    """A recorder of the test picture in a runtime folder of its own, and where its socket is."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    environment = {**capture_environment, "XDG_RUNTIME_DIR": str(runtime)}
+    arguments = ("record", "out.ogg", "--source", "pattern", "--no-hotkeys", "--json")
+    with Recorder(environment, tmp_path, *arguments) as found:
+        found.until_recording(tmp_path / "out.ogg")
+        yield found, runtime / "capture"
+
+
+def stopped(recorder: Recorder, folder: Path) -> dict[str, Any]:
+    """Have it stopped by an order, and see that its sound is whole."""
+    answer = ask("stop", folder=folder)
+    assert recorder.wait() == 0, recorder.stderr
+    assert "Traceback" not in recorder.stderr
+    summary = recorder.summary()
+    assert (summary["check"], summary["stopped_by"]) == ("ok", "remote")
+    assert summary["audio"][0]["inserted_silence_s"] == pytest.approx(0.0, abs=0.05)
+    assert answer["path"] == summary["path"]
+    assert check(Path(summary["path"])).ok
+    assert_beeps(sound(Path(summary["path"])))
+    return summary
+
+
+def test_a_recorder_is_flooded_and_fed_nonsense(recorder: tuple[Recorder, Path]) -> None:
+    process, folder = recorder
+    crowd = Crowd(*[flooding(folder, "capture", TIMES)] * ASKING, talking_nonsense(folder, "capture", 10))
+    crowd.finished()
+    assert stopped(process, folder)["events"] == []
+
+
+def test_a_crowd_that_says_nothing_holds_up_nobody_for_long(recorder: tuple[Recorder, Path]) -> None:
+    process, folder = recorder
+    with ExitStack() as callers:
+        for _ in range(2 * CONNECTIONS):
+            callers.enter_context(Caller(folder))
+        # It is our turn when those who came first have had their time.
+        began_s = time.monotonic()
+        assert ask("status", folder=folder, timeout_s=6 * remote.PATIENCE_S)["ok"]
+        assert time.monotonic() - began_s > 0.5 * remote.PATIENCE_S, "so many are not served at once"
+        stopped(process, folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_refused_by_a_recorder(recorder: tuple[Recorder, Path]) -> None:
+    process, folder = recorder
+    # The folder is where the process is, so that nothing above it is in its way.
+    program = (
+        "import os, socket, sys; os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534)\n"
+        "for _ in range(200):\n"
+        "    peer = socket.socket(socket.AF_UNIX); peer.connect('capture.sock')\n"
+        "    try:\n"
+        '        peer.sendall(b\'{"verb": "discard"}\\n\' * 20)\n'
+        "    except OSError:\n"
+        "        pass\n"
+        "    print(peer.recv(4096).decode(), end='')\n"
+    )
+
+    def visit() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+
+    assert "PermissionError" in visit().stderr
+    # Were the doors open, the user would still be asked for.
+    folder.chmod(0o711)
+    (folder / "capture.sock").chmod(0o666)
+    answers = visit().stdout.splitlines()
+    assert len(answers) == 200
+    assert all("this recorder belongs to another user" in answer for answer in answers)
+    assert len(running(folder)) == 1
+    stopped(process, folder)

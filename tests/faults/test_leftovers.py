@@ -1,0 +1,92 @@
+"""What recorders leave that are killed is named at the next start, as it can be typed, and made whole by that."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+from conftest import RunCapture
+from running import Recorder
+
+from capture.formats import CONTAINERS
+from capture.recordings.check import check
+from capture.recordings.repair import repair
+from capture.remote.runtime_folder import RuntimeFolder, claim
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: As many recorders at once as two cores carry.
+AT_ONCE: Final = 3
+
+#: Names as they come, one for each format.
+NAMES: Final = {
+    "mp4": "plain",
+    "mov": "with spaces",
+    "mkv": 'it\'s "quoted"',
+    "webm": "-v",
+    "ogg": "new\nline\ttab",
+    "opus": "grüße 🎬",
+    "m4a": "$HOME `id` \\ *?;&|",
+    "mp3": os.fsdecode(b"no \xff\xfe text"),
+    "flac": "\x1b]0;title\x07\x1b[31mred",
+    "wav": "\u202eright to left",
+}
+
+
+def test_what_is_killed_is_named_and_made_whole(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
+    assert NAMES.keys() == CONTAINERS.keys()
+    folder = tmp_path / "made"
+    folder.mkdir()
+    paths = {extension: folder / f"{name}.{extension}" for extension, name in NAMES.items()}
+
+    def kill(extension: str) -> str:
+        more = ("--source", "pattern", "--fps", "5", "--name", f"killed {extension}")
+        with Recorder(capture_environment, tmp_path, "record", paths[extension], *more) as recorder:
+            recorder.until_recording(paths[extension])
+            recorder.until_grown(paths[extension], 2)
+            recorder.process.kill()
+            assert recorder.wait() == -9
+            return recorder.stderr
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Each names those before it.
+        said = "".join(pool.map(kill, paths))
+    # Nothing else of them is left beside what they recorded.
+    assert sorted(folder.iterdir()) == sorted(paths.values())
+    assert run_capture("status").returncode == 1, "and looking for them forgets nothing"
+
+    done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.2")
+    assert done.returncode == 0
+    said += done.stderr
+    assert all(line.isprintable() for line in said.split("\n"))
+    named = re.findall(r": capture repair (.+) makes it whole$", said, re.MULTILINE)
+    # What the shell makes of what can be typed.
+    echo = ["bash", "-c", f"printf '%s\\0' {' '.join(named)}"]
+    understood = subprocess.run(echo, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE).stdout
+    assert {Path(os.fsdecode(word)) for word in understood.split(b"\0")[:-1]} == set(paths.values())
+    assert run_capture("repair", paths["mp3"]).returncode == 0
+    for path in paths.values():
+        assert repair(path).after.ok
+        assert check(path).problems == ()
+    assert sorted(folder.iterdir()) == sorted(paths.values())
+
+    again = run_capture("record", "another.ogg", "--source", "pattern", "--duration", "0.2")
+    assert "capture repair" not in again.stderr, "it was said"
+
+
+def test_one_that_lives_is_no_leftover(tmp_path: Path) -> None:
+    living = claim("living", tmp_path / "capture")
+    living.note(tmp_path / "out.mp4")
+    with RuntimeFolder(tmp_path / "capture") as folder:
+        assert folder.take_leftovers() == []
+        assert folder.note("living")["recording"] == str(tmp_path / "out.mp4")
+    living.release()

@@ -1,0 +1,130 @@
+"""Two recorders at once: with one output the second is refused, whoever is quicker; with two, both are right."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+from conftest import RunCapture
+from reopened import each_picture, sound
+from running import Recorder
+
+from capture.errors import UsageError
+from capture.output.reserved_file import ReservedFile, is_being_made
+from capture.recordings.check import check
+from capture.sources.pattern import read_clock
+
+if sys.platform == "win32":
+    pytest.skip("names of open files are safe there", allow_module_level=True)
+
+PATTERN: Final = ("--source", "pattern", "--fps", "10")
+
+
+def test_the_second_is_refused_and_the_first_goes_on(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--json") as recorder:
+        recorder.until_recording(path)
+        for arguments, why in (((), "exists already"), (("--overwrite",), "is being recorded by another recorder")):
+            second = run_capture("record", path, *PATTERN, *arguments)
+            assert second.returncode == 2
+            assert second.stderr.splitlines()[-1].startswith(f"capture: {path} {why}")
+        for what in (path, tmp_path):
+            repaired = run_capture("repair", what)
+            assert repaired.returncode == 1
+            assert f"{path} is being recorded" in repaired.stderr
+        recorder.until_grown(path)
+        summary = recorder.stop()
+    assert (summary["check"], summary["size_bytes"]) == ("ok", path.stat().st_size)
+    assert check(path).ok
+    assert not is_being_made(path)
+    # And now it may be replaced.
+    assert run_capture("record", path, *PATTERN, "--overwrite", "--duration", "0.5").returncode == 0
+    assert check(path).duration_s < 1.0
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_those_that_begin_at_once_one_records(
+    overwrite: bool, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    path = folder / "out.mkv"
+    if overwrite:
+        path.write_bytes(b"old" * 1000)
+    more = ["--overwrite"] if overwrite else []
+    with ExitStack() as stack:
+        recorders = [
+            stack.enter_context(
+                Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--duration", "1", *more, "--json")
+            )
+            for _ in range(3)
+        ]
+        codes = sorted(recorder.wait() for recorder in recorders)
+        # Whoever comes when the first has ended may replace it.
+        assert codes[0] == 0
+        assert codes.count(0) == 1 or overwrite
+        assert set(codes) <= {0, 2}, [recorder.stderr for recorder in recorders]
+    assert check(path).ok
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_is_given_to_one_alone(overwrite: bool, tmp_path: Path) -> None:
+    path, at_once = tmp_path / "out.mp4", 4
+    together = threading.Barrier(at_once)
+
+    def take(_: int) -> ReservedFile | None:
+        together.wait(60)
+        try:
+            return ReservedFile(path, overwrite=overwrite)
+        except UsageError:
+            return None
+
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(100):
+            if overwrite:
+                path.write_bytes(b"old")
+            taken = [own for own in pool.map(take, range(at_once)) if own is not None]
+            assert len(taken) == 1
+            assert is_being_made(path)
+            taken[0].keep()
+            path.unlink()
+            assert list(tmp_path.iterdir()) == []
+
+
+def test_two_outputs_are_both_right(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    paths = [tmp_path / "one.mp4", tmp_path / "two.mkv"]
+    with ExitStack() as stack:
+        recorders = [
+            stack.enter_context(
+                Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern", "--json")
+            )
+            for path in paths
+        ]
+        for recorder, path in zip(recorders, paths, strict=True):
+            recorder.until_recording(path)
+        for recorder, path in zip(recorders, paths, strict=True):
+            recorder.until_grown(path, 6)
+        for recorder, path in zip(recorders, paths, strict=True):
+            assert recorder.stop()["path"] == str(path)
+    for path in paths:
+        assert check(path).ok
+        shifts_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
+        # The first picture stands for the beginning.
+        assert max(map(abs, shifts_s[1:])) < 0.04
+        track = sound(path)
+        loud = np.abs(track.samples) > 0.1
+        begins_s = np.flatnonzero(loud[1:] & ~loud[:-1]) / track.rate + track.start_s
+        assert len(begins_s) > 0
+        from_second_s = (begins_s + 0.5) % 1.0 - 0.5
+        beeps_s = from_second_s[np.abs(from_second_s) < 0.05]
+        assert len(beeps_s) > 0
+        assert np.abs(np.min(beeps_s)) < 0.02

@@ -1,0 +1,161 @@
+"""Marks as players show them: chapters of recordings, and of the clips that they fall into."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reopened import chapters, each_picture, probe
+from running import eventually
+
+from capture.events import Command, Event, State
+from capture.output.chapters import chapters_between, title_of
+from capture.output.muxer import Chapter
+from capture.recordings.check import check
+from capture.recordings.transcode import convert, fit
+from capture.session.session import Session
+from capture.settings import RecordSettings
+from capture.sources.pattern import read_clock
+
+LIMIT_S = 30.0
+
+
+def marks(*moments_s: float) -> list[Event]:
+    return [Event("mark", at_s, f"at {at_s:g}") for at_s in moments_s]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ([], []),
+        (marks(0.0), [("at 0", 0.0, 10.0)]),
+        (marks(4.0), [("Beginning", 0.0, 4.0), ("at 4", 4.0, 10.0)]),
+        (marks(0.0, 9.999), [("at 0", 0.0, 9.999), ("at 9.999", 9.999, 10.0)]),
+        (marks(2.0, 2.0004, 3.0), [("Beginning", 0.0, 2.0), ("at 2, at 2.0004", 2.0, 3.0), ("at 3", 3.0, 10.0)]),
+        (marks(10.0, 11.0), []),
+    ],
+)
+def test_chapters_are_what_lies_between_marks(found: list[Event], wanted: list[tuple[str, float, float]]) -> None:
+    assert chapters_between(found, 10.0) == [Chapter(*chapter) for chapter in wanted]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("Ähem", "Ähem"), (" two\twords\n", "two words"), ("\x1b[2J", "[2J"), ("", "Mark 7"), (" \n", "Mark 7")],
+)
+def test_a_title_is_one_line_that_says_something(text: str, title: str) -> None:
+    assert title_of(text, 7) == title
+
+
+class Running:
+    """A session of the pattern in a thread of its own."""
+
+    def __init__(self, path: Path, **more: Any) -> None:
+        self.ready = threading.Event()
+        self.session = Session(RecordSettings(path, pattern=True, **more), on_ready=self.ready.set)
+        self._thread = threading.Thread(target=self.session.run)
+        self._thread.start()
+        assert self.ready.wait(LIMIT_S)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.send(Command.QUIT, "test")
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "the session hangs"
+
+    @property
+    def epoch_s(self) -> float:
+        feed = self.session._feed
+        assert feed is not None
+        return feed.pipeline.timeline.epoch_s
+
+    def ask(self, command: Command, text: str = "", *, at_s: float | None = None, **options: Any) -> dict[str, Any]:
+        answers: list[dict[str, Any]] = []
+        self.session.send(command, "test", at_s=at_s, text=text, answer=answers.append, options=options)
+        eventually(lambda: answers, f"the answer to {command}")
+        assert answers[0]["ok"], answers[0]
+        return answers[0]
+
+    def until(self, seconds: float, of: str) -> None:
+        eventually(lambda: self.ask(Command.STATUS)[of] >= seconds, f"{seconds} s of {of}")
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
+def test_marks_from_the_first_moment_to_the_last(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{extension}"
+    with Running(path, duration_s=1.5) as running:
+        for at_s, name in ((0.0, "Zu Beginn, 始め"), (0.5, "½"), (1.49, "just before the stop"), (1.5, "too late")):
+            running.ask(Command.MARK, name, at_s=running.epoch_s + at_s)
+        running.join()
+    found = chapters(path)
+    assert [title for title, _, _ in found] == ["Zu Beginn, 始め", "½", "just before the stop"]
+    assert [start_s for _, start_s, _ in found] == pytest.approx([0.0, 0.5, 1.49], abs=0.002)
+    assert [end_s for _, _, end_s in found] == pytest.approx([0.5, 1.49, 1.5], abs=0.03)
+    # The titles are no subtitles.
+    assert {stream["codec_type"] for stream in probe(path)["streams"]} <= {"video", "audio", "data"}
+    assert check(path).ok
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp_path: Path) -> None:
+    with Running(tmp_path / f"out.{extension}", standby=True, replay_s=30.0) as running:
+        running.until(0.3, "buffer_s")
+        running.ask(Command.MARK, "long ago")
+        running.until(1.2, "buffer_s")
+        marked_s = []
+        for name in ("Ähem", ""):
+            running.ask(Command.MARK, name)
+            marked_s.append(running.session._feed.ledger.of("mark")[-1].at_s)  # type: ignore[union-attr]
+            running.until(running.ask(Command.STATUS)["buffer_s"] + 0.4, "buffer_s")
+        # One that is made while a recording is made belongs to both.
+        running.ask(Command.START)
+        running.until(0.3, "elapsed_s")
+        running.ask(Command.MARK, "recorded")
+        running.until(0.6, "elapsed_s")
+        clip = running.ask(Command.CLIP, output=str(tmp_path / f"clip.{extension}"), last_s=1.6, exact=exact)
+        take = running.ask(Command.STOP)
+    found = chapters(Path(clip["path"]))
+    titles = [title for title, _, _ in found]
+    assert titles[0] in ("Beginning", "long ago")
+    assert titles[-3:] == ["Ähem", "Mark 3", "recorded"]
+    assert found[-1][2] == pytest.approx(clip["duration_s"], abs=0.05)
+    shown = list(each_picture(Path(clip["path"])))
+    for (_, start_s, _), at_s in zip(found[-3:-1], marked_s, strict=True):
+        # The picture there is the one that was there.
+        clock_s = min(shown, key=lambda item: abs(item[0] - start_s))
+        assert read_clock(clock_s[1]) / 1000 == pytest.approx(at_s, abs=0.06)
+    assert clip["check"] == "ok"
+    (beginning, _, to_s), recorded = chapters(Path(take["path"]))
+    assert (beginning, recorded[0]) == ("Beginning", "recorded")
+    assert to_s == recorded[1] == pytest.approx(0.4, abs=0.2)
+
+
+def test_what_is_made_smaller_keeps_them(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Running(path, duration_s=1.5) as running:
+        running.ask(Command.MARK, "ümlaut", at_s=running.epoch_s + 0.5)
+        running.join()
+    before, size = chapters(path), path.stat().st_size
+    made = fit(path, size * 2 // 3)
+    assert made.stat().st_size < size
+    assert chapters(made) == before
+    assert [title for title, _, _ in before] == ["Beginning", "ümlaut"]
+    # What has no room for them is made without.
+    assert chapters(convert(made, "ogg")) == []
+
+
+def test_a_mark_that_nothing_keeps_is_refused(tmp_path: Path) -> None:
+    with Running(tmp_path / "out.mkv", standby=True) as running:
+        answers: list[dict[str, Any]] = []
+        running.session.send(Command.MARK, "test", answer=answers.append)
+        eventually(lambda: answers, "an answer")
+        assert answers == [{"ok": False, "error": "nothing is being recorded yet"}]
+        assert running.session.state is State.STANDBY

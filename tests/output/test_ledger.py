@@ -1,0 +1,231 @@
+"""What is remembered of a recording: in order, in runs, bounded, and on the disk as it happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+from hypothesis import given
+from hypothesis import strategies as st
+from reopened import ledger_lines
+from running import eventually
+
+from capture.errors import OutputError
+from capture.events import Event
+from capture.output.ledger import DROPPED, HOLE, KEPT, MARK, NO_DATA, Ledger
+from capture.output.ledger_file import LedgerFile
+from capture.output.naming import ledger_of
+
+
+def dropped(first: int, count: int = 1, fps: int = 10) -> Event:
+    return Event(DROPPED, first / fps, "slow", (first + count) / fps, count)
+
+
+def silence(from_s: float, to_s: float, track: str = "internal") -> Event:
+    return Event(NO_DATA, from_s, track, to_s)
+
+
+def test_everything_is_told_once_and_kept_by_its_moment() -> None:
+    told: list[Event] = []
+    ledger = Ledger(told.append)
+    happened = [Event(MARK, 2.0, "second"), Event(MARK, 1.0, "first"), Event("device_changed", 1.0, "now B")]
+    for event in happened:
+        ledger.record(event)
+    assert told == happened
+    assert ledger.events() == (happened[1], happened[2], happened[0])
+    assert ledger.of(MARK) == (happened[1], happened[0])
+    assert (ledger.count(MARK), ledger.count(DROPPED)) == (2, 0)
+
+
+def test_slots_that_are_lost_close_to_each_other_are_one_run() -> None:
+    told: list[Event] = []
+    ledger = Ledger(told.append)
+    for slot in (10, 11, 12, 20, 25):
+        ledger.record(dropped(slot))
+    ledger.record(dropped(50, 3))
+    assert told == [Event(DROPPED, 1.0, "slow", 2.6, 5)]
+    assert ledger.events() == (Event(DROPPED, 1.0, "slow", 2.6, 5), Event(DROPPED, 5.0, "slow", 5.3, 3))
+    ledger.settle(5.3 + 1.9)
+    assert len(told) == 1
+    ledger.settle(5.3 + 2.1)
+    ledger.settle()
+    assert told == list(ledger.events())
+
+
+def test_silence_is_one_run_where_it_is_unbroken() -> None:
+    ledger = Ledger()
+    for from_s, to_s in ((1.0, 1.3), (1.3, 1.45), (1.451, 1.6), (1.7, 2.0)):
+        ledger.record(silence(from_s, to_s))
+        ledger.record(silence(from_s, to_s, "mic"))
+    for track in ("internal", "mic"):
+        own = [(event.at_s, event.to_s) for event in ledger.events() if event.detail == track]
+        assert own == [(1.0, 1.6), (1.7, 2.0)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 30)), max_size=200))
+def test_no_slot_is_counted_twice_or_forgotten(steps: list[tuple[int, int]]) -> None:
+    ledger, slot, lost = Ledger(), 0, 0
+    for gap, count in steps:
+        ledger.record(dropped(slot + gap, count))
+        slot += gap + count
+        lost += count
+    runs = ledger.events()
+    assert sum(run.count for run in runs) == lost
+    for before, after in pairwise(runs):
+        assert after.at_s > before.end_s + 1.0
+
+
+def test_memory_is_bounded_and_what_is_left_out_is_counted() -> None:
+    told: list[Event] = []
+    ledger = Ledger(told.append)
+    for number in range(KEPT + 700):
+        ledger.record(dropped(30 * number, 2))
+        ledger.record(Event(MARK, 3.0 * number, str(number)))
+    ledger.settle()
+    assert len(told) == 2 * KEPT
+    marks, lost = (next(event for event in ledger.left_out() if kind in event.detail) for kind in (MARK, DROPPED))
+    assert (marks.kind, marks.at_s, marks.to_s, marks.count) == ("left_out", 3.0 * KEPT, 3.0 * (KEPT + 699), 700)
+    assert (lost.at_s, lost.count) == (3.0 * KEPT, 1400)
+    assert ledger.events()[-2:] == ledger.left_out()
+    assert ledger.count(MARK) == KEPT + 700
+    # One kind leaves no other without room.
+    ledger.record(Event("device_lost", 1.0))
+    assert ledger.of("device_lost") == (Event("device_lost", 1.0),)
+
+
+def test_only_the_last_seconds_are_kept_where_that_is_wanted() -> None:
+    ledger = Ledger(span_s=60.0)
+    for second in range(10 * KEPT):
+        ledger.record(Event(MARK, float(second)))
+    assert [event.at_s for event in ledger.events()] == [10.0 * KEPT - 61 + place for place in range(61)]
+
+
+def test_runs_that_are_over_are_forgotten_though_nobody_asks() -> None:
+    ledger = Ledger(span_s=60.0)
+    for second in range(5_000):
+        ledger.record(Event(HOLE, second, f"{second} s were missing", second + 0.5))
+    assert len(ledger._open) < 5
+    assert len(ledger.events()) == 61
+
+
+def test_a_part_counts_from_its_own_beginning() -> None:
+    ledger = Ledger()
+    for event in (silence(1.0, 4.0), Event(MARK, 5.0, "inside"), dropped(90, 20), Event(MARK, 12.0, "behind")):
+        ledger.record(event)
+    assert ledger.between(3.0, 10.0) == (
+        Event(NO_DATA, 0.0, "internal", 1.0),
+        Event(MARK, 2.0, "inside"),
+        Event(DROPPED, 6.0, "slow", 7.0, 20),
+    )
+    assert ledger.between(4.5, 4.9) == ()
+
+
+# On the disk
+
+
+def never(error: OutputError) -> None:
+    raise AssertionError(error)
+
+
+def test_each_line_stands_as_soon_as_it_happened(tmp_path: Path) -> None:
+    recording = tmp_path / "out.mp4"
+    ledger = Ledger()
+    ledger.record(Event("no_hotkeys", 0.0, "none"))
+    file = LedgerFile(recording, never)
+    assert file.path == ledger_of(recording)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    ledger.write_into(file.add)
+    ledger.record(dropped(10))
+    begun = [
+        {"at_s": 0.0, "kind": "begun", "detail": str(recording)},
+        {"at_s": 0.0, "kind": "no_hotkeys", "detail": "none"},
+        {"at_s": 1.0, "kind": "dropped", "detail": "slow", "to_s": 1.1, "count": 1},
+    ]
+    eventually(lambda: len(file.path.read_text().splitlines()) == 3, "three lines")
+    assert ledger_lines(file.path) == begun
+    ledger.record(dropped(11))
+    ledger.record(dropped(12))
+    ledger.settle()
+    file.end(2.0, "duration")
+    assert ledger_lines(file.path) == [
+        *begun,
+        {"at_s": 1.0, "kind": "dropped", "detail": "slow", "to_s": 1.3, "count": 3},
+        {"at_s": 2.0, "kind": "ended", "detail": "duration"},
+    ]
+
+
+def test_what_has_the_name_is_left_alone_or_replaced(tmp_path: Path) -> None:
+    recording, taken = tmp_path / "out.mp4", tmp_path / "out.mp4.ledger.jsonl"
+    taken.write_text("somebody's")
+    file = LedgerFile(recording, never)
+    assert file.path.name == "out.mp4.ledger (2).jsonl"
+    file.discard()
+    thrown_away = LedgerFile(recording, never, overwrite=True)
+    assert thrown_away.path == taken
+    thrown_away.discard()
+    assert list(tmp_path.iterdir()) == [taken]
+    assert taken.read_text() == "somebody's"
+    LedgerFile(recording, never, overwrite=True).end(1.0, "stop")
+    assert list(tmp_path.iterdir()) == [taken]
+    assert [line["kind"] for line in ledger_lines(taken)] == ["begun", "ended"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux'")
+def test_a_disk_that_is_full_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out.mp4.ledger.jsonl").symlink_to("/dev/full")
+    told: list[OutputError] = []
+    monkeypatch.setattr("capture.output.ledger_file.ReservedFile", lambda path, overwrite: Standing(path))
+    file = LedgerFile(tmp_path / "out.mp4", told.append)
+    file.add(Event(MARK, 1.0))
+    file.end(1.0, "stop")
+    assert [str(error) for error in told] == [f"{file.path} cannot be written on (No space left on device)"]
+
+
+class Standing:
+    """A file that is there already."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def keep(self) -> None: ...
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from capture.events import Event
+from capture.output.ledger_file import LedgerFile
+file = LedgerFile(Path(sys.argv[1]), print)
+for number in range(200_000):
+    file.add(Event("mark", float(number), "x" * 50))
+    if number == 1_000:
+        print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_kill_costs_no_line_that_was_written(tmp_path: Path) -> None:
+    path = ledger_of(tmp_path / "out.mp4")
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITING, str(tmp_path / "out.mp4")],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        eventually(lambda: path.stat().st_size > 10_000, "lines")
+        process.kill()
+        assert process.wait() == -9
+    _, *lines = path.read_text().split("\n")
+    *whole, unfinished = lines
+    assert [json.loads(line)["at_s"] for line in whole] == [float(number) for number in range(len(whole))]
+    # The system takes a line that crosses a page in two steps, and a kill may come between them.
+    assert json.dumps(Event("mark", float(len(whole)), "x" * 50).as_json()).startswith(unfinished)

@@ -1,0 +1,285 @@
+"""The disk fills while something is recorded, finished or saved: what there is becomes a finished file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+import pytest
+from av.stream import Stream
+from conftest import RunCapture
+from disks import block_disk, fill, small_disk
+from reopened import sound
+from running import Recorder, eventually, kinds
+from test_muxer import Writing, heard_s, open_muxer
+
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import DiskFullError, NotReadyError
+from capture.formats import CONTAINERS
+from capture.media import SAMPLE_RATE
+from capture.output.disk_space import check_room, free_bytes
+from capture.output.muxer import Chapter
+from capture.output.output_file import OutputFile
+from capture.output.reserved_file import ReservedFile
+from capture.recordings.check import check
+from capture.recordings.repair import repair
+
+if sys.platform == "win32":
+    pytest.skip("no disk can be mounted for a test there", allow_module_level=True)
+
+MB: Final = 1_000_000
+
+#: What records at once on one disk, and how much others leave on it.
+FILLED: Final[dict[tuple[str, ...], int]] = {
+    ("mp4", "m4a", "wav"): 0,
+    ("webm", "mov", "mp3"): 0,
+    ("mkv", "ogg", "flac"): 500_000,
+}
+
+
+def has_ended(recorder: Recorder) -> bool:
+    return recorder.process.poll() is not None
+
+
+def what_is_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# The file
+
+
+@pytest.mark.parametrize("disk", [small_disk, block_disk])
+def test_what_is_kept_back_can_be_written_to_a_full_disk(disk: Any, tmp_path: Path) -> None:
+    with disk(tmp_path, 12 * MB) as place:
+        before = free_bytes(place)
+        own = ReservedFile(place / "out")
+        file = OutputFile(own)
+        assert file.write(b"first") == 5
+        assert file.keep_back(1 * MB)
+        assert what_is_in(place) - {"lost+found"} == {"out"}
+        filler = fill(place)
+        assert not file.keep_back(1 * MB), "nobody else has room now"
+        assert not file.met_the_end
+        written = 5
+        while file.kept_back_bytes:
+            written += file.write(b"x" * 10_000)
+        assert file.met_the_end
+        assert written > 1 * MB
+        assert file.size_bytes == (place / "out").stat().st_size == written
+        with pytest.raises(OSError, match="No space") as caught:
+            file.write(b"x" * MB)
+        assert file.error is caught.value
+        file.close()
+        file.close()
+        filler.unlink()
+        own.discard()
+        os.sync()
+        assert before is not None
+        assert (free_bytes(place) or 0) > 0.9 * before
+
+
+def test_a_quota_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = OutputFile(ReservedFile(tmp_path / "out"))
+    assert file.keep_back(100_000)
+    kept, write = file.kept_back_bytes, os.write
+
+    def refuse_once(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "write", refuse_once)
+    assert file.write(b"content") == 7
+    assert file.met_the_end
+    assert file.kept_back_bytes < kept
+    assert (tmp_path / "out").read_bytes() == b"content"
+    file.close()
+
+
+def test_where_nothing_can_be_kept_back_it_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **more: Any) -> Any:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    file = OutputFile(ReservedFile(tmp_path / "out"))
+    assert file.keep_back(100_000)
+    assert file.kept_back_bytes == 0
+    file.write(b"content")
+    file.close()
+    assert (tmp_path / "out").read_bytes() == b"content"
+
+
+def test_too_little_room_to_begin_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with small_disk(tmp_path, 2 * MB) as place, pytest.raises(NotReadyError, match=r"2\.0 MB left.*free at least"):
+        check_room(place)
+    check_room(tmp_path)
+    check_room(tmp_path / "missing")
+
+
+# The muxer
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_a_disk_that_others_fill_at_once_costs_no_file_its_end(extension: str, tmp_path: Path) -> None:
+    with small_disk(tmp_path, 5 * MB) as place:
+        writing = Writing(place / f"out.{extension}")
+        writing.until(2)
+        assert writing.muxer.look_at_disk() is None
+        fill(place)
+        until_s = 2.0
+        while not writing.muxer.is_full and until_s < 10:
+            until_s += 0.5
+            writing.until(until_s)
+        said = writing.muxer.look_at_disk()
+        assert isinstance(said, DiskFullError)
+        assert str(writing.path) in str(said)
+        assert writing.muxer.look_at_disk() is None, "it is said once"
+        if writing.muxer.is_full:
+            writing.muxer.close([Chapter("All", 0.0, until_s)])
+        else:
+            # So little is written that what was kept back is enough for all of it; FLAC is finished by its encoder.
+            writing.close()
+        report = check(writing.path)
+        assert report.problems == ()
+        assert until_s - 0.6 < report.duration_s <= until_s + 0.8
+        assert what_is_in(place) == {writing.path.name, "filler"}
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm", "ogg", "m4a", "flac", "mp3", "wav"])
+def test_where_not_even_the_end_can_be_written_what_is_there_plays_and_can_be_repaired(
+    extension: str, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path, 5 * MB) as place:
+        writing = Writing(place / f"out.{extension}")
+        # Nobody has looked at the disk, so nothing is kept back.
+        writing.until(3)
+        filler = fill(place)
+        with pytest.raises(DiskFullError, match=r"cannot be written on \(No space left on device\)"):
+            writing.until(60)
+        with pytest.raises(DiskFullError, match=r"could not be finished \(No space left on device\)") as caught:
+            writing.muxer.close()
+        assert str(writing.path) in caught.value.message
+        writing.muxer.close()
+        writing.muxer.keep()
+        assert heard_s(writing.path) > 1.8
+        filler.unlink()
+        assert repair(writing.path).after.ok
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_the_end_of_a_file_takes_no_more_than_is_kept_back_for_it(extension: str, tmp_path: Path) -> None:
+    kind = CONTAINERS[extension]
+    path = tmp_path / f"out.{extension}"
+    muxer = open_muxer(path)
+    templates: list[Stream] = []
+    packets = []
+    if kind.video_codec is not None:
+        video = VideoEncoder(kind.video_codec, 64, 48, 30)
+        templates.append(video.template)
+        picture = np.zeros((48, 64, 4), np.uint8)
+        packets.append([bytes(video.encode(picture, 0)[0]), bytes(video.repeat(3000)[0])])
+    audio = AudioEncoder(kind.audio_codec, 2)
+    templates.append(audio.template)
+    heard = audio.encode(np.zeros((SAMPLE_RATE // 5, 2), np.float32))
+    packets.append([bytes(heard[-1])])
+    muxer.start(templates)
+    length = heard[-1].duration or 960
+    # Irregular moments, and a key frame in four: as much as there can be to note.
+    for number in range(6_000):
+        for track, contents in enumerate(packets):
+            is_picture = track == 0 and len(packets) == 2
+            packet: av.Packet[Any] = av.Packet(contents[1 if is_picture and number % 4 else 0])
+            unit = Fraction(1, 90_000) if is_picture else Fraction(heard[-1].time_base or 1)
+            every = round(float(length * Fraction(heard[-1].time_base or 1) / unit))
+            packet.pts = packet.dts = number * every + (number % 7 if is_picture else 0)
+            packet.time_base, packet.is_keyframe = unit, not (is_picture and number % 4)
+            if not is_picture:
+                packet.duration = length
+            muxer.write(track, packet)
+    muxer.look_at_disk()
+    before, allowed = muxer.size_bytes(), muxer._margin.closing_bytes
+    muxer.close([Chapter(f"Chapter {number}", number, number + 1) for number in range(50)])
+    assert muxer.size_bytes() - before < allowed
+
+
+# The recorder
+
+
+@pytest.mark.parametrize("extensions", FILLED, ids="+".join)
+def test_a_recording_stops_by_itself_before_the_disk_is_full(
+    extensions: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with small_disk(tmp_path, 16 * MB) as place, ExitStack() as stack:
+        paths = [place / f"out.{extension}" for extension in extensions]
+        recorders = [
+            stack.enter_context(
+                Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern", "--fps", "10", "--json")
+            )
+            for path in paths
+        ]
+        for recorder, path in zip(recorders, paths, strict=True):
+            recorder.until_recording(path)
+            recorder.until_grown(path, 2)
+        fill(place, FILLED[extensions])
+        # One that has ended leaves room to the others again, of which they get none.
+        eventually(lambda: fill(place, 500_000) and all(map(has_ended, recorders)), "the end of all of them")
+        for recorder, path in zip(recorders, paths, strict=True):
+            assert recorder.wait() == 1, recorder.stderr
+            summary = recorder.summary()
+            assert (summary["stopped_by"], summary["check"]) == ("disk_full", "ok")
+            assert kinds(summary) == ["disk_full"]
+            complaint = recorder.stderr.splitlines()[-1]
+            assert complaint.startswith("capture: the disk has no room")
+            assert f"free some space, or record to another disk; {path} has what was recorded" in complaint
+            report = check(path)
+            assert report.problems == ()
+            assert report.duration_s == pytest.approx(summary["duration_s"], abs=0.01)
+            assert sound(path).end_s == pytest.approx(summary["duration_s"], abs=0.6)
+            assert path.stat().st_mode & 0o777 == 0o600
+        assert what_is_in(place) == {"filler", *(path.name for path in paths)}
+
+
+def test_a_clip_that_does_not_fit_is_told_and_saved_when_there_is_room(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path, 8 * MB) as place:
+        filler = fill(place)
+        arguments = ("replay", place / "base.mkv", "--last", "20s", "--source", "pattern", "--json")
+        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+            recorder.until(lambda: run_capture("clip").stderr.count("MB are free"), "a buffer")
+            failed = run_capture("clip")
+            assert failed.returncode == 1
+            assert len(failed.stderr.splitlines()) == 1
+            assert re.search(r"needs \d+\.\d MB, and 0\.0 MB are free: free some space", failed.stderr)
+            assert what_is_in(place) == {"filler"}
+            filler.unlink()
+            saved = run_capture("clip", "--json")
+            assert saved.returncode == 0, saved.stderr
+            assert check(Path(json.loads(saved.stdout)["path"])).ok
+            recorder.until_said("the buffer is kept")
+            assert recorder.stop()["recordings"] == []
+
+
+def test_nothing_is_begun_where_there_is_no_room(run_capture: RunCapture, tmp_path: Path) -> None:
+    with small_disk(tmp_path, 2 * MB) as place:
+        old = place / "old.mp4"
+        old.write_bytes(b"old")
+        for arguments in ([place / "out.mp4"], [old, "--overwrite"]):
+            done = run_capture("record", *arguments, "--source", "pattern")
+            assert done.returncode == 3
+            assert len(done.stderr.splitlines()) == 1
+            assert f"the disk of {place} has" in done.stderr
+            assert "free at least 4 MB" in done.stderr
+        assert what_is_in(place) == {"old.mp4"}
+        assert old.read_bytes() == b"old"

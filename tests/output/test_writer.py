@@ -1,0 +1,267 @@
+"""The thread that owns the file: what waits, what is written, what is left out, and what happens when it cannot."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from reopened import chapters, sound
+from running import eventually
+
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.errors import OutputError
+from capture.formats import CONTAINERS
+from capture.media import SAMPLE_RATE
+from capture.output.muxer import Chapter, Muxer
+from capture.output.writer import FileWriter
+from capture.threads.mailbox import Closed
+
+LIMIT_S = 30.0
+
+
+class Noted(Muxer):
+    """A muxer that notes what it is to write, and fails when it is told to."""
+
+    fails_from_s = math.inf
+
+    def write(self, stream: int, packet: av.Packet[Any]) -> None:
+        at_s = begins_s(packet)
+        if at_s >= self.fails_from_s:
+            raise OutputError(f"{self.path} cannot be written on", "free some space")
+        self.noted = [*getattr(self, "noted", []), (stream, round(at_s, 3))]
+        super().write(stream, packet)
+
+
+def begins_s(packet: av.Packet[Any]) -> float:
+    assert packet.pts is not None
+    return float(packet.pts * Fraction(packet.time_base or 1))
+
+
+class Writing:
+    """A file with a track of sound for each encoder, and the writer under test; `settled_s` is what the test says."""
+
+    def __init__(self, path: Path, tracks: int = 1, settled_s: float = math.inf) -> None:
+        self.path = path
+        self.settled_s = settled_s
+        self.asked = 0
+        self.failures: list[BaseException] = []
+        self.failed = threading.Event()
+        kind = CONTAINERS[path.suffix[1:]]
+        self.encoders = [AudioEncoder(kind.audio_codec, 2) for _ in range(tracks)]
+        self.muxer = Noted(path, kind)
+        self.writer = FileWriter(self._fail, self._settled)
+        self.writer.start(self.muxer, [encoder.template for encoder in self.encoders])
+
+    def _settled(self) -> float:
+        self.asked += 1
+        return self.settled_s
+
+    def _fail(self, worker: str, error: BaseException) -> None:
+        self.failures.append(error)
+        self.failed.set()
+
+    def put(self, packets: list[av.Packet[Any]], track: int = 0) -> None:
+        """Hand packets over, and wait until the writer is done with all but the last."""
+        before = self.asked
+        self.writer.put(track, packets[:-1])
+        self.writer.put(track, packets[-1:])
+        eventually(lambda: self.asked >= before + (1 if len(packets) == 1 else 2), "a look at what was put")
+
+    def tone(self, seconds: float, track: int = 0) -> list[av.Packet[Any]]:
+        """The packets of a tone that goes on from call to call."""
+        times_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        wave = np.repeat(0.3 * np.sin(2 * np.pi * 500 * times_s)[:, None], 2, axis=1).astype(np.float32)
+        return list(self.encoders[track].encode(wave))
+
+    def written(self, track: int = 0) -> list[float]:
+        return [at_s for number, at_s in getattr(self.muxer, "noted", []) if number == track]
+
+
+def chunks(packets: list[av.Packet[Any]], size: int) -> Iterator[list[av.Packet[Any]]]:
+    for start in range(0, len(packets), size):
+        yield packets[start : start + size]
+
+
+# Waiting
+
+
+def test_what_is_not_settled_waits_and_is_written_when_it_is(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.ogg", settled_s=0.5)
+    for packets in chunks(writing.tone(2.0), 3):
+        writing.put(packets)
+    assert max(writing.written()) < 0.5
+    assert max(writing.written()) > 0.45
+    writing.settled_s = 1.0
+    writing.put(writing.tone(0.1))
+    eventually(lambda: max(writing.written()) > 0.95, "what is settled now")
+    assert max(writing.written()) < 1.0
+    writing.settled_s = math.inf
+    writing.put(writing.tone(0.1))
+    eventually(lambda: max(writing.written()) > 2.1, "all the rest")
+    writing.writer.close()
+    assert writing.written() == sorted(set(writing.written()))
+    assert sound(writing.path).end_s == pytest.approx(2.2, abs=0.05)
+    assert writing.failures == []
+
+
+def test_what_waited_is_written_at_the_end_up_to_the_end(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.ogg", settled_s=0.2)
+    writing.put(writing.tone(3.0))
+    assert max(writing.written()) < 0.2
+    writing.writer.close(1.0)
+    assert 0.95 < max(writing.written()) < 1.0
+    assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.03)
+
+
+def test_what_begins_at_the_end_is_left_out_of_every_track(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.mkv", tracks=2, settled_s=0.0)
+    writing.put(writing.tone(1.0, 0), 0)
+    writing.put(writing.tone(1.0, 1), 1)
+    end_s = sorted(map(begins_s, writing.tone(1.0, 0)))[0]
+    writing.writer.close(end_s)
+    assert max(writing.written(0)) < end_s
+    assert max(writing.written(1)) < end_s
+    assert len(writing.written(0)) == len(writing.written(1)) > 40
+
+
+def test_several_tracks_keep_their_packets_in_order_while_they_wait(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.mkv", tracks=2, settled_s=0.0)
+    for step in range(20):
+        # One track is ahead of the other, as a picture is of its sound.
+        writing.put(writing.tone(0.2, 0), 0)
+        if step >= 5:
+            writing.put(writing.tone(0.2, 1), 1)
+        writing.settled_s = step * 0.15
+    writing.writer.close()
+    for track in (0, 1):
+        assert writing.written(track) == sorted(set(writing.written(track)))
+    assert max(writing.written(0)) == pytest.approx(4.0, abs=0.05)
+    assert max(writing.written(1)) == pytest.approx(3.0, abs=0.05)
+
+
+def test_a_long_wait_costs_nothing_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def counted(packet: av.Packet[Any]) -> float:
+        nonlocal looked
+        looked += 1
+        return begins_s(packet)
+
+    monkeypatch.setattr("capture.output.writer._at_s", counted)
+    writing = Writing(tmp_path / "out.ogg", settled_s=0.0)
+    packets = writing.tone(40.0)
+    for few in chunks(packets, 5):
+        writing.writer.put(0, few)
+    writing.writer.close()
+    assert len(writing.written()) == len(packets) > 1900
+    assert looked < 3 * len(packets)
+
+
+def test_a_file_in_which_nothing_stays_is_not_there(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.m4a", settled_s=-1.0)
+    writing.put(writing.tone(1.0))
+    writing.writer.close(-1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Chapters
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm", "m4a"])
+def test_chapters_are_in_the_file(extension: str, tmp_path: Path) -> None:
+    writing = Writing(tmp_path / f"out.{extension}")
+    writing.put(writing.tone(3.0) + list(writing.encoders[0].finish()))
+    wanted = [Chapter("Beginning", 0.0, 0.5), Chapter("Ähem, 🍎 = #1;", 0.5, 2.25), Chapter("Mark 2", 2.25, 3.0)]
+    writing.writer.close(3.0, wanted)
+    found = chapters(writing.path)
+    assert [title for title, _, _ in found] == [chapter.title for chapter in wanted]
+    for (_, start_s, end_s), chapter in zip(found, wanted, strict=True):
+        assert (start_s, end_s) == pytest.approx((chapter.start_s, chapter.end_s), abs=0.03)
+
+
+@pytest.mark.parametrize("extension", ["ogg", "flac", "mp3", "wav"])
+def test_a_format_without_chapters_is_written_all_the_same(extension: str, tmp_path: Path) -> None:
+    writing = Writing(tmp_path / f"out.{extension}")
+    writing.put(writing.tone(1.0))
+    writing.writer.close(1.0, [Chapter("Beginning", 0.0, 1.0)])
+    assert sound(writing.path).end_s > 0.9
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_two_chapters_at_one_moment_harm_nothing(extension: str, tmp_path: Path) -> None:
+    writing = Writing(tmp_path / f"out.{extension}")
+    writing.put(writing.tone(1.0))
+    writing.writer.close(1.0, [Chapter("One", 0.0, 0.5), Chapter("Two", 0.5, 0.5), Chapter("Three", 0.5, 1.0)])
+    assert writing.failures == []
+    assert sound(writing.path).end_s > 0.9
+    assert chapters(writing.path)[0][0] == "One"
+
+
+# Failures
+
+
+def test_a_file_that_cannot_be_written_on_ends_the_writer_and_is_closed(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.mp4")
+    writing.muxer.fails_from_s = 1.0
+    writing.writer.put(0, writing.tone(2.0))
+    assert writing.failed.wait(LIMIT_S)
+    assert isinstance(writing.failures[0], OutputError)
+    more = writing.tone(1.0)
+
+    def is_closed() -> bool:
+        try:
+            writing.writer.put(0, more)
+        except Closed:
+            return True
+        return False
+
+    eventually(is_closed, "the end of the writer")
+    writing.writer.close(1.0)
+    assert len(writing.failures) == 1
+    assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.05)
+
+
+def test_one_that_waits_for_room_is_let_go_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capture.output.writer.BYTES_QUEUED", 1)
+    writing = Writing(tmp_path / "out.mkv")
+    let_go = threading.Event()
+    write = writing.muxer.write
+
+    def hang(stream: int, packet: av.Packet[Any]) -> None:
+        let_go.wait()
+        write(stream, packet)
+
+    monkeypatch.setattr(writing.muxer, "write", hang)
+    writing.muxer.fails_from_s = -1.0
+    ended = threading.Event()
+
+    def put_all() -> None:
+        try:
+            for packets in chunks(writing.tone(2.0), 2):
+                writing.writer.put(0, packets)
+        except Closed:
+            ended.set()
+
+    sender = threading.Thread(target=put_all)
+    sender.start()
+    let_go.set()
+    assert ended.wait(LIMIT_S)
+    sender.join(LIMIT_S)
+    writing.writer.close()
+    assert not writing.path.exists()
+
+
+def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    kind = CONTAINERS["webm"]
+    muxer = Muxer(tmp_path / "out.webm", kind)
+    writer = FileWriter(lambda worker, error: None)
+    with pytest.raises(OutputError, match="cannot be written"):
+        writer.start(muxer, [AudioEncoder("aac", 2).template])
+    muxer.discard()

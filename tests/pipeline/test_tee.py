@@ -1,0 +1,150 @@
+"""Where packets go: what a take that begins out of the buffer is made of, and who waits for whom. No devices."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from reopened import each_picture, pictures
+from running import eventually
+
+from capture.codecs.video_encoder import VideoEncoder
+from capture.formats import CONTAINERS
+from capture.output.muxer import Muxer
+from capture.output.writer import FileWriter
+from capture.pipeline.tee import Tee
+from capture.replay.buffer import ReplayBuffer
+from capture.replay.packets import ReplayTrack
+
+FPS = 30
+HUGE = 1 << 40
+
+
+def no_failure(worker: str, error: BaseException) -> None:
+    pytest.fail(f"{worker}: {error!r}")
+
+
+class Filming:
+    """A picture that is encoded into outlets with a buffer; its brightness is its number."""
+
+    def __init__(self, limit_bytes: int = HUGE) -> None:
+        self.encoder = VideoEncoder("h264", 64, 64, FPS, cuttable=True)
+        self.outlets = Tee()
+        self.outlets.buffer = ReplayBuffer(60.0, limit_bytes, [ReplayTrack.of(self.encoder.template)])
+
+    def show(self, number: int, at_s: float) -> None:
+        pixels = np.full((64, 64, 4), number, np.uint8)
+        self.outlets.put(0, self.encoder.encode(pixels, round(at_s * 90_000)))
+
+    def repeat(self, at_s: float) -> None:
+        self.outlets.put(0, self.encoder.repeat(round(at_s * 90_000)))
+
+    def begin(self, path: Path, since_s: float) -> FileWriter:
+        writer = FileWriter(no_failure)
+        self.origin_s = self.outlets.attach_since(writer, since_s)
+        writer.start(Muxer(path, CONTAINERS[path.suffix[1:]]), [self.encoder.template])
+        return writer
+
+
+def shown(path: Path) -> list[int]:
+    return [round(float(picture.mean())) for _, picture in each_picture(path)]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_nothing_is_missing_between_the_buffer_and_what_comes_live(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{extension}"
+    filming = Filming()
+    numbers = list(range(40, 60))
+    for place, number in enumerate(numbers[:10]):
+        filming.show(number, place / FPS)
+    # The newest picture came before the moment, and is the one that the next refers to.
+    writer = filming.begin(path, 0.0)
+    for place, number in enumerate(numbers[10:], 10):
+        filming.show(number, place / FPS)
+    filming.outlets.detach(writer)
+    writer.close()
+    found = shown(path)
+    assert len(found) == len(numbers)
+    assert np.diff(found).min() >= 0
+    assert writer.written[0] == len(numbers)
+
+
+def test_a_take_may_begin_on_a_key_frame_that_has_just_come(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    filming = Filming()
+    filming.show(40, 0.0)
+    filming.show(50, 3.0)
+    writer = filming.begin(path, 3.0)
+    filming.show(60, 3.1)
+    filming.outlets.detach(writer)
+    writer.close()
+    assert len(shown(path)) == 2
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_a_picture_that_was_still_being_encoded_comes_behind_those_that_were_moved(
+    extension: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"out.{extension}"
+    filming = Filming()
+    filming.show(40, 0.0)
+    for place in range(1, 6):
+        filming.repeat(place * 0.6)
+    # What stood still is shown right before this moment, and later than what changed just before it.
+    writer = filming.begin(path, 3.5)
+    filming.show(90, 3.479)
+    filming.show(99, 3.6)
+    filming.outlets.detach(writer)
+    writer.close()
+    assert len(shown(path)) == 8
+    moments_s = pictures(path).moments_s
+    assert all(later >= earlier for earlier, later in pairwise(moments_s))
+
+
+def test_a_take_out_of_a_buffer_too_small_for_a_picture_begins_with_the_next_key_frame(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    filming = Filming(limit_bytes=1)
+    filming.show(40, 0.0)
+    writer = filming.begin(path, 0.0)
+    filming.show(50, 0.1)
+    filming.show(60, 3.0)
+    filming.show(70, 3.1)
+    filming.outlets.detach(writer)
+    writer.close()
+    assert writer.written[0] == len(shown(path)) == 2
+
+
+def test_all_tracks_have_come_so_far() -> None:
+    outlets = Tee()
+
+    def packet(pts: int) -> av.Packet[Any]:
+        made: av.Packet[Any] = av.Packet(b"x")
+        made.pts, made.duration, made.time_base = pts, 10, Fraction(1, 100)
+        return made
+
+    outlets.put(0, [packet(0)])
+    outlets.put(1, [packet(100)])
+    assert not outlets.await_reached(0.5, 0.0)
+    met: list[bool] = []
+    waiting = threading.Thread(target=lambda: met.append(outlets.await_reached(0.5, 30.0)))
+    waiting.start()
+    outlets.put(0, [packet(20), packet(40)])
+    waiting.join(30.0)
+    assert met == [True]
+
+
+def test_a_writer_that_ended_is_left_out(tmp_path: Path) -> None:
+    filming = Filming()
+    filming.show(40, 0.0)
+    ended, other = (filming.begin(tmp_path / name, 0.0) for name in ("a.mkv", "b.mkv"))
+    ended.close()
+    filming.show(50, 0.1)
+    eventually(lambda: filming.outlets._writers == [other], "the other writer alone")
+    other.close()
+    assert len(shown(tmp_path / "b.mkv")) == 2

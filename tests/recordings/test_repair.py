@@ -1,0 +1,229 @@
+"""Recordings that were cut off become ordinary files, and nothing is ever made worse."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import written
+from conftest import RunCapture
+from reopened import loudness, probe, sound
+from running import Recorder
+from written import Picture, Sound, write
+
+from capture.errors import CaptureError, RecordingError, UsageError
+from capture.recordings.check import check
+from capture.recordings.repair import recordings_in, repair
+
+CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "flac", "wav"]
+
+#: How often each is damaged; in the long run all of them, and so often.
+DAMAGED = {"mp4": 25, "mkv": 25, "webm": 25, "ogg": 25, "m4a": 25, "mp3": 20, "flac": 20, "wav": 10}
+DAMAGED_LONG = 400
+
+
+def cut_off(path: Path) -> Path:
+    """A recording whose recorder died before it was closed."""
+    subprocess.run([sys.executable, written.__file__, str(path)], check=True, timeout=60)
+    return path
+
+
+@pytest.mark.parametrize("extension", CUT)
+def test_a_recording_that_was_cut_off_becomes_whole(extension: str, tmp_path: Path) -> None:
+    path = cut_off(tmp_path / f"out.{extension}")
+    before = check(path)
+    path.chmod(0o640)
+    done = repair(path)
+    assert done.was_needed is not before.ok
+    assert check(path).ok
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+    track = sound(path)
+    assert track.end_s > before.duration_s - 0.5
+    assert loudness(track.between(0.5, 1.0), 440, track.rate) == pytest.approx(0.3, abs=0.05)
+    assert float(probe(path)["format"]["duration"]) == pytest.approx(done.after.duration_s, abs=0.1)
+
+
+def test_one_that_is_whole_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mp4")
+    content, moment = path.read_bytes(), path.stat().st_mtime_ns
+    assert not repair(path).was_needed
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, moment)
+
+
+def test_the_repaired_one_may_stand_elsewhere(tmp_path: Path) -> None:
+    path, other = cut_off(tmp_path / "out.mp4"), tmp_path / "whole.mp4"
+    content = path.read_bytes()
+    done = repair(path, other)
+    assert (done.path, done.was_needed) == (other, True)
+    assert check(other).ok
+    assert other.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes() == content
+    with pytest.raises(UsageError, match="exists already"):
+        repair(path, other)
+
+
+def test_a_track_that_goes_on_alone_is_cut(tmp_path: Path) -> None:
+    whole = write(tmp_path / "out.mkv", (Sound(end_s=4.0),), Picture(end_s=2.0))
+    assert not check(whole).ok
+    assert repair(whole).after.ok
+
+
+def test_what_would_cost_much_of_a_track_is_not_done(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mkv", (Sound(end_s=8.0),), Picture(end_s=2.0))
+    content = path.read_bytes()
+    with pytest.raises(RecordingError, match=r"a track ends 6\.0 s before another: it is left as it is"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
+def test_a_track_that_cannot_be_recognised_is_not_left_out(tmp_path: Path) -> None:
+    path = cut_off(tmp_path / "out.mp4")
+    # The first thing that it says is what the picture is.
+    content = path.read_bytes().replace(b"stsd", b"????", 1).replace(b"vide", b"????", 1)
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="one of its tracks is unknown"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 100, bytes(5000)])
+def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="cannot be repaired"):
+        repair(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("extension", DAMAGED)
+def test_whatever_is_done_to_a_file_it_is_never_made_worse(extension: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(sum(map(ord, extension)))
+    assert_never_made_worse(extension, DAMAGED[extension], random, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("extension", CUT)
+def test_whatever_is_done_to_a_file_in_the_long_run(extension: str, seed: int, tmp_path: Path) -> None:
+    assert_never_made_worse(extension, DAMAGED_LONG, np.random.default_rng(seed), tmp_path)
+
+
+def assert_never_made_worse(extension: str, times: int, random: np.random.Generator, tmp_path: Path) -> None:
+    """That of a file which is cut and overwritten somewhere a whole one is made, or that it is left as it was."""
+    whole = cut_off(tmp_path / f"whole.{extension}").read_bytes()
+    path = tmp_path / f"out.{extension}"
+    repaired = 0
+    for _ in range(times):
+        content = bytearray(whole[: int(random.integers(1, len(whole) + 1))])
+        for _ in range(int(random.integers(0, 4))):
+            place = int(random.integers(0, len(content)))
+            content[place : place + 16] = random.bytes(min(16, len(content) - place))
+        path.write_bytes(content)
+        done = None
+        with suppress(CaptureError):
+            done = repair(path)
+        if done is None:
+            assert path.read_bytes() == content
+        else:
+            assert check(path).ok
+            repaired += done.was_needed
+        assert {each.name for each in tmp_path.iterdir()} == {f"whole.{extension}", path.name}
+    assert repaired > 0
+
+
+@pytest.mark.parametrize("extension", ["flac", "wav"])
+def test_sound_without_loss_keeps_every_sample(extension: str, tmp_path: Path) -> None:
+    path, cut = cut_off(tmp_path / f"out.{extension}"), tmp_path / f"cut.{extension}"
+    content = path.read_bytes()
+    # In the middle of a frame: the cut one is left out, and nothing else.
+    cut.write_bytes(content[: len(content) * 3 // 4])
+    before = sound(cut)
+    assert repair(cut).was_needed
+    after = sound(cut)
+    assert np.array_equal(after.samples, before.samples[: len(after.samples)])
+    assert len(after.samples) >= len(before.samples) - 4_608
+    assert float(probe(cut)["format"]["duration"]) == pytest.approx(after.end_s, abs=0.0001)
+
+
+def test_of_flac_without_a_whole_frame_nothing_can_be_made(tmp_path: Path) -> None:
+    path = cut_off(tmp_path / "out.flac")
+    content = path.read_bytes()
+    content = content[: content.index(b"\xff\xf8") + 100]
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match=r"cannot be repaired|left as it was"):
+        repair(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_is_gone_through(run_capture: RunCapture, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    cut_off(folder / "cut.mp4")
+    write(folder / "whole.ogg")
+    (folder / "broken.mkv").write_bytes(b"nonsense")
+    (folder / ".hidden.mkv").write_bytes(b"nonsense")
+    (folder / "notes.txt").write_text("no recording")
+    assert [path.name for path in recordings_in(folder)] == ["broken.mkv", "cut.mp4", "whole.ogg"]
+    done = run_capture("repair", folder, "--json")
+    assert done.returncode == 1
+    found = {Path(each["path"]).name: each for each in json.loads(done.stdout)["files"]}
+    assert (found["cut.mp4"]["repaired"], found["cut.mp4"]["ok"]) == (True, True)
+    assert (found["whole.ogg"]["repaired"], found["whole.ogg"]["ok"]) == (False, True)
+    assert "cannot be repaired" in found["broken.mkv"]["error"]
+    again = run_capture("repair", folder / "cut.mp4")
+    assert again.returncode == 0
+    assert "whole already" in again.stdout
+
+
+def test_mistakes(run_capture: RunCapture, tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mp4")
+    for arguments in (("nowhere.mp4",), (path, "--output", path), (tmp_path, "--output", tmp_path / "new.mp4")):
+        done = run_capture("repair", *arguments)
+        assert done.returncode == 2, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_copy_is_its_owners_alone_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, output = write(tmp_path / "whole.ogg"), tmp_path / "copy.ogg"
+    copy, modes = shutil.copyfileobj, []
+
+    def copy_and_look(*arguments: Any) -> None:
+        modes.append(output.stat().st_mode & 0o777)
+        copy(*arguments)
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_and_look)
+    before = os.umask(0)
+    try:
+        assert repair(path, output).after.ok
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+    assert output.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_crashed_recorder_left_is_named_at_the_next_start(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
+    path = tmp_path / "left.mp4"
+    with Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern") as recorder:
+        recorder.until_recording(path)
+        # Not in the middle of writing what came first.
+        recorder.until_grown(path)
+        recorder.process.kill()
+        recorder.process.wait()
+    done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.3s")
+    assert done.returncode == 0
+    assert f"left {path}: capture repair" in done.stderr.replace("\n", "")
+    assert run_capture("repair", path).returncode == 0
+    assert check(path).ok
+    again = run_capture("record", "another.ogg", "--source", "pattern", "--duration", "0.3s")
+    assert "capture repair" not in again.stderr

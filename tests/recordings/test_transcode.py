@@ -1,0 +1,161 @@
+"""Recordings made smaller and made into other kinds of files; what comes out is opened by FFmpeg and looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from reopened import each_picture, first_loud_s, probe, sound
+from written import Picture, Sound, write
+
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import RecordingError, UsageError
+from capture.formats import CLIP_FORMATS, CONTAINERS
+from capture.media import SAMPLE_RATE
+from capture.output.muxer import Muxer
+from capture.recordings.check import check
+from capture.recordings.transcode import convert, fit
+from capture.sources.pattern import pattern_tone
+
+WIDTH, HEIGHT = 320, 180
+LENGTH_S = 4
+
+
+def busy(path: Path, *, still: bool = False, length_s: int = LENGTH_S) -> Path:
+    """A recording whose picture takes many bytes, with beeps at each whole second."""
+    kind = CONTAINERS[path.suffix[1:]]
+    assert kind.video_codec is not None
+    video = VideoEncoder(kind.video_codec, WIDTH, HEIGHT, 15, quality="high")
+    audio = AudioEncoder(kind.audio_codec, 2)
+    muxer = Muxer(path, kind)
+    muxer.start([video.template, audio.template])
+    noise = np.random.default_rng(3).integers(0, 255, (HEIGHT, WIDTH * 2, 4), np.uint8)
+    for slot in range(length_s * 15):
+        shift = 0 if still else slot * 3
+        picture = np.ascontiguousarray(noise[:, shift : shift + WIDTH])
+        packets = video.encode(picture, slot * 6000) if not still or slot == 0 else video.repeat(slot * 6000)
+        start = slot * SAMPLE_RATE // 15
+        for packet in packets:
+            muxer.write(0, packet)
+        for sounding in audio.encode(pattern_tone(start, SAMPLE_RATE // 15)):
+            muxer.write(1, sounding)
+    for packet in video.finish():
+        muxer.write(0, packet)
+    for sounding in audio.finish():
+        muxer.write(1, sounding)
+    muxer.close()
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("extension", "limit_bytes"), [("mp4", 500_000), ("mp4", 150_000), ("mkv", 300_000)])
+def test_a_recording_is_made_to_fit(extension: str, limit_bytes: int, tmp_path: Path) -> None:
+    path = busy(tmp_path / f"made.{extension}")
+    assert path.stat().st_size > limit_bytes
+    assert fit(path, limit_bytes) == path
+    assert limit_bytes * 0.97 <= path.stat().st_size <= limit_bytes
+    report = check(path)
+    assert report.ok, report.problems
+    assert report.duration_s == pytest.approx(LENGTH_S, abs=0.1)
+    picture, _ = report.streams
+    assert picture.width / picture.height == pytest.approx(WIDTH / HEIGHT, rel=0.03)
+    track = sound(path)
+    assert first_loud_s(track, 0.1) == pytest.approx(0, abs=0.005)
+    for second in range(1, LENGTH_S):
+        assert np.abs(track.between(second - 0.1, second - 0.02)).max() < 0.05
+        assert np.abs(track.between(second + 0.02, second + 0.08)).max() > 0.3
+    assert names(tmp_path) == [path.name]
+
+
+def test_what_fits_already_stays_byte_for_byte(tmp_path: Path) -> None:
+    path = write(tmp_path / "small.mp4")
+    before = path.read_bytes()
+    assert fit(path, 10_000_000) == path
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", CLIP_FORMATS)
+def test_a_recording_becomes_another_kind(form: str, tmp_path: Path) -> None:
+    path = busy(tmp_path / "made.mkv")
+    before = path.read_bytes()
+    made = convert(path, form)
+    assert made == tmp_path / f"made.{form}"
+    assert names(tmp_path) == sorted([f"made.{form}", "made.mkv"])
+    assert path.read_bytes() == before
+    if form == "webp":
+        assert made.read_bytes()[8:12] == b"WEBP"
+        # FFmpeg reads no animated WebP. Each frame states how many milliseconds it is shown: three bytes.
+        data = made.read_bytes()
+        frames = [place for place in range(len(data)) if data.startswith(b"ANMF", place)]
+        assert len(frames) > LENGTH_S * 8
+        shown_ms = sum(int.from_bytes(data[place + 20 : place + 23], "little") for place in frames)
+        assert shown_ms == pytest.approx(LENGTH_S * 1000, abs=100)
+        return
+    if form == "gif":
+        pictures = list(each_picture(made))
+        assert len(pictures) == pytest.approx(LENGTH_S * 15, abs=2)
+        assert pictures[0][1].shape == (HEIGHT, WIDTH, 3)
+        with av.open(str(made)) as container:
+            assert (container.duration or 0) / 1e6 == pytest.approx(LENGTH_S, abs=0.3)
+        return
+    report = check(made)
+    assert report.ok, report.problems
+    assert [track.kind for track in report.streams] == (["video", "audio"] if form == "mp4" else ["audio"])
+    assert report.duration_s == pytest.approx(LENGTH_S, abs=0.1)
+    assert first_loud_s(sound(made), 0.1) == pytest.approx(0, abs=0.005)
+    with pytest.raises(UsageError, match="exists"):
+        convert(path, form)
+
+
+@pytest.mark.parametrize(("form", "limit_bytes"), [("gif", 100_000), ("webp", 50_000), ("ogg", 20_000)])
+def test_another_kind_can_have_to_fit_as_well(form: str, limit_bytes: int, tmp_path: Path) -> None:
+    path = busy(tmp_path / "made.mp4", length_s=LENGTH_S if form == "ogg" else 1)
+    made = fit(path, limit_bytes, form)
+    assert limit_bytes * 0.5 <= made.stat().st_size <= limit_bytes
+    assert names(tmp_path) == sorted(["made.mp4", made.name])
+
+
+def test_a_still_screen_keeps_its_size(tmp_path: Path) -> None:
+    path = busy(tmp_path / "made.mp4", still=True)
+    limit_bytes = path.stat().st_size * 3 // 4
+    fit(path, limit_bytes)
+    assert path.stat().st_size <= limit_bytes
+    stream = next(one for one in probe(path)["streams"] if one["codec_type"] == "video")
+    assert (stream["width"], stream["height"]) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(("form", "least"), [("mp4", 5_000), ("gif", 1_000), ("ogg", 2_000)])
+def test_the_smallest_that_works_is_told(form: str, least: int, tmp_path: Path) -> None:
+    # Colours are chosen and pictures painted for every width and rate that is tried.
+    path = busy(tmp_path / "made.mp4", length_s=1 if form == "gif" else LENGTH_S)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"KB is possible") as caught:
+        fit(path, 500, form)
+    told = int(caught.value.remedy.partition("KB")[0]) * 1000
+    assert told > least
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["made.mp4"]
+    assert fit(path, told, form).stat().st_size <= told
+
+
+def test_what_cannot_be_is_refused_and_leaves_everything(tmp_path: Path) -> None:
+    silent = write(tmp_path / "silent.mp4", sounds=(), picture=Picture())
+    with pytest.raises(UsageError, match="no sound"):
+        convert(silent, "ogg")
+    song = write(tmp_path / "song.flac", (Sound(),), None)
+    with pytest.raises(UsageError, match="no picture"):
+        convert(song, "gif")
+    with pytest.raises(UsageError, match="cannot be made smaller"):
+        fit(song, 1000)
+    with pytest.raises(UsageError, match="no format"):
+        convert(song, "avi")
+    (tmp_path / "torn.mp4").write_bytes(b"nothing that plays")
+    with pytest.raises(RecordingError):
+        fit(tmp_path / "torn.mp4", 10)
+    assert names(tmp_path) == ["silent.mp4", "song.flac", "torn.mp4"]

@@ -1,0 +1,148 @@
+"""Clips out of a running feed: where they go, under which names, and what is told of them. No devices."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import capture.session.clip_saver as clips_module
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.events import Command, Event, Request, Summary
+from capture.media import SAMPLE_RATE
+from capture.output.muxer import Muxer
+from capture.pipeline.feed import Feed
+from capture.recordings.check import check
+from capture.replay.buffer import ReplayBuffer
+from capture.replay.clip import Clip
+from capture.replay.clip_writer import save
+from capture.replay.packets import ReplayTrack
+from capture.session.clip_saver import ClipSaver
+from capture.settings import RecordSettings
+from capture.timing.timeline import Timeline
+
+LIMIT_S = 30.0
+KEPT_S = 3.0
+
+
+class Saving:
+    """A saver, and a feed that holds three seconds of a tone."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self.told: list[Event | Summary] = []
+        settings = RecordSettings(folder / "out.ogg", screen=None, replay_s=10.0, **more)
+        self.saver = ClipSaver(settings, self.told.append)
+        encoder = AudioEncoder("opus", 2)
+        buffer = ReplayBuffer(10.0, 1 << 30, [ReplayTrack.of(encoder.template)])
+        times_s = np.arange(round(KEPT_S * SAMPLE_RATE)) / SAMPLE_RATE
+        wave = np.repeat(0.3 * np.sin(2 * np.pi * 440 * times_s)[:, None], 2, axis=1)
+        buffer.add(0, encoder.encode(wave.astype(np.float32)))
+        pipeline = SimpleNamespace(
+            timeline=Timeline(0.0),
+            video_between=lambda *_: None,
+            audio_between=lambda *_: (),
+        )
+        self.feed = cast(
+            Feed, SimpleNamespace(buffer=buffer, pipeline=pipeline, ledger=None, catch_up=lambda media_s: None)
+        )
+
+    def ask(self, count: int = 1, **options: Any) -> list[dict[str, Any]]:
+        """Save so many clips at once; what was answered."""
+        answers: list[dict[str, Any]] = []
+        for _ in range(count):
+            self.saver.save(self.feed, Request(Command.CLIP, "test", KEPT_S, answer=answers.append, options=options))
+        self.saver.close()
+        return answers
+
+
+def test_clips_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    monkeypatch.setattr(clips_module, "_now", lambda: moment)
+    # All have seen that the name is free before the first takes it.
+    together = threading.Barrier(4)
+
+    def meet_and_save(clip: Clip, path: Path, **more: Any) -> float:
+        if "(" not in path.name:
+            together.wait(LIMIT_S)
+        return save(clip, path, **more)
+
+    monkeypatch.setattr(clips_module, "save", meet_and_save)
+    saving = Saving(tmp_path)
+    answers = saving.ask(4)
+    assert [answer.get("error") for answer in answers] == [None] * 4
+    name = "Capture 2026-01-02 03.04.05"
+    names = {f"{name}.ogg", *(f"{name} ({number}).ogg" for number in (2, 3, 4))}
+    assert {path.name for path in tmp_path.iterdir()} == {Path(answer["path"]).name for answer in answers} == names
+    assert all(check(path).ok for path in tmp_path.iterdir())
+
+
+def test_a_clip_is_made_into_something_else_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    saving = Saving(tmp_path)
+    path = tmp_path / "clip.m4a"
+    (answer,) = saving.ask(output=str(path))
+    assert (answer.get("error"), answer.get("path")) == (None, str(path))
+    assert check(path).ok
+    assert list(tmp_path.iterdir()) == [path]
+    (again,) = saving.ask(output=str(path))
+    assert "exists" in again["error"]
+    assert again["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code"),
+    [
+        ({"output": "/nowhere/at/all/clip.ogg"}, 1),
+        ({"output": "clip.ogg"}, 2),
+        ({"output": "/nowhere/a\0b.ogg"}, 2),
+        ({"last_s": 10**400}, 2),
+        ({"nonsense": 1}, 2),
+    ],
+)
+def test_what_cannot_be_saved_is_answered_once_in_one_line(
+    options: dict[str, Any], exit_code: int, tmp_path: Path
+) -> None:
+    saving = Saving(tmp_path)
+    (answer,) = saving.ask(**options)
+    assert answer["ok"] is False
+    assert answer["exit_code"] == exit_code
+    assert answer["error"].isprintable()
+    assert [event.kind for event in saving.told if isinstance(event, Event)] == ["clip_failed"]
+    assert list(tmp_path.iterdir()) == []
+    (saved,) = saving.ask()
+    assert saved["ok"]
+
+
+def test_a_clip_that_fails_in_the_middle_leaves_nothing_and_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, place = tmp_path / "other", tmp_path / "place"
+    other.mkdir()
+    place.mkdir()
+    write = Muxer.write
+    written: list[Fraction] = []
+
+    def fill_up(self: Any, stream: int, packet: Any) -> None:
+        written.append(packet.time_base)
+        if place in self.path.parents and len(written) > 20:
+            raise OSError(28, "No space left on device")
+        write(self, stream, packet)
+
+    monkeypatch.setattr(Muxer, "write", fill_up)
+    saving = Saving(place, fallback_folder=other)
+    (answer,) = saving.ask()
+    assert Path(answer["path"]).parent == other
+    assert str(place) in answer["note"]
+    assert list(place.iterdir()) == []
+    assert check(Path(answer["path"])).ok

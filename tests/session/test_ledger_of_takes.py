@@ -1,0 +1,202 @@
+"""What the summary of a take says of it, and the ledger beside it: pauses, marks, gaps, lost slots; no devices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import RunCapture
+from reopened import ledger_lines, sound
+from takes import Player, Recording, Shared, is_ok, player, tone, use_sounds
+
+import capture.pipeline.devices as inputs_module
+from capture.clock import Clock
+from capture.events import Command, Event, State, Summary
+from capture.media import Pixels
+from capture.output.naming import ledger_of
+from capture.settings import RecordSettings
+from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
+
+__all__ = ["player"]
+
+
+def told(summary: Summary) -> list[dict[str, Any]]:
+    return [event.as_json() for event in summary.events]
+
+
+def between_ends(path: Path, recording: Path, stopped_by: str) -> list[dict[str, Any]]:
+    """What stands in a ledger between its first and its last line, of what lasts the last word."""
+    first, *found, last = ledger_lines(path)
+    assert first == {"at_s": 0.0, "kind": "begun", "detail": str(recording)}
+    assert (last["kind"], last["detail"]) == ("ended", stopped_by)
+    latest = {(line["at_s"], line["kind"], line["detail"]): line for line in found}
+    return list(latest.values())
+
+
+def test_pauses_and_marks_stand_in_the_summary_and_in_the_ledger(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    with Recording(path, ledger=True) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.3)
+        assert is_ok(recording.ask(Command.MARK, "here"))
+        paused = recording.ask(Command.PAUSE)
+        recording.ask(Command.MARK)
+        resumed = recording.ask(Command.RESUME)
+        recording.until_elapsed(paused["elapsed_s"] + 0.3)
+        recording.ask(Command.PAUSE)
+        recording.ask(Command.STOP)
+        summary = recording.finished()
+    kinds = [event.kind for event in summary.events]
+    # The recording ends in the second pause.
+    assert kinds == ["mark", "pause", "mark", "resume", "pause"]
+    first, second, third, fourth, fifth = summary.events
+    assert first.detail == "here"
+    assert second.at_s == third.at_s == fourth.at_s == pytest.approx(paused["elapsed_s"], abs=0.001)
+    assert fourth.detail == f"after {resumed['paused_s']:.3f} s"
+    assert fifth.at_s == pytest.approx(summary.duration_s, abs=0.03)
+    assert summary.ledger == str(ledger_of(path))
+    assert summary.as_json()["ledger"] == summary.ledger
+    assert between_ends(ledger_of(path), path, "stop") == told(summary)
+    assert ledger_of(path).stat().st_mode & 0o777 == 0o600
+
+
+def with_gaps() -> Iterator[ScriptedBlock]:
+    """Nothing for 0.4 s, sound with a hole of 0.2 s in it, and nothing again for a second and a half."""
+    for from_s, to_s in ((0.4, 0.8), (1.0, 1.6), (3.1, 30.0)):
+        for place in range(round(from_s * 50), round(to_s * 50)):
+            yield ScriptedBlock(tone(0.02), place / 50)
+
+
+def test_missing_sound_stands_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, with_gaps()))
+    path = tmp_path / "out.wav"
+    with Recording(path, ledger=True, duration_s=3.6) as recording:
+        summary = recording.finished()
+    found = [(event.kind, round(event.at_s, 2), round(event.end_s, 2)) for event in summary.events]
+    assert found == [("no_data", 0.0, 0.4), ("hole", 0.8, 1.0), ("no_data", 1.6, 3.1)]
+    (audio,) = summary.audio
+    assert audio.inserted_silence_s == pytest.approx(sum(e.end_s - e.at_s for e in summary.events), abs=0.01)
+    # And so it is in the file.
+    silent = np.abs(sound(path).samples.reshape(-1, 480)).max(axis=1) == 0
+    expected = np.zeros(len(silent), bool)
+    for event in summary.events:
+        expected[round(event.at_s * 100) : round(event.end_s * 100)] = True
+    assert np.count_nonzero(silent != expected) <= 2 * len(summary.events)
+    assert between_ends(ledger_of(path), path, "duration") == told(summary)
+    assert sorted(event.kind for event in recording.told if isinstance(event, Event)) == ["hole", "no_data", "no_data"]
+
+
+def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    still: Pixels = np.zeros((48, 64, 4), np.uint8)
+    # It changes all the time, but for a second and a half in the middle, and a grab takes the time of several slots.
+    changes = [(slot / 30, still) for slot in (*range(30), *range(75, 300))]
+
+    def choose_frames(settings: RecordSettings, clock: Clock, *more: object) -> tuple[ScriptedFrames, str]:
+        return ScriptedFrames(clock, changes, grab_s=0.12), ""
+
+    monkeypatch.setattr(inputs_module, "choose_frames", choose_frames)
+    with Recording(tmp_path / "out.mkv", video=True, audio=(), duration_s=3.5, ledger=True) as recording:
+        summary = recording.finished()
+    assert summary.video is not None
+    assert summary.video.dropped > 20
+    runs = [event for event in summary.events if event.kind == "dropped"]
+    assert sum(run.count for run in runs) == summary.video.dropped
+    assert len(runs) == 2
+    assert runs[0].end_s < 2.0 < 2.4 < runs[1].at_s
+    found = [line for line in ledger_lines(ledger_of(tmp_path / "out.mkv")) if line["kind"] == "dropped"]
+    assert found[-1] == runs[-1].as_json()
+
+
+def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
+    after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    clip, short = tmp_path / "clip.ogg", tmp_path / "short.ogg"
+    with Shared(tmp_path / "out.ogg", ledger=True) as recording:
+        recording.until_kept(1.5)
+        answers = []
+        for path, last_s in ((clip, 20.0), (short, 0.3)):
+            done: list[dict[str, Any]] = []
+            options = {"output": str(path), "last_s": last_s}
+            recording.session.send(Command.CLIP, "test", answer=done.append, options=options)
+            recording.until_answered(lambda answer, done=done: done != [])  # type: ignore[misc]
+            answers += done
+        # What a recording out of the buffer begins with has a past.
+        assert is_ok(recording.ask(Command.START))
+        recording.until_elapsed(0.2)
+        take = recording.ask(Command.STOP)
+    whole, part = answers
+    (hole,) = whole["events"]
+    assert hole["kind"] == "hole"
+    assert (hole["at_s"], hole["to_s"]) == pytest.approx((0.4, 0.7), abs=0.03)
+    assert part["events"] == take["events"] == []
+    assert whole["ledger"] == str(ledger_of(clip))
+    assert between_ends(ledger_of(clip), clip, "clip") == whole["events"]
+    assert between_ends(ledger_of(short), short, "clip") == []
+    assert between_ends(Path(take["ledger"]), Path(take["path"]), "stop") == []
+
+
+def test_a_take_begins_with_what_happened_in_its_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
+    after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    with Shared(tmp_path / "out.wav", since_s=20.0) as recording:
+        recording.until_kept(1.2)
+        recording.ask(Command.START)
+        recording.ask(Command.MARK, "begun")
+        take = recording.ask(Command.STOP)
+        clip = recording.ask(Command.CLIP)
+    hole, mark = take["events"]
+    assert (hole["kind"], hole["at_s"]) == ("hole", pytest.approx(0.4, abs=0.03))
+    assert mark["at_s"] >= 1.2
+    # The mark of the recording is in the clip as well: it happened while it was kept.
+    assert [event["kind"] for event in clip["events"]] == ["hole", "mark"]
+    assert clip["events"][1]["at_s"] == pytest.approx(mark["at_s"], abs=0.03)
+
+
+@pytest.mark.parametrize("ending", [Command.STOP, Command.DISCARD])
+def test_a_ledger_goes_the_way_of_its_recording(ending: Command, player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    path.write_bytes(b"old")
+    ledger_of(path).write_text("old")
+    with Recording(path, ledger=True, overwrite=True) as recording:
+        recording.until(State.RECORDING)
+        recording.until_elapsed(0.2)
+        recording.ask(ending)
+        recording.join()
+    assert {each.name for each in tmp_path.iterdir()} == {"out.wav", "out.wav.ledger.jsonl"}
+    assert (ledger_of(path).read_text() == "old") is (ending is Command.DISCARD)
+
+
+def test_a_ledger_that_cannot_be_written_costs_the_recording_nothing(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, event: Event) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("capture.output.ledger_file._write", fail)
+    path = tmp_path / "out.wav"
+    with Recording(path, ledger=True, duration_s=0.5) as recording:
+        summary = recording.finished()
+    assert (summary.check, recording.session.error) == ("ok", None)
+    (event,) = summary.events
+    assert event.kind == "no_ledger"
+    assert "No space left on device" in event.detail
+
+
+def test_a_ledger_is_asked_for_by_an_option(run_capture: RunCapture, tmp_path: Path) -> None:
+    arguments = ("record", "out.ogg", "--source", "pattern", "--duration", "0.3s", "--ledger", "--json")
+    done = run_capture(*arguments)
+    assert done.returncode == 0, done.stderr
+    path = Path(json.loads(done.stdout)["path"])
+    assert json.loads(done.stdout)["ledger"] == str(ledger_of(path))
+    assert between_ends(ledger_of(path), path, "duration") == []
+    path.unlink()
+    again = run_capture(*arguments)
+    assert again.returncode == 2
+    assert again.stderr.startswith("capture: out.ogg.ledger.jsonl exists already: ")
+    assert not path.exists()

@@ -1,0 +1,370 @@
+"""`--audio app:NAME`: everything that one program plays, and nothing of any other."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from reopened import Track, first_loud_s, loudness, sound
+from running import LIMIT_S, Recorder, eventually
+from stage import module, pactl, playing, streams, write_tone
+
+from capture.clock import MonotonicClock
+from capture.errors import NotReadyError, SourceLostError
+from capture.media import Samples
+from capture.settings import AudioTrack, RecordSettings
+from capture.sources.chooser import choose_sounds
+from capture.sources.sound_devices import Player, is_program, players_of
+from capture.virtual.desk import VirtualDesk
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
+
+#: What the program plays that is wanted, and what others do.
+OWN_HZ: Final = 440.0
+SECOND_HZ: Final = 660.0
+OTHER_HZ: Final = 1000.0
+
+#: Two of these together are not yet bent by the mix.
+LEVEL: Final = 0.3
+
+#: 60 dB below.
+NOTHING: Final = LEVEL / 1000
+
+BYTES_PER_S: Final = 192_000
+
+
+# Names
+
+
+FIREFOX: Final = {
+    "application.name": "Firefox",
+    "application.process.binary": "firefox-bin",
+    "application.process.id": "4711",
+    "application.id": "org.mozilla.firefox",
+}
+
+
+@pytest.mark.parametrize("name", ["Firefox", "firefox", "FIREFOX", "firefox-bin", "Firefox-Bin", "org.mozilla.Firefox"])
+def test_a_program_is_known_by_each_of_its_names(name: str) -> None:
+    assert is_program(FIREFOX, name)
+
+
+@pytest.mark.parametrize("name", ["fire", "firefox ", "refox", "", "4711", "org.mozilla", "firefox-bin2", "*"])
+def test_a_name_is_the_whole_name(name: str) -> None:
+    assert not is_program(FIREFOX, name)
+
+
+def test_a_sandboxed_program_is_known_to_its_portal() -> None:
+    assert is_program({"pipewire.access.portal.app_id": "org.videolan.VLC"}, "org.videolan.vlc")
+
+
+def test_a_program_without_names_is_none() -> None:
+    assert not is_program({}, "")
+    assert not is_program({"application.process.id": "1"}, "")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("capture", True), ("Capture", True), ("python3", False)])
+def test_what_the_recorder_plays_itself_is_meant_by_its_name_alone(name: str, meant: bool) -> None:
+    own = {"application.name": "capture", "application.process.binary": "python3"}
+    assert is_program(own, name) is meant
+
+
+@dataclass
+class Stream:
+    """A stream of a program."""
+
+    properties: dict[str, str] = field(default_factory=dict)
+    corked: bool = False
+
+
+def test_each_program_that_plays_is_listed_once() -> None:
+    found = [
+        Stream(FIREFOX),
+        Stream(FIREFOX | {"application.process.id": "4712"}),
+        Stream({"application.process.binary": "mpv", "application.process.id": "?"}),
+        Stream({"application.name": "Paused"}, corked=True),
+        Stream({"application.process.id": "9"}),
+    ]
+    assert players_of(found) == [Player("Firefox", "firefox-bin", 4711), Player("mpv", "mpv", 0)]
+    assert all(any(is_program(stream.properties, player.name) for stream in found) for player in players_of(found))
+
+
+@pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
+def test_elsewhere_it_cannot_be_had(platform: str, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    settings = RecordSettings(Path("a.ogg"), screen=None)
+    with pytest.raises(NotReadyError, match=rf"firefox alone cannot be recorded on {system}: use --audio internal"):
+        choose_sounds([AudioTrack(("app:firefox",))], settings, MonotonicClock())
+
+
+# Recordings
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
+    """A minute of a sine of so many Hz."""
+    folder = tmp_path_factory.mktemp("tones")
+
+    def tone(hz: float) -> Path:
+        path = folder / f"{hz:g}.wav"
+        return path if path.exists() else write_tone(path, hz, 60.0, LEVEL)
+
+    return tone
+
+
+@dataclass
+class Take:
+    """A recording of `app:one` into a WAV file that a test looks at while it goes on."""
+
+    recorder: Recorder
+    path: Path
+
+    def go_on(self, seconds: float) -> None:
+        """Wait until so much more is in the file."""
+        size = self.path.stat().st_size
+        self.recorder.until(lambda: self.path.stat().st_size > size + seconds * BYTES_PER_S, f"{seconds} s more")
+
+    @property
+    def length_s(self) -> float:
+        return self.path.stat().st_size / BYTES_PER_S
+
+    def stop(self) -> tuple[Track, dict[str, Any]]:
+        """What is in it, and the summary; without events about sound that was missing."""
+        summary = self.recorder.stop()
+        assert [event for event in summary["events"] if event["kind"] == "hole"] == []
+        assert summary["check"] == "ok"
+        return sound(self.path), summary
+
+
+@pytest.fixture
+def begin(capture_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Take]]:
+    """Begins to record a source, and returns when the first of it is in the file."""
+    with ExitStack() as running:
+
+        def call(source: str = "app:one") -> Take:
+            path = tmp_path / f"{source.replace(':', '-')}.wav"
+            recorder = Recorder(capture_environment, tmp_path, "record", path, "--audio", source, "--json")
+            running.enter_context(recorder)
+            recorder.until_recording(path)
+            return Take(recorder, path)
+
+        yield call
+
+
+@pytest.fixture
+def room(capture_environment: dict[str, str]) -> Iterator[str]:
+    """A second output."""
+    with module(capture_environment, "module-null-sink", "sink_name=room", "norewinds=1", "rate=48000"):
+        yield "room"
+
+
+def kinds(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The events about the application: kind and detail."""
+    return [
+        (event["kind"], event["detail"]) for event in summary["events"] if event["kind"] in ("waiting", "application")
+    ]
+
+
+@on_linux
+def test_one_program_and_no_other(
+    begin: Callable[..., Take],
+    tones: Callable[[float], Path],
+    desk: VirtualDesk,
+    capture_environment: dict[str, str],
+) -> None:
+    with (
+        playing(capture_environment, tones(OTHER_HZ), desk.sink, program="other"),
+        playing(capture_environment, tones(OWN_HZ), desk.sink, program="One"),
+    ):
+        eventually(lambda: len(streams(capture_environment)) == 2, "both play")
+        everything, alone = begin("internal"), begin("app:one")
+        for take in (everything, alone):
+            take.go_on(1.5)
+        heard, _ = everything.stop()
+        track, summary = alone.stop()
+    middle = track.between(0.4, track.end_s - 0.3)
+    assert loudness(middle, OWN_HZ, track.rate) == pytest.approx(LEVEL, rel=0.02)
+    assert loudness(middle, OTHER_HZ, track.rate) < NOTHING
+    # Which was to be heard all the while.
+    assert loudness(heard.between(0.4, heard.end_s - 0.3), OTHER_HZ, heard.rate) == pytest.approx(LEVEL, rel=0.02)
+    assert kinds(summary) == []
+    assert summary["audio"][0]["inserted_silence_s"] < 0.3
+
+
+@on_linux
+def test_all_its_streams_on_all_outputs(
+    begin: Callable[..., Take],
+    tones: Callable[[float], Path],
+    desk: VirtualDesk,
+    room: str,
+    capture_environment: dict[str, str],
+) -> None:
+    with (
+        playing(capture_environment, tones(OTHER_HZ), room, program="other"),
+        playing(capture_environment, tones(OWN_HZ), desk.sink, program="one"),
+    ):
+        take = begin()
+        take.go_on(1.5)
+        alone_until_s = take.length_s
+        with playing(capture_environment, tones(SECOND_HZ), room, program="one"):
+            take.go_on(3.0)
+            track, _ = take.stop()
+    first_s = first_loud_s(track)
+    # The first goes on unharmed: a jump in its phase would make it quieter on the whole.
+    assert loudness(track.between(first_s + 0.1, track.end_s - 0.3), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.between(first_s, alone_until_s - 0.1), SECOND_HZ, track.rate) < NOTHING
+    assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+
+
+@on_linux
+def test_a_program_that_begins_later(
+    begin: Callable[..., Take],
+    tones: Callable[[float], Path],
+    desk: VirtualDesk,
+    capture_environment: dict[str, str],
+) -> None:
+    with playing(capture_environment, tones(OTHER_HZ), desk.sink, program="other"):
+        eventually(lambda: streams(capture_environment), "the other plays")
+        take = begin()
+        take.go_on(0.5)
+        quiet_s = take.length_s
+        with playing(capture_environment, tones(OWN_HZ), desk.sink, program="one"):
+            take.go_on(2.0)
+        # It ends, and another one of its name begins.
+        with playing(capture_environment, tones(SECOND_HZ), desk.sink, program="one"):
+            take.go_on(2.0)
+            track, summary = take.stop()
+    assert kinds(summary) == [("waiting", "one does not play; these do: other"), ("application", "one plays now")]
+    assert abs(track.between(0.0, quiet_s)).max() == 0.0
+    begins_s = first_loud_s(track)
+    assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.between(track.end_s - 0.8, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+
+
+@on_linux
+def test_a_stream_that_moves_to_another_output(
+    begin: Callable[..., Take],
+    tones: Callable[[float], Path],
+    desk: VirtualDesk,
+    room: str,
+    capture_environment: dict[str, str],
+) -> None:
+    with (
+        playing(capture_environment, tones(OTHER_HZ), room, program="other"),
+        playing(capture_environment, tones(OWN_HZ), desk.sink, program="one"),
+    ):
+        take = begin()
+        take.go_on(1.0)
+        (moved,) = [number for program, number in streams(capture_environment) if program == "one"]
+        pactl(capture_environment, "move-sink-input", str(moved), room)
+        take.go_on(2.5)
+        track, summary = take.stop()
+    begins_s = first_loud_s(track)
+    assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.9 * LEVEL
+    assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+    # What is missing is the move itself.
+    assert summary["audio"][0]["inserted_silence_s"] < 1.0
+
+
+@on_linux
+def test_a_program_that_never_plays(
+    begin: Callable[..., Take],
+    tones: Callable[[float], Path],
+    desk: VirtualDesk,
+    capture_environment: dict[str, str],
+) -> None:
+    with playing(capture_environment, tones(OTHER_HZ), desk.sink, program="other"):
+        eventually(lambda: streams(capture_environment), "the other plays")
+        take = begin()
+        take.go_on(1.0)
+        track, summary = take.stop()
+    assert kinds(summary) == [("waiting", "one does not play; these do: other")]
+    assert len(track.samples) > track.rate
+    assert abs(track.samples).max() == 0.0
+    assert summary["audio"][0]["silent"] is True
+
+
+@on_linux
+def test_nothing_plays_at_all(begin: Callable[..., Take]) -> None:
+    _, summary = begin().stop()
+    assert kinds(summary) == [("waiting", "one does not play; nothing plays")]
+
+
+# The source
+
+
+@on_linux
+@pytest.mark.usefixtures("in_process_desk")
+def test_devices_lists_what_a_program_can_be_called(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
+    from capture.desktop.devices import describe_devices
+
+    with (
+        playing(os.environ, tones(OWN_HZ), desk.sink, program="One") as first,
+        playing(os.environ, tones(SECOND_HZ), desk.sink, program="one") as second,
+    ):
+        eventually(lambda: len(streams(os.environ)) == 2, "both play")
+        (app,) = describe_devices()[0]["apps"]
+    assert list(app) == ["name", "binary", "pid"]
+    assert (app["name"].casefold(), app["binary"]) == ("one", "pacat")
+    assert app["pid"] in (first, second)
+
+
+def heard_in_lane(read: Callable[[], Samples | None], lane: int) -> None:
+    """Read until there is sound in this lane."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline_s:
+        samples = read()
+        if samples is not None and samples.lane == lane and samples.data.any():
+            return
+    raise AssertionError(f"nothing came in lane {lane}")
+
+
+@on_linux
+@pytest.mark.usefixtures("in_process_desk")
+def test_a_lane_is_used_again(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
+    from capture.sources.pulse.application_source import ApplicationSource
+
+    source = ApplicationSource("app:one", "one", 0.025)
+    with ExitStack() as closing:
+        closing.callback(source.close)
+        source.open()
+
+        def read() -> Samples | None:
+            return source.read(time.monotonic() + 1.0)
+
+        def read_break(lane: int) -> None:
+            while (samples := read()) is None or len(samples.data) or samples.lane != lane:
+                pass
+
+        with playing(os.environ, tones(OWN_HZ), desk.sink, program="one"):
+            heard_in_lane(read, 0)
+            closing.enter_context(playing(os.environ, tones(SECOND_HZ), desk.sink, program="one"))
+            heard_in_lane(read, 1)
+        read_break(0)
+        closing.enter_context(playing(os.environ, tones(SECOND_HZ), desk.sink, program="one"))
+        heard_in_lane(read, 0)
+
+
+@on_linux
+def test_the_server_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    from capture.sources.pulse.application_source import ApplicationSource
+
+    source = ApplicationSource("app:one", "one")
+    with VirtualDesk(320, 240) as desk:
+        for name, value in desk.environment.items():
+            monkeypatch.setenv(name, value)
+        source.open()
+    with pytest.raises(SourceLostError, match="one is gone"):
+        source.read(time.monotonic() + LIMIT_S)
+    source.close()
+    source.close()

@@ -1,0 +1,208 @@
+"""`internal` is what is heard: it goes along when the sound moves to another output, and never to a microphone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from reopened import Track, loudness, sound
+from running import LIMIT_S, Recorder, eventually
+from stage import module, pactl, playing, streams, write_tone
+
+from capture.errors import NotReadyError, SourceLostError
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+#: What is played to the first output, to the other one, and into the microphone.
+FIRST_HZ: Final = 440.0
+OTHER_HZ: Final = 660.0
+MICROPHONE_HZ: Final = 1000.0
+
+LEVEL: Final = 0.3
+
+#: 60 dB below.
+NOTHING: Final = LEVEL / 1000
+
+BYTES_PER_S: Final = 192_000
+
+Load = Callable[..., int]
+
+
+@pytest.fixture
+def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
+    """A desk of the test's own: outputs come and go."""
+    assert temporary_folder.is_dir()
+    with VirtualDesk(320, 240) as opened:
+        yield opened
+
+
+@pytest.fixture
+def load(desk_environment: dict[str, str]) -> Iterator[Load]:
+    """Adds an output by its name and the name that people know it by."""
+    with ExitStack() as loaded:
+
+        def call(name: str, description: str) -> int:
+            properties = f"sink_properties=device.description={description}"
+            arguments = ("module-null-sink", f"sink_name={name}", properties, "norewinds=1", "rate=48000")
+            return loaded.enter_context(module(desk_environment, *arguments))
+
+        yield call
+
+
+@dataclass
+class Scene:
+    """An output `desk`, which is the default, with a tone on it, another output with another tone, and a microphone
+    that hears a third and is the default among the inputs: the server's idea of a place for streams without a home.
+    """
+
+    environment: dict[str, str]
+    folder: Path
+    #: The module that the other output is.
+    other: int
+
+    def tone(self, hz: float) -> Path:
+        return write_tone(self.folder / f"{hz:g}.wav", hz, 60.0, LEVEL)
+
+
+@pytest.fixture
+def scene(desk: VirtualDesk, load: Load, capture_environment: dict[str, str], tmp_path: Path) -> Iterator[Scene]:
+    other = load("other", "Headphones")
+    load("mouth", "Mouth")
+    found = Scene(capture_environment, tmp_path, other)
+    with (
+        module(capture_environment, "module-remap-source", "master=mouth.monitor", "source_name=microphone"),
+        playing(capture_environment, found.tone(MICROPHONE_HZ), "mouth", program="speaker"),
+        playing(capture_environment, found.tone(FIRST_HZ), desk.sink, program="first"),
+        playing(capture_environment, found.tone(OTHER_HZ), "other", program="second"),
+    ):
+        pactl(capture_environment, "set-default-source", "microphone")
+        pactl(capture_environment, "set-default-sink", desk.sink)
+        eventually(lambda: len(streams(capture_environment)) >= 3, "all play")
+        yield found
+
+
+class Take:
+    """A recording of `internal` into a WAV file that a test looks at while it goes on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._path = scene.folder / "internal.wav"
+        self._recorder = Recorder(scene.environment, scene.folder, "record", self._path, "--json")
+
+    def __enter__(self) -> Take:
+        self._recorder.__enter__()
+        self._recorder.until_recording(self._path)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._recorder.__exit__(None, None, None)
+
+    def go_on(self, seconds: float) -> float:
+        """Wait until so much more is in the file; its length then."""
+        size = self._path.stat().st_size + seconds * BYTES_PER_S
+        self._recorder.until(lambda: self._path.stat().st_size > size, f"{seconds} s more")
+        return self._path.stat().st_size / BYTES_PER_S
+
+    def stop(self) -> tuple[Track, list[str], dict[str, Any]]:
+        """What is in it, the moves that were told, and the summary. No microphone was heard and nothing is missing."""
+        summary = self._recorder.stop()
+        assert summary["check"] == "ok"
+        assert [event for event in summary["events"] if event["kind"] == "hole"] == []
+        track = sound(self._path)
+        assert loudness(track.samples, MICROPHONE_HZ, track.rate) < NOTHING
+        moves = [event["detail"] for event in summary["events"] if event["kind"].startswith("device_")]
+        return track, moves, summary
+
+
+def assert_heard(track: Track, from_s: float, to_s: float, *wanted_hz: float) -> None:
+    """That these tones are in this part, as loud as they are played."""
+    for hz in wanted_hz:
+        assert loudness(track.between(from_s, to_s), hz, track.rate) > 0.95 * LEVEL
+
+
+def assert_not_heard(track: Track, from_s: float, to_s: float, hz: float) -> None:
+    assert loudness(track.between(from_s, to_s), hz, track.rate) < NOTHING
+
+
+def test_another_default_output(scene: Scene) -> None:
+    with Take(scene) as take:
+        before_s = take.go_on(1.0)
+        pactl(scene.environment, "set-default-sink", "other")
+        take.go_on(3.0)
+        track, moves, summary = take.stop()
+    assert moves == ["internal: now Headphones"]
+    assert summary["audio"][0]["device"] == "Headphones"
+    assert_heard(track, 0.4, before_s - 0.1, FIRST_HZ)
+    assert_not_heard(track, 0.4, before_s - 0.1, OTHER_HZ)
+    # From the move on all of it; the server has taken along what played to the old default.
+    (at_s,) = [event["at_s"] for event in summary["events"] if event["kind"] == "device_changed"]
+    assert_heard(track, at_s + 0.3, track.end_s - 0.2, FIRST_HZ, OTHER_HZ)
+    assert summary["audio"][0]["inserted_silence_s"] < 1.0
+
+
+def test_the_output_is_unplugged(scene: Scene) -> None:
+    pactl(scene.environment, "set-default-sink", "other")
+    with Take(scene) as take:
+        before_s = take.go_on(1.0)
+        pactl(scene.environment, "unload-module", str(scene.other))
+        take.go_on(3.0)
+        track, moves, summary = take.stop()
+    assert moves == ["internal: now Virtual desk"]
+    assert_heard(track, 0.4, before_s - 0.1, OTHER_HZ)
+    # The server has moved all players there.
+    assert_heard(track, track.end_s - 1.2, track.end_s - 0.2, FIRST_HZ, OTHER_HZ)
+    # The way there, and the beginning.
+    assert summary["audio"][0]["inserted_silence_s"] < 1.0
+
+
+def test_no_output_is_left_for_a_while(scene: Scene, load: Load) -> None:
+    with Take(scene) as take:
+        before_s = take.go_on(1.0)
+        pactl(scene.environment, "unload-module", "module-null-sink")
+        silent_s = take.go_on(3.0)
+        load("later", "Speakers")
+        with playing(scene.environment, scene.tone(OTHER_HZ), "later"):
+            take.go_on(3.0)
+            track, moves, _ = take.stop()
+    assert moves == ["internal: no output is left; it is silent until there is one", "internal: now Speakers"]
+    assert_heard(track, 0.4, before_s - 0.1, FIRST_HZ)
+    assert abs(track.between(silent_s - 0.9, silent_s - 0.4)).max() == 0.0
+    assert_heard(track, track.end_s - 1.2, track.end_s - 0.2, OTHER_HZ)
+
+
+def test_without_an_output_it_does_not_begin(in_process_desk: VirtualDesk, desk_environment: dict[str, str]) -> None:
+    from capture.sources.pulse.device_source import PulseSource
+
+    assert in_process_desk.sink == "desk"
+    pactl(desk_environment, "unload-module", "module-null-sink")
+    source = PulseSource("internal", "Desk", 2)
+    with pytest.raises(NotReadyError, match="there is no output whose sound could be recorded"):
+        source.open()
+    source.close()
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_the_server_goes_away(desk: VirtualDesk) -> None:
+    from capture.sources.pulse.device_source import PulseSource
+
+    source = PulseSource("internal", "Desk", 2)
+    source.open()
+    assert source.device == "Virtual desk"
+    assert source.read(time.monotonic() + LIMIT_S) is not None
+    desk.close()
+
+    def read_on() -> None:
+        while True:
+            source.read(time.monotonic() + LIMIT_S)
+
+    with pytest.raises(SourceLostError, match="Virtual desk is gone"):
+        read_on()
+    source.close()
+    source.close()

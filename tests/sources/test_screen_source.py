@@ -1,0 +1,162 @@
+"""What is read of the screen: the parts that changed, and put together they are the whole, the cursor too."""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from stage import BLUE, CURSOR_HOT, CURSOR_SIDE, GREEN, GREY, RED, WHITE, Stage
+from viewing import Viewer, in_pairs, opened, place
+
+from capture.media import Rectangle
+from capture.sources import screens
+from capture.virtual.desk import VirtualDesk
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+SCREEN = Rectangle(0, 0, 1280, 720)
+#: At odd offsets, beside the edges of the screen.
+REGION = Rectangle(301, 151, 320, 240)
+
+COLOURS = (RED, GREEN, BLUE, WHITE, GREY)
+
+
+@pytest.fixture
+def stage(
+    in_process_desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
+    with Stage(desk_environment) as opened:
+        opened.point_at(1279, 719)
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Rectangle(0, 0, 1, 1),
+        Rectangle(1279, 0, 1, 1),
+        Rectangle(0, 719, 1, 1),
+        Rectangle(1279, 719, 1, 1),
+        Rectangle(641, 333, 1, 1),
+        Rectangle(0, 719, 1280, 1),
+        Rectangle(1279, 0, 1, 720),
+        Rectangle(33, 17, 101, 51),
+        SCREEN,
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("stage")
+def test_what_was_drawn_is_read_and_no_more(part: Rectangle, stage: Stage) -> None:
+    with Viewer(SCREEN) as viewer:
+        stage.paint(part.left, part.top, part.width, part.height, RED)
+        assert place(viewer.see()) == in_pairs(part)
+        viewer.assert_sees_all()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "seen"),
+    [
+        (Rectangle(301, 151, 1, 1), Rectangle(0, 0, 1, 1)),
+        (Rectangle(620, 390, 1, 1), Rectangle(319, 239, 1, 1)),
+        (Rectangle(290, 140, 20, 20), Rectangle(0, 0, 9, 9)),
+        (Rectangle(600, 380, 99, 99), Rectangle(299, 229, 21, 11)),
+        (Rectangle(0, 0, 1280, 720), Rectangle(0, 0, 320, 240)),
+    ],
+)
+def test_of_a_region_only_what_lies_in_it(drawn: Rectangle, seen: Rectangle, stage: Stage) -> None:
+    with Viewer(REGION) as viewer:
+        stage.paint(drawn.left, drawn.top, drawn.width, drawn.height, BLUE)
+        assert place(viewer.see()) == in_pairs(seen)
+        viewer.assert_sees_all()
+
+
+def test_two_changes_between_frames_are_both_seen(stage: Stage) -> None:
+    with Viewer(SCREEN) as viewer:
+        stage.paint(10, 20, 5, 5, RED)
+        stage.paint(401, 303, 7, 9, GREEN)
+        assert place(viewer.see()) == in_pairs(Rectangle(10, 20, 398, 292))
+        viewer.assert_sees_all()
+
+
+def test_a_recording_begins_with_the_whole_picture(stage: Stage) -> None:
+    source = opened(SCREEN, cursor=True)
+    for _ in range(2):
+        source.begin(time.monotonic())
+        assert source.wait_for_change(time.monotonic())
+        assert place(source.grab()) == SCREEN
+        stage.paint(10, 20, 5, 5, RED)
+        assert source.wait_for_change(time.monotonic() + 30.0)
+        assert place(source.grab()) == Rectangle(10, 20, 6, 6)
+    source.close()
+
+
+def test_the_whole_is_read_anew_from_time_to_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screens, "WHOLE_EVERY_S", 0.0)
+    with Viewer(SCREEN) as viewer:
+        stage.paint(10, 20, 5, 5, RED)
+        assert place(viewer.see()) == SCREEN
+
+
+def cursor_at(x: int, y: int) -> Rectangle:
+    return Rectangle(x - CURSOR_HOT, y - CURSOR_HOT, CURSOR_SIDE, CURSOR_SIDE)
+
+
+def test_a_moved_cursor_is_taken_from_where_it_was(stage: Stage) -> None:
+    stage.point_at(100, 200)
+    with Viewer(SCREEN, cursor=True) as viewer:
+        stage.point_at(131, 251)
+        assert place(viewer.see()).contains(cursor_at(100, 200).joined(cursor_at(131, 251)))
+        viewer.assert_sees_all()
+        assert viewer.picture[251, 131, 2] == RED[0]
+        assert viewer.picture[200, 100, 2] == 0
+
+
+@pytest.mark.parametrize(
+    "drawn", [Rectangle(90, 190, 50, 50), Rectangle(103, 203, 3, 1), Rectangle(0, 0, 101, 201), SCREEN], ids=str
+)
+def test_the_cursor_stays_above_what_is_drawn_below_it(drawn: Rectangle, stage: Stage) -> None:
+    stage.point_at(100, 200)
+    with Viewer(SCREEN, cursor=True) as viewer:
+        stage.paint(drawn.left, drawn.top, drawn.width, drawn.height, BLUE)
+        viewer.see()
+        viewer.assert_sees_all()
+        assert viewer.picture[205, 105, 2] == RED[0]
+
+
+@pytest.mark.parametrize(("area", "cursor"), [(SCREEN, True), (REGION, True), (REGION, False)], ids=str)
+def test_whatever_happens_the_picture_is_whole(area: Rectangle, cursor: bool, stage: Stage) -> None:
+    dice = np.random.default_rng(3)
+    with Viewer(area, cursor=cursor) as viewer:
+        for turn in range(25):
+            if cursor and turn % 3 == 0:
+                x, y = dice.integers((area.left, area.top), (area.right, area.bottom)).tolist()
+                stage.point_at(x, y)
+            for _ in range(dice.integers(1, 4)):
+                left, top = dice.integers((area.left, area.top), (area.right, area.bottom)).tolist()
+                width, height = dice.integers(1, 120, 2).tolist()
+                stage.paint(left, top, width, height, COLOURS[dice.integers(len(COLOURS))])
+            viewer.see()
+            viewer.assert_sees_all()
+
+
+def test_a_report_of_nothing_is_no_change(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Viewer(SCREEN) as viewer:
+        watch = viewer.source._watch
+        assert watch is not None
+        assert watch._damaging is not None
+        report = bytearray(32)
+        struct.pack_into("=B15xhhHH", report, 0, watch._damaging.first_event, 100, 100, 0, 0)
+        with monkeypatch.context() as patch:
+            # As servers do after they were told that a pixel was seen.
+            patch.setattr(watch._connection, "events", lambda: iter([bytes(report)]))
+            watch.hear()
+        assert not viewer.source.wait_for_change(time.monotonic())
+        stage.paint(100, 100, 1, 1, RED)
+        assert place(viewer.see()) == Rectangle(100, 100, 2, 2)

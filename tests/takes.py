@@ -1,0 +1,167 @@
+"""Takes on scripted devices: what plays, a session in a thread of its own, and everything that it said."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pytest
+from running import eventually
+
+import capture.pipeline.devices as inputs_module
+from capture.clock import Clock
+from capture.events import Command, Event, Progress, State, Summary
+from capture.media import SAMPLE_RATE, SampleArray
+from capture.session.session import Session
+from capture.settings import AudioTrack, RecordSettings
+from capture.sources.protocols import SampleSource
+from capture.sources.scripted import ScriptedBlock, ScriptedSamples
+
+LIMIT_S: Final = 30.0
+
+
+_BLOCK: Final = 960
+
+
+def tone(seconds: float, level: float = 0.3) -> SampleArray:
+    times_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return np.repeat(level * np.sin(2 * np.pi * 500 * times_s)[:, None], 2, axis=1).astype(np.float32)
+
+
+class Player:
+    """Plays into a scripted device: silence, but for what the test gives it to play."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[SampleArray] = deque()
+        self.played = 0
+
+    def play(self, data: SampleArray) -> None:
+        self._waiting.extend(data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
+
+    def blocks(self) -> Iterator[ScriptedBlock]:
+        while True:
+            data = self._waiting.popleft() if self._waiting else np.zeros((_BLOCK, 2), np.float32)
+            yield ScriptedBlock(data, self.played * _BLOCK / SAMPLE_RATE)
+            self.played += 1
+
+    def go_on_for(self, seconds: float) -> None:
+        """Wait until this much more was heard."""
+        until = self.played + round(seconds * SAMPLE_RATE / _BLOCK)
+        eventually(lambda: self.played >= until, "more sound")
+
+
+@pytest.fixture
+def player(monkeypatch: pytest.MonkeyPatch) -> Player:
+    """What is played on the only device of every recording."""
+    found = Player()
+    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, found.blocks()))
+    return found
+
+
+def use_sounds(monkeypatch: pytest.MonkeyPatch, make: Callable[[str, Clock], SampleSource]) -> None:
+    def choose(
+        tracks: tuple[AudioTrack, ...], settings: RecordSettings, clock: Clock, tell: object
+    ) -> list[list[SampleSource]]:
+        return [[make(name, clock) for name in track.sources] for track in tracks]
+
+    monkeypatch.setattr(inputs_module, "choose_sounds", choose)
+
+
+class Recording:
+    """A session that runs in a thread of its own, and everything that it told."""
+
+    def __init__(self, output: Path, **more: Any) -> None:
+        self.told: list[Event | Progress | Summary] = []
+        self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
+        video, clock, triggers = more.pop("video", False), more.pop("clock", None), more.pop("triggers", ())
+        settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
+        self.session = Session(settings, emit=self.told.append, clock=clock, triggers=triggers)
+        self.raised: BaseException | None = None
+        self.summary: Summary | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.summary = self.session.run()
+        except BaseException as error:
+            self.raised = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.send(Command.QUIT, "test")
+        self.join()
+
+    @property
+    def goes_on(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def join(self) -> Summary | None:
+        self.wait(LIMIT_S)
+        assert not self.goes_on, "the session hangs"
+        return self.summary
+
+    def finished(self) -> Summary:
+        summary = self.join()
+        assert self.raised is None, repr(self.raised)
+        assert summary is not None
+        return summary
+
+    def until(self, state: State) -> None:
+        eventually(lambda: self.session.state is state, f"the state {state}, not {self.session.state}")
+
+    def until_waiting(self) -> None:
+        eventually(lambda: any(isinstance(item, Progress) and item.waiting_for for item in self.told), "it to wait")
+
+    def until_elapsed(self, seconds: float) -> None:
+        self.until_answered(lambda answer: answer["elapsed_s"] >= seconds)
+
+    def until_answered(self, is_met: Callable[[dict[str, Any]], bool]) -> None:
+        eventually(lambda: is_met(self.ask(Command.STATUS)), "an answer that fits")
+
+    def send(self, command: Command, text: str = "", *, at_s: float | None = None) -> list[dict[str, Any]]:
+        """Send a command; what is returned gets its answers."""
+        answers: list[dict[str, Any]] = []
+        self.answers.append((command, answers))
+        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s)
+        return answers
+
+    def ask(self, command: Command, text: str = "") -> dict[str, Any]:
+        """Send a command and wait for its answer."""
+        answers = self.send(command, text)
+        eventually(lambda: answers, f"an answer to {command}")
+        return answers[0]
+
+    def check_answers(self) -> None:
+        """Everybody who asked was told something, once, that can be passed on."""
+        for command, answers in self.answers:
+            assert len(answers) == 1, (command, answers)
+            assert json.loads(json.dumps(answers[0]))["ok"] in (True, False)
+            assert answers[0]["ok"] or answers[0]["error"]
+
+    def events(self, kind: str) -> list[Event]:
+        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
+
+
+def is_ok(answer: dict[str, Any]) -> bool:
+    return answer["ok"] is True
+
+
+class Shared(Recording):
+    """A session in standby that keeps what it hears."""
+
+    def __init__(self, output: Path, **more: Any) -> None:
+        super().__init__(output, **{"standby": True, "replay_s": 20.0, **more})
+
+    def until_kept(self, seconds: float) -> None:
+        self.until_answered(lambda answer: answer.get("state") == "standby" and answer["buffer_s"] >= seconds)
