@@ -18,6 +18,8 @@ A caller's mistake and a failure are different branches, so that a script can te
 
 from __future__ import annotations
 
+from capture.event_kinds import EventKind
+
 __all__ = [
     "CaptureError",
     "DiskFullError",
@@ -42,7 +44,7 @@ class CaptureError(Exception):
     exit_code = 1
 
     #: The kind of the event that tells of it, and what `stopped_by` says of a recording that it ended.
-    event_kind = "failed"
+    event_kind = EventKind.FAILED
     stopped_by = "failed"
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -78,13 +80,14 @@ class RecordingError(CaptureError):
 class SourceLostError(RecordingError):
     """A device stopped existing while it was being recorded."""
 
-    event_kind = "device_lost"
+    event_kind = EventKind.DEVICE_LOST
 
 
 class DisplayLostError(SourceLostError):
     """The display went away while its screen was being recorded."""
 
-    event_kind = stopped_by = "display_lost"
+    event_kind = EventKind.DISPLAY_LOST
+    stopped_by = "display_lost"
 
 
 class OutputError(RecordingError):
@@ -94,13 +97,15 @@ class OutputError(RecordingError):
 class DiskFullError(OutputError):
     """The disk, or what the user may have of it, has no room for more of the recording."""
 
-    event_kind = stopped_by = "disk_full"
+    event_kind = EventKind.DISK_FULL
+    stopped_by = "disk_full"
 
 
 class FileGoneError(OutputError):
     """The file was removed while it was being recorded."""
 
-    event_kind = stopped_by = "file_gone"
+    event_kind = EventKind.FILE_GONE
+    stopped_by = "file_gone"
 
 
 class EncoderError(RecordingError):

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from capture.event_kinds import EventKind
 
 __all__ = [
-    "DEVICE_BACK",
-    "DEVICE_CHANGED",
-    "DEVICE_LOST",
     "Answer",
     "AudioSummary",
     "Command",
@@ -28,13 +27,6 @@ __all__ = [
     "Summary",
     "VideoSummary",
 ]
-
-
-#: The kinds of events about a source of sound. Their details begin with its name and a colon. From DEVICE_LOST to
-#: DEVICE_BACK there is silence in its place; DEVICE_CHANGED is a move to another device.
-DEVICE_LOST: Final = "device_lost"
-DEVICE_BACK: Final = "device_back"
-DEVICE_CHANGED: Final = "device_changed"
 
 
 class State(Enum):
@@ -114,7 +106,7 @@ class Send(Protocol):
 class Event:
     """Something worth remembering of a recording. Moments are seconds into the recording, pauses left out."""
 
-    kind: str
+    kind: EventKind
     at_s: float
     detail: str = ""
     #: When it ended; None for what has no length.

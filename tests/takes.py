@@ -20,7 +20,7 @@ from capture.media import SAMPLE_RATE, SampleArray
 from capture.session.session import Session
 from capture.settings import AudioTrack, RecordSettings
 from capture.sources.protocols import SampleSource
-from capture.sources.scripted import ScriptedBlock, ScriptedSamples
+from capture.sources.scripted import ScriptedBlock
 
 LIMIT_S: Final = 30.0
 
@@ -53,14 +53,6 @@ class Player:
         """Wait until this much more was heard."""
         until = self.played + round(seconds * SAMPLE_RATE / _BLOCK)
         eventually(lambda: self.played >= until, "more sound")
-
-
-@pytest.fixture
-def player(monkeypatch: pytest.MonkeyPatch) -> Player:
-    """What is played on the only device of every recording."""
-    found = Player()
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, found.blocks()))
-    return found
 
 
 def use_sounds(monkeypatch: pytest.MonkeyPatch, make: Callable[[str, Clock], SampleSource]) -> None:

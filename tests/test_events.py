@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from capture.event_kinds import EventKind
 from capture.events import AudioSummary, Event, Summary, VideoSummary
 
 #: The contract's own example.
@@ -18,7 +19,7 @@ SUMMARY = Summary(
     video=VideoSummary("h264", "libx264", 1920, 1080, 321, 49, 0),
     audio=(AudioSummary("internal", "Speakers", "aac", 48_000, 2, 12.34, 0.0, 3.1, -6.2, False),),
     paused_s=0.0,
-    events=(Event("device_lost", 3.2, "Speakers"),),
+    events=(Event(EventKind.DEVICE_LOST, 3.2, "Speakers"),),
     stopped_by="duration",
     check="ok",
 )
@@ -53,7 +54,9 @@ def test_what_was_not_recorded_is_null_or_empty() -> None:
 
 def test_several_tracks_and_events_stay_in_order() -> None:
     tracks = tuple(replace(SUMMARY.audio[0], source=name) for name in ("internal", "mic", "app"))
-    events = tuple(Event(kind, at_s) for kind, at_s in (("mark", 1.0), ("pause", 0.5), ("mark", 2.0)))
+    events = tuple(
+        Event(kind, at_s) for kind, at_s in ((EventKind.MARK, 1.0), (EventKind.PAUSE, 0.5), (EventKind.MARK, 2.0))
+    )
     told = replace(SUMMARY, audio=tracks, events=events).as_json()
     assert [track["source"] for track in told["audio"]] == ["internal", "mic", "app"]
     assert [(event["kind"], event["at_s"]) for event in told["events"]] == [
@@ -66,7 +69,9 @@ def test_several_tracks_and_events_stay_in_order() -> None:
 @pytest.mark.parametrize(("value", "rounded"), [(1 / 3, 0.333), (2 / 3, 0.667), (0.0004, 0.0), (-90.30899, -90.309)])
 def test_seconds_and_levels_are_rounded_to_the_thousandth(value: float, rounded: float) -> None:
     track = replace(SUMMARY.audio[0], duration_s=value, inserted_silence_s=value, drift_ppm=value, peak_dbfs=value)
-    told = replace(SUMMARY, duration_s=value, paused_s=value, audio=(track,), events=(Event("mark", value),)).as_json()
+    told = replace(
+        SUMMARY, duration_s=value, paused_s=value, audio=(track,), events=(Event(EventKind.MARK, value),)
+    ).as_json()
     assert (told["duration_s"], told["paused_s"], told["events"][0]["at_s"]) == (rounded, rounded, rounded)
     assert {told["audio"][0][name] for name in ("duration_s", "inserted_silence_s", "drift_ppm", "peak_dbfs")} == {
         rounded

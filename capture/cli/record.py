@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from capture.cli.controls import under_control
 from capture.cli.options import settings_of
 from capture.cli.parser import SELECT, Arguments, Verb
+from capture.event_kinds import EventKind
 
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["VERBS"]
 
 #: What the desktop is told of, where nobody looks at the terminal.
-_SHOWN: Final = ("clip_failed", "failed", "device_lost", "display_lost", "disk_full", "file_gone", "not_begun")
+_SHOWN: Final = (
+    EventKind.CLIP_FAILED,
+    EventKind.FAILED,
+    EventKind.DEVICE_LOST,
+    EventKind.DISPLAY_LOST,
+    EventKind.DISK_FULL,
+    EventKind.FILE_GONE,
+    EventKind.NOT_BEGUN,
+)
 
 
 def load_numpy() -> None:

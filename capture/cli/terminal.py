@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from capture.events import DEVICE_BACK, DEVICE_LOST, Event, Level, Progress, State, Summary
+from capture.event_kinds import EventKind
+from capture.events import Event, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
 
@@ -84,19 +85,19 @@ class Terminal:
         elif isinstance(event, Summary):
             self.conclude(event)
         elif event.kind not in _IN_THE_LINE:
-            if event.kind == "no_hotkeys":
+            if event.kind == EventKind.NO_HOTKEYS:
                 self._keys = "Ctrl+C stops"
-            elif event.kind == "keys_shown":
+            elif event.kind == EventKind.KEYS_SHOWN:
                 self._shown = "keys are shown"
-            elif event.kind == "encoder" and not self._live:
+            elif event.kind == EventKind.ENCODER and not self._live:
                 # Who is not there to see how it goes finds it in the summary.
                 return
             self._note_loss(event)
-            text = f"mark: {event.detail}" if event.kind == "mark" else event.detail
-            if event.kind in ("no_data", "stood_still"):
+            text = f"mark: {event.detail}" if event.kind == EventKind.MARK else event.detail
+            if event.kind in (EventKind.NO_DATA, EventKind.STOOD_STILL):
                 text += f" for {event.end_s - event.at_s:.1f} s"
             text = f"{as_clock(event.at_s)} {text}" if event.at_s else text
-            if event.kind == DEVICE_LOST:
+            if event.kind == EventKind.DEVICE_LOST:
                 self.complain(text)
             else:
                 self.say(text)
@@ -114,9 +115,9 @@ class Terminal:
 
     def _note_loss(self, event: Event) -> None:
         source, colon, _ = event.detail.partition(": ")
-        if colon and event.kind == DEVICE_LOST and source not in self._lost:
+        if colon and event.kind == EventKind.DEVICE_LOST and source not in self._lost:
             self._lost.append(source)
-        elif event.kind == DEVICE_BACK and source in self._lost:
+        elif event.kind == EventKind.DEVICE_BACK and source in self._lost:
             self._lost.remove(source)
 
     def end(self) -> None:

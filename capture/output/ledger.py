@@ -14,18 +14,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from capture.event_kinds import EventKind
 from capture.events import Event
 
-__all__ = ["DROPPED", "HOLE", "KEPT", "MARK", "NO_DATA", "PAUSE", "RESUME", "STOOD_STILL", "Ledger"]
-
-#: Kinds of events that more than one module speaks of.
-DROPPED: Final = "dropped"
-HOLE: Final = "hole"
-MARK: Final = "mark"
-NO_DATA: Final = "no_data"
-PAUSE: Final = "pause"
-RESUME: Final = "resume"
-STOOD_STILL: Final = "stood_still"
+__all__ = ["KEPT", "Ledger"]
 
 #: Of each kind. More than anybody reads, and a few hundred kilobytes.
 KEPT: Final = 2_000
@@ -34,7 +26,7 @@ KEPT: Final = 2_000
 _TOUCHING_S: Final = 0.002
 
 #: A machine that is too slow loses a slot here and there: those within this are one run.
-_SPREAD_S: Final = {DROPPED: 1.0}
+_SPREAD_S: Final = {EventKind.DROPPED: 1.0}
 
 #: A run that has not grown for so long is over. The silence that stands for missing sound is written 0.85 s late.
 _OVER_AFTER_S: Final = 2.0
@@ -125,7 +117,7 @@ class Ledger:
         if before is not None:
             count += before.count
         at_s = event.at_s if before is None else before.at_s
-        self._left_out[event.kind] = Event("left_out", at_s, f"more of: {event.kind}", event.end_s, count)
+        self._left_out[event.kind] = Event(EventKind.LEFT_OUT, at_s, f"more of: {event.kind}", event.end_s, count)
 
     def settle(self, now_s: float = math.inf) -> None:
         """End the runs that have not grown for a while; without a moment all of them."""
@@ -138,7 +130,7 @@ class Ledger:
                 del self._open[key]
                 self._end(run)
 
-    def count(self, kind: str) -> int:
+    def count(self, kind: EventKind) -> int:
         """How many events of a kind there were, kept or not."""
         with self._lock:
             return self._begun[kind]
@@ -154,7 +146,7 @@ class Ledger:
             kept = [entry.event for entry in self._entries]
         return (*sorted(kept, key=lambda event: event.at_s), *self.left_out())
 
-    def of(self, kind: str) -> tuple[Event, ...]:
+    def of(self, kind: EventKind) -> tuple[Event, ...]:
         """The events of one kind that are kept, by their moments."""
         return tuple(event for event in self.events() if event.kind == kind)
 

@@ -13,19 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final
 
 from capture.errors import OutputError, UsageError
+from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.output.naming import candidates, ledger_of
 from capture.output.reserved_file import ReservedFile
 from capture.threads.worker import Worker
 
 __all__ = ["LedgerFile"]
-
-#: Kinds of the first and the last line; what stands between is `events` in the summary.
-_BEGUN: Final = "begun"
-_ENDED: Final = "ended"
 
 
 class LedgerFile:
@@ -43,7 +39,7 @@ class LedgerFile:
         self._lines: SimpleQueue[Event | None] = SimpleQueue()
         self._worker = Worker("ledger", self._run)
         self._worker.start()
-        self.add(Event(_BEGUN, 0.0, str(recording)))
+        self.add(Event(EventKind.BEGUN, 0.0, str(recording)))
 
     @property
     def path(self) -> Path:
@@ -54,7 +50,7 @@ class LedgerFile:
 
     def end(self, at_s: float, stopped_by: str) -> None:
         """The recording stands, and ended so; what the file replaces is gone for good."""
-        self.add(Event(_ENDED, at_s, stopped_by))
+        self.add(Event(EventKind.ENDED, at_s, stopped_by))
         self._close()
         self._file.keep()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capture.clock import Clock
+from capture.event_kinds import EventKind
 from capture.media import Samples
 from capture.pipeline.device_thread import DeviceThread
 from capture.pipeline.sound_grabber import SoundGrabber
@@ -46,7 +47,7 @@ class DeviceSet:
         settings: RecordSettings,
         clock: Clock,
         *,
-        tell: Callable[[str, str], None],
+        tell: Callable[[EventKind, str], None],
         on_failure: Callable[[str, BaseException], None],
         end: Callable[[str], None] = lambda reason: None,
         listener: Callable[[], Callable[[Samples], None]] | None = None,

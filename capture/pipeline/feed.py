@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from capture.clock import Clock
+from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.output.chapters import title_of
-from capture.output.ledger import MARK, Ledger
+from capture.output.ledger import Ledger
 from capture.output.writer import FileWriter
 from capture.pipeline.devices import DeviceSet
 from capture.pipeline.pipeline import Pipeline
@@ -62,7 +63,9 @@ class Feed:
     def mark(self, at_s: float, text: str) -> Event:
         """Remember a moment of what is kept by a name, while nothing else is recorded; `at_s` is on the clock."""
         assert self.ledger is not None  # noqa: S101 - something is kept
-        mark = Event(MARK, self.pipeline.timeline.media_s(at_s), title_of(text, 1 + self.ledger.count(MARK)))
+        mark = Event(
+            EventKind.MARK, self.pipeline.timeline.media_s(at_s), title_of(text, 1 + self.ledger.count(EventKind.MARK))
+        )
         self.ledger.record(mark)
         return mark
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capture.clock import Clock
+from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
-from capture.output.ledger import DROPPED
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import FrameTimeline, Timeline, grid_pts
@@ -237,7 +237,9 @@ class FrameGrabber:
 
     def _tell_dropped(self, first: int, end: int) -> None:
         """Say that the slots from `first` on, and before `end`, are lost."""
-        self._tell(Event(DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first))
+        self._tell(
+            Event(EventKind.DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first)
+        )
 
     def _fill_with_last(self, slot: int) -> None:
         # Where there is no room now, the track fills the slot when the next job comes.

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
+from capture.event_kinds import EventKind
 from capture.events import Event, Level
 from capture.media import SAMPLE_RATE, Samples, peak_dbfs
-from capture.output.ledger import HOLE, NO_DATA
 from capture.pipeline.mixer import Lane, LevelMeter, Piece, mix
 from capture.pipeline.tee import PacketSink
 from capture.threads.mailbox import Closed, Mailbox
@@ -172,10 +172,10 @@ class SoundTrack:
         for (_, number), lane in self._lanes.items():
             for at_s, length_s in lane.part.holes():
                 detail = f"{self.name}: {length_s:.3f} s of sound were missing"
-                self._emit(Event(HOLE, at_s, detail, at_s + length_s))
+                self._emit(Event(EventKind.HOLE, at_s, detail, at_s + length_s))
             # The other lanes come and go.
             for from_s, to_s in lane.part.silences() if number == 0 else ():
-                self._emit(Event(NO_DATA, from_s, f"{self.name}: nothing was delivered", to_s))
+                self._emit(Event(EventKind.NO_DATA, from_s, f"{self.name}: nothing was delivered", to_s))
 
     def _finish(self) -> None:
         for lane in self._lanes.values():

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from capture import unix_socket
 from capture.errors import NotReadyError
+from capture.event_kinds import EventKind
 from capture.events import Command, Send
 from capture.remote import runtime_folder
 from capture.remote.protocol import REQUEST_LIMIT_BYTES, TEXT_LIMIT, as_line, cleaned
@@ -71,7 +72,7 @@ class RemoteControl:
     one thread at a time, all else by any.
     """
 
-    absence = "no_remote"
+    absence = EventKind.NO_REMOTE
 
     def __init__(self, name: str | None = None, *, folder: Path | None = None) -> None:
         self._wanted = name

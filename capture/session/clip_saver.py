@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from capture.errors import CaptureError, OutputError, UsageError, in_one_line
+from capture.event_kinds import EventKind
 from capture.events import Event, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
-from capture.output.ledger import MARK
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import candidates, dated_name
 from capture.pipeline.feed import Feed
@@ -58,12 +58,12 @@ class ClipSaver:
             summary, note = self._saved(feed, request)
         except Exception as error:
             why = in_one_line(error)
-            self._emit(Event("clip_failed", 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
+            self._emit(Event(EventKind.CLIP_FAILED, 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
             _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
             return
         self._emit(summary)
         if note:
-            self._emit(Event("clip", 0.0, note))
+            self._emit(Event(EventKind.CLIP, 0.0, note))
         _answer(request, {"ok": True, "note": note, **summary.as_json()})
 
     def _saved(self, feed: Feed, request: Request) -> tuple[Summary, str]:
@@ -77,7 +77,7 @@ class ClipSaver:
         clip = buffer.snapshot(wanted_s, until_s)
         if clip.is_empty:
             raise CaptureError("the replay buffer is empty still", "try again in a moment")
-        marks = feed.ledger.of(MARK) if feed.ledger is not None else ()
+        marks = feed.ledger.of(EventKind.MARK) if feed.ledger is not None else ()
         path, begins_s, note = self._written(clip, order, marks)
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
             note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"

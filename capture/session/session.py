@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from capture.clock import Clock, MonotonicClock
 from capture.errors import CaptureError, DiskFullError, FileGoneError, NotReadyError, OutputError, RecordingError
+from capture.event_kinds import EventKind
 from capture.events import Answer, Command, Event, EventSink, Progress, Request, State, Summary
 from capture.output.disk_space import check_room
 from capture.output.naming import check_writable
@@ -152,7 +153,7 @@ class Session:
         if not (self._attend(self._inputs.choose) and self._count_down() and self._attend(self._inputs.open)):
             return None
         if self._inputs.said:
-            self.record_event("cropped", self._inputs.said)
+            self.record_event(EventKind.CROPPED, self._inputs.said)
         shared = self._begin_waiting() if self.settings.waits else None
         self._listen()
         try:
@@ -344,7 +345,7 @@ class Session:
                 if kept_s:
                     # Nobody asked for a file of it, and a desktop that its user leaves ends like this every day.
                     self.record_event(
-                        "buffer_lost", f"the last {kept_s:.0f} s, which the replay buffer held, were not saved"
+                        EventKind.BUFFER_LOST, f"the last {kept_s:.0f} s, which the replay buffer held, were not saved"
                     )
                 self.state = State.FAILED
                 return None
@@ -383,7 +384,7 @@ class Session:
             check_room(self.settings.output.parent)
         except (NotReadyError, OutputError) as error:
             refuse(beginning, str(error))
-            self._emit(Event("not_begun", 0.0, f"nothing is recorded: {error}"))
+            self._emit(Event(EventKind.NOT_BEGUN, 0.0, f"nothing is recorded: {error}"))
             return False
         return True
 
@@ -536,7 +537,7 @@ class Session:
             path = take.path
             take.discard()
             self.state = State.DISCARDED
-            self.record_event("discarded", f"{path} is gone" if stopped_by is None else "nothing was recorded")
+            self.record_event(EventKind.DISCARDED, f"{path} is gone" if stopped_by is None else "nothing was recorded")
             return None
         if take.is_gone and self._failure is None:
             self._fail(FileGoneError(f"{take.path} is gone", "somebody removed it while it was being recorded"))
@@ -603,7 +604,7 @@ class Session:
             return False
         impatience = self._patience.ask(request.at_s)
         if impatience is Impatience.WARNED:
-            self._emit(Event("unfinished", 0.0, f"{what}: once more, and it is left as it is"))
+            self._emit(Event(EventKind.UNFINISHED, 0.0, f"{what}: once more, and it is left as it is"))
         return impatience is Impatience.LEFT
 
     def _leave(self, error: CaptureError) -> None:
@@ -670,14 +671,14 @@ class Session:
         """Which encoder is used for the picture, and why, once: no event of a recording, whose summary says which."""
         choice = self._feed.pipeline.encoder_choice if self._feed is not None else ""
         if choice and not self.summaries:
-            self._emit(Event("encoder", 0.0, choice))
+            self._emit(Event(EventKind.ENCODER, 0.0, choice))
 
     def _record_of_feed(self, event: Event) -> None:
         """What happens to picture and sound belongs to the recording that is made; between two nobody wants to know."""
         if self._take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
             self._take.record_of_feed(event)
 
-    def record_event(self, kind: str, detail: str) -> None:
+    def record_event(self, kind: EventKind, detail: str) -> None:
         """Record an event that happens now; any thread. Before there is a take, the first one gets it."""
         if self._take is not None:
             self._take.tell(kind, detail)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock
 from capture.errors import OutputError, UsageError, in_one_line
+from capture.event_kinds import EventKind
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.output.chapters import chapters_between, title_of
-from capture.output.ledger import MARK, PAUSE, RESUME, STOOD_STILL, Ledger
+from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.muxer import Muxer
 from capture.output.naming import candidates, dated_name
@@ -152,13 +153,13 @@ class Take:
             self._ledger.write_into(file.add)
 
     def _lose_ledger(self, error: OutputError) -> None:
-        self.tell("no_ledger", str(error))
+        self.tell(EventKind.NO_LEDGER, str(error))
 
     # While it goes on
 
     def pause(self, at_s: float) -> None:
         self.timeline.pause(at_s)
-        self.record_event(Event(PAUSE, self.media_s(at_s)))
+        self.record_event(Event(EventKind.PAUSE, self.media_s(at_s)))
         self._feed.pipeline.wake()
 
     def resume(self, at_s: float) -> float:
@@ -166,7 +167,7 @@ class Take:
         resumed_at_s = max(at_s, self._stop_playing())
         self.timeline.resume(resumed_at_s)
         from_s, to_s = self.timeline.pauses()[-1]
-        self.record_event(Event(RESUME, self.media_s(to_s), f"after {to_s - from_s:.3f} s"))
+        self.record_event(Event(EventKind.RESUME, self.media_s(to_s), f"after {to_s - from_s:.3f} s"))
         self._feed.pipeline.wake()
         return resumed_at_s
 
@@ -189,7 +190,7 @@ class Take:
 
     def _tell_preview(self, preview: Preview) -> None:
         if preview.error is not None:
-            self.tell("no_preview", f"the preview failed: {preview.error}")
+            self.tell(EventKind.NO_PREVIEW, f"the preview failed: {preview.error}")
 
     def _stop_playing(self) -> float:
         """Be silent; the moment when the last of what was played has been heard."""
@@ -198,7 +199,9 @@ class Take:
 
     def mark(self, at_s: float, text: str) -> None:
         """Remember a moment by a name."""
-        self.record_event(Event(MARK, self.media_s(at_s), title_of(text, 1 + self._ledger.count(MARK))))
+        self.record_event(
+            Event(EventKind.MARK, self.media_s(at_s), title_of(text, 1 + self._ledger.count(EventKind.MARK)))
+        )
 
     def record_event(self, event: Event) -> None:
         """Record what happens to it, in its media time."""
@@ -213,7 +216,7 @@ class Take:
             to_s = None if event.to_s is None else min(event.to_s, ends_s)
             self._ledger.record(replace(event, to_s=to_s).moved(-self._origin_s))
 
-    def tell(self, kind: str, detail: str) -> None:
+    def tell(self, kind: EventKind, detail: str) -> None:
         """Record an event that happens now."""
         self.record_event(Event(kind, self._elapsed_s(), detail))
 
@@ -227,7 +230,10 @@ class Take:
             before = self._troubles.get(level.source, "")
             if level.trouble != before:
                 self._troubles[level.source] = level.trouble
-                self.tell("silent" if level.trouble else "sound", f"{level.source}: {level.trouble or 'heard again'}")
+                self.tell(
+                    EventKind.SILENT if level.trouble else EventKind.SOUND,
+                    f"{level.source}: {level.trouble or 'heard again'}",
+                )
         self._look_at_disk()
         before_s, frames_before = self._told
         self._told = (elapsed_s, pipeline.frames)
@@ -239,7 +245,9 @@ class Take:
         """Say it when the disk begins to stand still."""
         busy_s = self._writer.busy_s if self._begun.is_set() else 0.0
         if busy_s >= _SLOW_S and not self._is_slow:
-            self.tell("disk_slow", f"the disk has taken nothing for {busy_s:.0f} s: what is recorded waits in memory")
+            self.tell(
+                EventKind.DISK_SLOW, f"the disk has taken nothing for {busy_s:.0f} s: what is recorded waits in memory"
+            )
         self._is_slow = busy_s >= _SLOW_S
 
     def _note_standstill(self) -> None:
@@ -247,7 +255,7 @@ class Take:
         from_s, to_s = self.media_s(before_s), self._elapsed_s()
         if to_s - from_s > STANDSTILL_S:
             self.record_event(
-                Event(STOOD_STILL, from_s, "the recorder was not let run: the picture stands still", to_s)
+                Event(EventKind.STOOD_STILL, from_s, "the recorder was not let run: the picture stands still", to_s)
             )
 
     def status(self) -> dict[str, Any]:
@@ -292,9 +300,9 @@ class Take:
         else:
             self._feed.pipeline.finish()
         path = self.path
-        self._writer.close(self._length_s, chapters_between(self._ledger.of(MARK), self._length_s))
+        self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
         if self.path != path:
-            self.tell("moved", f"somebody moved it to {self.path}")
+            self.tell(EventKind.MOVED, f"somebody moved it to {self.path}")
 
     @property
     def _length_s(self) -> float:
@@ -382,10 +390,10 @@ class Take:
             if wanted_lufs is not None:
                 from capture.recordings.loudness import normalise
 
-                self.tell("loudness", "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
+                self.tell(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
         except Exception as error:
             # Whatever it is, it must not cost the recording.
-            self.tell("not_improved", f"the recording stays as it was recorded: {in_one_line(error)}")
+            self.tell(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
 
     def discard(self) -> None:
         """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""

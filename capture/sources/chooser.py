@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
 from capture.errors import NotReadyError, UsageError
+from capture.event_kinds import EventKind
 from capture.media import Rectangle
 from capture.settings import APPLICATION, AudioTrack, RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource
@@ -33,7 +34,7 @@ FRAGMENT_WITH_PICTURE_S: Final = 0.025
 FRAGMENT_ALONE_S: Final = 0.1
 
 #: Takes the kind and the detail of an event.
-Tell = Callable[[str, str], None]
+Tell = Callable[[EventKind, str], None]
 
 
 def choose_frames(
@@ -79,7 +80,7 @@ def choose_frames(
         from capture.sources.polling_screen import PollingScreenSource
 
         if settings.cursor:
-            tell("no_cursor", f"the mouse cursor cannot be recorded on {_system()} yet")
+            tell(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
         return PollingScreenSource(even, where=where, tell=tell), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from capture.errors import DisplayLostError
+from capture.event_kinds import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.mss_reader import MssReader
 from capture.sources.placement import Placement, black, fitted
@@ -34,7 +35,7 @@ class PollingScreenSource:
     While the screen cannot be read its last picture stands. `tell` hears of both.
     """
 
-    def __init__(self, area: Rectangle, *, where: Where, tell: Callable[[str, str], None]) -> None:
+    def __init__(self, area: Rectangle, *, where: Where, tell: Callable[[EventKind, str], None]) -> None:
         self._where = where
         self._tell = tell
         self._reader: MssReader | None = None
@@ -127,7 +128,7 @@ class PollingScreenSource:
             raise DisplayLostError("no screen is connected")
         told, self._place = self._place, replace(self._place, area=self._where(screens), bounds=desktop_of(screens))
         if not self._place.shows_as(told):
-            self._tell("display_changed", str(self._place))
+            self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
 
     @property
     def _opened(self) -> MssReader:
@@ -140,6 +141,6 @@ class PollingScreenSource:
             return
         self._is_unreadable = error is not None
         if error is not None:
-            self._tell("screen_unreadable", f"{error}: its last picture stands until it can be read again")
+            self._tell(EventKind.SCREEN_UNREADABLE, f"{error}: its last picture stands until it can be read again")
         else:
-            self._tell("screen_readable", "the screen can be read again")
+            self._tell(EventKind.SCREEN_READABLE, "the screen can be read again")

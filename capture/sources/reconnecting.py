@@ -16,7 +16,7 @@ import numpy as np
 
 from capture.clock import Clock
 from capture.errors import CaptureError, NotReadyError, in_one_line
-from capture.events import DEVICE_BACK, DEVICE_LOST
+from capture.event_kinds import EventKind
 from capture.media import Samples
 from capture.sources.protocols import SampleSource
 
@@ -40,9 +40,9 @@ class ReconnectingSource:
 
     def __init__(
         self,
-        make: Callable[[Callable[[str, str], None]], SampleSource],
+        make: Callable[[Callable[[EventKind, str], None]], SampleSource],
         clock: Clock,
-        tell: Callable[[str, str], None],
+        tell: Callable[[EventKind, str], None],
     ) -> None:
         self._make = make
         self._clock = clock
@@ -160,12 +160,12 @@ class ReconnectingSource:
     def _break_at(self, at_s: float, lane: int = 0) -> Samples:
         return Samples(np.zeros((0, self.channels), np.float32), at_s, lane)
 
-    def _hear(self, kind: str, detail: str) -> None:
+    def _hear(self, kind: EventKind, detail: str) -> None:
         """Take in what the source tells, in the thread that opens and reads it."""
-        if kind == DEVICE_LOST:
+        if kind == EventKind.DEVICE_LOST:
             self._source_is_lost = True
             self._tell_lost(detail)
-        elif kind == DEVICE_BACK:
+        elif kind == EventKind.DEVICE_BACK:
             self._source_is_lost = False
             self._tell_back(detail)
         else:
@@ -174,9 +174,9 @@ class ReconnectingSource:
     def _tell_lost(self, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._tell(DEVICE_LOST, detail)
+            self._tell(EventKind.DEVICE_LOST, detail)
 
     def _tell_back(self, detail: str) -> None:
         if self._is_lost:
             self._is_lost = False
-            self._tell(DEVICE_BACK, detail)
+            self._tell(EventKind.DEVICE_BACK, detail)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from capture.errors import DisplayLostError
+from capture.event_kinds import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement
@@ -44,7 +45,7 @@ class ScreenSource:
         cursor: bool,
         outlined: bool = False,
         where: Where | None = None,
-        tell: Callable[[str, str], None] = lambda kind, detail: None,
+        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
         overlays: Overlays | None = None,
     ) -> None:
         self._area = area
@@ -155,7 +156,7 @@ class ScreenSource:
         self._put(watch, area)
         told, self._told = self._told, self._place
         if not self._place.shows_as(told):
-            self._tell("display_changed", str(self._place))
+            self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
 
     def _put(self, watch: X11Watch, area: Rectangle | None) -> None:
         """Have `area` fill the picture, as far as it is on the screen."""

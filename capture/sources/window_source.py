@@ -11,6 +11,7 @@ from Xlib import X, error
 from Xlib.display import Display
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
+from capture.event_kinds import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement, black
@@ -52,7 +53,7 @@ class WindowSource:
         find: Callable[[], Window],
         *,
         cursor: bool,
-        tell: Callable[[str, str], None],
+        tell: Callable[[EventKind, str], None],
         end: Callable[[str], None],
         overlays: Overlays | None = None,
     ) -> None:
@@ -94,7 +95,7 @@ class WindowSource:
         self._first_size, self._size, self._area = (area.width, area.height), (even.width, even.height), even
         if even != area:
             sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
-            self._tell("cropped", f"{sizes}: sizes must be even")
+            self._tell(EventKind.CROPPED, f"{sizes}: sizes must be even")
         self._look_at(watch, None if self._hidden else self._shown)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
 
@@ -162,7 +163,7 @@ class WindowSource:
         watch.reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
-            self._tell("display_changed", f"the screen is {watch.bounds} now")
+            self._tell(EventKind.DISPLAY_CHANGED, f"the screen is {watch.bounds} now")
 
     def _keep_up(self, watch: _WindowWatch) -> None:
         """Look where the window is, if it may be elsewhere."""
@@ -172,7 +173,7 @@ class WindowSource:
             found = watch.locate()
         except _WindowGoneError:
             found, self._gone = None, True
-            self._tell("window_closed", f"the window {self._title!r} was closed")
+            self._tell(EventKind.WINDOW_CLOSED, f"the window {self._title!r} was closed")
             self._end("window_closed")
         self._hidden = found is None
         if found is not None:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from capture.errors import NotReadyError
+from capture.event_kinds import EventKind
 from capture.events import Command, Send
 from capture.triggers.bindings import ALT_GR, DEFAULT_HOTKEYS, MODIFIERS, KeyEvent, Matcher, check_bindings
 
@@ -50,7 +51,7 @@ class Hotkeys:
     as `space` or `<f9>`, or a virtual code such as `<65>`. Names may go without their brackets.
     """
 
-    absence = "no_hotkeys"
+    absence = EventKind.NO_HOTKEYS
 
     def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> None:
         """Raises `UsageError` for a key that does not exist, or has two meanings. Needs no display."""

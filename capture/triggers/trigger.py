@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from capture.event_kinds import EventKind
 from capture.events import Send
 
 __all__ = ["TakeObserver", "Trigger"]
@@ -25,7 +26,7 @@ class Trigger(TakeObserver, Protocol):
     """Something that gives commands, such as hotkeys."""
 
     @property
-    def absence(self) -> str:
+    def absence(self) -> EventKind:
         """The kind of the event that says that it does not work here."""
         ...
 

@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 
 from capture.cli.terminal import Terminal, as_clock, as_size
+from capture.event_kinds import EventKind
 from capture.events import AudioSummary, Event, Level, Progress, State, Summary
 
 RECORDING = Progress(
@@ -101,19 +102,19 @@ def test_a_lost_source_stands_in_the_line_until_it_is_back(screen: Screen) -> No
     terminal = Terminal("", screen)
     mixed = Progress(State.RECORDING, 65.3, 0, levels=(Level("internal+mic", -20.0),))
     for kind, source, shown in (
-        ("device_lost", "internal", "NO SOUND from internal  internal+mic"),
-        ("device_changed", "internal", "NO SOUND from internal  internal+mic"),
-        ("device_lost", "mic", "NO SOUND from internal, mic  internal+mic"),
-        ("device_back", "internal", "NO SOUND from mic  internal+mic"),
-        ("device_back", "mic", "● recording 1:05.3  internal+mic"),
-        ("device_lost", "the display", "NO SOUND from the display  internal"),
+        (EventKind.DEVICE_LOST, "internal", "NO SOUND from internal  internal+mic"),
+        (EventKind.DEVICE_CHANGED, "internal", "NO SOUND from internal  internal+mic"),
+        (EventKind.DEVICE_LOST, "mic", "NO SOUND from internal, mic  internal+mic"),
+        (EventKind.DEVICE_BACK, "internal", "NO SOUND from mic  internal+mic"),
+        (EventKind.DEVICE_BACK, "mic", "● recording 1:05.3  internal+mic"),
+        (EventKind.DEVICE_LOST, "the display", "NO SOUND from the display  internal"),
     ):
         terminal(Event(kind, 60.0, f"{source}: Speakers"))
         terminal(mixed)
         assert shown in screen.shown()
-    terminal(Event("device_back", 60.0, "the display: there"))
+    terminal(Event(EventKind.DEVICE_BACK, 60.0, "the display: there"))
     # Not of a source.
-    terminal(Event("device_lost", 60.0, "the display is gone"))
+    terminal(Event(EventKind.DEVICE_LOST, 60.0, "the display is gone"))
     terminal(mixed)
     assert "NO SOUND" not in screen.shown()
 
@@ -143,7 +144,7 @@ def test_a_shorter_line_leaves_nothing_of_the_longer(screen: Screen) -> None:
 def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
     terminal = Terminal("Ctrl+C stops", screen)
     terminal(RECORDING)
-    terminal(Event("hole", 12.34, "internal: 0.250 s of sound were missing"))
+    terminal(Event(EventKind.HOLE, 12.34, "internal: 0.250 s of sound were missing"))
     terminal(RECORDING)
     lines = screen.getvalue().split("\n")
     assert re.split(r"\r(?:\x1b\[K| +\r)", lines[0])[-1] == "0:12.3 internal: 0.250 s of sound were missing"
@@ -151,7 +152,7 @@ def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
 
 
 def test_an_event_before_the_beginning_has_no_time(screen: Screen) -> None:
-    Terminal("", screen)(Event("cropped", 0.0, "301x201 cropped to 300x200"))
+    Terminal("", screen)(Event(EventKind.CROPPED, 0.0, "301x201 cropped to 300x200"))
     assert screen.getvalue() == "301x201 cropped to 300x200\n"
 
 
@@ -192,15 +193,15 @@ def test_a_log_gets_a_line_a_minute_and_no_codes() -> None:
 
 def test_a_log_hears_of_events_at_once() -> None:
     log = StringIO()
-    Terminal("", log)(Event("device_lost", 3.0, "Speakers is gone"))
+    Terminal("", log)(Event(EventKind.DEVICE_LOST, 3.0, "Speakers is gone"))
     assert log.getvalue() == "0:03.0 Speakers is gone\n"
 
 
 def test_what_lasts_is_told_with_its_length_and_what_the_line_shows_is_not() -> None:
     log = StringIO()
     terminal = Terminal("", log)
-    terminal(Event("no_data", 3.0, "internal: nothing was delivered", 5.5))
-    for kind in ("dropped", "pause", "resume"):
+    terminal(Event(EventKind.NO_DATA, 3.0, "internal: nothing was delivered", 5.5))
+    for kind in (EventKind.DROPPED, EventKind.PAUSE, EventKind.RESUME):
         terminal(Event(kind, 4.0, "seen in the live line"))
     assert log.getvalue() == "0:03.0 internal: nothing was delivered for 2.5 s\n"
 
@@ -222,12 +223,12 @@ def test_quiet_tells_only_what_is_wrong(kind: type[StringIO]) -> None:
     stream = kind()
     terminal = Terminal("Ctrl+C stops", stream, quiet=True)
     terminal(RECORDING)
-    terminal(Event("cropped", 0.0, "cropped"))
-    terminal(Event("device_back", 4.0, "internal: now Speakers"))
+    terminal(Event(EventKind.CROPPED, 0.0, "cropped"))
+    terminal(Event(EventKind.DEVICE_BACK, 4.0, "internal: now Speakers"))
     terminal.say("a word")
     terminal.conclude(summary(silent=True))
     assert stream.getvalue() == ""
-    terminal(Event("device_lost", 3.0, "internal: Speakers is gone"))
+    terminal(Event(EventKind.DEVICE_LOST, 3.0, "internal: Speakers is gone"))
     terminal.complain("capture: the disk is full")
     terminal.conclude(summary(check="the file is empty"))
     assert stream.getvalue().splitlines() == [
@@ -260,7 +261,7 @@ def test_names_from_outside_cannot_drive_the_terminal(name: str, screen: Screen)
     terminal.say(name)
     terminal.complain(name)
     terminal.conclude(summary(path=name))
-    terminal(Event("device_lost", 1.0, name))
+    terminal(Event(EventKind.DEVICE_LOST, 1.0, name))
     assert screen.getvalue().count("\n") == 4
     assert all(char.isprintable() or char == "\n" for char in screen.getvalue())
 

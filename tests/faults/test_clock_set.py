@@ -15,7 +15,7 @@ from typing import Self
 
 import pytest
 from reopened import first_loud_s, sound
-from takes import Player, Recording, Shared, is_ok, player, tone
+from takes import Player, Recording, Shared, is_ok, tone
 
 import capture.session.clip_saver as clips_module
 import capture.session.take as take_module

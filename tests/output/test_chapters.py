@@ -10,6 +10,7 @@ import pytest
 from reopened import chapters, each_picture, probe
 from running import eventually
 
+from capture.event_kinds import EventKind
 from capture.events import Command, Event, State
 from capture.output.chapters import chapters_between, title_of
 from capture.output.muxer import Chapter
@@ -23,7 +24,7 @@ LIMIT_S = 30.0
 
 
 def marks(*moments_s: float) -> list[Event]:
-    return [Event("mark", at_s, f"at {at_s:g}") for at_s in moments_s]
+    return [Event(EventKind.MARK, at_s, f"at {at_s:g}") for at_s in moments_s]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp
         marked_s = []
         for name in ("Ähem", ""):
             running.ask(Command.MARK, name)
-            marked_s.append(running.session._feed.ledger.of("mark")[-1].at_s)  # type: ignore[union-attr]
+            marked_s.append(running.session._feed.ledger.of(EventKind.MARK)[-1].at_s)  # type: ignore[union-attr]
             running.until(running.ask(Command.STATUS)["buffer_s"] + 0.4, "buffer_s")
         # One that is made while a recording is made belongs to both.
         running.ask(Command.START)

@@ -17,30 +17,35 @@ from reopened import ledger_lines
 from running import eventually
 
 from capture.errors import OutputError
+from capture.event_kinds import EventKind
 from capture.events import Event
-from capture.output.ledger import DROPPED, HOLE, KEPT, MARK, NO_DATA, Ledger
+from capture.output.ledger import KEPT, Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import ledger_of
 
 
 def dropped(first: int, count: int = 1, fps: int = 10) -> Event:
-    return Event(DROPPED, first / fps, "slow", (first + count) / fps, count)
+    return Event(EventKind.DROPPED, first / fps, "slow", (first + count) / fps, count)
 
 
 def silence(from_s: float, to_s: float, track: str = "internal") -> Event:
-    return Event(NO_DATA, from_s, track, to_s)
+    return Event(EventKind.NO_DATA, from_s, track, to_s)
 
 
 def test_everything_is_told_once_and_kept_by_its_moment() -> None:
     told: list[Event] = []
     ledger = Ledger(told.append)
-    happened = [Event(MARK, 2.0, "second"), Event(MARK, 1.0, "first"), Event("device_changed", 1.0, "now B")]
+    happened = [
+        Event(EventKind.MARK, 2.0, "second"),
+        Event(EventKind.MARK, 1.0, "first"),
+        Event(EventKind.DEVICE_CHANGED, 1.0, "now B"),
+    ]
     for event in happened:
         ledger.record(event)
     assert told == happened
     assert ledger.events() == (happened[1], happened[2], happened[0])
-    assert ledger.of(MARK) == (happened[1], happened[0])
-    assert (ledger.count(MARK), ledger.count(DROPPED)) == (2, 0)
+    assert ledger.of(EventKind.MARK) == (happened[1], happened[0])
+    assert (ledger.count(EventKind.MARK), ledger.count(EventKind.DROPPED)) == (2, 0)
 
 
 def test_slots_that_are_lost_close_to_each_other_are_one_run() -> None:
@@ -49,8 +54,11 @@ def test_slots_that_are_lost_close_to_each_other_are_one_run() -> None:
     for slot in (10, 11, 12, 20, 25):
         ledger.record(dropped(slot))
     ledger.record(dropped(50, 3))
-    assert told == [Event(DROPPED, 1.0, "slow", 2.6, 5)]
-    assert ledger.events() == (Event(DROPPED, 1.0, "slow", 2.6, 5), Event(DROPPED, 5.0, "slow", 5.3, 3))
+    assert told == [Event(EventKind.DROPPED, 1.0, "slow", 2.6, 5)]
+    assert ledger.events() == (
+        Event(EventKind.DROPPED, 1.0, "slow", 2.6, 5),
+        Event(EventKind.DROPPED, 5.0, "slow", 5.3, 3),
+    )
     ledger.settle(5.3 + 1.9)
     assert len(told) == 1
     ledger.settle(5.3 + 2.1)
@@ -86,42 +94,50 @@ def test_memory_is_bounded_and_what_is_left_out_is_counted() -> None:
     ledger = Ledger(told.append)
     for number in range(KEPT + 700):
         ledger.record(dropped(30 * number, 2))
-        ledger.record(Event(MARK, 3.0 * number, str(number)))
+        ledger.record(Event(EventKind.MARK, 3.0 * number, str(number)))
     ledger.settle()
     assert len(told) == 2 * KEPT
-    marks, lost = (next(event for event in ledger.left_out() if kind in event.detail) for kind in (MARK, DROPPED))
+    marks, lost = (
+        next(event for event in ledger.left_out() if kind in event.detail)
+        for kind in (EventKind.MARK, EventKind.DROPPED)
+    )
     assert (marks.kind, marks.at_s, marks.to_s, marks.count) == ("left_out", 3.0 * KEPT, 3.0 * (KEPT + 699), 700)
     assert (lost.at_s, lost.count) == (3.0 * KEPT, 1400)
     assert ledger.events()[-2:] == ledger.left_out()
-    assert ledger.count(MARK) == KEPT + 700
+    assert ledger.count(EventKind.MARK) == KEPT + 700
     # One kind leaves no other without room.
-    ledger.record(Event("device_lost", 1.0))
-    assert ledger.of("device_lost") == (Event("device_lost", 1.0),)
+    ledger.record(Event(EventKind.DEVICE_LOST, 1.0))
+    assert ledger.of(EventKind.DEVICE_LOST) == (Event(EventKind.DEVICE_LOST, 1.0),)
 
 
 def test_only_the_last_seconds_are_kept_where_that_is_wanted() -> None:
     ledger = Ledger(span_s=60.0)
     for second in range(10 * KEPT):
-        ledger.record(Event(MARK, float(second)))
+        ledger.record(Event(EventKind.MARK, float(second)))
     assert [event.at_s for event in ledger.events()] == [10.0 * KEPT - 61 + place for place in range(61)]
 
 
 def test_runs_that_are_over_are_forgotten_though_nobody_asks() -> None:
     ledger = Ledger(span_s=60.0)
     for second in range(5_000):
-        ledger.record(Event(HOLE, second, f"{second} s were missing", second + 0.5))
+        ledger.record(Event(EventKind.HOLE, second, f"{second} s were missing", second + 0.5))
     assert len(ledger._open) < 5
     assert len(ledger.events()) == 61
 
 
 def test_a_part_counts_from_its_own_beginning() -> None:
     ledger = Ledger()
-    for event in (silence(1.0, 4.0), Event(MARK, 5.0, "inside"), dropped(90, 20), Event(MARK, 12.0, "behind")):
+    for event in (
+        silence(1.0, 4.0),
+        Event(EventKind.MARK, 5.0, "inside"),
+        dropped(90, 20),
+        Event(EventKind.MARK, 12.0, "behind"),
+    ):
         ledger.record(event)
     assert ledger.between(3.0, 10.0) == (
-        Event(NO_DATA, 0.0, "internal", 1.0),
-        Event(MARK, 2.0, "inside"),
-        Event(DROPPED, 6.0, "slow", 7.0, 20),
+        Event(EventKind.NO_DATA, 0.0, "internal", 1.0),
+        Event(EventKind.MARK, 2.0, "inside"),
+        Event(EventKind.DROPPED, 6.0, "slow", 7.0, 20),
     )
     assert ledger.between(4.5, 4.9) == ()
 
@@ -136,7 +152,7 @@ def never(error: OutputError) -> None:
 def test_each_line_stands_as_soon_as_it_happened(tmp_path: Path) -> None:
     recording = tmp_path / "out.mp4"
     ledger = Ledger()
-    ledger.record(Event("no_hotkeys", 0.0, "none"))
+    ledger.record(Event(EventKind.NO_HOTKEYS, 0.0, "none"))
     file = LedgerFile(recording, never)
     assert file.path == ledger_of(recording)
     assert file.path.stat().st_mode & 0o777 == 0o600
@@ -182,7 +198,7 @@ def test_a_disk_that_is_full_is_told_once(tmp_path: Path, monkeypatch: pytest.Mo
     told: list[OutputError] = []
     monkeypatch.setattr("capture.output.ledger_file.ReservedFile", lambda path, overwrite: Standing(path))
     file = LedgerFile(tmp_path / "out.mp4", told.append)
-    file.add(Event(MARK, 1.0))
+    file.add(Event(EventKind.MARK, 1.0))
     file.end(1.0, "stop")
     assert [str(error) for error in told] == [f"{file.path} cannot be written on (No space left on device)"]
 
@@ -203,7 +219,7 @@ from capture.events import Event
 from capture.output.ledger_file import LedgerFile
 file = LedgerFile(Path(sys.argv[1]), print)
 for number in range(200_000):
-    file.add(Event("mark", float(number), "x" * 50))
+    file.add(Event(EventKind.MARK, float(number), "x" * 50))
     if number == 1_000:
         print("ready", flush=True)
 sys.stdin.read()
@@ -228,4 +244,4 @@ def test_a_kill_costs_no_line_that_was_written(tmp_path: Path) -> None:
     *whole, unfinished = lines
     assert [json.loads(line)["at_s"] for line in whole] == [float(number) for number in range(len(whole))]
     # The system takes a line that crosses a page in two steps, and a kill may come between them.
-    assert json.dumps(Event("mark", float(len(whole)), "x" * 50).as_json()).startswith(unfinished)
+    assert json.dumps(Event(EventKind.MARK, float(len(whole)), "x" * 50).as_json()).startswith(unfinished)

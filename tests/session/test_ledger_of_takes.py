@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import RunCapture
 from reopened import ledger_lines, sound
-from takes import Player, Recording, Shared, is_ok, player, tone, use_sounds
+from takes import Player, Recording, Shared, is_ok, tone, use_sounds
 
 import capture.pipeline.devices as inputs_module
 from capture.clock import Clock

@@ -12,6 +12,7 @@ import pytest
 import capture.pipeline.devices as inputs_module
 import capture.session.session as session_module
 from capture.errors import NotReadyError, UsageError
+from capture.event_kinds import EventKind
 from capture.events import Command, Event, Progress, Send, State, Summary
 from capture.recordings.check import check
 from capture.session.session import Session
@@ -66,7 +67,7 @@ def test_a_trigger_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pyte
     let_go = threading.Event()
 
     class Hanging:
-        absence = "no_hotkeys"
+        absence = EventKind.NO_HOTKEYS
 
         def start(self, send: Send) -> None:
             let_go.wait()

@@ -13,6 +13,7 @@ from hasty import HastyClock
 
 from capture.clock import Clock, SteppedClock
 from capture.errors import NotReadyError, SourceLostError
+from capture.event_kinds import EventKind
 from capture.media import SAMPLE_RATE, Samples
 from capture.pipeline.sound_grabber import SoundGrabber
 from capture.sources.reconnecting import LONGEST_WAIT_S, STEADY_S, ReconnectingSource
@@ -21,7 +22,7 @@ from capture.timing.timeline import Timeline
 
 EPOCH_S = 64.0
 
-Tell = Callable[[str, str], None]
+Tell = Callable[[EventKind, str], None]
 Script = list[Samples | BaseException | None]
 
 
@@ -245,7 +246,7 @@ def test_every_lane_that_sounded_is_broken_off_where_it_ended() -> None:
 def test_a_loss_that_the_source_told_is_not_told_again() -> None:
     stage = Stage(device(None, GONE), device(None, block(3)))
     stage.open()
-    stage.tell("device_lost", "internal: no output is left")
+    stage.tell(EventKind.DEVICE_LOST, "internal: no output is left")
     stage.read()
     assert stage.told == [("device_lost", "internal: no output is left")]
     stage.read()
@@ -257,25 +258,25 @@ def test_what_is_back_but_stands_still_is_not_back() -> None:
 
     def open_suspended() -> None:
         Device.open(second)
-        stage.tell("device_lost", "internal: Speakers is suspended")
+        stage.tell(EventKind.DEVICE_LOST, "internal: Speakers is suspended")
 
     second.open = open_suspended  # type: ignore[method-assign]
     stage.open()
     for _ in range(3):
         assert stage.read() is None
     assert stage.kinds() == ["device_lost"]
-    stage.tell("device_back", "internal: now Speakers")
+    stage.tell(EventKind.DEVICE_BACK, "internal: now Speakers")
     second.script.append(block(4))
     stage.read()
-    assert stage.kinds() == ["device_lost", "device_back"]
+    assert stage.kinds() == [EventKind.DEVICE_LOST, EventKind.DEVICE_BACK]
 
 
 def test_other_words_of_the_source_are_passed_on() -> None:
     stage = Stage(device())
     stage.open()
-    stage.tell("device_changed", "internal: now Headphones")
-    stage.tell("waiting", "firefox does not play")
-    assert stage.kinds() == ["device_changed", "waiting"]
+    stage.tell(EventKind.DEVICE_CHANGED, "internal: now Headphones")
+    stage.tell(EventKind.WAITING, "firefox does not play")
+    assert stage.kinds() == [EventKind.DEVICE_CHANGED, "waiting"]
 
 
 # Waiting

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from capture.event_kinds import EventKind
 from capture.media import Pixels, Rectangle
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["KEYS_SHOWN", "Overlays"]
 
 #: The kind of the event that says so, and what it says.
-KEYS_SHOWN: Final = "keys_shown"
+KEYS_SHOWN: Final = EventKind.KEYS_SHOWN
 _SAID: Final = "the keys that are pressed are shown in the recording"
 _WARNED: Final = "; programs do not tell of their password fields here, only known prompts for passwords are left out"
 
@@ -37,7 +38,7 @@ class Overlays:
         *,
         clicks: bool = False,
         keys: bool = False,
-        tell: Callable[[str, str], None] = lambda kind, detail: None,
+        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         self._wants_clicks = clicks
         self._wants_keys = keys

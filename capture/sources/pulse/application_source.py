@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from capture.event_kinds import EventKind
 from capture.sources.pulse.loop import Loop, PlayingStream
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
 from capture.sources.sound_devices import is_program, players_of
@@ -25,7 +26,7 @@ class ApplicationSource(PulseReader):
         name: str,
         application: str,
         fragment_s: float = FRAGMENT_S,
-        tell: Callable[[str, str], None] = lambda kind, detail: None,
+        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         super().__init__(name, application, 2, fragment_s)
         self._application = application
@@ -41,7 +42,7 @@ class ApplicationSource(PulseReader):
             self._waits = True
             others = ", ".join(player.name for player in players_of(playing))
             self._tell(
-                "waiting",
+                EventKind.WAITING,
                 f"{self._application} does not play; {f'these do: {others}' if others else 'nothing plays'}",
             )
 
@@ -61,7 +62,7 @@ class ApplicationSource(PulseReader):
                 return
             if self._waits and self._plays(playing):
                 self._waits = False
-                self._tell("application", f"{self._application} plays now")
+                self._tell(EventKind.APPLICATION, f"{self._application} plays now")
 
     def _plays(self, playing: list[PlayingStream]) -> bool:
         return any(self._is_wanted(stream) and not stream.corked for stream in playing)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from capture.errors import NotReadyError
-from capture.events import DEVICE_BACK, DEVICE_CHANGED, DEVICE_LOST
+from capture.event_kinds import EventKind
 from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
 from capture.sources.pulse.timed_stream import TimestampedStream
@@ -38,7 +38,7 @@ class PulseSource(PulseReader):
         device: str,
         channels: int,
         fragment_s: float = FRAGMENT_S,
-        tell: Callable[[str, str], None] = lambda kind, detail: None,
+        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         super().__init__(name, device, channels, fragment_s)
         self._tell = tell
@@ -129,9 +129,11 @@ class PulseSource(PulseReader):
         was_lost, self._is_lost = self._is_lost, False
         self.device = moved_to or self.device
         if was_lost or moved_to is not None:
-            self._tell(DEVICE_BACK if was_lost else DEVICE_CHANGED, f"{self.name}: now {self.device}")
+            self._tell(
+                EventKind.DEVICE_BACK if was_lost else EventKind.DEVICE_CHANGED, f"{self.name}: now {self.device}"
+            )
 
     def _lose(self, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._tell(DEVICE_LOST, f"{self.name}: {detail}")
+            self._tell(EventKind.DEVICE_LOST, f"{self.name}: {detail}")
