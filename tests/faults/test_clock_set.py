@@ -22,8 +22,6 @@ import capture.session.take as take_module
 from capture.clock import MonotonicClock
 from capture.events import Command, State
 
-__all__ = ["player"]
-
 NOON = datetime(2026, 3, 29, 12, 0, 0)
 
 

@@ -21,8 +21,6 @@ from capture.output.naming import ledger_of
 from capture.settings import RecordSettings
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
-__all__ = ["player"]
-
 
 def told(summary: Summary) -> list[dict[str, Any]]:
     return [event.as_json() for event in summary.events]
