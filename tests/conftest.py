@@ -17,10 +17,9 @@ from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
-from takes import Player, use_sounds
+from takes import Player
 
 from capture.remote.runtime_folder import RuntimeFolder
-from capture.sources.scripted import ScriptedSamples
 from capture.virtual.desk import VirtualDesk
 
 # What is found today is found tomorrow: a run that fails without a change helps nobody.
@@ -199,8 +198,6 @@ def _is_somebody_elses(found: threading.Thread | Path) -> bool:
 
 
 @pytest.fixture
-def player(monkeypatch: pytest.MonkeyPatch) -> Player:
-    """What is played on the only device of every recording."""
-    found = Player()
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, found.blocks()))
-    return found
+def player() -> Player:
+    """What is played on the only device of a recording, where its `sources` are given to that."""
+    return Player()

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import pytest
 from running import eventually
 
-import capture.pipeline.devices as inputs_module
 from capture.clock import Clock
 from capture.events import Command, Event, Progress, State, Summary
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.session.session import Session
-from capture.settings import AudioTrack, RecordSettings
-from capture.sources.protocols import SampleSource
-from capture.sources.scripted import ScriptedBlock
+from capture.settings import RecordSettings
+from capture.sources.chooser import DeviceSources, Report
+from capture.sources.protocols import FrameSource, SampleSource
+from capture.sources.scripted import ScriptedBlock, ScriptedSamples
 
 LIMIT_S: Final = 30.0
 
@@ -33,12 +32,39 @@ def tone(seconds: float, level: float = 0.3) -> SampleArray:
     return np.repeat(level * np.sin(2 * np.pi * 500 * times_s)[:, None], 2, axis=1).astype(np.float32)
 
 
+class Stage(DeviceSources):
+    """Sources of a session: the built-in pattern, except for the frames or the samples that a test makes itself."""
+
+    def __init__(
+        self,
+        *,
+        frames: Callable[[Clock], FrameSource] | None = None,
+        samples: Callable[[str, Clock], SampleSource] | None = None,
+    ) -> None:
+        self._make_frames = frames
+        self._make_samples = samples
+
+    def choose_frames(
+        self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
+    ) -> tuple[FrameSource | None, str]:
+        if self._make_frames is None or not settings.wants_video:
+            return super().choose_frames(settings, clock, report, end)
+        return self._make_frames(clock), ""
+
+    def choose_samples(self, settings: RecordSettings, clock: Clock, report: Report) -> list[list[SampleSource]]:
+        if self._make_samples is None:
+            return super().choose_samples(settings, clock, report)
+        return [[self._make_samples(name, clock) for name in track.sources] for track in settings.audio]
+
+
 class Player:
     """Plays into a scripted device: silence, but for what the test gives it to play."""
 
     def __init__(self) -> None:
         self._waiting: deque[SampleArray] = deque()
         self.played = 0
+        #: Of a session whose only device plays this.
+        self.sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, self.blocks()))
 
     def play(self, data: SampleArray) -> None:
         self._waiting.extend(data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
@@ -55,15 +81,6 @@ class Player:
         eventually(lambda: self.played >= until, "more sound")
 
 
-def use_sounds(monkeypatch: pytest.MonkeyPatch, make: Callable[[str, Clock], SampleSource]) -> None:
-    def choose(
-        tracks: tuple[AudioTrack, ...], settings: RecordSettings, clock: Clock, tell: object
-    ) -> list[list[SampleSource]]:
-        return [[make(name, clock) for name in track.sources] for track in tracks]
-
-    monkeypatch.setattr(inputs_module, "choose_sounds", choose)
-
-
 class Recording:
     """A session that runs in a thread of its own, and everything that it told."""
 
@@ -71,11 +88,12 @@ class Recording:
         self.told: list[Event | Progress | Summary] = []
         self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
         video, clock, triggers = more.pop("video", False), more.pop("clock", None), more.pop("triggers", ())
+        sources = more.pop("sources", None)
         settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
-        self.session = Session(settings, emit=self.told.append, clock=clock, triggers=triggers)
+        self.session = Session(settings, sources=sources, emit=self.told.append, clock=clock, triggers=triggers)
         self.raised: BaseException | None = None
         self.summary: Summary | None = None
-        self._thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         try:
@@ -84,7 +102,7 @@ class Recording:
             self.raised = error
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,10 +111,10 @@ class Recording:
 
     @property
     def goes_on(self) -> bool:
-        return self._thread.is_alive()
+        return self.thread.is_alive()
 
     def wait(self, seconds: float) -> None:
-        self._thread.join(seconds)
+        self.thread.join(seconds)
 
     def join(self) -> Summary | None:
         self.wait(LIMIT_S)

@@ -26,6 +26,7 @@ from capture.events import State, Summary
 from capture.media import SAMPLE_RATE
 from capture.session.session import Session
 from capture.settings import RecordSettings
+from capture.sources.chooser import GivenSources
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 __all__ = ["FAULTS"]
@@ -153,35 +154,27 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
     clock = SteppedClock(64.0)
     has_picture = path.suffix == ".mkv"
     settings = RecordSettings(path, screen="primary" if has_picture else None, pattern=True, duration_s=length_s)
-    session = Session(settings, clock=clock)
+    frames = _flashes(clock, length_s) if has_picture else None
+    sources = GivenSources(frames, [ScriptedSamples("internal", clock, _drifting(length_s))])
+    session = Session(settings, sources=sources, clock=clock)
     found: list[Summary | None] = []
-    with (
-        patch(
-            "capture.pipeline.devices.choose_frames",
-            lambda *_: (_flashes(clock, length_s) if has_picture else None, ""),
-        ),
-        patch(
-            "capture.pipeline.devices.choose_sounds",
-            lambda *_: [[ScriptedSamples("internal", clock, _drifting(length_s))]],
-        ),
-    ):
-        running = threading.Thread(target=lambda: found.append(session.run()))
-        running.start()
-        until(lambda: session.state is State.RECORDING, "the recording")
-        begun_s, end_s = clock.now_s(), clock.now_s() + length_s
-        outlets = session._feed.outlets if session._feed is not None else None
-        begun_bytes = 0
-        while clock.now_s() < end_s:
-            clock.await_waiters(1 + has_picture)
-            # No faster than it is encoded: a device would not be, and what waits takes memory.
-            if outlets is not None:
-                reached_s = clock.now_s() - begun_s - _BEHIND_S
-                outlets.await_reached(reached_s, _PATIENCE_S, but=0 if has_picture else None)
-            clock.advance(_STEP_S)
-            begun_bytes = begun_bytes or (resident_bytes() if clock.now_s() > end_s - 0.9 * length_s else 0)
-        while running.is_alive():
-            clock.advance(_STEP_S)
-            running.join(0.01)
+    running = threading.Thread(target=lambda: found.append(session.run()))
+    running.start()
+    until(lambda: session.state is State.RECORDING, "the recording")
+    begun_s, end_s = clock.now_s(), clock.now_s() + length_s
+    outlets = session._core.feed.outlets if session._core.feed is not None else None
+    begun_bytes = 0
+    while clock.now_s() < end_s:
+        clock.await_waiters(1 + has_picture)
+        # No faster than it is encoded: a device would not be, and what waits takes memory.
+        if outlets is not None:
+            reached_s = clock.now_s() - begun_s - _BEHIND_S
+            outlets.await_reached(reached_s, _PATIENCE_S, but=0 if has_picture else None)
+        clock.advance(_STEP_S)
+        begun_bytes = begun_bytes or (resident_bytes() if clock.now_s() > end_s - 0.9 * length_s else 0)
+    while running.is_alive():
+        clock.advance(_STEP_S)
+        running.join(0.01)
     growth_bytes = resident_bytes() - begun_bytes
     findings.expect(growth_bytes < _GROWTH_BYTES, f"{path.name}: memory is flat ({growth_bytes / 1e6:.1f} MB more)")
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""The devices of a session: chosen, opened side by side, and kept open from take to take."""
+"""The sources of a session: chosen, opened side by side, and kept open from take to take."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from capture.media import Samples
 from capture.pipeline.device_thread import DeviceThread
 from capture.pipeline.sound_grabber import SoundGrabber
 from capture.settings import RecordSettings
-from capture.sources.chooser import choose_frames, choose_sounds
+from capture.sources.chooser import Sources
 from capture.sources.protocols import FrameSource, SampleSource
 
 __all__ = ["DeviceSet", "SoundInput"]
 
-#: A device that does not let go by then is left to itself; its thread ends with the process.
+#: A device that takes longer to close is left alone; its thread ends with the process.
 DEVICE_END_S: Final = 3.0
 
-#: What was heard before a take begins is kept for this long, where the take may turn out to have begun already: as long
-#: as it takes to be sure of a sound, and the moment before it. Where one take follows the other, the next may begin
-#: while the last one is being finished.
+#: How long samples from before a take are kept, when the take may turn out to have begun already: as long as it takes
+#: to be sure of a sound, and the moment before it. When one take follows the other, the next may begin while the last
+#: one is being finished.
 KEPT_S: Final = 1.5
 KEPT_MEANWHILE_S: Final = 10.0
 
 
 class SoundInput(NamedTuple):
-    """A source of sound, its thread, and what reads it there."""
+    """A source of sound, its thread, and the grabber that reads it on that thread."""
 
     source: SampleSource
     device: DeviceThread
@@ -37,42 +37,44 @@ class SoundInput(NamedTuple):
 class DeviceSet:
     """`choose`, `open` and `begin` in this order, then `close`; each may take as long as a device does.
 
-    `tell` takes the kind and the text of what happens to a source, `end` is called with the reason when one has come to
-    its end and nothing more is to be recorded. `listener` makes what is given every block of one
-    source; None where nobody listens and no take begins by what was heard.
+    `report` takes the kind and the detail of what happens to a source. `end` is called with the reason when a source
+    has come to its end and the recording ends with it. `listener` makes a callable that gets every block of one source
+    of sound; None when sound neither begins nor ends a take.
     """
 
     def __init__(
         self,
         settings: RecordSettings,
         clock: Clock,
+        sources: Sources,
         *,
-        tell: Callable[[EventKind, str], None],
+        report: Callable[[EventKind, str], None],
         on_failure: Callable[[str, BaseException], None],
         end: Callable[[str], None] = lambda reason: None,
         listener: Callable[[], Callable[[Samples], None]] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._tell = tell
+        self._chooser = sources
+        self._report = report
         self._on_failure = on_failure
         self._end = end
         self._listener = listener
         self._sources: list[list[SampleSource]] = []
         self._devices: list[DeviceThread] = []
         self._begun = False
-        #: The picture's source and its thread, None where none is recorded.
+        #: The source of frames and its thread; None when no picture is recorded.
         self.frames: FrameSource | None = None
         self.screen: DeviceThread | None = None
         #: The inputs of each audio track.
         self.sounds: list[list[SoundInput]] = []
-        #: What had to be done to the picture's size, to be said.
-        self.said = ""
+        #: How the picture's size differs from what was asked for; "" when it does not.
+        self.size_note = ""
 
     def choose(self) -> None:
-        """Find the devices. Raises `UsageError` for one that is not there, `NotReadyError` where none can be."""
-        self.frames, self.said = choose_frames(self._settings, self._clock, self._tell, self._end)
-        self._sources = choose_sounds(self._settings.audio, self._settings, self._clock, self._tell)
+        """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` when none can be had."""
+        self.frames, self.size_note = self._chooser.choose_frames(self._settings, self._clock, self._report, self._end)
+        self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
     def open(self) -> None:
         """Open every device at once; raises the first failure."""
@@ -93,7 +95,7 @@ class DeviceSet:
         return SoundInput(source, device, SoundGrabber(source, self._clock, keep_s=keep_s, watch=watch))
 
     def begin(self, epoch_s: float) -> None:
-        """Let the sound be read; a source that makes its own content starts it at `epoch_s`. Once is enough."""
+        """Start reading sound; a synthetic source starts its content at `epoch_s`. Does nothing the second time."""
         if not self._begun:
             self._begun = True
             for track in self.sounds:
@@ -101,7 +103,7 @@ class DeviceSet:
                     sound.device.begin(epoch_s, sound.grabber)
 
     def close(self) -> None:
-        """Give the devices back; may be called twice."""
+        """Close every source; may be called twice."""
         for track in self.sounds:
             for sound in track:
                 sound.grabber.close()

@@ -1,4 +1,4 @@
-"""How often somebody asks for the end of a recording before its file is waited for no longer."""
+"""When repeated stop requests mean "abandon the file": the second warns, the third abandons."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Final
 
 __all__ = ["Impatience", "StopEscalation"]
 
-#: Who asks again sooner than this is only quick: nearly all files are finished in a moment, and none is to be given up
-#: for a key that was pressed three times.
+#: Requests closer together than this count as one: nearly all files are finished in a moment, and none may be abandoned
+#: because Ctrl+C was pressed three times in a row.
 INSISTS_AFTER_S: Final = 3.0
 
 
 class Impatience(Enum):
-    """What asking once more comes to."""
+    """What one more stop request means."""
 
-    NONE = "it is being done"
-    #: To be told what the next time means.
-    WARNED = "the next time it is left"
-    LEFT = "it is waited for no longer"
+    NONE = "wait on"
+    #: Say what the next request will mean.
+    WARNED = "the next one abandons the file"
+    ABANDONED = "abandon the file"
 
 
 class StopEscalation:
-    """With a file that takes long to be finished, as one does whose disk stands still; begins to count at `since_s`.
+    """Counts stop requests while a file takes long to finish, as on a disk that stalls.
 
-    Whoever ended the recording has asked once; the second time they are told, at the third it is left.
+    `since_s` is when the first request ended the recording.
     """
 
     def __init__(self, since_s: float) -> None:
@@ -32,10 +32,10 @@ class StopEscalation:
         self._warned = False
 
     def ask(self, at_s: float) -> Impatience:
-        """Somebody wants the end at `at_s`."""
+        """Count a stop request that came at `at_s`."""
         if at_s - self._since_s < INSISTS_AFTER_S:
             return Impatience.NONE
         if self._warned:
-            return Impatience.LEFT
+            return Impatience.ABANDONED
         self._since_s, self._warned = at_s, True
         return Impatience.WARNED

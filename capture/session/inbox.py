@@ -1,38 +1,69 @@
-"""What comes in to a session: requests, failures of workers, steps that are done."""
+"""A session's inbox: requests, failures of its threads and finished steps, in the order they came."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple, TypeAlias
 
-from capture.events import Command, Request
+from capture.events import Request
+from capture.threads.worker import Worker
 
-__all__ = ["ENDINGS", "PROGRESS_INTERVAL_S", "WAITING_INTERVAL_S", "StepDone", "WorkerFailure", "refuse"]
+__all__ = ["PROGRESS_INTERVAL_S", "WAITING_INTERVAL_S", "Inbox", "Message", "StepDone", "WorkerFailure", "refuse"]
 
-#: How often the state of things is told, and while nothing but waiting goes on.
+#: How long the session's thread waits for a message before it reports progress, and before it does so while waiting.
 PROGRESS_INTERVAL_S: Final = 0.2
-
-
 WAITING_INTERVAL_S: Final = 1.0
 
 
-#: What ends a take; QUIT ends the session as well.
-ENDINGS: Final = (Command.STOP, Command.QUIT, Command.DISCARD)
+class WorkerFailure(NamedTuple):
+    """A thread of the recording failed."""
+
+    worker: str
+    error: BaseException
 
 
-class WorkerFailure:
-    """The end of a worker, as the control loop hears of it."""
+class StepDone(NamedTuple):
+    """A step that ran on a thread of its own has returned or raised."""
 
-    def __init__(self, worker: str, error: BaseException) -> None:
-        self.worker = worker
-        self.error = error
+    worker: Worker
 
 
-class StepDone:
-    """A step that runs aside is over, well or not."""
+Message: TypeAlias = Request | WorkerFailure | StepDone
 
-    def __init__(self, step: Callable[[], object]) -> None:
-        self.step = step
+
+class Inbox:
+    """Any thread may put, a signal handler too; the session's thread receives."""
+
+    def __init__(self) -> None:
+        self._messages: SimpleQueue[Message] = SimpleQueue()
+
+    def put(self, message: Message) -> None:
+        self._messages.put(message)
+
+    def put_back(self, requests: Iterable[Request]) -> None:
+        """Queue requests again, behind what has come since."""
+        for request in requests:
+            self._messages.put(request)
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """The next message; None when none comes within `timeout_s`, which may be negative."""
+        with suppress(Empty):
+            return self._messages.get(timeout=max(0.0, timeout_s))
+        return None
+
+    def run_aside(self, name: str, step: Callable[[], None]) -> Worker:
+        """Run `step` on a thread of its own; its `StepDone` comes in when it ends, well or not."""
+        worker = Worker(name, step, on_end=lambda: self.put(StepDone(worker)))
+        worker.start()
+        return worker
+
+    def refuse_all(self, why: str) -> None:
+        """Refuse every request that waits, so that nobody who asked is left without an answer."""
+        while (message := self.receive(0.0)) is not None:
+            if isinstance(message, Request):
+                refuse(message, why)
 
 
 def refuse(request: Request, why: str) -> None:

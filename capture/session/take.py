@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from capture.clock import Clock
-from capture.errors import OutputError, UsageError, in_one_line
+from capture.errors import OutputError, UsageError
 from capture.event_kinds import EventKind
 from capture.events import Event, Progress, State, Summary, VideoSummary
 from capture.output.chapters import chapters_between, title_of
@@ -22,7 +22,8 @@ from capture.output.muxer import Muxer
 from capture.output.naming import candidates, dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
-from capture.recordings.check import check
+from capture.session.summaries import improve, judge
+from capture.session.vitals import Vitals
 from capture.settings import RecordSettings
 from capture.timing.timeline import Timeline
 
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
     from capture.playback.preview import Preview
 
 __all__ = ["Take"]
-
-#: Rates are told over at least this long.
-_LEAST_INTERVAL_S: Final = 0.1
-
-#: A disk that takes longer than this for one piece of the file stands still, which is said.
-_SLOW_S: Final = 1.0
-
-#: Whoever asks for the progress a few times a second and comes this late was not let run: the process was stopped, or
-#: the machine is out of breath.
-STANDSTILL_S: Final = 1.0
 
 
 class Take:
@@ -66,9 +57,7 @@ class Take:
         self._settled_at_s = settled_at_s
         self._ledger = Ledger(emit)
         self._ledger_file: LedgerFile | None = None
-        self._troubles: dict[str, str] = {}
-        self._told = (0.0, 0)
-        self._is_slow = False
+        self._vitals = Vitals(self.record_event, self.record_now)
         self._asked_at_s = 0.0
         self._preview: Preview | None = None
         self._begun = threading.Event()
@@ -76,6 +65,7 @@ class Take:
         self._stands = False
         #: Whether its file is given up as it is, and a thread may still be at it.
         self.is_left = False
+        self.is_discarded = False
         self._muxer: Muxer | None = None
         # When the feed is a session's, the take is a part of it.
         self._is_part = False
@@ -153,7 +143,7 @@ class Take:
             self._ledger.write_into(file.add)
 
     def _lose_ledger(self, error: OutputError) -> None:
-        self.tell(EventKind.NO_LEDGER, str(error))
+        self.record_now(EventKind.NO_LEDGER, str(error))
 
     # While it goes on
 
@@ -190,7 +180,7 @@ class Take:
 
     def _tell_preview(self, preview: Preview) -> None:
         if preview.error is not None:
-            self.tell(EventKind.NO_PREVIEW, f"the preview failed: {preview.error}")
+            self.record_now(EventKind.NO_PREVIEW, f"the preview failed: {preview.error}")
 
     def _stop_playing(self) -> float:
         """Be silent; the moment when the last of what was played has been heard."""
@@ -216,47 +206,23 @@ class Take:
             to_s = None if event.to_s is None else min(event.to_s, ends_s)
             self._ledger.record(replace(event, to_s=to_s).moved(-self._origin_s))
 
-    def tell(self, kind: EventKind, detail: str) -> None:
+    def record_now(self, kind: EventKind, detail: str) -> None:
         """Record an event that happens now."""
         self.record_event(Event(kind, self._elapsed_s(), detail))
 
     def progress(self, state: State) -> Progress:
-        """How it goes; to be asked for several times a second. What is new is told as events."""
+        """The state of the recording, to be asked for several times a second; new troubles become events."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
-        self._note_standstill()
+        before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
+        self._vitals.look_at_standstill(self.media_s(before_s), elapsed_s)
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
-        for level in levels if state is State.RECORDING else ():
-            before = self._troubles.get(level.source, "")
-            if level.trouble != before:
-                self._troubles[level.source] = level.trouble
-                self.tell(
-                    EventKind.SILENT if level.trouble else EventKind.SOUND,
-                    f"{level.source}: {level.trouble or 'heard again'}",
-                )
-        self._look_at_disk()
-        before_s, frames_before = self._told
-        self._told = (elapsed_s, pipeline.frames)
-        fps = (pipeline.frames - frames_before) / max(elapsed_s - before_s, _LEAST_INTERVAL_S)
+        if state is State.RECORDING:
+            self._vitals.look_at_levels(levels)
+        self._vitals.look_at_disk(self._writer.busy_s if self._begun.is_set() else 0.0)
+        fps = self._vitals.fps(elapsed_s, pipeline.frames)
         width, height = pipeline.size
         return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
-
-    def _look_at_disk(self) -> None:
-        """Say it when the disk begins to stand still."""
-        busy_s = self._writer.busy_s if self._begun.is_set() else 0.0
-        if busy_s >= _SLOW_S and not self._is_slow:
-            self.tell(
-                EventKind.DISK_SLOW, f"the disk has taken nothing for {busy_s:.0f} s: what is recorded waits in memory"
-            )
-        self._is_slow = busy_s >= _SLOW_S
-
-    def _note_standstill(self) -> None:
-        before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
-        from_s, to_s = self.media_s(before_s), self._elapsed_s()
-        if to_s - from_s > STANDSTILL_S:
-            self.record_event(
-                Event(EventKind.STOOD_STILL, from_s, "the recorder was not let run: the picture stands still", to_s)
-            )
 
     def status(self) -> dict[str, Any]:
         """How it goes, as the remote control tells it."""
@@ -302,7 +268,7 @@ class Take:
         path = self.path
         self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
         if self.path != path:
-            self.tell(EventKind.MOVED, f"somebody moved it to {self.path}")
+            self.record_now(EventKind.MOVED, f"somebody moved it to {self.path}")
 
     @property
     def _length_s(self) -> float:
@@ -346,16 +312,10 @@ class Take:
 
     def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
         if not failed:
-            self._improve(stopped_by)
+            improve(muxer.path, self._settings, self._length_s, stopped_by, self.record_now)
         if self.is_gone:
             return self._described(stopped_by, 0.0, "nothing was recorded")
-        try:
-            report = check(muxer.path, listen=False)
-        except UsageError as error:
-            # It is there, and it may not be looked at.
-            return self._described(stopped_by, self._length_s, error.message)
-        duration_s = max((stream.duration_s for stream in report.streams), default=0.0)
-        return self._described(stopped_by, duration_s, next(iter(report.problems), "ok"))
+        return self._described(stopped_by, *judge(muxer.path, self._length_s))
 
     def _described(self, stopped_by: str, duration_s: float, verdict: str) -> Summary:
         self._ledger.settle()
@@ -379,25 +339,15 @@ class Take:
         until_s = self._origin_s + self._length_s
         return self._feed.pipeline.video_between(self._origin_s, until_s, self._writer.written[0])
 
-    def _improve(self, stopped_by: str) -> None:
-        """Cut what lies behind the end, and set the loudness. Where that fails, the file stays as it was recorded."""
-        path, wanted_lufs = self._muxer.path, self._settings.loudness_lufs  # type: ignore[union-attr]
-        try:
-            if stopped_by == "silence" and self._settings.wants_video:
-                from capture.recordings.rewrite import cut_end
-
-                cut_end(path, self._length_s)
-            if wanted_lufs is not None:
-                from capture.recordings.loudness import normalise
-
-                self.tell(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, normalise(path, wanted_lufs))))
-        except Exception as error:
-            # Whatever it is, it must not cost the recording.
-            self.tell(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
-
     def discard(self) -> None:
-        """Remove the file, and put back what it would have replaced. A recording that stands is left alone."""
-        # Where it could not be begun nobody empties the writer, and the feed would wait for it.
+        """Remove the file, and put back the one it would have replaced; may be called twice.
+
+        A take that has become a recording is left alone.
+        """
+        if self.is_discarded:
+            return
+        self.is_discarded = True
+        # A take that could not begin has no writer thread, and the feed would wait for it.
         self._feed.outlets.detach(self._writer)
         if self._stands:
             return

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from capture.clock import Clock
 from capture.errors import NotReadyError, UsageError
 from capture.event_kinds import EventKind
 from capture.media import Rectangle
-from capture.settings import APPLICATION, AudioTrack, RecordSettings
+from capture.settings import APPLICATION, RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource
 
 if TYPE_CHECKING:
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from capture.sources.x11.countdown import Countdown
 
 __all__ = [
+    "DeviceSources",
+    "GivenSources",
+    "Report",
+    "Sources",
     "begin_countdown",
     "choose_frames",
-    "choose_sounds",
+    "choose_samples",
     "list_players",
     "list_sound_devices",
     "point_out",
@@ -34,19 +38,76 @@ FRAGMENT_WITH_PICTURE_S: Final = 0.025
 FRAGMENT_ALONE_S: Final = 0.1
 
 #: Takes the kind and the detail of an event.
-Tell = Callable[[EventKind, str], None]
+Report = Callable[[EventKind, str], None]
+
+
+class Sources(Protocol):
+    """Chooses what a session records. Both methods are called once, by one thread, before anything is opened."""
+
+    def choose_frames(
+        self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
+    ) -> tuple[FrameSource | None, str]:
+        """As the function `choose_frames`."""
+        ...
+
+    def choose_samples(self, settings: RecordSettings, clock: Clock, report: Report) -> list[list[SampleSource]]:
+        """As the function `choose_samples`."""
+        ...
+
+
+class DeviceSources:
+    """The devices that the settings name; the default of a session."""
+
+    def choose_frames(
+        self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
+    ) -> tuple[FrameSource | None, str]:
+        return choose_frames(settings, clock, report, end)
+
+    def choose_samples(self, settings: RecordSettings, clock: Clock, report: Report) -> list[list[SampleSource]]:
+        return choose_samples(settings, clock, report)
+
+
+class GivenSources:
+    """Sources of the caller's own in place of the devices.
+
+    `frames` is the picture. Each item of `samples` is one audio track: a source, or several that are mixed. They
+    have to fit the settings: `screen` is None exactly when `frames` is, and `audio` has as many tracks as `samples`.
+    """
+
+    def __init__(
+        self, frames: FrameSource | None = None, samples: Sequence[SampleSource | Sequence[SampleSource]] = ()
+    ) -> None:
+        self._frames = frames
+        self._samples = [list(track) if isinstance(track, Sequence) else [track] for track in samples]
+
+    def choose_frames(
+        self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
+    ) -> tuple[FrameSource | None, str]:
+        """The given frames. Raises `UsageError` when the settings want a picture and there is none, or the reverse."""
+        if (self._frames is None) == settings.wants_video:
+            found = "no frame source was given" if self._frames is None else "a frame source was given"
+            raise UsageError(f"screen is {settings.screen!r}, and {found}", "make both agree")
+        return self._frames, ""
+
+    def choose_samples(self, settings: RecordSettings, clock: Clock, report: Report) -> list[list[SampleSource]]:
+        """The given tracks. Raises `UsageError` when the settings ask for more tracks or fewer."""
+        if len(self._samples) != len(settings.audio):
+            raise UsageError(
+                f"audio asks for {len(settings.audio)} tracks, and {len(self._samples)} were given", "make both agree"
+            )
+        return [list(track) for track in self._samples]
 
 
 def choose_frames(
     settings: RecordSettings,
     clock: Clock,
-    tell: Tell = lambda kind, detail: None,
+    report: Report = lambda kind, detail: None,
     end: Callable[[str], None] = lambda reason: None,
 ) -> tuple[FrameSource | None, str]:
-    """The source of the picture, not yet opened, and what had to be done to its size, to be said ("" for nothing).
+    """The source of frames, not yet opened, and how its size differs from what was asked for ("" when it does not).
 
-    `tell` and `end` are called by the thread that grabs it: what happens to a window or to the screen, and why there is
-    no more to see.
+    The thread that grabs calls `report` with what happens to the window or the screen, and `end` with the reason when
+    there is nothing more to see.
     Raises `UsageError` for a screen, region or window that is not there and `NotReadyError` without a display.
     """
     if settings.screen is None:
@@ -65,7 +126,7 @@ def choose_frames(
             raise UsageError("--window means the screen, and the pattern was asked for", "drop it")
         return PatternFrames(clock), ""
     if settings.window is not None:
-        return _window(settings.window, settings, tell, end), ""
+        return _window(settings.window, settings, report, end), ""
     from capture.sources.screen_source import ScreenSource
     from capture.sources.screens import choose_area, follow_area, list_screens
 
@@ -80,12 +141,12 @@ def choose_frames(
         from capture.sources.polling_screen import PollingScreenSource
 
         if settings.cursor:
-            tell(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
-        return PollingScreenSource(even, where=where, tell=tell), said
+            report(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
+        return PollingScreenSource(even, where=where, tell=report), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby
-    overlays = _overlays(settings, tell)
-    source = ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=tell, overlays=overlays)
+    overlays = _overlays(settings, report)
+    source = ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=report, overlays=overlays)
     return source, said
 
 
@@ -97,13 +158,13 @@ def _refuse_overlays(settings: RecordSettings) -> None:
         raise NotReadyError(f"{option} does not work on {_system()} yet", "drop it")
 
 
-def _overlays(settings: RecordSettings, tell: Tell) -> Overlays:
+def _overlays(settings: RecordSettings, report: Report) -> Overlays:
     from capture.sources.overlays.overlays import Overlays
 
-    return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, tell=tell)
+    return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, tell=report)
 
 
-def _window(wanted: str, settings: RecordSettings, tell: Tell, end: Callable[[str], None]) -> FrameSource:
+def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable[[str], None]) -> FrameSource:
     if sys.platform != "linux":
         raise NotReadyError(
             f"a single window cannot be recorded on {_system()} yet",
@@ -112,12 +173,12 @@ def _window(wanted: str, settings: RecordSettings, tell: Tell, end: Callable[[st
     from capture.sources.window_source import WindowSource
     from capture.sources.x11.window_list import active_window, choose_window, list_windows
 
-    overlays = _overlays(settings, tell)
+    overlays = _overlays(settings, report)
     if wanted == "active":
         # Whoever has it begin later uses the time to go to that window.
-        return WindowSource(active_window, cursor=settings.cursor, tell=tell, end=end, overlays=overlays)
+        return WindowSource(active_window, cursor=settings.cursor, tell=report, end=end, overlays=overlays)
     window = choose_window(list_windows(), wanted)
-    return WindowSource(lambda: window, cursor=settings.cursor, tell=tell, end=end, overlays=overlays)
+    return WindowSource(lambda: window, cursor=settings.cursor, tell=report, end=end, overlays=overlays)
 
 
 def begin_countdown(settings: RecordSettings) -> Countdown | None:
@@ -148,19 +209,19 @@ def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -
     return replace(settings, region=point_out_region(say))
 
 
-def choose_sounds(
-    tracks: Sequence[AudioTrack],
+def choose_samples(
     settings: RecordSettings,
     clock: Clock,
-    tell: Tell = lambda kind, detail: None,
+    report: Report = lambda kind, detail: None,
 ) -> list[list[SampleSource]]:
     """The sources of each track, not yet opened.
 
-    `tell` is called by the threads that open and read them: `device_changed` when a source goes to another device,
+    `report` is called by the threads that open and read them: `device_changed` when a source goes to another device,
     `device_lost` and `device_back` when there is none for a while, `waiting` when an application does not play yet,
     `application` when it begins to. Raises `UsageError` for a device that is not there, `NotReadyError` where an
     application's sound cannot be had.
     """
+    tracks = settings.audio
     if not tracks:
         return []
     if settings.pattern:
@@ -173,9 +234,9 @@ def choose_sounds(
     def source(name: str) -> SampleSource:
         nonlocal devices
         if name.startswith(APPLICATION):
-            return _application_later(name, fragment_s, clock, tell)
+            return _application_later(name, fragment_s, clock, report)
         devices = list_sound_devices() if devices is None else devices
-        return _open_later(name, choose_device(devices, name), fragment_s, clock, tell)
+        return _open_later(name, choose_device(devices, name), fragment_s, clock, report)
 
     return [[source(name) for name in track.sources] for track in tracks]
 
@@ -208,13 +269,13 @@ def _pattern_tone(name: str, clock: Clock) -> SampleSource:
     return PatternTone(name, clock)
 
 
-def _application_later(name: str, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
+def _application_later(name: str, fragment_s: float, clock: Clock, report: Report) -> SampleSource:
     application = name.removeprefix(APPLICATION).strip()
     if sys.platform == "linux":
         from capture.sources.pulse.application_source import ApplicationSource
         from capture.sources.reconnecting import ReconnectingSource
 
-        return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, tell)
+        return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report)
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
@@ -226,24 +287,24 @@ def _system() -> str:
     return {"linux": "Linux", "darwin": "macOS"}.get(sys.platform, "Windows")
 
 
-def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock, tell: Tell) -> SampleSource:
+def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock, report: Report) -> SampleSource:
     from capture.sources.reconnecting import ReconnectingSource
 
     if sys.platform == "linux":
         from capture.sources.pulse.device_source import PulseSource
 
         return ReconnectingSource(
-            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, tell
+            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, report
         )
     from capture.sources.sound_devices import choose_device
     from capture.sources.soundcard_source import SoundcardSource
 
     chosen: SoundDevice | None = device
 
-    def make(hear: Tell) -> SampleSource:
+    def make(hear: Report) -> SampleSource:
         # What `internal` and `mic` mean may be another device when the first one is gone.
         nonlocal chosen
         now, chosen = chosen or choose_device(list_sound_devices(), name), None
         return SoundcardSource(name, now.id, now.name, now.channels)
 
-    return ReconnectingSource(make, clock, tell)
+    return ReconnectingSource(make, clock, report)

@@ -50,12 +50,12 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> type[Leaping]:
 @pytest.mark.usefixtures("leaping")
 def test_a_recording_is_as_long_as_it_took(player: Player, tmp_path: Path) -> None:
     path, clock = tmp_path / "out.wav", MonotonicClock()
-    with Recording(path, ledger=True) as recording:
+    with Recording(path, ledger=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.3)
         player.play(tone(0.2))
         recording.until_elapsed(0.6)
-        take = recording.session._take
+        take = recording.session._core.take
         assert take is not None
         paused_at_s = clock.now_s()
         recording.send(Command.PAUSE, at_s=paused_at_s)
@@ -78,7 +78,7 @@ def test_recordings_of_one_moment_have_names_of_their_own(
 ) -> None:
     # Three times the same second, and once a day before it.
     leaping.leaps = iter([timedelta(0), timedelta(0), timedelta(days=-1), timedelta(0)])
-    with Shared(tmp_path / "out.wav", dated=True, numbered=True) as recording:
+    with Shared(tmp_path / "out.wav", dated=True, numbered=True, sources=player.sources) as recording:
         recording.until_kept(0.3)
         for _ in range(2):
             assert is_ok(recording.ask(Command.START))

@@ -143,7 +143,7 @@ def assert_nothing_missing(path: Path) -> None:
 
 
 def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.session.take._SLOW_S", 0.3)
+    monkeypatch.setattr("capture.session.vitals._SLOW_S", 0.3)
     path = folder / "out.mkv"
     with Recording(path) as recording:
         recording.until_recording()
@@ -174,8 +174,8 @@ def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_n
         disk.hold()
         assert disk.is_waited_for.wait(LIMIT_S)
         recording.until_elapsed(2.5)
-        assert recording.session._take is not None
-        assert recording.session._take._writer._inlet._weight < limit_bytes + 100_000, "and a picture"
+        assert recording.session._core.take is not None
+        assert recording.session._core.take._writer._inlet._weight < limit_bytes + 100_000, "and a picture"
         disk.let_go()
         recording.until_elapsed(0.5)
         recording.ask(Command.STOP)
@@ -211,7 +211,7 @@ def test_patience() -> None:
     assert set(quick) == {Impatience.NONE}
     assert patience.ask(10.0 + INSISTS_AFTER_S) is Impatience.WARNED
     assert patience.ask(10.1 + INSISTS_AFTER_S) is Impatience.NONE
-    assert patience.ask(10.0 + 2 * INSISTS_AFTER_S) is Impatience.LEFT
+    assert patience.ask(10.0 + 2 * INSISTS_AFTER_S) is Impatience.ABANDONED
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
@@ -228,9 +228,9 @@ def test_at_the_third_time_it_is_left_as_it_is(
         summary = recording.summary()
         assert recording.session.is_stuck
         assert recording.session.error is not None
-        assert str(recording.session.error) == f"{path} was left unfinished: capture repair makes it whole"
+        assert str(recording.session.error) == f"{path} was left unfinished: to fix it, run capture repair"
         assert [event.detail for event in recording.events("unfinished")] == [
-            f"{path} is still being finished: once more, and it is left as it is"
+            f"{path} is still being finished: stop once more to abandon it as it is"
         ]
         assert (summary.path, summary.stopped_by) == (str(path), "interrupt")
         assert summary.check == "the file was left unfinished"
@@ -291,7 +291,7 @@ def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[st
                 assert saved["check"] == "ok"
             recorder.until_grown(path)
             summary = recorder.stop()
-            assert recorder.stderr.count("the disk has taken nothing") == 1
+            assert recorder.stderr.count("the disk has accepted nothing") == 1
         assert (summary["check"], kinds(summary)) == ("ok", ["disk_slow"])
         assert summary["duration_s"] > 3.0
         assert [track["inserted_silence_s"] for track in summary["audio"]] == [0.0]
@@ -320,8 +320,10 @@ def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
             # The system lets no process go whose thread waits for a frozen disk.
             assert recorder.wait() == 1
             summary = recorder.summary()
-            assert recorder.stderr.count("once more, and it is left as it is") == 1
-            assert recorder.stderr.splitlines()[-1].startswith(f"capture: {path} was left unfinished: capture repair")
+            assert recorder.stderr.count("stop once more to abandon it as it is") == 1
+            assert recorder.stderr.splitlines()[-1].startswith(
+                f"capture: {path} was left unfinished: to fix it, run capture repair"
+            )
         assert summary["stopped_by"] in ("interrupt", "terminate", "hangup")
         assert summary["check"] == "the file was left unfinished"
         assert len(pictures(path).moments_s) > 0

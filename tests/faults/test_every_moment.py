@@ -15,10 +15,9 @@ import numpy.typing as npt
 import pytest
 from reopened import Track, each_picture, pictures, sound
 from running import eventually
-from takes import Recording, use_sounds
+from takes import Recording, Stage
 
-import capture.pipeline.devices as inputs_module
-from capture.clock import SteppedClock
+from capture.clock import Clock, SteppedClock
 from capture.events import Command, State
 from capture.media import SAMPLE_RATE, Frame
 from capture.output.naming import ledger_of
@@ -54,7 +53,7 @@ SIZE: Final = (320, 180)
 class SmallPattern(PatternFrames):
     """The test picture, small enough to be encoded hundreds of times."""
 
-    def __init__(self, clock: SteppedClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.width, self.height = SIZE
 
@@ -83,12 +82,11 @@ def blocks() -> Iterator[ScriptedBlock]:
 class Stepped:
     """A recording that keeps the last seconds as well, on a clock that goes on step by step."""
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, triggers: Sequence[Trigger] = ()) -> None:
+    def __init__(self, path: Path, triggers: Sequence[Trigger] = ()) -> None:
         self.clock = SteppedClock(64.0)
-        monkeypatch.setattr(inputs_module, "choose_frames", lambda *_: (SmallPattern(self.clock), ""))
-        use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, blocks()))
+        sources = Stage(frames=SmallPattern, samples=lambda name, clock: ScriptedSamples(name, clock, blocks()))
         more = {"replay_s": 5.0, "ledger": True, "clock": self.clock, "triggers": triggers}
-        self.recording = Recording(path, video=True, **more)
+        self.recording = Recording(path, video=True, sources=sources, **more)
 
     @property
     def now_s(self) -> float:
@@ -96,7 +94,7 @@ class Stepped:
 
     def begin(self) -> None:
         self.recording.until(State.RECORDING)
-        feed = self.recording.session._feed
+        feed = self.recording.session._core.feed
         assert feed is not None
         self.feed = feed
         #: What the session is told of the pauses, put together once more.
@@ -135,7 +133,7 @@ def test_a_hundred_pauses_with_a_mark_and_a_clip_at_every_moment(
 ) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "clips"
     folder.mkdir()
-    stepped = Stepped(path, monkeypatch)
+    stepped = Stepped(path)
     random = np.random.default_rng(5)
     marks_s: list[float] = []
     clips: list[tuple[float, Path, list[dict[str, Any]]]] = []

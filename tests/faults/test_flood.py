@@ -100,7 +100,7 @@ def talking_nonsense(folder: Path, name: str, times: int) -> Callable[[], None]:
 def test_a_flood_costs_no_picture_and_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "meeting"
     control = RemoteControl("flood", folder=folder)
-    stepped = Stepped(path, monkeypatch, triggers=[control])
+    stepped = Stepped(path, triggers=[control])
     with stepped.recording as recording, ExitStack() as callers:
         stepped.begin()
         stepped.go_on(20)

@@ -73,7 +73,7 @@ class Running:
 
     @property
     def epoch_s(self) -> float:
-        feed = self.session._feed
+        feed = self.session._core.feed
         assert feed is not None
         return feed.pipeline.timeline.epoch_s
 
@@ -114,7 +114,7 @@ def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp
         marked_s = []
         for name in ("Ähem", ""):
             running.ask(Command.MARK, name)
-            marked_s.append(running.session._feed.ledger.of(EventKind.MARK)[-1].at_s)  # type: ignore[union-attr]
+            marked_s.append(running.session._core.feed.ledger.of(EventKind.MARK)[-1].at_s)  # type: ignore[union-attr]
             running.until(running.ask(Command.STATUS)["buffer_s"] + 0.4, "buffer_s")
         # One that is made while a recording is made belongs to both.
         running.ask(Command.START)

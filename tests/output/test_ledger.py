@@ -215,6 +215,7 @@ class Standing:
 WRITING = """
 import sys
 from pathlib import Path
+from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.output.ledger_file import LedgerFile
 file = LedgerFile(Path(sys.argv[1]), print)

@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 from conftest import RunCapture
 from reopened import ledger_lines, sound
-from takes import Player, Recording, Shared, is_ok, tone, use_sounds
+from takes import Player, Recording, Shared, Stage, is_ok, tone
 
-import capture.pipeline.devices as inputs_module
-from capture.clock import Clock
 from capture.events import Command, Event, State, Summary
 from capture.media import Pixels
 from capture.output.naming import ledger_of
-from capture.settings import RecordSettings
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 
@@ -37,7 +34,7 @@ def between_ends(path: Path, recording: Path, stopped_by: str) -> list[dict[str,
 
 def test_pauses_and_marks_stand_in_the_summary_and_in_the_ledger(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
-    with Recording(path, ledger=True) as recording:
+    with Recording(path, ledger=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.3)
         assert is_ok(recording.ask(Command.MARK, "here"))
@@ -70,9 +67,9 @@ def with_gaps() -> Iterator[ScriptedBlock]:
 
 
 def test_missing_sound_stands_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, with_gaps()))
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, with_gaps()))
     path = tmp_path / "out.wav"
-    with Recording(path, ledger=True, duration_s=3.6) as recording:
+    with Recording(path, ledger=True, duration_s=3.6, sources=sources) as recording:
         summary = recording.finished()
     found = [(event.kind, round(event.at_s, 2), round(event.end_s, 2)) for event in summary.events]
     assert found == [("no_data", 0.0, 0.4), ("hole", 0.8, 1.0), ("no_data", 1.6, 3.1)]
@@ -93,11 +90,10 @@ def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest
     # It changes all the time, but for a second and a half in the middle, and a grab takes the time of several slots.
     changes = [(slot / 30, still) for slot in (*range(30), *range(75, 300))]
 
-    def choose_frames(settings: RecordSettings, clock: Clock, *more: object) -> tuple[ScriptedFrames, str]:
-        return ScriptedFrames(clock, changes, grab_s=0.12), ""
-
-    monkeypatch.setattr(inputs_module, "choose_frames", choose_frames)
-    with Recording(tmp_path / "out.mkv", video=True, audio=(), duration_s=3.5, ledger=True) as recording:
+    sources = Stage(frames=lambda clock: ScriptedFrames(clock, changes, grab_s=0.12))
+    with Recording(
+        tmp_path / "out.mkv", video=True, audio=(), duration_s=3.5, ledger=True, sources=sources
+    ) as recording:
         summary = recording.finished()
     assert summary.video is not None
     assert summary.video.dropped > 20
@@ -112,9 +108,9 @@ def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest
 def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
     clip, short = tmp_path / "clip.ogg", tmp_path / "short.ogg"
-    with Shared(tmp_path / "out.ogg", ledger=True) as recording:
+    with Shared(tmp_path / "out.ogg", ledger=True, sources=sources) as recording:
         recording.until_kept(1.5)
         answers = []
         for path, last_s in ((clip, 20.0), (short, 0.3)):
@@ -141,8 +137,8 @@ def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_take_begins_with_what_happened_in_its_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
-    with Shared(tmp_path / "out.wav", since_s=20.0) as recording:
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    with Shared(tmp_path / "out.wav", since_s=20.0, sources=sources) as recording:
         recording.until_kept(1.2)
         recording.ask(Command.START)
         recording.ask(Command.MARK, "begun")
@@ -161,7 +157,7 @@ def test_a_ledger_goes_the_way_of_its_recording(ending: Command, player: Player,
     path = tmp_path / "out.wav"
     path.write_bytes(b"old")
     ledger_of(path).write_text("old")
-    with Recording(path, ledger=True, overwrite=True) as recording:
+    with Recording(path, ledger=True, overwrite=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
         recording.ask(ending)
@@ -178,7 +174,7 @@ def test_a_ledger_that_cannot_be_written_costs_the_recording_nothing(
 
     monkeypatch.setattr("capture.output.ledger_file._write", fail)
     path = tmp_path / "out.wav"
-    with Recording(path, ledger=True, duration_s=0.5) as recording:
+    with Recording(path, ledger=True, duration_s=0.5, sources=player.sources) as recording:
         summary = recording.finished()
     assert (summary.check, recording.session.error) == ("ok", None)
     (event,) = summary.events

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from takes import Stage
 
-import capture.pipeline.devices as inputs_module
-import capture.session.session as session_module
+import capture.session.preparation as preparation_module
 from capture.errors import NotReadyError, UsageError
 from capture.event_kinds import EventKind
 from capture.events import Command, Event, Progress, Send, State, Summary
@@ -63,7 +63,7 @@ def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
 
 
 def test_a_trigger_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "TRIGGER_LIMIT_S", 0.05)
+    monkeypatch.setattr(preparation_module, "TRIGGER_LIMIT_S", 0.05)
     let_go = threading.Event()
 
     class Hanging:
@@ -108,13 +108,12 @@ def test_a_stop_that_comes_before_everything_leaves_nothing(tmp_path: Path) -> N
 def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> None:
+    def hang(*_: object) -> Any:
         looking.set()
         let_go.wait()
         raise NotReadyError("let go")
 
-    monkeypatch.setattr(inputs_module, "choose_frames", hang)
-    session = Session(settings(tmp_path / "out.mp4"))
+    session = Session(settings(tmp_path / "out.mp4"), sources=Stage(frames=hang))
     finish = run_aside(session)
     try:
         assert looking.wait(LIMIT_S)
@@ -127,11 +126,14 @@ def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypa
 
 def test_devices_that_never_answer_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(session_module, "PREPARATION_LIMIT_S", 0.05)
-    monkeypatch.setattr(inputs_module, "choose_frames", lambda *_: let_go.wait())
+    monkeypatch.setattr(preparation_module, "PREPARATION_LIMIT_S", 0.05)
+
+    def hang(*_: object) -> Any:
+        let_go.wait()
+
     try:
         with pytest.raises(NotReadyError, match="does not answer"):
-            Session(settings(tmp_path / "out.mp4")).run()
+            Session(settings(tmp_path / "out.mp4"), sources=Stage(frames=hang)).run()
     finally:
         let_go.set()
 

@@ -13,19 +13,18 @@ import pytest
 from disks import fill, small_disk
 from reopened import chapters, each_picture, first_loud_s, pictures, sound
 from running import eventually
-from takes import LIMIT_S, Player, Recording, Shared, is_ok, tone, use_sounds
+from takes import LIMIT_S, Player, Recording, Shared, Stage, is_ok, tone
 
-import capture.pipeline.devices as inputs_module
 import capture.playback.preview as preview_module
 import capture.session.clip_saver as clips_module
-import capture.session.take as take_module
+import capture.session.summaries as summaries_module
 from capture.clock import Clock, MonotonicClock
 from capture.errors import DiskFullError, NotReadyError, OutputError, SourceLostError, UsageError
 from capture.events import Command, State
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.recordings.check import check
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings import AudioTrack
 from capture.sources.pattern import PatternTone, draw_pattern, pattern_tone, read_clock
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 from capture.timing.timeline import Timeline
@@ -46,7 +45,7 @@ def test_from_just_before_the_first_sound_to_just_after_the_last(
     extension: str, player: Player, tmp_path: Path
 ) -> None:
     path = tmp_path / f"out.{extension}"
-    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.4) as recording:
+    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.4, sources=player.sources) as recording:
         recording.until_waiting()
         player.go_on_for(0.5)
         player.play(tone(0.3))
@@ -59,7 +58,9 @@ def test_from_just_before_the_first_sound_to_just_after_the_last(
 
 def test_the_silence_that_ends_a_picture_is_cut_off(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Recording(path, video=True, wait_for_sound=True, stop_after_silence_s=0.8) as recording:
+    with Recording(
+        path, video=True, wait_for_sound=True, stop_after_silence_s=0.8, sources=player.sources
+    ) as recording:
         recording.until_waiting()
         player.go_on_for(0.4)
         player.play(tone(0.5))
@@ -74,7 +75,9 @@ def test_the_silence_that_ends_a_picture_is_cut_off(player: Player, tmp_path: Pa
 
 
 def test_each_recording_has_a_file_of_its_own(player: Player, tmp_path: Path) -> None:
-    with Recording(tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, each=True) as recording:
+    with Recording(
+        tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, each=True, sources=player.sources
+    ) as recording:
         for count in range(3):
             recording.until(State.ARMED)
             player.go_on_for(0.4)
@@ -95,7 +98,7 @@ def test_each_recording_has_a_file_of_its_own(player: Player, tmp_path: Path) ->
 def test_silence_is_not_counted_in_a_pause(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     clock = MonotonicClock()
-    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.6) as recording:
+    with Recording(path, wait_for_sound=True, stop_after_silence_s=0.6, sources=player.sources) as recording:
         recording.until_waiting()
         player.go_on_for(0.4)
         player.play(tone(0.3))
@@ -114,7 +117,7 @@ def test_silence_is_not_counted_in_a_pause(player: Player, tmp_path: Path) -> No
 
 def test_where_nothing_is_heard_nothing_is_cut(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
-    with Recording(path, stop_after_silence_s=0.5) as recording:
+    with Recording(path, stop_after_silence_s=0.5, sources=player.sources) as recording:
         summary = recording.finished()
     assert summary.stopped_by == "silence"
     assert 0.5 - TOLERANCE_S < sound(path).end_s < 0.5 + PACKET_S
@@ -131,13 +134,13 @@ OTHERS: Final = tuple(command for command in Command if command not in ENDING)
 def test_while_it_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> None:
+    def hang(*_: object) -> Any:
         looking.set()
         let_go.wait()
         raise NotReadyError("let go")
 
-    monkeypatch.setattr(inputs_module, "choose_sounds", hang)
-    with Recording(tmp_path / "out.ogg") as recording:
+    sources = Stage(samples=hang)
+    with Recording(tmp_path / "out.ogg", sources=sources) as recording:
         try:
             assert looking.wait(LIMIT_S)
             for command in OTHERS:
@@ -154,7 +157,7 @@ def test_while_it_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("ending", [Command.STOP, Command.QUIT, Command.DISCARD])
 def test_while_it_waits(ending: Command, player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
-    with Recording(path, wait_for_sound=True) as recording:
+    with Recording(path, wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         for command in OTHERS:
             if command is not Command.START:
@@ -171,7 +174,7 @@ def test_while_it_waits(ending: Command, player: Player, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("beginning", [Command.START, Command.TOGGLE])
 def test_it_need_not_wait_for_the_sound(beginning: Command, player: Player, tmp_path: Path) -> None:
-    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         begun = recording.ask(beginning)
         assert begun["ok"]
@@ -190,7 +193,7 @@ def test_while_it_records(
     played: list[Path] = []
     monkeypatch.setattr(preview_module.Preview, "start", lambda self: played.append(self._path))
     path = tmp_path / "out.ogg"
-    with Recording(path) as recording:
+    with Recording(path, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
         assert is_ok(recording.ask(Command.START))
@@ -227,8 +230,8 @@ def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch:
         let_go.wait()
         return check(path, **more)
 
-    monkeypatch.setattr(take_module, "check", hang)
-    with Recording(tmp_path / "out.ogg") as recording:
+    monkeypatch.setattr(summaries_module, "check", hang)
+    with Recording(tmp_path / "out.ogg", sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
         ended = recording.send(Command.STOP)
@@ -251,7 +254,7 @@ def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch:
 
 
 def test_what_comes_behind_the_end_is_answered_too(player: Player, tmp_path: Path) -> None:
-    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         for command in (Command.STOP, *Command):
             recording.send(command)
@@ -261,12 +264,12 @@ def test_what_comes_behind_the_end_is_answered_too(player: Player, tmp_path: Pat
 
 def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path: Path) -> None:
     clock = MonotonicClock()
-    with Recording(tmp_path / "out.wav") as recording:
+    with Recording(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
         for _ in range(2_500):
             recording.send(Command.STATUS)
-        take = recording.session._take
+        take = recording.session._core.take
         assert take is not None
         wanted_s = clock.now_s() - take.timeline.epoch_s
         recording.send(Command.STOP)
@@ -282,7 +285,7 @@ def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path:
 
 
 def test_a_key_that_is_held_too_long_ends_nothing_else(player: Player, tmp_path: Path) -> None:
-    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, duration_s=0.3) as recording:
+    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, duration_s=0.3, sources=player.sources) as recording:
         for count in range(2):
             recording.until(State.ARMED)
             recording.session.send(Command.START, "hotkey")
@@ -307,8 +310,8 @@ def test_a_key_that_is_held_again_while_the_last_recording_is_finished(
         return check(path, **more)
 
     again: list[float] = []
-    monkeypatch.setattr(take_module, "check", hold_again)
-    with Recording(tmp_path / "out.wav", hold="<f9>", each=True) as recording:
+    monkeypatch.setattr(summaries_module, "check", hold_again)
+    with Recording(tmp_path / "out.wav", hold="<f9>", each=True, sources=player.sources) as recording:
         recording.until_waiting()
         recording.ask(Command.START)
         recording.until_elapsed(0.2)
@@ -353,7 +356,7 @@ def test_marks_become_chapters(extension: str, tmp_path: Path) -> None:
 def test_marks_that_overtook_each_other_stand_in_order(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     clock = MonotonicClock()
-    with Recording(path) as recording:
+    with Recording(path, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.5)
         now_s = clock.now_s()
@@ -371,10 +374,10 @@ def test_marks_that_overtook_each_other_stand_in_order(player: Player, tmp_path:
 
 def test_a_name_is_taken_as_soon_as_a_recording_waits_under_it(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
-    with Recording(path, wait_for_sound=True) as recording:
+    with Recording(path, wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         assert path.exists()
-        with Recording(path, wait_for_sound=True) as second:
+        with Recording(path, wait_for_sound=True, sources=player.sources) as second:
             second.join()
         assert isinstance(second.raised, UsageError)
         assert path.exists()
@@ -384,7 +387,7 @@ def test_a_name_is_taken_as_soon_as_a_recording_waits_under_it(player: Player, t
 def test_what_would_be_replaced_comes_back_when_nothing_is_recorded(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
     path.write_bytes(b"old")
-    with Recording(path, wait_for_sound=True, overwrite=True) as recording:
+    with Recording(path, wait_for_sound=True, overwrite=True, sources=player.sources) as recording:
         recording.until_waiting()
         assert path.read_bytes() == b""
     assert path.read_bytes() == b"old"
@@ -395,8 +398,8 @@ def test_what_would_be_replaced_comes_back_when_nothing_is_recorded(player: Play
 
 
 def test_a_source_that_is_lost_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.2))
-    with Recording(tmp_path / "out.ogg", wait_for_sound=True) as recording:
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.2))
+    with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=sources) as recording:
         assert recording.join() is None
     assert isinstance(recording.session.error, SourceLostError)
     assert recording.session.state is State.FAILED
@@ -415,15 +418,15 @@ def test_a_source_that_is_lost_while_it_is_finished_is_the_end_of_all(
                 raise SourceLostError("the scripted device is gone")
             return super().read(until_s)
 
-    use_sounds(monkeypatch, lambda name, clock: Losing(name, clock, player.blocks()))
+    sources = Stage(samples=lambda name, clock: Losing(name, clock, player.blocks()))
 
     def lose(path: Path, **more: Any) -> Any:
         lost.set()
-        eventually(lambda: recording.session._inputs.sounds[0][0].grabber._closed, "the end of the device")
+        eventually(lambda: recording.session._devices.sounds[0][0].grabber._closed, "the end of the device")
         return check(path, **more)
 
-    monkeypatch.setattr(take_module, "check", lose)
-    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True) as recording:
+    monkeypatch.setattr(summaries_module, "check", lose)
+    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, sources=sources) as recording:
         recording.until_waiting()
         recording.ask(Command.START)
         recording.until_elapsed(0.2)
@@ -442,8 +445,8 @@ def test_a_finished_file_stays_whatever_goes_wrong_after_that(
     def fail(path: Path, **_: Any) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(take_module, "check", fail)
-    with Recording(path, overwrite=True) as recording:
+    monkeypatch.setattr(summaries_module, "check", fail)
+    with Recording(path, overwrite=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.3)
         recording.send(Command.STOP)
@@ -463,7 +466,7 @@ def test_a_file_that_cannot_be_improved_stays_as_it_was_recorded(
 
     monkeypatch.setattr("capture.recordings.loudness.normalise", fail)
     path = tmp_path / "out.ogg"
-    with Recording(path, loudness_lufs=-16.0) as recording:
+    with Recording(path, loudness_lufs=-16.0, sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.3)
         recording.send(Command.STOP)
@@ -478,7 +481,7 @@ def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path
 
     path = tmp_path / "out.wav"
     player.play(tone(1.5, level=0.03))
-    with Recording(path, loudness_lufs=-20.0, duration_s=1.2) as recording:
+    with Recording(path, loudness_lufs=-20.0, duration_s=1.2, sources=player.sources) as recording:
         summary = recording.finished()
     (loudness,) = measure(path)
     assert loudness.integrated_lufs == pytest.approx(-20.0, abs=0.5)
@@ -492,7 +495,7 @@ def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path
 
 @pytest.mark.parametrize("ending", [Command.STOP, Command.TOGGLE, Command.DISCARD])
 def test_a_take_that_ends_in_a_pause_leaves_the_buffer_going(ending: Command, player: Player, tmp_path: Path) -> None:
-    with Shared(tmp_path / "out.wav") as recording:
+    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert is_ok(recording.ask(Command.START))
         recording.until_elapsed(0.3)
@@ -515,14 +518,14 @@ def test_a_take_that_cannot_begin_is_the_end_of_all(
     def fail(self: Muxer, *_: Any, **more: Any) -> None:
         raise error
 
-    with Shared(tmp_path / "out.ogg") as recording:
+    with Shared(tmp_path / "out.ogg", sources=player.sources) as recording:
         recording.until_kept(0.3)
         monkeypatch.setattr(Muxer, "start", fail)
         assert "no room" in recording.ask(Command.START)["error"] or isinstance(error, ZeroDivisionError)
         recording.join()
     assert recording.raised is error
-    assert recording.session._feed is not None
-    assert recording.session._feed.outlets._writers == []
+    assert recording.session._core.feed is not None
+    assert recording.session._core.feed.outlets._writers == []
     recording.check_answers()
     assert list(tmp_path.iterdir()) == []
 
@@ -540,7 +543,7 @@ def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
         write(self, stream, packet)
 
     monkeypatch.setattr(Muxer, "write", fail)
-    with Shared(path) as recording:
+    with Shared(path, sources=player.sources) as recording:
         recording.until_kept(0.3)
         recording.ask(Command.START)
         recording.until_elapsed(0.3)
@@ -559,7 +562,7 @@ def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
 def test_a_full_disk_ends_a_take_and_not_what_is_kept(player: Player, tmp_path: Path) -> None:
     with small_disk(tmp_path, 6_000_000) as place:
         elsewhere = tmp_path / "clip.wav"
-        with Shared(place / "out.wav") as recording:
+        with Shared(place / "out.wav", sources=player.sources) as recording:
             recording.until_kept(0.3)
             assert is_ok(recording.ask(Command.START))
             recording.until_elapsed(0.3)
@@ -587,16 +590,16 @@ def test_a_full_disk_ends_a_take_and_not_what_is_kept(player: Player, tmp_path: 
 
 
 def test_a_source_that_is_lost_ends_a_session_that_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
-    with Shared(tmp_path / "out.ogg") as recording:
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
+    with Shared(tmp_path / "out.ogg", sources=sources) as recording:
         assert recording.join() is None
     assert isinstance(recording.session.error, SourceLostError)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_delivers_nothing_ends_with_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, []))
-    with Shared(tmp_path / "out.mkv", video=True) as recording:
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, []))
+    with Shared(tmp_path / "out.mkv", video=True, sources=sources) as recording:
         recording.until_kept(1.0)
         clip = recording.ask(Command.CLIP)
         recording.ask(Command.START)
@@ -610,7 +613,7 @@ def test_a_source_that_delivers_nothing_ends_with_the_picture(tmp_path: Path, mo
 
 
 def test_nothing_to_discard_is_no_reason_to_end(player: Player, tmp_path: Path) -> None:
-    with Shared(tmp_path / "out.wav") as recording:
+    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert not recording.ask(Command.DISCARD)["ok"]
         recording.session.send(Command.DISCARD, "hotkey")
@@ -622,8 +625,8 @@ def test_each_take_is_counted_for_itself(tmp_path: Path, monkeypatch: pytest.Mon
     # Loud and with a hole, before it is quiet.
     before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02, 0.1), 1.4 + place * 0.02) for place in range(2_000)]
-    use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
-    with Shared(tmp_path / "out.mkv", video=True, screen="primary") as recording:
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
+    with Shared(tmp_path / "out.mkv", video=True, screen="primary", sources=sources) as recording:
         recording.until_kept(3.0)
         recording.ask(Command.START)
         recording.until_elapsed(0.5)
@@ -646,7 +649,7 @@ def test_whoever_asks_while_the_last_clip_is_saved_is_told(
         return check(path, **more)
 
     monkeypatch.setattr(clips_module, "check", hang)
-    with Shared(tmp_path / "out.wav") as recording:
+    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
         try:
             recording.until_kept(0.3)
             saved = recording.send(Command.CLIP)
@@ -670,20 +673,19 @@ def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monke
     script = [(n / changes_per_s, draw_pattern(n / changes_per_s, 320, 180)) for n in range(12 * changes_per_s)]
     screens: list[ScriptedFrames] = []
 
-    def choose_frames(settings: RecordSettings, clock: Clock, *more: object) -> tuple[ScriptedFrames, str]:
+    def make_frames(clock: Clock) -> ScriptedFrames:
         screens.append(ScriptedFrames(clock, script))
-        return screens[0], ""
+        return screens[0]
 
-    monkeypatch.setattr(inputs_module, "choose_frames", choose_frames)
-    use_sounds(monkeypatch, PatternTone)
+    sources = Stage(frames=make_frames, samples=PatternTone)
     path = tmp_path / "out.mkv"
     random = np.random.default_rng(5)
     clock = MonotonicClock()
     never = threading.Event()
     tracks = (AudioTrack(("one",)), AudioTrack(("two",)))
-    with Recording(path, video=True, audio=tracks, duration_s=media_s) as recording:
+    with Recording(path, video=True, audio=tracks, duration_s=media_s, sources=sources) as recording:
         recording.until(State.RECORDING)
-        take = recording.session._take
+        take = recording.session._core.take
         assert take is not None
         timeline = Timeline(take.timeline.epoch_s)
         pauses = 0

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.media import Rectangle, SampleArray, Samples
 from capture.settings import AudioTrack, RecordSettings
-from capture.sources.chooser import choose_sounds
+from capture.sources.chooser import choose_samples
 from capture.sources.screens import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
@@ -240,8 +240,8 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
     webcam.made = ScriptedRecorder([tone(960)], TypeError("NoneType"))
     told: list[str] = []
     settings = RecordSettings(Path("a.ogg"), screen=None)
-    ((source,),) = choose_sounds(
-        [AudioTrack((name,))], settings, MonotonicClock(), lambda kind, detail: told.append(detail)
+    ((source,),) = choose_samples(
+        replace(settings, audio=(AudioTrack((name,)),)), MonotonicClock(), lambda kind, detail: told.append(detail)
     )
     source.open()
     source.begin(time.monotonic())

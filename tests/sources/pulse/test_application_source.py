@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import Samples
 from capture.settings import AudioTrack, RecordSettings
-from capture.sources.chooser import choose_sounds
+from capture.sources.chooser import choose_samples
 from capture.sources.sound_devices import Player, is_program, players_of
 from capture.virtual.desk import VirtualDesk
 
@@ -101,7 +101,7 @@ def test_elsewhere_it_cannot_be_had(platform: str, system: str, monkeypatch: pyt
     monkeypatch.setattr(sys, "platform", platform)
     settings = RecordSettings(Path("a.ogg"), screen=None)
     with pytest.raises(NotReadyError, match=rf"firefox alone cannot be recorded on {system}: use --audio internal"):
-        choose_sounds([AudioTrack(("app:firefox",))], settings, MonotonicClock())
+        choose_samples(replace(settings, audio=(AudioTrack(("app:firefox",)),)), MonotonicClock())
 
 
 # Recordings

@@ -1,0 +1,114 @@
+"""What the parts of a session share: its state, its current take, its failure, and how requests are answered."""
+
+from __future__ import annotations
+
+from capture.clock import Clock
+from capture.errors import CaptureError, DiskFullError, RecordingError
+from capture.event_kinds import EventKind
+from capture.events import Event, EventSink, Request, State, Summary
+from capture.pipeline.feed import Feed
+from capture.session.clip_saver import ClipSaver
+from capture.session.inbox import Inbox, WorkerFailure, refuse
+from capture.session.take import Take
+from capture.settings import RecordSettings
+
+__all__ = ["SessionCore"]
+
+
+class SessionCore:
+    """Changed by the session's thread alone; `record_event`, `record_of_feed` and `on_worker_failure` are for any."""
+
+    def __init__(self, settings: RecordSettings, clock: Clock, emit: EventSink) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.emit = emit
+        self.inbox = Inbox()
+        self.clips = ClipSaver(settings, emit)
+        self.state = State.IDLE
+        #: What ended a recording early, if anything did; what was recorded until then is in the file.
+        self.error: CaptureError | None = None
+        #: The same for the current recording: another may follow it.
+        self.failure: CaptureError | None = None
+        #: Whether no other recording may follow.
+        self.over = False
+        #: True once we have given up on a thread that is blocked on the disk.
+        self.is_stuck = False
+        #: The summary of every recording that was kept.
+        self.summaries: list[Summary] = []
+        self.feed: Feed | None = None
+        self.take: Take | None = None
+        self._early: list[Event] = []
+
+    def adopt(self, take: Take) -> None:
+        """Make `take` the current one; it gets the events that came before there was any."""
+        self.failure = None
+        early, self._early, self.take = self._early, [], take
+        for event in early:
+            take.record_event(event)
+
+    def abandon(self, error: CaptureError) -> None:
+        """Stop waiting for a thread that hangs."""
+        self.over = self.is_stuck = True
+        self.fail(error)
+
+    def record_event(self, kind: EventKind, detail: str) -> None:
+        """Record an event that happens now; any thread. Before the first take exists, that take gets it."""
+        if self.take is not None:
+            self.take.record_now(kind, detail)
+        else:
+            self._early.append(Event(kind, 0.0, detail))
+
+    def answer(self, request: Request) -> None:
+        """Answer a request with the state of things."""
+        if request.answer is not None:
+            status = self.take.status() if self.take is not None else {"path": None, "elapsed_s": 0.0}
+            buffer_s, buffer_bytes = self.buffered
+            buffered = {"buffer_s": round(buffer_s, 3), "buffer_bytes": buffer_bytes}
+            request.answer({"ok": True, "state": self.state.value, **status, **buffered})
+
+    def on_worker_failure(self, worker: str, error: BaseException) -> None:
+        self.inbox.put(WorkerFailure(worker, error))
+
+    def note_failure(self, failure: WorkerFailure) -> CaptureError:
+        """End the recording with this failure, unless an earlier one did; return the one it ends with."""
+        error = failure.error
+        # A full disk ends a recording, but not the replay buffer in memory.
+        goes_on = self.settings.standby and isinstance(error, DiskFullError)
+        self.over |= not goes_on
+        if self.failure is not None:
+            return self.failure
+        if not isinstance(error, CaptureError):
+            cause, error = error, RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
+            error.__cause__ = cause
+        self.fail(error)
+        self.record_event(error.event_kind, str(error))
+        return error
+
+    def fail(self, error: CaptureError) -> None:
+        """The current recording ends with `error`; the session keeps the first of all."""
+        self.failure = error
+        self.error = self.error or error
+
+    def record_of_feed(self, event: Event) -> None:
+        """Give what happened to picture or sound to the current recording; between two recordings it is dropped."""
+        if self.take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
+            self.take.record_of_feed(event)
+
+    def save_clip(self, request: Request) -> None:
+        """Save what the replay buffer holds up to the request, on another thread."""
+        feed = self.feed
+        if feed is None or not feed.keeps:
+            refuse(request, "this recorder keeps no replay buffer: start one with capture replay --last 60s")
+            return
+        self.clips.save(feed, request)
+
+    @property
+    def buffered(self) -> tuple[float, int]:
+        """Seconds and bytes in the replay buffer."""
+        buffer = self.feed.buffer if self.feed is not None else None
+        return (buffer.seconds, buffer.size_bytes) if buffer is not None else (0.0, 0)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one recording follows the other."""
+        return self.settings.each or self.settings.standby

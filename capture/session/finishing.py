@@ -1,0 +1,118 @@
+"""What happens after a recording ends: its file and the last clips are finished while commands keep coming."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from capture.event_kinds import EventKind
+from capture.events import Command, Event, Progress, Request
+from capture.session.commands import Action, Phase, action_of
+from capture.session.core import SessionCore
+from capture.session.force_stop import Impatience, StopEscalation
+from capture.session.inbox import PROGRESS_INTERVAL_S, Message, StepDone, WorkerFailure, refuse
+
+__all__ = ["Finishing"]
+
+#: How long the devices may take to end once the disk has been given up.
+STUCK_END_S: Final = 1.0
+
+
+class Finishing:
+    """Runs the steps after a recording on threads of their own, and handles what comes in meanwhile.
+
+    Used by the session's thread. Where another recording follows, requests that begin and end it are kept until the
+    session waits again, because a key may be held already. Ctrl+C counts as a request to quit, and is raised by
+    `raise_interrupt` when all is done.
+    """
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._inbox = core.inbox
+        self._escalation = StopEscalation(math.inf)
+        self._interrupt: KeyboardInterrupt | None = None
+        #: The requests that ended the recording, to be answered when its file is finished.
+        self.ending: list[Request] = []
+
+    def begin(self) -> None:
+        """A recording has ended; from now on a repeated request to quit counts."""
+        self._escalation = StopEscalation(self._core.clock.now_s())
+
+    def run(self, step: Callable[[], None], progress: Callable[[], Progress], path: str | None) -> bool:
+        """Run one step of finishing the file at `path`; raises what it raised.
+
+        False when the user insists on the end so often that the file has to be abandoned.
+        """
+        next_requests: list[Request] = []
+        worker = self._inbox.run_aside("finishing", step)
+        while (message := self._receive()) != StepDone(worker):
+            if message is None:
+                self._core.emit(progress())
+            elif isinstance(message, WorkerFailure):
+                self._core.note_failure(message)
+            elif isinstance(message, Request):
+                self._core.over |= message.command is Command.QUIT
+                if self._abandons(message, f"{path} is still being finished"):
+                    self.ending.append(message)
+                    return False
+                self._handle(message, next_requests)
+        self._inbox.put_back(next_requests)
+        if worker.error is not None:
+            raise worker.error
+        return True
+
+    def _handle(self, request: Request, next_requests: list[Request]) -> None:
+        action = action_of(Phase.FINISHING, request.command)
+        if action is Action.NEXT and not self._core.repeats:
+            # No recording follows that it could begin.
+            action = Action.AWAIT_FILE if request.command is Command.TOGGLE else "the recording is being finished"
+        if action is Action.NEXT or (next_requests and request.command is Command.STOP):
+            next_requests.append(request)
+        elif action is Action.CLIP:
+            self._core.save_clip(request)
+        elif action is Action.AWAIT_FILE:
+            self.ending.append(request)
+        elif action is Action.ANSWER:
+            self._core.answer(request)
+        else:
+            refuse(request, str(action))
+
+    def await_clips(self, close: Callable[[], None]) -> bool:
+        """Let the clips that are being saved be finished. False when the user insists on the end first."""
+        self.begin()
+        worker = self._inbox.run_aside("clips", close)
+        while not worker.join(0.0):
+            message = self._receive()
+            if not isinstance(message, Request):
+                continue
+            action = action_of(Phase.CLOSING, message.command)
+            if action is Action.ANSWER:
+                self._core.answer(message)
+            else:
+                refuse(message, str(action))
+            if self._abandons(message, "a clip is still being saved"):
+                return False
+        return True
+
+    def raise_interrupt(self) -> None:
+        """Raise the Ctrl+C that came while something was being finished, if one did."""
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
+
+    def _receive(self) -> Message | None:
+        try:
+            return self._inbox.receive(PROGRESS_INTERVAL_S)
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            return Request(Command.QUIT, "interrupt", self._core.clock.now_s())
+
+    def _abandons(self, request: Request, what: str) -> bool:
+        """Whether this request means "abandon the file"; the one before it only warns."""
+        if request.command is not Command.QUIT:
+            return False
+        impatience = self._escalation.ask(request.at_s)
+        if impatience is Impatience.WARNED:
+            self._core.emit(Event(EventKind.UNFINISHED, 0.0, f"{what}: stop once more to abandon it as it is"))
+        return impatience is Impatience.ABANDONED

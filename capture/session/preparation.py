@@ -1,0 +1,99 @@
+"""What happens before a session can record: devices are opened, a countdown runs, triggers start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from capture.clock import Clock
+from capture.errors import CaptureError, NotReadyError
+from capture.event_kinds import EventKind
+from capture.events import EventSink, Progress, Request, Send, State
+from capture.session.commands import Action, Phase, action_of
+from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
+from capture.settings import RecordSettings
+from capture.sources.chooser import begin_countdown
+from capture.threads.worker import Worker
+from capture.triggers.trigger import Trigger
+
+__all__ = ["Preparation", "start_triggers"]
+
+#: Devices are found and opened within a tenth of a second each; a server that hangs must not make the recorder hang.
+PREPARATION_LIMIT_S: Final = 12.0
+
+#: Hotkeys are ready within a tenth of a second. A display that hangs never makes them ready, and no command waits.
+TRIGGER_LIMIT_S: Final = 2.0
+
+
+class Preparation:
+    """Runs the steps before the first recording while commands are still obeyed; used by the session's thread.
+
+    `answer` gives a request the state of things.
+    """
+
+    def __init__(self, inbox: Inbox, clock: Clock, answer: Callable[[Request], None]) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._answer = answer
+
+    def run(self, step: Callable[[], None]) -> bool:
+        """Run `step` on a thread of its own. False when a request ended the session meanwhile.
+
+        Raises what the step raised, and `NotReadyError` when a display or a sound server leaves it hanging.
+        """
+        worker = self._inbox.run_aside("preparation", step)
+        gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
+        while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
+            message = self._inbox.receive(left_s)
+            if message == StepDone(worker):
+                if worker.error is not None:
+                    raise worker.error
+                return not self._end_is_waiting()
+            if isinstance(message, Request) and self._is_ended_by(message):
+                return False
+        raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
+
+    def count_down(self, settings: RecordSettings, emit: EventSink) -> bool:
+        """Wait for `settings.delay_s`, reporting how much is left. False when a request ended the session meanwhile."""
+        shown = begin_countdown(settings)
+        try:
+            begins_at_s = self._clock.now_s() + settings.delay_s
+            while (left_s := begins_at_s - self._clock.now_s()) > 0:
+                emit(Progress(State.ARMED, -left_s, 0))
+                message = self._inbox.receive(min(left_s, PROGRESS_INTERVAL_S))
+                if isinstance(message, Request) and self._is_ended_by(message):
+                    return False
+            return True
+        finally:
+            if shown is not None:
+                # Gone before the first frame.
+                shown.end()
+
+    def _end_is_waiting(self) -> bool:
+        while (message := self._inbox.receive(0.0)) is not None:
+            if isinstance(message, Request) and self._is_ended_by(message):
+                return True
+        return False
+
+    def _is_ended_by(self, request: Request) -> bool:
+        """Answer a request; whether it ends the session before anything is recorded."""
+        action = action_of(Phase.PREPARING, request.command)
+        if isinstance(action, Action):
+            self._answer(request)
+        else:
+            refuse(request, action)
+        return action is Action.END
+
+
+def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callable[[EventKind, str], None]) -> None:
+    """Start every trigger; one that does not work here, or hangs, becomes an event. Raises its other errors."""
+    for trigger in triggers:
+        worker = Worker("trigger", partial(trigger.start, send))
+        worker.start()
+        if not worker.join(TRIGGER_LIMIT_S):
+            record_event(trigger.absence, "the display does not answer: stop with Ctrl+C")
+        elif isinstance(worker.error, CaptureError):
+            record_event(trigger.absence, str(worker.error))
+        elif worker.error is not None:
+            raise worker.error

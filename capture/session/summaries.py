@@ -1,0 +1,50 @@
+"""The last steps of a recording: trims and loudness that were asked for, the check, and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from capture.errors import UsageError, in_one_line
+from capture.event_kinds import EventKind
+from capture.recordings.check import check
+from capture.settings import RecordSettings
+
+__all__ = ["Verdict", "improve", "judge"]
+
+
+class Verdict(NamedTuple):
+    """What the check of a finished file found: `words` are "ok" or the first problem."""
+
+    duration_s: float
+    words: str
+
+
+def improve(
+    path: Path, settings: RecordSettings, length_s: float, stopped_by: str, report: Callable[[EventKind, str], None]
+) -> None:
+    """Cut the silence behind the end, and set the loudness. When that fails the file stays as it was recorded."""
+    try:
+        if stopped_by == "silence" and settings.wants_video:
+            from capture.recordings.rewrite import cut_end
+
+            cut_end(path, length_s)
+        if settings.loudness_lufs is not None:
+            from capture.recordings.loudness import normalise
+
+            report(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, normalise(path, settings.loudness_lufs))))
+    except Exception as error:
+        # Whatever it is, it must not cost the recording.
+        report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
+
+
+def judge(path: Path, length_s: float) -> Verdict:
+    """Check a finished recording; `length_s` is how long it should be, for a file that may not be read."""
+    try:
+        report = check(path, listen=False)
+    except UsageError as error:
+        # It exists, and this user may not read it.
+        return Verdict(length_s, error.message)
+    duration_s = max((stream.duration_s for stream in report.streams), default=0.0)
+    return Verdict(duration_s, next(iter(report.problems), "ok"))
