@@ -3,7 +3,8 @@
 ::
 
     CaptureError            anything a person is told in one line
-    ├── UsageError          the call itself is mistaken; nothing was touched          (exit 2)
+    ├── UsageError          the request is invalid; nothing was touched               (exit 2)
+    │   └── SettingError        a field of the settings cannot have its value
     ├── NotReadyError       the surroundings lack something: display, sound, rights   (exit 3)
     └── RecordingError      it went wrong while writing or reading a recording        (exit 1)
         ├── SourceLostError     a device that was delivering is gone
@@ -18,6 +19,9 @@ A caller's mistake and a failure are different branches, so that a script can te
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from capture.event_kinds import EventKind
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "NotReadyError",
     "OutputError",
     "RecordingError",
+    "SettingError",
     "SourceLostError",
     "UsageError",
     "in_one_line",
@@ -62,9 +67,57 @@ def in_one_line(error: BaseException) -> str:
 
 
 class UsageError(CaptureError):
-    """The caller asked for something that cannot be meant; nothing was touched."""
+    """The request is invalid; nothing was touched."""
 
     exit_code = 2
+
+
+class SettingError(UsageError):
+    """One or several fields of the settings have values that cannot be recorded.
+
+    `message` and `remedy` name fields in braces: `{fps}` stands for the field with its value, `{screen:none}` for the
+    field with another value. They are written as Python's keyword arguments, until `named` writes them otherwise.
+    """
+
+    def __init__(self, message: str, remedy: str = "", **fields: object) -> None:
+        self._templates = (message, remedy)
+        #: The values that are at fault, by field.
+        self.fields = fields
+        super().__init__(*self._written(_as_keyword))
+
+    def named(self, write: Callable[[str, object], str]) -> UsageError:
+        """The same error with each field written by `write(name, value)`, as a command line writes its options."""
+        return UsageError(*self._written(write))
+
+    def _written(self, write: Callable[[str, object], str]) -> tuple[str, str]:
+        names = _Names(self.fields, write)
+        message, remedy = (template.format_map(names) for template in self._templates)
+        return message, remedy
+
+
+class _Names(dict[str, Any]):
+    """Gives `str.format_map` the fields of an error, also those that have no value in it."""
+
+    def __init__(self, fields: Mapping[str, object], write: Callable[[str, object], str]) -> None:
+        super().__init__({name: _Name(name, value, write) for name, value in fields.items()})
+        self._write = write
+
+    def __missing__(self, name: str) -> _Name:
+        return _Name(name, None, self._write)
+
+
+class _Name:
+    def __init__(self, name: str, value: object, write: Callable[[str, object], str]) -> None:
+        self._name = name
+        self._value = value
+        self._write = write
+
+    def __format__(self, other_value: str) -> str:
+        return self._write(self._name, other_value or self._value)
+
+
+def _as_keyword(name: str, value: object) -> str:
+    return f"{name}={None if (name, value) == ('screen', 'none') else value!r}"
 
 
 class NotReadyError(CaptureError):

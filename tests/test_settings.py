@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from capture.errors import UsageError
-from capture.formats import CONTAINERS, container_of
+from capture.cli.options import as_option
+from capture.errors import SettingError, UsageError
+from capture.formats import CONTAINERS, QUALITIES, container_of
 from capture.media import Rectangle
 from capture.output.naming import check_output
 from capture.parsing import parse_audio, parse_fps, parse_geometry, parse_level, parse_region, parse_size, parse_time
@@ -426,16 +428,18 @@ def test_the_defaults_are_fine(fine: RecordSettings) -> None:
 
 def test_a_picture_needs_a_container_for_it(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
-        settings = RecordSettings(tmp_path / f"talk.{name}")
+        path = tmp_path / f"talk.{name}"
         if container.holds_video:
-            settings.check()
+            RecordSettings(path, screen="primary").check()
+            assert RecordSettings(path).wants_video
         else:
-            assert f".{name} holds sound alone" in refusal(settings.check)
-            replace(settings, screen=None).check()
+            assert f".{name} holds sound alone" in refusal(partial(RecordSettings, path, screen="primary"))
+            RecordSettings(path, screen=None).check()
+            assert not RecordSettings(path).wants_video
 
 
 def test_something_must_be_recorded(fine: RecordSettings) -> None:
-    assert "neither picture nor sound" in refusal(replace(fine, screen=None, audio=()).check)
+    assert "neither picture nor sound" in refusal(lambda: replace(fine, screen=None, audio=()))
     replace(fine, audio=()).check()
     replace(fine, screen=None).check()
 
@@ -444,20 +448,25 @@ def test_a_container_holds_so_many_tracks_and_no_more(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
         tracks = tuple(AudioTrack((f"device {number}",)) for number in range(container.max_audio_tracks + 1))
         screen = "primary" if container.holds_video else None
-        settings = RecordSettings(tmp_path / f"talk.{name}", audio=tracks, screen=screen)
-        assert f".{name} cannot hold {len(tracks)} audio tracks" in refusal(settings.check)
-        replace(settings, audio=tracks[1:]).check()
+        path = tmp_path / f"talk.{name}"
+
+        def make(path: Path = path, tracks: Any = tracks, screen: str | None = screen) -> RecordSettings:
+            return RecordSettings(path, audio=tracks, screen=screen)
+
+        assert f".{name} cannot hold {len(tracks)} audio tracks" in refusal(make)
+        make(tracks=tracks[1:]).check()
 
 
 def test_a_region_needs_a_picture(fine: RecordSettings) -> None:
     region = Rectangle(-5, 0, 100, 100)
     replace(fine, region=region).check()
-    assert "--region 100x100-5+0 needs a picture" in refusal(replace(fine, region=region, screen=None).check)
+    said = refusal(lambda: replace(fine, region=region, screen=None))
+    assert said.startswith(f"region={region!r} needs a picture")
 
 
 @pytest.mark.parametrize("threshold_dbfs", [-90.5, 0.0, 3.0])
 def test_a_threshold_lies_where_sound_is(threshold_dbfs: float, fine: RecordSettings) -> None:
-    assert "always or never" in refusal(replace(fine, sound_threshold_dbfs=threshold_dbfs).check)
+    assert "always or never" in refusal(lambda: replace(fine, sound_threshold_dbfs=threshold_dbfs))
     for allowed_dbfs in (-90.0, -0.5):
         replace(fine, sound_threshold_dbfs=allowed_dbfs).check()
 
@@ -466,32 +475,38 @@ def test_a_threshold_lies_where_sound_is(threshold_dbfs: float, fine: RecordSett
     ("option", "values"),
     [
         ("--wait-for-sound", {"wait_for_sound": True}),
-        ("--stop-after-silence", {"stop_after_silence_s": 2.0}),
-        ("--loudness", {"loudness_lufs": -16.0}),
+        ("--stop-after-silence 2s", {"stop_after_silence_s": 2.0}),
+        ("--loudness -16LUFS", {"loudness_lufs": -16.0}),
         ("--voice", {"voice": True}),
     ],
 )
 def test_what_concerns_sound_needs_some(option: str, values: dict[str, Any], tmp_path: Path) -> None:
-    settings = RecordSettings(tmp_path / "talk.mkv", **values)
+    settings = RecordSettings(tmp_path / "talk.mkv", **({"audio": ()} if "voice" in values else values))
     settings.check()
-    assert f"{option} needs sound" in refusal(replace(settings, audio=()).check)
+    with pytest.raises(SettingError) as caught:
+        RecordSettings(tmp_path / "talk.mkv", audio=(), **values)
+    ((field, value),) = values.items()
+    assert str(caught.value).startswith(f"{field}={value!r} needs sound")
+    assert str(caught.value.named(as_option)).startswith(f"{option} needs sound")
+    assert "--audio none" in caught.value.named(as_option).remedy
 
 
 def test_a_voice_is_written_as_opus(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
-        settings = RecordSettings(tmp_path / f"talk.{name}", screen=None, voice=True)
+
+        def make(path: Path = tmp_path / f"talk.{name}") -> RecordSettings:
+            return RecordSettings(path, screen=None, voice=True)
+
         if container.audio_codec == "opus":
-            settings.check()
+            make().check()
         else:
-            assert f".{name} cannot hold it" in refusal(settings.check)
+            assert f".{name} cannot hold it" in refusal(make)
 
 
 def test_one_recording_after_the_other_needs_what_begins_each(fine: RecordSettings) -> None:
-    each = replace(fine, each=True)
-    assert not each.waits
-    assert "--each needs something" in refusal(each.check)
+    assert "each=True needs something" in refusal(lambda: replace(fine, each=True))
     for values in ({"wait_for_sound": True}, {"hold": "<f9>"}):
-        waiting = replace(each, **values)
+        waiting = replace(fine, each=True, **values)
         assert waiting.waits
         waiting.check()
 
@@ -504,6 +519,134 @@ def test_the_output_is_checked_with_the_rest(fine: RecordSettings) -> None:
 
 def test_an_unknown_extension_is_refused_at_once() -> None:
     assert "'.avi'" in refusal(lambda: RecordSettings(Path("talk.avi")))
+
+
+# Whatever Python gives
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("fps", value) for value in (0, -1, 241, float("nan"), float("inf"), 10**400, "30", None, True)),
+        *(("duration_s", value) for value in (-3, 0, float("nan"), "60", 1e9, 10**400)),
+        *(("delay_s", value) for value in (-1, None, float("inf"))),
+        *(("scale", value) for value in ((101, 33), (0, 0), (8, 8), (1280.0, 720.0), "1280x720", (1280,), 7)),
+        *(("region", value) for value in (Rectangle(0, 0, 1, 1), "100x100+0+0", Rectangle(0, 0, -5, 10))),
+        *(("replay_s", value) for value in (-5, 0, "60s")),
+        *(("since_s", value) for value in (-1, None)),
+        *(("buffer_bytes", value) for value in (0, -1, 1.5, "500MB")),
+        *(("quality", value) for value in ("best", None, 3)),
+        *(("encoder", value) for value in ("h265", "", None)),
+        *(("screen", value) for value in ("", " ", 1.5, b"primary")),
+        *(("window", value) for value in ("", "a\nb", 5)),
+        *(("hold", value) for value in ("<no such key>", 5)),
+        *(("name", value) for value in ("", "a/b", 7)),
+        *(("sound_threshold_dbfs", value) for value in (0, -91, None, "loud")),
+        *(("loudness_lufs", value) for value in (0, 3, -70, "-16")),
+        *(("cursor", value) for value in (None, 1, "yes")),
+        *(("overwrite", value) for value in (None, "yes")),
+        *(("fallback_folder", value) for value in (5, b"/tmp")),
+        *(("output", value) for value in (None, 5, b"talk.mp4")),
+    ],
+)
+def test_a_value_that_cannot_be_recorded_is_named_with_its_field(field: str, value: Any, tmp_path: Path) -> None:
+    given = {"output": tmp_path / "talk.mp4", field: value}
+    with pytest.raises(SettingError) as caught:
+        RecordSettings(**given)
+    assert str(caught.value).startswith(f"{field}={value!r} ")
+    assert caught.value.remedy
+    assert caught.value.fields == {field: value}
+
+
+@pytest.mark.parametrize(
+    ("audio", "tracks"),
+    [
+        ("mic", ["mic"]),
+        ("internal+mic", ["internal+mic"]),
+        (["internal", "mic"], ["internal", "mic"]),
+        (("internal", AudioTrack(("mic", "app:mpv"))), ["internal", "mic+app:mpv"]),
+        (None, []),
+        ("none", []),
+        ([], []),
+    ],
+)
+def test_tracks_are_given_as_text_or_lists(audio: Any, tracks: list[str], tmp_path: Path) -> None:
+    assert [track.name for track in RecordSettings(tmp_path / "talk.mp4", audio=audio).audio] == tracks
+
+
+@pytest.mark.parametrize("audio", [5, {"mic": 1}, [5], b"mic", [None], [AudioTrack(())], object()])
+def test_what_is_no_track_is_refused(audio: Any, tmp_path: Path) -> None:
+    assert "audio" in refusal(lambda: RecordSettings(tmp_path / "talk.mp4", audio=audio))
+
+
+def test_paths_are_given_as_text_too(tmp_path: Path) -> None:
+    settings: Any = RecordSettings
+    made = settings(str(tmp_path / "talk.mp4"), fallback_folder=str(tmp_path))
+    assert (made.output, made.fallback_folder) == (tmp_path / "talk.mp4", tmp_path)
+
+
+def test_a_screen_is_given_by_number_too(tmp_path: Path) -> None:
+    settings: Any = RecordSettings
+    assert settings(tmp_path / "talk.mp4", screen=2).screen == "2"
+
+
+def test_a_file_of_sound_alone_means_no_screen(tmp_path: Path) -> None:
+    for name, container in CONTAINERS.items():
+        assert RecordSettings(tmp_path / f"talk.{name}").wants_video == container.holds_video
+
+
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.binary(max_size=4),
+    st.tuples(st.integers(), st.integers()),
+    st.lists(st.sampled_from(["internal", "mic", "none", "app:mpv", ""]), max_size=3),
+    st.builds(Rectangle, st.integers(), st.integers(), st.integers(), st.integers()),
+)
+SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
+    "output": st.sampled_from([f"talk.{name}" for name in CONTAINERS]),
+    "fps": st.floats(1, 120),
+    "duration_s": st.floats(0.1, 100),
+    "scale": st.sampled_from([(64, 48), (1280, 720)]),
+    "audio": st.sampled_from(["internal", "internal+mic", None, ["internal", "mic"]]),
+    "screen": st.sampled_from(["auto", "primary", "all", None, 1]),
+    "quality": st.sampled_from(QUALITIES),
+    "replay_s": st.floats(1, 100),
+    "hold": st.sampled_from([None, "<f9>"]),
+    "since_s": st.floats(0, 10),
+}
+NAMES: Final = [each.name for each in fields(RecordSettings) if each.init]
+
+
+def settings_or_refusal(values: dict[str, Any]) -> RecordSettings | str:
+    """The settings made of `values`, or the words with which they are refused, as a command line writes them."""
+    try:
+        return RecordSettings(**values)
+    except SettingError as error:
+        return str(error.named(as_option))
+    except UsageError as error:
+        return str(error)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"output": st.one_of(SENSIBLE["output"], odd)},
+        optional={name: st.one_of(SENSIBLE.get(name, odd), odd) for name in NAMES if name != "output"},
+    )
+)
+def test_any_values_are_settings_or_refused(values: dict[str, Any]) -> None:
+    settings = settings_or_refusal(values)
+    if isinstance(settings, str):
+        assert settings.strip()
+        assert "\n" not in settings
+        return
+    assert settings.output.suffix
+    assert settings.wants_video or settings.audio
+    assert all(isinstance(track, AudioTrack) for track in settings.audio)
+    assert replace(settings) == settings
 
 
 # Names for the file
@@ -614,5 +757,5 @@ def test_a_folder_for_clips_is_there_from_the_beginning(tmp_path: Path) -> None:
 def test_no_flac_begins_out_of_what_is_kept(tmp_path: Path) -> None:
     settings = RecordSettings(tmp_path / "out.flac", screen=None, standby=True)
     settings.check()
-    assert ".flac" in refusal(replace(settings, replay_s=60.0).check)
+    assert ".flac" in refusal(lambda: replace(settings, replay_s=60.0))
     replace(settings, standby=False, replay_s=60.0).check()

@@ -15,7 +15,7 @@ from typing import Final
 
 from capture.cli.parser import Verb, before_command, parse
 from capture.cli.text import fail
-from capture.errors import CaptureError
+from capture.errors import CaptureError, SettingError
 
 __all__ = ["main"]
 
@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.ends_process = argv is None
         exit_code = _verb(arguments.verb)(arguments)
         sys.stdout.flush()
+    except SettingError as error:
+        from capture.cli.options import as_option
+
+        return fail(str(error.named(as_option)), error.exit_code, debug)
     except CaptureError as error:
         return fail(str(error), error.exit_code, debug)
     except BrokenPipeError:

@@ -17,7 +17,7 @@ from capture.config.schema import plain_number
 from capture.config.store import Config
 from capture.formats import ENCODERS, Container, container_of
 
-__all__ = ["fill", "settings_of"]
+__all__ = ["as_option", "fill", "settings_of"]
 
 #: A private desktop has no microphone, and a voice note is what the computer plays.
 _OF_THEIR_OWN_SOUND: Final = ("headless", "note")
@@ -67,17 +67,46 @@ def _audio(config: Config, options: Mapping[str, Any], container: Container) -> 
     return tracks
 
 
+#: The option of each field of `RecordSettings`; a field that no option sets has none.
+_OPTIONS: Final = {
+    "output": "OUTPUT",
+    "duration_s": "--duration",
+    "delay_s": "--delay",
+    "stop_after_silence_s": "--stop-after-silence",
+    "sound_threshold_dbfs": "--sound-threshold",
+    "replay_s": "--replay",
+    "buffer_bytes": "--buffer-size",
+    "since_s": "--since",
+    "fallback_folder": "--fallback-dir",
+    "loudness_lufs": "--loudness",
+}
+
+
+def as_option(field: str, value: object) -> str:
+    """A field of the settings as it is written on the command line, with its value unless it is a flag."""
+    option = _OPTIONS.get(field) or f"--{field.replace('_', '-')}"
+    if value is None or isinstance(value, bool):
+        return option
+    if isinstance(value, tuple):
+        value = "x".join(map(str, value))
+    if isinstance(value, str) and (not value or not value.isprintable() or value != value.strip()):
+        value = repr(value)
+    if isinstance(value, float):
+        unit = {"s": "s", "dbfs": "dB", "lufs": "LUFS"}.get(field.rpartition("_")[2], "")
+        value = f"{value:g}{unit}"
+    return f"{option} {value}"
+
+
 def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     """What the arguments of a verb that records ask for, and where they say nothing `config`. Raises `UsageError`."""
     from pathlib import Path
 
-    from capture.cli.options import fill
-    from capture.formats import container_of
     from capture.parsing import (
         parse_audio,
         parse_fps,
         parse_geometry,
         parse_level,
+        parse_loudness,
         parse_region,
         parse_size,
         parse_time,
@@ -85,10 +114,8 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     from capture.settings import RecordSettings
 
     fill(config, vars(arguments))
-    screen = None if arguments.screen == "none" else arguments.screen or "primary"
+    screen = None if arguments.screen == "none" else arguments.screen or "auto"
     output = Path(arguments.output) if arguments.output is not None else None
-    if output is not None and arguments.screen is None and not container_of(output).holds_video:
-        screen = None
     window = getattr(arguments, "window", None)
     for option in ("screen", "region"):
         other = getattr(arguments, option)
@@ -98,8 +125,6 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         raise UsageError("nobody sees the desktop of headless to select from", "give --region WxH+X+Y")
     loudness = None
     if arguments.loudness is not None:
-        from capture.recordings.loudness import parse_loudness
-
         loudness = parse_loudness(arguments.loudness)
     silence = getattr(arguments, "stop_after_silence", None)
     fallback = getattr(arguments, "fallback_dir", None)
@@ -148,7 +173,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
 
     from capture.output.naming import dated_name, default_path
 
-    ending, now = "mp4" if screen is not None else "ogg", datetime.now().astimezone()
+    ending, now = "ogg" if screen is None else "mp4", datetime.now().astimezone()
     folder = config.folder_for(ending)
     settings = RecordSettings(folder / dated_name(ending, now), **values)
     # A mistake is told before the folder is made.

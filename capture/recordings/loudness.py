@@ -10,14 +10,13 @@ The words of `--loudness` are read here, and importing this loads nothing heavy.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from capture.errors import OutputError, RecordingError, UsageError
+from capture.errors import OutputError, RecordingError
 
 if TYPE_CHECKING:
     import av
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from capture.recordings.gain import Change
 
-__all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise", "parse_loudness"]
+__all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise"]
 
 #: Nothing is quieter: blocks below it are not counted at all (ITU-R BS.1770-4, annex 1, the absolute gate).
 _SILENCE_LUFS: Final = -70.0
@@ -54,19 +53,6 @@ _WORTH_IT: Final = 0.25
 #: How often it is made anew at most, and until when it may be made louder again; then only peaks are brought down.
 _MOST_PASSES: Final = 8
 _RAISING_PASSES: Final = 4
-
-_LOUDNESS: Final = re.compile(r"(-[0-9]{1,3}(?:\.[0-9]{0,3})?)\s*(?:lufs)?", re.ASCII | re.IGNORECASE)
-
-
-def parse_loudness(text: str) -> float:
-    """LUFS, below 0 and above -70, from `-16LUFS`, `-16 LUFS` or `-16`."""
-    match = _LOUDNESS.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a loudness", "write it like -16LUFS")
-    lufs = float(match[1])
-    if not _SILENCE_LUFS < lufs < 0.0:
-        raise UsageError(f"{text!r} cannot be reached", "give a loudness between -70LUFS and 0, like -16LUFS")
-    return lufs
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def refused(*arguments: str) -> str:
         (("note", "out.ogg", "--window", "xterm"), ("--window",)),
         (("record", "out.mp4", "--window", "xterm", "--region", "select"), ("--window xterm", "--region select")),
         (("record", "out.ogg", "--window", "xterm"), ("--window xterm", "needs a picture")),
-        (("record", "out.mp4", "--window", ""), ("names no window",)),
+        (("record", "out.mp4", "--window", ""), ("names nothing",)),
         # numbers
         (("record", "out.mp4", "--fps", "0"), ("'0'", "240")),
         (("record", "out.mp4", "--fps", "241"), ("'241'", "240")),
@@ -122,7 +122,7 @@ def refused(*arguments: str) -> str:
         (("record", "out.ogg", "--screen", "primary"), (".ogg", "sound alone", "--screen none")),
         (("record", "out.wav", "--screen", "1"), (".wav", "sound alone")),
         (("record", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
-        (("record", "out.mp4", "--audio", ""), ("--audio ''",)),
+        (("record", "out.mp4", "--audio", ""), ("track ''",)),
         (("record", "out.mp4", "--audio", "internal+"), ("'internal+'",)),
         (("record", "out.mp4", "--audio", "none", "--audio", "mic"), ("none",)),
         (("record", "out.mp4", "--audio", "mic", "--audio", "mic"), ("mic", "twice")),
@@ -132,8 +132,8 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", "--source", "dreams"), ("dreams", "pattern")),
         # from sound to sound
         (("record", "out.mp4", "--sound-threshold", "loud"), ("'loud'", "-50dB")),
-        (("record", "out.mp4", "--sound-threshold", "0dB"), ("0 dB", "always or never", "-50dB")),
-        (("record", "out.mp4", "--sound-threshold", "-91dB"), ("-91 dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "0dB"), ("0dB", "always or never", "-50dB")),
+        (("record", "out.mp4", "--sound-threshold", "-91dB"), ("-91dB", "always or never", "-50dB")),
         (("record", "out.mp4", "--stop-after-silence", "0"), ("'0'", "more than zero")),
         (("record", "out.mp4", "--stop-after-silence", "soon"), ("'soon'", "1m30s")),
         (("record", "out.mp4", "--wait-for-sound", "--audio", "none"), ("--wait-for-sound", "needs sound")),
@@ -228,7 +228,7 @@ def test_a_name_cannot_drive_the_terminal() -> None:
 def test_the_encoder_is_named_when_there_is_none_such() -> None:
     result = Refused(("record", "out.mp4", *PATTERN, "--encoder", "h265_magic"))
     assert result.exit_code in (2, 3)
-    assert "'h265_magic'" in result.message
+    assert "h265_magic" in result.message
     assert "libx264" in result.message
 
 

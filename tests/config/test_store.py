@@ -320,7 +320,7 @@ def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
         ("record.fps", [], "record.fps: 0 values were given"),
         ("record.cursor", ["perhaps"], "record.cursor: 'perhaps' is neither on nor off"),
         ("record.audio", [], "record.audio: 0 values"),
-        ("record.audio", ["mic", "mic"], "record.audio: --audio mic was given twice"),
+        ("record.audio", ["mic", "mic"], "record.audio: the audio track mic was given twice"),
         ("hotkeys.mark", ["<f25>"], "hotkeys.mark: '<f25>' is no key"),
         ("hotkeys.mark", ["<F9>"], "hotkeys.toggle and hotkeys.mark would be the same key, '<F9>'"),
         ("hotkeys.hold", ["<f9>"], "hotkeys.toggle and hotkeys.hold would be the same key"),

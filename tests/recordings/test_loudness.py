@@ -22,9 +22,10 @@ from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.muxer import Chapter, Muxer
+from capture.parsing import parse_loudness
 from capture.recordings import loudness as module
 from capture.recordings.check import check
-from capture.recordings.loudness import TRUE_PEAK_DBTP, Loudness, measure, normalise, parse_loudness
+from capture.recordings.loudness import TRUE_PEAK_DBTP, Loudness, measure, normalise
 from capture.recordings.rewrite import chapters_of, opened
 
 WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]
@@ -119,7 +120,7 @@ def test_what_cannot_be_reached_is_refused(text: str) -> None:
 
 
 def test_reading_the_words_loads_nothing_heavy() -> None:
-    program = "import sys, capture.recordings.loudness as l; l.parse_loudness('-16'); print('av' in sys.modules)"
+    program = "import sys, capture.parsing as p; p.parse_loudness('-16'); print('av' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "False\n"
 
