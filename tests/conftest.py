@@ -204,3 +204,11 @@ def player(monkeypatch: pytest.MonkeyPatch) -> Player:
     found = Player()
     use_sounds(monkeypatch, lambda name, clock: ScriptedSamples(name, clock, found.blocks()))
     return found
+
+
+@pytest.fixture
+def runtime_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The runtime folder of recorders, in the test's own folder. A test that leaves it behind fails."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    yield tmp_path / "capture"
+    assert not (tmp_path / "capture").exists()
