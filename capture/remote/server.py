@@ -92,7 +92,7 @@ class RemoteControl:
         if sys.platform == "win32":
             raise NotReadyError("the remote control does not work on Windows", "use the hotkeys")
         if self._path is None:
-            # Looked up only now: later the environment may be that of a virtual desk, where no client looks for it.
+            # Looked up once: later the environment may be that of a virtual desk, whose folder no client searches.
             self._path = runtime_folder.default_folder()
         claim = runtime_folder.claim(self._wanted, self._path)
         try:
