@@ -1,4 +1,4 @@
-# `make test` and `make demo` set up what they need by themselves, on a fresh clone too.
+# `make test` and `make demo` install what they need, also in a fresh clone.
 # PYTHON=python3.12 chooses the interpreter that .venv is built from.
 
 BIN := .venv/bin
@@ -6,16 +6,16 @@ PLATFORMS := linux win32 darwin
 DEMO := $(BIN)/python -m demo
 
 export PYTHON
-# Python may write down what it compiled, or every recorder that a test starts compiles the package anew.
+# Let Python write bytecode, or every recorder that a test starts compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup test demo clean
 
 help:
-	@echo 'make setup   install what the project needs: system packages (apt-get), .venv'
-	@echo 'make test    check style, types for three platforms, and behaviour'
-	@echo 'make demo    record a program that shows and speaks: demo.mp4, demo.ogg'
-	@echo 'make clean   remove what the other targets made'
+	@echo 'make setup   install system packages (apt-get) and the project in .venv'
+	@echo 'make test    check style, types on three platforms, and behaviour'
+	@echo 'make demo    record a demo program as demo.mp4 (video) and demo.ogg (voice)'
+	@echo 'make clean   remove everything the other targets made in this folder'
 
 setup:
 	@scripts/setup

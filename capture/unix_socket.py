@@ -1,6 +1,6 @@
-"""Unix sockets: listening, connecting, and which user is at the other end.
+"""Unix sockets: listens, connects, and finds out which user is at the other end.
 
-Windows would use named pipes instead; everything that would differ is here and in `remote/runtime_folder.py`.
+Windows would need named pipes. Only this module and `remote/runtime_folder.py` would differ there.
 """
 
 from __future__ import annotations
@@ -14,33 +14,36 @@ from typing import Final
 
 __all__ = ["ANSWER_LIMIT_S", "connect", "is_trusted", "listen", "listens", "peer_uid"]
 
-#: Those who come while as many as are served at a time are being served.
+#: How many callers may wait while the server serves as many as it can.
 _QUEUED: Final = 128
 
 _PRIVATE: Final = 0o600
 
-#: A server that takes longer to accept has been stopped, or is starting on a very slow machine.
+#: How long a server may take to accept. One that takes longer is suspended, or is starting on a very slow machine.
 ANSWER_LIMIT_S: Final = 1.0
 
-#: Between two attempts to join a queue that is full.
+#: How long to wait before trying again to join a full queue.
 _RETRY_S: Final = 0.005
 
-# From sys/un.h and sys/ucred.h of macOS; Python has no names for them.
+# From sys/un.h and sys/ucred.h of macOS; Python does not define them.
 _SOL_LOCAL: Final = 0
 _LOCAL_PEERCRED: Final = 1
 _XUCRED_BYTES: Final = 76
 
 
 def listen(address: str) -> socket.socket:
-    """A socket at the path `address`, which must be free, that takes connections from this user; it never blocks."""
+    """Return a non-blocking socket that listens at the path `address` for connections from this user.
+
+    Raises `OSError` when the path is taken or cannot be used.
+    """
     if sys.platform == "win32":
         raise OSError("there are no Unix sockets on Windows")
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.setblocking(False)
         listener.bind(address)
-        # Before it listens nobody can connect.
-        os.chmod(address, _PRIVATE)  # noqa: PTH101 - an address is no Path here
+        # Before `listen` no one can connect.
+        os.chmod(address, _PRIVATE)  # noqa: PTH101 - an address is not a Path here
         listener.listen(_QUEUED)
     except BaseException:
         listener.close()
@@ -49,16 +52,16 @@ def listen(address: str) -> socket.socket:
 
 
 def connect(address: str, gives_up_at_s: float) -> socket.socket:
-    """A connection that never blocks to the server at `address`, a path or an abstract name that begins with NUL.
+    """Return a non-blocking connection to the server at `address`: a path, or an abstract name that begins with NUL.
 
     Raises `OSError` when nothing listens there, `TimeoutError` when the queue stays full until `gives_up_at_s`
-    (monotonic), and `PermissionError` when another user's program listens.
+    (monotonic), `PermissionError` when another user's program listens.
     """
     if sys.platform == "win32":
         raise OSError("there are no Unix sockets on Windows")
     client = socket.socket(socket.AF_UNIX)
     try:
-        # A full queue is told at once then, on Linux; elsewhere as nobody there.
+        # A full queue then raises `BlockingIOError` at once on Linux; elsewhere it looks as if nothing listens.
         client.setblocking(False)
         while True:
             try:
@@ -77,11 +80,11 @@ def connect(address: str, gives_up_at_s: float) -> socket.socket:
 
 
 def listens(address: str) -> bool:
-    """Whether any user's server accepts connections at `address`, whatever it makes of them afterwards."""
+    """Whether any user's server accepts connections at `address`, even if it then refuses to talk."""
     try:
         connect(address, time.monotonic() + ANSWER_LIMIT_S).close()
     except PermissionError:
-        # Another user's, or one that this user may not connect to: it is in use all the same.
+        # Another user's server, or one this user may not connect to: the address is in use either way.
         return True
     except OSError:
         return False
@@ -96,7 +99,7 @@ def is_trusted(connection: socket.socket) -> bool:
 
 
 def peer_uid(connection: socket.socket) -> int | None:
-    """The user who connected, or who listens; None where the system does not tell."""
+    """Return the id of the user at the other end; None when the system does not report it."""
     if sys.platform == "win32":
         return None
     try:

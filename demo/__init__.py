@@ -1,1 +1,1 @@
-"""A program to record: ten seconds of something to look at and to listen to. ``python -m demo``."""
+"""A demo program to record: about ten seconds of moving pictures and speech. Run ``python -m demo``."""

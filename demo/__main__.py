@@ -1,4 +1,4 @@
-"""Shows the demo on the screen and plays it, and ends when it has been heard."""
+"""Shows the demo on the screen, plays its sound, and exits at the end."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ SENTENCES: Final = (
 
 FRAME_S: Final = 1 / 30
 
-#: How long the last picture stays.
+#: How long the last picture stays on the screen.
 LINGER_S: Final = 0.7
 
 
 def main() -> int:
+    """Run the demo and return the exit code: 1, with a message, when it cannot be shown."""
     try:
         try:
             voice = speak(SENTENCES)
@@ -40,13 +41,13 @@ def main() -> int:
         with Window("capture demo") as window:
             perform(window, voice)
     except (NotReadyError, DisplayError, ConnectionClosedError) as error:
-        print(f"the demo cannot be shown: {error}", file=sys.stderr)
+        print(f"cannot show the demo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def perform(window: Window, voice: Voice) -> None:
-    """Show and play `voice` from beginning to end."""
+    """Show and play `voice` to its end. Raises `NotReadyError` when it cannot be played."""
     stage = Stage(window)
     parts: list[Part] = [Clock(stage, voice), Words(stage, voice), Spectrum(stage, voice), Note(stage, voice)]
     background = Canvas(window.width, window.height, NIGHT, DUSK)
@@ -65,11 +66,11 @@ def perform(window: Window, voice: Voice) -> None:
                 window.flush()
                 time.sleep(FRAME_S)
             if player.wait() != 0:
-                raise NotReadyError("paplay could not play", "is the sound server running?")
+                raise NotReadyError("paplay failed", "check that the sound server is running")
 
 
 def paint_head(stage: Stage, background: Canvas) -> None:
-    """The name, and where the program runs."""
+    """Draw the program's name and a note of where it runs."""
     background.disc(stage.x(64), stage.y(70), stage.px(13), RED)
     (name,) = stage.letters(["capture"], 44, bold=True)
     background.stamp(name, stage.x(94), stage.y(84 - 44), BRIGHT)
@@ -78,7 +79,7 @@ def paint_head(stage: Stage, background: Canvas) -> None:
 
 
 def play(sound: Path) -> subprocess.Popen[bytes]:
-    """Start to play a file; `NotReadyError` where there is no player."""
+    """Start to play a file and return the player. Raises `NotReadyError` when paplay is not installed."""
     try:
         return subprocess.Popen(["paplay", "--latency-msec=40", str(sound)])
     except FileNotFoundError:

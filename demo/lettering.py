@@ -1,4 +1,4 @@
-"""Words as masks, set by FFmpeg: the demo's lettering without a library for fonts."""
+"""Renders text as masks with FFmpeg, so that the demo needs no font library."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["Lettering", "set_in_type"]
 FONTS: Final = Path("/usr/share/fonts")
 REMEDY: Final = "apt-get install ffmpeg fonts-dejavu-core"
 
-#: Of the size of the letters: the space above the line they stand on, and below it.
+#: The height above the baseline and the depth below it, as multiples of the font size.
 ABOVE: Final = 1.0
 BELOW: Final = 0.35
 
-#: Wider than any line of the demo, in the size of its letters.
+#: More than the width of any line in the demo, as a multiple of the font size.
 WIDEST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """A line of text and its size in pixels."""
+    """A line of text and its font size in pixels."""
 
     text: str
     size: int
@@ -38,12 +38,15 @@ class Lettering:
 
     @property
     def above(self) -> int:
-        """How far the top of the mask is above the line that the letters stand on, in pixels."""
+        """The height of the mask above the baseline, in pixels."""
         return round(self.size * ABOVE)
 
 
 def set_in_type(letterings: Sequence[Lettering]) -> list[Mask]:
-    """A mask for each, cut to the width of its letters; `NotReadyError` where FFmpeg or the font is missing."""
+    """Return a mask for each lettering, cropped to the width of its letters.
+
+    Raises `NotReadyError` when FFmpeg or the font is missing, or when FFmpeg fails.
+    """
     tops = np.cumsum([0, *(_height(lettering) for lettering in letterings)]).tolist()
     width = max(lettering.size for lettering in letterings) * WIDEST
     with tempfile.TemporaryDirectory(prefix="capture-demo-") as folder:
@@ -86,5 +89,5 @@ def _sheet(filters: str) -> bytes:
     except FileNotFoundError:
         raise NotReadyError("ffmpeg is not installed", REMEDY) from None
     except subprocess.CalledProcessError as error:
-        raise NotReadyError(f"ffmpeg sets no type ({error.stderr.decode().strip()})", REMEDY) from error
+        raise NotReadyError(f"ffmpeg cannot draw text ({error.stderr.decode().strip()})", REMEDY) from error
     return done.stdout

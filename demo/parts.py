@@ -1,6 +1,6 @@
-"""What moves in the demo's picture. Each part paints what stands still once, and then draws only what has changed.
+"""The moving parts of the demo's picture. Each paints its static pixels once and then draws only what has changed.
 
-So the program leaves the processor to whoever records it.
+That leaves the processor to the recorder.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ __all__ = ["Clock", "Note", "Part", "Spectrum", "Words"]
 
 
 class Part(Protocol):
-    """A part of the picture. Moments are seconds from the beginning of the voice, and do not decrease."""
+    """A part of the picture. Moments are seconds from the start of the voice and never decrease."""
 
     def paint(self, canvas: Canvas) -> None:
-        """Draw what never changes onto the window's background."""
+        """Draw the static pixels onto the window's background."""
         ...
 
     def draw(self, at_s: float) -> None:
-        """Bring the part to a moment."""
+        """Update the part to the moment `at_s`."""
         ...
 
 
 class Clock:
-    """A ring that fills in the time the voice takes, and the seconds in its middle."""
+    """A ring that fills while the voice plays, with the elapsed seconds in its middle."""
 
     DOTS: Final = 60
     RADIUS: Final = 138
-    #: Less than from one dot to the next, or a dot would cut into its neighbour.
+    #: Less than the distance between dots, or a dot would cut into its neighbour.
     DOT: Final = 12
     MIDDLE: Final = (248, 300)
     SIZE: Final = 84
@@ -89,7 +89,7 @@ class Clock:
 
 
 class Words:
-    """The sentences; the one that is being said stands out."""
+    """The sentences, with the one being spoken highlighted."""
 
     def __init__(self, stage: Stage, voice: Voice) -> None:
         self._stage = stage
@@ -115,14 +115,14 @@ class Words:
 
 
 class Spectrum:
-    """How strong each pitch is in what is heard right now."""
+    """A spectrum of the sound that is playing."""
 
     BANDS: Final = 44
     WIDTH: Final = 704
     HEIGHT: Final = 84
-    #: Taken from this many samples at a time, 46 ms.
+    #: The window of each spectrum, in samples: 46 ms.
     SAMPLES: Final = 1024
-    #: What remains of a bar a frame later, unless it is pushed up again.
+    #: The share of a bar's height that remains in the next frame, unless the sound is louder.
     FALL: Final = 0.85
 
     def __init__(self, stage: Stage, voice: Voice) -> None:
@@ -143,7 +143,7 @@ class Spectrum:
         power = np.abs(np.fft.rfft(heard))
         strength_db = 20 * np.log10(np.array([power[band].max() for band in self._bands]) + 1e-6)
         self._levels = np.maximum(np.clip((strength_db + 12) / 52, 0.0, 1.0), self._levels * self.FALL)
-        # Drawn out of sight and shown at once, so that no grab meets a half-drawn bar.
+        # Drawn off screen and copied at once, so that no grab catches a half-drawn bar.
         window, height, pitch = self._stage.window, self._drawn.height, self._drawn.width / self.BANDS
         window.fill(0, 0, self._drawn.width, height, CARD, self._drawn)
         for number, level in enumerate(self._levels):
@@ -156,7 +156,7 @@ class Spectrum:
 
 
 class Note:
-    """The whole sound from left to right, bright as far as it has been heard."""
+    """The waveform of the whole sound from left to right; the part already played is bright."""
 
     BARS: Final = 141
     PITCH: Final = 8

@@ -1,4 +1,4 @@
-"""The scale of the demo's picture and its colours: the layout is made for 1280×720 and fitted to any screen."""
+"""The demo's colours and the scale of its layout, which is designed for 1280×720 and fitted to any screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DESIGN_HEIGHT: Final = 720
 
 
 class Stage:
-    """Turns places of the layout into places of the window. Made and used by one thread."""
+    """Converts positions of the layout to positions in the window. Used by one thread."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -35,25 +35,27 @@ class Stage:
         self._top = (window.height - DESIGN_HEIGHT * self._scale) / 2
 
     def px(self, length: float) -> int:
-        """A length of the layout in pixels, at least one."""
+        """Return a length of the layout in pixels, at least one."""
         return max(1, round(length * self._scale))
 
     def x(self, place: float) -> int:
+        """Return a horizontal position of the layout in pixels."""
         return round(self._left + place * self._scale)
 
     def y(self, place: float) -> int:
+        """Return a vertical position of the layout in pixels."""
         return round(self._top + place * self._scale)
 
     def card(self, canvas: Canvas, left: float, top: float, width: float, height: float) -> None:
-        """Draw the ground that a part of the picture stands on."""
+        """Draw the background card of one part of the picture."""
         canvas.rounded(self.x(left), self.y(top), self.px(width), self.px(height), self.px(18), CARD)
 
     def letters(self, texts: Sequence[str], size: float, *, bold: bool = False) -> list[Mask]:
-        """The texts as masks; the line that the letters stand on is `size` below their top."""
+        """Return the texts as masks; the baseline is `size` below their top."""
         return set_in_type([Lettering(text, self.px(size), bold) for text in texts])
 
     def on_card(self, mask: Mask, colour: Colour, width: int = 0) -> Picture:
-        """A mask in `colour` on a card, ready to be shown; `width` in pixels where it shall differ from the mask's."""
+        """Return a picture of a mask in `colour` on a card. `width` is in pixels, by default that of the mask."""
         canvas = Canvas(width or mask.shape[1], mask.shape[0], CARD)
         canvas.stamp(mask, 0, 0, colour)
         return self.window.keep(canvas)

@@ -1,4 +1,4 @@
-"""What the demo plays: a few sentences, or a melody of as many phrases where no speech synthesiser is installed."""
+"""The demo's sound: spoken sentences, or a melody with one phrase per sentence if espeak-ng is not installed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 __all__ = ["RATE", "Line", "Voice", "sing", "speak", "write_wav"]
 
-#: In samples a second; what espeak-ng delivers.
+#: In samples a second; the rate of espeak-ng.
 RATE: Final = 22_050
 
 PAUSE_S: Final = 0.3
 
-#: One phrase a line, in semitones above A3.
+#: One phrase per sentence, in semitones above A3.
 MELODY: Final = ((0, 3, 7, 12), (10, 7, 3, 7), (5, 8, 12, 17), (15, 12, 7, 12))
 NOTE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence and when it is heard, in seconds from the beginning."""
+    """A sentence and when it is heard, in seconds from the start."""
 
     text: str
     begins_s: float
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Mono sound of full scale 1.0 at `RATE`, and the lines in it."""
+    """Mono samples at `RATE`, float32 (n,) with full scale 1.0, and the lines in them."""
 
     samples: NDArray[np.float32]
     lines: tuple[Line, ...]
@@ -47,13 +47,13 @@ class Voice:
 
 
 def speak(sentences: Sequence[str]) -> Voice:
-    """The sentences spoken; `FileNotFoundError` where espeak-ng is not installed."""
+    """Return the sentences, spoken. Raises `FileNotFoundError` when espeak-ng is not installed."""
     with tempfile.TemporaryDirectory(prefix="capture-demo-") as folder:
         return _in_turn(sentences, [_spoken(sentence, Path(folder) / "line.wav") for sentence in sentences])
 
 
 def sing(sentences: Sequence[str]) -> Voice:
-    """A melody that takes one phrase for each sentence."""
+    """Return a melody with one phrase for each sentence."""
     return _in_turn(sentences, [_phrase(MELODY[number % len(MELODY)]) for number in range(len(sentences))])
 
 

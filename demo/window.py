@@ -1,4 +1,4 @@
-"""A plain X11 window that pictures are put into once and copied about from then on."""
+"""A plain X11 window: pictures are uploaded to the X server once and then copied within it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from demo.canvas import Canvas, Colour
 
 __all__ = ["Picture", "Window"]
 
-#: What the core protocol allows in one request, in bytes, less its header.
+#: The most image bytes in one request: the limit of the core protocol less the request's header.
 REQUEST_BYTES: Final = 4 * 65_535 - 64
 
 
 class Picture:
-    """A picture kept by the X server, so that showing it again costs nothing."""
+    """A picture stored in the X server, so that showing it again costs next to nothing."""
 
     def __init__(self, drawable: Any, width: int, height: int) -> None:
         self.drawable = drawable
@@ -28,7 +28,7 @@ class Picture:
 
 
 class Window:
-    """A window as large as the screen. All methods are called by one thread."""
+    """A window as large as the screen. One thread calls all methods."""
 
     def __init__(self, title: str) -> None:
         self._display = Display()
@@ -54,7 +54,7 @@ class Window:
         self._display.close()
 
     def show(self, background: Canvas) -> None:
-        """Put the window on the screen and return once it is there."""
+        """Show the window with `background` and return once it is on the screen."""
         self._window.change_attributes(background_pixmap=self.keep(background).drawable)
         self._window.map()
         while self._display.next_event().type != X.MapNotify:
@@ -63,7 +63,7 @@ class Window:
         self.flush()
 
     def keep(self, canvas: Canvas) -> Picture:
-        """Hand a picture over to the X server."""
+        """Upload a picture to the X server."""
         pixmap = self._window.create_pixmap(canvas.width, canvas.height, self._depth)
         self._send(canvas.bgrx(), pixmap, 0, 0)
         return Picture(pixmap, canvas.width, canvas.height)
@@ -85,7 +85,7 @@ class Window:
         target.fill_rectangle(self._context, left, top, width, height)
 
     def flush(self) -> None:
-        """Wait until all that was drawn is on the screen."""
+        """Wait until everything drawn is on the screen, and discard pending events."""
         self._display.sync()
         while self._display.pending_events():
             self._display.next_event()

@@ -1,4 +1,4 @@
-"""A connection to a recorder, made by hand."""
+"""A raw connection to a recorder, for requests that the client would not send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from capture.remote.runtime_folder import RuntimeFolder
 
 
 class Caller:
-    """A connection to a recorder, by hand."""
+    """Sends raw requests to the recorder called `name` and reads its answers."""
 
     def __init__(self, folder: Path, name: str = "capture") -> None:
         with RuntimeFolder(folder) as opened:
@@ -32,16 +32,17 @@ class Caller:
         self.socket.close()
 
     def say(self, *requests: bytes | dict[str, Any]) -> None:
+        """Send requests: bytes as they are, dictionaries as JSON."""
         self.socket.sendall(
             b"".join(request if isinstance(request, bytes) else as_line(request) for request in requests)
         )
 
     def end(self) -> None:
-        """Say no more, but listen."""
+        """Send nothing more, but still read answers."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def hears(self) -> dict[str, Any] | None:
-        """The next answer; None when the connection is closed instead."""
+        """Return the next answer; None when the connection is closed instead."""
         try:
             line = self._received.readline()
         except ConnectionError:
@@ -50,6 +51,7 @@ class Caller:
 
 
 def refusal(answer: dict[str, Any] | None) -> str:
+    """Return the error message of an answer, which must be a refusal."""
     assert answer is not None
     assert answer["ok"] is False
     return str(answer["error"])

@@ -201,3 +201,11 @@ def _is_somebody_elses(found: threading.Thread | Path) -> bool:
 def player() -> Player:
     """What is played on the only device of a recording, where its `sources` are given to that."""
     return Player()
+
+
+@pytest.fixture
+def runtime_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The runtime folder of recorders, in the test's own folder. A test that leaves it behind fails."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    yield tmp_path / "capture"
+    assert not (tmp_path / "capture").exists()

@@ -1,4 +1,4 @@
-"""What the user's desktop offers around a recording: `doctor`, the list of `devices`, `autostart` and `notify`.
+"""Desktop integration: the checks of `doctor`, the list of `devices`, `autostart` and notifications (`notify`).
 
-Imports `sources` and everything below; used by `cli` alone, never while samples or frames flow.
+Imports `sources` and everything below; used only by `cli`, never while samples or frames flow.
 """

@@ -1,9 +1,8 @@
-"""Beginning with the user's session: `capture standby` or `capture replay` without a terminal.
+"""Autostart: runs `capture standby` or `capture replay` when the user logs in.
 
-Each system has a place where it looks for what to begin; what stands there takes effect with the next session and
-neither begins nor ends a recorder now. On Linux that is the desktop's autostart folder. There is no systemd unit
-beside it: where a desktop runs on systemd, that makes units of what stands in this folder, and two would begin two
-recorders.
+Each system has a place for autostart entries. A change takes effect at the next login; it neither starts nor stops a
+recorder now. On Linux the place is the desktop's autostart folder. There is no systemd unit in addition: a desktop that
+runs on systemd makes units from the entries in this folder, and two would start two recorders.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from capture.errors import NotReadyError, OutputError
 
 __all__ = ["Autostart", "DesktopEntry", "Entry", "LaunchAgent", "RunKey", "autostart_of_this_system", "own_command"]
 
-#: What the entry is called on every system: one user has one.
+#: The name of the entry on every system; each user has at most one.
 _NAME: Final = "capture"
 
 _RUN_KEY: Final = r"Software\Microsoft\Windows\CurrentVersion\Run"
 
-#: Longer commands are not run from there (learn.microsoft.com, "Run and RunOnce Registry Keys").
+#: Windows does not run longer commands from this key (learn.microsoft.com, "Run and RunOnce Registry Keys").
 _RUN_KEY_LENGTH: Final = 260
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is installed: the command, where it stands, and why it will not begin, if so."""
+    """An installed entry: its command, the file or key it is in, and why it will not start (empty if it will)."""
 
     command: tuple[str, ...]
     place: str
@@ -52,26 +51,26 @@ class Entry:
 
 
 class Autostart(Protocol):
-    """The place where a system looks for what to begin with a session."""
+    """The place where a system keeps its autostart entries."""
 
     def install(self, command: Sequence[str]) -> None:
-        """Begin `command`, a program by its whole path and its arguments, with every session, and no other.
+        """Run `command`, a program's full path and its arguments, at every login, in place of any earlier command.
 
-        Raises `NotReadyError` for a command that cannot stand there, `OutputError` where nothing can be written.
+        Raises `NotReadyError` when the system cannot represent the command, `OutputError` when writing fails.
         """
         ...
 
     def remove(self) -> None:
-        """Begin nothing any more; may be called twice. Raises `OutputError`."""
+        """Remove the entry. May be called twice. Raises `OutputError` when that fails."""
         ...
 
     def installed(self) -> Entry | None:
-        """What stands there. Raises `OutputError` where that cannot be read."""
+        """Return the installed entry, or None. Raises `OutputError` when it cannot be read."""
         ...
 
 
 def autostart_of_this_system() -> Autostart:
-    """The place of the system this runs on, for the user it runs as. Touches nothing."""
+    """Return the autostart of this system for the current user. Changes nothing."""
     if sys.platform == "win32":
         return RunKey()
     if sys.platform == "darwin":
@@ -82,12 +81,12 @@ def autostart_of_this_system() -> Autostart:
 
 
 def own_command() -> tuple[str, ...]:
-    """The command that runs this very program from any folder: the installed one, or else its source."""
-    # Takes long to load.
+    """Return the command that runs this program from any folder: the installed script, or else its source."""
+    # Imported here because it is slow to load.
     from importlib.metadata import entry_points
 
     beside = Path(sys.executable).with_name("capture.exe" if sys.platform == "win32" else "capture")
-    # Of that name there are other programs.
+    # Other programs have the same name.
     ours = any(script.value == "capture.cli.main:main" for script in entry_points(group="console_scripts", name=_NAME))
     if ours and os.access(beside, os.X_OK) and beside.is_file():
         return (str(beside),)
@@ -120,11 +119,11 @@ class DesktopEntry:
         content = _content(self._file)
         if content is None:
             return None
-        # What stands below the next head is about something else.
+        # The groups that follow, such as desktop actions, have keys of the same names.
         head = re.split(r"^\[(?!Desktop Entry\])", content.decode("utf-8", "replace"), maxsplit=1, flags=re.MULTILINE)
         pairs = dict(re.findall(r"^([A-Za-z-]+)[ \t]*=[ \t]*(.*?)[ \t\r]*$", head[0], flags=re.MULTILINE))
         command = _of_exec(pairs.get("Exec", ""))
-        # Desktops write these when the user switches the entry off in their settings.
+        # Desktops write these keys when the user disables the entry in their settings.
         if pairs.get("Hidden") == "true" or pairs.get("X-GNOME-Autostart-enabled") == "false":
             return Entry(command, str(self._file), "it is switched off in the desktop's settings")
         return Entry(command, str(self._file), _trouble_with(command))
@@ -143,13 +142,13 @@ class LaunchAgent:
                     "Label": _NAME,
                     "ProgramArguments": list(command),
                     "RunAtLoad": True,
-                    # In a session with a screen, and no slower than what is used there.
+                    # Only in a session with a screen, and with the priority of an interactive program.
                     "LimitLoadToSessionType": "Aqua",
                     "ProcessType": "Interactive",
                 }
             )
         except ValueError as error:
-            raise _cannot_stand(command) from error
+            raise _unrepresentable(command) from error
         _replace(self._file, content)
 
     def remove(self) -> None:
@@ -160,7 +159,7 @@ class LaunchAgent:
         if content is None:
             return None
         command: tuple[str, ...] = ()
-        # The reader raises what its XML parser and the values in it do.
+        # `plistlib` passes on whatever its XML parser and the conversion of values raise.
         with suppress(Exception):
             command = tuple(map(str, plistlib.loads(content)["ProgramArguments"]))
         return Entry(command, str(self._file), _trouble_with(command))
@@ -176,13 +175,14 @@ class RunKey:
             line = subprocess.list2cmdline(command)
             if len(line) > _RUN_KEY_LENGTH:
                 raise NotReadyError(
-                    f"{command[0]!r} is too long for the autostart of Windows", "install capture in a shorter folder"
+                    f"the path {command[0]!r} is too long for autostart on Windows",
+                    "install capture in a folder with a shorter path",
                 )
             try:
                 with winreg.CreateKeyEx(winreg.HKEY_CURRENT_USER, _RUN_KEY, 0, winreg.KEY_SET_VALUE) as key:
                     winreg.SetValueEx(key, _NAME, 0, winreg.REG_SZ, line)
             except OSError as error:
-                raise _cannot("written", "the Run key", error) from error
+                raise _cannot("write", "the Run key", error) from error
 
     def remove(self) -> None:
         if sys.platform == "win32":
@@ -194,7 +194,7 @@ class RunKey:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                raise _cannot("written", "the Run key", error) from error
+                raise _cannot("write", "the Run key", error) from error
 
     def installed(self) -> Entry | None:
         if sys.platform == "win32":
@@ -213,9 +213,9 @@ class RunKey:
 
 
 def _trouble_with(command: Sequence[str]) -> str:
-    """Why the command will not begin: of its program, and of the script where that is an interpreter."""
+    """Return why the command will not start, or an empty string: its program is missing, or its Python script."""
     if not command:
-        return "no command can be read there"
+        return "the entry contains no command"
     if shutil.which(command[0]) is None:
         return f"there is no program {command[0]}"
     if len(command) > 1 and command[1].endswith(".py") and not Path(command[1]).is_file():
@@ -223,26 +223,29 @@ def _trouble_with(command: Sequence[str]) -> str:
     return ""
 
 
-# How commands are written
+# Command syntax
 
 
 def _as_exec(command: Sequence[str]) -> str:
-    """The value of `Exec` (Desktop Entry Specification): quoted, then with the backslashes that every value needs."""
+    """Return the value of `Exec` (Desktop Entry Specification): quoted, then with all backslashes doubled.
+
+    Raises `NotReadyError` for a command that `Exec` cannot represent.
+    """
     words = []
-    # GNOME does not find a program with % in its name, and = is forbidden there.
+    # GNOME does not find a program with % in its name, and the specification forbids =.
     if re.search("[%=]", command[0]):
-        raise _cannot_stand(command)
+        raise _unrepresentable(command)
     for word in command:
         if not word.isprintable():
-            # This refuses lone surrogates too, with which names stand that are not UTF-8.
-            raise _cannot_stand(command)
+            # This also refuses lone surrogates, which stand for file names that are not UTF-8.
+            raise _unrepresentable(command)
         quoted = re.sub(r'(["`$\\])', r"\\\1", word.replace("%", "%%"))
         words.append(word if re.fullmatch(r"[A-Za-z0-9_./:@,+-]+", word) else f'"{quoted}"')
     return " ".join(words).replace("\\", "\\\\")
 
 
 def _of_exec(value: str) -> tuple[str, ...]:
-    """The words of a value of `Exec`."""
+    """Return the words of a value of `Exec`."""
     quoted = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), value)
     words = []
     for inside, bare in re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', quoted):
@@ -255,14 +258,14 @@ _ESCAPES: Final = {"\\": "\\", "s": " ", "t": "\t", "n": "\n", "r": "\r"}
 
 
 def _of_command_line(line: str) -> tuple[str, ...]:
-    """The words of a command line of Windows whose words hold no quotation marks, as file names cannot."""
+    """Return the words of a Windows command line without quotation marks inside words; file names have none."""
     return tuple(inside or bare for inside, bare in re.findall(r'"([^"]*)"|([^\s"]+)', line))
 
 
-def _cannot_stand(command: Sequence[str]) -> NotReadyError:
+def _unrepresentable(command: Sequence[str]) -> NotReadyError:
     return NotReadyError(
-        f"{' '.join(command)!r} cannot be begun with the session",
-        "install capture in a folder whose name has no special characters",
+        f"{' '.join(command)!r} cannot be started at login",
+        "install capture in a folder whose path has no special characters",
     )
 
 
@@ -278,14 +281,14 @@ def _replace(file: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             new.unlink()
-        raise _cannot("written", str(file), error) from error
+        raise _cannot("write", str(file), error) from error
 
 
 def _unlink(file: Path) -> None:
     try:
         file.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot("removed", str(file), error) from error
+        raise _cannot("remove", str(file), error) from error
 
 
 def _content(file: Path) -> bytes | None:
@@ -297,5 +300,5 @@ def _content(file: Path) -> bytes | None:
         raise _cannot("read", str(file), error) from error
 
 
-def _cannot(what: str, place: str, error: OSError) -> OutputError:
-    return OutputError(f"{place} cannot be {what} ({error.strerror or error})", "see to its rights")
+def _cannot(verb: str, place: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot {verb} {place} ({error.strerror or error})", "check its permissions")

@@ -1,4 +1,4 @@
-"""Everything there is to record, as `capture devices` shows it."""
+"""Lists everything that can be recorded, for `capture devices`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Found = TypeVar("Found")
 
 
 def describe_devices() -> tuple[dict[str, Any], list[str]]:
-    """The screens, windows, sound devices and playing programs, by the JSON keys; and what could not be looked at."""
+    """Return the screens, windows, sound devices and playing programs under their JSON keys.
+
+    Also returns the error message of each list that could not be made; such a list is empty.
+    """
     missing: list[str] = []
     screens = _found(_screens, missing)
     return {

@@ -1,4 +1,4 @@
-"""Whether recording will work here, and what to do where it will not."""
+"""Checks whether recording will work on this machine, and suggests a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from capture.sources.sound_devices import SoundDevice, choose_device
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 
-#: An output that nobody used yet delivers its first sound after two seconds.
+#: How long to listen for sound. An output that has never been used delivers its first samples after two seconds.
 _LISTEN_S: Final = 2.5
 
-#: Half an hour of a lively screen; less is worth a warning.
+#: Free space below which to warn: enough for half an hour of a lively screen.
 _FREE_BYTES: Final = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `remedy` is empty where all is well."""
+    """The result of one check. `remedy` is empty when it passed."""
 
     name: str
     ok: bool
@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything that was looked at; `ready` when nothing stands in the way of `capture record`."""
+    """The results of all checks; `ready` when all passed, so that `capture record` will work."""
 
     checks: tuple[Check, ...]
 
@@ -51,15 +51,15 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything a recording needs. Records nothing; listens to the default output for a moment."""
+    """Check everything a recording needs. Records nothing, but listens to the default output for up to 2.5 s."""
     checks: list[Check] = []
-    for look in (_display, _encoder, _sound, _folder, _hotkeys):
-        checks.extend(look())
+    for group in (_display, _encoder, _sound, _folder, _hotkeys):
+        checks.extend(group())
     return Diagnosis(tuple(checks))
 
 
 def _examined(name: str, look: Callable[[], str]) -> Check:
-    """The outcome of `look`, which returns what it found or raises with the remedy."""
+    """Return the result of `look`, which returns what it found or raises `CaptureError` with a remedy."""
     try:
         return Check(name, True, look())
     except CaptureError as error:
@@ -102,7 +102,7 @@ def _sound() -> Iterable[Check]:
     def look_for_output() -> str:
         output = choose_device(devices, "internal")
         if output.muted:
-            raise NotReadyError(f"{output.name} is muted, and records as silence", "unmute it or turn it up")
+            raise NotReadyError(f"{output.name} is muted and would record as silence", "unmute it or turn it up")
         return output.name
 
     output = _examined("internal audio", look_for_output)
@@ -112,9 +112,9 @@ def _sound() -> Iterable[Check]:
 
 
 def _listen(device: SoundDevice) -> str:
-    """Tell silence from a capture that is dead: zeros arrive, or nothing does."""
+    """Distinguish silence, which arrives as zeros, from a device that delivers nothing. Raises `NotReadyError` then."""
     if sys.platform != "linux":
-        return "not tried on this system"
+        return "not tested on this system"
     from capture.sources.pulse.device_source import PulseSource
 
     source = PulseSource("internal", device.name, device.channels)
@@ -122,11 +122,11 @@ def _listen(device: SoundDevice) -> str:
         source.open()
         until_s = time.monotonic() + _LISTEN_S
         while (samples := source.read(until_s)) is not None and not len(samples.data):
-            # It went elsewhere meanwhile.
+            # A block without samples means that none can come just now. Wait on.
             pass
         if samples is None:
             raise NotReadyError(
-                f"{device.name} delivers nothing", "play something; if that does not help, restart the sound server"
+                f"{device.name} delivers no samples", "play something; if that does not help, restart the sound server"
             )
         level = peak_dbfs(float(abs(samples.data).max()))
     finally:
@@ -139,17 +139,17 @@ def _folder() -> Iterable[Check]:
         folder = recordings_folder("mp4")
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not os.access(there, os.W_OK):
-            raise UsageError(f"{folder} cannot be written", "change its permissions, or name an OUTPUT elsewhere")
+            raise UsageError(f"cannot write to {folder}", "change its permissions, or choose an OUTPUT elsewhere")
         free_bytes = shutil.disk_usage(there).free
         if free_bytes < _FREE_BYTES:
-            raise NotReadyError(f"{folder} has {free_bytes / 1e9:.1f} GB left", "free some space")
+            raise NotReadyError(f"{folder} has only {free_bytes / 1e9:.1f} GB left", "free some space")
         return f"{folder}, {free_bytes / 1e9:.0f} GB free"
 
     yield _examined("recordings folder", look)
 
 
 def _hotkeys() -> Iterable[Check]:
-    """Hotkeys are a convenience: where they cannot work the check says so and does not fail."""
+    """Try the hotkeys. They are a convenience, so the check reports a problem but does not fail."""
     from capture.triggers.hotkeys import Hotkeys
 
     hotkeys = Hotkeys()

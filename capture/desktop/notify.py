@@ -1,7 +1,7 @@
-"""A word on the user's desktop: that a recording began, or where it was saved.
+"""Desktop notifications: a recording has begun, or where it was saved.
 
-It is the desktop's own notification, shown by a program of the system; where there is none, nothing is shown and
-nothing is wrong. On Windows nothing is shown: only programs with an entry in the start menu may, and this has none.
+A program of the system shows them; without one, nothing is shown, which is not an error. On Windows nothing is shown:
+only programs with an entry in the start menu may show notifications, and this one has none.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ __all__ = ["Notifier"]
 
 _NAME: Final = "Capture"
 
-#: Showing takes some hundredths of a second. A desktop that hangs keeps back what follows for no longer than this.
+#: How long one notification may take. Showing takes some hundredths of a second; a desktop that hangs delays the next
+#: notification by no more than this.
 _SHOW_LIMIT_S: Final = 5.0
 
-#: What is still to be shown at the end may take this long, and is left to itself then.
+#: How long `close` waits for notifications that are still queued.
 _CLOSE_LIMIT_S: Final = 2.0
 
-#: More waiting than these are of no use to anybody any more.
+#: How many notifications may wait. Beyond that they would be out of date when shown.
 _WAITING: Final = 8
 
-#: How long the desktop shows one, where this is told.
+#: How long the desktop shows a notification, where the program takes a duration.
 _SHOWN_MS: Final = 10_000
 
-#: Longer texts are cut: no desktop shows as much.
+#: Longer texts are cut; no desktop shows more.
 _LENGTH: Final = 500
 
-#: The script of AppleScript takes its texts as arguments, so that nothing in them is ever read as script.
+#: This AppleScript takes its texts as arguments, so that nothing in them is ever interpreted as script.
 _APPLE_SCRIPT: Final = (
     "on run texts",
     "display notification (item 2 of texts) with title (item 1 of texts)",
     "end run",
 )
 
-#: The command that shows a title and a body.
+#: Returns the command that shows a title and a body.
 _Way: TypeAlias = Callable[[str, str], Sequence[str]]
 
 
 class Notifier:
-    """Shows notifications one after the other, in a thread of its own.
+    """Shows notifications one after the other, on its own thread.
 
-    `announce` never waits and never fails; it and `close` may be called by any thread. `environment` is that of the
-    user's desktop, by default this process's as it is now.
+    `announce` never waits and never fails. Any thread may call `announce` and `close`. `environment` is that of the
+    user's desktop, by default a copy of this process's environment.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -68,11 +69,11 @@ class Notifier:
 
     @property
     def available(self) -> bool:
-        """Whether there is a way to show something; the desktop may refuse it all the same."""
+        """Whether there is a program to show notifications; the desktop may still refuse them."""
         return self._way is not None
 
     def announce(self, title: str, body: str = "") -> None:
-        """Show `title`, and `body` below it; when too many are waiting, do not."""
+        """Queue a notification with `title` and, below it, `body`. It is dropped when too many are waiting."""
         if self._way is None:
             return
         with suppress(Closed):
@@ -83,7 +84,7 @@ class Notifier:
                 self._worker.start()
 
     def close(self) -> None:
-        """Show nothing more than what is waiting, and wait for that a moment; may be called twice."""
+        """Accept no more notifications and wait up to 2 s for the queued ones. May be called twice."""
         self._waiting.close()
         with self._lock:
             started = self._started
@@ -106,13 +107,16 @@ class Notifier:
                 stderr=subprocess.DEVNULL,
                 timeout=_SHOW_LIMIT_S,
                 check=False,
-                # The Ctrl+C that ends the recording is not for it.
+                # The Ctrl+C that ends the recording must not reach it.
                 start_new_session=True,
             )
 
 
 def _way_on(environment: dict[str, str]) -> _Way | None:
-    """The way to show notifications on the desktop of `environment`, which is given the bus's address."""
+    """Return the way to show notifications on the desktop of `environment`; None if there is none.
+
+    On Linux it sets the address of the session bus in `environment`.
+    """
     if sys.platform == "win32":
         return None
     path = environment.get("PATH")
@@ -128,7 +132,7 @@ def _way_on(environment: dict[str, str]) -> _Way | None:
 
 
 def _bus_address(environment: Mapping[str, str]) -> str | None:
-    """The bus of the user's session, never one that would have to be started."""
+    """Return the address of the user's session bus; None when the bus would first have to be started."""
     given = environment.get("DBUS_SESSION_BUS_ADDRESS", "").split(";")
     running = [address for address in given if address and not address.startswith(("autolaunch:", "disabled:"))]
     if running:
@@ -142,12 +146,13 @@ def _bus_address(environment: Mapping[str, str]) -> str | None:
 
 
 def _cleaned(text: str) -> str:
+    """Return `text` with control codes replaced and cut to `_LENGTH`."""
     shown = "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
     return shown if len(shown) <= _LENGTH else f"{shown[: _LENGTH - 1]}…"
 
 
 def _by_notify_send(title: str, body: str) -> Sequence[str]:
-    # It reads a backslash in the body as the beginning of an escape.
+    # notify-send treats a backslash in the body as the start of an escape.
     return ("notify-send", f"--app-name={_NAME}", "--", title, _as_markup(body).replace("\\", "\\\\"))
 
 
@@ -156,8 +161,8 @@ def _by_gdbus(title: str, body: str) -> Sequence[str]:
     return (
         *("gdbus", "call", "--session", "--timeout", f"{_SHOW_LIMIT_S:.0f}", "--dest", service),
         *("--object-path", "/org/freedesktop/Notifications", "--method", f"{service}.Notify"),
-        # The program, what it replaces, its picture, the texts, actions, hints, and how long; with their types, which
-        # are guessed wrong where the service does not tell them.
+        # The program, the notification to replace, the icon, the texts, actions, hints, and the duration. With types:
+        # gdbus guesses them wrong when the service does not describe them.
         *(_as_variant(_NAME), "uint32 0", _as_variant(""), _as_variant(title), _as_variant(_as_markup(body))),
         *("@as []", "@a{sv} {}", f"int32 {_SHOWN_MS}"),
     )
@@ -169,11 +174,11 @@ def _by_osascript(title: str, body: str) -> Sequence[str]:
 
 
 def _as_markup(body: str) -> str:
-    """Desktops take the body for markup (Desktop Notifications Specification): a file may be called `<b>.mp4`."""
+    """Escape the body, which is markup (Desktop Notifications Specification): a file may be called `<b>.mp4`."""
     return html.escape(body, quote=False)
 
 
 def _as_variant(text: str) -> str:
-    """Text as gdbus takes it for text, whatever it looks like (GVariant Text Format)."""
+    """Return `text` as a string literal for gdbus (GVariant Text Format), which otherwise guesses its type."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"

@@ -1,6 +1,6 @@
-"""The other end of the remote control: finds the recorders that run, and gives them orders.
+"""The client of the remote control: finds the running recorders and sends them commands.
 
-It loads in a moment: a key on the desktop may start it.
+It imports little, so that it starts fast: a desktop shortcut may run it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ __all__ = ["ask", "none_running", "running"]
 #: A recorder answers within milliseconds, or a tenth of a second when it is busy.
 STATUS_LIMIT_S: Final = 1.0
 
-#: As long as a person waits before looking what is wrong.
+#: About how long a person waits before checking what is wrong.
 ANSWER_LIMIT_S: Final = 10.0
 
-#: Stopping finishes the file, which on a slow disk takes as long as writing what is still in memory.
+#: Stopping finishes the file; on a slow disk that takes as long as writing what is still in memory.
 END_LIMIT_S: Final = 120.0
 
 _ENDING_VERBS: Final = frozenset({"stop", "discard", "clip"})
 
-#: An answer may tell of every mark and event of a long recording.
+#: An answer may list every mark and event of a long recording.
 _ANSWER_LIMIT_BYTES: Final = 1 << 24
 
 _RECEIVED_BYTES: Final = 65_536
 
 
 def running(folder: Path | None = None) -> list[dict[str, Any]]:
-    """What every recorder of this user answers to `status`, by name; those that crashed are cleaned away.
+    """Return the answer of each of this user's recorders to `status`, sorted by name, and clean up after crashed ones.
 
-    Takes a second at most, however many there are. A recorder that does not answer by then is told with the state
-    `not_answering` and what it wrote down of itself. `NotReadyError` where the runtime folder cannot be trusted.
+    Takes at most a second, however many there are. A recorder that has not answered by then appears with the state
+    `not_answering` and the path and pid from its note. Raises `NotReadyError` when the runtime folder is not safe.
     """
     gives_up_at_s = time.monotonic() + STATUS_LIMIT_S
     found = []
@@ -69,16 +69,16 @@ def ask(
     timeout_s: float | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Give an order to the recorder called `name`, or to the only one; returns its answer.
+    """Send a command to the recorder called `name`, or to the only one, and return its answer.
 
-    Raises `CaptureError` when there is no such recorder, when it refuses, and when it has not answered after
-    `timeout_s`, by default long enough for the verb; `UsageError` when several could be meant, or for a name or text
-    that cannot be; `NotReadyError` where the runtime folder cannot be trusted.
+    Raises `CaptureError` when there is no such recorder, when it refuses, or when it has not answered after `timeout_s`
+    (by default long enough for the verb). Raises `UsageError` when no name is given and several recorders run, and for
+    an invalid name or text. Raises `NotReadyError` when the runtime folder is not safe.
     """
     if name is not None:
         check_name(name)
     if len(text) > TEXT_LIMIT:
-        raise UsageError("the text is too long", f"use at most {TEXT_LIMIT} letters")
+        raise UsageError("the text is too long", f"use at most {TEXT_LIMIT} characters")
     if timeout_s is None:
         timeout_s = END_LIMIT_S if verb in _ENDING_VERBS else ANSWER_LIMIT_S
     gives_up_at_s = time.monotonic() + timeout_s
@@ -89,11 +89,11 @@ def ask(
             answer = recorder.answer(gives_up_at_s)
         except TimeoutError:
             raise CaptureError(
-                f"the recorder {recorder.name!r} has not answered for {timeout_s:g} s", "see capture status"
+                f"the recorder {recorder.name!r} did not answer within {timeout_s:g} s", "run capture status"
             ) from None
         except OSError as error:
             raise CaptureError(
-                f"the recorder {recorder.name!r} ended without an answer", "see capture status"
+                f"the recorder {recorder.name!r} ended before it answered", "run capture status"
             ) from error
     if not answer.get("ok"):
         kind = UsageError if answer.get("exit_code") == UsageError.exit_code else CaptureError
@@ -102,7 +102,7 @@ def ask(
 
 
 class _Recorder:
-    """A connection to a recorder that runs; None when it is too busy to take one."""
+    """A running recorder; `connection` is None when it was too busy to accept one, `note` what it wrote in its lock."""
 
     def __init__(self, name: str, connection: socket.socket | None, note: dict[str, Any]) -> None:
         self.name = name
@@ -110,34 +110,39 @@ class _Recorder:
         self._note = note
 
     def ask(self, verb: str, text: str = "", options: dict[str, Any] | None = None) -> None:
-        """Send a request; it fits into what the system keeps for the recorder, so that this does not wait."""
-        # Where it does not arrive, `answer` tells that none comes.
+        """Send a request. It fits into the socket's buffer, so this does not wait."""
+        # If it does not arrive, `answer` raises the error.
         with suppress(OSError):
             if self._connection is not None:
                 more = {name: value for name, value in (("text", text), ("options", options)) if value}
                 self._connection.sendall(as_line({"verb": verb, **more}))
 
     def answer(self, gives_up_at_s: float) -> dict[str, Any]:
-        """`TimeoutError` when none comes by then (monotonic), another `OSError` when none will come."""
+        """Return the answer.
+
+        Raises `TimeoutError` when there is none by `gives_up_at_s` (monotonic), another `OSError` when the connection
+        broke or the answer is not valid.
+        """
         if self._connection is None:
             raise TimeoutError
         received = bytearray()
         while not received.endswith(b"\n"):
-            # What has arrived is read even when the time went to another recorder.
+            # At least 1 ms: an answer that has arrived is read even if another recorder used up the time.
             self._connection.settimeout(max(0.001, gives_up_at_s - time.monotonic()))
             part = self._connection.recv(_RECEIVED_BYTES)
             if not part or len(received) > _ANSWER_LIMIT_BYTES:
-                raise ConnectionError("the answer is not whole")
+                raise ConnectionError("the answer is incomplete")
             received += part
         try:
             answer = json.loads(received)
         except (ValueError, RecursionError) as error:
-            raise ConnectionError("the answer is none") from error
+            raise ConnectionError("the answer is not valid") from error
         if not isinstance(answer, dict):
-            raise ConnectionError("the answer is none")
+            raise ConnectionError("the answer is not valid")
         return {"name": self.name, **answer}
 
     def as_noted(self) -> dict[str, Any]:
+        """Return a status made from the recorder's note, for one that does not answer."""
         return {
             "name": self.name,
             "state": "not_answering",
@@ -148,7 +153,7 @@ class _Recorder:
 
 @contextmanager
 def _recorders(path: Path | None, gives_up_at_s: float) -> Iterator[list[_Recorder]]:
-    """All recorders of this user that run, connected."""
+    """Connect to all running recorders of this user; the connections are closed when the context ends."""
     with ExitStack() as opened:
         try:
             folder = opened.enter_context(RuntimeFolder(default_folder() if path is None else path))
@@ -164,17 +169,17 @@ def _recorders(path: Path | None, gives_up_at_s: float) -> Iterator[list[_Record
             except TimeoutError:
                 found.append(_Recorder(name, None, folder.note(name)))
             except OSError:
-                continue  # it has just ended, or is not this user's
+                continue  # it has just ended, or belongs to another user
             else:
                 found.append(_Recorder(name, opened.enter_context(connection), folder.note(name)))
         yield found
 
 
 def none_running(name: str | None = None, names: str = "") -> CaptureError:
-    """The error for a recorder that is not there, or for none at all; `names` are those that are."""
+    """Return the error for no running recorder, or none called `name`; `names` lists those that run."""
     if name is None or not names:
         return CaptureError("no recorder is running", "start one with capture record, or capture replay for clips")
-    return CaptureError(f"no recorder called {name!r} is running", f"there is {names}")
+    return CaptureError(f"no recorder called {name!r} is running", f"choose one of {names}")
 
 
 def _chosen(recorders: list[_Recorder], name: str | None) -> _Recorder:
@@ -186,5 +191,5 @@ def _chosen(recorders: list[_Recorder], name: str | None) -> _Recorder:
     if name is not None or not recorders:
         raise none_running(name, names)
     if len(recorders) > 1:
-        raise UsageError(f"several recorders run ({names})", "name one with --name")
+        raise UsageError(f"several recorders are running ({names})", "choose one with --name")
     return recorders[0]

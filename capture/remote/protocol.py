@@ -1,4 +1,4 @@
-"""What is said between a running recorder and those who give it orders: one JSON object a line each way, in UTF-8."""
+"""The protocol between a running recorder and its remote control: one JSON object per line each way, in UTF-8."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Final
 
 __all__ = ["REQUEST_LIMIT_BYTES", "TEXT_LIMIT", "as_line", "cleaned"]
 
-#: The longest request, its line's end included: a text of `TEXT_LIMIT` letters of four bytes fits.
+#: The longest request, including its line end: a text of `TEXT_LIMIT` characters of four bytes each fits.
 REQUEST_LIMIT_BYTES: Final = 4_096
 
-#: The letters that a text may have: a title, not a document.
+#: The longest text, in characters: a title, not a document.
 TEXT_LIMIT: Final = 1_000
 
 
 def as_line(message: dict[str, Any]) -> bytes:
-    """`message` as it is sent. What JSON has no word for, as a path, is told as text."""
-    # Names of files may hold what is no text; the escapes of JSON carry even that, but only where UTF-8 cannot.
+    """Return `message` as the line to send. Values that JSON does not know, such as paths, become strings."""
+    # File names may contain lone surrogates, which UTF-8 cannot encode; only then are JSON's escapes used.
     text = json.dumps(message, ensure_ascii=False, default=str)
     try:
         return text.encode() + b"\n"
@@ -25,5 +25,5 @@ def as_line(message: dict[str, Any]) -> bytes:
 
 
 def cleaned(text: str) -> str:
-    """`text` on one line without control codes: it will stand in files and on terminals."""
+    """Return `text` on one line, without control codes: it will be written to files and shown on terminals."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))

@@ -1,7 +1,7 @@
-"""Where running recorders are found: one folder of the user's, in it a socket and a lock for each recorder by name.
+"""The folder where running recorders are found: one per user, with a socket and a lock file for each recorder's name.
 
-The lock is held as long as its recorder lives, however that ends; so a socket whose lock is free is what a crash left.
-The lock's file tells the recorder's process and what it is writing, and outlives a crash.
+A recorder holds its lock until its process ends, however that happens. So a socket whose lock is free was left by a
+crash. The lock file contains a note of the recorder's pid and the file it is writing, and survives a crash.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["DEFAULT_NAME", "Claim", "RuntimeFolder", "check_name", "claim", "def
 
 DEFAULT_NAME: Final = "capture"
 
-#: In bytes of UTF-8. A socket's path has room for 107 on Linux and 103 on macOS, and the folder's comes before it.
+#: In bytes of UTF-8. A socket's path may have 107 bytes on Linux and 103 on macOS, including the folder.
 NAME_LIMIT_BYTES: Final = 64
 
-#: `sun_path` of macOS, the shorter one, without the NUL at its end.
+#: The length of `sun_path` on macOS, which is the shorter one, without the NUL at its end.
 PATH_LIMIT_BYTES: Final = 103
 
 _FOLDER_NAME: Final = "capture"
@@ -37,19 +37,20 @@ _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
-#: A pid and a path, at most as long as Linux lets one be, every byte escaped.
+#: Room for a pid and the longest path that Linux allows, every byte escaped.
 _LOCK_LIMIT_BYTES: Final = 65_536
 
-#: Whoever only looks whether a lock is free holds it for microseconds; one that is stopped just then is not awaited.
+#: How long to wait for a process that only checks whether a lock is free. It holds the lock for microseconds; one that
+#: is stopped in that moment is not worth waiting for.
 _LOOK_LIMIT_S: Final = 1.0
 _LOOK_POLL_S: Final = 0.001
 
-#: The folder can vanish while it is entered, because another recorder was the last to leave. Not as often as this.
+#: How often to try to open the folder. It can vanish meanwhile, when the last recorder in it ends, but not this often.
 _ENTRIES: Final = 100
 
 
 def check_name(name: str) -> None:
-    """Raise `UsageError` unless a recorder can be called `name`."""
+    """Raise `UsageError` unless `name` is valid for a recorder."""
     if trouble := _trouble_with(name):
         raise UsageError(trouble, f"use 1 to {NAME_LIMIT_BYTES} letters and digits")
 
@@ -58,21 +59,21 @@ def _trouble_with(name: str) -> str | None:
     if not name.strip():
         return "a recorder needs a name"
     if not name.isprintable() or any(separator in name for separator in "/\\"):
-        return f"{name!r} cannot be a recorder's name"
+        return f"{name!r} is not a valid recorder name"
     return f"the name {name[:20]}… is too long" if len(name.encode()) > NAME_LIMIT_BYTES else None
 
 
 def default_folder() -> Path:
-    """Where this user's recorders meet. It need not exist.
+    """Return the path of this user's runtime folder, which need not exist.
 
-    As `platformdirs.user_runtime_path`, which takes longer to load than an order to give, and warns where there is no
-    such folder.
+    Does what `platformdirs.user_runtime_path` does. Importing that takes longer than sending a command, and it warns
+    when the system has no such folder.
     """
     if sys.platform == "win32":
         raise _not_on_windows()
     user = os.geteuid()
     for parent in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{user}"):
-        # After `su` the variable may still be that of another user.
+        # After `su` the variable may still belong to another user.
         with suppress(OSError):
             if Path(parent).is_absolute() and Path(parent).stat().st_uid == user:
                 return Path(parent) / _FOLDER_NAME
@@ -82,15 +83,16 @@ def default_folder() -> Path:
 
 
 class RuntimeFolder:
-    """The folder, opened; what it says and does is about what was checked when it was, whatever its path leads to now.
+    """The folder, opened by descriptor: all methods act on the folder that was checked, even if its path now differs.
 
-    Any thread may use it. The context, or `close`, gives it back.
+    Any thread may use it. Leaving the context or `close` releases the descriptor.
     """
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
-        """Open the folder at `path`, or make it if wanted.
+        """Open the folder at `path`; with `make`, create it if necessary.
 
-        `FileNotFoundError` where there is none, `NotReadyError` where it cannot be used or others could meddle with it.
+        Raises `FileNotFoundError` when it does not exist, `NotReadyError` when it cannot be used or is not safe: it
+        belongs to another user, or others can write to it.
         """
         self.path = path
         self._descriptor = -1
@@ -104,24 +106,25 @@ class RuntimeFolder:
             self._check()
         except FileNotFoundError:
             if make and not path.parent.is_dir():
-                raise NotReadyError(f"{path.parent} is no folder", "let XDG_RUNTIME_DIR name one") from None
+                raise NotReadyError(f"{path.parent} is not a folder", "set XDG_RUNTIME_DIR to a folder") from None
             raise
         except OSError as error:
             self.close()
             raise NotReadyError(
-                f"the folder {path} cannot be used ({error.strerror})", "remove it, or let XDG_RUNTIME_DIR name another"
+                f"cannot use the folder {path} ({error.strerror})", "remove it, or set XDG_RUNTIME_DIR to another"
             ) from error
 
     def _check(self) -> None:
+        """Raise `NotReadyError` unless the folder belongs to this user alone; make it private if necessary."""
         if sys.platform == "win32":
             raise _not_on_windows()
         found = os.fstat(self._descriptor)
         if found.st_uid != os.geteuid() or found.st_mode & _WRITABLE_BY_OTHERS:
             self.close()
-            whose = "belongs to another user" if found.st_uid != os.geteuid() else "can be written by others"
-            raise NotReadyError(f"the folder {self.path} {whose}", "remove it, or let XDG_RUNTIME_DIR name another")
+            trouble = "belongs to another user" if found.st_uid != os.geteuid() else "is writable by others"
+            raise NotReadyError(f"the folder {self.path} {trouble}", "remove it, or set XDG_RUNTIME_DIR to another")
         if stat.S_IMODE(found.st_mode) != _PRIVATE_FOLDER:
-            # A umask can take from the owner, too.
+            # A umask can remove the owner's permissions too.
             os.fchmod(self._descriptor, _PRIVATE_FOLDER)
 
     def __enter__(self) -> Self:
@@ -133,28 +136,31 @@ class RuntimeFolder:
         self.close()
 
     def close(self) -> None:
-        """May be called twice."""
+        """Close the folder's descriptor. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
     def names(self) -> list[str]:
-        """The names of all recorders that have a socket here, dead or alive."""
-        entries = os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is no path
+        """Return the names of all recorders that have a socket here, running or crashed, sorted."""
+        entries = os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is not a path
         names = [entry.removesuffix(_SOCKET) for entry in entries if entry.endswith(_SOCKET)]
         return sorted(name for name in names if not _trouble_with(name))
 
     def address(self, name: str) -> str:
-        """What to bind or connect a socket to, while this folder is open. `NotReadyError` where no such path fits."""
+        """Return the address to bind or connect a socket to, valid while this folder is open.
+
+        Raises `NotReadyError` when the path is too long for a socket.
+        """
         address = f"/proc/self/fd/{self._descriptor}/{name}{_SOCKET}"
         if sys.platform != "linux" or not os.path.lexists(f"/proc/self/fd/{self._descriptor}"):
             address = str(self.path / f"{name}{_SOCKET}")
         if len(os.fsencode(address)) > PATH_LIMIT_BYTES:
-            raise NotReadyError(f"{address} is too long for a socket", "let XDG_RUNTIME_DIR name a shorter folder")
+            raise NotReadyError(f"{address} is too long for a socket", "set XDG_RUNTIME_DIR to a shorter path")
         return address
 
     def note(self, name: str) -> dict[str, Any]:
-        """What the recorder called `name` wrote down, alive or not; empty where nothing can be read."""
+        """Return the note of the recorder called `name`, running or crashed; empty when it cannot be read."""
         try:
             descriptor = self._open(name, os.O_RDONLY)
         except OSError:
@@ -165,7 +171,7 @@ class RuntimeFolder:
             os.close(descriptor)
 
     def clean(self, name: str) -> None:
-        """Remove the socket that a crashed recorder left; one that lives loses nothing. What it wrote down stays."""
+        """Remove the socket if its recorder has crashed; its note stays. Does nothing while the recorder runs."""
         if sys.platform == "win32":
             raise _not_on_windows()
         import fcntl
@@ -175,8 +181,8 @@ class RuntimeFolder:
         except OSError:
             return
         try:
-            # Shared, so that a recorder that begins right now can tell a look from another recorder. While it is held
-            # none can begin, and only a recorder removes a lock: the socket is not a new one.
+            # A shared lock, so that a recorder that is just starting can tell this check from another recorder. While
+            # it is held no recorder can start, and only recorders remove locks: the socket cannot be a new one.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if self.is_current(name, descriptor):
                 self.remove_socket(name)
@@ -186,34 +192,34 @@ class RuntimeFolder:
             os.close(descriptor)
 
     def take_leftovers(self) -> list[dict[str, Any]]:
-        """What recorders wrote down that crashed. Nothing of them is left here: it is told once."""
+        """Return the notes of all crashed recorders and remove their files, so that each note is reported once."""
         if sys.platform == "win32":
             raise _not_on_windows()
         import fcntl
 
         found = []
-        entries = os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is no path
+        entries = os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is not a path
         for name in sorted(entry.removesuffix(_LOCK) for entry in entries if entry.endswith(_LOCK)):
             try:
                 descriptor = self._open(name, os.O_RDWR)
             except OSError:
                 continue
             try:
-                # Shared, as in `clean`.
+                # A shared lock, as in `clean`.
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 if self.is_current(name, descriptor):
                     found.append(_read(descriptor))
                     self.remove_socket(name)
                     self.remove_lock(name)
             except OSError:
-                # It lives.
+                # Its recorder is running.
                 continue
             finally:
                 os.close(descriptor)
         return found
 
     def take_lock(self, name: str) -> int | None:
-        """The lock of `name`, held, as a descriptor; None when another recorder holds it."""
+        """Take the lock of `name` and return its descriptor; None when another recorder holds it."""
         if sys.platform == "win32":
             raise _not_on_windows()
         import fcntl
@@ -223,7 +229,7 @@ class RuntimeFolder:
             descriptor = self._open(name, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Else its holder ended, and removed it, after it had been opened here.
+                # Otherwise its holder ended, and removed the file, after it was opened here.
                 if self.is_current(name, descriptor):
                     return descriptor
             except BlockingIOError:
@@ -237,7 +243,7 @@ class RuntimeFolder:
             time.sleep(_LOOK_POLL_S)
 
     def is_current(self, name: str, descriptor: int) -> bool:
-        """Whether `descriptor` is of the file that is now the lock of `name`."""
+        """Whether `descriptor` refers to the file that is the lock of `name` now."""
         try:
             found = os.stat(f"{name}{_LOCK}", dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -251,7 +257,7 @@ class RuntimeFolder:
         self._remove(f"{name}{_LOCK}")
 
     def remove_if_empty(self) -> None:
-        """So that nothing lies about when no recorder runs."""
+        """Remove the folder if it is empty, so that nothing is left when no recorder runs."""
         with suppress(OSError):
             self.path.rmdir()
 
@@ -266,12 +272,12 @@ class RuntimeFolder:
 
 
 class Claim:
-    """A name that is this recorder's until `release`, or until its process ends. One thread at a time."""
+    """Holds a recorder's name until `release` or the end of the process. For one thread at a time."""
 
     def __init__(self, name: str, folder: RuntimeFolder, lock: int) -> None:
         self.name = name
         self.folder = folder
-        #: What a recorder of this name wrote down that crashed; empty when the last one ended well.
+        #: The note of a recorder of this name that crashed; empty when the last one ended properly.
         self.left_behind = _read(lock)
         self._lock = lock
         try:
@@ -285,24 +291,24 @@ class Claim:
         return self.folder.address(self.name)
 
     def note(self, recording: Path | None) -> None:
-        """Write down which file is being recorded, for whoever looks after a crash."""
+        """Write a note of the pid and the file being recorded, which survives a crash."""
         if self._lock < 0:
             return
         note: dict[str, Any] = {"pid": os.getpid()}
         if recording is not None:
             note["recording"] = str(recording)
-        # Escaped, since not every name of a file is text.
+        # ASCII with escapes: file names may contain lone surrogates.
         content = json.dumps(note).encode()
         os.ftruncate(self._lock, 0)
         os.lseek(self._lock, 0, os.SEEK_SET)
         os.write(self._lock, content)
 
     def release(self) -> None:
-        """Give the name back, with all that stands in the folder for it; may be called twice."""
+        """Release the name and remove its files from the folder. May be called twice."""
         lock, self._lock = self._lock, -1
         if lock < 0:
             return
-        # In this order, and held until the end: what is removed is still this recorder's.
+        # In this order, with the lock held until the end: the files removed are still this recorder's.
         self.folder.remove_socket(self.name)
         self.folder.remove_lock(self.name)
         self.folder.remove_if_empty()
@@ -311,10 +317,10 @@ class Claim:
 
 
 def claim(name: str | None = None, path: Path | None = None) -> Claim:
-    """Take `name`, or without one the first of `capture`, `capture-2`, … that no recorder has.
+    """Claim `name`, or without one the first free name of `capture`, `capture-2`, …
 
-    `UsageError` for a name that is taken or cannot be one, `NotReadyError` where the folder, by default that of
-    `default_folder`, cannot be used.
+    `path` is the runtime folder, by default that of `default_folder`. Raises `UsageError` when the name is taken or
+    invalid, `NotReadyError` when the folder cannot be used.
     """
     if name is not None:
         check_name(name)
@@ -322,22 +328,25 @@ def claim(name: str | None = None, path: Path | None = None) -> Claim:
     for _ in range(_ENTRIES):
         with suppress(FileNotFoundError):
             return _claim_in(RuntimeFolder(path, make=True), name)
-    raise NotReadyError(f"the folder {path} does not stay", "let XDG_RUNTIME_DIR name another")
+    raise NotReadyError(f"the folder {path} keeps being removed", "set XDG_RUNTIME_DIR to another")
 
 
 def _claim_in(folder: RuntimeFolder, wanted: str | None) -> Claim:
-    """`FileNotFoundError` when the folder was removed meanwhile."""
+    """Claim a name in `folder`, which is closed on an error.
+
+    Raises `FileNotFoundError` when the folder was removed meanwhile, and what `claim` raises.
+    """
     try:
         for name in _names() if wanted is None else (wanted,):
             lock = folder.take_lock(name)
             if lock is not None:
                 return Claim(name, folder, lock)
-        raise UsageError(f"a recorder called {wanted!r} is running already", "choose another --name")
+        raise UsageError(f"a recorder called {wanted!r} is already running", "choose another --name")
     except BaseException as error:
         folder.close()
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise NotReadyError(
-                f"the folder {folder.path} cannot be used ({error.strerror})", "let XDG_RUNTIME_DIR name another"
+                f"cannot use the folder {folder.path} ({error.strerror})", "set XDG_RUNTIME_DIR to another"
             ) from error
         raise
 
@@ -359,7 +368,7 @@ def _read(descriptor: int) -> dict[str, Any]:
 
 
 def _is_only_looked_at(descriptor: int) -> bool:
-    """Whether a lock that could not be taken is shared by those who look, rather than a recorder's."""
+    """Whether a lock that could not be taken is only shared by processes that check it, not held by a recorder."""
     if sys.platform == "win32":
         raise _not_on_windows()
     import fcntl

@@ -1,20 +1,19 @@
-"""Orders from any terminal: a running recorder listens on a socket of the user's, and tells what became of each.
+"""Takes commands from other terminals: a running recorder listens on a Unix socket and answers each request.
 
-One thread serves all, and waits for none: a request is passed to the session, and its answer sent when the session has
-given it. A connection may make several requests and gets its answers in their order, each before the next is looked at;
-so what is under way is never more than the connections that are served at a time.
+One thread serves all connections and never waits for any of them: it passes a request to the session and sends the
+answer when the session has given it. A connection may make several requests. It gets its answers in order, each before
+its next request is read; so there are never more requests under way than connections.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,53 +22,36 @@ from typing import Any, Final
 from capture import unix_socket
 from capture.errors import NotReadyError
 from capture.event_kinds import EventKind
-from capture.events import Command, Send
+from capture.events import Send
 from capture.remote import runtime_folder
-from capture.remote.protocol import REQUEST_LIMIT_BYTES, TEXT_LIMIT, as_line, cleaned
+from capture.remote.connection import VERBS, Connection, parse_request, refusal
 from capture.threads.worker import Worker
 
 __all__ = ["VERBS", "RemoteControl"]
 
-#: What may be asked, by the word that stands in a request.
-VERBS: Final[Mapping[str, Command]] = {
-    "status": Command.STATUS,
-    "stop": Command.STOP,
-    "pause": Command.PAUSE,
-    "resume": Command.RESUME,
-    "toggle": Command.TOGGLE_PAUSE,
-    "discard": Command.DISCARD,
-    "mark": Command.MARK,
-    "preview": Command.PREVIEW,
-    "clip": Command.CLIP,
-}
-
-_WITH_TEXT: Final = frozenset({Command.MARK})
-
 _GIVEN_BY: Final = "remote"
 
-#: Served at a time; the next ones wait in the listener's queue. More than people have terminals, few enough to poll.
+#: Connections served at a time; later ones wait in the listener's queue. More than people have terminals, few enough
+#: to poll.
 CONNECTIONS: Final = 32
 
-#: How long the rest of a request may take to come, and an answer to be taken. Both are a moment's matter.
-PATIENCE_S: Final = 5.0
-
-#: How often those who have gone without waiting for their answer are looked for, when all connections are in use.
+#: How often to look for callers that left without waiting for their answer, while all connections are in use.
 _SWEEP_S: Final = 0.5
 
-#: When no connection can be taken because the process has too many files open, the next attempt is after this.
+#: How long to wait before accepting again after the process ran out of file descriptors.
 _REST_S: Final = 1.0
 
-#: The thread never blocks; more than this it takes only on a machine that stands still.
+#: How long to wait for the thread at the end. It never blocks, so it takes longer only on a machine that is stalled.
 _END_S: Final = 2.0
 
-_ENDED: Final[dict[str, Any]] = {"ok": False, "error": "the recorder has ended"}
+_ENDED: Final = refusal("the recorder has ended")
 
 
 class RemoteControl:
-    """Takes orders under `name`, by default the first free of `capture`, `capture-2`, …
+    """Takes commands under `name`, by default the first free one of `capture`, `capture-2`, …
 
-    `folder` is where recorders meet, by default the user's runtime folder. `claim`, `start` and `stop` are called by
-    one thread at a time, all else by any.
+    `folder` is where recorders put their sockets, by default the user's runtime folder. One thread at a time may call
+    `claim`, `start` and `stop`; any thread may call the rest.
     """
 
     absence = EventKind.NO_REMOTE
@@ -86,42 +68,42 @@ class RemoteControl:
 
     @property
     def name(self) -> str:
-        """What it is called; before `claim` what it would like to be."""
+        """The recorder's name; before `claim` the one it will ask for."""
         return self._name
 
     @property
     def left_behind(self) -> dict[str, Any]:
-        """What a recorder that crashed under this name wrote down: `pid`, and `recording` where it had begun one."""
+        """The note of a recorder that crashed under this name: its `pid`, and `recording` if it was writing a file."""
         return self._claim.left_behind if self._claim else {}
 
     @property
     def left_recordings(self) -> list[str]:
-        """The files that recorders of any name were at when they crashed."""
+        """The files that crashed recorders of any name were writing."""
         notes = [self.left_behind, *self._leftovers]
         return [note["recording"] for note in notes if isinstance(note.get("recording"), str)]
 
     def claim(self) -> None:
-        """Take the name; whoever connects from then on waits for `start`. Does nothing the second time.
+        """Take the name and listen; callers that connect now wait until `start`. May be called twice.
 
-        `UsageError` for a name that is taken or cannot be one, `NotReadyError` where orders cannot be received.
+        Raises `UsageError` when the name is taken or invalid, `NotReadyError` when the recorder cannot listen.
         """
         if self._claim is not None:
             return
         if sys.platform == "win32":
             raise NotReadyError("the remote control does not work on Windows", "use the hotkeys")
         if self._path is None:
-            # Found once: the surroundings may become those of a virtual desktop, where nobody looks for it.
+            # Looked up once: later the environment may be that of a virtual desk, whose folder no client searches.
             self._path = runtime_folder.default_folder()
         claim = runtime_folder.claim(self._wanted, self._path)
         try:
-            # What a crash left.
+            # A crashed recorder may have left its socket.
             claim.folder.remove_socket(claim.name)
             self._listener = unix_socket.listen(claim.address)
         except OSError as error:
             claim.release()
             raise NotReadyError(
-                f"no orders can be received in {claim.folder.path} ({error.strerror})",
-                "let XDG_RUNTIME_DIR name another folder",
+                f"cannot listen for commands in {claim.folder.path} ({error.strerror})",
+                "set XDG_RUNTIME_DIR to another folder",
             ) from error
         except BaseException:
             claim.release()
@@ -131,11 +113,11 @@ class RemoteControl:
         self._name = claim.name
 
     def take_began(self, path: str) -> None:
-        """Write down which file is being recorded, so that it can be named after a crash."""
+        """Note which file is being recorded, so that the next recorder can name it after a crash."""
         self._note(Path(path))
 
     def take_ended(self) -> None:
-        """That file needs nobody's help any more."""
+        """Remove that note."""
         self._note(None)
 
     def _note(self, path: Path | None) -> None:
@@ -144,14 +126,14 @@ class RemoteControl:
                 self._claim.note(path)
 
     def start(self, send: Send) -> None:
-        """Take orders. Claims the name unless that was done, and raises what `claim` does."""
+        """Serve callers. Claims the name first if necessary, and raises what `claim` does."""
         self.claim()
         if self._server is None and self._listener is not None:
             self._server = _Server(self._listener, send, {"name": self.name, "pid": os.getpid()})
             self._server.start()
 
     def stop(self) -> None:
-        """Take no more, tell those who still wait that it is over, and give the name back; may be called twice."""
+        """Stop serving: refuse the callers that still wait and release the name. May be called twice."""
         server, self._server = self._server, None
         listener, self._listener = self._listener, None
         if server is not None:
@@ -164,35 +146,16 @@ class RemoteControl:
                 claim.release()
 
 
-class _Connection:
-    """Somebody who gives orders. It reads, or waits for an answer of the session, or writes one: one at a time."""
-
-    def __init__(self, peer: socket.socket) -> None:
-        self.socket = peer
-        self.inbox = bytearray()
-        self.outbox = bytearray()
-        #: What the selector watches it for.
-        self.watched = 0
-        #: Too long a request was refused, and what is left of it is to be passed over.
-        self.skipping = False
-        self.ended = False
-        self.waits = False
-        #: The number of the request that was passed to the session last: an answer to another one comes too late.
-        self.asked = 0
-        #: When it is given up (monotonic), unless the session is to move next.
-        self.deadline_s = 0.0
-
-
 class _Server:
-    """The thread and all it holds."""
+    """The serving thread and its connections. `start` and `stop` may be called by another thread."""
 
     def __init__(self, listener: socket.socket, send: Send, identity: dict[str, Any]) -> None:
         self._listener = listener
         self._send = send
         self._identity = identity
         self._selector = selectors.DefaultSelector()
-        self._connections: set[_Connection] = set()
-        self._answers: SimpleQueue[tuple[_Connection, int, dict[str, Any]]] = SimpleQueue()
+        self._connections: set[Connection] = set()
+        self._answers: SimpleQueue[tuple[Connection, int, dict[str, Any]]] = SimpleQueue()
         self._ending = False
         self._accepts_from_s = 0.0
         self._waker, self._woken = socket.socketpair()
@@ -210,10 +173,11 @@ class _Server:
         self._wake()
         self._worker.join(_END_S)
 
-    # The session's threads
+    # Called by the session's threads
 
-    def _answer(self, connection: _Connection) -> Callable[[dict[str, Any]], None]:
-        number = connection.asked
+    def _answer(self, connection: Connection) -> Callable[[dict[str, Any]], None]:
+        """Return the function with which the session answers the request that the connection is about to await."""
+        number = connection.request_number
 
         def answer(content: dict[str, Any]) -> None:
             self._answers.put((connection, number, content))
@@ -222,20 +186,20 @@ class _Server:
         return answer
 
     def _wake(self) -> None:
-        # The lock keeps it from a descriptor that is closed, and by then another file's. Full means woken already.
+        # Without the lock this could write to a descriptor that was closed and reused. A full socket is awake already.
         with self._wake_lock, suppress(OSError):
             if self._waker.fileno() >= 0:
                 self._waker.send(b"\0")
 
-    # The thread
+    # Called by the serving thread
 
     def _run(self) -> None:
         try:
             while not self._ending:
                 self._watch_listener()
-                self._attend_to_all(self._timeout_s())
+                self._handle_events(self._timeout_s())
                 self._drop_late()
-            self._bid_farewell()
+            self._refuse_all()
         finally:
             for connection in tuple(self._connections):
                 self._drop(connection)
@@ -244,22 +208,22 @@ class _Server:
             self._woken.close()
             self._selector.close()
 
-    def _attend_to_all(self, timeout_s: float | None) -> None:
+    def _handle_events(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
             key.data()
         with suppress(Empty):
             while True:
                 connection, number, content = self._answers.get_nowait()
-                if connection in self._connections and connection.waits and connection.asked == number:
-                    named = {"ok": True, **self._identity} if content.get("ok") else {}
-                    self._guarded(connection, self._conclude, {**named, **content})
+                if connection in self._connections and connection.awaits_answer and connection.request_number == number:
+                    identity = {"ok": True, **self._identity} if content.get("ok") else {}
+                    self._guarded(connection, self._conclude, {**identity, **content})
 
-    def _bid_farewell(self) -> None:
-        """Whoever asked, or has just come to ask, hears that it is over; nobody is waited for."""
+    def _refuse_all(self) -> None:
+        """Answer every caller that has asked or has just connected that the recorder has ended, without waiting."""
         self._accept()
-        self._attend_to_all(0.0)
+        self._handle_events(0.0)
         for connection in tuple(self._connections):
-            if connection.waits:
+            if connection.awaits_answer:
                 self._guarded(connection, self._conclude, _ENDED)
 
     def _empty_waker(self) -> None:
@@ -268,7 +232,7 @@ class _Server:
                 pass
 
     def _watch_listener(self) -> None:
-        """Those who come when there is no room for them wait in the listener's queue."""
+        """Watch the listener while there is room; otherwise new callers wait in its queue."""
         room = len(self._connections) < CONNECTIONS and time.monotonic() >= self._accepts_from_s
         watched = self._listener.fileno() in self._selector.get_map()
         if room and not watched:
@@ -286,17 +250,14 @@ class _Server:
                 self._accepts_from_s = time.monotonic() + _REST_S
                 return
             peer.setblocking(False)
-            connection = _Connection(peer)
+            connection = Connection(peer)
             self._connections.add(connection)
-            if unix_socket.is_trusted(peer):
-                self._begin_reading(connection)
-            else:
-                connection.ended = True
-                self._reply(connection, _refusal("this recorder belongs to another user"))
+            if not unix_socket.is_trusted(peer):
+                connection.turn_away("this recorder belongs to another user")
             self._guarded(connection, self._go_on)
 
     def _timeout_s(self) -> float | None:
-        deadlines = [connection.deadline_s for connection in self._connections if not connection.waits]
+        deadlines = [connection.deadline_s for connection in self._connections if not connection.awaits_answer]
         now_s = time.monotonic()
         if len(self._connections) >= CONNECTIONS:
             deadlines.append(now_s + _SWEEP_S)
@@ -305,161 +266,85 @@ class _Server:
         return max(0.0, min(deadlines) - now_s) if deadlines else None
 
     def _drop_late(self) -> None:
+        """Drop connections past their deadline and, while there is no room, those that left before their answer."""
         now_s = time.monotonic()
         crowded = len(self._connections) >= CONNECTIONS
         for connection in tuple(self._connections):
-            if now_s >= connection.deadline_s if not connection.waits else crowded and _has_gone(connection.socket):
+            if connection.awaits_answer:
+                is_over = crowded and connection.is_hung_up()
+            else:
+                is_over = now_s >= connection.deadline_s
+            if is_over:
                 self._drop(connection)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         self._watch(connection, 0)
         self._connections.discard(connection)
         connection.socket.close()
 
     # One connection
 
-    def _guarded(self, connection: _Connection, step: Callable[..., None], *more: Any) -> None:
-        """What goes wrong with one connection ends that one alone."""
+    def _guarded(self, connection: Connection, step: Callable[..., None], *more: Any) -> None:
+        """Run `step` for one connection and drop it if that fails: an error of one must not end the others."""
         try:
             step(connection, *more)
         except Exception:
             self._drop(connection)
 
-    def _watch(self, connection: _Connection, events: int) -> None:
-        if events == connection.watched:
+    def _watch(self, connection: Connection, events: int) -> None:
+        if events == connection.watched_events:
             return
-        if connection.watched and events:
+        if connection.watched_events and events:
             self._selector.modify(connection.socket, events, lambda: self._guarded(connection, self._serve))
         elif events:
             self._selector.register(connection.socket, events, lambda: self._guarded(connection, self._serve))
         else:
             self._selector.unregister(connection.socket)
-        connection.watched = events
+        connection.watched_events = events
 
-    def _serve(self, connection: _Connection) -> None:
-        """It can be read from or written to, whichever it is at."""
-        if not connection.outbox:
-            self._read(connection)
+    def _serve(self, connection: Connection) -> None:
+        """Read or write, whichever the connection is ready for."""
+        if not connection.is_writing:
+            connection.read()
         self._go_on(connection)
 
-    def _conclude(self, connection: _Connection, content: dict[str, Any]) -> None:
-        """What it waits for is here."""
-        connection.waits = False
-        self._reply(connection, content)
+    def _conclude(self, connection: Connection, content: dict[str, Any]) -> None:
+        """Send the answer that the connection has been waiting for."""
+        connection.awaits_answer = False
+        connection.reply(content)
         self._go_on(connection)
 
-    def _read(self, connection: _Connection) -> None:
-        try:
-            received = connection.socket.recv(REQUEST_LIMIT_BYTES)
-        except BlockingIOError:
-            return
-        connection.inbox += received
-        connection.ended = not received
-
-    def _begin_reading(self, connection: _Connection) -> None:
-        connection.deadline_s = time.monotonic() + PATIENCE_S
-
-    def _reply(self, connection: _Connection, content: dict[str, Any]) -> None:
-        connection.outbox += as_line(content)
-        connection.deadline_s = time.monotonic() + PATIENCE_S
-
-    def _go_on(self, connection: _Connection) -> None:
-        """Write what is to be written, then look at the next request, until there is something to wait for."""
+    def _go_on(self, connection: Connection) -> None:
+        """Write the answer and take the next request, until the connection must wait; then watch it for that."""
         while True:
-            if connection.outbox:
-                self._write(connection)
-                if connection.outbox:
+            if connection.is_writing:
+                connection.write()
+                if connection.is_writing:
                     self._watch(connection, selectors.EVENT_WRITE)
                     return
-                self._begin_reading(connection)
-            if connection.waits:
+                connection.expect_request()
+            if connection.awaits_answer:
                 self._watch(connection, 0)
                 return
-            line = _next_line(connection)
+            line = connection.next_line()
             if line is None:
                 break
-            self._obey(connection, line)
-        if connection.ended:
+            self._pass_on(connection, line)
+        if connection.input_ended:
             self._drop(connection)
         else:
             self._watch(connection, selectors.EVENT_READ)
 
-    def _write(self, connection: _Connection) -> None:
-        with suppress(BlockingIOError):
-            while connection.outbox:
-                del connection.outbox[: connection.socket.send(connection.outbox)]
-
-    def _obey(self, connection: _Connection, line: bytes) -> None:
+    def _pass_on(self, connection: Connection, line: bytes) -> None:
+        """Pass a request to the session, or refuse it."""
         if self._ending:
-            self._reply(connection, _ENDED)
+            connection.reply(_ENDED)
             return
         try:
-            command, text, options = _understand(line)
+            command, text, options = parse_request(line)
         except ValueError as error:
-            self._reply(connection, _refusal(str(error)))
+            connection.reply(refusal(str(error)))
             return
-        connection.waits = True
-        connection.asked += 1
+        connection.awaits_answer = True
+        connection.request_number += 1
         self._send(command, _GIVEN_BY, text=text, answer=self._answer(connection), options=options)
-
-
-def _next_line(connection: _Connection) -> bytes | None:
-    """The next request of what was received, without its end; None when more must come first.
-
-    What is longer than a request may be counts as one as soon as that is certain. The rest of it is passed over.
-    """
-    inbox = connection.inbox
-    while True:
-        end = inbox.find(b"\n")
-        if connection.skipping:
-            connection.skipping = end < 0
-            del inbox[: end + 1 if end >= 0 else len(inbox)]
-            if connection.skipping:
-                return None
-            continue
-        if end >= REQUEST_LIMIT_BYTES or (end < 0 and len(inbox) >= REQUEST_LIMIT_BYTES):
-            connection.skipping = True
-            return bytes(inbox[:REQUEST_LIMIT_BYTES])
-        if end < 0 and not (connection.ended and inbox):
-            return None
-        line = bytes(inbox if end < 0 else inbox[:end])
-        del inbox[: len(line) + 1]
-        return line
-
-
-def _understand(line: bytes) -> tuple[Command, str, dict[str, Any]]:
-    """The command of a request, its text and its options; `ValueError` says what is wrong with it."""
-    if len(line) >= REQUEST_LIMIT_BYTES:
-        raise ValueError(f"a request has at most {REQUEST_LIMIT_BYTES} bytes")
-    try:
-        request = json.loads(line.decode())
-    except (ValueError, RecursionError):
-        request = None
-    if not isinstance(request, dict):
-        raise ValueError('a request is a line such as {"verb": "status"}')
-    verb, text = request.get("verb"), request.get("text", "")
-    command = VERBS.get(verb) if isinstance(verb, str) else None
-    if command is None:
-        raise ValueError(f"the verb is one of {', '.join(VERBS)}")
-    if not isinstance(text, str) or len(text) > TEXT_LIMIT:
-        raise ValueError(f"a text has at most {TEXT_LIMIT} letters")
-    options = request.get("options", {})
-    if not isinstance(options, dict):
-        raise ValueError("options are an object")
-    return command, cleaned(text) if command in _WITH_TEXT else "", options
-
-
-def _refusal(reason: str) -> dict[str, Any]:
-    return {"ok": False, "error": reason}
-
-
-def _has_gone(peer: socket.socket) -> bool:
-    """Whether the other end was closed altogether: one that only says no more still waits for its answer."""
-    if sys.platform == "win32":
-        return False
-    import select
-
-    poll = select.poll()
-    # Nothing but a hang-up, which is always told.
-    poll.register(peer, 0)
-    return bool(poll.poll(0))

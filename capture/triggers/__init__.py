@@ -1,5 +1,5 @@
-"""What gives a session commands from outside: `hotkeys`, `signals`, and `sound` itself.
+"""Triggers send commands to a session from outside: `hotkeys`, `signals`, and `sound` itself.
 
-`trigger` holds the protocols, `bindings` the grammar of keys. Imports the ground and, for its thread, nothing else;
-used by `session`, `config` and `cli`.
+`trigger` defines the protocols, `bindings` the syntax of key combinations. Imports only the ground; used by `session`,
+`config` and `cli`.
 """

@@ -1,4 +1,7 @@
-"""Which keys mean what: the grammar they are written in, and how what is pressed is matched. Needs no keyboard."""
+"""Key bindings: parses key combinations such as `<ctrl>+<alt>+r` and matches pressed keys against them.
+
+Needs no keyboard and no display.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ __all__ = [
 
 
 class Hotkey(NamedTuple):
-    """A key that can be chosen: what it is called in the settings, the key it is unless another was chosen."""
+    """A hotkey that can be configured: its name in the settings, its default key, its command, and its help text."""
 
     name: str
     key: str
@@ -43,15 +46,15 @@ HOTKEYS: Final = (
 
 DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {hotkey.key: hotkey.command for hotkey in HOTKEYS}
 
-#: What may stand before a key; the left and the right one count the same.
+#: The modifiers of a binding; left and right are the same.
 MODIFIERS: Final = ("ctrl", "alt", "shift", "cmd")
 
-#: A modifier that no binding can ask for: while it is held, letters are others.
+#: A modifier that no binding can contain: while it is held, keys type other characters.
 ALT_GR: Final = "alt_gr"
 
 _WITH_ALT_GR: Final = frozenset((*MODIFIERS, ALT_GR))
 
-#: Keys that type no character of their own, as pynput calls them.
+#: Keys that type no character, by pynput's names.
 NAMED_KEYS: Final = frozenset(
     (
         *("space", "tab", "enter", "esc", "backspace", "delete", "insert"),
@@ -63,26 +66,26 @@ NAMED_KEYS: Final = frozenset(
     )
 )
 
-#: Parts joined by `+`, each a name, with brackets or without, or one character, which may be `+` itself.
+#: Parts joined by `+`. Each is a name, with or without brackets, or one character, which may be `+` itself.
 _WRITTEN: Final = re.compile(r"((<\w+>|\w+|\S)\+)*(<\w+>|\w+|\S)")
 _PART: Final = re.compile(r"(<\w+>|\w+|\S)(?:\+|$)")
 
 _HOW: Final = "write it like <ctrl>+<alt>+r, <ctrl>+<alt>+space or <f9>"
 
-#: After these nothing is recorded that letting go of the hold key could end.
+#: After these commands there is no recording that releasing the hold key could end.
 _ENDING: Final = frozenset((Command.STOP, Command.TOGGLE, Command.DISCARD))
 
 _PAUSING: Final = frozenset((Command.PAUSE, Command.TOGGLE_PAUSE))
 
 
 class KeyEvent(NamedTuple):
-    """A key that went down, or up."""
+    """A key that was pressed or released."""
 
-    #: Which key of the keyboard it is: the same at its press and its release, whatever else is held.
+    #: Identifies the physical key: the same for its press and its release, whatever else is held.
     place: Hashable
-    #: What it may be called in a binding: `r`, `space`, `ctrl`, and its virtual code `<65>`.
+    #: The key's names in a binding: `r`, `space` or `ctrl`, and its virtual code, as `<65>`.
     names: tuple[str, ...]
-    #: The modifiers that the system says were held just before; None where it does not say.
+    #: The modifiers that, according to the system, were held just before; None when the system does not say.
     modifiers: frozenset[str] | None = None
 
 
@@ -92,12 +95,12 @@ class _Combination(NamedTuple):
 
 
 def check_bindings(bindings: Mapping[str, Command], hold: str | None = None) -> None:
-    """Raises `UsageError` for a key that does not exist, and for one that would mean two things."""
+    """Raise `UsageError` for a key that does not exist, or that would have two commands."""
     _table(bindings, hold)
 
 
 def as_spoken(text: str) -> str:
-    """How people call a key: Ctrl+Alt+R for `<ctrl>+<alt>+r`. Raises `UsageError` for one that does not exist."""
+    """Return a key for people to read: Ctrl+Alt+R for `<ctrl>+<alt>+r`. Raises `UsageError` when it does not exist."""
     combination = _parse(text)
     held = [modifier for modifier in MODIFIERS if modifier in combination.modifiers]
     words = [part.strip("<>").replace("_", " ") or part for part in (*held, combination.key)]
@@ -110,20 +113,20 @@ def _table(
     commands: dict[_Combination, Command] = {}
     for text, command in bindings.items():
         if commands.setdefault(_parse(text), command) is not command:
-            raise UsageError(f"the key {text!r} has two commands", "give each command a key of its own")
+            raise UsageError(f"the key {text!r} has two commands", "give each command its own key")
     if hold is None:
         return commands, None
     held = _parse(hold)
     if held in commands:
         raise UsageError(
-            f"the hold key {hold!r} is also the key for {commands[held].value}", "give each command a key of its own"
+            f"the hold key {hold!r} is also the key for {commands[held].value}", "give each command its own key"
         )
     return commands, held
 
 
 def _parse(text: str) -> _Combination:
     if _WRITTEN.fullmatch(text) is None:
-        raise UsageError(f"{text!r} is no key", _HOW)
+        raise UsageError(f"{text!r} is not a key", _HOW)
     modifiers: list[str] = []
     keys: list[str] = []
     for part in _PART.findall(text):
@@ -136,53 +139,53 @@ def _parse(text: str) -> _Combination:
         elif bracketed and name.isdecimal():
             keys.append(f"<{int(name)}>")
         else:
-            raise UsageError(f"{text!r} is no key (there is no {part})", _HOW)
+            raise UsageError(f"{text!r} is not a key (there is no {part})", _HOW)
     if len(keys) != 1 or len(set(modifiers)) != len(modifiers):
-        raise UsageError(f"{text!r} is no key (it takes each modifier once, and one other key)", _HOW)
+        raise UsageError(f"{text!r} is not a key (use each modifier once, and one other key)", _HOW)
     return _Combination(frozenset(modifiers), keys[0])
 
 
 class _Hold(Enum):
-    """What the hold key is doing."""
+    """The state of the hold key."""
 
-    #: Its press begins a recording.
+    #: A press starts a recording.
     WAITING = "waiting"
-    #: Letting go ends the recording.
+    #: Releasing it stops the recording.
     HELD = "held"
-    #: The recording goes on by itself; its next press ends it.
+    #: The recording continues without it; the next press stops it.
     LOCKED = "locked"
 
 
 class Matcher:
-    """Knows which keys are down, and what a further one, or letting go of one, commands.
+    """Tracks which keys are down and returns the commands that each press and release gives.
 
-    A binding fires when its key goes down while exactly its modifiers are held, once for as long as it is down. The
-    hold key starts a recording and letting go of it, or of one of its modifiers, stops it, unless the pause key was
-    pressed meanwhile: that locks the recording, and the next press of the hold key stops it.
+    A binding fires when its key is pressed while exactly its modifiers are held, once per press. The hold key starts a
+    recording. Releasing it, or one of its modifiers, stops the recording. Pressing the pause key meanwhile locks the
+    recording: then the next press of the hold key stops it.
 
-    A keyboard that repeats a held key sends presses alone (seen on X11, true of Windows and macOS), so a press of a
-    key that is down changes nothing. Releases can get lost, to a screen locker for one. A lost release of a modifier is
-    made good by the next press that says which are held; one of any other key costs its next press, and no more:
-    letting go of that one counts. Used by one thread, but for `reset`.
+    Auto-repeat sends presses without releases (observed on X11, also true of Windows and macOS), so a press of a key
+    that is down changes nothing. Releases can get lost, for example to a screen locker. The next press that reports the
+    held modifiers corrects a lost release of a modifier. A lost release of another key costs only the next press of
+    that key; the release after it counts. One thread uses a matcher; any thread may call `reset`.
     """
 
     def __init__(self, bindings: Mapping[str, Command], hold: str | None = None) -> None:
-        """Raises what `check_bindings` does."""
+        """Raise what `check_bindings` raises."""
         self._commands, self._hold = _table(bindings, hold)
         self._locking = {item.key for item, command in self._commands.items() if command in _PAUSING}
         self._state = _Hold.WAITING
         self._hold_place: Hashable = None
-        # The names of the keys that are down, by place.
+        # The names of the keys that are down, keyed by place.
         self._down: dict[Hashable, tuple[str, ...]] = {}
 
     def reset(self) -> None:
-        """The recording has ended by other means: the next press of the hold key starts one. Any thread."""
+        """Note that the recording has ended: the next press of the hold key starts one. Any thread may call this."""
         self._state = _Hold.WAITING
 
     def press(self, event: KeyEvent) -> list[Command]:
-        """The commands that this key going down gives, in their order."""
+        """Return the commands that the press of this key gives, in order."""
         modifiers = self._down_modifiers() if event.modifiers is None else event.modifiers
-        commands = self._make_good(modifiers)
+        commands = self._drop_stale_modifiers(modifiers)
         if event.place in self._down:
             return commands
         self._down[event.place] = event.names
@@ -201,19 +204,19 @@ class Matcher:
         return commands
 
     def release(self, event: KeyEvent) -> list[Command]:
-        """The commands that this key going up gives."""
+        """Return the commands that the release of this key gives."""
         self._down.pop(event.place, None)
         if self._state is not _Hold.HELD or self._hold is None:
             return []
-        let_go = self._hold.modifiers.intersection(event.names) - self._down_modifiers()
-        if event.place != self._hold_place and not let_go:
+        released = self._hold.modifiers.intersection(event.names) - self._down_modifiers()
+        if event.place != self._hold_place and not released:
             return []
         self._state = _Hold.WAITING
         return [Command.STOP]
 
     def _press_hold(self, place: Hashable) -> list[Command]:
         if self._state is _Hold.HELD:
-            # Another key of that name: there are two of some.
+            # A second key of the same name, which some keyboards have.
             return []
         if self._state is _Hold.LOCKED:
             self._state = _Hold.WAITING
@@ -222,8 +225,8 @@ class Matcher:
         self._hold_place = place
         return [Command.START]
 
-    def _make_good(self, modifiers: frozenset[str]) -> list[Command]:
-        """Forget modifiers that are believed down and are not; what a release that was not heard would have given."""
+    def _drop_stale_modifiers(self, modifiers: frozenset[str]) -> list[Command]:
+        """Forget modifiers whose release got lost. Returns the commands that the lost releases would have given."""
         for place, names in list(self._down.items()):
             if names and names[0] in _WITH_ALT_GR and names[0] not in modifiers:
                 del self._down[place]

@@ -1,7 +1,7 @@
-"""Keys that work while any window has the focus, through pynput.
+"""Global hotkeys through pynput: they work whichever window has the focus.
 
-The keyboard is listened to, never grabbed: what is typed reaches its window, and nothing of it is kept. What the keys
-mean is decided in `bindings`; here each is told apart from the others.
+The keyboard is observed, never grabbed: everything typed reaches its window, and none of it is stored. This module
+identifies each key; `bindings` decides what it means.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from capture.triggers.bindings import ALT_GR, DEFAULT_HOTKEYS, MODIFIERS, KeyEve
 
 __all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings"]
 
-#: A listener that does not end by then is left to end with the process.
+#: How long to wait for the listener to end. One that takes longer is left to end with the process.
 _LISTENER_END_S: Final = 1.0
 
-#: What AltGr is called on today's X11 keyboards (XK_ISO_Level3_Shift); pynput knows the older name alone.
+#: The keysym of AltGr on current X11 keyboards (XK_ISO_Level3_Shift); pynput knows only the older one.
 _X_LEVEL_3_SHIFT: Final = 0xFE03
 
-#: The bits of an X11 event's state that never move; the others are looked up.
+#: The modifier bits of an X11 event's state that are fixed; the others are looked up.
 _X_SHIFT: Final = 1
 _X_CONTROL: Final = 4
 
-#: Virtual keys of Windows (winuser.h). The right Alt is AltGr on most keyboards and cannot be told from it.
+#: Virtual keys of Windows (winuser.h). On most keyboards the right Alt is AltGr and has the same code.
 _WINDOWS_KEYS: Final[Mapping[str, tuple[int, ...]]] = {
     "shift": (0xA0, 0xA1),
     "ctrl": (0xA2, 0xA3),
@@ -39,22 +39,22 @@ _WINDOWS_KEYS: Final[Mapping[str, tuple[int, ...]]] = {
     "cmd": (0x5B, 0x5C),
 }
 
-#: Flags of macOS (CGEventTypes.h), and the state that merges all keyboards of the session.
+#: Modifier flags of macOS (CGEventTypes.h), and the event source that combines all keyboards of the session.
 _MAC_FLAGS: Final = {"shift": 0x20000, "ctrl": 0x40000, "alt": 0x80000, "cmd": 0x100000}
 _MAC_SESSION: Final = 0
 
 
 class Hotkeys:
-    """Gives a command for each key of `bindings`, and records for as long as `hold` is held.
+    """Sends the command of each key in `bindings`, and records while the `hold` key is held.
 
     Keys are written as in `DEFAULT_HOTKEYS`: `<ctrl>`, `<alt>`, `<shift>` and `<cmd>` before a character, a name such
-    as `space` or `<f9>`, or a virtual code such as `<65>`. Names may go without their brackets.
+    as `space` or `<f9>`, or a virtual code such as `<65>`. The brackets around a name are optional.
     """
 
     absence = EventKind.NO_HOTKEYS
 
     def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> None:
-        """Raises `UsageError` for a key that does not exist, or has two meanings. Needs no display."""
+        """Raise `UsageError` for a key that does not exist or has two commands. Needs no display."""
         check_bindings(bindings, hold)
         self._bindings = bindings
         self._hold = hold
@@ -63,9 +63,12 @@ class Hotkeys:
         self._stopped = False
 
     def start(self, send: Send) -> None:
-        """Listen. Raises `NotReadyError` where keys cannot be heard."""
+        """Start to listen and pass commands to `send`, from a thread of pynput.
+
+        Raises `NotReadyError` when the system does not let keys be observed.
+        """
         if os.environ.get("WAYLAND_DISPLAY"):
-            # XWayland lets pynput hear only what is typed into X11 windows.
+            # Through XWayland pynput sees only what is typed into X11 windows.
             raise NotReadyError(
                 "hotkeys do not work under Wayland",
                 "bind a key to a command in the desktop's settings, or stop with Ctrl+C",
@@ -78,7 +81,7 @@ class Hotkeys:
         self._stopped = False
         matcher = self._matcher = Matcher(self._bindings, self._hold)
 
-        # An exception in one of these would end the listener for good, so they only look up and pass on.
+        # An exception in one of these callbacks would end the listener for good, so they only match and send.
         def on_press(key: Any) -> None:
             if (event := _event_of(listener, key)) is not None:
                 for command in matcher.press(event):
@@ -98,7 +101,7 @@ class Hotkeys:
             try:
                 listen()
             except Exception as error:
-                # The display is gone, or lacks what is needed. Whoever waits for the listener would wait forever.
+                # The display is gone or lacks an extension. Without this, `listener.wait` would block forever.
                 failures.append(error)
                 listener._mark_ready()
 
@@ -109,24 +112,25 @@ class Hotkeys:
             raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from failures[0]
         self._listener = listener
         if self._stopped:
-            # It was, while the display hung.
+            # `stop` was called while the display hung.
             self.stop()
         if sys.platform == "darwin" and not getattr(keyboard.Listener, "IS_TRUSTED", True):
             raise NotReadyError("hotkeys do not work here", "allow this terminal under Privacy, Input Monitoring")
 
     def take_began(self, path: str) -> None:
-        """Keys mean the same in every recording."""
+        """Do nothing: the keys are the same in every recording."""
 
     def take_ended(self) -> None:
-        """What was held or locked for that recording means nothing to the next one."""
+        """Forget that the hold key was held or locked for that recording."""
         if self._matcher is not None:
             self._matcher.reset()
 
     def stop(self) -> None:
+        """Stop listening. May be called twice, and from another thread while `start` runs."""
         self._stopped = True
         listener, self._listener = self._listener, None
         if listener is not None:
-            # Where the display died before, each of these raises.
+            # If the display has died, each of these raises.
             with suppress(Exception):
                 listener.stop()
             _end_recording_of_keys(listener)
@@ -135,9 +139,10 @@ class Hotkeys:
 
 
 def _end_recording_of_keys(listener: Any) -> None:
-    """On X11 pynput asks to end through the connection that is busy listening, which sends it with the next key.
+    """End pynput's X11 listener now rather than with the next key.
 
-    Asked through the other one, it ends now.
+    pynput asks for the end on the connection that is busy listening, which sends the request only with the next key.
+    Its other connection sends it at once.
     """
     display, context = getattr(listener, "_display_stop", None), getattr(listener, "_context", None)
     if display is not None and context is not None:
@@ -147,7 +152,7 @@ def _end_recording_of_keys(listener: Any) -> None:
 
 
 def _event_of(listener: Any, key: Any) -> KeyEvent | None:
-    """The event of a key as pynput gives it, which is None for one that it cannot read."""
+    """Return the event for a key from pynput; None for a key that pynput cannot read."""
     if key is None or isinstance(key, KeyEvent):
         return key
     names = _names_of(key, listener.canonical)
@@ -156,10 +161,10 @@ def _event_of(listener: Any, key: Any) -> KeyEvent | None:
 
 
 def _names_of(key: Any, canonical: Callable[[Any], Any]) -> tuple[str, ...]:
-    """What a key of pynput is called in bindings: by its name or character, and by its virtual code."""
+    """Return the names in bindings of a key from pynput: its name or character, and its virtual code."""
     name = getattr(key, "name", None)
     if name is None:
-        # On Windows this finds the character that the key types alone, whatever is held.
+        # On Windows this finds the character that the key types without modifiers, whatever is held.
         char = canonical(key).char
         name = char.lower() if char else None
     elif name[:-2] in MODIFIERS:
@@ -169,10 +174,10 @@ def _names_of(key: Any, canonical: Callable[[Any], Any]) -> tuple[str, ...]:
 
 
 def _held_modifiers() -> frozenset[str] | None:
-    """The modifiers that the system says are held; None where it is not asked.
+    """Return the modifiers held according to the system; None on systems that are not asked.
 
-    Ctrl+Alt+Del on Windows is pressed on this desktop and let go on another, which is not heard: a plain letter would
-    be a hotkey ever after.
+    On Windows, Ctrl+Alt+Del is pressed on this desktop and released on another, so the release is never seen. Without
+    asking, a plain letter would be a hotkey from then on.
     """
     if sys.platform == "win32":
         import ctypes
@@ -190,11 +195,11 @@ def _held_modifiers() -> frozenset[str] | None:
 
 
 class _XKeys:
-    """Takes the place of pynput's reader of X11 events, which names a key by what it types just then.
+    """Replaces pynput's reader of X11 events, which names a key by what it types at that moment.
 
-    By that, a key let go after Shift is another than the one that went down, and stays down for ever; and Alt pressed
-    while Shift is held is no Alt. Here a key is its place on the keyboard and is named by what it types alone, and the
-    modifiers are those the server tells with each event.
+    With pynput's names, a key released after Shift is not the key that was pressed, which then stays down forever, and
+    Alt pressed while Shift is held is not Alt. Here a key is identified by its keycode and named by what it types
+    without modifiers. The held modifiers are those that the server reports with each event.
     """
 
     def __init__(self, read: Callable[[Any, Any], Any]) -> None:
@@ -202,7 +207,7 @@ class _XKeys:
         self._masks: dict[str, int] | None = None
 
     def __call__(self, display: Any, event: Any) -> KeyEvent:
-        """Raises `IndexError` for a key that has no name, which pynput takes for None."""
+        """Return the event of a key. Raises `IndexError` for a key without a name, which pynput treats as None."""
         if self._masks is None:
             self._masks = self._find_masks(display)
         names = self._names(display, event.detail, event.state & self._masks["num_lock"])
@@ -218,7 +223,7 @@ class _XKeys:
         return _names_of(key, lambda key: key)
 
     def _find_masks(self, display: Any) -> dict[str, int]:
-        """The bits of an event's state by the modifier they stand for; 0 where there is none."""
+        """Return the bit in an event's state of each modifier; 0 for a modifier that the keyboard lacks."""
         masks = dict.fromkeys((*MODIFIERS, ALT_GR, "num_lock"), 0)
         masks["shift"], masks["ctrl"] = _X_SHIFT, _X_CONTROL
         taken = _X_SHIFT | _X_CONTROL

@@ -1,4 +1,4 @@
-"""Ctrl+C, a polite kill and a closed terminal: all of them mean "stop, and finish the file"."""
+"""Stops the recording and finishes the file on Ctrl+C, SIGTERM, or a closed terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from capture.events import Command, Send
 
 __all__ = ["Signals"]
 
-#: By name, since not every system has every signal; the second part is what `stopped_by` says.
+#: Signal names, since not every system has every signal, and the value that each gives `stopped_by`.
 _MEANINGS: Final = {
     "SIGINT": "interrupt",
     "SIGTERM": "terminate",
@@ -21,26 +21,27 @@ _MEANINGS: Final = {
 
 
 class Signals:
-    """Stops the recording on a signal. `start` and `stop` belong to the main thread, as Python demands.
+    """Stops the recording on a signal. Only the main thread may call `start` and `stop`, as Python requires.
 
-    The handlers stay until `stop`, so a second Ctrl+C while the file is being finished does not break it.
+    The handlers stay until `stop`, so a second Ctrl+C does not kill the process while it finishes the file.
     """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
 
     def start(self, send: Send) -> None:
+        """Install the handlers, which pass `Command.QUIT` to `send`."""
         for name, given_by in _MEANINGS.items():
             number = getattr(signal, name, None)
-            # nohup has the hang-up ignored on purpose.
+            # nohup sets SIGHUP to be ignored on purpose.
             if number is not None and number not in self._before and signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handler(send, given_by))
 
     def stop(self, *, ignoring: bool = False) -> None:
-        """Put back what was there before, or let the signals change nothing from now on.
+        """Restore the previous handlers or, with `ignoring`, ignore the signals from now on.
 
-        The latter is for a process that is about to end: one that gives them back could yet die of an impatient Ctrl+C,
-        and whoever started it would take the saved recording for a failure.
+        A process that is about to end should ignore them: with the handlers restored, another Ctrl+C could still kill
+        it, and its parent would take the saved recording for a failure.
         """
         while self._before:
             number, before = self._before.popitem()

@@ -1,8 +1,7 @@
-"""Sound that begins and ends a recording.
+"""Starts a recording when sound begins and stops it after a silence.
 
-A `SoundDetector` listens to one source and tells what of it is sound and what is its noise; it is pure. A
-`SoundTrigger` listens to all of them and gives the commands: START with the moment before the first sound, STOP with
-the moment after the last one.
+A `SoundDetector` separates sound from noise in one source; it has no side effects. A `SoundTrigger` listens to all
+sources and sends the commands: START with a moment before the first sound, STOP with a moment after the last one.
 """
 
 from __future__ import annotations
@@ -20,63 +19,64 @@ from capture.media import SAMPLE_RATE, SampleArray, Samples
 
 __all__ = ["LEAD_S", "TAIL_S", "SoundDetector", "SoundTrigger"]
 
-#: Levels are taken over this long: two periods of the lowest voice, and short enough to find where a word begins.
+#: The window over which a level is measured: two periods of the lowest voice, yet short enough to find where a word
+#: begins.
 WINDOW_S: Final = 0.01
 _WINDOW: Final = round(WINDOW_S * SAMPLE_RATE)
 
-#: What stays before the first sound and behind the last one. Listeners find a file that begins on the word itself
-#: clipped; the consonant that the threshold missed lies in here as well.
+#: How much is kept before the first sound and after the last one. A file that begins on the word itself sounds clipped;
+#: this margin also holds a consonant that the threshold missed.
 LEAD_S: Final = 0.1
 TAIL_S: Final = 0.2
 
-#: A source is known by this much of it: with less, a steady hiss would be taken for a beginning.
-_ACQUAINTANCE: Final = 30
+#: How many windows to measure before looking for sound. With fewer, a steady hiss would count as the start of a sound.
+_WARM_UP: Final = 30
 
-#: The noise is what the source does not fall below for nine tenths of this long, three seconds: there are pauses in
-#: three seconds of speech.
+#: The noise floor is the level that nine tenths of the last 300 windows (three seconds) reach or exceed: three seconds
+#: of speech contain pauses.
 _NOISE_WINDOWS: Final = 300
 _NOISE_SHARE: Final = 0.1
 
-#: Sound stands out of the noise by this much. The level of noise wavers by 1 to 3 dB from window to window, and a voice
-#: that is less than this above it is not understood.
+#: Sound is at least this far above the noise floor. The level of noise varies by 1 to 3 dB between windows, and a voice
+#: that is less than this above it is unintelligible.
 _MARGIN_DB: Final = 10.0
 
-#: Noise is quiet: no more than this above the threshold. What stands out of that by the margin is sound, however steady
-#: it is, as a tone that was there from the beginning.
+#: The noise floor is at most this far above the threshold. Anything louder than that by the margin is sound, however
+#: steady, such as a tone that plays from the start.
 _NOISE_CEILING_DB: Final = 8.0
 
-#: So many of so many windows in a row make a beginning. A click has one or two.
+#: Sound begins when 3 of 6 consecutive windows are loud. A click has one or two.
 _LOUD: Final = 3
 _OF: Final = 6
 
-#: So many of so many windows in a row are sound that goes on; a click does not prolong it.
+#: Sound continues while 2 of 3 consecutive windows are loud; a click does not prolong it.
 _STILL_LOUD: Final = 2
 _STILL_OF: Final = 3
 
-#: From where sound is certain, the beginning is looked for backwards through what is this much quieter, for this long:
-#: the breath and the soft consonant before the vowel.
+#: From the first loud window, the search for the beginning goes back through windows at most this far below the level
+#: of sound, and through at most this many: the breath and the soft consonant before the vowel.
 _RISE_DB: Final = 15.0
 _RISE_WINDOWS: Final = 40
 
-#: Nothing was delivered for this long after sound could have come: so there was none.
+#: A source that has delivered nothing for this long counts as silent.
 _OVERDUE_S: Final = 0.5
 
 _SILENCE_DB: Final = -120.0
 
 
 class SoundDetector:
-    """Tells sound from noise in one source. Used by one thread.
+    """Separates sound from noise in one source. Used by one thread.
 
-    What is louder than `threshold_dbfs` and stands out of the source's own noise is sound. The noise is measured while
-    the detector waits; after a beginning was found it may only be found to be lower, so that a steady sound is not
-    mistaken for it.
+    Sound is louder than `threshold_dbfs` and well above the source's noise floor. The detector measures the noise floor
+    while it waits for sound. Once sound has begun, the floor can only fall, so that a steady sound is not mistaken for
+    noise.
     """
 
     def __init__(self, threshold_dbfs: float) -> None:
         self._threshold_db = threshold_dbfs
-        #: When a sound began, on the clock of the stamps; None while none has.
+        #: When a sound began, on the clock of the samples' stamps; None before that.
         self.began_at_s: float | None = None
-        #: When the last window of sound ended; minus infinity before there was one.
+        #: When the last window of sound ended; minus infinity before the first.
         self.sound_until_s = -math.inf
         self._noise_db = math.inf
         self._levels: deque[float] = deque(maxlen=_NOISE_WINDOWS)
@@ -85,16 +85,16 @@ class SoundDetector:
 
     @property
     def limit_db(self) -> float:
-        """The level from which on a window is sound, in dBFS."""
+        """The level above which a window is sound, in dBFS."""
         noise_db = min(self._noise_db, self._threshold_db + _NOISE_CEILING_DB)
         return max(self._threshold_db, noise_db + _MARGIN_DB)
 
     def rearm(self) -> None:
-        """Wait for the next beginning. What was heard until now tells the noise, and nothing else."""
+        """Wait for the next sound to begin. Earlier windows still count for the noise floor, and for nothing else."""
         self.began_at_s = None
 
     def push(self, samples: Samples) -> None:
-        """Listen to a block: float32 (n, channels); blocks follow each other."""
+        """Take in a block of samples, float32 (n, channels), that follows the previous one."""
         data = samples.data
         if len(self._rest):
             data = np.concatenate((self._rest, data)) if data.shape[1] == self._rest.shape[1] else data
@@ -106,7 +106,7 @@ class SoundDetector:
 
     def _hear(self, level_db: float, at_s: float) -> None:
         self._levels.append(level_db)
-        if len(self._levels) >= _ACQUAINTANCE:
+        if len(self._levels) >= _WARM_UP:
             self._measure_noise()
             if self.began_at_s is None:
                 self._look_for_beginning(at_s)
@@ -120,10 +120,10 @@ class SoundDetector:
         self._noise_db = quiet_db if self.began_at_s is None else min(self._noise_db, quiet_db)
 
     def _look_for_beginning(self, at_s: float) -> None:
-        """Decide whether the newest windows, of which the last began at `at_s`, hold a beginning."""
+        """Find out whether sound begins in the newest windows, the last of which began at `at_s`."""
         newest = list(self._levels)
-        # The first time, all that was heard while the source was not known yet is looked through.
-        for end in range(_OF if len(newest) == _ACQUAINTANCE else len(newest), len(newest) + 1):
+        # The first time, search all windows of the warm-up.
+        for end in range(_OF if len(newest) == _WARM_UP else len(newest), len(newest) + 1):
             loud = [place for place in range(end - _OF, end) if newest[place] > self.limit_db]
             if len(loud) >= _LOUD:
                 first = loud[0]
@@ -136,7 +136,7 @@ class SoundDetector:
 
 
 def _levels_db(data: SampleArray, count: int) -> list[float]:
-    """The level of each window, in dBFS of its mean square, of the loudest channel."""
+    """Return the level of each window in dBFS: the mean square of its loudest channel."""
     if count == 0:
         return []
     squares = np.square(data, dtype=np.float64).reshape(count, _WINDOW, -1).mean(axis=1).max(axis=1)
@@ -145,10 +145,10 @@ def _levels_db(data: SampleArray, count: int) -> list[float]:
 
 
 class SoundTrigger:
-    """Gives START when any source's sound begins, and STOP when none had any for `silence_s`; None never stops.
+    """Sends START when sound begins in any source, and STOP after `silence_s` without sound in all of them.
 
-    Each source is heard through a `listener` of its own, called by the thread that reads it; everything else belongs to
-    the thread of the session.
+    With `silence_s` None it never sends STOP. Each source has its own `listener`, called by the thread that reads the
+    source. The session's thread calls everything else.
     """
 
     def __init__(self, threshold_dbfs: float, silence_s: float | None) -> None:
@@ -162,14 +162,15 @@ class SoundTrigger:
         self._began_at_s = math.inf
 
     def start(self, send: Send) -> None:
-        """Give commands to `send` from here on."""
+        """Pass commands to `send` from now on."""
         self._send = send
 
     def stop(self) -> None:
+        """Send no more commands."""
         self._send = None
 
     def listener(self) -> Callable[[Samples], None]:
-        """What is to be given every block of one source, as it comes."""
+        """Return a function that must be called with every block of one source, in order."""
         listener = _Listener(self._threshold_dbfs)
         self._listeners.append(listener)
 
@@ -185,30 +186,30 @@ class SoundTrigger:
         return hear
 
     def arm(self) -> None:
-        """Wait for the next beginning."""
+        """Wait for the next sound to begin."""
         with self._lock:
             for listener in self._listeners:
                 listener.rearm()
             self._armed = True
 
     def begin(self, at_s: float) -> None:
-        """A recording begins at `at_s`: it takes silence from there on to end it."""
+        """Note that a recording begins at `at_s`: silence counts from there."""
         with self._lock:
             self._armed = False
         self._began_at_s = self._quiet_since_s = at_s
 
     def resume(self, at_s: float) -> None:
-        """It goes on after a pause: silence counts from here."""
+        """Note that the recording continues at `at_s` after a pause: silence counts from there."""
         self._quiet_since_s = at_s
 
     @property
     def settled_until_s(self) -> float:
-        """Up to when it is settled that the recording goes on: what is later may turn out to be behind its end."""
+        """The moment up to which the recording certainly goes on. Samples after it may turn out to be after the end."""
         last_s = self._last_sound_s()
         return math.inf if self._silence_s is None or last_s is None else last_s + self._tail_s
 
     def tick(self, now_s: float) -> None:
-        """Look whether silence has lasted long enough; to be called a few times a second, but not in a pause."""
+        """Send STOP if the silence has lasted long enough. Call this a few times a second, except during a pause."""
         if self._silence_s is None or self._send is None or not self._listeners:
             return
         last_s = self._last_sound_s()
@@ -221,14 +222,14 @@ class SoundTrigger:
         return min(TAIL_S, self._silence_s or TAIL_S)
 
     def _last_sound_s(self) -> float | None:
-        """When the last sound of this recording ended."""
+        """Return when the last sound of this recording ended; None if there was none yet."""
         with self._lock:
             ends_s = [listener.sound_until_s for listener in self._listeners]
         return max((end_s for end_s in ends_s if end_s > self._began_at_s), default=None)
 
 
 class _Listener:
-    """The ears of one source: a detector for each of its lanes."""
+    """Listens to one source, with a detector for each of its lanes."""
 
     def __init__(self, threshold_dbfs: float) -> None:
         self._threshold_dbfs = threshold_dbfs
@@ -236,7 +237,7 @@ class _Listener:
         self._heard_until_s = -math.inf
 
     def hear(self, samples: Samples) -> float | None:
-        """Take a block in; when a sound began, if one did."""
+        """Take in a block. Returns when sound began in its lane, or None."""
         detector = self._lanes.get(samples.lane)
         if detector is None:
             detector = self._lanes[samples.lane] = SoundDetector(self._threshold_dbfs)
@@ -253,5 +254,5 @@ class _Listener:
         return max((detector.sound_until_s for detector in self._lanes.values()), default=-math.inf)
 
     def heard_until_s(self, now_s: float) -> float:
-        """Up to when all that there was to hear has been heard."""
+        """Return the moment up to which the source is known: an overdue source counts as silent."""
         return max(self._heard_until_s, now_s - _OVERDUE_S)

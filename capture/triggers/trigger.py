@@ -1,4 +1,4 @@
-"""The protocols of what stands outside a session: what commands it, and what follows its recordings."""
+"""Protocols for objects outside a session: triggers, which send it commands, and observers of its recordings."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ __all__ = ["TakeObserver", "Trigger"]
 
 
 class TakeObserver(Protocol):
-    """Something that has to know which file is being recorded. Called by the session's thread."""
+    """Is informed which file is being recorded. The session's thread calls its methods."""
 
     def take_began(self, path: str) -> None:
-        """A recording into `path` has begun."""
+        """Handle the start of a recording into `path`."""
         ...
 
     def take_ended(self) -> None:
-        """It has ended, and its file is finished or gone."""
+        """Handle the end of that recording: its file is finished or deleted."""
         ...
 
 
 class Trigger(TakeObserver, Protocol):
-    """Something that gives commands, such as hotkeys."""
+    """Sends commands to a session, such as hotkeys do."""
 
     @property
     def absence(self) -> EventKind:
-        """The kind of the event that says that it does not work here."""
+        """The kind of the event that reports that this trigger does not work here."""
         ...
 
     def start(self, send: Send) -> None:
-        """Begin to give commands. Raises `CaptureError` where that cannot work; the recording goes on without."""
+        """Start to pass commands to `send`. Raises `CaptureError` if that cannot work; recording continues without."""
         ...
 
     def stop(self) -> None:
-        """Give no more commands; may be called twice."""
+        """Send no more commands. May be called twice."""
         ...

@@ -1,5 +1,5 @@
-"""A private desk for `capture headless`: an X server and a sound server of its own.
+"""A private desk for `capture headless`: its own X server and its own sound server.
 
-`desk` starts both, `supervised_process` starts any program through `supervisor`, so that nothing outlives the desk.
-Imports the ground alone; used by `cli` and by Python callers.
+`desk` starts both. `supervised_process` starts any program under `supervisor`, so that nothing outlives the desk.
+Imports only the ground; used by `cli` and by Python callers.
 """

@@ -1,4 +1,4 @@
-"""A desk nobody sees: a private screen and a private sound output for programs to show and to play on.
+"""A virtual desk: a private screen and a private sound output for programs to run on.
 
 ::
 
@@ -6,8 +6,8 @@
         desk.run(["xterm"])
         …                       # record with `desk.environment_of(os.environ)`
 
-It needs neither a display nor a sound server nor rights, and works on a bare server. Nothing of the user's is touched,
-and nothing of it outlives the recorder.
+It needs no display, no sound server and no privileges, so it works on a bare server. It touches nothing of the user's,
+and nothing on it outlives the recorder.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from capture.virtual.xserver import XServer
 
 __all__ = ["VirtualDesk"]
 
-#: Both servers answer within half a second; a machine that is busy or reads from a slow disk takes longer.
+#: Both servers answer within half a second; a busy machine or a slow disk takes longer.
 START_LIMIT_S: Final = 30.0
 
-# What would lead a program past the desk to the user's own session: its compositor, its bus (where the instance that
-# already runs would open the window over there), its choice of devices.
+# These would lead a program past the desk to the user's own session: to its compositor, to its bus (over which an
+# instance that already runs would open the window there instead), to its choice of devices.
 _OF_THE_SESSION: Final = frozenset(
     {
         "DBUS_SESSION_BUS_ADDRESS",
@@ -64,10 +64,10 @@ _OF_THE_SESSION_BY_PREFIX: Final = ("GNOME_", "KDE_", "PIPEWIRE_", "PULSE_")
 
 
 class VirtualDesk:
-    """An X server and a sound server of their own; `width` and `height` in pixels.
+    """A private X server and a private sound server; `width` and `height` are the screen's, in pixels.
 
-    Once open: `display` is its name (":99"), `sink` the sound output that everything plays to, `environment` what a
-    program needs in its environment to use the desk. All methods are called by one thread at a time.
+    Once open, `display` is the display's name (":99"), `sink` is the sound output that everything plays to, and
+    `environment` holds the variables a program needs to use the desk. One thread at a time may call its methods.
     """
 
     def __init__(self, width: int = 1920, height: int = 1080) -> None:
@@ -92,8 +92,8 @@ class VirtualDesk:
     def open(self) -> None:
         """Start both servers and return when they answer.
 
-        `NotReadyError` names the program that is missing and its package, or what a server said last; nothing is left
-        running then.
+        Raises `NotReadyError` when a program is missing, naming its package, or when a server fails, quoting the last
+        line of its log. Nothing is left running in that case.
         """
         if sys.platform != "linux":
             raise NotReadyError("a virtual desktop needs Linux", "record the desktop itself with capture record")
@@ -112,7 +112,7 @@ class VirtualDesk:
         deadline_s = time.monotonic() + START_LIMIT_S
         screen, sound = XServer(folder, self.width, self.height), SoundServer(folder)
         self.environment = {
-            # An address that no library takes for one: without any, some would start a bus and others find the user's.
+            # No library accepts this address. Without the variable some would start a bus, others find the user's.
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",
             "PULSE_CLIENTCONFIG": os.devnull,
             "PULSE_COOKIE": str(sound.cookie),
@@ -130,7 +130,7 @@ class VirtualDesk:
         self.display = self.environment["DISPLAY"] = screen.display
 
     def close(self) -> None:
-        """End all commands with whatever they started, then the servers; remove their folder; may be called twice."""
+        """End all commands and everything they started, then the servers; remove the folder. May be called twice."""
         commands, self._commands = self._commands, []
         with self._closing:
             end_all(commands)
@@ -138,33 +138,35 @@ class VirtualDesk:
         self.environment = {}
 
     def environment_of(self, base: Mapping[str, str]) -> dict[str, str]:
-        """`base` made fit for a program that shall use the desk: the user's session taken out, the desk put in."""
-        kept = {
+        """Return `base` without the variables of the user's session and with those of the desk."""
+        inherited = {
             name: value
             for name, value in base.items()
             if name not in _OF_THE_SESSION and not name.startswith(_OF_THE_SESSION_BY_PREFIX)
         }
-        return {**kept, **self.environment}
+        return {**inherited, **self.environment}
 
     def run(
         self, argv: Sequence[str], *, stdin: Stream = None, stdout: Stream = None, stderr: Stream = None
     ) -> subprocess.Popen[bytes]:
-        """Start a command on the desk; its standard streams are the recorder's unless given.
+        """Start a command on the desk, in a new session; it shares the recorder's standard streams unless given others.
 
-        The command has a session of its own. What is returned ends as the command does, and not before what the command
-        left running has been ended too; its `terminate` ends all of that, and its `pid` is not the command's but its
-        keeper's. `UsageError` for a command that cannot be executed.
+        Returns the command's supervisor. That process ends with the command's exit code or signal, after it has ended
+        whatever the command left running. `terminate` ends the command and everything it started. `pid` is the
+        supervisor's, not the command's. Raises `UsageError` when the command cannot be executed.
         """
         if not self.display:
             raise RuntimeError("the desk is not open")
         if not argv:
-            raise UsageError("no command was given", "write it after --, as in: capture headless -- xterm")
+            raise UsageError("no command was given", "add it after --, as in: capture headless -- xterm")
         try:
             command = SupervisedProcess(
                 argv, self.environment_of(os.environ), self._folder, stdin=stdin, stdout=stdout, stderr=stderr
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UsageError(f"{argv[0]!r} cannot be run ({reason})", "give a program that exists") from error
+            raise UsageError(
+                f"cannot run {argv[0]!r} ({reason})", "check the program's name and permissions"
+            ) from error
         self._commands.append(command)
         return command.process

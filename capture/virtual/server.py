@@ -1,4 +1,4 @@
-"""What the desk's two servers have in common: a log each, and a word on what is wrong when they do not serve."""
+"""Starts the desk's two servers, each with a log, and quotes that log when a server fails."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["not_serving", "start_server"]
 
 
 def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path, package: str) -> SupervisedProcess:
-    """Start `argv`, all its output going to `log`, which is in the desk's folder.
+    """Start `argv` and send all its output to `log`, a file in the desk's folder.
 
-    `NotReadyError` names the Debian package where the program is missing.
+    Raises `NotReadyError` when the program is missing, naming the Debian `package` that contains it.
     """
     with log.open("wb") as output:
         try:
@@ -26,12 +26,12 @@ def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path,
         except FileNotFoundError:
             raise NotReadyError(f"{argv[0]} is not installed", f"apt-get install {package}") from None
         except OSError as error:
-            raise NotReadyError(f"{argv[0]} cannot be run ({error.strerror})", f"reinstall {package}") from error
+            raise NotReadyError(f"cannot run {argv[0]} ({error.strerror})", f"reinstall {package}") from error
 
 
 def not_serving(name: str, log: Path, deadline_s: float) -> NotReadyError:
-    """The error for a server that has ended, or that does not answer although `deadline_s` (monotonic) has passed."""
-    trouble = "does not answer" if time.monotonic() >= deadline_s else "does not start"
+    """Return the error for a server that has ended, or has not answered by `deadline_s` (monotonic)."""
+    trouble = "does not answer" if time.monotonic() >= deadline_s else "did not start"
     lines = [line.strip() for line in log.read_text("utf-8", "replace").split("\n")]
     last = next((line for line in reversed(lines) if line), "")
-    return NotReadyError(f"{name} {trouble}", f"its last words are {last!r}" if last else "it says nothing of why")
+    return NotReadyError(f"{name} {trouble}", f"its log ends with {last!r}" if last else "its log is empty")

@@ -1,4 +1,4 @@
-"""A private sound server: PulseAudio with one silent output, reached by a Unix socket of its own."""
+"""A private sound server: PulseAudio with one null sink, reached over its own Unix socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["SINK", "SoundServer"]
 #: The name of the output that programs play to.
 SINK: Final = "desk"
 
-# No realtime priority and no limits: an ordinary user lacks the right to the first, and under load the second kill it.
+# No realtime priority and no limits: an ordinary user may not have the first, and under load the second kill it.
 _DAEMON: Final = """\
 daemonize = no
 use-pid-file = no
@@ -36,8 +36,8 @@ default-sample-rate = 48000
 default-sample-channels = 2
 """
 
-# `norewinds` makes the first sound arrive at once. Without it an output that nobody used yet renders its first block
-# after two seconds, and those two seconds are never delivered to a recorder.
+# `norewinds` makes the first sound arrive at once. Without it a sink that has never been used renders its first block
+# after two seconds, and a recorder never gets those two seconds.
 _SCRIPT: Final = """\
 load-module module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2 format=float32le \
 sink_properties="device.description='Virtual desk'"
@@ -48,7 +48,7 @@ load-module module-native-protocol-unix socket="{socket}" auth-cookie="{cookie}"
 
 
 class SoundServer:
-    """A PulseAudio that knows no hardware and no other user. All methods are called by one thread."""
+    """A PulseAudio server without hardware, closed to other users. One thread calls all methods."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "pulse.socket"
@@ -58,7 +58,7 @@ class SoundServer:
         self._program: SupervisedProcess | None = None
 
     def open(self, environment: Mapping[str, str]) -> None:
-        """Start the server; it serves once `await_ready` returns. `NotReadyError` where it is not installed."""
+        """Start the server; use `await_ready` to wait for it. Raises `NotReadyError` when it is not installed."""
         self.cookie.touch(0o600)
         self.cookie.write_bytes(secrets.token_bytes(256))
         daemon, script = self._folder / "pulse.conf", self._folder / "pulse.pa"
@@ -71,7 +71,7 @@ class SoundServer:
         self._program = start_server(argv, {**environment, **own}, self._log, "pulseaudio")
 
     def await_ready(self, deadline_s: float) -> None:
-        """Return once the server answers; `NotReadyError` when it fails, or when `deadline_s` (monotonic) passes."""
+        """Return once the server answers. Raises `NotReadyError` when it fails or `deadline_s` (monotonic) passes."""
         if self._program is None or not self._program.await_answer(partial(listens, str(self.socket)), deadline_s):
             raise not_serving("pulseaudio", self._log, deadline_s)
 

@@ -1,4 +1,4 @@
-"""Starts programs that end with the recorder, together with everything they started themselves."""
+"""Starts programs that end with the recorder, and takes everything those programs started down with them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["Stream", "SupervisedProcess", "end_all"]
 #: What `subprocess` takes for a standard stream; None shares the recorder's.
 Stream: TypeAlias = int | IO[Any] | None
 
-KEEPER: Final = Path(__file__).with_name("supervisor.py")
+SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
 
-#: A keeper needs at most its grace and its last wait, three seconds together; more on a machine that is busy.
+#: A supervisor needs at most its grace and its last wait, three seconds together; on a busy machine it takes longer.
 END_LIMIT_S: Final = 10.0
 
-#: Between two looks at whether a server answers. It costs start-up time when longer, and processor time when shorter.
+#: How often to check whether a server answers. A longer interval costs start-up time, a shorter one processor time.
 POLL_S: Final = 0.01
 
 
 class SupervisedProcess:
-    """A program under a keeper (see `supervisor.py`); Linux only, and used by one thread.
+    """A program run by a supervisor (see `supervisor.py`). Linux only; used by one thread.
 
-    The program has begun when the constructor returns; `OSError` says why it could not, `FileNotFoundError` that there
-    is no such program on the PATH of `environment`. `folder` is the desk's. The program runs in a session of its own.
-    `process` is its keeper, and ends as the program does; `process.terminate()` ends all that the program started, as
-    `end` does.
+    The program is running when the constructor returns, in a new session. The constructor raises `OSError` when it
+    cannot be started, `FileNotFoundError` when it is not on the PATH of `environment`. `folder` is the desk's.
+    `process` is the supervisor, which ends with the program's exit code or signal. `process.terminate()` and `end` both
+    end the program and everything it started.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SupervisedProcess:
             undo.callback(self._link.close)
             with theirs:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(KEEPER), str(theirs.fileno()), str(folder), *argv],
+                    [sys.executable, "-I", "-S", str(SUPERVISOR), str(theirs.fileno()), str(folder), *argv],
                     env=environment,
                     stdin=stdin,
                     stdout=stdout,
@@ -62,26 +62,29 @@ class SupervisedProcess:
             answer = self._link.recv(16)
             if answer != b"0":
                 number = int(answer or b"0")
-                raise OSError(number, os.strerror(number) if number else "its keeper was killed", argv[0])
+                raise OSError(number, os.strerror(number) if number else "its supervisor was killed", argv[0])
             undo.pop_all()
 
     def await_answer(self, answers: Callable[[], bool], deadline_s: float) -> bool:
-        """Wait until `answers()`, the end of the program, or `deadline_s` (monotonic); return whether it answered."""
+        """Wait until `answers()` is true, the program ends, or `deadline_s` (monotonic) passes.
+
+        Returns whether the program answered.
+        """
         self._link.settimeout(POLL_S)
         while not answers():
             if time.monotonic() >= deadline_s:
                 return False
             with contextlib.suppress(TimeoutError):
-                self._link.recv(1)  # comes back before its time only when the keeper has ended
+                self._link.recv(1)  # returns before the timeout only when the supervisor has ended
                 return False
         return True
 
     def ask_to_end(self) -> None:
-        """Give the order to end and return at once; may be called twice."""
+        """Ask the program to end and return at once. May be called twice."""
         self._link.close()
 
     def end(self) -> None:
-        """End the program and everything it started, and wait for that; may be called twice."""
+        """End the program and everything it started, and wait for the end. May be called twice."""
         self.ask_to_end()
         try:
             self.process.wait(END_LIMIT_S)
@@ -91,7 +94,7 @@ class SupervisedProcess:
 
 
 def end_all(programs: Iterable[SupervisedProcess]) -> None:
-    """End several programs in the time of the slowest."""
+    """End several programs at once, so that all of them take only as long as the slowest."""
     programs = tuple(programs)
     for program in programs:
         program.ask_to_end()

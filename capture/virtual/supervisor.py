@@ -1,17 +1,17 @@
-"""Stands between the recorder and one program it starts, so that nothing of that program outlives either of them.
+"""Runs one program for the recorder and ends all its processes when either the program or the recorder ends.
 
-A script of its own, on the standard library alone: ``python -I -S supervisor.py LINK FOLDER PROGRAM ARGUMENT…``. LINK
-is the descriptor of a socket to the recorder. The keeper answers on it with one number, 0 when the program runs and the
-error number when it could not be started. The socket's end is the order to stop, and it ends by itself however the
-recorder does, SIGKILL included; SIGTERM, SIGINT and SIGHUP are the same order.
+A script that needs only the standard library: ``python -I -S supervisor.py LINK FOLDER PROGRAM ARGUMENT…``. LINK is the
+descriptor of a socket to the recorder. The supervisor answers on it with one number: 0 when the program runs, or the
+error number when it could not be started. When the socket closes, the supervisor stops the program. The kernel closes
+the socket however the recorder ends, SIGKILL included. SIGTERM, SIGINT and SIGHUP stop the program too.
 
-The keeper is a child subreaper: whatever the program starts stays its descendant, also what forks twice or opens a
-session of its own. When the program has ended or the order has come, all of them get SIGTERM, two seconds to comply,
-and SIGKILL. The keeper then ends as the program did, with the same exit code or signal.
+The supervisor is a child subreaper: every process the program starts stays its descendant, even one that forks twice or
+opens a new session. When the program ends or is stopped, all descendants get SIGTERM, two seconds to comply, and
+SIGKILL. The supervisor then ends as the program did, with the same exit code or signal.
 
-FOLDER is the desk's. The recorder and each of its keepers hold a shared lock on it for as long as they run, which the
-kernel takes from whoever is killed. A recorder that closes its desk removes the folder itself; after one that could
-not, the last of the keepers does.
+FOLDER is the desk's. The recorder and each of its supervisors hold a shared lock on it while they run; the kernel
+releases the lock of a process that is killed. A recorder that closes its desk removes the folder itself. If it could
+not, its last supervisor does.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ from typing import Final
 __all__ = ["FOLDER_PREFIX", "GRACE_S", "children", "descendants", "hold", "parent_of"]
 
 if sys.platform != "linux":
-    raise ImportError("the keeper needs Linux: child subreapers and /proc")
+    raise ImportError("the supervisor needs Linux: child subreapers and /proc")
 
-#: What a program gets between SIGTERM and SIGKILL.
+#: How long a program has between SIGTERM and SIGKILL.
 GRACE_S: Final = 2.0
 
-#: After SIGKILL only a process that the kernel holds, or one with other rights, is still there; it is left behind.
+#: How long to wait after SIGKILL. A process that is still there is stuck in the kernel or has other privileges; it is
+#: left behind.
 LAST_WAIT_S: Final = 1.0
 
-#: What the names of all desks' folders begin with; nothing else is ever removed.
+#: The prefix of every desk's folder; the supervisor removes no other folder.
 FOLDER_PREFIX: Final = "capture-desk-"
 
 PR_SET_PDEATHSIG: Final = 1
@@ -51,17 +52,17 @@ ORDERS_TO_END: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def parent_of(process: int) -> int | None:
-    """The id of the parent of `process`, which may be waiting to be reaped; None when there is no such process."""
+    """Return the parent's id of `process`, which may be a zombie; None when there is no such process."""
     try:
         stat = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
         return None
-    # The name stands in brackets and may itself hold blanks and brackets.
+    # The name is in parentheses and may itself contain spaces and parentheses.
     return int(stat[stat.rindex(b")") + 1 :].split()[1])
 
 
 def children() -> dict[int, list[int]]:
-    """The children of every process of this machine by their parent's id; those that wait to be reaped are included."""
+    """Return the children of every process on this machine, zombies included, keyed by the parent's id."""
     of_parent: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and (parent := parent_of(int(folder.name))) is not None:
@@ -70,16 +71,16 @@ def children() -> dict[int, list[int]]:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """The ids of everything that `ancestor` started, and that those started."""
+    """Return the ids of the children of `ancestor`, of their children, and so on."""
     of_parent = children()
     found = list(of_parent.get(ancestor, ()))
-    for process in found:  # grows as it is walked
+    for process in found:  # the list grows during the loop
         found.extend(of_parent.get(process, ()))
     return found
 
 
 def hold(folder: Path) -> int:
-    """Keep `folder` from being removed until the descriptor that is returned is closed; `OSError` without it."""
+    """Protect `folder` from removal until the returned descriptor is closed. Raises `OSError` when it is missing."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -90,11 +91,11 @@ def hold(folder: Path) -> int:
 
 
 def remove_unless_held(folder: Path, held: int) -> None:
-    """Remove the desk's `folder` if `held`, this keeper's descriptor of it, is the last one."""
+    """Remove the desk's `folder` if `held`, this supervisor's descriptor of it, is the last one."""
     if not folder.name.startswith(FOLDER_PREFIX) or os.fstat(held).st_uid != os.geteuid():
         return
     try:
-        # It gives up the shared lock first: of two keepers that end at once, one succeeds.
+        # This gives up the shared lock first: of two supervisors that end at once, one succeeds.
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return
@@ -102,7 +103,7 @@ def remove_unless_held(folder: Path, held: int) -> None:
 
 
 class Supervisor:
-    """One program and all its descendants, from start to end. One thread, and the only one of its process."""
+    """Runs one program and ends all its descendants. Runs in the main thread, the only one of its process."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
@@ -111,12 +112,12 @@ class Supervisor:
             signal.signal(number, lambda number, frame: None)
         signal.set_wakeup_fd(writer)
 
-    def keep(self, argv: list[str]) -> int:
-        """Run `argv` to its end and return its exit code, or its signal as a negative number."""
+    def run(self, argv: list[str]) -> int:
+        """Run `argv` to its end. Returns its exit code, or the signal that ended it as a negative number."""
         prctl = ctypes.CDLL(None).prctl
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         try:
-            # The descriptors that are open here are those the recorder meant the program to have, but for the link.
+            # The descriptors open here, except for the link, are those the recorder meant the program to have.
             program = subprocess.Popen(
                 argv,
                 close_fds=False,
@@ -148,21 +149,21 @@ class Supervisor:
         _signal_all(signal.SIGTERM)
         while self._reap(program) and (now_s := time.monotonic()) < give_up_at_s:
             if now_s >= kill_at_s:
-                _signal_all(signal.SIGKILL)  # each time round: a process may have been born since
+                _signal_all(signal.SIGKILL)  # on every iteration: a process may have been started since
                 events.poll(50)
             else:
                 events.poll((kill_at_s - now_s) * 1000)
             self._read_signals()
 
     def _read_signals(self) -> bytes:
-        """The numbers of the signals that came since the last call."""
+        """Return the numbers of the signals received since the last call."""
         try:
             return os.read(self._signals, 4096)
         except BlockingIOError:
             return b""
 
     def _reap(self, program: subprocess.Popen[bytes]) -> bool:
-        """Collect all that have ended, without waiting; return whether any descendant is left."""
+        """Reap all children that have ended, without waiting. Returns whether any descendant is left."""
         while True:
             try:
                 process, status = os.waitpid(-1, os.WNOHANG)
@@ -189,12 +190,12 @@ def main(arguments: list[str]) -> int:
     try:
         held = hold(folder)
     except OSError:
-        held = None  # the recorder is gone, and so is the folder
-    ending = Supervisor(link).keep(arguments[2:])
+        held = None  # the recorder has ended and removed the folder
+    ending = Supervisor(link).run(arguments[2:])
     if held is not None:
         remove_unless_held(folder, held)
     if ending < 0:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the program's own, is enough
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the program's own core dump is enough
         signal.set_wakeup_fd(-1)
         if -ending != signal.SIGKILL:
             signal.signal(-ending, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""A private X server: Xvfb, reached by a Unix socket and with a cookie that only its owner can read.
+"""A private X server: Xvfb, reached over a Unix socket with a cookie that only its owner can read.
 
-Xvfb can choose a free display by itself (``-displayfd``), but it takes no lock then, and can take the place of a server
-that is running. Here it is given a number and takes the lock that all X servers honour; a number in use is passed over.
+Xvfb can choose a free display by itself (``-displayfd``), but then it takes no lock and can displace a server that is
+running. Here it gets a number and takes the lock that all X servers honour. Numbers in use are skipped.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["XServer"]
 
-#: Sessions of people and of ssh count up from 0 and 10.
+#: Desktop sessions count up from 0, ssh sessions from 10.
 FIRST_NUMBER: Final = 99
 LAST_NUMBER: Final = 999
 
-#: What Xvfb says of a number that another server, or what another user's server left behind, keeps from it.
-OF_A_NUMBER_IN_USE: Final = ("already active", "lock file", "listening sockets")
+#: Parts of the messages with which Xvfb refuses a number: another server uses it, or another user's server left its
+#: files behind.
+NUMBER_IN_USE_MESSAGES: Final = ("already active", "lock file", "listening sockets")
 
 COOKIE_NAME: Final = b"MIT-MAGIC-COOKIE-1"
 FAMILY_LOCAL: Final = 256
@@ -35,7 +36,7 @@ FAMILY_WILD: Final = 65535
 
 
 class XServer:
-    """An Xvfb with one screen. `open` and `close` are called by one thread."""
+    """An Xvfb server with one screen. One thread calls `open` and `close`."""
 
     def __init__(self, folder: Path, width: int, height: int) -> None:
         self.display = ""
@@ -46,7 +47,10 @@ class XServer:
         self._program: SupervisedProcess | None = None
 
     def open(self, environment: Mapping[str, str], deadline_s: float) -> None:
-        """Return once the server answers; `NotReadyError` where it is not installed, fails, or `deadline_s` passes."""
+        """Start the server on a free display and return once it answers.
+
+        Raises `NotReadyError` when it is not installed, when it fails, or when `deadline_s` (monotonic) passes.
+        """
         self.authority.touch(0o600)
         self.authority.write_bytes(_authority(self._cookie))
         for number in range(FIRST_NUMBER, LAST_NUMBER + 1):
@@ -58,9 +62,9 @@ class XServer:
                 return
             self.close()
             said = self._log.read_text("utf-8", "replace")
-            if not any(words in said for words in OF_A_NUMBER_IN_USE):
+            if not any(words in said for words in NUMBER_IN_USE_MESSAGES):
                 raise not_serving("Xvfb", self._log, deadline_s)
-        raise NotReadyError(f"the displays :{FIRST_NUMBER} to :{LAST_NUMBER} are all in use", "end some of them")
+        raise NotReadyError(f"displays :{FIRST_NUMBER} to :{LAST_NUMBER} are all in use", "end some of those X servers")
 
     def close(self) -> None:
         """End the server; may be called twice."""
@@ -69,24 +73,24 @@ class XServer:
 
     def _start(self, number: int, environment: Mapping[str, str]) -> SupervisedProcess:
         argv = ["Xvfb", f":{number}", "-screen", "0", self._screen, "-auth", str(self.authority)]
-        # The abstract socket stays on, under the same cookie: libraries try it first, and a free name is anyone's.
+        # The abstract socket stays on, with the same cookie: libraries try it first, and anyone could take a free name.
         argv += ["-nolisten", "tcp"]
-        argv += ["-noreset"]  # or everything is lost whenever the last program leaves
-        argv += ["-s", "0"]  # or the screen saver blanks the picture after ten minutes
+        argv += ["-noreset"]  # without it the server resets, losing all state, when its last client disconnects
+        argv += ["-s", "0"]  # without it the screen saver blanks the picture after ten minutes
         return start_server(argv, environment, self._log, "xvfb")
 
 
 def _socket_of(number: int) -> str:
-    return f"/tmp/.X11-unix/X{number}"  # noqa: S108  the place is X11's convention
+    return f"/tmp/.X11-unix/X{number}"  # noqa: S108  the path is X11's convention
 
 
 def _is_taken(number: int) -> bool:
-    """Whether a server listens at this number. What a crashed one left behind does not count: Xvfb replaces it."""
+    """Whether a server listens at this number. A crashed server's files do not count: Xvfb replaces them."""
     return listens(_socket_of(number)) or listens("\0" + _socket_of(number))
 
 
 def _admits(number: int, cookie: bytes) -> bool:
-    """Whether the server at this number lets in whoever has the cookie, which no other server does."""
+    """Whether the server at this number accepts `cookie`, which no other server does."""
     hello = struct.pack("<BxHHHHxx", ord("l"), 11, 0, len(COOKIE_NAME), len(cookie))
     try:
         with connect(_socket_of(number), time.monotonic() + ANSWER_LIMIT_S) as client:
@@ -98,7 +102,7 @@ def _admits(number: int, cookie: bytes) -> bool:
 
 
 def _authority(cookie: bytes) -> bytes:
-    """An Xauthority file for any display: by this machine's name, and for libraries that know it, by any name."""
+    """Return an Xauthority file for any display of this host, with a wildcard entry for libraries that support it."""
 
     def counted(value: bytes) -> bytes:
         return struct.pack(">H", len(value)) + value

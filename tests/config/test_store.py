@@ -162,7 +162,7 @@ def test_other_kinds_of_values(file: Path) -> None:
         ("[replay]\nlast = 60", ("replay.last", "kind", 'replay.last = "60s"')),
         ("[replay]\nlast = 10:00:00", ("replay.last", "kind")),
         # values
-        ("[hotkeys]\ntoggle = '<hyper>+r'", ("hotkeys.toggle", "'<hyper>+r' is no key", "write it like")),
+        ("[hotkeys]\ntoggle = '<hyper>+r'", ("hotkeys.toggle", "'<hyper>+r' is not a key", "write it like")),
         ("[record]\nfps = 0", ("record.fps", "240")),
         ("[record]\nfps = nan", ("record.fps", "240")),
         ("[record]\nfps = -inf", ("record.fps", "240")),
@@ -321,7 +321,7 @@ def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
         ("record.cursor", ["perhaps"], "record.cursor: 'perhaps' is neither on nor off"),
         ("record.audio", [], "record.audio: 0 values"),
         ("record.audio", ["mic", "mic"], "record.audio: the audio track mic was given twice"),
-        ("hotkeys.mark", ["<f25>"], "hotkeys.mark: '<f25>' is no key"),
+        ("hotkeys.mark", ["<f25>"], "hotkeys.mark: '<f25>' is not a key"),
         ("hotkeys.mark", ["<F9>"], "hotkeys.toggle and hotkeys.mark would be the same key, '<F9>'"),
         ("hotkeys.hold", ["<f9>"], "hotkeys.toggle and hotkeys.hold would be the same key"),
         ("folder.video", ["Clips"], "folder.video: 'Clips' is not a whole path"),

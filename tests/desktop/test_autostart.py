@@ -1,4 +1,4 @@
-"""What begins with the session: installed, told and removed, each system's in its own place and way of writing."""
+"""Autostart: entries are installed, reported and removed, in the place and syntax of each system."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from capture.desktop.autostart import (
 )
 from capture.errors import NotReadyError, OutputError
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the folder is that of Linux desktops")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs the autostart folder of Linux desktops")
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A program in a folder whose name needs every kind of care."""
+    """A program in a folder whose name needs every kind of quoting."""
     folder = tmp_path / "a b'c$d`e&f;(g)"
     folder.mkdir()
     made = folder / "capture"
@@ -46,7 +46,7 @@ def program(tmp_path: Path) -> Path:
 
 
 class Registry(ModuleType):
-    """As much of `winreg` as one value of one key needs, and its ways to fail."""
+    """A fake `winreg` with one key. `there` and `locked` make it fail as Windows does."""
 
     HKEY_CURRENT_USER = "HKCU"
     KEY_SET_VALUE = 2
@@ -93,18 +93,18 @@ class Registry(ModuleType):
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """The registry of a Windows on which this runs, as far as the module can tell."""
+    """A fake registry, with the module made to believe that it runs on Windows."""
     made = Registry()
     monkeypatch.setitem(sys.modules, "winreg", made)
     monkeypatch.setattr(sys, "platform", "win32")
-    # What else it asks the system for is not there; no test here needs a path's extensions.
+    # The real `which` needs more of Windows; no test here needs its search by file extension.
     monkeypatch.setattr("shutil.which", lambda name, **more: name if Path(name).is_file() else None)
     return made
 
 
 @pytest.fixture(params=["linux", "darwin", "win32"])
 def autostart(request: pytest.FixtureRequest, tmp_path: Path) -> Autostart:
-    """The place of each system, in the test's folder."""
+    """The autostart of each system, in the test's folder."""
     if request.param == "linux":
         return DesktopEntry(tmp_path / "config" / "autostart")
     if request.param == "darwin":
@@ -113,17 +113,17 @@ def autostart(request: pytest.FixtureRequest, tmp_path: Path) -> Autostart:
     return RunKey()
 
 
-# On every system
+# Every system
 
 
-def test_on_and_off(autostart: Autostart, program: Path) -> None:
+def test_an_entry_can_be_installed_replaced_and_removed(autostart: Autostart, program: Path) -> None:
     assert autostart.installed() is None
     autostart.remove()
     for verb in ("standby", "replay"):
         autostart.install([str(program), verb])
         entry = autostart.installed()
         assert entry is not None
-        # There is one, and it is the last.
+        # There is only one entry, the last one installed.
         assert (entry.command, entry.trouble) == ((str(program), verb), "")
         assert entry.as_json()["ok"] is True
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_on_and_off(autostart: Autostart, program: Path) -> None:
         assert autostart.installed() is None
 
 
-def test_a_program_that_is_gone_is_told(autostart: Autostart, program: Path) -> None:
+def test_a_missing_program_is_reported(autostart: Autostart, program: Path) -> None:
     autostart.install([str(program), "standby"])
     program.unlink()
     entry = autostart.installed()
@@ -140,7 +140,7 @@ def test_a_program_that_is_gone_is_told(autostart: Autostart, program: Path) -> 
     assert entry.as_json()["ok"] is False
 
 
-def test_a_script_that_is_gone_is_told(autostart: Autostart, program: Path) -> None:
+def test_a_missing_script_is_reported(autostart: Autostart, program: Path) -> None:
     script = program.with_name("cli.py")
     script.touch()
     autostart.install([str(program), str(script), "standby"])
@@ -160,7 +160,7 @@ def _place(autostart: Autostart) -> str:
 # Linux
 
 
-def test_the_desktop_entry_is_what_desktops_read(tmp_path: Path, program: Path) -> None:
+def test_the_desktop_entry_follows_the_specification(tmp_path: Path, program: Path) -> None:
     DesktopEntry(tmp_path / "autostart").install([str(program), "standby"])
     assert [path.name for path in (tmp_path / "autostart").iterdir()] == ["capture.desktop"]
     text = (tmp_path / "autostart" / "capture.desktop").read_text()
@@ -172,13 +172,13 @@ def test_the_desktop_entry_is_what_desktops_read(tmp_path: Path, program: Path) 
     assert pairs["Exec"] == rf'"{tmp_path}/a b' + r"""'c\\$d\\`e&f;(g)/capture" standby"""
 
 
-def test_commands_are_quoted_as_the_specification_says() -> None:
+def test_commands_are_quoted_as_the_specification_requires() -> None:
     assert _as_exec(["/usr/bin/capture", "standby"]) == "/usr/bin/capture standby"
     assert _as_exec(["/a b", "%f", 'x"y', "a\\b"]) == r'"/a b" "%%f" "x\\"y" "a\\\\b"'
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=1, max_size=4))
-def test_any_command_is_read_as_it_was_written(words: list[str]) -> None:
+def test_any_command_reads_back_as_it_was_written(words: list[str]) -> None:
     try:
         value = _as_exec(words)
     except NotReadyError:
@@ -190,7 +190,7 @@ def test_any_command_is_read_as_it_was_written(words: list[str]) -> None:
 
 @on_linux
 def test_a_shell_reads_the_same_words() -> None:
-    # The quoting is the shell's, once every value's doubled backslashes and this one's doubled % are undone.
+    # Without the doubled backslashes of every value and the doubled % of this one, the quoting is the shell's.
     words = ["/a b", "`id`", "$HOME", "\\", '"', "a'b", "%f%%", ";&|<>()*?#~", "é"]
     value = _as_exec(words).replace("\\\\", "\\").replace("%%", "%")
     done = subprocess.run(
@@ -201,14 +201,14 @@ def test_a_shell_reads_the_same_words() -> None:
 
 @pytest.mark.parametrize("word", ["/a\nb", "/a\x1b", "/\udcff", "/100%", "/a=b"])
 def test_a_program_that_no_desktop_would_find_is_refused(word: str, tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="cannot be begun with the session") as caught:
+    with pytest.raises(NotReadyError, match="cannot be started at login") as caught:
         DesktopEntry(tmp_path / "autostart").install([word, "standby"])
     assert caught.value.remedy
     assert not (tmp_path / "autostart").exists()
 
 
 @pytest.mark.parametrize("line", ["Hidden=true", "X-GNOME-Autostart-enabled=false"])
-def test_an_entry_switched_off_by_the_desktop_is_told(line: str, tmp_path: Path, program: Path) -> None:
+def test_an_entry_switched_off_by_the_desktop_is_reported(line: str, tmp_path: Path, program: Path) -> None:
     autostart = DesktopEntry(tmp_path)
     autostart.install([str(program), "standby"])
     with (tmp_path / "capture.desktop").open("a") as file:
@@ -216,7 +216,7 @@ def test_an_entry_switched_off_by_the_desktop_is_told(line: str, tmp_path: Path,
     entry = autostart.installed()
     assert entry is not None
     assert "switched off" in entry.trouble
-    # That of another head means nothing.
+    # The same keys in another group have no effect.
     autostart.install([str(program), "standby"])
     with (tmp_path / "capture.desktop").open("a") as file:
         file.write(f"[Desktop Action other]\n{line}\nExec=other\n")
@@ -226,21 +226,21 @@ def test_an_entry_switched_off_by_the_desktop_is_told(line: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\0[Desktop Entry", b"[Desktop Entry]\nExec=\n", b"<plist>"])
-def test_an_entry_that_cannot_be_read_is_told(content: bytes, tmp_path: Path) -> None:
+def test_an_entry_without_a_command_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "capture.desktop").write_bytes(content)
     (tmp_path / "capture.plist").write_bytes(content)
     for autostart in (DesktopEntry(tmp_path), LaunchAgent(tmp_path)):
         entry = autostart.installed()
         assert entry is not None
-        assert (entry.command, entry.trouble) == ((), "no command can be read there")
+        assert (entry.command, entry.trouble) == ((), "the entry contains no command")
 
 
 @pytest.mark.parametrize("kind", [DesktopEntry, LaunchAgent])
-def test_a_folder_that_cannot_be_used(kind: type[DesktopEntry] | type[LaunchAgent], tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported(kind: type[DesktopEntry] | type[LaunchAgent], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("precious")
     autostart = kind(tmp_path / "taken")
     for attempt in (lambda: autostart.install(["/bin/true"]), autostart.installed, autostart.remove):
-        with pytest.raises(OutputError, match=r"taken/capture\.\w+ cannot be (written|read|removed)"):
+        with pytest.raises(OutputError, match=r"cannot (write|read|remove) .*/taken/capture\.\w+ \("):
             attempt()
     assert (tmp_path / "taken").read_text() == "precious"
 
@@ -248,7 +248,7 @@ def test_a_folder_that_cannot_be_used(kind: type[DesktopEntry] | type[LaunchAgen
 # macOS
 
 
-def test_the_launch_agent_is_what_launchd_reads(tmp_path: Path, program: Path) -> None:
+def test_the_launch_agent_has_the_keys_that_launchd_reads(tmp_path: Path, program: Path) -> None:
     LaunchAgent(tmp_path / "agents").install([str(program), "replay"])
     (file,) = (tmp_path / "agents").iterdir()
     assert file.name == "capture.plist"
@@ -261,9 +261,9 @@ def test_the_launch_agent_is_what_launchd_reads(tmp_path: Path, program: Path) -
     }
 
 
-def test_a_name_that_xml_cannot_hold(tmp_path: Path) -> None:
+def test_a_name_that_xml_cannot_contain_is_refused(tmp_path: Path) -> None:
     for word in ("/a\x1bb", "/\udcff"):
-        with pytest.raises(NotReadyError, match="cannot be begun"):
+        with pytest.raises(NotReadyError, match="cannot be started at login"):
             LaunchAgent(tmp_path).install([word, "standby"])
     assert list(tmp_path.iterdir()) == []
 
@@ -271,7 +271,7 @@ def test_a_name_that_xml_cannot_hold(tmp_path: Path) -> None:
 # Windows
 
 
-def test_the_run_key_holds_a_command_line(registry: Registry) -> None:
+def test_the_run_key_contains_a_command_line(registry: Registry) -> None:
     command = [r"C:\Program Files\capture\capture.exe", "standby"]
     RunKey().install(command)
     assert registry.values == {"capture": r'"C:\Program Files\capture\capture.exe" standby'}
@@ -281,14 +281,14 @@ def test_the_run_key_holds_a_command_line(registry: Registry) -> None:
     assert entry.place == r"HKEY_CURRENT_USER\Software\Microsoft\Windows\CurrentVersion\Run"
 
 
-def test_other_values_stay(registry: Registry) -> None:
+def test_other_values_of_the_run_key_stay(registry: Registry) -> None:
     registry.values["other"] = "other.exe"
     RunKey().install(["capture.exe", "standby"])
     RunKey().remove()
     assert registry.values == {"other": "other.exe"}
 
 
-def test_a_user_without_the_key(registry: Registry) -> None:
+def test_a_missing_run_key_counts_as_no_entry_and_is_created(registry: Registry) -> None:
     registry.there = False
     assert RunKey().installed() is None
     RunKey().remove()
@@ -296,21 +296,21 @@ def test_a_user_without_the_key(registry: Registry) -> None:
     assert RunKey().installed() is not None
 
 
-def test_a_key_that_is_locked(registry: Registry) -> None:
+def test_a_locked_run_key_is_reported(registry: Registry) -> None:
     registry.locked = True
     for attempt in (lambda: RunKey().install(["capture.exe"]), RunKey().installed, RunKey().remove):
-        with pytest.raises(OutputError, match=r"the Run key cannot be .*Access is denied"):
+        with pytest.raises(OutputError, match=r"cannot (write|read) the Run key .*Access is denied"):
             attempt()
 
 
-def test_a_command_that_windows_would_cut(registry: Registry) -> None:
+def test_a_command_too_long_for_windows_is_refused(registry: Registry) -> None:
     with pytest.raises(NotReadyError, match="too long") as caught:
         RunKey().install(["C:\\" + "a" * 260 + ".exe", "standby"])
     assert caught.value.remedy
     assert registry.values == {}
 
 
-# This system's
+# This system
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_each_system_has_its_place(system: str, kind: type, monkeypatch: pytest.
     assert isinstance(autostart_of_this_system(), kind)
 
 
-def test_the_own_command_runs_from_anywhere(tmp_path: Path) -> None:
+def test_the_own_command_runs_from_any_folder(tmp_path: Path) -> None:
     done = _run([*own_command(), "--help"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Record the screen" in done.stdout
@@ -341,7 +341,7 @@ def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[st
 
 
 @on_linux
-def test_config_autostart(run_capture: RunCapture, capture_environment: dict[str, str]) -> None:
+def test_config_turns_autostart_on_and_off(run_capture: RunCapture, capture_environment: dict[str, str]) -> None:
     file = Path(capture_environment["XDG_CONFIG_HOME"]) / "autostart" / "capture.desktop"
     off: dict[str, Any] = {"autostart": {"installed": False}}
     done = run_capture("config", "autostart", "status", "--json")
@@ -359,7 +359,7 @@ def test_config_autostart(run_capture: RunCapture, capture_environment: dict[str
         "ok": True,
         "trouble": "",
     }
-    # Its program is gone.
+    # A program that does not exist.
     file.write_text("[Desktop Entry]\nExec=/nonexistent/capture standby\n")
     done = run_capture("config", "autostart")
     assert done.returncode == 1

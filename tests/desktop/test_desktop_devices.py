@@ -1,4 +1,4 @@
-"""`capture devices`: what there is to record, by the names that `record` takes."""
+"""`capture devices`: lists what can be recorded, under the names that `record` takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: Calls `capture devices --json` in this process; exit code, what was found, what was said.
+#: Calls `capture devices --json` in this process. Returns the exit code, the parsed output and standard error.
 Devices = Callable[[], tuple[int, dict[str, Any], str]]
 
 
@@ -40,7 +40,7 @@ def devices(capsys: pytest.CaptureFixture[str]) -> Devices:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_the_screen_and_the_output(devices: Devices) -> None:
+def test_the_screen_and_the_sound_output_are_listed(devices: Devices) -> None:
     exit_code, found, said = devices()
     assert (exit_code, said) == (0, "")
     (screen,) = found["screens"]
@@ -53,18 +53,18 @@ def test_the_screen_and_the_output(devices: Devices) -> None:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_windows_with_their_places(devices: Devices, desk_environment: dict[str, str]) -> None:
+def test_windows_are_listed_with_their_positions(devices: Devices, desk_environment: dict[str, str]) -> None:
     with Stage(desk_environment):
         _, found, _ = devices()
     (window,) = found["windows"]
     assert int(window.pop("id"), 16) > 0
-    # There is no window manager: keys go to what the pointer is in.
+    # Without a window manager the keys go to the window under the pointer.
     assert window == {"title": TITLE, "x": 0, "y": 0, "width": 1280, "height": 720, "active": True}
     assert devices()[1]["windows"] == []
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_microphones_and_further_outputs(devices: Devices, desk_environment: dict[str, str]) -> None:
+def test_microphones_and_further_outputs_are_listed(devices: Devices, desk_environment: dict[str, str]) -> None:
     room = ("module-null-sink", "sink_name=room", "sink_properties=device.description=Room")
     ear = ("module-remap-source", "master=room.monitor", "source_name=ear", "source_properties=device.description=Ear")
     with module(desk_environment, *room), module(desk_environment, *ear):
@@ -77,20 +77,20 @@ def test_microphones_and_further_outputs(devices: Devices, desk_environment: dic
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_programs_that_play(
+def test_playing_programs_are_listed(
     devices: Devices, desk: VirtualDesk, desk_environment: dict[str, str], tmp_path: Path
 ) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with playing(desk_environment, tone, desk.sink) as player:
         eventually(lambda: devices()[1]["apps"], "the player is listed")
         (app,) = devices()[1]["apps"]
-    # On this system `paplay` is another name of `pacat`.
+    # `paplay` may be another name of `pacat`.
     assert app["name"] in ("paplay", "pacat")
     assert app["pid"] == player
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_people_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_output_lists_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith("  ")] == [
@@ -104,7 +104,7 @@ def test_people_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_title_cannot_drive_the_terminal(
+def test_a_title_cannot_send_control_codes_to_the_terminal(
     capsys: pytest.CaptureFixture[str], desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stage.TITLE", "evil\x1b[2J\nwindow")
@@ -116,7 +116,7 @@ def test_a_title_cannot_drive_the_terminal(
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_without_a_display_there_is_still_sound(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_display_sound_is_still_listed(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     exit_code, found, said = devices()
     assert exit_code == 0
@@ -127,7 +127,7 @@ def test_without_a_display_there_is_still_sound(devices: Devices, monkeypatch: p
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_without_a_sound_server_there_is_still_the_screen(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sound_server_the_screen_is_still_listed(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
     exit_code, found, said = devices()
     assert exit_code == 0
@@ -137,7 +137,7 @@ def test_without_a_sound_server_there_is_still_the_screen(devices: Devices, monk
     assert said.count("\n") == 1
 
 
-def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sound_server_that_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX) as stuck:
         stuck.bind(str(tmp_path / "stuck"))
         stuck.listen()
@@ -149,7 +149,7 @@ def test_a_sound_server_that_is_stuck(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_display_without_screens_is_reported(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capture.sources.x11.reader.monitors_of", lambda connection: [])
     exit_code, found, said = devices()
     assert exit_code == 0
@@ -158,7 +158,7 @@ def test_a_display_without_screens(devices: Devices, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_without_either_it_is_not_ready(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_display_and_sound_server_the_command_fails(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
     exit_code, found, said = devices()

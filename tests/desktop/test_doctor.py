@@ -1,4 +1,4 @@
-"""`capture doctor`: whether a recording will work, and the remedy where it will not."""
+"""`capture doctor`: checks whether a recording will work, and gives a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: Calls `capture doctor --json` in this process; exit code and checks by their name.
+#: Calls `capture doctor --json` in this process. Returns the exit code and the checks, keyed by name.
 Doctor = Callable[[], tuple[int, dict[str, dict[str, Any]]]]
 
 
@@ -41,12 +41,12 @@ def doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
         assert len(checks) == len(found["checks"])
         for check in checks.values():
             assert list(check) == ["name", "ok", "found", "remedy"]
-            # What is wrong has a remedy, and what is right needs none.
+            # Exactly the failed checks have a remedy.
             assert check["ok"] is (check["remedy"] == "")
             assert check["found"]
         assert found["ready"] is all(check["ok"] for check in checks.values())
         assert exit_code == (0 if found["ready"] else 3)
-        # Nothing was recorded, and no folder made.
+        # Nothing was recorded and no folder was created.
         assert not (tmp_path / "Videos").exists()
         return exit_code, checks
 
@@ -55,7 +55,7 @@ def doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def own_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """A desk of its own, to be spoilt, with this process on it."""
+    """A desk that the test may break; this process uses it."""
     with VirtualDesk(320, 240) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
@@ -78,7 +78,7 @@ def test_a_desk_is_ready(doctor: Doctor, tmp_path: Path) -> None:
     assert "Ctrl+Alt+R" in checks["hotkeys"]["found"]
 
 
-def test_sound_is_heard(doctor: Doctor, own_desk: VirtualDesk, tmp_path: Path) -> None:
+def test_the_level_of_a_playing_sound_is_reported(doctor: Doctor, own_desk: VirtualDesk, tmp_path: Path) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with playing(os.environ, tone, own_desk.sink):
         eventually(lambda: pactl(os.environ, "list", "short", "sink-inputs"), "the player has begun")
@@ -86,20 +86,20 @@ def test_sound_is_heard(doctor: Doctor, own_desk: VirtualDesk, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_without_a_display(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_display_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     exit_code, checks = doctor()
     assert exit_code == 3
     assert "no display" in checks["display"]["found"]
     assert "headless" in checks["display"]["remedy"]
-    # A convenience, which nothing depends on.
+    # Hotkeys are a convenience: nothing depends on them.
     assert checks["hotkeys"]["ok"]
     assert "not available" in checks["hotkeys"]["found"]
     assert checks["sound arrives"]["ok"]
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_under_wayland(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wayland_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     exit_code, checks = doctor()
@@ -111,7 +111,7 @@ def test_under_wayland(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_hotkeys_are_tried(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hotkeys_that_fail_are_reported_as_not_available(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     from pynput import keyboard
 
     def fail(listener: keyboard.Listener) -> None:
@@ -124,19 +124,19 @@ def test_hotkeys_are_tried(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_without_a_sound_server(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sound_server_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
     exit_code, checks = doctor()
     assert exit_code == 3
     assert "no sound server answers" in checks["sound server"]["found"]
     assert "PipeWire" in checks["sound server"]["remedy"]
-    # What could not be looked at is not guessed.
+    # Checks that need the server are left out.
     assert "internal audio" not in checks
     assert checks["display"]["ok"]
 
 
 @pytest.mark.parametrize("how", [("set-sink-mute", "1"), ("set-sink-volume", "0")])
-def test_a_muted_output(how: tuple[str, str], doctor: Doctor, own_desk: VirtualDesk) -> None:
+def test_a_muted_output_is_reported(how: tuple[str, str], doctor: Doctor, own_desk: VirtualDesk) -> None:
     command, value = how
     pactl(os.environ, command, own_desk.sink, value)
     exit_code, checks = doctor()
@@ -147,7 +147,7 @@ def test_a_muted_output(how: tuple[str, str], doctor: Doctor, own_desk: VirtualD
 
 
 @pytest.mark.usefixtures("own_desk")
-def test_no_output_at_all(doctor: Doctor) -> None:
+def test_a_missing_output_is_reported(doctor: Doctor) -> None:
     pactl(os.environ, "unload-module", "module-null-sink")
     exit_code, checks = doctor()
     assert exit_code == 3
@@ -155,7 +155,7 @@ def test_no_output_at_all(doctor: Doctor) -> None:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_full_disk(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=300_000_000))
     exit_code, checks = doctor()
     assert exit_code == 3
@@ -164,17 +164,17 @@ def test_a_full_disk(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_folder_where_nothing_can_be_written(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where even root may not.
+def test_a_folder_without_write_permission_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not even root can write there.
     monkeypatch.setenv("XDG_VIDEOS_DIR", "/proc/self/Videos")
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith("/proc"))
     exit_code, checks = doctor()
     assert exit_code == 3
-    assert "/proc/self/Videos/Captures cannot be written" in checks["recordings folder"]["found"]
+    assert "cannot write to /proc/self/Videos/Captures" in checks["recordings folder"]["found"]
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_people_read_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_output_shows_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     assert main(["doctor"]) == 3
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""Notifications reach the desktop word for word, in order, and never hold up or harm who announces them."""
+"""Notifications reach the desktop unchanged and in order, and never block or break the program that announces them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from capture.desktop import notify
 from capture.desktop.notify import Notifier, _by_gdbus, _by_osascript
 
 if sys.platform == "win32":
-    pytest.skip("there nothing is shown", allow_module_level=True)
+    pytest.skip("no notifications on Windows", allow_module_level=True)
 
 ODD = '-n <b>It\'s</b> "saved" & $HOME `id` \\n %s ; é'
 
-#: Asking takes a recorder less than showing may take, even a hundred times and on the busiest machine.
+#: How long a hundred announcements may take, even on the busiest machine: less than showing one may take.
 ASKING_LIMIT_S = 0.5
 
 
-#: Stands behind the last argument in what a program notes.
+#: Follows the last argument in the log.
 END = "\x1e"
 
 
 class Desk:
-    """A desktop whose programs are scripts: each notes the arguments it is run with, NUL behind each.
+    """A desktop whose programs are scripts that log their arguments, each followed by NUL.
 
-    Behind the last stands `END`, which no notification holds.
+    `END`, which no notification contains, follows the last argument.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,14 +44,14 @@ class Desk:
         }
 
     def install(self, name: str, after: str = "") -> None:
-        """A program that notes how it was run, as a whole and at once, and then does `after`."""
+        """Install a program that logs its arguments in a single write and then runs `after`."""
         script = self.folder / name
         script.write_text(f"#!/bin/sh\nprintf '%s\\0' {name} \"$@\" '{END}' >>{self.log}\n{after}\n")
         script.chmod(0o755)
 
     @property
     def shown(self) -> list[list[str]]:
-        """The command lines so far."""
+        """The command lines logged so far."""
         if not self.log.exists():
             return []
         return [line.split("\0") for line in self.log.read_text().split(f"\0{END}\0")[:-1]]
@@ -68,7 +68,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 @pytest.fixture
 def notifier_on() -> Iterator[Callable[[Desk], Notifier]]:
-    """Makes notifiers, which are closed at the end."""
+    """Makes notifiers and closes them after the test."""
     made: list[Notifier] = []
 
     def make(desk: Desk) -> Notifier:
@@ -81,27 +81,27 @@ def notifier_on() -> Iterator[Callable[[Desk], Notifier]]:
 
 
 def shown_by(desk: Desk, title: str, body: str = "") -> list[list[str]]:
-    """What the desktop's programs are run with for one notification."""
+    """Show one notification and return the command lines of the desktop's programs."""
     notifier = Notifier(desk.environment)
     notifier.announce(title, body)
     notifier.close()
     return desk.shown
 
 
-# What is shown
+# Texts
 
 
-def test_words_arrive_as_they_are(desk: Desk) -> None:
-    # The body is markup, and notify-send reads its backslashes.
+def test_texts_arrive_unchanged(desk: Desk) -> None:
+    # The body is markup, and notify-send interprets its backslashes.
     body = ODD.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\\", "\\\\")
     assert shown_by(desk, ODD, ODD) == [["notify-send", "--app-name=Capture", "--", ODD, body]]
 
 
-def test_a_title_may_stand_alone(desk: Desk) -> None:
+def test_a_title_needs_no_body(desk: Desk) -> None:
     assert shown_by(desk, "Recording") == [["notify-send", "--app-name=Capture", "--", "Recording", ""]]
 
 
-def test_what_cannot_be_shown_is_replaced(desk: Desk) -> None:
+def test_control_codes_and_surrogates_are_replaced(desk: Desk) -> None:
     ((*_, title, body),) = shown_by(desk, "a\0b\x1b[2J", "not-\udcff-utf-8\n2")
     assert (title, body) == ("a?b?[2J", "not-?-utf-8\n2")
 
@@ -112,7 +112,7 @@ def test_long_texts_are_cut(desk: Desk) -> None:
     assert body == "b" * 500
 
 
-def test_they_are_shown_in_their_order(desk: Desk, notifier_on: Callable[[Desk], Notifier]) -> None:
+def test_notifications_are_shown_in_order(desk: Desk, notifier_on: Callable[[Desk], Notifier]) -> None:
     notifier = notifier_on(desk)
     for number in range(5):
         notifier.announce(str(number))
@@ -120,10 +120,10 @@ def test_they_are_shown_in_their_order(desk: Desk, notifier_on: Callable[[Desk],
     assert [line[3] for line in desk.shown] == ["0", "1", "2", "3", "4"]
 
 
-# How
+# Programs
 
 
-def test_gdbus_stands_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gdbus_is_used_without_notify_send(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     (desk.folder / "notify-send").unlink()
     desk.install("gdbus")
     desk.environment["PATH"] = str(desk.folder)
@@ -136,7 +136,7 @@ def test_gdbus_stands_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_macos_is_told_through_arguments(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_osascript_gets_the_texts_as_arguments(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     desk.install("osascript")
     del desk.environment["DBUS_SESSION_BUS_ADDRESS"]
@@ -148,7 +148,7 @@ def test_macos_is_told_through_arguments(desk: Desk, monkeypatch: pytest.MonkeyP
     assert "display notification (item 2 of texts) with title (item 1 of texts)" in script
 
 
-def test_the_bus_may_be_told_by_its_folder(desk: Desk, tmp_path: Path) -> None:
+def test_the_bus_is_found_in_the_runtime_folder(desk: Desk, tmp_path: Path) -> None:
     del desk.environment["DBUS_SESSION_BUS_ADDRESS"]
     desk.environment["XDG_RUNTIME_DIR"] = str(tmp_path)
     desk.install("notify-send", f'printf %s "$DBUS_SESSION_BUS_ADDRESS" >{tmp_path}/address')
@@ -158,7 +158,7 @@ def test_the_bus_may_be_told_by_its_folder(desk: Desk, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind(str(tmp_path / "bus"))
         assert len(shown_by(desk, "a socket")) == 1
-    # The program would start a bus of its own without it.
+    # Without the address, the program would start its own bus.
     assert (tmp_path / "address").read_text() == f"unix:path={tmp_path}/bus"
 
 
@@ -181,10 +181,10 @@ def test_no_bus_is_ever_started(given: str, used: str | None, desk: Desk, tmp_pa
         assert (tmp_path / "address").read_text() == used
 
 
-# Where there is none
+# No notifications
 
 
-def test_where_nothing_can_be_shown_nothing_happens(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_way_to_notify_nothing_happens(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
 
     def is_silent() -> bool:
@@ -207,7 +207,7 @@ def test_where_nothing_can_be_shown_nothing_happens(desk: Desk, monkeypatch: pyt
     assert is_silent()
 
 
-def test_without_a_runtime_folder_that_can_be_entered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inaccessible_runtime_folder_is_harmless(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(path: Path) -> bool:
         raise PermissionError(13, "Permission denied")
 
@@ -216,7 +216,7 @@ def test_without_a_runtime_folder_that_can_be_entered(desk: Desk, monkeypatch: p
 
 
 @pytest.mark.parametrize("broken", ["missing", "not a program", "fails", "killed"])
-def test_a_program_that_fails_harms_nothing(broken: str, desk: Desk, notifier_on: Callable[[Desk], Notifier]) -> None:
+def test_a_program_that_fails_is_harmless(broken: str, desk: Desk, notifier_on: Callable[[Desk], Notifier]) -> None:
     desk.install("notify-send", {"fails": "exit 1", "killed": "kill -9 $$"}.get(broken, ""))
     notifier = notifier_on(desk)
     assert notifier.available
@@ -232,10 +232,10 @@ def test_a_program_that_fails_harms_nothing(broken: str, desk: Desk, notifier_on
     notifier.close()
 
 
-# Nobody waits
+# Never waiting
 
 
-def test_a_desktop_that_hangs_holds_nobody_up(
+def test_a_desktop_that_hangs_blocks_neither_announce_nor_close(
     desk: Desk, notifier_on: Callable[[Desk], Notifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "_SHOW_LIMIT_S", 1.0)
@@ -243,7 +243,7 @@ def test_a_desktop_that_hangs_holds_nobody_up(
     desk.install("notify-send", f"echo $$ >{desk.folder}/pid; exec sleep 60")
     notifier = notifier_on(desk)
     begun_s = time.monotonic()
-    # More than may wait: what is too much is dropped.
+    # More than may wait: the rest is dropped.
     for number in range(100):
         notifier.announce(str(number))
     assert time.monotonic() < begun_s + ASKING_LIMIT_S
@@ -251,12 +251,12 @@ def test_a_desktop_that_hangs_holds_nobody_up(
     begun_s = time.monotonic()
     notifier.close()
     assert time.monotonic() < begun_s + ASKING_LIMIT_S
-    # What hangs is ended, and those that waited get their turn.
+    # The program that hangs is killed, and the queued notifications follow.
     eventually(lambda: len(desk.shown) >= 2, "the second")
     desk.install("notify-send")
 
 
-def test_what_is_waiting_at_the_end_is_shown(desk: Desk) -> None:
+def test_close_shows_the_queued_notifications(desk: Desk) -> None:
     notifier = Notifier(desk.environment)
     for number in range(3):
         notifier.announce(str(number))
@@ -267,7 +267,7 @@ def test_what_is_waiting_at_the_end_is_shown(desk: Desk) -> None:
     assert len(desk.shown) == 3
 
 
-def test_a_notifier_that_is_not_used_costs_no_thread(desk: Desk) -> None:
+def test_an_unused_notifier_starts_no_thread(desk: Desk) -> None:
     before = threading.active_count()
     notifier = Notifier(desk.environment)
     assert notifier.available
@@ -277,18 +277,18 @@ def test_a_notifier_that_is_not_used_costs_no_thread(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
-def test_ctrl_c_in_the_terminal_does_not_reach_it(desk: Desk) -> None:
+def test_ctrl_c_in_the_terminal_does_not_reach_the_program(desk: Desk) -> None:
     desk.install("notify-send", f"cat /proc/$$/stat >{desk.folder}/stat; echo $$ >{desk.folder}/pid")
     shown_by(desk, "saved")
     session = (desk.folder / "stat").read_text().split()[5]
     assert session == (desk.folder / "pid").read_text().strip() != str(os.getsid(0))
 
 
-def test_it_is_the_desktop_of_the_beginning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notifier_keeps_the_environment_it_started_with(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in desk.environment.items():
         monkeypatch.setenv(name, value)
     notifier = Notifier()
-    # As a recording on a desktop of its own does.
+    # As a recording on a virtual desk does.
     for name in desk.environment:
         monkeypatch.setenv(name, "")
     notifier.announce("title")

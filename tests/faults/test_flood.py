@@ -22,7 +22,7 @@ from test_every_moment import Stepped, assert_together, kept_sound
 
 from capture.events import Command
 from capture.recordings.check import check
-from capture.remote import server as remote
+from capture.remote import connection
 from capture.remote.client import ask, running
 from capture.remote.server import CONNECTIONS, RemoteControl
 
@@ -167,8 +167,8 @@ def test_a_crowd_that_says_nothing_holds_up_nobody_for_long(recorder: tuple[Reco
             callers.enter_context(Caller(folder))
         # It is our turn when those who came first have had their time.
         began_s = time.monotonic()
-        assert ask("status", folder=folder, timeout_s=6 * remote.PATIENCE_S)["ok"]
-        assert time.monotonic() - began_s > 0.5 * remote.PATIENCE_S, "so many are not served at once"
+        assert ask("status", folder=folder, timeout_s=6 * connection.PATIENCE_S)["ok"]
+        assert time.monotonic() - began_s > 0.5 * connection.PATIENCE_S, "so many are not served at once"
         stopped(process, folder)
 
 

@@ -1,4 +1,4 @@
-"""The program that `make demo` records: its voice, its lettering, its drawing, and the whole of it on a desk."""
+"""The program that `make demo` records: its voice, its lettering, its drawing, and a complete run on a desk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SENTENCES = ("One sentence.", "And another.")
 
 @pytest.mark.parametrize("perform", [speak, sing])
 @pytest.mark.usefixtures("in_process_desk")  # espeak-ng looks for a sound server even when it writes a file
-def test_every_sentence_is_heard_in_its_turn(perform: Callable[[Sequence[str]], Voice]) -> None:
+def test_the_sentences_are_heard_one_after_the_other(perform: Callable[[Sequence[str]], Voice]) -> None:
     voice = perform(SENTENCES)
     assert [line.text for line in voice.lines] == list(SENTENCES)
     moments_s = [moment_s for line in voice.lines for moment_s in (line.begins_s, line.ends_s)]
@@ -35,14 +35,14 @@ def test_every_sentence_is_heard_in_its_turn(perform: Callable[[Sequence[str]], 
     assert np.abs(voice.samples).max() == pytest.approx(0.7)
 
 
-def test_the_voice_is_written_as_it_is(tmp_path: Path) -> None:
+def test_the_voice_is_written_as_mono_wav(tmp_path: Path) -> None:
     voice = sing(SENTENCES)
     write_wav(voice, tmp_path / "voice.wav")
     with wave.open(str(tmp_path / "voice.wav")) as file:
         assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (1, RATE, len(voice.samples))
 
 
-def test_letters_stand_on_one_line_and_take_the_room_they_need() -> None:
+def test_letters_share_a_baseline_and_masks_fit_their_width() -> None:
     point, digit, word = set_in_type([Lettering(".", 40), Lettering("1", 40), Lettering("seconds", 20, bold=True)])
     assert word.shape[1] > digit.shape[1] > point.shape[1] > 1
     assert point.max() == digit.max() == word.max() == 1.0
@@ -51,13 +51,13 @@ def test_letters_stand_on_one_line_and_take_the_room_they_need() -> None:
     assert abs(below_the_point - below_the_digit) <= 1
 
 
-def test_a_missing_font_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_font_is_reported_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lettering, "FONTS", tmp_path)
     with pytest.raises(NotReadyError, match="fonts-dejavu-core"):
         set_in_type([Lettering("word", 20)])
 
 
-def test_a_disc_covers_its_middle_and_leaves_the_corners() -> None:
+def test_a_disc_covers_its_centre_and_not_the_corners() -> None:
     canvas = Canvas(20, 10, (0, 0, 0))
     canvas.disc(10, 5, 4, (250, 100, 50))
     image = canvas.bgrx()
@@ -67,7 +67,7 @@ def test_a_disc_covers_its_middle_and_leaves_the_corners() -> None:
     assert 0 < image[2, 7, 2] < 250
 
 
-def test_what_lies_outside_of_the_canvas_is_cut_off() -> None:
+def test_drawing_is_clipped_to_the_canvas() -> None:
     canvas = Canvas(4, 4, (0, 0, 0))
     for left, top in ((-2, -2), (2, 2), (-9, 0), (9, 0)):
         canvas.rounded(left, top, 4, 4, 0, (90, 90, 90))
@@ -83,7 +83,7 @@ def test_blend_goes_from_one_colour_to_the_other() -> None:
     ]
 
 
-def test_the_program_plays_to_the_end_on_a_desk(desk: VirtualDesk) -> None:
+def test_the_demo_plays_to_its_end_on_a_desk(desk: VirtualDesk) -> None:
     program = (
         "from demo.__main__ import Window, perform\n"
         "from demo.voice import sing\n"
@@ -92,7 +92,7 @@ def test_the_program_plays_to_the_end_on_a_desk(desk: VirtualDesk) -> None:
     assert desk.run([sys.executable, "-c", program]).wait(60) == 0
 
 
-def test_without_a_screen_it_says_so(desk_environment: dict[str, str]) -> None:
+def test_a_missing_screen_is_reported_in_one_line(desk_environment: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo"],
         env={**desk_environment, "DISPLAY": ":12345"},
@@ -101,5 +101,5 @@ def test_without_a_screen_it_says_so(desk_environment: dict[str, str]) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("the demo cannot be shown: ")
+    assert done.stderr.startswith("cannot show the demo: ")
     assert done.stderr.count("\n") == 1

@@ -136,7 +136,7 @@ def test_nothing_outlives_the_recorder(
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("no-such-program",), "'no-such-program' cannot be run (No such file or directory)"),
+        (("no-such-program",), "cannot run 'no-such-program' (No such file or directory)"),
         ((), "headless has no command to run"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The runtime folder: nobody else gets in, a name has one holder, and what a crash left is known for it."""
+"""The runtime folder: it is private, a name has one holder, and what a crash left behind is recognised."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from capture.unix_socket import connect, listen
 if sys.platform == "win32":
     pytest.skip("the remote control does not work on Windows", allow_module_level=True)
 
-#: Nobody's, on Linux.
+#: The user `nobody` of Linux.
 NOBODY: Final = 65_534
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
-#: Claims and gives back, a line on its input at a time, and says how that went.
+#: Claims and releases a name, one order per input line, and prints how each went.
 CLAIMANT: Final = """
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ for line in sys.stdin:
             taken.release()
             listener.close()
             taken = None
-            print("given back", flush=True)
+            print("released", flush=True)
         else:
             print("had nothing", flush=True)
     except UsageError as error:
@@ -66,6 +66,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Claimant:
+    """A process that claims and releases `name` in `folder` when ordered to."""
+
     def __init__(self, name: str, folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", CLAIMANT, name, str(folder)],
@@ -80,14 +82,15 @@ class Claimant:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n")
 
-    def said(self) -> str:
+    def reply(self) -> str:
+        """Return the next line that the process prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
 
 @contextmanager
 def claimant(name: str, folder: Path) -> Iterator[Claimant]:
-    """A process that claims `name` when ordered to, killed at the end."""
+    """Run a `Claimant`, which is killed at the end."""
     made = Claimant(name, folder)
     with made.process:
         try:
@@ -101,13 +104,14 @@ def mode(path: Path) -> int:
 
 
 def taken(name: str | None, folder: Path) -> str:
-    """The message with which a claim is refused."""
+    """Return the message with which a claim is refused because the name is taken."""
     with pytest.raises(UsageError) as refusal:
         claim(name, folder)
     return str(refusal.value)
 
 
 def unusable(folder: Path) -> str:
+    """Return the message with which a claim is refused because of the folder."""
     with pytest.raises(NotReadyError) as refusal:
         claim(None, folder)
     return str(refusal.value)
@@ -116,13 +120,13 @@ def unusable(folder: Path) -> str:
 # The folder
 
 
-def test_it_is_the_users_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_in_the_users_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert default_folder() == tmp_path / "capture"
 
 
 @pytest.mark.parametrize("named", ["", "relative", "/nonexistent/folder", "a\tb"])
-def test_without_one_it_carries_the_users_number(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runtime_folder_the_path_contains_the_user_id(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", named)
     user = os.geteuid()
     of_the_system = Path(f"/run/user/{user}")
@@ -131,13 +135,13 @@ def test_without_one_it_carries_the_users_number(named: str, monkeypatch: pytest
 
 
 @as_root
-def test_that_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_runtime_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert tmp_path not in default_folder().parents
 
 
-def test_it_is_made_for_the_user_alone_and_removed_when_empty(folder: Path) -> None:
+def test_the_folder_is_private_and_is_removed_when_empty(folder: Path) -> None:
     before = os.umask(0)
     try:
         made = claim(None, folder)
@@ -150,7 +154,7 @@ def test_it_is_made_for_the_user_alone_and_removed_when_empty(folder: Path) -> N
     assert not folder.exists()
 
 
-def test_it_is_closed_to_others_if_it_was_not(folder: Path) -> None:
+def test_a_readable_folder_is_made_private(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     made = claim(None, folder)
     assert mode(folder) == 0o700
@@ -158,35 +162,35 @@ def test_it_is_closed_to_others_if_it_was_not(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("rights", [0o777, 0o770, 0o702, 0o1777])
-def test_one_that_others_can_write_to_is_refused(rights: int, folder: Path) -> None:
+def test_a_folder_writable_by_others_is_refused(rights: int, folder: Path) -> None:
     folder.mkdir()
     folder.chmod(rights)
-    assert "can be written by others: remove it" in unusable(folder)
+    assert "is writable by others: remove it" in unusable(folder)
     with pytest.raises(NotReadyError):
         RuntimeFolder(folder)
 
 
 @as_root
-def test_one_of_another_user_is_refused(folder: Path) -> None:
+def test_another_users_folder_is_refused(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     os.chown(folder, NOBODY, NOBODY)
     assert "belongs to another user: remove it" in unusable(folder)
 
 
-def test_a_link_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     folder.symlink_to("elsewhere")
-    assert "cannot be used" in unusable(folder)
+    assert "cannot use the folder" in unusable(folder)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_file_is_refused(folder: Path) -> None:
     folder.touch()
-    assert "cannot be used" in unusable(folder)
+    assert "cannot use the folder" in unusable(folder)
 
 
-def test_a_folder_in_none_is_refused(tmp_path: Path) -> None:
-    assert "is no folder: let XDG_RUNTIME_DIR name one" in unusable(tmp_path / "missing" / "capture")
+def test_a_folder_without_a_parent_is_refused(tmp_path: Path) -> None:
+    assert "is not a folder: set XDG_RUNTIME_DIR to a folder" in unusable(tmp_path / "missing" / "capture")
 
 
 def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -194,12 +198,12 @@ def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> 
     precious = tmp_path / "precious"
     precious.write_text("precious")
     (folder / "capture.lock").symlink_to(precious)
-    assert "cannot be used" in unusable(folder)
+    assert "cannot use the folder" in unusable(folder)
     assert precious.read_text() == "precious"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a socket's path is bounded")
-def test_a_folder_may_have_a_long_path(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems limit a socket's path")
+def test_the_folders_path_may_be_long(tmp_path: Path) -> None:
     parent = tmp_path.joinpath(*["long" * 20] * 5)
     parent.mkdir(parents=True)
     made = claim("x" * 64, parent / "capture")
@@ -208,11 +212,11 @@ def test_a_folder_may_have_a_long_path(tmp_path: Path) -> None:
     made.release()
 
 
-def test_where_a_path_is_too_long_for_a_socket_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_too_long_for_a_socket_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = claim(None, tmp_path / ("long" * 25))
-    # As where there is no /proc.
+    # As on a system without /proc.
     monkeypatch.setattr(os.path, "lexists", lambda path: False)
-    with pytest.raises(NotReadyError, match="too long for a socket: let XDG_RUNTIME_DIR name a shorter folder"):
+    with pytest.raises(NotReadyError, match="too long for a socket: set XDG_RUNTIME_DIR to a shorter path"):
         _ = made.address
     made.release()
 
@@ -236,12 +240,12 @@ def test_errors_leave_no_descriptor_open(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 64, "voice notes", "später", "2"])
-def test_what_a_recorder_can_be_called(name: str) -> None:
+def test_a_valid_name_is_accepted(name: str) -> None:
     check_name(name)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "..\\b", "a\nb", "a\0b", "\x1b[2J", "\udcff", "x" * 65, "ж" * 33])
-def test_what_it_cannot(name: str, folder: Path) -> None:
+def test_an_invalid_name_is_refused(name: str, folder: Path) -> None:
     with pytest.raises(UsageError, match="use 1 to 64 letters"):
         check_name(name)
     with pytest.raises(UsageError):
@@ -249,7 +253,7 @@ def test_what_it_cannot(name: str, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_the_next_name_is_taken_when_none_was_asked_for(folder: Path) -> None:
+def test_without_a_name_the_first_free_one_is_taken(folder: Path) -> None:
     claims = [claim(None, folder) for _ in range(4)]
     assert [made.name for made in claims] == ["capture", "capture-2", "capture-3", "capture-4"]
     claims[1].release()
@@ -260,30 +264,30 @@ def test_the_next_name_is_taken_when_none_was_asked_for(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_name_asked_for_must_be_free(folder: Path) -> None:
+def test_a_taken_name_is_refused(folder: Path) -> None:
     held = claim("x", folder)
-    assert taken("x", folder) == "a recorder called 'x' is running already: choose another --name"
+    assert taken("x", folder) == "a recorder called 'x' is already running: choose another --name"
     claim("y", folder).release()
     held.release()
     claim("x", folder).release()
 
 
-def test_of_several_who_want_one_name_at_a_time_one_gets_it(folder: Path) -> None:
+def test_of_several_processes_that_claim_a_name_at_once_one_gets_it(folder: Path) -> None:
     with claimant("x", folder) as one, claimant("x", folder) as two, claimant("x", folder) as three:
         racers = (one, two, three)
         for _ in range(30):
             for racer in racers:
                 racer.order("claim")
-            said = [racer.said() for racer in racers]
-            assert sorted(said) == [*["a recorder called 'x' is running already: choose another --name"] * 2, "x"]
+            replies = [racer.reply() for racer in racers]
+            assert sorted(replies) == [*["a recorder called 'x' is already running: choose another --name"] * 2, "x"]
             for racer in racers:
                 racer.order("release")
-            assert sorted(racer.said() for racer in racers) == ["given back", "had nothing", "had nothing"]
+            assert sorted(racer.reply() for racer in racers) == ["had nothing", "had nothing", "released"]
     assert not folder.exists()
 
 
-def test_one_who_leaves_does_not_take_what_the_next_has_made(folder: Path) -> None:
-    """The last to leave removes the folder, while others enter it."""
+def test_removing_the_folder_does_not_disturb_recorders_that_enter_it(folder: Path) -> None:
+    """The last recorder to leave removes the folder, while others enter it."""
     failures: list[BaseException] = []
     names = set()
 
@@ -314,16 +318,16 @@ def test_one_who_leaves_does_not_take_what_the_next_has_made(folder: Path) -> No
 
 @pytest.fixture
 def crashed(folder: Path) -> Path:
-    """The folder, after the recorder `x` in it was killed."""
+    """The folder after its recorder `x` was killed."""
     with claimant("x", folder) as killed:
         killed.order("claim")
-        assert killed.said() == "x"
+        assert killed.reply() == "x"
         killed.process.kill()
     assert sorted(path.name for path in folder.iterdir()) == ["x.lock", "x.sock"]
     return folder
 
 
-def test_the_name_of_one_that_was_killed_is_free(crashed: Path) -> None:
+def test_the_name_of_a_killed_recorder_is_free(crashed: Path) -> None:
     made = claim("x", crashed)
     assert made.left_behind["recording"] == "/recordings/talk.mp4"
     assert made.left_behind["pid"] != os.getpid()
@@ -332,7 +336,7 @@ def test_the_name_of_one_that_was_killed_is_free(crashed: Path) -> None:
     assert not crashed.exists()
 
 
-def test_its_socket_is_cleaned_away_and_its_note_stays(crashed: Path) -> None:
+def test_clean_removes_a_killed_recorders_socket_and_keeps_its_note(crashed: Path) -> None:
     with RuntimeFolder(crashed) as opened:
         assert opened.names() == ["x"]
         opened.clean("x")
@@ -340,7 +344,7 @@ def test_its_socket_is_cleaned_away_and_its_note_stays(crashed: Path) -> None:
         assert opened.note("x")["recording"] == "/recordings/talk.mp4"
 
 
-def test_of_one_that_lives_nothing_is_cleaned_away(folder: Path) -> None:
+def test_clean_removes_nothing_of_a_running_recorder(folder: Path) -> None:
     made = claim("x", folder)
     with listen(made.address), RuntimeFolder(folder) as opened:
         opened.clean("x")
@@ -348,9 +352,9 @@ def test_of_one_that_lives_nothing_is_cleaned_away(folder: Path) -> None:
     made.release()
 
 
-def test_a_look_does_not_hinder_one_that_begins(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a recorder would be refused its name because somebody asked for its status."""
-    # These look without a rest, and on a busy machine they are often stopped while they do.
+def test_checking_a_lock_does_not_keep_a_recorder_from_starting(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a status request could cost a recorder its name."""
+    # These threads check without a pause, and on a busy machine they are often stopped while they hold the lock.
     monkeypatch.setattr(runtime_folder, "_LOOK_LIMIT_S", LIMIT_S)
     over = threading.Event()
 
@@ -363,7 +367,7 @@ def test_a_look_does_not_hinder_one_that_begins(crashed: Path, monkeypatch: pyte
     for thread in threads:
         thread.start()
     try:
-        # One that stays has its folder stay, which those who look hold open.
+        # A recorder that stays keeps the folder alive, which the checking threads hold open.
         stays = claim("stays", crashed)
         for _ in range(50):
             made = claim("x", crashed)
@@ -377,7 +381,7 @@ def test_a_look_does_not_hinder_one_that_begins(crashed: Path, monkeypatch: pyte
             thread.join()
 
 
-def test_what_is_recorded_is_written_down(folder: Path) -> None:
+def test_the_note_contains_the_file_being_recorded(folder: Path) -> None:
     made: Claim = claim("x", folder)
     for name in ("/a/long/name/talk.mp4", "/b.ogg", "/ж\udcff.mp4"):
         made.note(Path(name))
@@ -390,7 +394,7 @@ def test_what_is_recorded_is_written_down(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 60_000])
-def test_a_note_that_cannot_be_read_is_none(content: bytes, folder: Path) -> None:
+def test_an_unreadable_note_counts_as_empty(content: bytes, folder: Path) -> None:
     folder.mkdir(mode=0o700)
     (folder / "x.lock").write_bytes(content)
     made = claim("x", folder)
@@ -398,7 +402,7 @@ def test_a_note_that_cannot_be_read_is_none(content: bytes, folder: Path) -> Non
     made.release()
 
 
-def test_what_is_no_recorders_is_passed_over(folder: Path) -> None:
+def test_files_of_other_programs_are_ignored(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     for name in (".sock", "a\nb.sock", "x" * 100 + ".sock", "note.txt", "good.sock"):
         (folder / name).touch()

@@ -1,4 +1,4 @@
-"""Keys give the commands they are bound to, with exactly their modifiers, once, and for as long as they are held."""
+"""Hotkeys send the commands they are bound to: with exactly their modifiers, once per press, or while they are held."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from capture.virtual.desk import VirtualDesk
 
 HOLD = "<ctrl>+<alt>+space"
 
-#: Letting go takes effect within this, and so a recording ends where the key was let go.
+#: A release takes effect within this time, so a recording ends where the key was released.
 RELEASE_LIMIT_S = 0.05
 
 BINDINGS: Mapping[str, Command] = {
@@ -62,7 +62,7 @@ BINDINGS: Mapping[str, Command] = {
         ),
     ],
 )
-def test_a_key_that_exists(text: str) -> None:
+def test_a_valid_key_is_accepted(text: str) -> None:
     check_bindings({text: Command.STOP})
     check_bindings({}, text)
 
@@ -100,39 +100,39 @@ def test_a_key_that_exists(text: str) -> None:
         ),
     ],
 )
-def test_a_key_that_does_not_exist(text: str) -> None:
+def test_an_invalid_key_is_refused(text: str) -> None:
     for bindings, hold in (({text: Command.STOP}, None), (DEFAULT_HOTKEYS, text)):
-        with pytest.raises(UsageError, match="is no key") as caught:
+        with pytest.raises(UsageError, match="is not a key") as caught:
             Hotkeys(bindings, hold)
         assert repr(text) in caught.value.message
         assert caught.value.remedy.startswith("write it like <ctrl>+<alt>+r")
 
 
 @given(st.text(max_size=12))
-def test_whatever_is_written_is_a_key_or_a_mistake(text: str) -> None:
+def test_any_text_is_a_key_or_a_usage_error(text: str) -> None:
     with suppress(UsageError):
         check_bindings({text: Command.STOP})
 
 
-def test_brackets_do_not_matter() -> None:
+def test_brackets_are_optional() -> None:
     with pytest.raises(UsageError, match="two commands"):
         check_bindings({"<ctrl>+<alt>+<space>": Command.STOP, "alt+ctrl+SPACE": Command.PAUSE})
     with pytest.raises(UsageError, match="two commands"):
         check_bindings({"<65>": Command.STOP, "<065>": Command.PAUSE})
 
 
-def test_one_key_with_two_commands() -> None:
+def test_a_key_with_two_commands_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'<alt>\+<ctrl>\+R' has two commands"):
         check_bindings({"<ctrl>+<alt>+r": Command.STOP, "<alt>+<ctrl>+R": Command.PAUSE})
     check_bindings({"<ctrl>+<alt>+r": Command.STOP, "<alt>+<ctrl>+r": Command.STOP})
 
 
-def test_a_hold_key_that_is_another_key_too() -> None:
+def test_a_hold_key_that_also_has_a_command_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'<alt>\+<ctrl>\+p' is also the key for toggle_pause"):
         check_bindings(DEFAULT_HOTKEYS, "<alt>+<ctrl>+p")
 
 
-def test_the_defaults_are_keys() -> None:
+def test_the_default_keys_are_valid() -> None:
     check_bindings(DEFAULT_HOTKEYS, HOLD)
     assert len(DEFAULT_HOTKEYS) == len({hotkey.name for hotkey in HOTKEYS}) == len(HOTKEYS)
     assert DEFAULT_HOTKEYS["<ctrl>+<alt>+c"] is Command.CLIP
@@ -149,30 +149,30 @@ def test_the_defaults_are_keys() -> None:
         ("<65>", "65"),
     ],
 )
-def test_a_key_has_a_name_that_people_know(text: str, spoken: str) -> None:
+def test_a_key_has_a_readable_name(text: str, spoken: str) -> None:
     assert as_spoken(text) == spoken
 
 
-def test_mistakes_are_told_where_there_is_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_is_refused_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(UsageError, match=r"'<hyper>\+r' is no key \(there is no <hyper>\)") as caught:
+    with pytest.raises(UsageError, match=r"'<hyper>\+r' is not a key \(there is no <hyper>\)") as caught:
         Hotkeys({}, "<hyper>+r")
     assert caught.value.exit_code == 2
 
 
-# What is pressed
+# Matching
 
 
 class Keys:
-    """A matcher and the keyboard in front of it, with or without a system that says which modifiers are held."""
+    """A matcher with a keyboard. With `reports`, the system reports which modifiers are held."""
 
-    def __init__(self, hold: str | None = HOLD, *, told: bool = True) -> None:
+    def __init__(self, hold: str | None = HOLD, *, reports: bool = True) -> None:
         self.matcher = Matcher(BINDINGS, hold)
-        self._told = told
+        self._reports = reports
         self.down: list[str] = []
 
     def press(self, *names: str) -> list[Command]:
-        """What the keys command that go down one after the other, and stay."""
+        """Press keys one after the other and keep them down. Returns the commands they give."""
         commands = []
         for name in names:
             commands += self.matcher.press(self._event(name))
@@ -181,6 +181,7 @@ class Keys:
         return commands
 
     def release(self, *names: str) -> list[Command]:
+        """Release keys one after the other. Returns the commands they give."""
         commands = []
         for name in names:
             commands += self.matcher.release(self._event(name))
@@ -189,26 +190,26 @@ class Keys:
         return commands
 
     def lose(self, *names: str) -> None:
-        """Let go of keys without being heard."""
+        """Release keys without the matcher noticing."""
         for name in names:
             self.down.remove(name)
 
     def _event(self, name: str) -> KeyEvent:
-        held = frozenset(_called(key) for key in self.down) & {*MODIFIERS, ALT_GR}
-        return KeyEvent(name, (_called(name),), held if self._told else None)
+        held = frozenset(_bare(key) for key in self.down) & {*MODIFIERS, ALT_GR}
+        return KeyEvent(name, (_bare(name),), held if self._reports else None)
 
 
-def _called(name: str) -> str:
-    """`ctrl_r` is another key than `ctrl` and means the same."""
+def _bare(name: str) -> str:
+    """Return the name in bindings: `ctrl_r` is a different key than `ctrl` with the same name."""
     return name.removesuffix("_r")
 
 
-@pytest.fixture(params=[True, False], ids=["told", "guessed"])
+@pytest.fixture(params=[True, False], ids=["reported", "tracked"])
 def keys(request: pytest.FixtureRequest) -> Keys:
-    return Keys(told=request.param)
+    return Keys(reports=request.param)
 
 
-def test_exactly_its_modifiers(keys: Keys) -> None:
+def test_a_binding_needs_exactly_its_modifiers(keys: Keys) -> None:
     assert keys.press("ctrl", "alt", "r") == [Command.TOGGLE]
     keys.release("r")
     assert keys.press("shift", "r") == []
@@ -222,7 +223,7 @@ def test_exactly_its_modifiers(keys: Keys) -> None:
     assert keys.press("alt", "ctrl", "p", "x", "m") == [Command.TOGGLE_PAUSE, Command.DISCARD, Command.MARK]
 
 
-def test_either_side_counts_and_altgr_does_not(keys: Keys) -> None:
+def test_left_and_right_modifiers_count_and_altgr_does_not(keys: Keys) -> None:
     assert keys.press("ctrl_r", "alt", "alt_r", "r") == [Command.TOGGLE]
     keys.release("r", "alt")
     # The other Alt is still held.
@@ -233,7 +234,7 @@ def test_either_side_counts_and_altgr_does_not(keys: Keys) -> None:
     assert keys.press("alt", "r") == []
 
 
-def test_other_keys_that_are_held_do_not_matter(keys: Keys) -> None:
+def test_other_held_keys_do_not_matter(keys: Keys) -> None:
     assert keys.press("a", "caps_lock", "ctrl", "b", "num_lock", "alt", "r") == [Command.TOGGLE]
 
 
@@ -247,36 +248,36 @@ def test_modifiers_pressed_after_the_key_do_not_fire(keys: Keys) -> None:
     assert keys.press("r", "ctrl", "alt") == []
 
 
-def test_a_key_without_modifiers(keys: Keys) -> None:
+def test_a_key_without_modifiers_fires_only_without_them(keys: Keys) -> None:
     assert keys.press("f9") == [Command.RESUME]
     keys.release("f9")
     assert keys.press("ctrl", "f9") == []
 
 
-def test_releasing_what_was_never_pressed_is_harmless(keys: Keys) -> None:
+def test_a_release_without_a_press_is_harmless(keys: Keys) -> None:
     assert keys.release("r", "ctrl", "space") == []
     assert keys.press("ctrl", "alt", "r") == [Command.TOGGLE]
 
 
-def test_a_name_comes_before_a_code() -> None:
+def test_a_name_takes_precedence_over_a_code() -> None:
     matcher = Matcher({"a": Command.STOP, "<65>": Command.MARK, "<66>": Command.PAUSE})
     assert matcher.press(KeyEvent(1, ("a", "<65>"), frozenset())) == [Command.STOP]
     assert matcher.press(KeyEvent(2, ("b", "<66>"), frozenset())) == [Command.PAUSE]
-    # A modifier can be a key, by its code.
+    # A modifier can be bound as a key, by its code.
     matcher = Matcher({}, "<65508>")
     assert matcher.press(KeyEvent(1, ("ctrl", "<65508>"))) == [Command.START]
     assert matcher.release(KeyEvent(1, ("ctrl", "<65508>"))) == [Command.STOP]
 
 
-def test_lost_releases_of_modifiers_are_made_good() -> None:
+def test_lost_releases_of_modifiers_are_corrected() -> None:
     keys = Keys()
     keys.press("ctrl", "alt", "delete")
-    # As at Ctrl+Alt+Del, which opens another desktop.
+    # As with Ctrl+Alt+Del, which opens another desktop.
     keys.lose("ctrl", "alt", "delete")
     assert keys.press("r", "p", "x") == []
 
 
-def test_a_lost_release_costs_one_press_at_most(keys: Keys) -> None:
+def test_a_lost_release_costs_at_most_one_press(keys: Keys) -> None:
     keys.press("ctrl", "alt", "r")
     keys.lose("r")
     assert keys.press("r") == []
@@ -284,7 +285,7 @@ def test_a_lost_release_costs_one_press_at_most(keys: Keys) -> None:
     assert keys.press("r") == [Command.TOGGLE]
 
 
-def test_a_lost_release_of_a_modifier_does_not_hold_up_the_next() -> None:
+def test_a_lost_release_of_a_modifier_does_not_keep_the_next_hold_from_ending() -> None:
     keys = Keys()
     keys.press("ctrl_r", "a")
     keys.lose("ctrl_r", "a")
@@ -302,7 +303,7 @@ def test_a_lost_release_of_a_modifier_does_not_hold_up_the_next() -> None:
         *(("alt", "ctrl", "space"), ("ctrl", "space", "alt"), ("ctrl", "alt", "space")),
     ],
 )
-def test_holding_records(order: tuple[str, ...], keys: Keys) -> None:
+def test_holding_the_key_records(order: tuple[str, ...], keys: Keys) -> None:
     for _ in range(2):
         assert keys.press("ctrl", "alt", "space", *["space"] * 20) == [Command.START]
         first, *others = order
@@ -310,16 +311,16 @@ def test_holding_records(order: tuple[str, ...], keys: Keys) -> None:
         assert keys.release(*others) == []
 
 
-def test_holding_needs_exactly_its_modifiers_to_begin_and_no_more_to_go_on(keys: Keys) -> None:
+def test_a_hold_starts_with_exactly_its_modifiers_and_continues_with_others(keys: Keys) -> None:
     assert keys.press("ctrl", "alt", "shift", "space") == []
     assert keys.release("space", "shift") == []
     assert keys.press("space", "shift", "alt_r", "a") == [Command.START]
-    # Of the two Alts that are held one is enough.
+    # One of the two held Alts is enough.
     assert keys.release("shift", "a", "alt") == []
     assert keys.release("alt_r") == [Command.STOP]
 
 
-def test_a_bare_hold_key() -> None:
+def test_a_hold_key_without_modifiers() -> None:
     keys = Keys("<f8>")
     assert keys.press("f8", "f8") == [Command.START]
     assert keys.press("h", "i") == []
@@ -330,10 +331,10 @@ def test_a_bare_hold_key() -> None:
     assert keys.press("f8") == [Command.STOP]
 
 
-def test_the_pause_key_locks(keys: Keys) -> None:
+def test_the_pause_key_locks_the_recording(keys: Keys) -> None:
     assert keys.press("ctrl", "alt", "space", "p") == [Command.START]
     assert keys.release("p", "space", "ctrl", "alt") == []
-    # From here on it pauses again.
+    # From now on the pause key pauses again.
     assert keys.press("ctrl", "alt", "p") == [Command.TOGGLE_PAUSE]
     keys.release("p")
     assert keys.press("space", "space") == [Command.STOP]
@@ -342,7 +343,7 @@ def test_the_pause_key_locks(keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("key", ["r", "x"])
-def test_what_ends_a_recording_ends_the_hold_and_the_lock(key: str, keys: Keys) -> None:
+def test_a_key_that_ends_the_recording_ends_the_hold_and_the_lock(key: str, keys: Keys) -> None:
     command = BINDINGS[f"<ctrl>+<alt>+{key}"]
     assert keys.press("ctrl", "alt", "space", key) == [Command.START, command]
     assert keys.release(key, "space") == []
@@ -357,7 +358,7 @@ def test_a_mark_does_not_end_the_hold(keys: Keys) -> None:
     assert keys.release("m", "space") == [Command.STOP]
 
 
-def test_after_an_end_by_other_means_the_hold_key_starts_again(keys: Keys) -> None:
+def test_after_another_end_of_the_recording_the_hold_key_starts_one(keys: Keys) -> None:
     keys.press("ctrl", "alt", "space", "p")
     keys.release("space", "p")
     keys.matcher.reset()
@@ -366,15 +367,15 @@ def test_after_an_end_by_other_means_the_hold_key_starts_again(keys: Keys) -> No
     assert keys.release("space") == []
 
 
-def test_the_hold_ends_when_its_modifiers_turn_out_to_be_gone() -> None:
+def test_a_hold_ends_when_its_modifiers_turn_out_to_be_released() -> None:
     keys = Keys()
     keys.press("ctrl", "alt", "space")
     keys.lose("ctrl", "alt", "space")
-    # Neither does it lock, nor pause.
+    # It neither locks nor pauses.
     assert keys.press("p") == [Command.STOP]
 
 
-def test_a_hold_whose_release_was_lost_ends_with_its_next_press(keys: Keys) -> None:
+def test_a_hold_whose_release_was_lost_ends_with_its_next_release(keys: Keys) -> None:
     keys.press("ctrl", "alt", "space")
     keys.lose("space")
     assert keys.press("space") == []
@@ -385,16 +386,16 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(["ctrl", "ctrl_r", "al
 
 
 @given(STEPS, st.booleans())
-def test_whatever_is_pressed_a_hold_ends(steps: list[tuple[bool, str]], told: bool) -> None:
-    keys = Keys(told=told)
+def test_a_hold_ends_whatever_is_pressed(steps: list[tuple[bool, str]], reports: bool) -> None:
+    keys = Keys(reports=reports)
     for goes_down, name in steps:
         if goes_down:
             keys.press(name)
         elif name in keys.down:
-            # Letting go ends a recording or does nothing.
+            # A release stops a recording or does nothing.
             assert keys.release(name) in ([], [Command.STOP])
     keys.release(*list(keys.down))
-    # Nothing is held: the hold key begins a recording, or ends one that was locked.
+    # Nothing is held: the hold key starts a recording, or stops one that was locked.
     begun = keys.press("ctrl", "alt", "space")
     assert begun in ([Command.START], [Command.STOP])
     assert keys.release("space", "alt", "ctrl") == ([Command.STOP] if begun == [Command.START] else [])
@@ -405,8 +406,8 @@ def test_whatever_is_pressed_a_hold_ends(steps: list[tuple[bool, str]], told: bo
     st.sampled_from(["r", "p", "x", "m", "f9", "q"]),
     st.booleans(),
 )
-def test_a_binding_fires_with_its_modifiers_and_no_others(held: set[str], key: str, told: bool) -> None:
-    keys = Keys(told=told)
+def test_a_binding_fires_with_its_modifiers_and_no_others(held: set[str], key: str, reports: bool) -> None:
+    keys = Keys(reports=reports)
     keys.press(*sorted(held))
     wanted = BINDINGS.get(key if key != "f9" else "<f9>", BINDINGS.get(f"<ctrl>+<alt>+{key}"))
     fits = held == (set() if key == "f9" else {"ctrl", "alt"})
@@ -418,13 +419,13 @@ def test_a_binding_fires_with_its_modifiers_and_no_others(held: set[str], key: s
 
 @pytest.fixture
 def keyboard(in_process_desk: VirtualDesk) -> Any:
-    """pynput's names of keys, which it gives only where there is a display."""
+    """pynput's keyboard module, which can be imported only with a display."""
     from pynput import keyboard
 
     return keyboard
 
 
-def test_pynput_calls_keys_as_bindings_do(keyboard: Any) -> None:
+def test_bindings_use_pynputs_names_of_keys(keyboard: Any) -> None:
     def same(key: Any) -> Any:
         return key
 
@@ -437,7 +438,7 @@ def test_pynput_calls_keys_as_bindings_do(keyboard: Any) -> None:
     assert _names_of(keyboard.KeyCode.from_vk(65), same) == ("<65>",)
 
 
-def test_keys_where_there_is_no_x11(keyboard: Any) -> None:
+def test_keys_are_read_without_x11(keyboard: Any) -> None:
     listener = SimpleNamespace(canonical=lambda key: keyboard.KeyCode.from_char("r"))
     event = _event_of(listener, keyboard.KeyCode(vk=82, char="\x12"))
     assert event == KeyEvent(82, ("r", "<82>"), None)
@@ -448,7 +449,7 @@ def test_keys_where_there_is_no_x11(keyboard: Any) -> None:
 
 
 class Heard:
-    """What hotkeys gave, and when."""
+    """The commands that hotkeys sent, and when."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -461,7 +462,7 @@ class Heard:
         self.commands.append(command)
 
     def until(self, *commands: Command) -> None:
-        """Wait until just these were given since the last call."""
+        """Wait until exactly these commands have been sent since the last call."""
         eventually(lambda: len(self.commands) >= len(commands), f"{commands}, but there are {self.commands}")
         assert self.commands == list(commands)
         self.commands.clear()
@@ -469,7 +470,7 @@ class Heard:
 
 @pytest.fixture
 def heard(keyboard: Any) -> Iterator[Heard]:
-    """Hotkeys of `BINDINGS` and the hold key, listening."""
+    """Hotkeys with `BINDINGS`, two more bindings and the hold key, listening."""
     heard = Heard()
     more = {"<ctrl>+<alt>+1": Command.STATUS, "<ctrl>+<shift>+2": Command.PREVIEW}
     hotkeys = Hotkeys({**BINDINGS, **more}, HOLD)
@@ -479,7 +480,7 @@ def heard(keyboard: Any) -> Iterator[Heard]:
 
 
 def xdotool(environment: Mapping[str, str], *arguments: str) -> float:
-    """Run xdotool; the moment of its end."""
+    """Run xdotool and return the moment it ended."""
     subprocess.run(["xdotool", *arguments], env=dict(environment), check=True, timeout=30)
     return time.monotonic()
 
@@ -490,18 +491,19 @@ def hold(environment: Mapping[str, str], *keys: str) -> float:
 
 
 def let_go(environment: Mapping[str, str], *keys: str) -> float:
+    """Release keys one after the other."""
     return xdotool(environment, *(word for key in keys for word in ("keyup", key)))
 
 
-def test_real_keys_are_told_apart(heard: Heard, desk_environment: dict[str, str]) -> None:
+def test_real_keys_fire_only_with_exactly_their_modifiers(heard: Heard, desk_environment: dict[str, str]) -> None:
     press(desk_environment, "ctrl+alt+shift+r", "ctrl+r", "alt+r", "r", "ctrl+alt+super+r")
     press(desk_environment, "ISO_Level3_Shift+ctrl+r", "ctrl+alt+ISO_Level3_Shift+r")
     press(desk_environment, "Control_R+alt+r", "ctrl+shift+2")
     heard.until(Command.TOGGLE, Command.PREVIEW)
 
 
-def test_a_key_let_go_with_shift_is_the_one_that_was_pressed(heard: Heard, desk_environment: dict[str, str]) -> None:
-    # It goes down as 1 and up as an exclamation mark.
+def test_a_key_released_with_shift_is_the_one_that_was_pressed(heard: Heard, desk_environment: dict[str, str]) -> None:
+    # It is pressed as 1 and released as an exclamation mark.
     hold(desk_environment, "1", "shift")
     let_go(desk_environment, "1", "shift")
     press(desk_environment, "ctrl+alt+1")
@@ -509,7 +511,7 @@ def test_a_key_let_go_with_shift_is_the_one_that_was_pressed(heard: Heard, desk_
 
 
 def test_alt_pressed_after_shift_is_alt(heard: Heard, desk_environment: dict[str, str]) -> None:
-    # With Shift that key types Meta.
+    # With Shift, the Alt key types Meta.
     hold(desk_environment, "shift", "ctrl", "alt")
     let_go(desk_environment, "shift")
     hold(desk_environment, "m")
@@ -518,7 +520,7 @@ def test_alt_pressed_after_shift_is_alt(heard: Heard, desk_environment: dict[str
 
 
 @pytest.mark.parametrize("lock", ["Caps_Lock", "Num_Lock"])
-def test_locks_do_not_disturb(lock: str, heard: Heard, desk_environment: dict[str, str]) -> None:
+def test_caps_lock_and_num_lock_do_not_matter(lock: str, heard: Heard, desk_environment: dict[str, str]) -> None:
     xdotool(desk_environment, "key", lock)
     try:
         for key in ("ctrl+alt+r", "F9", "ctrl+alt+1"):
@@ -531,7 +533,7 @@ def test_locks_do_not_disturb(lock: str, heard: Heard, desk_environment: dict[st
 
 
 def test_the_digits_beside_the_letters_are_digits_with_num_lock(heard: Heard, desk_environment: dict[str, str]) -> None:
-    # By its place: asked for by name, xdotool presses Num Lock itself.
+    # By keycode: given the name, xdotool presses Num Lock itself.
     keypad_1 = ("keydown", "ctrl", "keydown", "alt", "key", "87", "keyup", "alt", "keyup", "ctrl")
     xdotool(desk_environment, *keypad_1)
     xdotool(desk_environment, "key", "Num_Lock", *keypad_1, "key", "Num_Lock")
@@ -539,7 +541,7 @@ def test_the_digits_beside_the_letters_are_digits_with_num_lock(heard: Heard, de
 
 
 @pytest.mark.parametrize("last", ["space", "alt", "ctrl"])
-def test_a_real_key_is_held(last: str, heard: Heard, desk_environment: dict[str, str]) -> None:
+def test_holding_a_real_key_records(last: str, heard: Heard, desk_environment: dict[str, str]) -> None:
     keys = ["ctrl", "alt", "space"]
     hold(desk_environment, *keys)
     heard.until(Command.START)
@@ -552,12 +554,12 @@ def test_a_real_key_is_held(last: str, heard: Heard, desk_environment: dict[str,
     heard.until(Command.RESUME)
 
 
-def test_a_key_that_repeats_is_held_all_the_while(heard: Heard, desk_environment: dict[str, str]) -> None:
+def test_auto_repeat_does_not_end_a_hold(heard: Heard, desk_environment: dict[str, str]) -> None:
     with Stage(desk_environment) as stage:
         stage.take_focus()
         hold(desk_environment, "ctrl", "alt", "r", "space")
         heard.until(Command.TOGGLE, Command.START)
-        # The window gets them: the desk repeats.
+        # The window gets the repeated characters, so the desk does repeat keys.
         typed = stage.typed(12)
         assert typed.count(" ") >= 10
         assert heard.commands == []
@@ -565,7 +567,7 @@ def test_a_key_that_repeats_is_held_all_the_while(heard: Heard, desk_environment
         heard.until(Command.STOP)
 
 
-def test_a_real_lock(heard: Heard, desk_environment: dict[str, str]) -> None:
+def test_a_real_pause_key_locks_the_recording(heard: Heard, desk_environment: dict[str, str]) -> None:
     hold(desk_environment, "ctrl", "alt", "space", "p")
     let_go(desk_environment, "p", "space", "alt", "ctrl")
     heard.until(Command.START)
@@ -579,7 +581,7 @@ def test_a_real_lock(heard: Heard, desk_environment: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("keyboard")
-def test_what_is_typed_while_holding_arrives_whole(desk_environment: dict[str, str]) -> None:
+def test_text_typed_during_a_hold_arrives_complete(desk_environment: dict[str, str]) -> None:
     heard = Heard()
     hotkeys = Hotkeys(BINDINGS, "<f8>")
     hotkeys.start(heard)
@@ -589,7 +591,7 @@ def test_what_is_typed_while_holding_arrives_whole(desk_environment: dict[str, s
             stage.take_focus()
             hold(desk_environment, "F8")
             heard.until(Command.START)
-            # Without a p, which would lock.
+            # The text has no p, which would lock the recording.
             xdotool(desk_environment, "type", "--delay", "1", text)
             assert stage.typed(len(text)) == text
             assert heard.commands == []
@@ -600,7 +602,7 @@ def test_what_is_typed_while_holding_arrives_whole(desk_environment: dict[str, s
 
 
 @pytest.mark.usefixtures("keyboard")
-def test_hotkeys_end_and_may_end_twice() -> None:
+def test_hotkeys_can_be_stopped_twice() -> None:
     hotkeys = Hotkeys()
     hotkeys.stop()
     hotkeys.take_ended()

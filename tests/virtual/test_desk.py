@@ -1,4 +1,4 @@
-"""The virtual desk: its servers serve nobody else, and nothing that was started on it outlives it."""
+"""The virtual desk: its servers are private, and nothing started on it outlives it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from capture.virtual.desk import VirtualDesk
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 
 
-#: Keepers need three seconds at most to end what they keep; a busy machine gets more.
+#: A supervisor needs at most three seconds to end its program; a busy machine gets more.
 END_LIMIT_S: Final = 20.0
 
-#: The return code of a program that got SIGKILL, which the signal module does not name on every platform.
+#: The return code after SIGKILL, which the signal module does not define on every platform.
 KILLED: Final = -9
 
 
-def said_by(argv: list[str], environment: dict[str, str]) -> str:
+def output_of(argv: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=20, check=False)
     return done.stdout if done.returncode == 0 else f"{argv[0]} failed: {done.stderr}"
 
@@ -46,7 +46,7 @@ def folder_of(desk: VirtualDesk) -> Path:
 
 
 def processes_on(folder: Path) -> dict[int, str]:
-    """The names, by id, of the processes that have the desk of `folder` in their environment; not those that ended."""
+    """Return the names, by id, of the running processes that have the desk of `folder` in their environment."""
     found = {}
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -58,8 +58,8 @@ def processes_on(folder: Path) -> dict[int, str]:
     return found
 
 
-def made(path: Path) -> tuple[int, int] | None:
-    """What tells a file from a later one of the same name; None when there is none."""
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file from a later one of the same name; None when there is no file."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -68,24 +68,24 @@ def made(path: Path) -> tuple[int, int] | None:
 
 
 def test_both_servers_answer_with_the_environment(desk: VirtualDesk, desk_environment: dict[str, str]) -> None:
-    assert said_by(["xdotool", "getdisplaygeometry"], desk_environment) == "1280 720\n"
-    assert f"Default Sink: {desk.sink}\n" in said_by(["pactl", "info"], desk_environment)
-    assert f"Default Source: {desk.sink}.monitor\n" in said_by(["pactl", "info"], desk_environment)
+    assert output_of(["xdotool", "getdisplaygeometry"], desk_environment) == "1280 720\n"
+    assert f"Default Sink: {desk.sink}\n" in output_of(["pactl", "info"], desk_environment)
+    assert f"Default Source: {desk.sink}.monitor\n" in output_of(["pactl", "info"], desk_environment)
 
 
 def test_the_sink_runs_at_48_khz_in_stereo(desk: VirtualDesk, desk_environment: dict[str, str]) -> None:
-    sinks = said_by(["pactl", "list", "short", "sinks"], desk_environment)
+    sinks = output_of(["pactl", "list", "short", "sinks"], desk_environment)
     assert [line.split("\t")[1:4] for line in sinks.splitlines()] == [
         [desk.sink, "module-null-sink.c", "float32le 2ch 48000Hz"]
     ]
 
 
-def test_who_has_no_cookie_is_refused(desk_environment: dict[str, str]) -> None:
+def test_a_client_without_the_cookie_is_refused(desk_environment: dict[str, str]) -> None:
     stranger = {**desk_environment, "XAUTHORITY": os.devnull}
-    assert "failed" in said_by(["xdotool", "getdisplaygeometry"], stranger)
+    assert "failed" in output_of(["xdotool", "getdisplaygeometry"], stranger)
 
 
-def test_the_folder_is_its_owners_alone(desk: VirtualDesk) -> None:
+def test_only_its_owner_can_use_the_folder(desk: VirtualDesk) -> None:
     assert folder_of(desk).stat().st_mode & 0o777 == 0o700
 
 
@@ -103,19 +103,19 @@ def test_nothing_listens_on_tcp(desk: VirtualDesk) -> None:
     assert not sockets & listening
 
 
-def test_close_leaves_nothing_and_may_be_called_twice() -> None:
+def test_close_leaves_nothing_and_can_be_called_twice() -> None:
     desk = VirtualDesk(320, 240)
     desk.open()
     folder = folder_of(desk)
     marks = [Path(f"/tmp/.X11-unix/X{desk.display[1:]}"), Path(f"/tmp/.X{desk.display[1:]}-lock")]  # noqa: S108
-    ours = [made(mark) for mark in marks]
+    ours = [identity(mark) for mark in marks]
     desk.close()
     assert not folder.exists()
     assert not processes_on(folder)
-    # Somebody else may have taken the number at once.
+    # Another server may already have taken the number.
     for mark, own in zip(marks, ours, strict=True):
         assert own is not None
-        assert made(mark) != own
+        assert identity(mark) != own
     desk.close()
 
 
@@ -123,10 +123,10 @@ def test_a_desk_can_be_opened_again() -> None:
     desk = VirtualDesk(320, 240)
     for _ in range(2):
         with desk:
-            assert said_by(["xdotool", "getdisplaygeometry"], desk.environment_of(os.environ)) == "320 240\n"
+            assert output_of(["xdotool", "getdisplaygeometry"], desk.environment_of(os.environ)) == "320 240\n"
 
 
-def test_desks_that_open_at_the_same_time_get_displays_of_their_own() -> None:
+def test_desks_that_open_at_the_same_time_get_different_displays() -> None:
     desks = [VirtualDesk(320, 240), VirtualDesk(640, 480)]
     threads = [threading.Thread(target=desk.open) for desk in desks]
     try:
@@ -134,8 +134,8 @@ def test_desks_that_open_at_the_same_time_get_displays_of_their_own() -> None:
             thread.start()
         for thread in threads:
             thread.join(END_LIMIT_S)
-        sizes = [said_by(["xdotool", "getdisplaygeometry"], desk.environment_of(os.environ)) for desk in desks]
-        cookies = {said_by(["pactl", "info"], desk.environment_of(os.environ)) for desk in desks}
+        sizes = [output_of(["xdotool", "getdisplaygeometry"], desk.environment_of(os.environ)) for desk in desks]
+        cookies = {output_of(["pactl", "info"], desk.environment_of(os.environ)) for desk in desks}
     finally:
         for desk in desks:
             desk.close()
@@ -143,8 +143,8 @@ def test_desks_that_open_at_the_same_time_get_displays_of_their_own() -> None:
     assert len(cookies) == 2
 
 
-def test_the_session_of_the_user_is_taken_out_of_the_environment(desk: VirtualDesk) -> None:
-    users = {
+def test_the_users_session_is_removed_from_the_environment(desk: VirtualDesk) -> None:
+    of_the_user = {
         "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1000/bus",
         "DISPLAY": ":0",
         "PULSE_SINK": "speakers",
@@ -152,13 +152,13 @@ def test_the_session_of_the_user_is_taken_out_of_the_environment(desk: VirtualDe
         "XDG_RUNTIME_DIR": "/run/user/1000",
         "XDG_SESSION_TYPE": "wayland",
     }
-    assert desk.environment_of({**users, "LANG": "de_DE.UTF-8"}) == {**desk.environment, "LANG": "de_DE.UTF-8"}
+    assert desk.environment_of({**of_the_user, "LANG": "de_DE.UTF-8"}) == {**desk.environment, "LANG": "de_DE.UTF-8"}
     assert desk.environment["DISPLAY"] == desk.display
     assert desk.environment["XDG_SESSION_TYPE"] == "x11"
 
 
 @pytest.mark.parametrize(("program", "package"), [("Xvfb", "xvfb"), ("pulseaudio", "pulseaudio")])
-def test_a_missing_server_is_named_with_its_package(
+def test_a_missing_server_is_reported_with_its_package(
     program: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for present in {"Xvfb", "pulseaudio"} - {program}:
@@ -170,16 +170,16 @@ def test_a_missing_server_is_named_with_its_package(
 
 
 @pytest.mark.parametrize("program", ["Xvfb", "pulseaudio"])
-def test_a_server_that_fails_is_quoted(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_of_a_failed_server_is_quoted(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = tmp_path / program
     server.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 1\n")
     server.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(NotReadyError, match=f"^{program} does not start: .*no such luck"):
+    with pytest.raises(NotReadyError, match=f"^{program} did not start: .*no such luck"):
         VirtualDesk(320, 240).open()
 
 
-def test_elsewhere_than_on_linux_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_than_linux_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(NotReadyError, match="needs Linux"):
         VirtualDesk().open()
@@ -187,22 +187,22 @@ def test_elsewhere_than_on_linux_it_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_command_runs_on_the_desk_and_returns_its_exit_code(desk: VirtualDesk) -> None:
     command = desk.run(["sh", "-c", "xdotool getdisplaygeometry; exit 7"], stdout=subprocess.PIPE)
-    said, _ = command.communicate(timeout=20)
-    assert (said, command.returncode) == (b"1280 720\n", 7)
+    output, _ = command.communicate(timeout=20)
+    assert (output, command.returncode) == (b"1280 720\n", 7)
 
 
-def test_a_command_that_is_killed_returns_the_signal(desk: VirtualDesk) -> None:
+def test_a_killed_command_returns_its_signal(desk: VirtualDesk) -> None:
     assert desk.run(["sh", "-c", "kill -KILL $$"]).wait(20) == KILLED
 
 
-def test_what_a_command_leaves_running_is_ended_with_it(desk: VirtualDesk) -> None:
+def test_processes_that_a_command_leaves_running_end_with_it(desk: VirtualDesk) -> None:
     before = processes_on(folder_of(desk))
     command = desk.run(["sh", "-c", "setsid -f sleep 1000; sleep 1000 & exit 3"])
     assert command.wait(20) == 3
     assert processes_on(folder_of(desk)) == before
 
 
-def test_terminating_a_command_ends_all_that_it_started(desk: VirtualDesk) -> None:
+def test_terminating_a_command_ends_everything_it_started(desk: VirtualDesk) -> None:
     before = processes_on(folder_of(desk))
     command = desk.run(["sh", "-c", "(sleep 1000 &); echo ready; exec sleep 1000"], stdout=subprocess.PIPE)
     assert command.stdout is not None
@@ -226,7 +226,7 @@ def test_close_ends_a_command_that_made_itself_a_daemon() -> None:
     assert not processes_on(folder)
 
 
-def test_close_kills_a_command_that_will_not_go() -> None:
+def test_close_kills_a_command_that_ignores_sigterm() -> None:
     with VirtualDesk(320, 240) as desk:
         folder = folder_of(desk)
         stubborn = "trap '' TERM; echo ready; while :; do sleep 1000; done"
@@ -248,7 +248,7 @@ def test_close_leaves_other_children_alone() -> None:
 
 
 @pytest.mark.parametrize("servers_die_first", [False, True])
-def test_nothing_outlives_a_recorder_that_is_killed(servers_die_first: bool) -> None:
+def test_nothing_outlives_a_killed_recorder(servers_die_first: bool) -> None:
     program = (
         "import subprocess\n"
         "from capture.virtual.desk import VirtualDesk\n"
@@ -284,7 +284,7 @@ def test_nothing_outlives_a_recorder_that_is_killed(servers_die_first: bool) -> 
 
 
 @pytest.mark.parametrize(("name", "remains"), [("capture-desk-1", False), ("somebody-elses", True)])
-def test_only_the_folder_of_a_desk_is_removed_and_by_the_last_who_holds_it(
+def test_the_last_process_to_hold_a_desks_folder_removes_it_and_no_other_folder(
     name: str, remains: bool, tmp_path: Path
 ) -> None:
     from capture.virtual.supervisor import hold, remove_unless_held
@@ -305,27 +305,27 @@ def test_only_the_folder_of_a_desk_is_removed_and_by_the_last_who_holds_it(
         os.close(last)
 
 
-def test_a_command_that_does_not_exist_is_a_mistake_in_the_call(desk: VirtualDesk) -> None:
-    with pytest.raises(UsageError, match=r"'no-such-program' cannot be run \(No such file or directory\)"):
+def test_a_command_that_does_not_exist_is_a_usage_error(desk: VirtualDesk) -> None:
+    with pytest.raises(UsageError, match=r"cannot run 'no-such-program' \(No such file or directory\)"):
         desk.run(["no-such-program"])
 
 
-def test_a_command_that_is_not_executable_is_a_mistake_in_the_call(desk: VirtualDesk, tmp_path: Path) -> None:
+def test_a_command_that_is_not_executable_is_a_usage_error(desk: VirtualDesk, tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("not a program")
-    with pytest.raises(UsageError, match=r"cannot be run \(Permission denied\)"):
+    with pytest.raises(UsageError, match=r"cannot run .*/text' \(Permission denied\)"):
         desk.run([str(text)])
     text.chmod(0o755)
-    with pytest.raises(UsageError, match=r"cannot be run \(Exec format error\)"):
+    with pytest.raises(UsageError, match=r"cannot run .*/text' \(Exec format error\)"):
         desk.run([str(text)])
 
 
 @pytest.mark.parametrize("argv", [[], [""], ["true", "nul\0byte"]])
-def test_a_command_that_is_none_is_a_mistake_in_the_call(desk: VirtualDesk, argv: list[str]) -> None:
+def test_an_impossible_command_is_a_usage_error(desk: VirtualDesk, argv: list[str]) -> None:
     with pytest.raises(UsageError):
         desk.run(argv)
 
 
-def test_nothing_runs_on_a_desk_that_is_not_open() -> None:
+def test_a_desk_that_is_not_open_runs_nothing() -> None:
     with pytest.raises(RuntimeError, match="not open"):
         VirtualDesk().run(["true"])

@@ -1,0 +1,149 @@
+"""`capture status`, `stop`, `pause` and the others: what they print and how they exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_recorder import Script, recorder
+
+from capture.cli.main import main
+from capture.remote.server import VERBS
+
+if sys.platform == "win32":
+    pytest.skip("the remote control does not work on Windows", allow_module_level=True)
+
+
+class Called:
+    """Runs `capture VERB …` in this process; its exit code and what it printed."""
+
+    def __init__(self, *arguments: str) -> None:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            self.exit_code = main(arguments)
+        self.stdout, self.stderr = out.getvalue(), err.getvalue()
+
+    @property
+    def all(self) -> tuple[int, str, str]:
+        return self.exit_code, self.stdout, self.stderr
+
+
+def answering(**content: Any) -> Script:
+    """Return a script that answers `content` to every request."""
+    return lambda request: {"ok": True, **content}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_without_a_recorder_fails_with_one_line(verb: str, runtime_path: Path) -> None:
+    said = "capture: no recorder is running: start one with capture record, or capture replay for clips\n"
+    assert Called(verb).all == (1, "", said)
+    assert Called(verb, "--name", "x").all == (1, "", said)
+
+
+def test_status_as_json_succeeds_without_a_recorder(runtime_path: Path) -> None:
+    assert Called("status", "--json").all == (0, '{"running": []}\n', "")
+
+
+def test_status_as_json_has_the_same_keys_for_every_recorder(runtime_path: Path) -> None:
+    with (
+        recorder(runtime_path, name="b"),
+        recorder(runtime_path, answering(state="paused", buffer_s=30.0, marks=2), name="a"),
+    ):
+        exit_code, stdout, stderr = Called("status", "--json").all
+        assert (exit_code, stderr) == (0, "")
+        assert stdout == json.dumps(json.loads(stdout)) + "\n"
+        a, b = json.loads(stdout)["running"]
+        keys = ["name", "state", "path", "elapsed_s", "size_bytes", "buffer_s", "buffer_bytes", "pid"]
+        assert list(b) == keys
+        assert list(b.values()) == ["b", "recording", "/talk.mp4", 12.34, 1_234_567, None, None, os.getpid()]
+        assert list(a) == [*keys, "marks"]
+        assert list(a.values()) == ["a", "paused", None, None, None, 30.0, None, os.getpid(), 2]
+        assert [each["name"] for each in json.loads(Called("status", "--json", "--name", "b").stdout)["running"]] == [
+            "b"
+        ]
+        assert Called("status", "--json", "--name", "c").all == (0, '{"running": []}\n', "")
+
+
+def test_status_as_text(runtime_path: Path) -> None:
+    with recorder(runtime_path), recorder(runtime_path, answering(state="armed"), name="not"):
+        assert Called("status").all == (
+            0,
+            "capture  recording  0:12.3  1.2 MB  /talk.mp4\nnot  armed\n",
+            "",
+        )
+        assert Called("status", "--name", "not").stdout == "not  armed\n"
+        assert Called("status", "--name", "c").all == (
+            1,
+            "",
+            "capture: no recorder called 'c' is running: choose one of capture, not\n",
+        )
+        assert Called("status", "--quiet").all == (0, "", "")
+        assert Called("pause").all == (
+            2,
+            "",
+            "capture: several recorders are running (capture, not): choose one with --name\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "line"),
+    [
+        (["pause"], {"state": "paused", "elapsed_s": 12.34}, "paused at 0:12.3"),
+        (["resume"], {"state": "recording", "elapsed_s": 12.34}, "resumed at 0:12.3"),
+        (["toggle"], {"state": "paused", "elapsed_s": 0.0}, "paused at 0:00.0"),
+        (["toggle"], {"state": "recording", "elapsed_s": 3_600}, "recording at 1:00:00"),
+        (["toggle"], {"state": "armed"}, "armed"),
+        (["stop"], {"path": "/t\x1b.mp4", "duration_s": 12.34, "size_bytes": 1_500}, "saved /t?.mp4  0:12.3  1.5 KB"),
+        (["stop"], {"state": "discarded", "path": None}, "nothing was kept"),
+        (["stop"], {"state": "armed", "path": None}, "it waits no more"),
+        (["discard"], {"path": None, "discarded": "/talk.mp4"}, "/talk.mp4 is gone"),
+        (["discard"], {"state": "armed"}, "it waits no more"),
+        (["mark"], {"elapsed_s": 12.34}, "marked at 0:12.3"),
+        (["mark", "a title"], {"elapsed_s": 12.34}, "marked at 0:12.3  a title"),
+        (["preview"], {}, "playing what was recorded so far"),
+    ],
+)
+def test_each_command_reports_its_result(
+    arguments: list[str], content: dict[str, Any], line: str, runtime_path: Path
+) -> None:
+    with recorder(runtime_path, answering(**content)) as session:
+        assert Called(*arguments).all == (0, f"{line}\n", "")
+        assert Called(*arguments, "--quiet").all == (0, "", "")
+        exit_code, stdout, stderr = Called("--json", *arguments, "--name", "capture").all
+        assert (exit_code, stderr) == (0, "")
+        assert json.loads(stdout) == {"ok": True, "name": "capture", "pid": os.getpid(), **content}
+        assert [request.command for request in session.requests] == [VERBS[arguments[0]]] * 3
+
+
+def test_a_damaged_file_is_reported(runtime_path: Path) -> None:
+    with recorder(runtime_path, answering(path="/talk.mp4", check="the picture ends early")):
+        said = "capture: the check found: the picture ends early\n"
+        assert Called("stop").all == (1, "saved /talk.mp4\n", said)
+
+
+def test_a_refused_command_fails_with_the_recorders_reason(runtime_path: Path) -> None:
+    with recorder(runtime_path, lambda request: {"ok": False, "error": "not\npaused: pause first"}):
+        assert Called("preview").all == (1, "", "capture: not?paused: pause first\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stop", "now"), "unrecognized arguments: now"),
+        (("mark", "a", "b"), "unrecognized arguments: b"),
+        (("pause", "--name"), "expected one argument"),
+        (("pause", "--name", "a/b"), "'a/b' is not a valid recorder name"),
+        (("mark", "x" * 1_001), "the text is too long"),
+    ],
+)
+def test_invalid_arguments_are_usage_errors(arguments: tuple[str, ...], said: str, runtime_path: Path) -> None:
+    called = Called(*arguments)
+    assert (called.exit_code, called.stdout) == (2, "")
+    assert said in called.stderr
+    assert called.stderr.count("\n") == 1
