@@ -42,19 +42,19 @@ class _Entry:
 class Ledger:
     """Logs events. Any thread may call any method.
 
-    Calls `tell` with every event that is kept, with a run once it is over. The thread that called `record` or `settle`
-    makes the call, under the ledger's lock: `tell` must only pass the event on. With `span_s`, the ledger keeps only
-    the last that many seconds.
+    Calls `report` with every event that is kept, with a run once it is over. The thread that called `record` or
+    `settle` makes the call, under the ledger's lock: `report` must only pass the event on. With `span_s`, the ledger
+    keeps only the last `span_s` seconds.
     """
 
-    def __init__(self, tell: Callable[[Event], None] = lambda event: None, *, span_s: float = math.inf) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Event], None] = lambda event: None, *, span_s: float = math.inf) -> None:
+        self._report = report
         self._write: Callable[[Event], None] = lambda event: None
         self._span_s = span_s
         self._lock = threading.Lock()
         self._entries: deque[_Entry] = deque()
         self._kept: Counter[str] = Counter()
-        self._begun: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         # Runs that may still grow, by kind and detail; this includes runs that are not kept.
         self._open: dict[tuple[str, str], _Entry] = {}
         # What was left out, by kind: a LEFT_OUT event with its time and count.
@@ -63,7 +63,7 @@ class Ledger:
     def write_into(self, write: Callable[[Event], None]) -> None:
         """Call `write` with all kept events, past and future; with a run when it starts and again when it ends.
 
-        `write` is called like `tell`.
+        `write` is called like `report`.
         """
         with self._lock:
             for entry in self._entries:
@@ -99,14 +99,14 @@ class Ledger:
         if entry.kept:
             self._kept[event.kind] += 1
             self._entries.append(entry)
-        self._begun[event.kind] += 1
+        self._counts[event.kind] += 1
         return entry
 
     def _end(self, entry: _Entry) -> None:
         """Report a finished event, or count it as left out."""
         event = entry.event
         if entry.kept:
-            self._tell(event)
+            self._report(event)
             self._write(event)
         else:
             self._leave_out(event)
@@ -133,7 +133,7 @@ class Ledger:
     def count(self, kind: EventKind) -> int:
         """Return how many events of a kind there were, kept or not."""
         with self._lock:
-            return self._begun[kind]
+            return self._counts[kind]
 
     def left_out(self) -> tuple[Event, ...]:
         """Return a LEFT_OUT event for each kind that had too many: how many are missing, and from when to when."""

@@ -34,7 +34,7 @@ class LedgerFile:
 
     def __init__(self, recording: Path, on_failure: Callable[[OutputError], None], *, overwrite: bool = False) -> None:
         """Raises `OutputError` when the file cannot be created."""
-        self._file = _made(ledger_of(recording), overwrite=overwrite)
+        self._file = _create(ledger_of(recording), overwrite=overwrite)
         self._on_failure = on_failure
         self._lines: SimpleQueue[Event | None] = SimpleQueue()
         self._worker = Worker("ledger", self._run)
@@ -76,7 +76,7 @@ class LedgerFile:
             self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
 
 
-def _made(wanted: Path, *, overwrite: bool) -> ReservedFile:
+def _create(wanted: Path, *, overwrite: bool) -> ReservedFile:
     for path in candidates(wanted):
         with suppress(UsageError):
             return ReservedFile(path, overwrite=overwrite)

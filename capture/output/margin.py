@@ -61,7 +61,7 @@ class Margin:
     @property
     def is_used_up(self) -> bool:
         """Whether the remaining space is needed to finish the file."""
-        return self._file.met_the_end and self._file.kept_back_bytes < self.closing_bytes
+        return self._file.has_been_full and self._file.kept_back_bytes < self.closing_bytes
 
     @property
     def closing_bytes(self) -> int:

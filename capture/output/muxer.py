@@ -82,9 +82,9 @@ class Muxer:
     def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
         """Raises `OutputError` when the file cannot be created, `UsageError` when it exists without `overwrite`."""
         # FFmpeg would take a relative "rec-12:30.mp4" for a protocol; this makes the path absolute.
-        self._own = ReservedFile(path, overwrite=overwrite)
-        self.path = self._own.path
-        self._file = OutputFile(self._own)
+        self._reserved = ReservedFile(path, overwrite=overwrite)
+        self.path = self._reserved.path
+        self._file = OutputFile(self._reserved)
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
@@ -166,7 +166,7 @@ class Muxer:
     def _failure(self, error: Exception, remedy: str, what: str = "cannot be written") -> OutputError:
         # After the first failure, FFmpeg's own errors only say that there was one.
         cause = self._file.error or error
-        if self._file.met_the_end:
+        if self._file.has_been_full:
             return DiskFullError(f"{self.path} {what} ({_plain(cause)})", _MAKE_ROOM)
         return OutputError(f"{self.path} {what} ({_plain(cause)})", remedy)
 
@@ -189,7 +189,7 @@ class Muxer:
         """How long the current write has been blocked on the disk; 0 without one. Any thread may ask."""
         return self._file.busy_s
 
-    def look_at_disk(self) -> OutputError | None:
+    def check_disk(self) -> OutputError | None:
         """Return the error that should end the recording, once; None otherwise.
 
         Call it after every batch of packets: it checks the disk only now and then.
@@ -197,17 +197,17 @@ class Muxer:
         if self._reported or not self._margin.is_due:
             return None
         is_full = self._margin.is_reached()
-        if self._own.is_gone:
+        if self._reserved.is_gone:
             self._reported = True
             return FileGoneError(f"{self.path} was deleted while it was being recorded")
-        return self.note_full() if is_full else None
+        return self.report_full() if is_full else None
 
     @property
     def is_full(self) -> bool:
         """Whether the remaining space is needed to finish the file."""
         return self._margin.is_used_up
 
-    def note_full(self) -> DiskFullError | None:
+    def report_full(self) -> DiskFullError | None:
         """Return the error for a full disk; None if it was reported before."""
         reported, self._reported = self._reported, True
         return None if reported else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
@@ -248,12 +248,12 @@ class Muxer:
                 with suppress(OSError):
                     self._file.close()
                 self._closed_bytes = self._file.size_bytes
-                self.is_gone = self._own.is_gone
-                self.path = self._own.find()
+                self.is_gone = self._reserved.is_gone
+                self.path = self._reserved.find()
 
     def keep(self) -> None:
         """Keep the recording, and remove the file that it replaces for good."""
-        self._own.keep()
+        self._reserved.keep()
 
     def discard(self) -> None:
         """Remove the file, and restore the one that it would have replaced."""
@@ -262,7 +262,7 @@ class Muxer:
                 self.close()
         with suppress(OSError):
             self._file.close()
-        self._own.discard()
+        self._reserved.discard()
 
 
 def _as_chapter(number: int, chapter: Chapter) -> Any:

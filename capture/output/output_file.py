@@ -49,7 +49,7 @@ class OutputFile:
         #: The size of the file.
         self.size_bytes = 0
         #: Whether the disk has ever been full.
-        self.met_the_end = False
+        self.has_been_full = False
         #: The first error of a write that failed for good.
         self.error: OSError | None = None
 
@@ -78,8 +78,8 @@ class OutputFile:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                self.met_the_end = True
-                if not self._reserve.give_up(max(len(data), _PIECE_BYTES)):
+                self.has_been_full = True
+                if not self._reserve.release(max(len(data), _PIECE_BYTES)):
                     raise
             else:
                 self._position += count
@@ -117,7 +117,7 @@ class OutputFile:
     def keep_back(self, wanted_bytes: int) -> bool:
         """Grow the reserve to `wanted_bytes`; return whether as much again stays free for other programs."""
         with self._busy():
-            if self.met_the_end or not self._reserve.grow(wanted_bytes):
+            if self.has_been_full or not self._reserve.grow(wanted_bytes):
                 return False
             free = free_bytes(self._folder)
         return free is None or free >= wanted_bytes
@@ -155,7 +155,7 @@ class _Reserve:
         self.size_bytes = size_bytes
         return True
 
-    def give_up(self, size_bytes: int) -> bool:
+    def release(self, size_bytes: int) -> bool:
         """Release `size_bytes` to the disk; return False when nothing is left."""
         if self._file is None or not self.size_bytes:
             return False

@@ -152,12 +152,12 @@ class _OldFile:
             if sys.platform == "win32":
                 self._path.rename(aside)
                 return _create(self._path), aside
-            return self._replace_at_once(aside), aside
+            return self._replace_atomically(aside), aside
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"cannot replace {self._path} ({reason})", "choose another name") from error
 
-    def _replace_at_once(self, aside: Path) -> int:
+    def _replace_atomically(self, aside: Path) -> int:
         """Replace the file atomically: the name is never free, and never belongs to an unlocked file."""
         new = self._path.with_name(f".capture-{os.urandom(8).hex()}")
         descriptor = _create(new)

@@ -82,7 +82,7 @@ class FileWriter:
     def _run(self) -> None:
         try:
             while True:
-                self._report(self._muxer.look_at_disk())
+                self._report(self._muxer.check_disk())
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
                 self._write_settled(self._settled_s())
@@ -101,7 +101,7 @@ class FileWriter:
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
         if self._muxer.is_full:
-            self._report(self._muxer.note_full())
+            self._report(self._muxer.report_full())
             return
         if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:
             moved = -round(self._begins_s / packet.time_base)

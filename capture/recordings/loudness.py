@@ -119,20 +119,20 @@ class _Plan:
     def __post_init__(self) -> None:
         self.after = self.before
         self._last_lufs = self.before.integrated_lufs
-        if self.is_wanted:
+        if self.needs_change:
             self.gain_db = self.target_lufs - self.before.integrated_lufs
             if self.before.true_peak_dbtp + self.gain_db > TRUE_PEAK_DBTP:
                 self.ceiling_db = TRUE_PEAK_DBTP - _CEILING_MARGIN_DB
 
     @property
-    def is_wanted(self) -> bool:
+    def needs_change(self) -> bool:
         """Whether the track needs a change."""
         return self.before.is_measurable and not self._is_met(self.before)
 
-    def takes(self, after: Loudness, *, may_raise: bool) -> bool:
+    def accepts(self, after: Loudness, *, may_raise: bool) -> bool:
         """Whether to accept the pass that gave `after`; if not, plan the next one."""
         self.after = after
-        if not self.is_wanted or self._is_met(after):
+        if not self.needs_change or self._is_met(after):
             return True
         excess_db = after.true_peak_dbtp - TRUE_PEAK_DBTP
         if excess_db > 0:
@@ -153,7 +153,7 @@ class _Plan:
         """Return what to do in the next pass, or None to copy the track."""
         from capture.recordings.gain import Change
 
-        return Change(self.gain_db, self.ceiling_db) if self.is_wanted else None
+        return Change(self.gain_db, self.ceiling_db) if self.needs_change else None
 
     def report(self) -> TrackLoudness:
         """Return the result after the last pass."""
@@ -162,7 +162,7 @@ class _Plan:
             note = "too quiet or too short to measure: not changed"
         elif abs(self.after.integrated_lufs - self.target_lufs) > _MISSED_LU:
             note = f"its peaks allow only {self.after.integrated_lufs:.1f} LUFS"
-        return TrackLoudness(self.before, self.after, self.is_wanted and self.ceiling_db is not None, note)
+        return TrackLoudness(self.before, self.after, self.needs_change and self.ceiling_db is not None, note)
 
     def _is_met(self, found: Loudness) -> bool:
         off_lu = abs(found.integrated_lufs - self.target_lufs)
@@ -177,7 +177,7 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
     recording is then unchanged.
     """
     plans = [_Plan(before, target_lufs) for before in measure(path)]
-    if not any(plan.is_wanted for plan in plans):
+    if not any(plan.needs_change for plan in plans):
         return tuple(plan.report() for plan in plans)
     from capture.recordings.gain import remake
     from capture.recordings.rewrite import rewrite
@@ -188,7 +188,7 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
         nonlocal passes
         passes += 1
         may_raise = passes < _RAISING_PASSES
-        good = [plan.takes(after, may_raise=may_raise) for plan, after in zip(plans, measure(new), strict=True)]
+        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(plans, measure(new), strict=True)]
         if passes == _MOST_PASSES and not all(good):
             raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
         return all(good)

@@ -77,13 +77,13 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
     if output is None:
         if before.ok:
             return Repaired(path, before, before, False)
-        return Repaired(path, before, _rewritten(path), True)
+        return Repaired(path, before, _repaired(path), True)
     own = ReservedFile(output)
     try:
         with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
             shutil.copyfileobj(original, copy)
         own.keep()
-        after = check(output, listen=False) if before.ok else _rewritten(output)
+        after = check(output, listen=False) if before.ok else _repaired(output)
     except BaseException as error:
         with suppress(OSError):
             output.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def recordings_in(folder: Path) -> list[Path]:
     return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 
-def _rewritten(path: Path) -> CheckReport:
+def _repaired(path: Path) -> CheckReport:
     ends_s = _ends_s(path)
     if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
         apart_s = max(ends_s) - min(ends_s)

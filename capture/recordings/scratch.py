@@ -27,7 +27,7 @@ def scratch_folder(place: Path) -> Iterator[Path]:
     """Make a private folder in `place` for the length of the context. Raises `OutputError` when that fails."""
     try:
         _remove_leftovers(place)
-        folder, lock = _made(place)
+        folder, lock = _make(place)
     except OSError as error:
         raise OutputError(f"{place} cannot be written ({error.strerror})", "choose another folder") from error
     try:
@@ -38,19 +38,19 @@ def scratch_folder(place: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def _made(place: Path) -> tuple[Path, int | None]:
+def _make(place: Path) -> tuple[Path, int | None]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         # Before we lock it, another process may take it for a leftover and remove it.
         with suppress(BlockingIOError):
-            lock = _locked(folder)
+            lock = _lock(folder)
             if folder.exists():
                 return folder, lock
             if lock is not None:
                 os.close(lock)
 
 
-def _locked(folder: Path) -> int | None:
+def _lock(folder: Path) -> int | None:
     """Lock `folder`; return the descriptor that holds the lock, or None when it cannot be opened or locked at all.
 
     Raises `BlockingIOError` when another process holds the lock.
@@ -77,7 +77,7 @@ def _remove_leftovers(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*"):
         # Suppressed: another process is using it.
         with suppress(BlockingIOError):
-            lock = _locked(folder)
+            lock = _lock(folder)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)

@@ -40,7 +40,7 @@ def convert(path: Path, form: str) -> Path:
     `RecordingError` when it does not play, `OutputError` when the new file cannot be written.
     """
     _check_form(form)
-    return path if path.suffix[1:].lower() == form else _made(path, form, None)
+    return path if path.suffix[1:].lower() == form else _transcoded(path, form, None)
 
 
 def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
@@ -61,7 +61,7 @@ def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
     same = path.suffix[1:].lower() == form
     if same and path.is_file() and path.stat().st_size <= limit_bytes:
         return path
-    return _made(path, form, limit_bytes)
+    return _transcoded(path, form, limit_bytes)
 
 
 def _check_form(form: str) -> None:
@@ -69,7 +69,7 @@ def _check_form(form: str) -> None:
         raise UsageError(f"cannot convert to {form!r}", f"use one of {', '.join(CLIP_FORMATS)}")
 
 
-def _made(path: Path, form: str, limit_bytes: int | None) -> Path:
+def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
     old = path.resolve()
     report = check(old, listen=False)
     if not report.plays:
@@ -102,13 +102,13 @@ class _Transcoding:
         self._form = form
         self._report = report
         self._target = target
-        self._made: list[Path] = []
+        self._attempts: list[Path] = []
         self._picture = next((track for track in report.streams if track.kind == "video" and track.frames), None)
         self._sounds = sum(track.kind == "audio" for track in report.streams)
 
     def clean(self) -> None:
         """Remove all attempts that were not moved to their final name."""
-        for path in self._made:
+        for path in self._attempts:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -143,21 +143,21 @@ class _Transcoding:
         return fit_animation(self._source, limit_bytes, self._animate, width=width, fps=_ANIMATION_FPS)
 
     def _encode(self, kind: Container, plan: Plan) -> Path:
-        path = self._fresh()
+        path = self._new_path()
         reencode(self._source, path, kind, plan, self._report.duration_s)
         return path
 
     def _animate(self, width: int, fps: float) -> Path:
         assert self._picture is not None  # noqa: S101 - checked by the caller
         size = width, even(self._picture.height * width / self._picture.width)
-        path = self._fresh()
+        path = self._new_path()
         write_animation(self._source, path, size, fps, self._report.duration_s)
         return path
 
-    def _fresh(self) -> Path:
+    def _new_path(self) -> Path:
         path = self._target.with_name(f".capture-{os.urandom(8).hex()}.{self._form}")
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        self._made.append(path)
+        self._attempts.append(path)
         return path
 
     def _checked(self, path: Path) -> Path:

@@ -69,11 +69,11 @@ def test_the_reserve_can_be_written_to_a_full_disk(disk: Any, tmp_path: Path) ->
         assert names_in(place) - {"lost+found"} == {"out"}
         filler = fill(place)
         assert not file.keep_back(1 * MB), "other programs have no room now"
-        assert not file.met_the_end
+        assert not file.has_been_full
         written = 5
         while file.kept_back_bytes:
             written += file.write(b"x" * 10_000)
-        assert file.met_the_end
+        assert file.has_been_full
         assert written > 1 * MB
         assert file.size_bytes == (place / "out").stat().st_size == written
         with pytest.raises(OSError, match="No space") as caught:
@@ -99,7 +99,7 @@ def test_a_full_quota_counts_as_a_full_disk(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "write", refuse_once)
     assert file.write(b"content") == 7
-    assert file.met_the_end
+    assert file.has_been_full
     assert file.kept_back_bytes < kept
     assert (tmp_path / "out").read_bytes() == b"content"
     file.close()
@@ -135,16 +135,16 @@ def test_a_file_is_finished_on_a_disk_that_fills_up_suddenly(extension: str, tmp
     with small_disk(tmp_path, 5 * MB) as place:
         writing = Writing(place / f"out.{extension}")
         writing.until(2)
-        assert writing.muxer.look_at_disk() is None
+        assert writing.muxer.check_disk() is None
         fill(place)
         until_s = 2.0
         while not writing.muxer.is_full and until_s < 10:
             until_s += 0.5
             writing.until(until_s)
-        error = writing.muxer.look_at_disk()
+        error = writing.muxer.check_disk()
         assert isinstance(error, DiskFullError)
         assert str(writing.path) in str(error)
-        assert writing.muxer.look_at_disk() is None, "it is reported once"
+        assert writing.muxer.check_disk() is None, "it is reported once"
         if writing.muxer.is_full:
             writing.muxer.close([Chapter("All", 0.0, until_s)])
         else:
@@ -205,7 +205,7 @@ def test_finishing_a_file_takes_no_more_than_was_kept_back(extension: str, tmp_p
             if not is_picture:
                 packet.duration = length
             muxer.write(track, packet)
-    muxer.look_at_disk()
+    muxer.check_disk()
     before, allowed = muxer.size_bytes(), muxer._margin.closing_bytes
     muxer.close([Chapter(f"Chapter {number}", number, number + 1) for number in range(50)])
     assert muxer.size_bytes() - before < allowed
