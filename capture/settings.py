@@ -171,7 +171,7 @@ def _threshold_problem(dbfs: Any) -> Problem | None:
 def _loudness_problem(lufs: Any) -> Problem | None:
     low, high = LOUDNESS_LUFS
     fine = _is_number(lufs) and low < lufs < high
-    return None if fine else ("cannot be reached", f"give a loudness between {low:g}LUFS and {high:g}, like -16LUFS")
+    return None if fine else ("is out of range", f"give a loudness between {low:g}LUFS and {high:g}, like -16LUFS")
 
 
 def _bytes_problem(size: Any) -> Problem | None:

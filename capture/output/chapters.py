@@ -1,4 +1,4 @@
-"""The marks of a recording as what players show of them: chapters."""
+"""Turns the marks of a recording into chapters, which players show."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from capture.output.muxer import Chapter
 
 __all__ = ["chapters_between", "title_of"]
 
-#: What is called so was not named: the stretch before the first mark.
+#: The title of the chapter before the first mark.
 BEGINNING: Final = "Beginning"
 
 
 def title_of(text: str, number: int) -> str:
-    """The name of the mark with this number; control characters in it become spaces."""
+    """Return the title of mark number `number`: its text with spaces for control characters, or `Mark 7`."""
     name = "".join(char if char.isprintable() else " " for char in text).strip()
     return name or f"Mark {number}"
 
 
 def chapters_between(marks: Iterable[Event], length_s: float) -> list[Chapter]:
-    """The stretches between the marks, in the order of their moments, the first one from the beginning.
+    """Return the chapters between the marks, in order, the first one from the start of the recording.
 
-    Marks of one moment, as those in a pause, make one chapter: a stretch without length spoils those around it.
+    Marks at the same moment, like those made in a pause, share one chapter: an empty chapter spoils its neighbours.
     """
     end_ms = round(length_s * 1000)
     titles: dict[int, str] = {}

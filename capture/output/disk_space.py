@@ -1,4 +1,4 @@
-"""How much room a disk has."""
+"""Measures the free space of a disk, and refuses to start a recording without enough of it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from capture.errors import NotReadyError
 
 __all__ = ["check_room", "free_bytes"]
 
-#: With less than this a recording would end as soon as it has begun.
+#: With less than this, a recording would end as soon as it starts.
 _LEAST_FREE_BYTES: Final = 4_000_000
 
 
 def free_bytes(folder: Path) -> int | None:
-    """How much an ordinary user can still write in `folder`; None where the file system does not tell."""
+    """Return how many bytes an ordinary user can still write in `folder`; None if the file system does not say."""
     try:
         found = shutil.disk_usage(folder)
     except OSError:
         return None
-    # Some network file systems count nothing.
+    # Some network file systems report zero for everything.
     return found.free if found.total else None
 
 
 def check_room(folder: Path) -> None:
-    """Raise `NotReadyError` where `folder` has no room for a recording worth beginning."""
+    """Raise `NotReadyError` when `folder` lacks the space for even a short recording."""
     free = free_bytes(folder.absolute())
     if free is not None and free < _LEAST_FREE_BYTES:
         raise NotReadyError(
-            f"the disk of {folder.absolute()} has {free / 1e6:.1f} MB left",
+            f"the disk of {folder.absolute()} has only {free / 1e6:.1f} MB left",
             f"free at least {_LEAST_FREE_BYTES / 1e6:.0f} MB, or record to another disk",
         )

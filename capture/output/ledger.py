@@ -1,8 +1,7 @@
-"""What happened to a recording, in the order of its moments, in bounded memory.
+"""Logs the events of a recording in order, in bounded memory.
 
-What lasts is told piece by piece as it goes on (`to_s`), and pieces of one kind and detail that follow each other
-become one run. However much happens, no more than `KEPT` of each kind is kept; what is left out is counted. Pure: no
-file and no clock.
+An event that lasts arrives piece by piece, each with its end (`to_s`); adjacent pieces of one kind and detail become
+one run. The ledger keeps at most `KEPT` events of each kind and counts the rest. Pure: no file and no clock.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from capture.events import Event
 
 __all__ = ["KEPT", "Ledger"]
 
-#: Of each kind. More than anybody reads, and a few hundred kilobytes.
+#: How many events of each kind to keep. More than anyone reads, and a few hundred kilobytes.
 KEPT: Final = 2_000
 
-#: Pieces so close belong to one run: they touch, but for what the rounding of their moments may leave between them.
+#: Pieces this close belong to one run: they touch, but rounding may leave a gap between them.
 _TOUCHING_S: Final = 0.002
 
-#: A machine that is too slow loses a slot here and there: those within this are one run.
+#: A machine that is too slow drops a frame here and there: drops this close together are one run.
 _SPREAD_S: Final = {EventKind.DROPPED: 1.0}
 
-#: A run that has not grown for so long is over. The silence that stands for missing sound is written 0.85 s late.
+#: A run that has not grown for this long is over. Silence in place of missing sound is written 0.85 s late.
 _OVER_AFTER_S: Final = 2.0
 
 
 class _Entry:
-    """An event, which a longer one replaces where it lasts, and whether there was room to keep it."""
+    """An event, replaced by a longer one as its run grows, and whether there was room to keep it."""
 
     def __init__(self, event: Event) -> None:
         self.event = event
@@ -41,29 +40,30 @@ class _Entry:
 
 
 class Ledger:
-    """Any thread may call any method.
+    """Logs events. Any thread may call any method.
 
-    `tell` is given every event that is kept, what lasts when it is over. It is called by whoever records, and must only
-    pass it on. With `span_s` no more than the last so many seconds are kept.
+    Calls `report` with every event that is kept, with a run once it is over. The thread that called `record` or
+    `settle` makes the call, under the ledger's lock: `report` must only pass the event on. With `span_s`, the ledger
+    keeps only the last `span_s` seconds.
     """
 
-    def __init__(self, tell: Callable[[Event], None] = lambda event: None, *, span_s: float = math.inf) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Event], None] = lambda event: None, *, span_s: float = math.inf) -> None:
+        self._report = report
         self._write: Callable[[Event], None] = lambda event: None
         self._span_s = span_s
         self._lock = threading.Lock()
         self._entries: deque[_Entry] = deque()
         self._kept: Counter[str] = Counter()
-        self._begun: Counter[str] = Counter()
-        # Runs that may still grow, by kind and detail; those that are not kept grow as well.
+        self._counts: Counter[str] = Counter()
+        # Runs that may still grow, by kind and detail; this includes runs that are not kept.
         self._open: dict[tuple[str, str], _Entry] = {}
-        # What was left out of each kind: from when to when, and how much.
+        # What was left out, by kind: a LEFT_OUT event with its time and count.
         self._left_out: dict[str, Event] = {}
 
     def write_into(self, write: Callable[[Event], None]) -> None:
-        """Have everything that is kept, from the first on, written down: what lasts when it begins, and when it ends.
+        """Call `write` with all kept events, past and future; with a run when it starts and again when it ends.
 
-        Called as `tell` is.
+        `write` is called like `report`.
         """
         with self._lock:
             for entry in self._entries:
@@ -71,9 +71,9 @@ class Ledger:
             self._write = write
 
     def record(self, event: Event) -> None:
-        """Take in what happened; a piece of what goes on already makes that longer."""
+        """Log an event; a piece of an open run extends that run."""
         with self._lock:
-            # Nobody may ask for it otherwise.
+            # Done here because `settle` may never be called.
             self._settle(event.at_s)
             if event.to_s is None:
                 self._end(self._begin(event))
@@ -91,7 +91,7 @@ class Ledger:
                 self._write(event)
 
     def _begin(self, event: Event) -> _Entry:
-        """Let go of what is too old, and keep the event if there is room for its kind."""
+        """Forget events that are too old, and keep this one if there is room for its kind."""
         while self._entries and self._entries[0].event.end_s < event.at_s - self._span_s:
             self._kept[self._entries.popleft().event.kind] -= 1
         entry = _Entry(event)
@@ -99,14 +99,14 @@ class Ledger:
         if entry.kept:
             self._kept[event.kind] += 1
             self._entries.append(entry)
-        self._begun[event.kind] += 1
+        self._counts[event.kind] += 1
         return entry
 
     def _end(self, entry: _Entry) -> None:
-        """It is told, or counted, with its last figures."""
+        """Report a finished event, or count it as left out."""
         event = entry.event
         if entry.kept:
-            self._tell(event)
+            self._report(event)
             self._write(event)
         else:
             self._leave_out(event)
@@ -120,7 +120,7 @@ class Ledger:
         self._left_out[event.kind] = Event(EventKind.LEFT_OUT, at_s, f"more of: {event.kind}", event.end_s, count)
 
     def settle(self, now_s: float = math.inf) -> None:
-        """End the runs that have not grown for a while; without a moment all of them."""
+        """End the runs that have not grown for a while; all of them without `now_s`."""
         with self._lock:
             self._settle(now_s)
 
@@ -131,27 +131,27 @@ class Ledger:
                 self._end(run)
 
     def count(self, kind: EventKind) -> int:
-        """How many events of a kind there were, kept or not."""
+        """Return how many events of a kind there were, kept or not."""
         with self._lock:
-            return self._begun[kind]
+            return self._counts[kind]
 
     def left_out(self) -> tuple[Event, ...]:
-        """For each kind of which there was too much, how much is not among the events, and where it lies."""
+        """Return a LEFT_OUT event for each kind that had too many: how many are missing, and from when to when."""
         with self._lock:
             return tuple(self._left_out.values())
 
     def events(self) -> tuple[Event, ...]:
-        """What is kept, by its moment, and behind it what was left out."""
+        """Return the kept events sorted by their start, followed by `left_out()`."""
         with self._lock:
             kept = [entry.event for entry in self._entries]
         return (*sorted(kept, key=lambda event: event.at_s), *self.left_out())
 
     def of(self, kind: EventKind) -> tuple[Event, ...]:
-        """The events of one kind that are kept, by their moments."""
+        """Return the kept events of one kind, sorted by their start."""
         return tuple(event for event in self.events() if event.kind == kind)
 
     def between(self, from_s: float, to_s: float) -> tuple[Event, ...]:
-        """What happened in a part of the time, counted from its beginning; what reaches beyond it is cut there."""
+        """Return the events from `from_s` to `to_s`, with times relative to `from_s` and cut at both ends."""
         found = []
         for event in self.events():
             if event.at_s < to_s and event.end_s >= from_s:

@@ -1,8 +1,8 @@
-"""The ledger of a recording as a file beside it: a line of JSON for everything that happened, as it happens.
+"""Writes the ledger of a recording to a file beside it: one line of JSON per event, as it happens.
 
-Each line is handed to the system at once, so that a crash leaves all of them, but for the rest of one that was being
-written. What lasts has a line when it begins and, with its end, one when it is over: the later one takes the place of
-the first. The last line says `ended`; without it the recorder was killed.
+Each line goes to the operating system at once, so a crash loses at most part of the last one. An event that lasts gets
+a line when it starts and another, with its end, when it is over; the later line replaces the earlier. The last line
+says `ended`; without it the recorder was killed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["LedgerFile"]
 
 
 class LedgerFile:
-    """The ledger of `recording`, beside it under a name that is free, or with `overwrite` in the place of another one.
+    """Writes the ledger of `recording` beside it, under the next free name, or with `overwrite` in place of an old one.
 
-    Made, ended and discarded by one thread; `add` is for any. A thread of its own writes: a disk may stall.
-    `on_failure` is told by that thread, once, when nothing can be written any more; what is there stays. Whoever adds
-    sees to it that there is an end to it, see `ledger.KEPT`.
+    One thread creates, ends and discards it; any thread may call `add`. A separate thread writes, as the disk may
+    stall; it calls `on_failure` once when writing fails, and what was written stays. The queue has no bound: the caller
+    limits how many events it adds, see `ledger.KEPT`.
     """
 
     def __init__(self, recording: Path, on_failure: Callable[[OutputError], None], *, overwrite: bool = False) -> None:
-        """Raises `OutputError` where the file cannot be made."""
-        self._file = _made(ledger_of(recording), overwrite=overwrite)
+        """Raises `OutputError` when the file cannot be created."""
+        self._file = _create(ledger_of(recording), overwrite=overwrite)
         self._on_failure = on_failure
         self._lines: SimpleQueue[Event | None] = SimpleQueue()
         self._worker = Worker("ledger", self._run)
@@ -49,18 +49,18 @@ class LedgerFile:
         self._lines.put(event)
 
     def end(self, at_s: float, stopped_by: str) -> None:
-        """The recording stands, and ended so; what the file replaces is gone for good."""
+        """Write the final line and keep the file; the one that it replaces is gone for good."""
         self.add(Event(EventKind.ENDED, at_s, stopped_by))
         self._close()
         self._file.keep()
 
     def discard(self) -> None:
-        """Remove the file, and put back what it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced."""
         self._close()
         self._file.discard()
 
     def _close(self) -> None:
-        """Let what was added be written, and nothing more."""
+        """Wait until all added lines are written, and stop the thread."""
         self._lines.put(None)
         self._worker.join()
 
@@ -73,10 +73,10 @@ class LedgerFile:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self._on_failure(OutputError(f"{self.path} cannot be written on ({error.strerror or error})"))
+            self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
 
 
-def _made(wanted: Path, *, overwrite: bool) -> ReservedFile:
+def _create(wanted: Path, *, overwrite: bool) -> ReservedFile:
     for path in candidates(wanted):
         with suppress(UsageError):
             return ReservedFile(path, overwrite=overwrite)

@@ -1,13 +1,13 @@
-"""Packets in, one file out. The only owner of its container, used by one thread.
+"""Writes packets into one file. It alone owns its container; one thread uses it.
 
-The file is written so that a crash, even SIGKILL or a power cut, leaves what was recorded until about a second before:
+A crash, even SIGKILL or a power cut, leaves a file with everything up to about a second before:
 
-* MP4, MOV and M4A are written in fragments of 0.3 s and become ordinary ones (`ftyp`, `mdat`, `moov`) when they
-  are closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
-* Matroska and WebM clusters and Ogg pages are cut short for the same reason.
-* `flush_packets` hands each to the operating system at once; without it up to 256 KiB stay in this process.
+* MP4, MOV and M4A are written in fragments of 0.3 s and become ordinary files (`ftyp`, `mdat`, `moov`) when they are
+  closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
+* Matroska and WebM clusters and Ogg pages are kept short for the same reason.
+* `flush_packets` hands each one to the operating system at once; without it up to 256 KiB stay in this process.
 
-A full disk costs no file its end: what that takes is kept back, and grows with the recording.
+A file can be finished even on a full disk: the space for that is kept back, and grows with the recording.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
 _FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
 _CLUSTERS: Final = {"cluster_time_limit": "200"}
 
-#: Muxer options by FFmpeg's format name; durations in microseconds, but clusters in milliseconds.
+#: Muxer options by FFmpeg's format name. Durations are in microseconds, but in milliseconds for clusters.
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": _FRAGMENTED,
     "mov": _FRAGMENTED,
@@ -42,26 +42,27 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "matroska": _CLUSTERS,
     "webm": _CLUSTERS,
     "ogg": {"page_duration": "200000"},
-    # A plain WAV cannot count beyond 4 GB, six hours; this one becomes the larger kind when it has to.
+    # A plain WAV cannot count beyond 4 GB, six hours; this one becomes an RF64 when it has to.
     "wav": {"rf64": "auto"},
 }
 
 #: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet
-#: now and then; at the default of 10 s all sound since would wait in memory for the next, and a crash would lose it.
+#: only now and then; at the default of 10 s, all sound since then would wait in memory for the next one, and a crash
+#: would lose it.
 _INTERLEAVE_US: Final = 200_000
 
-#: The formats that take chapters when all else is written; the others would want them before the first packet.
+#: The formats that accept chapters after all packets; the others want them before the first.
 WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
-#: What a packet adds to what is written when the file is closed, at most. MP4 notes its length (8 bytes), its size (4),
-#: that it is a key frame (4), and where each run of packets stands (20 for a track in every fragment): 13 were seen for
-#: pictures at irregular moments. Matroska has about 25 for a key frame, or in sound alone for every cluster.
+#: How many bytes a packet adds to the index, at most. MP4 stores its length (8 bytes), its size (4), that it is a key
+#: frame (4), and the place of each run of packets (20 for a track in every fragment): 13 were measured for frames at
+#: irregular moments. Matroska stores about 25 for a key frame or, with sound alone, for every cluster.
 _INDEX_BYTES: Final = {"mp4": 24, "mov": 24, "ipod": 24, "matroska": 4, "webm": 4}
 
 #: What to do about a full disk.
 _MAKE_ROOM: Final = "free some space, or record to another disk"
 
-#: What containers say about themselves and about one file's tracks, in lower case; every muxer writes its own.
+#: Metadata that describes one particular file, in lower case; every muxer writes its own.
 _OF_ONE_FILE: Final = frozenset(
     {"compatible_brands", "duration", "encoder", "major_brand", "minor_version", "vendor_id"}
 )
@@ -76,23 +77,23 @@ class Chapter(NamedTuple):
 
 
 class Muxer:
-    """A file being written. Creating it makes the file, private to the user; nothing is written before `start`."""
+    """Writes one file. Creating it creates the file, private to the user; nothing is written before `start`."""
 
     def __init__(self, path: Path, container: Container, *, overwrite: bool = False) -> None:
-        """`OutputError` where the file cannot be made, `UsageError` where it exists and `overwrite` is not given."""
-        # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
-        self._own = ReservedFile(path, overwrite=overwrite)
-        self.path = self._own.path
-        self._file = OutputFile(self._own)
+        """Raises `OutputError` when the file cannot be created, `UsageError` when it exists without `overwrite`."""
+        # FFmpeg would take a relative "rec-12:30.mp4" for a protocol; this makes the path absolute.
+        self._reserved = ReservedFile(path, overwrite=overwrite)
+        self.path = self._reserved.path
+        self._file = OutputFile(self._reserved)
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
-        # What is the matter with the disk is said once.
-        self._said = False
+        # A problem with the disk is reported once.
+        self._reported = False
         self._closed_bytes = 0
-        #: Whether somebody had removed the file when it was closed.
+        #: Whether the file had been deleted by the time it was closed.
         self.is_gone = False
         self._crash_safe = True
 
@@ -104,11 +105,12 @@ class Muxer:
         crash_safe: bool = True,
         samples: int = 0,
     ) -> None:
-        """Open the container with a stream for each template, an encoder's or a file's; `write` names them by place.
+        """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
-        `metadata` is that of the whole file; a file's stream brings its own. Without `crash_safe` the file is nothing
-        until it is closed, and written several times as fast; its packets come in the order of their times. `samples`
-        is the length of FLAC, where the packets come from a file: else its encoder tells it, at the end.
+        `metadata` is for the whole file; streams from a file bring their own. Without `crash_safe`, writing is several
+        times as fast, but the file is unusable until it is closed, and packets must come in the order of their times.
+        `samples` is the length of a FLAC whose packets come from a file; otherwise its encoder knows it at the end.
+        Raises `OutputError`.
         """
         self._crash_safe = crash_safe
         options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
@@ -126,20 +128,20 @@ class Muxer:
             self._container.metadata.update(_lasting(metadata or {}))
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(_lasting(template.metadata))
-                # It tells how long the last picture lasts, and files do not always keep it with the codec.
+                # It gives the duration of the last frame, and files do not always keep it with the codec.
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
                     stream.codec_context.framerate = template.average_rate
                 if samples:
                     stream.codec_context.extradata = _with_length(stream.codec_context.extradata or b"", samples)
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._failure("cannot be written", error, "choose another place") from error
+            raise self._failure(error, "choose another place") from error
 
     def write(self, stream: int, packet: av.Packet[Any]) -> None:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
 
-        A fragment that ends at a packet of unknown length makes FFmpeg guess it, and place all that follows by the
-        guess. There such a packet is held until the next one tells its length.
+        If a fragment ends with a packet of unknown duration, FFmpeg guesses it and places everything after it by the
+        guess. In fragmented files, such a packet is held until the next one shows its duration.
         """
         packet.stream = self._streams[stream]
         before = self._held.pop(stream, None)
@@ -158,18 +160,18 @@ class Muxer:
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._failure("cannot be written on", error, "see that the disk is there and has room") from error
+            raise self._failure(error, "check that the disk is connected and has free space") from error
         self._margin.count(ends_s)
 
-    def _failure(self, what: str, error: Exception, remedy: str) -> OutputError:
-        # FFmpeg says of all that comes after the first failure that there was one.
+    def _failure(self, error: Exception, remedy: str, what: str = "cannot be written") -> OutputError:
+        # After the first failure, FFmpeg's own errors only say that there was one.
         cause = self._file.error or error
-        if self._file.met_the_end:
+        if self._file.has_been_full:
             return DiskFullError(f"{self.path} {what} ({_plain(cause)})", _MAKE_ROOM)
         return OutputError(f"{self.path} {what} ({_plain(cause)})", remedy)
 
     def size_bytes(self) -> int:
-        """Bytes on disk now; any thread may ask."""
+        """Bytes on disk now. Any thread may call this."""
         if not self._file.closed:
             return self._file.size_bytes
         if self.is_gone:
@@ -179,33 +181,36 @@ class Muxer:
         except (FileNotFoundError, NotADirectoryError):
             return 0
         except OSError:
-            # A right was taken away.
+            # We lost the permission to look.
             return self._closed_bytes
 
     @property
     def busy_s(self) -> float:
-        """For how long the disk has been taking what is being written to it now; any thread may ask."""
+        """How long the current write has been blocked on the disk; 0 without one. Any thread may ask."""
         return self._file.busy_s
 
-    def look_at_disk(self) -> OutputError | None:
-        """What keeps the recording from going on, said once. To be called all the time: it looks only now and then."""
-        if self._said or not self._margin.is_due:
+    def check_disk(self) -> OutputError | None:
+        """Return the error that should end the recording, once; None otherwise.
+
+        Call it after every batch of packets: it checks the disk only now and then.
+        """
+        if self._reported or not self._margin.is_due:
             return None
-        is_full = self._margin.is_gone_into()
-        if self._own.is_gone:
-            self._said = True
-            return FileGoneError(f"{self.path} is gone", "somebody removed it while it was being recorded")
-        return self.note_full() if is_full else None
+        is_full = self._margin.is_reached()
+        if self._reserved.is_gone:
+            self._reported = True
+            return FileGoneError(f"{self.path} was deleted while it was being recorded")
+        return self.report_full() if is_full else None
 
     @property
     def is_full(self) -> bool:
-        """Whether there is room for the end of the file alone."""
+        """Whether the remaining space is needed to finish the file."""
         return self._margin.is_used_up
 
-    def note_full(self) -> DiskFullError | None:
-        """What to say of that; None when it was said before."""
-        said, self._said = self._said, True
-        return None if said else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
+    def report_full(self) -> DiskFullError | None:
+        """Return the error for a full disk; None if it was reported before."""
+        reported, self._reported = self._reported, True
+        return None if reported else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
 
     @property
     def is_empty(self) -> bool:
@@ -213,51 +218,51 @@ class Muxer:
         return not self._margin.packets
 
     def close(self, chapters: Sequence[Chapter] = ()) -> None:
-        """Make the file an ordinary, finished one; may be called twice. One that holds nothing is removed.
+        """Finish the file; may be called twice. A file without packets is removed.
 
-        `chapters` go into the formats that hold them.
+        Formats without chapters leave `chapters` out. Raises `OutputError`.
         """
         held, self._held = list(self._held.values()), {}
         for packet in held:
-            # No other follows that would tell how long it was shown: as long as all else that was recorded.
+            # No later packet shows how long this one lasts: until the end of the recording.
             packet.duration = max(0, round(self._margin.reached_s / (packet.time_base or 1)) - int(packet.pts or 0))
             with suppress(OutputError):
                 self._mux(packet)
         container, self._container = self._container, None
         if self.is_empty:
-            # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is left to be freed.
+            # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is only freed.
             self.discard()
             return
         if container is not None:
             if chapters and self._container_kind.format in WITH_CHAPTERS:
-                # Whatever is wrong with them, the file has to be finished.
+                # Bad chapters must not keep the file from being finished.
                 with suppress(av.FFmpegError, ValueError):
                     container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:
-                remedy = "what it holds plays; capture repair makes it whole where there is room"
-                raise self._failure("could not be finished", error, remedy) from error
+                remedy = "it plays up to there; capture repair can finish it"
+                raise self._failure(error, remedy, "could not be finished") from error
             finally:
                 with suppress(OSError):
                     self._file.close()
                 self._closed_bytes = self._file.size_bytes
-                self.is_gone = self._own.is_gone
-                self.path = self._own.find()
+                self.is_gone = self._reserved.is_gone
+                self.path = self._reserved.find()
 
     def keep(self) -> None:
-        """The recording stands: what it replaces is removed for good."""
-        self._own.keep()
+        """Keep the recording, and remove the file that it replaces for good."""
+        self._reserved.keep()
 
     def discard(self) -> None:
-        """Remove the file, and put back what it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced."""
         if self._container is not None and not self.is_empty:
             with suppress(OutputError):
                 self.close()
         with suppress(OSError):
             self._file.close()
-        self._own.discard()
+        self._reserved.discard()
 
 
 def _as_chapter(number: int, chapter: Chapter) -> Any:
@@ -271,7 +276,7 @@ def _as_chapter(number: int, chapter: Chapter) -> Any:
 
 
 def _with_length(stream_info: bytes, samples: int) -> bytes:
-    """FLAC's description of a stream, whose 36 bits behind rate, channels and depth say how many samples there are."""
+    """Return a FLAC stream info block with the number of samples, which is in the 36 bits after rate and depth."""
     packed = int.from_bytes(stream_info[10:18], "big") >> 36 << 36 | samples
     return stream_info[:10] + packed.to_bytes(8, "big") + stream_info[18:]
 

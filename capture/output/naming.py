@@ -1,4 +1,4 @@
-"""Where recordings without a name of their own go, and what they are called."""
+"""Names output files: the default folder and file name, free names, and checks of names that the user gave."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ __all__ = [
     "recordings_folder",
 ]
 
-#: The folder of our own inside the user's for videos or music: others are not shown what was on the screen.
+#: Our folder inside the user's folder for videos or music. It is private: recordings show what was on the screen.
 _FOLDER_NAME: Final = "Captures"
 _PRIVATE: Final = 0o700
 
 
 def recordings_folder(extension: str) -> Path:
-    """The folder for recordings that end in `extension`, `mp4` or `.mp4` alike; it need not exist.
+    """Return the folder for recordings with this extension, given as `mp4` or `.mp4`; it need not exist.
 
-    Pictures go to the user's videos, sound alone to the music. Raises `UsageError` for an extension that is not known.
+    Recordings with a picture go to the user's videos, others to the music. Raises `UsageError` for an unknown
+    extension.
     """
-    # Only a recording without a name of its own needs it.
+    # Imported here because only a recording without a given name needs it.
     import platformdirs
 
     container = container_of(Path(f"recording.{extension.removeprefix('.')}"))
@@ -42,11 +43,10 @@ def recordings_folder(extension: str) -> Path:
 
 
 def default_path(extension: str, *, now: datetime, folder: Path | None = None) -> Path:
-    """A free name for a recording begun at `now`, in `folder` or else in `recordings_folder`, which is made if need be.
+    """Return a free path for a recording started at `now`, in `folder` or `recordings_folder`; creates the folder.
 
-    Another program may take the name before it is used: whoever creates the file does so exclusively and goes on to
-    the next of `candidates`. Raises `UsageError` for an extension that is not known, `OutputError` where the folder
-    cannot be made.
+    Another program may take the name before it is used: create the file exclusively, and fall back on the next of
+    `candidates`. Raises `UsageError` for an unknown extension, `OutputError` when the folder cannot be created.
     """
     ending = extension.removeprefix(".")
     folder = recordings_folder(ending) if folder is None else folder
@@ -56,40 +56,40 @@ def default_path(extension: str, *, now: datetime, folder: Path | None = None) -
         return next_free(folder / dated_name(ending, now))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"the folder {folder} cannot be made ({reason})", "name an output file elsewhere") from error
+        raise OutputError(f"cannot create the folder {folder} ({reason})", "name an output file elsewhere") from error
 
 
 def dated_name(ending: str, now: datetime) -> str:
-    """What a recording begun at `now` is called."""
+    """Return the default file name of a recording started at `now`."""
     return f"Capture {now:%Y-%m-%d %H.%M.%S}.{ending.removeprefix('.')}"
 
 
 def candidates(path: Path) -> Iterator[Path]:
-    """`path`, then the same name with ` (2)`, ` (3)` and so on before its extension, without end."""
+    """Yield `path`, then the same name with ` (2)`, ` (3)` and so on before its extension, without end."""
     yield path
     for number in itertools.count(2):
         yield path.with_name(f"{path.stem} ({number}){path.suffix}")
 
 
 def next_free(path: Path) -> Path:
-    """The first of `candidates` that nothing is called, a link that leads nowhere included."""
+    """Return the first of `candidates` that does not exist, not even as a broken link."""
     return next(candidate for candidate in candidates(path) if not os.path.lexists(candidate))
 
 
-#: How many characters of what cannot be meant are repeated.
+#: How many characters of a wrong input an error message repeats.
 EXCERPT: Final = 60
 
 
 def excerpt(value: object) -> str:
-    """As much of what somebody sent as fits into a sentence."""
+    """Return the `repr` of a wrong input, shortened to fit into an error message."""
     text = repr(value)
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
 
 
 def check_name(path: Path) -> None:
-    """Raise `UsageError` unless a file could be called `path`, wherever this process has been started."""
+    """Raise `UsageError` unless `path` is absolute and a valid file name."""
     if not path.is_absolute():
-        raise UsageError(f"{excerpt(str(path))} depends on the folder that one is in", "give the whole path")
+        raise UsageError(f"{excerpt(str(path))} is a relative path", "give the full path")
     try:
         os.fsencode(path)
         fits = "\0" not in str(path)
@@ -100,12 +100,12 @@ def check_name(path: Path) -> None:
 
 
 def ledger_of(recording: Path) -> Path:
-    """Where what happens to a recording is written down."""
+    """Return the path of a recording's ledger file."""
     return recording.with_name(f"{recording.name}.ledger.jsonl")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` unless a file called `path` may be made: its folder is there and the name is free."""
+    """Raise `UsageError` unless `path` can be created: its folder exists and, without `overwrite`, the name is free."""
     try:
         taken = _is_taken(path)
         if not path.parent.is_dir():
@@ -121,9 +121,9 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 
 def _is_taken(path: Path) -> bool:
-    """Whether anything is called `path`, a link that leads nowhere included.
+    """Whether `path` exists, even as a broken link.
 
-    Raises `OSError` or `ValueError` for what no file can be called; `Path.exists` takes some of that for a free name.
+    Raises `OSError` or `ValueError` for an impossible name; `Path.exists` takes some of those for free.
     """
     try:
         path.lstat()
@@ -133,7 +133,7 @@ def _is_taken(path: Path) -> bool:
 
 
 def check_writable(path: Path) -> None:
-    """Raise `OutputError` unless a file can be made in the folder of `path`."""
+    """Raise `OutputError` unless this process may create files in the folder of `path`."""
     if not os.access(path.absolute().parent, os.W_OK):
         raise OutputError(f"{path.absolute().parent} cannot be written", "choose another folder")
 

@@ -1,8 +1,8 @@
-"""The file of a recording on a disk that may run full, stand still or go away.
+"""Writes the file of a recording to a disk that may fill up, stall or disappear.
 
-FFmpeg gives an output of its own up for good with the first write that fails, also when there is room again a moment
-later. So it writes through here, where space is kept back: blocks in a file without a name, which are given up piece by
-piece when nothing else is left, so that what is under way and the index of the file can still be written.
+When FFmpeg owns its output, the first failed write is final, even if there is room again a moment later. So it writes
+through this module, which keeps space back: blocks in an unnamed file, released piece by piece once the disk is full,
+so that packets on their way and the index can still be written.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from capture.output.reserved_file import ReservedFile
 
 __all__ = ["OutputFile"]
 
-#: What the system says when there is no room: for anybody, or for this user. Windows has no second one.
+#: The errors for a full disk and for a full quota. Windows has no second one.
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
-#: What is given up at a time, at least: as much as FFmpeg writes at once. Others who wait for room get none of it.
+#: How much of the reserve to release at a time, at least: as much as FFmpeg writes at once. Other programs that wait
+#: for space get none of it.
 _PIECE_BYTES: Final = 32_768
 
-#: What is kept back grows in steps of this.
+#: The reserve grows in steps of this.
 _STEP_BYTES: Final = 262_144
 
 
 class OutputFile:
-    """A new file, as FFmpeg wants it: `write`, `seek` and `tell`, and `closed` when it is not to be written any more.
+    """A new file with the interface that FFmpeg wants: `write`, `seek`, `tell` and `closed`.
 
-    One thread at a time uses it; `size_bytes` and `busy_s` are for any.
+    One thread at a time uses it; any thread may read `size_bytes` and `busy_s`.
     """
 
     def __init__(self, own: ReservedFile) -> None:
-        """Write into `own`, which is new and empty."""
+        """`own` is the file to write to, new and empty."""
         self._folder = own.path.parent
         self._descriptor = os.dup(own.descriptor)
         self._position = 0
         self._reserve = _Reserve(self._folder)
         self._busy_since_s: float | None = None
-        #: How large it is.
+        #: The size of the file.
         self.size_bytes = 0
-        #: Whether the disk had no room for it once.
-        self.met_the_end = False
-        #: Why it cannot be written any more.
+        #: Whether the disk has ever been full.
+        self.has_been_full = False
+        #: The first error of a write that failed for good.
         self.error: OSError | None = None
 
     # For FFmpeg
@@ -59,7 +60,7 @@ class OutputFile:
         return self._descriptor < 0
 
     def write(self, data: bytes) -> int:
-        """Write all of it, out of what is kept back where there is no other room. Raises `OSError`."""
+        """Write all of `data`, using the reserve if the disk is full. Raises `OSError`."""
         left = memoryview(data)
         with self._busy():
             try:
@@ -77,8 +78,8 @@ class OutputFile:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                self.met_the_end = True
-                if not self._reserve.give_up(max(len(data), _PIECE_BYTES)):
+                self.has_been_full = True
+                if not self._reserve.release(max(len(data), _PIECE_BYTES)):
                     raise
             else:
                 self._position += count
@@ -92,11 +93,11 @@ class OutputFile:
     def tell(self) -> int:
         return self._position
 
-    # For whoever owns it
+    # For the owner
 
     @property
     def busy_s(self) -> float:
-        """For how long the disk has been taking what is being written to it now; 0 while nothing is."""
+        """How long the current write has been blocked on the disk; 0 without one."""
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
@@ -110,19 +111,19 @@ class OutputFile:
 
     @property
     def kept_back_bytes(self) -> int:
-        """How much can be written to a full disk."""
+        """The size of the reserve: how much can still be written to a full disk."""
         return self._reserve.size_bytes
 
     def keep_back(self, wanted_bytes: int) -> bool:
-        """Keep so much back, and say whether the disk has as much again for all others."""
+        """Grow the reserve to `wanted_bytes`; return whether as much again stays free for other programs."""
         with self._busy():
-            if self.met_the_end or not self._reserve.grow(wanted_bytes):
+            if self.has_been_full or not self._reserve.grow(wanted_bytes):
                 return False
             free = free_bytes(self._folder)
         return free is None or free >= wanted_bytes
 
     def close(self) -> None:
-        """Give everything back; may be called twice. Raises `OSError` where what was written did not arrive."""
+        """Release the reserve and close the file; may be called twice. Raises `OSError` when data did not arrive."""
         self._reserve.close()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
@@ -130,7 +131,7 @@ class OutputFile:
 
 
 class _Reserve:
-    """Blocks of a disk that are taken and not used, in a file without a name: it goes with the process, however."""
+    """Holds disk blocks without using them, in an unnamed file that disappears with the process, however it ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -138,7 +139,7 @@ class _Reserve:
         self.size_bytes = 0
 
     def grow(self, wanted_bytes: int) -> bool:
-        """Take at least so much. False where the disk has not so much; True also where nothing can be kept back."""
+        """Grow to at least `wanted_bytes`. Return False when the disk is full, True also if it cannot reserve space."""
         if wanted_bytes <= self.size_bytes:
             return True
         size_bytes = -(-wanted_bytes // _STEP_BYTES) * _STEP_BYTES
@@ -154,8 +155,8 @@ class _Reserve:
         self.size_bytes = size_bytes
         return True
 
-    def give_up(self, size_bytes: int) -> bool:
-        """Let the disk have so much of it; False where nothing is left."""
+    def release(self, size_bytes: int) -> bool:
+        """Release `size_bytes` to the disk; return False when nothing is left."""
         if self._file is None or not self.size_bytes:
             return False
         self.size_bytes = max(0, self.size_bytes - size_bytes)
@@ -169,7 +170,7 @@ class _Reserve:
 
 
 def _allocate(file: IO[bytes], from_bytes: int, to_bytes: int) -> None:
-    """Have the disk set the space of `file` between these two apart. Raises `OSError`."""
+    """Allocate the blocks of `file` from `from_bytes` to `to_bytes`. Raises `OSError`."""
     if sys.platform == "linux":
         os.posix_fallocate(file.fileno(), from_bytes, to_bytes - from_bytes)
     else:

@@ -1,7 +1,7 @@
-"""A file that is being made under its final name, private to the user from its first byte.
+"""Creates a file under its final name, private to the user from the first byte.
 
-What had the name before stands aside until it is certain that something replaces it. As long as a file is being made it
-is locked, so that no other recorder takes it for one that may be replaced.
+A file that it replaces is set aside until the new one is complete. While it is being written, the new file is locked,
+so that no other recorder replaces it.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ __all__ = ["ReservedFile", "is_being_made"]
 
 _PRIVATE: Final = 0o600
 
-#: Windows translates line ends otherwise; and a pipe that nobody writes to must not keep anybody waiting.
+#: Without the first, Windows translates line ends; without the second, opening a pipe without a writer blocks.
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 class ReservedFile:
-    """Making it takes the name and creates the file, empty. `keep` or `discard` decides; for one thread at a time.
+    """Creates an empty file and holds its name until `keep` or `discard`. One thread at a time uses it.
 
     `descriptor` is open for reading and writing until then.
     """
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        """`OutputError` where the file cannot be made, `UsageError` where it exists and `overwrite` is not given.
+        """Raises `OutputError` when the file cannot be created, `UsageError` when it exists without `overwrite`.
 
-        `UsageError` also where another recorder is making it.
+        Raises `UsageError` also when another recorder is writing it.
         """
         self.path = path.absolute()
-        # Where that is which has lost its name.
+        # Temporary path of the file being replaced, if any.
         self._aside: Path | None = None
-        old = _Old.at(self.path) if overwrite else None
+        old = _OldFile.at(self.path) if overwrite else None
         if old is None:
             self.descriptor = _create(self.path)
             return
@@ -46,15 +46,15 @@ class ReservedFile:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was removed: what is written to it is lost as soon as it is closed."""
-        # No file that is open can be removed on Windows.
+        """Whether the file was deleted; its content is lost as soon as it is closed."""
+        # Windows does not delete open files.
         return sys.platform != "win32" and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink == 0
 
     def find(self) -> Path:
-        """Where it is now, `path` from then on: somebody may have moved it, or a folder around it."""
+        """Return where the file is now, and update `path`: the user may have moved it, or a folder that contains it."""
         if self.descriptor >= 0 and not self._is_in_place() and not self.is_gone:
             with suppress(OSError):
-                # Linux tells.
+                # Only Linux has this.
                 self.path = Path(f"/proc/self/fd/{self.descriptor}").readlink()
         return self.path
 
@@ -66,26 +66,26 @@ class ReservedFile:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
-            # A right was taken away, and nothing can be known.
+            # We lost the permission to look: assume that it is still there.
             return True
 
     def keep(self) -> None:
-        """The file stands: what it replaces is removed for good."""
+        """Keep the new file, and remove the one that it replaces for good."""
         aside, self._aside = self._aside, None
         if aside is not None:
-            # On a disk that cannot be written any more it stays.
+            # On a disk that became read-only it stays.
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
         self._close()
 
     def discard(self) -> None:
-        """Remove the file, and put back what it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced."""
         aside, self._aside = self._aside, None
         wanted = self.path
-        # Another one of that name is none of ours.
+        # Do not touch a file that took the name in the meantime.
         is_ours = self.descriptor < 0 or (not self.is_gone and self.find() and self._is_in_place())
         if sys.platform == "win32":
-            # There what is open can be neither removed nor replaced.
+            # Windows neither removes nor replaces open files.
             self._close()
         if is_ours and (aside is None or self.path != wanted):
             self.path.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ class ReservedFile:
 
 
 def is_being_made(path: Path) -> bool:
-    """Whether a recorder is at work on the file at `path`."""
+    """Whether a recorder is writing the file at `path`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
     except OSError:
@@ -111,8 +111,8 @@ def is_being_made(path: Path) -> bool:
         os.close(descriptor)
 
 
-class _Old:
-    """What has a name that is to be another file's, locked: nobody else replaces it as long as the context lasts."""
+class _OldFile:
+    """The file about to be replaced, locked for the length of the context so that no other recorder replaces it."""
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self._path = path
@@ -120,15 +120,15 @@ class _Old:
 
     @classmethod
     def at(cls, path: Path) -> Self | None:
-        """What is at `path`, None where nothing is. Raises `UsageError` where a recorder is at work on it."""
+        """Lock the file at `path`; return None if there is none. Raises `UsageError` when a recorder is writing it."""
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "name a file in it")
         while os.path.lexists(path):
             try:
-                # What is open on Windows cannot lose its name as it is.
+                # Windows does not rename open files.
                 descriptor = os.open(path, os.O_RDONLY | _AT_ONCE) if sys.platform != "win32" else None
             except OSError:
-                # Nothing that a recorder of this user's makes.
+                # Unreadable, so not written by a recorder of this user.
                 descriptor = None
             if descriptor is None:
                 return cls(path, None)
@@ -136,33 +136,36 @@ class _Old:
                 os.close(descriptor)
                 raise _being_made(path)
             with suppress(OSError):
-                # Else it lost its name before it was locked.
+                # Otherwise another file took the name before this one was locked.
                 if os.path.samestat(path.stat(), os.fstat(descriptor)):
                     return cls(path, descriptor)
             os.close(descriptor)
         return None
 
     def replace(self) -> tuple[int, Path]:
-        """Give the name to a new file, which is locked; its descriptor, and where the old one is now."""
+        """Give the name to a new, locked file; return its descriptor and where the old file is now.
+
+        Raises `OutputError`.
+        """
         aside = self._path.with_name(f".{self._path.name}.replaced-{os.getpid()}")
         try:
             if sys.platform == "win32":
                 self._path.rename(aside)
                 return _create(self._path), aside
-            return self._replace_at_once(aside), aside
+            return self._replace_atomically(aside), aside
         except OSError as error:
             reason = error.strerror or error
-            raise OutputError(f"{self._path} cannot be replaced ({reason})", "choose another name") from error
+            raise OutputError(f"cannot replace {self._path} ({reason})", "choose another name") from error
 
-    def _replace_at_once(self, aside: Path) -> int:
-        """So that nobody finds the name free, or a file in its place that is not locked yet."""
+    def _replace_atomically(self, aside: Path) -> int:
+        """Replace the file atomically: the name is never free, and never belongs to an unlocked file."""
         new = self._path.with_name(f".capture-{os.urandom(8).hex()}")
         descriptor = _create(new)
         try:
             try:
                 os.link(self._path, aside, follow_symlinks=False)
             except OSError:
-                # Not every file system knows links.
+                # Not every file system has hard links.
                 self._path.rename(aside)
             new.replace(self._path)
         except BaseException:
@@ -190,7 +193,7 @@ def _create(path: Path) -> int:
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", "choose another folder") from error
     if not _lock(descriptor):
-        # Another recorder took it for one that it may replace, in the blink before it was locked.
+        # Another recorder locked it, in order to replace it, in the moment before we did.
         os.close(descriptor)
         raise _being_made(path)
     return descriptor
@@ -201,7 +204,7 @@ def _being_made(path: Path) -> UsageError:
 
 
 def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock a file until it is closed; False where somebody else has, True also where there are no locks."""
+    """Lock a file until it is closed; return False if it is locked already, True also where locks do not exist."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -211,6 +214,6 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # Not every file system has them.
+        # Not every file system has locks.
         return True
     return True

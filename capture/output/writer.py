@@ -1,4 +1,4 @@
-"""The thread that owns the file of one take: packets of every track in, in the order they come."""
+"""Runs the thread that writes one take to its file: takes the packets of all tracks in order of arrival."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FileWriter"]
 
-#: How much waits in memory for a disk that stands still: a minute of a lively screen, an hour of sound. Beyond that
-#: everything waits with it: frames are left out and counted, and sound has a queue of its own.
+#: How much may wait in memory for a stalled disk: a minute of a lively screen, an hour of sound. Beyond that the tracks
+#: block: frames are dropped and counted, and sound has a queue of its own.
 BYTES_QUEUED: Final = 64_000_000
 
-#: What a packet takes in memory beside its content.
+#: The memory that a packet takes beside its payload.
 _PACKET_BYTES: Final = 500
 
 
 class FileWriter:
-    """Writes what it is given to a file; made, started and closed by one thread, `put` is for any.
+    """Writes packets to a file. One thread creates, starts and closes it; any thread may call `put`.
 
-    Times are media time of this file. Packets from `settled_s` on wait in memory: the end of a recording that stops by
-    silence is known only when the silence has lasted, and lies before it. `on_failure` also hears of a disk that is
-    nearly full; what comes is written all the same, as long as the file can still be finished.
+    Times are media time of this file. Packets from `settled_s()` on wait in memory: when silence ends a recording, its
+    end lies before the silence, and is known only after it. `on_failure` is also called when the disk is nearly full;
+    later packets are still written as long as the file can be finished.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FileWriter:
         self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
         self._begins_s = 0.0
         self._last_dts: dict[int, int] = {}
-        #: How many packets of each track were written; to be read when it is closed.
+        #: How many packets of each track were written. Read it after `close`.
         self.written: Counter[int] = Counter()
         self._end_s = math.inf
         self._chapters: Sequence[Chapter] = ()
@@ -53,28 +53,28 @@ class FileWriter:
         self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
 
     def start(self, muxer: Muxer, templates: Sequence[Stream]) -> None:
-        """Open the file of `muxer` with a track for each template. Raises `OutputError`."""
+        """Open the file of `muxer` with a track for each template, and start writing. Raises `OutputError`."""
         self._muxer = muxer
         muxer.start(templates)
         self._worker.start()
 
     def begin_with(self, packets: Iterable[tuple[int, av.Packet[Any]]], begins_s: float) -> None:
-        """Before `start`: write these first, and count from `begins_s` in the media time of all packets."""
+        """Write these packets first, and subtract `begins_s` from the times of all packets. Call it before `start`."""
         self._waiting.extend(packets)
         self._begins_s = begins_s
 
     def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
-        """Have packets written, waiting for room. Raises `Closed` where nothing is written any more."""
+        """Queue packets, waiting for room. Raises `Closed` after the end of writing."""
         if packets:
             self._inlet.put((track, packets))
 
     @property
     def busy_s(self) -> float:
-        """For how long the disk has been taking what is being written to it now; any thread may ask."""
+        """How long the current write has been blocked on the disk; 0 without one. Any thread may ask."""
         return self._muxer.busy_s
 
     def close(self, end_s: float = math.inf, chapters: Sequence[Chapter] = ()) -> None:
-        """Write what was given, but nothing that begins at `end_s` or later in media time, and finish the file."""
+        """Write the queued packets that start before `end_s` in media time, and finish the file."""
         self._end_s, self._chapters = end_s, chapters
         self._inlet.close()
         self._worker.join()
@@ -82,31 +82,31 @@ class FileWriter:
     def _run(self) -> None:
         try:
             while True:
-                self._tell(self._muxer.look_at_disk())
+                self._report(self._muxer.check_disk())
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
                 self._write_settled(self._settled_s())
         finally:
             self._finish()
 
-    def _tell(self, trouble: CaptureError | None) -> None:
-        """Have the recording end because of the disk; until then it is written on."""
+    def _report(self, trouble: CaptureError | None) -> None:
+        """Report a problem with the disk, which ends the recording; until then writing goes on."""
         if trouble is not None:
             self._on_failure(self._worker.name, trouble)
 
     def _write_settled(self, settled_s: float) -> None:
-        """Write in the order of arrival, as far as it is settled."""
+        """Write the waiting packets in the order of arrival, up to the first one that is not settled."""
         while self._waiting and (settled_s == math.inf or _at_s(self._waiting[0][1]) - self._begins_s < settled_s):
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
         if self._muxer.is_full:
-            self._tell(self._muxer.note_full())
+            self._report(self._muxer.report_full())
             return
         if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:
             moved = -round(self._begins_s / packet.time_base)
             if track in self._last_dts:
-                # What came first may have been moved behind a picture that was still being encoded.
+                # An earlier packet may have been moved behind a frame that was still being encoded.
                 moved = max(moved, self._last_dts[track] + 1 - packet.dts)
             packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
             self._last_dts[track] = packet.dts

@@ -1,4 +1,5 @@
-"""Playing a recording back: `sound_file` decodes, a player makes it audible, `preview` joins the two.
+"""Plays the sound of a recording: `sound_file` decodes it, a player sends it to the speakers, `preview` joins the two.
 
-`player` chooses the adapter of this system. Imports `sources` for the sound server; used by `session` and `cli`.
+`player` chooses the adapter for this system. Imports `recordings` for reading and `sources` for the sound server; used
+by `session`.
 """

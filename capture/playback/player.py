@@ -1,4 +1,4 @@
-"""What can make sound audible, and which adapter does on which system."""
+"""Defines what a player of sound can do, and chooses the adapter for this system."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ __all__ = ["Player", "choose_player"]
 
 
 class Player(Protocol):
-    """The default output of the system. All methods are called by one thread, but for `wake`, which any may call."""
+    """Plays to the default output of the system. One thread calls all methods; any thread may call `wake`."""
 
     def open(self) -> None:
-        """Connect. Raises `NotReadyError` where there is no output."""
+        """Connect. Raises `NotReadyError` when there is no output."""
         ...
 
     def play(self, samples: SampleArray) -> None:
-        """Hand over samples (n, 2), blocking until the output has taken them, or until `wake`.
+        """Play float32 samples (n, 2); block until the output has taken them, or until `wake`.
 
         Raises `SourceLostError` when the output is gone.
         """
         ...
 
     def drain(self) -> None:
-        """Block until all that was handed over has been heard, or until `wake`."""
+        """Block until everything was heard, or until `wake`."""
         ...
 
     def wake(self) -> None:
-        """Make the thread in any of these return at once, and all that follow."""
+        """Make the current call return at once, and all later ones."""
         ...
 
     def stop(self) -> float:
-        """Play nothing more; return for how many more seconds from now something is heard all the same."""
+        """Stop playing; return for how many seconds from now the output is still audible."""
         ...
 
     def close(self) -> None:
-        """Give the output back; may be called twice."""
+        """Release the output; may be called twice."""
         ...
 
 
 def choose_player() -> Player:
-    """The adapter for this system, not yet opened."""
+    """Return the player for this system, not yet opened."""
     if sys.platform == "linux":
         from capture.playback.pulse_player import PulsePlayer
 

@@ -1,4 +1,4 @@
-"""Playing the take so far, while it is paused."""
+"""Plays the take so far while it is paused."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from capture.threads.worker import Worker
 
 __all__ = ["Preview"]
 
-#: How long `stop` waits for the output to say what is still heard. One that hangs must not hold up the recording.
+#: How long `stop` waits for the output to say how long it stays audible. One that hangs must not delay the recording.
 STOP_LIMIT_S: Final = 2.0
 
 
 class Preview:
-    """Plays the sound of the file at `path` from its beginning, once, in a thread of its own.
+    """Plays the sound of the file at `path` once, from the start, in a separate thread.
 
-    `on_end` is called once by that thread when nothing is heard any more, or when `stop` was called, or when it failed;
-    it must only pass the news on. What was wrong is in `error` by then.
+    That thread calls `on_end` once, after the last sound, a `stop` or a failure; `on_end` must only pass the news on.
+    By then `error` holds the failure, if any.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Preview:
         *,
         choose: Callable[[], Player] = choose_player,
     ) -> None:
-        #: Why nothing, or no more, was played: `NotReadyError` or `RecordingError`.
+        #: Why playing failed: a `NotReadyError` or `RecordingError`.
         self.error: CaptureError | None = None
         self._path = path
         self._on_end = on_end
@@ -46,18 +46,18 @@ class Preview:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, or was never begun."""
+        """Whether the preview has ended or was never started."""
         return self._worker.join(0.0)
 
     def start(self) -> None:
-        """Begin to play; to be called once. Raises nothing."""
+        """Start to play. Call it once; it raises nothing."""
         self._worker.start()
 
     def stop(self) -> float:
-        """End it, and return the moment (monotonic) from which on nothing of it is heard, be that past or to come.
+        """Stop the preview; return the monotonic time, past or future, from which on it is silent.
 
-        Takes milliseconds; where the sound server hangs, `STOP_LIMIT_S`. May be called again, by any thread but the
-        preview's own, and before `start`, which then plays nothing.
+        Takes milliseconds, or `STOP_LIMIT_S` if the sound server hangs. Any thread but the preview's own may call it,
+        more than once, and also before `start`, which then plays nothing.
         """
         with self._lock:
             self._stopping = True

@@ -1,4 +1,4 @@
-"""Playing to the default output of PulseAudio or PipeWire."""
+"""Plays to the default output of PulseAudio or PipeWire."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from capture.sources.pulse.streams import PlaybackStream
 
 __all__ = ["PulsePlayer"]
 
-#: What the output is called in the desktop's mixer.
+#: The name of the stream in the desktop's mixer.
 NAME: Final = "capture preview"
 
-#: A local server answers within milliseconds; one that starts up just now may take this long.
+#: How long to wait for the server. A local one answers within milliseconds; one that is just starting may take longer.
 CONNECT_S: Final = 3.0
 
-#: How long one wait for the server lasts; its answers and `wake` end it sooner.
+#: The longest wait for one answer of the server; the answer or `wake` ends it sooner.
 WAIT_S: Final = 0.1
 
-#: How often it is asked whether all has been heard.
+#: How often `drain` asks whether everything was heard.
 DRAIN_INTERVAL_S: Final = 0.01
 
-#: What an output takes back that it rendered ahead, its monitor has handed out by up to a fragment of 25 ms: so much
-#: longer a recorder hears it (up to 24 ms were seen of PulseAudio's null sink).
+#: An output that stops takes back what it rendered ahead, but its monitor has already handed out up to a fragment of
+#: 25 ms of that, so a recorder hears it this much longer (up to 24 ms were measured with PulseAudio's null sink).
 MONITOR_S: Final = 0.03
 
 
 class PulsePlayer:
-    """The default output, whichever that is when it is opened."""
+    """Plays to the output that is the default when it is opened."""
 
     def __init__(self) -> None:
         self._loop: Loop | None = None
@@ -51,7 +51,7 @@ class PulsePlayer:
         stream = self._stream = PlaybackStream(loop, NAME, CHANNELS)
         while not stream.ready and not self._woken:
             if stream.failed or loop.failed or time.monotonic() > deadline_s:
-                raise NotReadyError(f"the default output cannot be played to ({loop.error()})", "see capture doctor")
+                raise NotReadyError(f"cannot play to the default output ({loop.error()})", "see capture doctor")
             loop.serve(WAIT_S)
 
     def play(self, samples: SampleArray) -> None:

@@ -1,4 +1,4 @@
-"""The sound of a recording, read while it may still be being written."""
+"""Reads the sound of a recording, even while the file is still being written."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from capture.recordings.contents import READ_OPTIONS
 
 __all__ = ["CHANNELS", "SoundFile"]
 
-#: What everything is turned into: outputs of one channel or of six take stereo as well.
+#: Everything becomes stereo: outputs with one channel or six accept it as well.
 CHANNELS: Final = 2
 
-#: A hole in a track shorter than this is the rounding of a container's times, milliseconds in Matroska.
+#: A hole shorter than this comes from rounded timestamps, milliseconds in Matroska.
 _HOLE_SAMPLES: Final = SAMPLE_RATE // 50
 
-#: One longer than this is none: the times are wrong.
+#: A hole longer than this comes from wrong timestamps.
 _LONGEST_HOLE_SAMPLES: Final = 60 * SAMPLE_RATE
 
-#: How far one track may be ahead of another in the file. Beyond that the other is silent: it ended, or begins later.
+#: How far one track may be ahead of another in the file. Beyond that the other one counts as silent: it has ended, or
+#: starts later.
 _AHEAD_SAMPLES: Final = 5 * SAMPLE_RATE
 
-#: How much is handed on at once, 0.1 s.
+#: The least to yield at once, 0.1 s.
 BLOCK_SAMPLES: Final = 4_800
 
 
 class SoundFile:
-    """The sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, all its tracks mixed. Used by one thread."""
+    """Reads the sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, with all tracks mixed. For one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `RecordingError` where it cannot be opened, `NotReadyError` where it has no sound (yet)."""
+        """Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no audio track yet."""
         try:
-            # FFmpeg takes "rec-12:30.mp4" for a protocol; an absolute path it takes as it is.
+            # FFmpeg would take a relative "rec-12:30.mp4" for a protocol.
             self._container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
@@ -49,7 +50,7 @@ class SoundFile:
         self._tracks = {stream.index: _Track(stream, origin_s) for stream in self._container.streams.audio}
         if not self._tracks:
             self._container.close()
-            raise NotReadyError("there is no sound to play", "it was recorded without any")
+            raise NotReadyError("there is no sound to play", "the recording has no audio track")
 
     def __enter__(self) -> Self:
         return self
@@ -60,14 +61,14 @@ class SoundFile:
         self._container.close()
 
     def blocks(self) -> Iterator[SampleArray]:
-        """The sound from the beginning to where the file ends now, be that in the middle of a packet.
+        """Yield the sound from the start to the current end of the file, which may be in the middle of a packet.
 
-        Raises `NotReadyError` where there is none.
+        Raises `NotReadyError` when there is none.
         """
-        # A file that is cut off ends here; what was read of it is played.
+        # An error means that the file is cut off here: play what came before.
         with suppress(av.FFmpegError, OSError, ValueError):
             for packet in self._container.demux([track.stream for track in self._tracks.values()]):
-                # At the end an empty one comes for each track, of pictures too.
+                # At the end there is an empty packet for every track, video included.
                 if packet.stream_index in self._tracks:
                     self._tracks[packet.stream_index].take_in(packet)
                 if (common := self._common()) >= BLOCK_SAMPLES:
@@ -78,10 +79,10 @@ class SoundFile:
         if rest:
             yield self._mix(rest)
         elif not any(track.made for track in self._tracks.values()):
-            raise NotReadyError("there is no sound to play", "none is in the file yet")
+            raise NotReadyError("there is no sound to play", "the file has none yet")
 
     def _common(self) -> int:
-        """How many samples can be mixed: those that all tracks have, or all but the ones far behind."""
+        """Return how many samples can be mixed: those that all tracks have, or all tracks but those far behind."""
         available = [track.available for track in self._tracks.values()]
         return max(min(available), max(available) - _AHEAD_SAMPLES)
 
@@ -93,7 +94,7 @@ class SoundFile:
 
 
 class _Track:
-    """One track on the time line of the file, whose sample 0 is at `origin_s`."""
+    """Decodes one track onto the time line of the file, whose sample 0 is at `origin_s`."""
 
     def __init__(self, stream: AudioStream, origin_s: float) -> None:
         self.stream = stream
@@ -102,12 +103,12 @@ class _Track:
         self._channels = 1 if layout == "mono" else CHANNELS
         self._parts: list[SampleArray] = []
         self._origin_s = origin_s
-        #: How many samples wait to be taken out, and how many there were in all.
+        #: How many samples wait to be taken out, and how many were made in all.
         self.available = 0
         self.made = 0
 
     def take_in(self, packet: av.Packet[Any]) -> None:
-        """Decode a packet; one that cannot be decoded is left out."""
+        """Decode a packet, and fill a hole before it with silence. An undecodable packet is skipped."""
         try:
             frames = packet.decode()
         except (av.FFmpegError, ValueError):
@@ -122,12 +123,12 @@ class _Track:
             self._resample(frame)
 
     def finish(self) -> None:
-        """No more packets come."""
+        """Decode the rest: there are no more packets."""
         with suppress(av.FFmpegError, ValueError):
             self._resample(None)
 
     def take_out(self, count: int) -> SampleArray:
-        """The next `count` samples, silence where there are none."""
+        """Return the next `count` samples, float32 (count, 2), padded with silence."""
         missing = max(0, count - self.available)
         data = np.concatenate([*self._parts, np.zeros((missing, CHANNELS), np.float32)])
         self._parts = [data[count:]]

@@ -1,4 +1,4 @@
-"""Playing to the default output of Windows and macOS, through the soundcard library."""
+"""Plays to the default output of Windows or macOS, through the soundcard library."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from capture.playback.sound_file import CHANNELS
 
 __all__ = ["SoundcardPlayer"]
 
-#: What is handed over at once, 0.1 s: the library cannot be interrupted while it takes a block.
+#: How much to hand over at once, 0.1 s: `wake` cannot interrupt the library while it takes a block.
 BLOCK_SAMPLES: Final = 4_800
 
-#: The buffer of Windows behind it, which glitches when it is shorter. macOS chooses its own, of a few milliseconds.
+#: The length of the buffer on Windows, which glitches with a shorter one. macOS chooses a few milliseconds itself.
 BUFFER_SAMPLES: Final = 9_600
 
-#: How long a stopped output is heard: two periods of 10 ms that Windows mixes ahead, and what the driver holds. The
-#: library does not tell.
+#: How long a stopped output stays audible: two periods of 10 ms that Windows mixes ahead, and what the driver holds.
+#: The library does not say.
 TAIL_S: Final = 0.05
 
 
 class SoundcardPlayer:
-    """The default speaker; `library` stands in for the soundcard module."""
+    """Plays to the default speaker; `library` replaces the soundcard module in tests."""
 
     def __init__(self, library: Any = None) -> None:
         self._library = library
@@ -36,7 +36,7 @@ class SoundcardPlayer:
         try:
             library = self._library or _load()
             if sys.platform == "win32":
-                # Windows wants COM initialised in every thread that touches a device.
+                # Windows needs COM initialised in every thread that touches a device.
                 import ctypes
 
                 ctypes.windll.ole32.CoInitializeEx(None, 0)
@@ -44,7 +44,7 @@ class SoundcardPlayer:
             player = library.default_speaker().player(SAMPLE_RATE, channels=CHANNELS, blocksize=buffer)
             player.__enter__()
         except (ImportError, RuntimeError, OSError, AssertionError, AttributeError, TypeError, ValueError) as error:
-            raise NotReadyError(f"the default output cannot be played to ({error})", "see capture doctor") from error
+            raise NotReadyError(f"cannot play to the default output ({error})", "see capture doctor") from error
         self._player = player
 
     def play(self, samples: SampleArray) -> None:
@@ -60,7 +60,7 @@ class SoundcardPlayer:
             self._played = True
 
     def drain(self) -> None:
-        # The last block is taken, and the buffer is full of it.
+        # The library has taken the last block, but the buffer may still be full.
         if self._played:
             self._woken.wait(BUFFER_SAMPLES / SAMPLE_RATE + TAIL_S)
 
@@ -79,7 +79,7 @@ class SoundcardPlayer:
             try:
                 player.__exit__(None, None, None)
             except (RuntimeError, OSError, AssertionError, TypeError, ValueError):
-                # It was unplugged; there is nothing to give back.
+                # It was unplugged; there is nothing to release.
                 return
 
 

@@ -1,6 +1,7 @@
-"""Finished files: what is in them, whether they are whole, and making them whole, louder, smaller or other.
+"""Finished recordings: checks, repairs, cuts, normalises and converts files that were closed or cut off.
 
-`check` judges, `contents` and `structure` read, `repair` and `rewrite` mend, `transcode` converts; every rewrite goes
-through `scratch`, so that the original stays until the new file is checked.
+`check` says what is wrong with a file, from what `structure` and `contents` read. `repair` mends it, `loudness` and
+`gain` change its volume; both go through `rewrite`, which replaces a file only after checking the new one and builds it
+in `scratch`. `transcode` converts and shrinks, with `reencode`, `animation` and `size_limit`.
 Imports the ground, `formats`, `codecs` and `output`; knows nothing of devices.
 """

@@ -1,10 +1,12 @@
-"""Writes a GIF or an animated WebP."""
+"""Writes a recording as a GIF or an animated WebP."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import av
 import av.filter
@@ -12,19 +14,61 @@ from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-__all__ = ["stamped", "write_gif", "write_webp"]
+from capture.errors import OutputError
+from capture.recordings.rewrite import opened
+
+__all__ = ["write_animation"]
+
+#: Called once for each pass over the frames.
+_Frames: TypeAlias = Callable[[], Iterator[av.VideoFrame]]
 
 
-def stamped(frame: av.VideoFrame, slot: int, fps: float) -> av.VideoFrame:
+def write_animation(recording: Path, path: Path, size: tuple[int, int], fps: float, duration_s: float) -> None:
+    """Write the picture of `recording`, `duration_s` long, to `path`: a GIF or WebP by its extension, without end.
+
+    `size` is width and height, `fps` the constant frame rate. Raises `OutputError` when the file turns out incomplete,
+    `RecordingError` when the recording cannot be opened, and what FFmpeg raises.
+    """
+    form = path.suffix[1:]
+    write = _write_gif if form == "gif" else _write_webp
+    with av.open(str(path), "w", format=form, container_options={"loop": "0"}) as made:
+        write(made, lambda: _at_constant_rate(recording, fps, duration_s), size, fps)
+    if not _is_whole(path):
+        raise OutputError("the new file is damaged")
+
+
+def _at_constant_rate(recording: Path, fps: float, duration_s: float) -> Iterator[av.VideoFrame]:
+    """Yield the frame that is shown at each slot of 1/fps."""
+    last: av.VideoFrame | None = None
+    slot = 0
+    with opened(recording) as source:
+        for frame in source.decode(video=0):
+            until = math.ceil((frame.time or 0.0) * fps - 1e-6)
+            while last is not None and slot < until:
+                yield _stamped(last, slot, fps)
+                slot += 1
+            last = frame
+    end = max(slot + 1, math.floor(duration_s * fps + 1e-6))
+    while last is not None and slot < end:
+        yield _stamped(last, slot, fps)
+        slot += 1
+
+
+def _stamped(frame: av.VideoFrame, slot: int, fps: float) -> av.VideoFrame:
     frame.pts, frame.time_base = slot, 1 / Fraction(fps).limit_denominator(1001)
     return frame
 
 
-_Frames = Callable[[], Iterator[av.VideoFrame]]
+def _is_whole(path: Path) -> bool:
+    """Whether an animation ends as it must. FFmpeg cannot read animated WebP, but its header states the length."""
+    data = path.read_bytes()
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 == len(data) and b"ANMF" in data
+    return data.startswith(b"GIF89a") and data.endswith(b"\x3b")
 
 
-def write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
-    """In two passes, so that no more than a picture is in memory: one chooses the colours, one paints with them."""
+def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
+    """Write in two passes, so that only one frame is in memory: the first chooses the colours, the second paints."""
     stream = made.add_stream("gif", rate=Fraction(fps).limit_denominator(1001))
     assert isinstance(stream, VideoStream)  # noqa: S101
     stream.width, stream.height, stream.pix_fmt = *size, "pal8"
@@ -81,6 +125,7 @@ def _buffer(graph: av.filter.Graph, frame: av.VideoFrame, fps: float) -> Any:
 
 
 def _paint(made: OutputContainer, stream: VideoStream, graph: av.filter.Graph) -> None:
+    """Encode every frame that `graph` has ready."""
     while True:
         try:
             frame = cast(av.VideoFrame, graph.pull())
@@ -89,7 +134,7 @@ def _paint(made: OutputContainer, stream: VideoStream, graph: av.filter.Graph) -
         made.mux(stream.encode(frame))
 
 
-def write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
+def _write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
     stream = made.add_stream(
         cast(Any, "libwebp_anim"), rate=Fraction(fps).limit_denominator(1001), options={"quality": "60"}
     )
@@ -98,5 +143,5 @@ def write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], fp
     reformatter = VideoReformatter()
     for slot, frame in enumerate(frames()):
         smaller = reformatter.reformat(frame, *size, "yuv420p")
-        made.mux(stream.encode(stamped(smaller, slot, fps)))
+        made.mux(stream.encode(_stamped(smaller, slot, fps)))
     made.mux(stream.encode(None))

@@ -1,4 +1,4 @@
-"""Whether a saved recording is whole: what `capture check` says, and every recording about itself when it is done."""
+"""Checks whether a saved recording is whole: for `capture check`, and for every recording once it is finished."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from capture.recordings.structure import Ending, Structure, read_structure
 
 __all__ = ["CheckReport", "StreamReport", "check"]
 
-#: Beyond this, lips and voice are visibly apart.
+#: With a larger offset, lips and voice are visibly apart.
 _START_TOLERANCE_S: Final = 0.05
 
-#: What the last frame, the last block of sound and the last fragment may differ by.
+#: How far apart the last frame, the last block of sound and the last fragment may end.
 _END_TOLERANCE_S: Final = 0.5
 
-#: Where a header states the length, it does so to the sample.
+#: A header that states the length does so to the sample.
 _PROMISE_TOLERANCE_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """One track as it plays; seconds on the file's time line, priming and edits left out.
+    """One track as it plays, in seconds on the file's time line, without priming and edited-out parts.
 
-    `silent` is None for video, and for sound that was not listened to. Width, height and frames are those of video,
-    sample rate and channels those of sound; the others are 0.
+    `silent` is None for video, and for audio that was not decoded. Only video has a width, a height and frames, only
+    audio a sample rate and channels; the others are 0.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class StreamReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was found in a file. `problems` are sentences for a person, the gravest first."""
+    """What is in a file and what is wrong with it. `problems` are sentences for the user, the gravest first."""
 
     path: Path
     problems: tuple[str, ...]
     streams: tuple[StreamReport, ...]
-    #: What the container says about its own end.
+    #: How the file ends, by its container's headers.
     ending: Ending
-    #: Whether there is anything to play, whatever the problems are.
+    #: Whether any track has packets, whatever the problems are.
     plays: bool
 
     @property
@@ -72,11 +72,11 @@ class CheckReport:
 
     @property
     def duration_s(self) -> float:
-        """From the first moment of any track to the last of any."""
+        """Seconds from the start of the first track to the end of the last."""
         return _span_s([(stream.start_s, stream.start_s + stream.duration_s) for stream in self.streams])
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that scripts rely on, in their order."""
+        """Return the keys that scripts rely on, in their order."""
         return {
             "path": str(self.path),
             "ok": self.ok,
@@ -86,11 +86,11 @@ class CheckReport:
 
 
 def check(path: Path, *, listen: bool = True) -> CheckReport:
-    """Read the file at `path` from end to end and say what is wrong with it.
+    """Read the whole file at `path` and report what is wrong with it.
 
-    With `listen`, every audio track is decoded until its first sound, and `silent` says whether there was none; sound
-    behind that is not decoded, nor are pictures. Silence is no problem, an unfinished or damaged file is; a file that
-    is no recording gives a report as well. Raises `UsageError` where `path` names no regular file, and nothing else.
+    With `listen`, every audio track is decoded up to its first sound, and `silent` says whether there was none; the
+    rest of the audio and all pictures stay undecoded. Silence is not a problem; an unfinished or damaged file is. A
+    file that is not a recording gets a report, too. Raises only `UsageError`, when `path` names no regular file.
     """
     size_bytes = _size_bytes(path)
     path = path.absolute()
@@ -101,7 +101,7 @@ def check(path: Path, *, listen: bool = True) -> CheckReport:
     except OSError as error:
         return _nothing_in(path, f"the file cannot be read: {error.strerror or error}")
     if structure.ending is Ending.UNKNOWN:
-        return _nothing_in(path, "this is no recording, or its beginning is damaged")
+        return _nothing_in(path, "this is not a recording, or its start is damaged")
     try:
         contents = read_contents(path, listen=listen)
     except RecordingError as error:
@@ -124,10 +124,10 @@ def _size_bytes(path: Path) -> int:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{path} does not exist", "name a recording that does") from error
+        raise UsageError(f"{path} does not exist", "name an existing recording") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{str(path)!r} cannot be looked at ({reason})", "name a recording") from error
+        raise UsageError(f"{str(path)!r} cannot be opened ({reason})", "name a recording") from error
     if stat.S_ISDIR(found.st_mode):
         raise UsageError(f"{path} is a folder", "name a recording in it")
     if not stat.S_ISREG(found.st_mode):
@@ -136,7 +136,7 @@ def _size_bytes(path: Path) -> int:
 
 
 def _ending(structure: Structure, tracks: Sequence[Track]) -> Ending:
-    """What the container says, corrected where its packets fall short of it."""
+    """Return what the container says, corrected when the packets fall short of the length it states."""
     if structure.promised_s is None:
         return structure.ending
     expected_s = structure.promised_s - _PROMISE_TOLERANCE_S
@@ -171,9 +171,9 @@ def _problems(ending: Ending, contents: Contents) -> Iterator[str]:
         yield _unfinished(ending, _span_s([(track.start_s, track.end_s) for track in filled]) if filled else None)
     elif not contents.tracks:
         reason = f" ({contents.failure})" if contents.failure else ""
-        yield f"neither picture nor sound is found in it{reason}"
+        yield f"it contains neither picture nor sound{reason}"
     elif contents.failure:
-        yield f"it cannot be read to its end: {contents.failure}"
+        yield f"it cannot be read to the end: {contents.failure}"
     for number, track in enumerate(contents.tracks):
         yield from _track_problems(_name(contents.tracks, number), track, complete)
     yield from _apart(contents.tracks, "start", lambda track: track.start_s, _START_TOLERANCE_S)
@@ -181,25 +181,24 @@ def _problems(ending: Ending, contents: Contents) -> Iterator[str]:
 
 
 def _unfinished(ending: Ending, found_s: float | None) -> str:
-    """What became of a file without a proper end, `found_s` seconds of which are there; None if nothing is."""
+    """Return the sentence on a file without a proper end; `found_s` seconds of it are there, or None."""
     if found_s is None:
         return {
-            Ending.NEVER_CLOSED: "the file was never closed, and nothing that is in it plays",
+            Ending.NEVER_CLOSED: "the file was never closed, and nothing in it plays",
             Ending.CUT_OFF: "the end of the file is missing, and nothing that is left of it plays",
-        }.get(ending, "the file is damaged, and nothing of it plays")
+        }.get(ending, "the file is damaged, and nothing in it plays")
     return {
-        Ending.NEVER_CLOSED: f"the file was never closed: the recording was cut off after {found_s:.1f} s; "
-        "what is there plays",
-        Ending.CUT_OFF: f"the end of the file is missing: it stops after {found_s:.1f} s; what is there plays",
-    }.get(ending, f"the file is damaged inside; {found_s:.1f} s of it were found, and not all of that may play")
+        Ending.NEVER_CLOSED: f"the file was never closed: it was cut off after {found_s:.1f} s; the part before plays",
+        Ending.CUT_OFF: f"the end of the file is missing: it stops after {found_s:.1f} s; the part before plays",
+    }.get(ending, f"the file is damaged: {found_s:.1f} s of it were found, and not all of that may play")
 
 
 def _track_problems(name: str, track: Track, complete: bool) -> Iterator[str]:
     if not track.packets:
         yield f"{name} is empty"
     if track.goes_back_at_s is not None:
-        yield f"the timestamps of {name} go back at {track.goes_back_at_s:.2f} s"
-    # The last packet of a file that ends too early is incomplete as a matter of course.
+        yield f"the timestamps of {name} jump back at {track.goes_back_at_s:.2f} s"
+    # In a file that ends too early, the last packet is incomplete as a matter of course.
     if track.incomplete and complete:
         yield f"{track.incomplete} packets of {name} are incomplete"
     if track.undecodable_at_s is not None and complete:
@@ -207,7 +206,7 @@ def _track_problems(name: str, track: Track, complete: bool) -> Iterator[str]:
 
 
 def _apart(tracks: Sequence[Track], verb: str, moment_s: Callable[[Track], float], tolerance_s: float) -> Iterator[str]:
-    """A sentence on the two tracks that `verb` furthest apart, if that is more than `tolerance_s`."""
+    """Yield a sentence on the two tracks that `verb` furthest apart, if by more than `tolerance_s`."""
     filled = [(moment_s(track), number) for number, track in enumerate(tracks) if track.packets]
     if not filled:
         return
@@ -218,7 +217,7 @@ def _apart(tracks: Sequence[Track], verb: str, moment_s: Callable[[Track], float
 
 
 def _name(tracks: Sequence[Track], number: int) -> str:
-    """What a person calls a track: `the audio track`, or `audio track 2` where there are several."""
+    """Return the track's name for the user: `the audio track`, or `audio track 2` when there are several."""
     kind = tracks[number].kind
     alike = [other for other, track in enumerate(tracks) if track.kind == kind]
     return f"the {kind} track" if len(alike) == 1 else f"{kind} track {alike.index(number) + 1}"

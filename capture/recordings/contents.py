@@ -1,7 +1,7 @@
-"""What is really in the tracks of a recording, packet by packet.
+"""Reads what is really in the tracks of a recording, packet by packet.
 
-Headers say what was meant to be written; the packets say what was. Every packet is read, none is kept, and sound is
-decoded only until some is heard.
+Headers say what the writer intended; packets show what it wrote. Every packet is read, none is kept, and sound is
+decoded only up to the first that is audible.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from capture.media import SILENCE_DBFS
 
 __all__ = ["READ_OPTIONS", "Contents", "Track", "read_contents"]
 
-#: How recordings are opened. Readers other than these would take a text file for a picture, or a playlist for the files
-#: it names; and whatever a file says, nothing but files is opened for it, no address on a network.
+#: How to open recordings. Other demuxers would take a text file for a picture, or a playlist for the files it names.
+#: Whatever a file contains, FFmpeg opens only files for it, never an address on a network.
 READ_OPTIONS: Final = {"format_whitelist": "mov,matroska,ogg,mp3,flac,wav", "protocol_whitelist": "file"}
 
-#: The absolute sample value, full scale at 1, above which there is sound.
+#: The absolute sample value, full scale at 1, above which a track is not silent.
 _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
 
 
 class Track(NamedTuple):
     """One track of picture or sound.
 
-    Seconds are on the file's own time line and count what is played: what an encoder needed for its own start and an
-    edit list leaves out is left out. A track without packets starts and ends at 0.
+    Seconds are on the file's own time line and count what players play: priming and parts that an edit list leaves out
+    do not count. A track without packets starts and ends at 0.
     """
 
     #: `video` or `audio`.
@@ -41,17 +41,17 @@ class Track(NamedTuple):
     codec: str
     start_s: float
     end_s: float
-    #: Packets that are played; for video, pictures.
+    #: How many packets play; for video, frames.
     packets: int
-    #: What those packets last together, whatever holes are between them.
+    #: The sum of their durations, without the holes between them.
     held_s: float
-    #: Where a packet came that should have come before the one ahead of it.
+    #: Where the timestamps first jump back.
     goes_back_at_s: float | None
-    #: Packets that the reader itself says are incomplete.
+    #: How many packets the demuxer marked as incomplete.
     incomplete: int
-    #: Where sound could not be decoded, as far as it was listened to.
+    #: Where sound could not be decoded, if that part was decoded at all.
     undecodable_at_s: float | None
-    #: None for video, and for sound that was not listened to.
+    #: None for video, and for audio that was not decoded.
     silent: bool | None
     width: int = 0
     height: int = 0
@@ -60,23 +60,22 @@ class Track(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The tracks of a file, and what stopped the reading before its end, "" if nothing did."""
+    """The tracks of a file, and why reading stopped before its end, or ""."""
 
     tracks: tuple[Track, ...]
     failure: str = ""
 
 
 def read_contents(path: Path, *, listen: bool) -> Contents:
-    """Read every packet of the file at `path`; with `listen`, decode each audio track until it is heard.
+    """Read every packet of the file at `path`; with `listen`, decode each audio track up to its first audible sound.
 
-    Cover pictures, subtitles and chapters are passed over. Raises `RecordingError` where the file cannot be opened as a
-    recording at all.
+    Skips cover pictures, subtitles and chapters. Raises `RecordingError` when the file cannot be opened as a recording.
     """
     # A relative name with a colon would be taken for a protocol.
     name = str(path.absolute())
     try:
-        # Every packet takes some bytes of the file; one whose index points at the same bytes again and again would
-        # keep its reader busy for days.
+        # Every packet takes some bytes of the file. An index that points at the same bytes again and again would keep
+        # this busy for days.
         allowance_bytes = 2 * path.stat().st_size + 65_536
         container = av.open(name, metadata_errors="replace", options=READ_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -91,7 +90,7 @@ def read_contents(path: Path, *, listen: bool) -> Contents:
             for packet in container.demux():
                 allowance_bytes -= packet.size + 1
                 if allowance_bytes < 0:
-                    failure = "its index gives the same bytes several times"
+                    failure = "its index points to the same bytes several times"
                     break
                 if packet.stream_index in tallies:
                     tallies[packet.stream_index].add(packet)
@@ -105,7 +104,7 @@ def _is_track(stream: av.stream.Stream) -> bool:
 
 
 def _header_end_s(container: av.container.InputContainer) -> Fraction | None:
-    """Where the header of a Matroska file or WebM says that it ends; None where it says nothing, and elsewhere."""
+    """Return the length that a Matroska or WebM header states; None if it states none, and for other formats."""
     if "matroska" not in container.format.name or container.duration is None:
         return None
     return Fraction(container.duration, av.time_base)
@@ -116,7 +115,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Tally:
-    """Gathers one track. Times are whole units of `time_base` until the end, so that nothing is rounded twice."""
+    """Gathers one track. Times are whole units of `time_base` until the end, so that rounding happens only once."""
 
     def __init__(self, stream: av.stream.Stream, listen: bool, header_end_s: Fraction | None) -> None:
         self._stream = stream
@@ -138,6 +137,7 @@ class _Tally:
         self._incomplete = 0
 
     def add(self, packet: av.Packet[Any]) -> None:
+        """Count the next packet of the track."""
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None:
             if not packet.size:
@@ -147,7 +147,7 @@ class _Tally:
             self._listen(packet, pts)
         if self._last is None:
             self._skipped_until = pts + self._units(_skipped_samples(packet)[0])
-        # Pictures are decoded in another order than they are shown in: only their dts must rise.
+        # Frames may be decoded in another order than they are shown in: only their dts must rise.
         dts = packet.dts if packet.dts is not None or self._stream.type == "video" else pts
         if dts is not None:
             if self._last_dts is not None and dts < self._last_dts and self._goes_back_at is None:
@@ -163,7 +163,7 @@ class _Tally:
         self._held += duration
         self._longest = max(self._longest, duration)
         if self._stream.type == "video":
-            # A picture stays until the next one, whatever its own duration is; only the last one's counts.
+            # A frame stays until the next one, whatever its own duration; only that of the last one counts.
             if self._last_shown is None or pts >= self._last_shown:
                 self._last_shown = pts
                 self._end = self._picture_end(pts, duration)
@@ -171,16 +171,16 @@ class _Tally:
             self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
 
     def _picture_end(self, pts: int, duration: int) -> int:
-        """Where the picture ends if it is the last.
+        """Return where the frame ends if it is the last.
 
-        In Matroska one without a duration of its own is given its track's, which may reach beyond the end of the file.
+        A Matroska frame without a duration gets that of its track, which may reach beyond the end of the file.
         """
         if self._header_end is None:
             return pts + duration
         return max(pts, min(pts + duration, self._header_end))
 
     def _listen(self, packet: av.Packet[Any], at: int) -> None:
-        """Decode one packet. A decoder may hold a few milliseconds back; sound that lasts no longer is none."""
+        """Decode one packet. The decoder may hold back a few milliseconds; shorter sound counts as silence."""
         try:
             for frame in packet.decode():
                 if _peak(frame.to_ndarray()) > _HEARD:
@@ -191,11 +191,12 @@ class _Tally:
                 self._undecodable_at = at
 
     def track(self) -> Track:
+        """Return the finished track."""
         start, end, held = self._start or 0, self._end, self._held
         if self._start is not None and self._skipped_until is not None:
             start = max(start, self._skipped_until)
         if self._last is not None and (unplayed := self._units(_skipped_samples(self._last)[1])):
-            # Some readers shorten the last packet by what is not played of it, others leave that to the decoder.
+            # Some demuxers shorten the last packet by its unplayed part, others leave that to the decoder.
             end = min(end, (self._last.pts or 0) + self._longest - unplayed)
         if self._last is not None and self._ends_in_half_a_frame(self._last):
             end -= self._last.duration or 0
@@ -220,7 +221,7 @@ class _Tally:
         )
 
     def _ends_in_half_a_frame(self, last: av.Packet[Any]) -> bool:
-        """Whether a file of bare FLAC frames, whose sizes nothing states, breaks off in its last one."""
+        """Whether a FLAC file, which does not state the sizes of its frames, breaks off in the last one."""
         context = self._stream.codec_context
         if context is None or context.codec.canonical_name != "flac":
             return False
@@ -240,7 +241,7 @@ class _Tally:
 
 
 def _skipped_samples(packet: av.Packet[Any]) -> tuple[int, int]:
-    """How many samples at the start and at the end of `packet` are decoded but not played."""
+    """Return how many samples at the start and at the end of `packet` are decoded but not played."""
     if not packet.has_sidedata("skip_samples"):
         return 0, 0
     start, end = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")).ljust(8, b"\0"))
@@ -248,7 +249,7 @@ def _skipped_samples(packet: av.Packet[Any]) -> tuple[int, int]:
 
 
 def _peak(samples: np.ndarray[Any, Any]) -> float:
-    """The largest absolute value of decoded samples, full scale at 1, whatever the decoder's type for them is."""
+    """Return the largest absolute value of decoded samples of any dtype, with full scale at 1."""
     if not samples.size:
         return 0.0
     lowest, highest = float(samples.min()), float(samples.max())

@@ -1,4 +1,4 @@
-"""One pass over a finished recording that turns its sound up or down; all else is copied."""
+"""Copies a finished recording with its sound turned up or down. One pass; everything else is copied."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
 __all__ = ["Change", "remake"]
 
-#: A hole in a track that is longer was not made by the rounding of time stamps, and stays.
+#: A longer hole in a track is real and stays; shorter ones come from rounded timestamps.
 _HOLE_S: Final = 0.03
 
-#: The limiter looks ahead for as long as a peak takes to bend, and lets go slowly enough not to be heard.
+#: The limiter looks ahead for as long as it takes to lower a peak, and releases too slowly to be heard.
 _LIMITER: Final = "level=false:attack=5:release=80:latency=true:limit={:.6f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done to one audio track; without `ceiling_db`, from -24 to 0, nothing is limited."""
+    """What to do to one audio track. `ceiling_db` is -24 to 0, or None for no limiter."""
 
     gain_db: float
     ceiling_db: float | None = None
@@ -42,15 +42,15 @@ class Change:
 def remake(path: Path, muxer: Muxer, changes: Sequence[Change | None]) -> list[Chapter]:
     """Write the recording at `path` into `muxer`, each audio track with its change; return its chapters.
 
-    A track is encoded anew as recordings are, at the moment where it begins; one whose change is None is copied.
-    Raises what the muxer, the encoder and FFmpeg raise.
+    A changed track is encoded like a recording and keeps its start time; a track whose change is None is copied. Raises
+    what the muxer, the encoder and FFmpeg raise.
     """
     with opened(path) as container:
-        return _Remaking(path, container, changes).run(muxer)
+        return _Remake(path, container, changes).run(muxer)
 
 
-class _Remaking:
-    """One pass over a file."""
+class _Remake:
+    """Runs one pass over a file."""
 
     def __init__(self, path: Path, container: InputContainer, changes: Sequence[Change | None]) -> None:
         self._container = container
@@ -87,7 +87,7 @@ class _Remaking:
 
 
 class _Sound:
-    """One track on its way: decoded samples in, packets at the wanted loudness out, each at its moment."""
+    """Changes one track: takes decoded frames, returns packets with the gain applied and the pts kept."""
 
     def __init__(self, stream: AudioStream, codec: str, change: Change, report: StreamReport, begins_s: float) -> None:
         channels = 1 if stream.codec_context.channels == 1 else 2
@@ -96,7 +96,7 @@ class _Sound:
         self._resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
         self._factor = np.float32(10.0 ** (change.gain_db / 20.0))
         self._limiter = None if change.ceiling_db is None else _Limiter(channels, change.ceiling_db)
-        # AAC ends with a whole frame, of which not all is played. Matroska rounds the end to a millisecond.
+        # AAC ends with a whole frame, part of which is not played. Matroska rounds the end to a millisecond.
         unsure_s = float(stream.time_base or 0) if stream.time_base != Fraction(1, SAMPLE_RATE) else 0.0
         self._left = round((report.duration_s + unsure_s) * SAMPLE_RATE)
         self._begins_s = begins_s
@@ -104,6 +104,7 @@ class _Sound:
         self._taken = 0
 
     def take(self, frame: av.AudioFrame) -> list[av.Packet[Any]]:
+        """Take the next decoded frame; return the packets that are ready."""
         at_s = (frame.time or 0.0) - self._begins_s
         if self._start_s is None:
             self._start_s = at_s if at_s > 0.001 else 0.0
@@ -116,6 +117,7 @@ class _Sound:
         return [packet for part in self._resampler.resample(frame) for packet in self._change(self._samples(part))]
 
     def finish(self) -> list[av.Packet[Any]]:
+        """Return the remaining packets."""
         packets = [packet for part in self._resampler.resample(None) for packet in self._change(self._samples(part))]
         if self._limiter is not None:
             packets += self._moved(self.encoder.encode(self._limiter.finish()))
@@ -130,7 +132,7 @@ class _Sound:
         return self._moved(self.encoder.encode(louder if self._limiter is None else self._limiter.take(louder)))
 
     def _moved(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """The encoder counts from 0, wherever the track begins."""
+        """Add the track's start to the timestamps: the encoder counts from 0."""
         for packet in packets:
             start = round((self._start_s or 0.0) / (packet.time_base or 1))
             packet.pts, packet.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
@@ -138,13 +140,13 @@ class _Sound:
 
 
 def _is_voice(stream: AudioStream) -> bool:
-    """Whether the track was encoded as a voice note: its header says what rate it was encoded from."""
+    """Whether the track was encoded as a voice note, by the input sample rate in its header."""
     head = stream.codec_context.extradata or b""
     return head.startswith(b"OpusHead") and int.from_bytes(head[12:16], "little") == VOICE_SAMPLE_RATE
 
 
 class _Limiter:
-    """Keeps samples below a ceiling, in step with what it is given: FFmpeg's `alimiter`."""
+    """Keeps samples below a ceiling, without delaying them: FFmpeg's `alimiter`."""
 
     def __init__(self, channels: int, ceiling_db: float) -> None:
         self._channels = channels
@@ -162,7 +164,7 @@ class _Limiter:
         self._graph.configure()
 
     def take(self, samples: SampleArray) -> SampleArray:
-        """Take float32 (n, channels); return float32 (m, channels), what is ready."""
+        """Take float32 (n, channels); return float32 (m, channels), the samples that are ready."""
         if len(samples):
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(samples.reshape(1, -1)), format="flt", layout=self._layout
@@ -173,7 +175,7 @@ class _Limiter:
         return self._ready()
 
     def finish(self) -> SampleArray:
-        """The rest, float32 (m, channels)."""
+        """Return the remaining samples, float32 (m, channels)."""
         self._graph.push(None)
         return self._ready()
 

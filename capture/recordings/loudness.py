@@ -1,10 +1,10 @@
-"""How loud a recording is, as EBU R 128 counts it, and how it is brought to the loudness that was asked for.
+"""Measures how loud a recording is (EBU R 128) and brings it to a requested loudness.
 
-Each audio track is turned up or down as a whole. Where that alone would take its true peak beyond `TRUE_PEAK_DBTP`, a
-limiter that looks ahead bends the peaks for a few milliseconds each. The result is measured as it will be decoded, and
-made once more where it misses: encoders add to peaks, and limiting takes away loudness. Pictures are copied.
+Each audio track gets one gain. If that would push its true peak above `TRUE_PEAK_DBTP`, a look-ahead limiter lowers
+each peak for a few milliseconds. The result is measured as players will decode it, and the pass is repeated if it
+misses: encoding raises peaks, and limiting costs loudness. Pictures are copied.
 
-The words of `--loudness` are read here, and importing this loads nothing heavy.
+`--loudness` is parsed here, so importing this module loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -26,99 +26,99 @@ if TYPE_CHECKING:
 
 __all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise"]
 
-#: Nothing is quieter: blocks below it are not counted at all (ITU-R BS.1770-4, annex 1, the absolute gate).
+#: The lowest loudness there is: quieter blocks do not count at all (ITU-R BS.1770-4, annex 1, the absolute gate).
 _SILENCE_LUFS: Final = -70.0
 
-#: True peaks are looked for between the samples, at four times their rate (BS.1770-4, annex 2).
+#: True peaks lie between the samples: they are searched at four times the sample rate (BS.1770-4, annex 2).
 _PEAK_RATE: Final = 192_000
 
-#: The most that EBU R 128 allows.
+#: The highest true peak that EBU R 128 allows.
 TRUE_PEAK_DBTP: Final = -1.0
 
-#: A track that is as close to the target is left as it is, and a result that is stands.
+#: A track this close to the target is not changed, and a result this close is accepted.
 _CLOSE_LU: Final = 0.3
 
-#: Beyond this the target is missed, and it is said.
+#: A result further from the target than this gets a note.
 _MISSED_LU: Final = 0.5
 
-#: How much lower samples are limited at first: between them the sound goes higher, and coding adds to that.
+#: How far below the true peak samples are limited at first: the signal rises between samples, and encoding adds to it.
 _CEILING_MARGIN_DB: Final = 0.3
 
-#: The lowest that the limiter takes, a sixteenth of full scale.
+#: The lowest ceiling that the limiter accepts, a sixteenth of full scale.
 _LOWEST_CEILING_DB: Final = -24.0
 
-#: A limited track is made louder once more while that makes it louder by this part of it: less only flattens it.
+#: Raise a limited track again only if the last raise yielded at least this share in loudness: less only flattens it.
 _WORTH_IT: Final = 0.25
 
-#: How often it is made anew at most, and until when it may be made louder again; then only peaks are brought down.
+#: The most passes, and how many of them may raise the gain; the later ones only bring peaks down.
 _MOST_PASSES: Final = 8
 _RAISING_PASSES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """Of one track: its integrated loudness and its true peak; `-inf` where there is nothing to measure."""
+    """The integrated loudness and the true peak of one track; `-inf` when there is nothing to measure."""
 
     integrated_lufs: float
     true_peak_dbtp: float
 
     @property
     def is_measurable(self) -> bool:
-        """Whether there was anything to hear, for as long as the 0.4 s that the measure needs."""
+        """Whether the track was audible for the 0.4 s that the measurement needs."""
         return math.isfinite(self.integrated_lufs) and math.isfinite(self.true_peak_dbtp)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackLoudness:
-    """What became of one audio track."""
+    """The result for one audio track."""
 
     before: Loudness
-    #: The same as before where the track was left as it is.
+    #: Equals `before` when the track was not changed.
     after: Loudness
-    #: Whether the limiter had work.
+    #: Whether the limiter was used.
     limited: bool
-    #: Why it is not at the target, "" where it is.
+    #: Why the track missed the target, or "".
     note: str = ""
 
     def __str__(self) -> str:
-        """For a person: `-31.2 to -16.0 LUFS, peaks at -1.2 dBTP`."""
+        """Return a text for the user: `-31.2 to -16.0 LUFS, peaks at -1.2 dBTP`."""
         if not self.before.is_measurable:
             return self.note
-        told = f"{self.before.integrated_lufs:.1f} to {self.after.integrated_lufs:.1f} LUFS"
-        told += f", peaks at {self.after.true_peak_dbtp:.1f} dBTP" + (", limited" if self.limited else "")
-        return f"{told} ({self.note})" if self.note else told
+        text = f"{self.before.integrated_lufs:.1f} to {self.after.integrated_lufs:.1f} LUFS"
+        text += f", peaks at {self.after.true_peak_dbtp:.1f} dBTP" + (", limited" if self.limited else "")
+        return f"{text} ({self.note})" if self.note else text
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What is done to one audio track in the pass that comes next; `ceiling_db` is None without a limiter."""
+    """The settings for one audio track in the next pass; `ceiling_db` is None without a limiter."""
 
     before: Loudness
     target_lufs: float
     gain_db: float = 0.0
     ceiling_db: float | None = None
     after: Loudness = field(init=False)
-    #: The gain before this one, and what it made of the track; at first none, and the track as it was.
+    #: The previous gain and the loudness that it gave; at first 0 and the original loudness.
     _last_gain_db: float = 0.0
     _last_lufs: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.after = self.before
         self._last_lufs = self.before.integrated_lufs
-        if self.is_wanted:
+        if self.needs_change:
             self.gain_db = self.target_lufs - self.before.integrated_lufs
             if self.before.true_peak_dbtp + self.gain_db > TRUE_PEAK_DBTP:
                 self.ceiling_db = TRUE_PEAK_DBTP - _CEILING_MARGIN_DB
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether the track is to be changed at all."""
+    def needs_change(self) -> bool:
+        """Whether the track needs a change."""
         return self.before.is_measurable and not self._is_met(self.before)
 
-    def takes(self, after: Loudness, *, may_raise: bool) -> bool:
-        """Whether the pass that gave `after` is good; plans the next one otherwise."""
+    def accepts(self, after: Loudness, *, may_raise: bool) -> bool:
+        """Whether to accept the pass that gave `after`; if not, plan the next one."""
         self.after = after
-        if not self.is_wanted or self._is_met(after):
+        if not self.needs_change or self._is_met(after):
             return True
         excess_db = after.true_peak_dbtp - TRUE_PEAK_DBTP
         if excess_db > 0:
@@ -136,17 +136,19 @@ class _Plan:
         return excess_db <= 0
 
     def change(self) -> Change | None:
+        """Return what to do in the next pass, or None to copy the track."""
         from capture.recordings.gain import Change
 
-        return Change(self.gain_db, self.ceiling_db) if self.is_wanted else None
+        return Change(self.gain_db, self.ceiling_db) if self.needs_change else None
 
     def report(self) -> TrackLoudness:
+        """Return the result after the last pass."""
         note = ""
         if not self.before.is_measurable:
-            note = "too quiet or too short to be measured: left as it is"
+            note = "too quiet or too short to measure: not changed"
         elif abs(self.after.integrated_lufs - self.target_lufs) > _MISSED_LU:
-            note = f"its peaks allow {self.after.integrated_lufs:.1f} LUFS"
-        return TrackLoudness(self.before, self.after, self.is_wanted and self.ceiling_db is not None, note)
+            note = f"its peaks allow only {self.after.integrated_lufs:.1f} LUFS"
+        return TrackLoudness(self.before, self.after, self.needs_change and self.ceiling_db is not None, note)
 
     def _is_met(self, found: Loudness) -> bool:
         off_lu = abs(found.integrated_lufs - self.target_lufs)
@@ -154,14 +156,14 @@ class _Plan:
 
 
 def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
-    """Bring each audio track of the recording at `path` to `target_lufs`; return what became of them, in their order.
+    """Bring each audio track of the recording at `path` to `target_lufs`; return the results in track order.
 
-    Tracks without anything to measure are left as they are, as is the file where no track is to be changed. Raises
-    `RecordingError` where the recording is not whole or cannot be read, `OutputError` where the new one cannot be made;
-    the recording is what it was then.
+    Tracks that cannot be measured stay as they are, and so does the file when no track needs a change. Raises
+    `RecordingError` when the recording is damaged or unreadable, `OutputError` when the new one cannot be written; the
+    recording is then unchanged.
     """
     plans = [_Plan(before, target_lufs) for before in measure(path)]
-    if not any(plan.is_wanted for plan in plans):
+    if not any(plan.needs_change for plan in plans):
         return tuple(plan.report() for plan in plans)
     from capture.recordings.gain import remake
     from capture.recordings.rewrite import rewrite
@@ -172,9 +174,9 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
         nonlocal passes
         passes += 1
         may_raise = passes < _RAISING_PASSES
-        good = [plan.takes(after, may_raise=may_raise) for plan, after in zip(plans, measure(new), strict=True)]
+        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(plans, measure(new), strict=True)]
         if passes == _MOST_PASSES and not all(good):
-            raise OutputError("its peaks could not be brought down", "ask for less loudness")
+            raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
         return all(good)
 
     rewrite(path, lambda muxer: remake(path, muxer, [plan.change() for plan in plans]), is_good=is_good)
@@ -182,9 +184,9 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
 
 
 def measure(path: Path) -> tuple[Loudness, ...]:
-    """Decode the recording at `path` and measure each of its audio tracks, in their order.
+    """Decode the recording at `path` and measure its audio tracks, in their order.
 
-    Raises `RecordingError` where it cannot be opened or decoded.
+    Raises `RecordingError` when it cannot be opened or decoded.
     """
     import av
 
@@ -195,7 +197,7 @@ def measure(path: Path) -> tuple[Loudness, ...]:
             return _measured(container)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)
-        raise RecordingError(f"the loudness of {path} cannot be measured", reason) from error
+        raise RecordingError(f"cannot measure the loudness of {path}", reason) from error
 
 
 def _measured(container: InputContainer) -> tuple[Loudness, ...]:
@@ -207,7 +209,7 @@ def _measured(container: InputContainer) -> tuple[Loudness, ...]:
 
 
 class _Meter:
-    """FFmpeg's `ebur128` for the loudness; the peak is found here, as the filter gives it three digits."""
+    """Measures one track: loudness by FFmpeg's `ebur128`, whose true peak has only three digits and is found here."""
 
     def __init__(self) -> None:
         import av
@@ -219,16 +221,18 @@ class _Meter:
         self._peak = 0.0
 
     def hear(self, frame: av.AudioFrame) -> None:
+        """Take in the next decoded samples."""
         self._find_peak(self._resampler.resample(frame))
         if self._graph is None:
             self._graph = _meter_graph(frame)
-        # The meter counts samples; a file's own stamps may be rounded.
+        # The filter gets a running sample count as pts: the file's own pts may be rounded.
         frame.pts, frame.time_base = self._count, Fraction(1, frame.sample_rate)
         self._count += frame.samples
         self._graph.push(frame)
         self._pull()
 
     def finish(self) -> Loudness:
+        """Return the measurement of everything heard."""
         if self._graph is None:
             return Loudness(-math.inf, -math.inf)
         self._find_peak(self._resampler.resample(None))

@@ -1,7 +1,7 @@
-"""An ordinary file out of one that was cut off, as a crash or an empty battery leaves it.
+"""Repairs a recording that a crash or an empty battery cut off: makes an ordinary file of it.
 
-Packets are copied, nothing is encoded anew. The original stays byte for byte what it was until the new file is closed
-and found to be whole; where that cannot be reached, it stays for good.
+Packets are copied, not encoded again. The original stays untouched, byte for byte, until the new file is closed and
+checked; if no whole file comes out, the original stays for good.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, 
 
 __all__ = ["Repaired", "recordings_in", "repair"]
 
-#: Tracks may end this far apart, less a little for what a container rounds: what is longer than that is cut off.
+#: How far apart tracks may end: what `check` accepts, less a little for the rounding of containers. More is cut off.
 _ENDS_APART_S: Final = 0.4
 
-#: A crash leaves tracks that end a second apart. One that lasts so much longer than another is no remainder to cut off.
+#: A crash leaves tracks that end a second apart. A track this much longer than another is content, too much to cut off.
 _MOST_CUT_S: Final = 5.0
 
-
-_LEFT: Final = "it is left as it is"
+_UNCHANGED: Final = "it was not changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of a file. `before` and `after` are what `check` says of it."""
+    """The result of a repair. `before` and `after` are the reports of `check`."""
 
     path: Path
     before: CheckReport
     after: CheckReport
-    #: Whether there was anything to repair.
+    #: Whether the file needed repair.
     was_needed: bool
 
     def as_json(self) -> dict[str, Any]:
@@ -61,30 +60,30 @@ class Repaired:
 
 
 def repair(path: Path, output: Path | None = None) -> Repaired:
-    """Make the recording at `path` whole, in its place or as a new file at `output`.
+    """Repair the recording at `path`, in place or as a new file at `output`.
 
-    One that is whole already stays as it is. Raises `RecordingError` where nothing whole can be made of it,
-    `OutputError` where that cannot be written, `UsageError` where `path` names no file or `output` one that cannot be
-    made: the original is then what it was.
+    A recording that is whole already stays as it is. Raises `RecordingError` when no whole file can be made of it,
+    `OutputError` when the new file cannot be written, `UsageError` when `path` names no file or `output` cannot be
+    created. The original is then unchanged.
     """
     if output is not None:
         container_of(output)
         check_output(output, overwrite=False)
     before = check(path, listen=False)
     if is_being_made(path):
-        raise RecordingError(f"{path} is being recorded", "repair it when that has ended")
+        raise RecordingError(f"{path} is still being recorded", "repair it after the recording has ended")
     if not before.plays:
-        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _LEFT)
+        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _UNCHANGED)
     if output is None:
         if before.ok:
             return Repaired(path, before, before, False)
-        return Repaired(path, before, _rewritten(path), True)
+        return Repaired(path, before, _repaired(path), True)
     own = ReservedFile(output)
     try:
         with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
             shutil.copyfileobj(original, copy)
         own.keep()
-        after = check(output, listen=False) if before.ok else _rewritten(output)
+        after = check(output, listen=False) if before.ok else _repaired(output)
     except BaseException as error:
         with suppress(OSError):
             output.unlink(missing_ok=True)
@@ -95,16 +94,16 @@ def repair(path: Path, output: Path | None = None) -> Repaired:
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """The files in `folder` that are called like recordings, by name; what is hidden is nobody's."""
+    """Return the files in `folder` with a recording's extension, sorted by name, without hidden ones."""
     shown = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 
-def _rewritten(path: Path) -> CheckReport:
+def _repaired(path: Path) -> CheckReport:
     ends_s = _ends_s(path)
     if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
         apart_s = max(ends_s) - min(ends_s)
-        raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _LEFT)
+        raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _UNCHANGED)
     last_s = min(ends_s, default=0.0) + _ENDS_APART_S
 
     def fill(muxer: Muxer) -> Sequence[Chapter]:
@@ -120,13 +119,13 @@ def _rewritten(path: Path) -> CheckReport:
 
 
 def _samples(tracks: Sequence[Stream], ends_s: Sequence[float]) -> int:
-    """The length of FLAC, which stands in its header; 0 for all others."""
+    """Return the length in samples, which a FLAC header states; 0 for other formats."""
     context = _flac_context(tracks)
     return round(max(ends_s, default=0.0) * context.sample_rate) if context is not None else 0
 
 
 def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
-    """That of the track that is FLAC, if one is."""
+    """Return the codec context of the FLAC track, if there is one."""
     for track in tracks:
         context = track.codec_context
         if isinstance(context, AudioCodecContext) and context.codec.canonical_name == "flac":
@@ -135,12 +134,12 @@ def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
 
 
 def _ends_s(path: Path) -> list[float]:
-    """Where the last packet of each track that has any ends, on the file's time line."""
+    """Return where each track ends that has packets, on the file's time line."""
     ends_s: dict[int, float] = {}
     with opened(path) as container:
         if any(stream.type == "data" and stream.name is None for stream in container.streams):
-            # What it was is damaged beyond recognition, and would be missing in the new file.
-            raise RecordingError(f"{path} cannot be repaired: one of its tracks is unknown", _LEFT)
+            # A track damaged beyond recognition would be missing from the new file.
+            raise RecordingError(f"{path} cannot be repaired: one of its tracks is unknown", _UNCHANGED)
         for place, packet in _whole_packets(container, tracks_of(container)):
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             ends_s[place] = max(ends_s.get(place, 0.0), end_s)
@@ -148,7 +147,7 @@ def _ends_s(path: Path) -> list[float]:
 
 
 def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Iterator[tuple[int, Any]]:
-    """The packets that can be taken over, with the place of their track: whole, in order, from a key frame on."""
+    """Yield each packet worth copying, with the index of its track: whole, in order, from a key frame on."""
     places = {stream.index: place for place, stream in enumerate(tracks)}
     reached: dict[int, int] = {}
     decoder = _flac_decoder(tracks)
@@ -157,7 +156,7 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
         try:
             packet = next(packets, None)
         except (av.FFmpegError, ValueError):
-            # The cut, or damage that cannot be read past.
+            # The cut, or damage that the demuxer cannot read past.
             return
         if packet is None:
             return
@@ -165,7 +164,7 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
         if packet.pts is None or not packet.size or packet.is_corrupt:
             continue
         if packet.dts is None:
-            # FFmpeg finds none for the few pictures of a still screen. They were written in the order they are shown.
+            # FFmpeg finds none for the few frames of a still screen. They were written in the order they are shown.
             packet.dts = packet.pts
         if packet.dts <= reached.get(place, packet.dts - 1):
             continue
@@ -178,7 +177,7 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
 
 
 def _flac_decoder(tracks: Sequence[Stream]) -> AudioCodecContext | None:
-    """What tells whether a frame of FLAC is whole: nothing states how long each is, and the last may be cut."""
+    """Return a decoder that tests FLAC frames: nothing states how long each one is, and the last may be cut."""
     context = _flac_context(tracks)
     if context is None:
         return None

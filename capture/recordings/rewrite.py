@@ -1,7 +1,7 @@
-"""A finished recording made anew without the risk of losing it.
+"""Rewrites a finished recording without the risk of losing it.
 
-The new file grows in a hidden folder beside the old one. Only when it is closed and found to be whole does it take the
-old one's place, at once and by name alone; whatever goes wrong before that, the old one is what it was.
+The new file grows in a hidden folder beside the old one. It replaces the old one, by one rename, only after it was
+closed and checked; if anything fails before that, the old file is unchanged.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ from capture.recordings.scratch import scratch_folder
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 
-#: A picture that stands for longer is a still one, sent again from time to time. Tracks may end half a second apart.
+#: A frame shown for longer belongs to a still screen, which is sent again now and then. Tracks may end half a second
+#: apart.
 _LONG_PICTURE_S: Final = 0.4
 
 
 def rewrite(
     path: Path, fill: Callable[[Muxer], Sequence[Chapter]], *, is_good: Callable[[Path], bool] = lambda path: True
 ) -> CheckReport:
-    """Put what `fill` writes in the place of the recording at `path`; return what `check` says of it.
+    """Replace the recording at `path` with the one that `fill` writes; return its report.
 
-    `fill` starts the muxer, writes every packet and returns the chapters. Where `is_good` says no to the closed new
-    file, it is made once more: whoever gives it takes care that this ends. The new file has the old one's permissions.
+    `fill` starts the muxer, writes every packet and returns the chapters. While `is_good` rejects the closed new file,
+    `fill` runs again: the caller makes sure that this ends. The new file gets the old one's permissions.
 
-    Raises `RecordingError` where the old file is not whole or cannot be opened, `OutputError` where the new one cannot
-    be written, is found not to be whole or cannot take the place; and what `fill` raises otherwise. After each of them
-    the old file is byte for byte what it was, and nothing else is left. Keep other threads away from both files.
+    Raises `RecordingError` when the old file does not play or cannot be opened, `OutputError` when the new one cannot
+    be written, is damaged or cannot replace the old one, and whatever else `fill` raises. After an error the old file
+    is unchanged, byte for byte, and nothing else is left. Keep other threads away from both files.
     """
-    # Where the name is a link, what it leads to is replaced and not the link.
+    # Replace the target of a link, not the link itself.
     old = path.resolve()
     found = check(old, listen=False)
     if not found.plays:
-        raise RecordingError(f"{path} is left as it is: {found.problems[0]}", "see capture check")
+        raise RecordingError(f"{path} was not changed: {found.problems[0]}", "see capture check")
     new = old
     try:
         with scratch_folder(old.parent) as folder:
@@ -67,17 +68,17 @@ def rewrite(
 
 
 def cut_end(path: Path, end_s: float) -> CheckReport:
-    """Keep what begins before `end_s` of the recording at `path`; return what `check` says of what is left.
+    """Cut the recording at `path` off at `end_s`; return the report of the rest.
 
-    `end_s` counts from the beginning of the file. Sound ends with the packet that goes on at `end_s`, a picture is
-    shown until then; Matroska and WebM go on to the next picture where one stands still. Chapters end there and those
-    behind it go. Raises `UsageError` where nothing would be left and for FLAC, which cannot be cut so, `OutputError`
-    and `RecordingError` as `rewrite` does: the recording is then what it was.
+    `end_s` counts from the start of the file. Sound ends with the packet that plays at `end_s`, the last frame is shown
+    until then; with a still picture, Matroska and WebM go on to the next frame. A chapter that plays at `end_s` ends
+    there, later ones go. Raises `UsageError` when nothing would be left, and for FLAC, which cannot be cut this way;
+    `OutputError` and `RecordingError` as `rewrite` does. After an error the recording is unchanged.
     """
     if container_of(path).audio_codec == "flac":
-        raise UsageError(f"{path} states its length in each part of it", "cut it with an editor of sound")
+        raise UsageError(f"{path} is FLAC, which capture cannot cut", "cut it in an audio editor")
     if not end_s > 0:
-        raise UsageError(f"nothing of {path} would be left before {end_s:g} s", "cut it later")
+        raise UsageError(f"a cut at {end_s:g} s would leave nothing of {path}", "cut it later")
 
     def fill(muxer: Muxer) -> list[Chapter]:
         with opened(path) as container:
@@ -95,7 +96,7 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """The recording at `path`, to read packets from. Raises `RecordingError` where it cannot be opened as one."""
+    """Open the recording at `path` to read its packets. Raises `RecordingError` when that fails."""
     try:
         # A relative name with a colon would be taken for a protocol.
         container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
@@ -107,7 +108,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def tracks_of(container: InputContainer) -> list[Stream]:
-    """The tracks of picture and sound, in their order: those that `check` reports."""
+    """Return the video and audio tracks in their order, the same that `check` reports."""
     return [
         stream
         for stream in container.streams
@@ -116,12 +117,12 @@ def tracks_of(container: InputContainer) -> list[Stream]:
 
 
 def zero_s(container: InputContainer) -> float:
-    """What players count from: MP3 has no place to say that its first samples are the encoder's own."""
+    """Return the time that players count from. It is 0 but for MP3, which cannot mark its first samples as priming."""
     return (container.start_time or 0) / av.time_base if container.format.name == "mp3" else 0.0
 
 
 def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chapter]:
-    """The chapters that begin before `end_s`, none of which goes on beyond it."""
+    """Return the chapters that start before `end_s`; the last one ends there at the latest."""
     found = []
     for chapter in container.chapters():
         unit_s = chapter["time_base"] or Fraction(1, 1000)
@@ -132,9 +133,10 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
 
 
 def _next_picture_s(path: Path, end_s: float) -> float:
-    """Where a cut at `end_s` leaves no picture behind whose length the file cannot tell.
+    """Return the time at or after `end_s` where a cut does not shorten a long frame.
 
-    Matroska gives every picture the same length; one that stood for longer would end long before the sound.
+    Matroska gives every frame the same duration: if a frame shown for longer came last, it would end long before the
+    sound.
     """
     with opened(path) as container:
         pictures = [stream for stream in tracks_of(container) if stream.type == "video"]
@@ -153,7 +155,7 @@ def _next_picture_s(path: Path, end_s: float) -> float:
 
 
 def until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
-    """The packet if it begins before `end_s`; a picture lasts no longer than until then."""
+    """Return the packet if it starts before `end_s`, else None; a frame ends at `end_s` at the latest."""
     end = round(end_s / packet.time_base)
     if (packet.pts or 0) >= end:
         return None
@@ -174,28 +176,29 @@ def _write(new: Path, fill: Callable[[Muxer], Sequence[Chapter]]) -> None:
 
 
 def _checked(new: Path, found: CheckReport) -> CheckReport:
-    """What `check` says of the new file, which is to be whole and to have the tracks of the old one."""
+    """Return the report of the new file. Raises `OutputError` unless it is whole and has the tracks of the old one."""
     if not new.exists():
         raise OutputError("nothing was written")
     report = check(new)
     if not report.ok:
-        raise OutputError(f"the new file is not whole: {report.problems[0]}")
+        raise OutputError(f"the new file is damaged: {report.problems[0]}")
     if [track.kind for track in report.streams] != [track.kind for track in found.streams]:
-        raise OutputError(f"the new file has {len(report.streams)} tracks where there were {len(found.streams)}")
+        raise OutputError(f"the new file has {len(report.streams)} tracks instead of {len(found.streams)}")
     return report
 
 
 def _take_place(new: Path, old: Path) -> None:
     shutil.copymode(old, new)
-    # On the disk before the old one goes: a power cut leaves one of them, whole.
+    # The new file must be on the disk before the old one goes, so that a power cut leaves one of them whole.
     with new.open("rb+") as file:
         os.fsync(file.fileno())
     new.replace(old)
 
 
 def _explained(path: Path, new: Path, error: Exception) -> OutputError:
-    """The same reason, told of the file that the caller knows."""
-    reason, remedy = str(getattr(error, "strerror", None) or error), "see that there is room and a right to write"
+    """Return the error with the path that the caller knows in place of the hidden one."""
+    reason = str(getattr(error, "strerror", None) or error)
+    remedy = "check the free space and the permissions of the folder"
     if isinstance(error, CaptureError):
         reason, remedy = error.message, error.remedy
-    return OutputError(f"{path} is left as it was: {reason.replace(str(new), 'the new file')}", remedy)
+    return OutputError(f"{path} was not changed: {reason.replace(str(new), 'the new file')}", remedy)

@@ -1,7 +1,7 @@
-"""A place for what is being made and is nothing yet: hidden, private, and gone when it is done with.
+"""Scratch folders: hidden, private places for unfinished files, removed after use.
 
-A process that is killed cannot remove its own. The next one that makes a file in the same folder does: a lock on the
-scratch folder, which ends with its process, tells whether anybody is still at work in it.
+A process that is killed cannot remove its scratch folder. The next one that works in the same place does: each folder
+is locked while in use, and the lock ends with its process.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _PREFIX: Final = ".capture-scratch-"
 
 @contextmanager
 def scratch_folder(place: Path) -> Iterator[Path]:
-    """A folder of our own in `place` for the time of the context. Raises `OutputError` where there can be none."""
+    """Make a private folder in `place` for the length of the context. Raises `OutputError` when that fails."""
     try:
         _remove_leftovers(place)
-        folder, lock = _made(place)
+        folder, lock = _make(place)
     except OSError as error:
         raise OutputError(f"{place} cannot be written ({error.strerror})", "choose another folder") from error
     try:
@@ -38,22 +38,22 @@ def scratch_folder(place: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def _made(place: Path) -> tuple[Path, int | None]:
+def _make(place: Path) -> tuple[Path, int | None]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        # Before it is locked somebody may take it for a leftover: being removed then, or gone.
+        # Before we lock it, another process may take it for a leftover and remove it.
         with suppress(BlockingIOError):
-            lock = _locked(folder)
+            lock = _lock(folder)
             if folder.exists():
                 return folder, lock
             if lock is not None:
                 os.close(lock)
 
 
-def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the lock of `folder`; None where it cannot be opened, and where there are no locks.
+def _lock(folder: Path) -> int | None:
+    """Lock `folder`; return the descriptor that holds the lock, or None when it cannot be opened or locked at all.
 
-    Raises `BlockingIOError` where another one has it.
+    Raises `BlockingIOError` when another process holds the lock.
     """
     if sys.platform == "win32":
         return None
@@ -75,9 +75,9 @@ def _locked(folder: Path) -> int | None:
 
 def _remove_leftovers(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*"):
-        # Somebody is at work in it.
+        # Suppressed: another process is using it.
         with suppress(BlockingIOError):
-            lock = _locked(folder)
+            lock = _lock(folder)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)

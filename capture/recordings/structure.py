@@ -1,8 +1,8 @@
-"""How a file ends, read from its container's own headers.
+"""Reads from a container's headers whether its file is complete.
 
-A recording that was killed, or copied only in part, often still opens: players read what they find. Whether all of it
-is there only the container knows, and each says it in its own way. Nothing is decoded and nothing large is read: only
-headers, a few bytes each, and what lies between them is stepped over.
+A recording that was killed, or copied only in part, often still opens: players play what they find. Only the container
+knows whether everything is there, and each format says so in its own way. This module decodes nothing and reads nothing
+large: only headers, a few bytes each, and it seeks past everything in between.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from typing import BinaryIO, Final, NamedTuple
 
 __all__ = ["Ending", "Structure", "read_structure"]
 
-#: A thousand hours of the busiest container here have fewer headers; a file with more was made to keep readers busy.
+#: A thousand hours of the busiest container here have fewer headers; a file with more was built to keep readers busy.
 _MOST_READS: Final = 4_000_000
 
-#: How much of a damaged file is read at a time while looking for the next sound page.
+#: How much of a damaged file to read at a time while looking for the next intact page.
 _CHUNK_BYTES: Final = 65_536
 
 
 class Ending(Enum):
-    """What the container says about its own end."""
+    """How a file ends, by its container's headers."""
 
     WHOLE = "whole"
-    #: The writer was stopped before it could finish; what was written by then is there.
+    #: The writer stopped before it could finish; everything up to then is there.
     NEVER_CLOSED = "never closed"
-    #: Headers speak of more bytes than there are.
+    #: Headers announce more bytes than there are.
     CUT_OFF = "cut off"
-    #: Headers that lead nowhere.
+    #: Headers lead nowhere.
     DAMAGED = "damaged"
-    #: The first bytes are those of no format that is recorded here.
+    #: The first bytes belong to no format that capture records.
     UNKNOWN = "unknown"
 
 
 class Structure(NamedTuple):
-    """The end of a file and, where only the length tells whether it is whole, the length its header states."""
+    """How a file ends and, when only the length shows whether it is whole, the length that its header states."""
 
     ending: Ending
     promised_s: float | None = None
 
 
 class _TooManyHeadersError(Exception):
-    """The file is made of more headers than any recording has."""
+    """The file has more headers than any recording."""
 
 
 class _File:
-    """Bytes by position. A read at the end of the file is short."""
+    """Reads bytes by position. A read at the end of the file is short."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.size = os.fstat(file.fileno()).st_size
@@ -57,6 +57,7 @@ class _File:
         self._reads = 0
 
     def at(self, position: int, count: int) -> bytes:
+        """Return up to `count` bytes. Raises `_TooManyHeadersError` after `_MOST_READS` calls."""
         self._reads += 1
         if self._reads > _MOST_READS:
             raise _TooManyHeadersError
@@ -65,7 +66,7 @@ class _File:
 
 
 def read_structure(path: Path) -> Structure:
-    """Read how the file at `path` ends. Its format is told by its first bytes. Raises `OSError`."""
+    """Read how the file at `path` ends; its first bytes decide the format. Raises `OSError`."""
     with path.open("rb") as opened:
         file = _File(opened)
         walk = _walker(file.at(0, 12))
@@ -91,8 +92,8 @@ def _walker(head: bytes) -> Callable[[_File], Structure] | None:
     return None
 
 
-# MP4, MOV, M4A: boxes of a size and a kind. The recorder writes fragments (moof) while it runs, and puts one index
-# (moov) over all of them when it closes.
+# MP4, MOV, M4A: boxes, each with a size and a kind. The recorder writes fragments (moof) while it runs, and one index
+# (moov) for all of them when it closes the file.
 
 
 def _mp4(file: _File) -> Structure:
@@ -121,8 +122,8 @@ def _mp4(file: _File) -> Structure:
     return Structure(Ending.WHOLE if {b"moov", b"mdat"} <= kinds else Ending.NEVER_CLOSED)
 
 
-# Matroska, WebM: elements of an id and a size. The size of the outermost one, the duration and the table of key frames
-# are filled in on closing.
+# Matroska, WebM: elements, each with an id and a size. The size of the outermost one, the duration and the table of key
+# frames are filled in on closing.
 
 _SEGMENT: Final = 0x18538067
 _INFO: Final = 0x1549A966
@@ -133,7 +134,7 @@ _CUES: Final = 0x1C53BB6B
 class _Element(NamedTuple):
     id: int
     body: int
-    #: None where the size is not known yet.
+    #: None while the size is unknown.
     end: int | None
 
 
@@ -160,7 +161,7 @@ def _matroska(file: _File) -> Structure:
 
 
 def _elements(file: _File, position: int, end: int) -> Iterator[_Element]:
-    """The elements one after the other from `position` on, up to `end` or the first that cannot be stepped over."""
+    """Yield the elements in order from `position` to `end`, or to the first whose end is unknown or unreadable."""
     while position < end:
         header = file.at(position, 12)
         id_bytes = _coded_length(header[:1])
@@ -178,18 +179,18 @@ def _elements(file: _File, position: int, end: int) -> Iterator[_Element]:
 
 
 def _coded_length(first: bytes) -> int:
-    """How many bytes a number of variable length takes, told by the zeros its first byte begins with; 0 for none."""
+    """Return how many bytes a variable-length number takes, from the leading zeros of its first byte; 0 for none."""
     return 9 - first[0].bit_length() if first and first[0] else 0
 
 
-# Ogg: pages, each of one stream and counted. The last page of a stream says so.
+# Ogg: numbered pages, each of one stream. The last page of a stream is marked as such.
 
 _FIRST_PAGE: Final = 0x02
 _LAST_PAGE: Final = 0x04
 
 
 def _ogg(file: _File) -> Structure:
-    # By stream: the number of its latest page, and whether that was its last.
+    # For each stream, the number of its latest page, and whether that is marked as the last.
     latest: dict[bytes, tuple[int, bool]] = {}
     position, damaged = 0, False
     while position < file.size:
@@ -217,7 +218,7 @@ def _ogg(file: _File) -> Structure:
 
 
 def _next_page(file: _File, position: int) -> int:
-    """Where the next page begins after `position`, the end of the file if none does."""
+    """Return where the next page after `position` starts, or the end of the file."""
     position += 1
     while position < file.size:
         found = file.at(position, _CHUNK_BYTES).find(b"OggS")
@@ -227,8 +228,8 @@ def _next_page(file: _File, position: int) -> int:
     return file.size
 
 
-# WAV: chunks of a kind and a size. The sizes of the whole and of the samples are filled in on closing; beyond 4 GB they
-# stand in a chunk of their own (ds64).
+# WAV: chunks, each with a kind and a size. The sizes of the file and of the samples are filled in on closing; beyond
+# 4 GB they are in a separate chunk (ds64).
 
 _UNSET: Final = 0xFFFFFFFF
 
@@ -255,7 +256,7 @@ def _wav_ending(file_size: int, riff_size: int, data: int, data_size: int, long_
     return Ending.CUT_OFF if data + data_size > file_size else Ending.WHOLE
 
 
-# FLAC: the first block states the rate and how many samples follow. That number is filled in on closing.
+# FLAC: the first block states the rate and the number of samples, which is filled in on closing.
 
 
 def _flac(file: _File) -> Structure:
@@ -271,8 +272,8 @@ def _flac(file: _File) -> Structure:
     return Structure(Ending.WHOLE, promised_s=samples / sample_rate)
 
 
-# MP3: frames that stand for themselves. The first may carry a table instead of sound: how many frames and bytes there
-# are, filled in on closing. Without that table there is nothing to be missing.
+# MP3: independent frames. The first may carry a table instead of sound: how many frames and bytes there are, filled in
+# on closing. Without that table nothing shows that frames are missing.
 
 _MPEG_1: Final = 0x18
 _LAYER_3: Final = 0x02
@@ -303,7 +304,7 @@ def _mp3(file: _File) -> Structure:
 
 
 def _after_tags(file: _File) -> int:
-    """Where the first frame begins, after the text that may stand before it."""
+    """Return where the first frame starts, after any ID3 tags."""
     position = 0
     while len(tag := file.at(position, 10)) == 10 and tag.startswith(b"ID3"):
         sevens = tag[6:10]

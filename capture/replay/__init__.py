@@ -1,5 +1,6 @@
 """The replay buffer: the last seconds of every track, encoded, in memory.
 
-`packets` stores key-frame groups, `buffer` bounds them by time and bytes, `clip` cuts one moment out, `clip_writer`
-saves it as a file. Imports `codecs` and `output`; used by `pipeline` and `session`.
+`packets` stores encoded packets in runs, `buffer` bounds them by time and bytes, `clip` picks the packets of one clip,
+`clip_writer` saves it as a file.
+Imports the ground, `formats`, `codecs` and `output`; used by `pipeline` and `session`.
 """

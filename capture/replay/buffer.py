@@ -1,8 +1,7 @@
-"""The last seconds of every track, encoded and in memory, and what is taken out of them to be saved.
+"""Keeps the last seconds of every track, encoded, in memory, and takes clips out of them.
 
-The picture is kept in groups that begin with a key frame, the sound in runs of about a second, each as one block of
-bytes and a few numbers a packet. Old groups go whole, the sound before the oldest of them with them. What was added is
-never changed, so that a `Clip` is a handful of references and stays what it was while the buffer goes on filling.
+The buffer drops the picture in whole groups, each starting with a key frame, and with a group the sound before the next
+one. Stored packets never change, so a `Clip` is only a few references, and stays as it is while the buffer fills on.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from capture.replay.clip import LEAD_S, SQUEEZED_S, Clip, TrackPart
-from capture.replay.packets import FRAME_UNITS, RUN_BYTES, RUN_S, PacketRun, ReplayTrack, units
+from capture.replay.packets import LONGEST_PACKET_UNITS, RUN_BYTES, RUN_S, PacketRun, ReplayTrack, units
 
 if TYPE_CHECKING:
     import av
@@ -31,16 +30,18 @@ class _Lane:
         self.runs: deque[PacketRun] = deque()
         self.unit_s = float(track.time_base)
         self.run_units = round(RUN_S / track.time_base)
-        #: What an encoder of sound puts before its first sample, in units of the track; None before the first packet.
+        #: The priming that an audio encoder puts before its first sample, in units of the track; None before the first
+        #: packet.
         self.priming: int | None = None
-        #: What the first packet said about the priming; LAME's does, and the muxer of MP3 wants to hear it.
+        #: The side data of the first packet. LAME describes its priming there, and the MP3 muxer needs it.
         self.notes: tuple[PacketSideData, ...] = ()
         #: The end of the newest packet on the common time line.
         self.end_s = 0.0
-        # After a whole group had to go only the next one can be kept.
+        # After the current group was dropped, packets are useless up to the next key frame.
         self.awaits_key = track.is_picture
 
     def starts_run(self, packet: av.Packet[Any]) -> bool:
+        """Whether `packet` begins a new run."""
         if not self.runs:
             return True
         if self.track.is_picture:
@@ -49,9 +50,9 @@ class _Lane:
 
 
 class ReplayBuffer:
-    """The last `last_s` seconds of `tracks`, of which at most one is a picture, in at most `limit_bytes`.
+    """Keeps the last `last_s` seconds of `tracks`, at most one of them a picture, in at most `limit_bytes`.
 
-    Each track is filled by one thread; everything else is for any.
+    One thread fills each track; any thread may call everything else.
     """
 
     def __init__(self, last_s: float, limit_bytes: int, tracks: Sequence[ReplayTrack]) -> None:
@@ -64,18 +65,18 @@ class ReplayBuffer:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of what is kept, what a group still being filled has reserved for growing left out."""
+        """The memory in use, without what the current runs have reserved for growth."""
         return self._size_bytes
 
     @property
     def seconds(self) -> float:
-        """How much could be saved now: at most `last_s`."""
+        """How many seconds could be saved now, at most `last_s`."""
         with self._lock:
             begins = self._begins_s()
             return 0.0 if begins is None else min(self._last_s, max(0.0, self._end_s() - begins))
 
     def add(self, track: int, packets: Sequence[av.Packet[Any]]) -> None:
-        """Keep copies of the next packets of track number `track`, in their order."""
+        """Append copies of the next packets of track number `track`."""
         lane = self._lanes[track]
         for packet in packets:
             if packet.size:
@@ -102,9 +103,9 @@ class ReplayBuffer:
             closed.close()
 
     def snapshot(self, last_s: float, until_s: float | None = None) -> Clip:
-        """What is kept of the `last_s` seconds before `until_s`, by default before the end of what came so far.
+        """Return the `last_s` seconds before `until_s`, by default before the newest packet's end.
 
-        Takes references and no copies; as long as the clip lives, so does the memory that it refers to.
+        The clip holds references, not copies, and keeps that memory alive as long as it lives.
         """
         with self._lock:
             end_s = self._end_s() if until_s is None else min(until_s, self._end_s())
@@ -112,9 +113,9 @@ class ReplayBuffer:
             return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
 
     def snapshot_since(self, asked_s: float) -> Clip:
-        """What is kept from `asked_s` on, and all that was added so far."""
+        """Return everything from `asked_s` on."""
         with self._lock:
-            # The newest picture has no length yet, and would lie at the end instead of before it.
+            # The newest frame has no duration yet: without this, it would lie at the end instead of before it.
             end_s = self._end_s() + SQUEEZED_S
             return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
 
@@ -122,14 +123,17 @@ class ReplayBuffer:
         return max((lane.end_s for lane in self._lanes), default=0.0)
 
     def _begins_s(self) -> float | None:
-        """From when on everything is there; the sound alone, where there is no picture."""
+        """Return the time from which on all tracks are there, or None if the buffer is empty.
+
+        With a picture, that alone decides.
+        """
         if self._pictures is not None:
             return self._pictures.runs[0].begins_s if self._pictures.runs else None
         begins = [max(0.0, lane.runs[0].begins_s) for lane in self._lanes if lane.runs]
         return max(begins, default=None)
 
     def _drop_old(self) -> None:
-        """Let go of what is older than wanted, and of the oldest while it is too much."""
+        """Drop runs older than `last_s`, then the oldest ones while the buffer is over its limit."""
         oldest_s = self._end_s() - self._last_s
         main = self._pictures
         if main is not None:
@@ -146,14 +150,14 @@ class ReplayBuffer:
                 self._drop_first(min(filled, key=lambda lane: lane.runs[0].begins_s))
 
     def _drop_sound_before(self, begin_s: float) -> None:
-        """Let go of the runs of sound that end before `begin_s` and before the oldest picture."""
+        """Drop the runs of sound that end before the oldest frame, or without a picture before `begin_s`."""
         if self._pictures is not None and self._pictures.runs:
-            # A group may begin before what is wanted: its sound is kept as well, with a packet for the priming.
+            # A group may start before `begin_s`: keep its sound as well, and a packet for the priming.
             begin_s = self._pictures.runs[0].begins_s
         for lane in self._lanes:
             if lane.track.is_picture:
                 continue
-            margin_s = ((lane.priming or 0) + FRAME_UNITS) * lane.unit_s
+            margin_s = ((lane.priming or 0) + LONGEST_PACKET_UNITS) * lane.unit_s
             while len(lane.runs) > 1 and lane.runs[1].begins_s <= begin_s - margin_s:
                 self._drop_first(lane)
 
@@ -162,10 +166,10 @@ class ReplayBuffer:
 
 
 def _part(lane: _Lane, asked_s: float, end_s: float) -> TrackPart:
-    """The runs that reach into the time from `asked_s` to `end_s`, and those before that they need."""
-    # In units, as their packets are chosen: in seconds, a run that begins at the very end might still be within it.
+    """Return the runs that overlap `asked_s` to `end_s`, and the earlier ones that they need."""
+    # Compare units, as for packets: in seconds, rounding might include a run that starts at the very end.
     begins = [run.pts[0] for run in lane.runs]
-    # Sound may have to begin two seconds and a little earlier, with the picture.
+    # Sound may have to start with the picture, two seconds and a little earlier.
     start_s = asked_s if lane.track.is_picture else asked_s - LEAD_S - RUN_S
     first = max(0, bisect_right(begins, units(start_s, lane.track.time_base)) - 1)
     runs = tuple(lane.runs)[first : bisect_left(begins, units(end_s, lane.track.time_base))]

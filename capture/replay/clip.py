@@ -1,4 +1,8 @@
-"""What a replay buffer gives for one clip."""
+"""Picks the packets of one clip from the runs of a replay buffer: from a key frame or from the exact moment.
+
+A clip starts at a key frame, at or shortly before the requested moment. A still picture before that moment is moved
+right up to it, so that the clip does not start early for nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAD_S", "SQUEEZED_S", "Clip", "TrackPart"]
 
-#: At most so long before the moment that was asked for does a clip begin.
+#: A clip starts at most this long before the requested moment.
 LEAD_S: Final = 2.0
 
-
-#: Pictures of a still stretch that come before the asked moment are shown this far from each other, right before it.
+#: The frames of a still picture before the requested moment are squeezed: moved right before it, this far apart.
 SQUEEZED_S: Final = 0.001
 
-
-#: A squeezed beginning lies at least this far before the asked moment, a frame of AAC at 48 kHz and a little more: the
-#: first sound that reaches into the clip begins within this after the clip does.
+#: A squeezed start lies at least this far before the requested moment: an AAC frame at 48 kHz and a little more. The
+#: first sound that belongs to the clip starts within this after the clip does.
 _SQUEEZED_LEAD_S: Final = 0.022
 
 
 @dataclass(frozen=True, slots=True)
 class TrackPart:
-    """The runs of one track that a clip needs, and how much of the last one was there."""
+    """The runs of one track that a clip needs, and how many packets the last one had at that moment."""
 
     track: ReplayTrack
     runs: tuple[PacketRun, ...]
@@ -39,11 +41,11 @@ class TrackPart:
     notes: tuple[PacketSideData, ...]
 
     def packets_between(self, start: int, end: int) -> list[StoredPacket]:
-        """Those with a pts from `start` on and before `end`, in units of the track."""
+        """Return the packets with `start` <= pts < `end`, in units of the track."""
         return [run.packet(index) for run, places in self._places_between(start, end) for index in places]
 
     def count_between(self, start: int, end: int) -> int:
-        """How many those are; nothing is copied."""
+        """Count those packets without copying them."""
         return sum(len(places) for _, places in self._places_between(start, end))
 
     def _places_between(self, start: int, end: int) -> Iterator[tuple[PacketRun, range]]:
@@ -51,14 +53,14 @@ class TrackPart:
             yield run, range(bisect_left(run.pts, start, 0, count), bisect_left(run.pts, end, 0, count))
 
     def last_pts_until(self, limit: int) -> int | None:
-        """The greatest pts up to `limit`; None where there is none."""
+        """Return the greatest pts up to `limit`, or None."""
         for run, count in reversed(self._counted()):
             if place := bisect_right(run.pts, limit, 0, count):
                 return run.pts[place - 1]
         return None
 
     def lead_in(self, limit: int) -> list[StoredPacket]:
-        """The packets of the group that is shown at `limit`, up to it."""
+        """Return the packets up to `limit` of the group that is shown at `limit`."""
         for run, count in reversed(self._counted()):
             if run.pts[0] <= limit:
                 return [run.packet(index) for index in range(bisect_right(run.pts, limit, 0, count))]
@@ -74,9 +76,9 @@ class TrackPart:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What was in a buffer at one moment, from `asked_s` to `until_s` and what has to come before; never changes.
+    """The content of a buffer from `asked_s` to `until_s`, with the packets needed before that. Never changes.
 
-    Seconds are those of the packets: media time of what is recorded. Holds on to the memory of what it refers to.
+    Seconds are media time of the recording, like those of the packets. Keeps the memory of its runs alive.
     """
 
     asked_s: float
@@ -89,12 +91,12 @@ class Clip:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was recorded in that time."""
+        """Whether the clip has no packets."""
         return not any(self.counts)
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many packets each track has; of what may be hundreds of megabytes only the lead-in is copied for it."""
+        """The number of packets of each track. Copies only the lead-in, of what may be hundreds of megabytes."""
         start_s = self.start_s
         return tuple(
             self._count_pictures() if part.track.is_picture else part.count_between(*self._sound_range(part, start_s))
@@ -103,9 +105,9 @@ class Clip:
 
     @property
     def start_s(self) -> float:
-        """Where the clip begins: at a key frame, at most `LEAD_S` before what was asked and never after.
+        """Where the clip starts: at a key frame, at most `LEAD_S` before the requested moment and never after it.
 
-        Later only where the buffer does not reach back so far. Sound begins up to a packet after this.
+        It starts later only if the buffer does not reach back that far. Sound starts up to a packet after this.
         """
         picture = self._picture()
         if picture is None:
@@ -113,7 +115,7 @@ class Clip:
         return float(picture[0].pts * self._picture_part().track.time_base)
 
     def packets(self) -> tuple[list[StoredPacket], ...]:
-        """The packets of each track, ready to be written once `start_s` is taken from their times."""
+        """Return the packets of each track; subtract `start_s` from their times and write them."""
         start_s = self.start_s
         return tuple(
             self._pictures() if part.track.is_picture else self._sounds(part, start_s, floor=False)
@@ -121,9 +123,9 @@ class Clip:
         )
 
     def exact_packets(self) -> tuple[list[StoredPacket], ...]:
-        """As `packets`, for a file that can leave its beginning out: whole from `exact_start_s` on.
+        """Return the packets of each track for a file that can skip its start: complete from `exact_start_s` on.
 
-        The picture of that moment begins with it; what is needed to decode it and the first sound lies before.
+        The frame shown at that moment starts with it; the packets needed to decode it and the first sound lie before.
         """
         start_s = self.exact_start_s
         return tuple(
@@ -133,7 +135,7 @@ class Clip:
 
     @property
     def exact_start_s(self) -> float:
-        """The asked moment, or the first one that is there."""
+        """The requested moment, or the first one at which all tracks are there."""
         begins = [
             float((part.first_pts + part.priming) * part.track.time_base)
             for part in self.parts
@@ -142,15 +144,15 @@ class Clip:
         return max(self.asked_s, *begins) if begins else self.asked_s
 
     def priming(self, track: int) -> int:
-        """What the encoder put before the first sample of track number `track`, in units of the track."""
+        """Return the priming of track number `track`, in units of the track."""
         return self.parts[track].priming
 
     def notes(self, track: int) -> tuple[PacketSideData, ...]:
-        """What the first packet of track number `track` is to say about its priming."""
+        """Return the side data that the first packet of track number `track` needs, on its priming."""
         return self.parts[track].notes
 
     def sound_before(self, track: int, pts: int, length_s: float) -> list[StoredPacket]:
-        """The packets of track number `track` that begin up to `length_s` before `pts`, as far as they are there."""
+        """Return the packets of track number `track` that start up to `length_s` before `pts`, if they are kept."""
         part = self.parts[track]
         return part.packets_between(pts - units(length_s, part.track.time_base), pts)
 
@@ -158,7 +160,7 @@ class Clip:
         return next(part for part in self.parts if part.track.is_picture)
 
     def _picture(self) -> list[StoredPacket] | None:
-        """The lead-in of the picture, restamped; None without a picture."""
+        """Return the squeezed lead-in of the picture; None without a picture."""
         part = next((part for part in self.parts if part.track.is_picture), None)
         if part is None or part.first_pts is None:
             return None
@@ -194,9 +196,9 @@ class Clip:
         return units(self.until_s, part.track.time_base)
 
     def _sounds(self, part: TrackPart, start_s: float, *, floor: bool) -> list[StoredPacket]:
-        """Sound whose first packet, whose priming is never played, lets it be heard from `start_s` on.
+        """Return the packets of sound that is heard from `start_s` on, after the priming, which is never played.
 
-        With `floor` from there or a little before, else from there or a little after.
+        With `floor`, the first sound is at `start_s` or up to a packet before, otherwise there or up to a packet after.
         """
         first, end = self._sound_range(part, start_s)
         if floor:
@@ -208,7 +210,7 @@ class Clip:
         return units(start_s, part.track.time_base) - part.priming, self._end(part)
 
     def _sound_start_s(self) -> float:
-        """Where a clip of sound alone begins: with a packet that is heard from the asked moment or before."""
+        """Return where a clip of sound alone starts: with a packet heard at the requested moment or before."""
         starts = []
         for part in self.parts:
             if part.first_pts is None:
@@ -226,16 +228,17 @@ def _at(packet: StoredPacket, pts: int) -> StoredPacket:
 
 
 def _squeezed(lead_in: list[StoredPacket], asked: int, time_base: Fraction) -> list[StoredPacket]:
-    """The group up to the asked moment, brought so close to it as it can be without being seen.
+    """Return the group up to the requested moment, moved as close to it as is possible unseen.
 
-    Where all of it is one picture that stands still, it is shown just before. Else it stays as it was, but what lies
-    more than `LEAD_S` before is shown quickly: so far back only the rare group reaches whose last change came late.
+    If the whole group is one still picture, it moves right before that moment. Otherwise it keeps its times, except
+    that frames more than `LEAD_S` before are shown in quick succession: only a rare group, whose last change came late,
+    reaches back that far.
     """
     if not lead_in:
         return []
     count = len(lead_in)
     still = all(packet.is_repeat for packet in lead_in[1:])
-    # Thousands of repeats come only with a constant rate.
+    # The second bound matters for thousands of repeats, which only a constant frame rate makes.
     step = min(units(SQUEEZED_S, time_base), units(LEAD_S, time_base) // count)
     if still:
         earliest = asked - max(count * step, units(_SQUEEZED_LEAD_S, time_base))
@@ -243,7 +246,8 @@ def _squeezed(lead_in: list[StoredPacket], asked: int, time_base: Fraction) -> l
         earliest = asked - units(LEAD_S, time_base)
     if lead_in[0].pts >= earliest:
         return lead_in
-    # Each at least a step after the one before, and the last where it was or, standing still, before the asked moment.
+    # Each frame comes at least a step after the one before; the last keeps its pts or, in a still picture, moves right
+    # before the requested moment.
     moved = []
     for number, packet in enumerate(lead_in):
         pts = earliest + number * step

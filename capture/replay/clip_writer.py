@@ -1,8 +1,8 @@
-"""What a replay buffer held, as a finished file.
+"""Saves a clip from the replay buffer as a finished file.
 
-Packets are copied as they are, on a common origin. A file that is to begin with the asked moment itself leaves its
-beginning out by an edit list where its format has them. Elsewhere the sound is encoded anew, and of the picture the
-first group alone: the next one begins with a key frame of the same encoder and follows as it is.
+Packets are copied unchanged, with times relative to one common origin. An exact clip starts at the requested moment
+itself: formats with edit lists skip what lies before. For other formats, the sound is encoded again, and the first
+group of the picture; the next group starts with a key frame of the same encoder and is copied.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
 from capture.events import Event
-from capture.formats import Container, container_of
+from capture.formats import CONTAINERS, Container, container_of
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 __all__ = ["save"]
 
-#: The formats that can leave out a beginning that is in the file.
+#: The formats that can skip the start of a file by an edit list.
 _WITH_EDIT_LISTS: Final = frozenset({"mp4", "mov", "ipod"})
 
-#: Packets of these know their place in the recording or cannot be cut between: a clip of them is made anew. Neither
-#: loses anything by it.
-_MADE_ANEW: Final = frozenset({"flac", "pcm_s16le"})
+#: Codecs to encode again for every clip, which costs no quality: FLAC packets know their place in the recording, PCM
+#: packets cannot be split.
+_REENCODED: Final = frozenset({"flac", "pcm_s16le"})
 
-#: What sounds before the first packet that is wanted, so that a decoder is in step by then: RFC 7845, section 4.6,
-#: asks for 80 ms.
+#: How much sound to decode before the first wanted packet, so that the decoder has converged by then: RFC 7845, section
+#: 4.6, asks for 80 ms.
 _PRE_ROLL_S: Final = 0.1
 
-#: What a file takes for a packet beside its content: places in an index, headers of pages and blocks.
+#: The space that a file takes for a packet beside its payload: index entries, headers of pages and blocks.
 _BESIDE_PACKET_BYTES: Final = 32
 
-#: What a clip leaves of a disk. A recording on the same one is to go on, and stops where less is left.
+#: The space that a clip leaves on the disk. A recording on the same disk would end with less.
 _LEFT_FREE_BYTES: Final = 2_000_000
 
 
@@ -60,22 +60,23 @@ def save(
     quality: str = "medium",
     marks: Sequence[Event] = (),
 ) -> float:
-    """Write `clip` as a finished file at `path`, in the format that its extension names; return when it begins.
+    """Write `clip` to `path`, in the format that its extension names; return the media time at which the clip starts.
 
-    That is a moment in the time of the recording, as those of `marks` are, which become chapters. With `exact` it is
-    the asked one, else `Clip.start_s`; sound alone in FLAC and WAV loses nothing by being exact and always is.
-    `quality` is that of the recording, needed where pictures are made anew. Raises `UsageError` where nothing is in the
-    clip, the format is not one for its tracks or the name is taken; `OutputError` where the file cannot be written:
-    nothing is left of it then, and the clip can be saved elsewhere. One thread at a time for one path; takes as long as
-    writing does.
+    `marks`, in the same time, become chapters. With `exact` the clip starts at the requested moment, otherwise at
+    `Clip.start_s`; FLAC and WAV are always exact, as it costs them nothing. `quality` is that of the recording, for
+    pictures that are encoded again.
+
+    Raises `UsageError` when the clip is empty, the format cannot hold its tracks or the name is taken; `OutputError`
+    when the file cannot be written. Then no file is left, and the clip can be saved elsewhere. Blocks while writing;
+    only one thread at a time may save to a path.
     """
     kind = container_of(path)
     _check_fits(clip.tracks, kind, path)
-    exact = exact or kind.audio_codec in _MADE_ANEW
+    exact = exact or kind.audio_codec in _REENCODED
     tracks = _tracks(clip, kind, exact=exact, quality=quality)
     if not any(packets for _, packets in tracks):
-        raise UsageError("nothing was recorded yet that could be saved", "try again in a moment")
-    # A track that has not begun would make the file look broken.
+        raise UsageError("nothing was recorded yet that a clip could hold", "try again in a moment")
+    # An empty track would make the file look broken.
     tracks = [track for track in tracks if track[1]]
     _check_room(path, tracks)
     muxer = Muxer(path, kind, overwrite=overwrite)
@@ -97,26 +98,31 @@ def save(
 
 
 def _check_room(path: Path, tracks: Sequence[_Track]) -> None:
-    """Raise `DiskFullError` where there is no room for these at `path`, before anything is written."""
+    """Raise `DiskFullError`, before anything is written, when the disk has no room for these tracks at `path`."""
     wanted = sum(packet.size + _BESIDE_PACKET_BYTES for _, packets in tracks for packet in packets)
     free = free_bytes(path.absolute().parent)
     if free is not None and free < wanted + _LEFT_FREE_BYTES:
         raise DiskFullError(
-            f"{path} needs {(wanted + _LEFT_FREE_BYTES) / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
-            "free some space, or save it elsewhere",
+            f"{path} needs {(wanted + _LEFT_FREE_BYTES) / 1e6:.1f} MB, but only {free / 1e6:.1f} MB are free",
+            "free some space, or save the clip elsewhere",
         )
 
 
 def _check_fits(tracks: Sequence[ReplayTrack], kind: Container, path: Path) -> None:
-    remedy = "name the clip like what is recorded"
+    """Raise `UsageError`, with the formats that would do, when `kind` cannot hold the tracks."""
+    if misfit := _misfit(tracks, kind):
+        fitting = ", ".join(f".{name}" for name, other in CONTAINERS.items() if not _misfit(tracks, other))
+        raise UsageError(f"{path.suffix} cannot hold {misfit}", f"this buffer can be saved as {fitting}")
+
+
+def _misfit(tracks: Sequence[ReplayTrack], kind: Container) -> str:
+    """Return what `kind` cannot hold of the tracks, or ""."""
     for track in tracks:
-        template = _template(track)
-        codec = template.codec_context.codec.canonical_name
-        wanted = kind.video_codec if track.is_picture else kind.audio_codec
-        if codec != wanted:
-            raise UsageError(f"{path.suffix} holds no {codec}", remedy)
-    if sum(not track.is_picture for track in tracks) > kind.max_audio_tracks:
-        raise UsageError(f"{path.suffix} holds no {len(tracks)} tracks", remedy)
+        codec = _template(track).codec_context.codec.canonical_name
+        if codec != (kind.video_codec if track.is_picture else kind.audio_codec):
+            return codec
+    sounds = sum(not track.is_picture for track in tracks)
+    return f"{sounds} audio tracks" if sounds > kind.max_audio_tracks else ""
 
 
 def _template(track: ReplayTrack) -> Stream:
@@ -128,7 +134,7 @@ _Track = tuple["Stream", "list[av.Packet[Any]]"]
 
 
 def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_Track]:
-    """For each track its template and its packets, the clip beginning at 0."""
+    """Return the template and the packets of each track, with times relative to the start of the clip."""
     by_edit_list = exact and kind.format in _WITH_EDIT_LISTS
     kept = clip.exact_packets() if exact else clip.packets()
     start_s = clip.exact_start_s if exact else clip.start_s
@@ -137,9 +143,9 @@ def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_
         if not packets:
             made.append((_template(track), []))
         elif exact and not by_edit_list and not track.is_picture:
-            made.append(_sound_anew(clip, number, packets))
+            made.append(_reencoded_sound(clip, number, packets))
         elif exact and not by_edit_list:
-            made.append(_picture_anew(clip, track, packets, quality))
+            made.append(_reencoded_picture(clip, track, packets, quality))
         else:
             origin = round(start_s / track.time_base)
             if not any(other.is_picture for other in clip.tracks):
@@ -153,7 +159,7 @@ def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_
 
 
 def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, exact: bool) -> int:
-    """What is 0 in a file of sound alone: the first sample heard, so that priming is where players expect it."""
+    """Return the origin of a file of sound alone: the first audible sample, as players expect the priming before 0."""
     if exact:
         return round(clip.exact_start_s / clip.tracks[number].time_base)
     return packets[0].pts + clip.priming(number)
@@ -162,7 +168,7 @@ def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, e
 def _copied(
     track: ReplayTrack, packets: Sequence[StoredPacket], origin: int, end: int, kind: Container
 ) -> list[av.Packet[Any]]:
-    """The packets for a muxer. The last picture lasts until `end`; the others until the next one."""
+    """Return the packets for a muxer. Each frame lasts until the next, the last one until `end`."""
     made = [as_packet(packet, track.time_base, origin) for packet in packets]
     if track.is_picture:
         if kind.format in _WITH_EDIT_LISTS:
@@ -173,7 +179,7 @@ def _copied(
 
 
 def _in_order(tracks: Sequence[Sequence[av.Packet[Any]]]) -> Iterator[tuple[int, av.Packet[Any]]]:
-    """The packets of all tracks by their times, as muxers like them best."""
+    """Yield the packets of all tracks sorted by dts, each with the index of its track."""
     placed = []
     for place, packets in enumerate(tracks):
         unit_s = float(packets[0].time_base)
@@ -183,8 +189,8 @@ def _in_order(tracks: Sequence[Sequence[av.Packet[Any]]]) -> Iterator[tuple[int,
         yield place, tracks[place][number]
 
 
-def _sound_anew(clip: Clip, number: int, packets: Sequence[StoredPacket]) -> _Track:
-    """The sound from the asked moment to the end of the clip, to the sample."""
+def _reencoded_sound(clip: Clip, number: int, packets: Sequence[StoredPacket]) -> _Track:
+    """Encode the sound again, from the requested moment to the end of the clip, exact to the sample."""
     track = clip.tracks[number]
     template = _template(track)
     context = cast(av.AudioCodecContext, template.codec_context)
@@ -202,7 +208,7 @@ def _sound_anew(clip: Clip, number: int, packets: Sequence[StoredPacket]) -> _Tr
 def _decoded(
     track: ReplayTrack, packets: Sequence[StoredPacket], channels: int, priming: int
 ) -> tuple[SampleArray, float]:
-    """What `packets` sound like, float32 (n, channels) at `SAMPLE_RATE`, and when its first sample is heard."""
+    """Decode `packets`; return float32 (n, channels) at `SAMPLE_RATE`, and the media time of the first sample."""
     source = cast(av.AudioCodecContext, _template(track).codec_context)
     decoder = cast(av.AudioCodecContext, av.CodecContext.create(source.codec.canonical_name, "r"))
     decoder.extradata = source.extradata
@@ -219,20 +225,20 @@ def _decoded(
     decoded += cast("list[av.AudioFrame | None]", decoder.decode(None))
     for frame in [*decoded, None]:
         if frame is not None:
-            # Nothing is missing in between, whatever the stamps are rounded to.
+            # The packets have no holes; rounded timestamps would make the resampler think so.
             frame.pts = None
         parts += [cast(SampleArray, part.to_ndarray().reshape(-1, channels)) for part in resampler.resample(frame)]
     samples = np.concatenate(parts)
-    # Some decoders leave the priming out by themselves, as if it were the beginning of the recording.
+    # Some decoders drop the priming themselves, as at the start of a recording.
     expected = round(float(packets[-1].pts + packets[-1].duration - packets[0].pts) * track.time_base * SAMPLE_RATE)
     skipped = expected - len(samples)
     return samples, float(packets[0].pts * track.time_base) + max(0, skipped) / SAMPLE_RATE
 
 
-def _picture_anew(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket], quality: str) -> _Track:
-    """The picture from the asked moment on: the first group encoded anew as recordings are, the others as they are.
+def _reencoded_picture(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket], quality: str) -> _Track:
+    """Encode the picture again from the requested moment to the end of the first group; copy the later groups.
 
-    All of it is encoded anew where the encoder, opened again, does not write the same header.
+    Encodes everything again if the encoder, once reopened, does not write the same header.
     """
     template = _template(track)
     context = cast(av.VideoCodecContext, template.codec_context)
@@ -247,11 +253,11 @@ def _picture_anew(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket
     )
     same = encoder.template.codec_context.extradata == context.extradata
     following = next((n for n, one in enumerate(packets) if one.is_key and one.pts > start), len(packets))
-    anew = following if same else len(packets)
+    count = following if same else len(packets)
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(context.codec.canonical_name, "r"))
     decoder.extradata = context.extradata
     made: list[av.Packet[Any]] = []
-    for packet in packets[:anew]:
+    for packet in packets[:count]:
         given: av.Packet[Any] = av.Packet(packet.data)
         given.pts, given.dts, given.time_base = packet.pts, packet.dts, track.time_base
         frames = decoder.decode(given)
@@ -263,7 +269,7 @@ def _picture_anew(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket
         copy.time_base = track.time_base
     end = round(clip.until_s / track.time_base) - start
     kind = Container("matroska", None, "", 0)
-    rest = _copied(track, packets[anew:], start, end, kind) if anew < len(packets) else []
+    rest = _copied(track, packets[count:], start, end, kind) if count < len(packets) else []
     made += rest
     made[-1].duration = max(1, end - cast(int, made[-1].pts))
     return (template if same else encoder.template), made

@@ -1,4 +1,7 @@
-"""Encoded packets in memory, in whole key-frame groups."""
+"""Stores encoded packets in memory, in runs: key-frame groups of the picture, about a second of sound.
+
+Each run is one block of bytes and a few numbers for each packet.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +15,34 @@ if TYPE_CHECKING:
     import av
     from av.stream import Stream
 
-__all__ = ["FRAME_UNITS", "RUN_BYTES", "RUN_S", "PacketRun", "ReplayTrack", "StoredPacket", "as_packet", "units"]
+__all__ = [
+    "LONGEST_PACKET_UNITS",
+    "RUN_BYTES",
+    "RUN_S",
+    "PacketRun",
+    "ReplayTrack",
+    "StoredPacket",
+    "as_packet",
+    "units",
+]
 
-#: How long a run of sound is: what is dropped at once, and by how much more than asked is kept.
+#: The length of a run of sound. The buffer drops whole runs, so it keeps up to this much more than asked.
 RUN_S: Final = 1.0
 
-
-#: What a run takes beside its packets, and a packet beside its payload: pts, dts, duration, end, flags.
+#: The memory that a run takes beside its packets, and a packet beside its payload: pts, dts, duration, end, flags.
 RUN_BYTES: Final = 1_000
-
-
 _PACKET_BYTES: Final = 4 * 8 + 1
 
+#: The length of the longest audio packet, one of FLAC, in samples.
+LONGEST_PACKET_UNITS: Final = 4608
 
-#: The longest packet of sound, one of FLAC, in samples.
-FRAME_UNITS: Final = 4608
-
-
+#: Bits of a packet's flags.
 _KEY: Final = 1
-
-
 _REPEAT: Final = 2
 
 
 class ReplayTrack(NamedTuple):
-    """One track: what it is made of, and the unit of its times. `template` is what a muxer makes its track from."""
+    """One track: its kind and the unit of its times. A muxer creates its stream from `template`."""
 
     is_picture: bool
     time_base: Fraction
@@ -44,12 +50,12 @@ class ReplayTrack(NamedTuple):
 
     @classmethod
     def of(cls, template: Stream) -> ReplayTrack:
-        """The track that an encoder with this `template` fills."""
+        """Return the track for the packets of an encoder with this `template`."""
         return cls(template.type == "video", Fraction(template.time_base or 1), template)
 
 
 class StoredPacket(NamedTuple):
-    """A packet taken out again. Times are in units of its track and on the time line of what was recorded."""
+    """A packet read back from a run. Times are in units of its track, on the time line of the recording."""
 
     pts: int
     dts: int
@@ -59,20 +65,20 @@ class StoredPacket(NamedTuple):
     is_repeat: bool
 
 
-def as_packet(kept: StoredPacket, time_base: Fraction, origin: int = 0) -> av.Packet[Any]:
-    """`kept` as a muxer takes it; its times, and the `origin` they are to count from, are in units of `time_base`."""
+def as_packet(stored: StoredPacket, time_base: Fraction, origin: int = 0) -> av.Packet[Any]:
+    """Return `stored` as a packet for a muxer, with times relative to `origin`, both in units of `time_base`."""
     import av
 
-    packet: av.Packet[Any] = av.Packet(kept.data)
-    packet.pts, packet.dts, packet.time_base = kept.pts - origin, kept.dts - origin, time_base
-    packet.is_keyframe = kept.is_key
-    if kept.duration:
-        packet.duration = kept.duration
+    packet: av.Packet[Any] = av.Packet(stored.data)
+    packet.pts, packet.dts, packet.time_base = stored.pts - origin, stored.dts - origin, time_base
+    packet.is_keyframe = stored.is_key
+    if stored.duration:
+        packet.duration = stored.duration
     return packet
 
 
 class PacketRun:
-    """Packets of one track, one after the other. One thread adds; what is there already never changes."""
+    """Stores consecutive packets of one track. One thread adds; stored packets never change, so any thread may read."""
 
     __slots__ = ("begins_s", "dts", "durations", "ends", "flags", "payload", "pts", "size_bytes")
 
@@ -87,7 +93,7 @@ class PacketRun:
         self.size_bytes = RUN_BYTES
 
     def add(self, packet: av.Packet[Any]) -> int:
-        """Keep a copy of `packet`; return by how many bytes this grew."""
+        """Append a copy of `packet`; return by how many bytes the run grew."""
         assert isinstance(self.payload, bytearray)  # noqa: S101 - nothing is added to a run that was closed
         self.payload += memoryview(packet)
         pts = packet.pts or 0
@@ -101,10 +107,11 @@ class PacketRun:
         return grown
 
     def close(self) -> None:
-        """Give back what was reserved for growing, an eighth."""
+        """Release the memory reserved for growth, an eighth; nothing may be added afterwards."""
         self.payload = bytes(self.payload)
 
     def packet(self, index: int) -> StoredPacket:
+        """Return a copy of packet number `index`."""
         start = self.ends[index - 1] if index else 0
         flags = self.flags[index]
         data = bytes(self.payload[start : self.ends[index]])
@@ -114,4 +121,5 @@ class PacketRun:
 
 
 def units(at_s: float, time_base: Fraction) -> int:
+    """Return `at_s` in units of `time_base`, rounded."""
     return round(at_s * time_base.denominator / time_base.numerator)

@@ -49,7 +49,7 @@ def test_a_file_that_is_removed_ends_the_recording(
         assert recorder.wait() == 1
         summary = recorder.summary()
         complaint = recorder.stderr.splitlines()[-1]
-    assert complaint == f"capture: {path} is gone: somebody removed it while it was being recorded"
+    assert complaint == f"capture: {path} was deleted while it was being recorded"
     assert (summary["path"], summary["stopped_by"], summary["size_bytes"]) == (str(path), "file_gone", 0)
     assert (summary["check"], kinds(summary)) == ("nothing was recorded", ["file_gone"])
     left = {item.name: item.read_bytes() for item in folder.iterdir()} if folder.exists() else {}
@@ -129,7 +129,7 @@ def test_a_folder_that_may_not_be_entered_any_more(
         finally:
             folder.chmod(0o700)
         found: dict[str, Any] = json.loads(recorder.stdout)
-        assert f"{path}' cannot be looked at (Permission denied)" in recorder.stderr
+        assert f"{path}' cannot be opened (Permission denied)" in recorder.stderr
     assert (found["path"], found["stopped_by"]) == (str(path), "terminate")
     assert found["size_bytes"] == path.stat().st_size
     assert check(path).ok, "it was finished all the same"

@@ -1,4 +1,4 @@
-"""Marks as players show them: chapters of recordings, and of the clips that they fall into."""
+"""Marks become chapters, in recordings and in the clips that contain them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def marks(*moments_s: float) -> list[Event]:
         (marks(10.0, 11.0), []),
     ],
 )
-def test_chapters_are_what_lies_between_marks(found: list[Event], wanted: list[tuple[str, float, float]]) -> None:
+def test_chapters_lie_between_marks(found: list[Event], wanted: list[tuple[str, float, float]]) -> None:
     assert chapters_between(found, 10.0) == [Chapter(*chapter) for chapter in wanted]
 
 
@@ -46,12 +46,12 @@ def test_chapters_are_what_lies_between_marks(found: list[Event], wanted: list[t
     ("text", "title"),
     [("Ähem", "Ähem"), (" two\twords\n", "two words"), ("\x1b[2J", "[2J"), ("", "Mark 7"), (" \n", "Mark 7")],
 )
-def test_a_title_is_one_line_that_says_something(text: str, title: str) -> None:
+def test_a_title_is_one_line_and_never_empty(text: str, title: str) -> None:
     assert title_of(text, 7) == title
 
 
 class Running:
-    """A session of the pattern in a thread of its own."""
+    """Runs a session that records the test pattern, in a thread."""
 
     def __init__(self, path: Path, **more: Any) -> None:
         self.ready = threading.Event()
@@ -89,7 +89,7 @@ class Running:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
-def test_marks_from_the_first_moment_to_the_last(extension: str, tmp_path: Path) -> None:
+def test_marks_become_chapters_from_the_first_moment_to_the_last(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"out.{extension}"
     with Running(path, duration_s=1.5) as running:
         for at_s, name in ((0.0, "Zu Beginn, 始め"), (0.5, "½"), (1.49, "just before the stop"), (1.5, "too late")):
@@ -99,14 +99,14 @@ def test_marks_from_the_first_moment_to_the_last(extension: str, tmp_path: Path)
     assert [title for title, _, _ in found] == ["Zu Beginn, 始め", "½", "just before the stop"]
     assert [start_s for _, start_s, _ in found] == pytest.approx([0.0, 0.5, 1.49], abs=0.002)
     assert [end_s for _, _, end_s in found] == pytest.approx([0.5, 1.49, 1.5], abs=0.03)
-    # The titles are no subtitles.
+    # The titles are not a subtitle track.
     assert {stream["codec_type"] for stream in probe(path)["streams"]} <= {"video", "audio", "data"}
     assert check(path).ok
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp_path: Path) -> None:
+def test_a_clip_has_the_marks_made_during_it(exact: bool, extension: str, tmp_path: Path) -> None:
     with Running(tmp_path / f"out.{extension}", standby=True, replay_s=30.0) as running:
         running.until(0.3, "buffer_s")
         running.ask(Command.MARK, "long ago")
@@ -116,7 +116,7 @@ def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp
             running.ask(Command.MARK, name)
             marked_s.append(running.session._core.feed.ledger.of(EventKind.MARK)[-1].at_s)  # type: ignore[union-attr]
             running.until(running.ask(Command.STATUS)["buffer_s"] + 0.4, "buffer_s")
-        # One that is made while a recording is made belongs to both.
+        # A mark made during a recording belongs to the recording and to the clip.
         running.ask(Command.START)
         running.until(0.3, "elapsed_s")
         running.ask(Command.MARK, "recorded")
@@ -130,7 +130,7 @@ def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp
     assert found[-1][2] == pytest.approx(clip["duration_s"], abs=0.05)
     shown = list(each_picture(Path(clip["path"])))
     for (_, start_s, _), at_s in zip(found[-3:-1], marked_s, strict=True):
-        # The picture there is the one that was there.
+        # The chapter starts at the frame that was shown when the mark was made.
         clock_s = min(shown, key=lambda item: abs(item[0] - start_s))
         assert read_clock(clock_s[1]) / 1000 == pytest.approx(at_s, abs=0.06)
     assert clip["check"] == "ok"
@@ -139,7 +139,7 @@ def test_a_clip_has_the_marks_that_fall_into_it(exact: bool, extension: str, tmp
     assert to_s == recorded[1] == pytest.approx(0.4, abs=0.2)
 
 
-def test_what_is_made_smaller_keeps_them(tmp_path: Path) -> None:
+def test_fit_and_convert_keep_the_chapters_where_they_can(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     with Running(path, duration_s=1.5) as running:
         running.ask(Command.MARK, "ümlaut", at_s=running.epoch_s + 0.5)
@@ -149,11 +149,11 @@ def test_what_is_made_smaller_keeps_them(tmp_path: Path) -> None:
     assert made.stat().st_size < size
     assert chapters(made) == before
     assert [title for title, _, _ in before] == ["Beginning", "ümlaut"]
-    # What has no room for them is made without.
+    # Ogg has no chapters.
     assert chapters(convert(made, "ogg")) == []
 
 
-def test_a_mark_that_nothing_keeps_is_refused(tmp_path: Path) -> None:
+def test_a_mark_without_a_recording_is_refused(tmp_path: Path) -> None:
     with Running(tmp_path / "out.mkv", standby=True) as running:
         answers: list[dict[str, Any]] = []
         running.session.send(Command.MARK, "test", answer=answers.append)

@@ -1,4 +1,4 @@
-"""What is remembered of a recording: in order, in runs, bounded, and on the disk as it happens."""
+"""The ledger: events in order, merged into runs, bounded, and on disk as they happen."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def silence(from_s: float, to_s: float, track: str = "internal") -> Event:
     return Event(EventKind.NO_DATA, from_s, track, to_s)
 
 
-def test_everything_is_told_once_and_kept_by_its_moment() -> None:
-    told: list[Event] = []
-    ledger = Ledger(told.append)
+def test_every_event_is_reported_once_and_kept_in_order() -> None:
+    reported: list[Event] = []
+    ledger = Ledger(reported.append)
     happened = [
         Event(EventKind.MARK, 2.0, "second"),
         Event(EventKind.MARK, 1.0, "first"),
@@ -42,31 +42,31 @@ def test_everything_is_told_once_and_kept_by_its_moment() -> None:
     ]
     for event in happened:
         ledger.record(event)
-    assert told == happened
+    assert reported == happened
     assert ledger.events() == (happened[1], happened[2], happened[0])
     assert ledger.of(EventKind.MARK) == (happened[1], happened[0])
     assert (ledger.count(EventKind.MARK), ledger.count(EventKind.DROPPED)) == (2, 0)
 
 
-def test_slots_that_are_lost_close_to_each_other_are_one_run() -> None:
-    told: list[Event] = []
-    ledger = Ledger(told.append)
+def test_drops_close_to_each_other_are_one_run() -> None:
+    reported: list[Event] = []
+    ledger = Ledger(reported.append)
     for slot in (10, 11, 12, 20, 25):
         ledger.record(dropped(slot))
     ledger.record(dropped(50, 3))
-    assert told == [Event(EventKind.DROPPED, 1.0, "slow", 2.6, 5)]
+    assert reported == [Event(EventKind.DROPPED, 1.0, "slow", 2.6, 5)]
     assert ledger.events() == (
         Event(EventKind.DROPPED, 1.0, "slow", 2.6, 5),
         Event(EventKind.DROPPED, 5.0, "slow", 5.3, 3),
     )
     ledger.settle(5.3 + 1.9)
-    assert len(told) == 1
+    assert len(reported) == 1
     ledger.settle(5.3 + 2.1)
     ledger.settle()
-    assert told == list(ledger.events())
+    assert reported == list(ledger.events())
 
 
-def test_silence_is_one_run_where_it_is_unbroken() -> None:
+def test_unbroken_silence_is_one_run() -> None:
     ledger = Ledger()
     for from_s, to_s in ((1.0, 1.3), (1.3, 1.45), (1.451, 1.6), (1.7, 2.0)):
         ledger.record(silence(from_s, to_s))
@@ -77,7 +77,7 @@ def test_silence_is_one_run_where_it_is_unbroken() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 30)), max_size=200))
-def test_no_slot_is_counted_twice_or_forgotten(steps: list[tuple[int, int]]) -> None:
+def test_every_dropped_frame_is_counted_once(steps: list[tuple[int, int]]) -> None:
     ledger, slot, lost = Ledger(), 0, 0
     for gap, count in steps:
         ledger.record(dropped(slot + gap, count))
@@ -89,14 +89,14 @@ def test_no_slot_is_counted_twice_or_forgotten(steps: list[tuple[int, int]]) -> 
         assert after.at_s > before.end_s + 1.0
 
 
-def test_memory_is_bounded_and_what_is_left_out_is_counted() -> None:
-    told: list[Event] = []
-    ledger = Ledger(told.append)
+def test_memory_is_bounded_and_events_left_out_are_counted() -> None:
+    reported: list[Event] = []
+    ledger = Ledger(reported.append)
     for number in range(KEPT + 700):
         ledger.record(dropped(30 * number, 2))
         ledger.record(Event(EventKind.MARK, 3.0 * number, str(number)))
     ledger.settle()
-    assert len(told) == 2 * KEPT
+    assert len(reported) == 2 * KEPT
     marks, lost = (
         next(event for event in ledger.left_out() if kind in event.detail)
         for kind in (EventKind.MARK, EventKind.DROPPED)
@@ -105,19 +105,19 @@ def test_memory_is_bounded_and_what_is_left_out_is_counted() -> None:
     assert (lost.at_s, lost.count) == (3.0 * KEPT, 1400)
     assert ledger.events()[-2:] == ledger.left_out()
     assert ledger.count(EventKind.MARK) == KEPT + 700
-    # One kind leaves no other without room.
+    # Each kind has its own room.
     ledger.record(Event(EventKind.DEVICE_LOST, 1.0))
     assert ledger.of(EventKind.DEVICE_LOST) == (Event(EventKind.DEVICE_LOST, 1.0),)
 
 
-def test_only_the_last_seconds_are_kept_where_that_is_wanted() -> None:
+def test_with_a_span_only_the_last_seconds_are_kept() -> None:
     ledger = Ledger(span_s=60.0)
     for second in range(10 * KEPT):
         ledger.record(Event(EventKind.MARK, float(second)))
     assert [event.at_s for event in ledger.events()] == [10.0 * KEPT - 61 + place for place in range(61)]
 
 
-def test_runs_that_are_over_are_forgotten_though_nobody_asks() -> None:
+def test_finished_runs_are_closed_without_settle() -> None:
     ledger = Ledger(span_s=60.0)
     for second in range(5_000):
         ledger.record(Event(EventKind.HOLE, second, f"{second} s were missing", second + 0.5))
@@ -125,7 +125,7 @@ def test_runs_that_are_over_are_forgotten_though_nobody_asks() -> None:
     assert len(ledger.events()) == 61
 
 
-def test_a_part_counts_from_its_own_beginning() -> None:
+def test_between_returns_times_relative_to_its_start() -> None:
     ledger = Ledger()
     for event in (
         silence(1.0, 4.0),
@@ -142,14 +142,14 @@ def test_a_part_counts_from_its_own_beginning() -> None:
     assert ledger.between(4.5, 4.9) == ()
 
 
-# On the disk
+# On disk
 
 
 def never(error: OutputError) -> None:
     raise AssertionError(error)
 
 
-def test_each_line_stands_as_soon_as_it_happened(tmp_path: Path) -> None:
+def test_each_event_is_written_at_once(tmp_path: Path) -> None:
     recording = tmp_path / "out.mp4"
     ledger = Ledger()
     ledger.record(Event(EventKind.NO_HOTKEYS, 0.0, "none"))
@@ -176,7 +176,7 @@ def test_each_line_stands_as_soon_as_it_happened(tmp_path: Path) -> None:
     ]
 
 
-def test_what_has_the_name_is_left_alone_or_replaced(tmp_path: Path) -> None:
+def test_a_file_with_the_same_name_is_kept_or_replaced(tmp_path: Path) -> None:
     recording, taken = tmp_path / "out.mp4", tmp_path / "out.mp4.ledger.jsonl"
     taken.write_text("somebody's")
     file = LedgerFile(recording, never)
@@ -192,19 +192,19 @@ def test_what_has_the_name_is_left_alone_or_replaced(tmp_path: Path) -> None:
     assert [line["kind"] for line in ledger_lines(taken)] == ["begun", "ended"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux'")
-def test_a_disk_that_is_full_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
+def test_a_full_disk_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out.mp4.ledger.jsonl").symlink_to("/dev/full")
-    told: list[OutputError] = []
-    monkeypatch.setattr("capture.output.ledger_file.ReservedFile", lambda path, overwrite: Standing(path))
-    file = LedgerFile(tmp_path / "out.mp4", told.append)
+    errors: list[OutputError] = []
+    monkeypatch.setattr("capture.output.ledger_file.ReservedFile", lambda path, overwrite: ExistingFile(path))
+    file = LedgerFile(tmp_path / "out.mp4", errors.append)
     file.add(Event(EventKind.MARK, 1.0))
     file.end(1.0, "stop")
-    assert [str(error) for error in told] == [f"{file.path} cannot be written on (No space left on device)"]
+    assert [str(error) for error in errors] == [f"{file.path} cannot be written (No space left on device)"]
 
 
-class Standing:
-    """A file that is there already."""
+class ExistingFile:
+    """Stands in for `ReservedFile`: a file that exists already."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -228,7 +228,7 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_kill_costs_no_line_that_was_written(tmp_path: Path) -> None:
+def test_a_kill_loses_no_written_line(tmp_path: Path) -> None:
     path = ledger_of(tmp_path / "out.mp4")
     with subprocess.Popen(
         [sys.executable, "-c", WRITING, str(tmp_path / "out.mp4")],
@@ -244,5 +244,5 @@ def test_a_kill_costs_no_line_that_was_written(tmp_path: Path) -> None:
     _, *lines = path.read_text().split("\n")
     *whole, unfinished = lines
     assert [json.loads(line)["at_s"] for line in whole] == [float(number) for number in range(len(whole))]
-    # The system takes a line that crosses a page in two steps, and a kill may come between them.
+    # The kernel writes a line that crosses a page in two steps, and the kill may come between them.
     assert json.dumps(Event(EventKind.MARK, float(len(whole)), "x" * 50).as_json()).startswith(unfinished)

@@ -1,4 +1,4 @@
-"""One file out: private, never over another, whole when it is closed, and of use before that."""
+"""The muxer's file is private, never overwrites another, is whole when closed and plays before that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_muxer(path: Path, *, overwrite: bool = False) -> Muxer:
 
 @dataclass
 class Writing:
-    """A file being written with what its container holds; pictures come at irregular moments."""
+    """Writes a file with the tracks that its container holds; frames come at irregular moments."""
 
     path: Path
     audio_tracks: int = 1
@@ -67,7 +67,7 @@ class Writing:
             at_s += float(random.choice([0.1, 0.033, 0.75, 0.4]))
 
     def until(self, seconds: float) -> None:
-        """Write what there is up to here, frames before the sound that was heard with them."""
+        """Write everything up to `seconds`, frames before the sound of the same moment."""
         times = np.arange(BLOCK) / SAMPLE_RATE
         tone = np.repeat(0.3 * np.sin(2 * np.pi * 500 * times)[:, None], 2, axis=1).astype(np.float32)
         while self.next_block * BLOCK < seconds * SAMPLE_RATE:
@@ -85,7 +85,7 @@ class Writing:
 
     @property
     def _now(self) -> int:
-        """Samples of sound up to the end of the block that comes next."""
+        """The number of samples up to the end of the next block."""
         return self.next_block * BLOCK
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Writing:
 
 
 def boxes(path: Path) -> list[str]:
-    """The names of the boxes that an MP4 consists of."""
+    """Return the names of the top-level boxes of an MP4."""
     content = path.read_bytes()
     found, place = [], 0
     while place < len(content):
@@ -114,7 +114,7 @@ def boxes(path: Path) -> list[str]:
 
 
 def heard_s(path: Path) -> float:
-    """How much sound can be decoded."""
+    """Return how many seconds of sound can be decoded."""
     with av.open(str(path)) as container:
         try:
             count = 0
@@ -130,7 +130,7 @@ def heard_s(path: Path) -> float:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps permissions elsewhere")
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_the_file_is_private_before_anything_is_in_it(overwrite: bool, tmp_path: Path) -> None:
+def test_the_file_is_private_while_it_is_still_empty(overwrite: bool, tmp_path: Path) -> None:
     path = tmp_path / "made.mp4"
     if overwrite:
         path.touch(mode=0o666)
@@ -154,7 +154,7 @@ def test_the_file_stays_private(extension: str, tmp_path: Path) -> None:
     assert stat.S_IMODE(writing.path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "made.mp4"
     path.write_bytes(b"somebody's")
     with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
@@ -163,7 +163,7 @@ def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_to_nowhere_is_a_taken_name(tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_a_taken_name(tmp_path: Path) -> None:
     path = tmp_path / "made.mp4"
     path.symlink_to(tmp_path / "elsewhere.mp4")
     with pytest.raises(UsageError, match="exists already"):
@@ -183,11 +183,11 @@ def test_a_file_can_be_overwritten_on_request(tmp_path: Path) -> None:
     assert b"oldoldold" not in path.read_bytes()
     assert heard_s(path) == pytest.approx(1.0, abs=0.001)
     writing.muxer.discard()
-    assert list(tmp_path.iterdir()) == [], "what was replaced for good does not come back"
+    assert list(tmp_path.iterdir()) == [], "a file that was replaced for good does not come back"
 
 
 @pytest.mark.parametrize("end", ["discarded", "nothing was written", "never started", "cannot be started"])
-def test_what_was_not_replaced_after_all_is_there_as_before(end: str, tmp_path: Path) -> None:
+def test_a_file_that_was_not_replaced_after_all_is_unchanged(end: str, tmp_path: Path) -> None:
     path = tmp_path / "made.webm"
     path.write_bytes(b"old")
     path.chmod(0o640)
@@ -211,7 +211,7 @@ def test_what_was_not_replaced_after_all_is_there_as_before(end: str, tmp_path: 
     assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
 
 
-def test_nothing_there_can_be_overwritten_too(tmp_path: Path) -> None:
+def test_overwrite_works_without_an_old_file(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "made.ogg", overwrite=True)
     writing.until(1)
     writing.close()
@@ -219,7 +219,7 @@ def test_nothing_there_can_be_overwritten_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [writing.path]
 
 
-def test_a_folder_that_is_a_file_or_is_missing_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_or_missing_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "made.mp4", tmp_path / "missing" / "made.mp4"):
         with pytest.raises(OutputError, match="cannot be written") as caught:
@@ -227,8 +227,8 @@ def test_a_folder_that_is_a_file_or_is_missing_cannot_be_written_to(tmp_path: Pa
         assert str(path) in caught.value.message
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that nobody can write to")
-def test_a_read_only_folder_cannot_be_written_to() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that not even root can write to")
+def test_a_read_only_folder_is_reported() -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         open_muxer(Path("/proc/made.mp4"))
 
@@ -244,7 +244,7 @@ def test_a_folder_is_left_alone(overwrite: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rec-12:30.mp4", "100 %d %.mp4", "-.mp4", "grüße 🎬.mp4", "file:x.mp4", "'\"|.mp4"])
-def test_any_name_names_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_file_names_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     writing = Writing(Path(name))
     writing.until(0.5)
@@ -254,7 +254,7 @@ def test_any_name_names_a_file(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert heard_s(writing.muxer.path) == pytest.approx(0.5, abs=0.03)
 
 
-def test_the_size_is_that_on_disk(tmp_path: Path) -> None:
+def test_the_reported_size_is_that_on_disk(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "made.mkv")
     writing.until(2)
     assert writing.muxer.size_bytes() == writing.path.stat().st_size > 1000
@@ -283,7 +283,7 @@ def test_a_file_without_a_packet_is_removed(extension: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_closing_twice_is_closing(extension: str, tmp_path: Path) -> None:
+def test_close_can_be_called_twice(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}")
     writing.until(1)
     writing.close()
@@ -317,16 +317,16 @@ def test_a_single_frame_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", FRAGMENTED)
-def test_a_closed_mp4_is_an_ordinary_one(extension: str, tmp_path: Path) -> None:
+def test_a_closed_mp4_is_an_ordinary_mp4(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}")
     writing.until(3)
-    assert "moof" in boxes(writing.path), "while it is written it consists of fragments"
+    assert "moof" in boxes(writing.path), "it consists of fragments until it is closed"
     writing.close()
     found = [name for name in boxes(writing.path) if name not in ("free", "wide")]
     assert found == ["ftyp", "mdat", "moov"]
 
 
-def test_what_a_container_cannot_hold_is_refused(tmp_path: Path) -> None:
+def test_a_codec_that_the_container_cannot_hold_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "made.webm"
     muxer = open_muxer(path)
     with pytest.raises(OutputError, match="cannot be written"):
@@ -335,11 +335,11 @@ def test_what_a_container_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# What is in it
+# Content
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_every_frame_keeps_its_moment_though_sound_cuts_the_fragments(extension: str, tmp_path: Path) -> None:
+def test_every_frame_keeps_its_pts_although_sound_ends_the_fragments(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}")
     writing.until(12)
     writing.close()
@@ -355,7 +355,7 @@ def test_every_frame_keeps_its_moment_though_sound_cuts_the_fragments(extension:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov"])
-def test_a_frames_length_is_the_way_to_the_next(extension: str, tmp_path: Path) -> None:
+def test_a_frame_lasts_until_the_next(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}")
     writing.until(5)
     writing.close()
@@ -366,7 +366,7 @@ def test_a_frames_length_is_the_way_to_the_next(extension: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_a_length_that_was_given_is_written(extension: str, tmp_path: Path) -> None:
+def test_a_given_duration_is_written(extension: str, tmp_path: Path) -> None:
     kind = CONTAINERS[extension]
     assert kind.video_codec is not None
     video = VideoEncoder(kind.video_codec, WIDTH, HEIGHT, 30)
@@ -385,7 +385,7 @@ def test_a_length_that_was_given_is_written(extension: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_several_tracks_stand_in_the_order_given(extension: str, tmp_path: Path) -> None:
+def test_tracks_keep_their_order(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}", audio_tracks=3)
     writing.until(2)
     writing.close()
@@ -397,12 +397,12 @@ def test_several_tracks_stand_in_the_order_given(extension: str, tmp_path: Path)
             assert count / SAMPLE_RATE == pytest.approx(2, abs=0.025)
 
 
-# What is there before it is closed, as a crash would leave it
+# The file before it is closed, as a crash would leave it
 
 
-# WebM is not among them: it waits for the picture, which is why one that stands still is sent again and again.
+# Not WebM: it waits for the next frame, which is why a still picture is sent again and again.
 @pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
-def test_sound_does_not_wait_for_a_picture_that_stands_still(extension: str, tmp_path: Path) -> None:
+def test_sound_does_not_wait_for_a_still_picture(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}", still_from_s=1.0)
     writing.until(6)
     left = tmp_path / f"left.{extension}"
@@ -412,7 +412,7 @@ def test_sound_does_not_wait_for_a_picture_that_stands_still(extension: str, tmp
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_what_was_written_can_be_played_before_it_is_closed(extension: str, tmp_path: Path) -> None:
+def test_an_unclosed_file_plays(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"made.{extension}")
     writing.until(6)
     left = tmp_path / f"left.{extension}"
@@ -421,13 +421,13 @@ def test_what_was_written_can_be_played_before_it_is_closed(extension: str, tmp_
     if writing.video is not None:
         with av.open(str(left)) as container:
             last_s = max(frame.time or 0.0 for frame in container.decode(video=0))
-        assert last_s > 6 - 1.5 - 0.75, "but for what may be under way and the longest a frame lasts here"
+        assert last_s > 6 - 1.5 - 0.75, "less what may be on its way and the longest frame here"
     writing.close()
 
 
-def test_a_full_disk_is_said_and_what_is_on_it_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_content_stays(tmp_path: Path) -> None:
     if sys.platform == "win32":
-        pytest.skip("nothing limits the size of files there")
+        pytest.skip("file sizes cannot be limited there")
     import resource
 
     writing = Writing(tmp_path / "made.mp4")
@@ -435,7 +435,7 @@ def test_a_full_disk_is_said_and_what_is_on_it_stays(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (writing.muxer.size_bytes(), limits[1]))
     try:
-        with pytest.raises(OutputError, match="cannot be written on") as caught:
+        with pytest.raises(OutputError, match="cannot be written") as caught:
             writing.until(10)
         with pytest.raises(OutputError, match="could not be finished"):
             writing.muxer.close()

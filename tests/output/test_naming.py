@@ -1,4 +1,4 @@
-"""Where recordings go and what they are called."""
+"""The default folders and names of recordings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = datetime(2024, 3, 9, 7, 5, 1, 999_999)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new user's home, with no folder in it."""
+    """Make a new user's home, with no folder in it."""
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_pictures_go_to_the_videos_and_sound_to_the_music(extension: str, home: Path) -> None:
+def test_video_goes_to_the_videos_folder_and_sound_to_the_music_folder(extension: str, home: Path) -> None:
     path = default_path(extension, now=NOW)
     assert path.name == f"Capture 2024-03-09 07.05.01.{extension}"
     assert path.parent == recordings_folder(extension)
@@ -40,26 +40,26 @@ def test_pictures_go_to_the_videos_and_sound_to_the_music(extension: str, home: 
     assert path.parent.parent.name == kind
 
 
-def test_the_users_own_folders_are_kept_to(home: Path) -> None:
+def test_the_users_own_folders_are_used(home: Path) -> None:
     (home / ".config").mkdir()
     (home / ".config" / "user-dirs.dirs").write_text('XDG_VIDEOS_DIR="$HOME/Filme"\nXDG_MUSIC_DIR="$HOME/Musik"\n')
     assert recordings_folder("mkv") == home / "Filme" / "Captures"
     assert recordings_folder("opus") == home / "Musik" / "Captures"
 
 
-def test_a_dot_before_the_extension_makes_no_difference(home: Path) -> None:
+def test_an_extension_may_have_a_dot(home: Path) -> None:
     assert default_path(".mp4", now=NOW) == default_path("mp4", now=NOW)
     assert recordings_folder(".ogg") == recordings_folder("ogg")
 
 
 @pytest.mark.parametrize("extension", ["", ".", "avi", "txt"])
-def test_an_extension_that_is_not_known_is_a_mistake_in_the_call(extension: str, home: Path) -> None:
+def test_an_unknown_extension_is_a_usage_error(extension: str, home: Path) -> None:
     with pytest.raises(UsageError, match=r"use one of \.mp4"):
         default_path(extension, now=NOW)
     assert list(home.iterdir()) == []
 
 
-def test_only_the_user_may_look_into_a_folder_that_was_made() -> None:
+def test_a_new_folder_is_private() -> None:
     before = os.umask(0)
     try:
         folder = default_path("mp4", now=NOW).parent
@@ -68,7 +68,7 @@ def test_only_the_user_may_look_into_a_folder_that_was_made() -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_folder_that_exists_is_left_as_it_is(home: Path) -> None:
+def test_an_existing_folder_keeps_its_permissions(home: Path) -> None:
     folder = recordings_folder("mp4")
     folder.mkdir(parents=True)
     folder.chmod(0o755)
@@ -87,14 +87,14 @@ def test_names_taken_in_the_same_second_are_numbered() -> None:
     assert default_path("mkv", now=NOW).name == f"{stem}.mkv"
 
 
-def test_a_number_that_became_free_is_used_again() -> None:
+def test_a_free_number_is_used_again() -> None:
     paths = list(itertools.islice(candidates(default_path("mp4", now=NOW)), 3))
     for path in (paths[0], paths[2]):
         path.touch()
     assert default_path("mp4", now=NOW) == paths[1]
 
 
-def test_a_link_that_leads_nowhere_takes_its_name(tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_a_taken_name(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp4"
     path.symlink_to(tmp_path / "gone.mp4")
     assert next_free(path) == tmp_path / "talk (2).mp4"
@@ -103,22 +103,22 @@ def test_a_link_that_leads_nowhere_takes_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "second"), [("talk.mp4", "talk (2).mp4"), ("a.b.mp4", "a.b (2).mp4"), ("talk (2).mp4", "talk (2) (2).mp4")]
 )
-def test_the_number_stands_before_the_extension(name: str, second: str, tmp_path: Path) -> None:
+def test_the_number_goes_before_the_extension(name: str, second: str, tmp_path: Path) -> None:
     first_two = itertools.islice(candidates(tmp_path / name), 2)
     assert list(first_two) == [tmp_path / name, tmp_path / second]
 
 
-def test_another_folder_can_be_given(tmp_path: Path) -> None:
+def test_the_caller_can_choose_the_folder(tmp_path: Path) -> None:
     path = default_path("ogg", now=NOW, folder=tmp_path / "notes" / "mine")
     assert path == tmp_path / "notes" / "mine" / "Capture 2024-03-09 07.05.01.ogg"
     assert path.parent.is_dir()
 
 
 @pytest.mark.parametrize("in_the_way", ["Videos", "Videos/Captures"])
-def test_a_file_where_the_folder_should_be_is_told(in_the_way: str, home: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(in_the_way: str, home: Path) -> None:
     (home / in_the_way).parent.mkdir(exist_ok=True)
     (home / in_the_way).touch()
-    with pytest.raises(OutputError, match="cannot be made") as caught:
+    with pytest.raises(OutputError, match="cannot create the folder") as caught:
         default_path("mp4", now=NOW)
     assert str(recordings_folder("mp4")) in str(caught.value)
     assert caught.value.exit_code == 1

@@ -1,4 +1,4 @@
-"""The disk fills while something is recorded, finished or saved: what there is becomes a finished file."""
+"""The disk fills up while capture records, finishes or saves: the content so far becomes a finished file."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from capture.recordings.check import check
 from capture.recordings.repair import repair
 
 if sys.platform == "win32":
-    pytest.skip("no disk can be mounted for a test there", allow_module_level=True)
+    pytest.skip("a test cannot mount a disk there", allow_module_level=True)
 
 MB: Final = 1_000_000
 
-#: What records at once on one disk, and how much others leave on it.
+#: The formats recorded at the same time on one disk, and how many bytes other programs leave on it.
 FILLED: Final[dict[tuple[str, ...], int]] = {
     ("mp4", "m4a", "wav"): 0,
     ("webm", "mov", "mp3"): 0,
@@ -51,7 +51,7 @@ def has_ended(recorder: Recorder) -> bool:
     return recorder.process.poll() is not None
 
 
-def what_is_in(folder: Path) -> set[str]:
+def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
@@ -59,21 +59,21 @@ def what_is_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("disk", [small_disk, block_disk])
-def test_what_is_kept_back_can_be_written_to_a_full_disk(disk: Any, tmp_path: Path) -> None:
+def test_the_reserve_can_be_written_to_a_full_disk(disk: Any, tmp_path: Path) -> None:
     with disk(tmp_path, 12 * MB) as place:
         before = free_bytes(place)
         own = ReservedFile(place / "out")
         file = OutputFile(own)
         assert file.write(b"first") == 5
         assert file.keep_back(1 * MB)
-        assert what_is_in(place) - {"lost+found"} == {"out"}
+        assert names_in(place) - {"lost+found"} == {"out"}
         filler = fill(place)
-        assert not file.keep_back(1 * MB), "nobody else has room now"
-        assert not file.met_the_end
+        assert not file.keep_back(1 * MB), "other programs have no room now"
+        assert not file.has_been_full
         written = 5
         while file.kept_back_bytes:
             written += file.write(b"x" * 10_000)
-        assert file.met_the_end
+        assert file.has_been_full
         assert written > 1 * MB
         assert file.size_bytes == (place / "out").stat().st_size == written
         with pytest.raises(OSError, match="No space") as caught:
@@ -88,7 +88,7 @@ def test_what_is_kept_back_can_be_written_to_a_full_disk(disk: Any, tmp_path: Pa
         assert (free_bytes(place) or 0) > 0.9 * before
 
 
-def test_a_quota_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_quota_counts_as_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = OutputFile(ReservedFile(tmp_path / "out"))
     assert file.keep_back(100_000)
     kept, write = file.kept_back_bytes, os.write
@@ -99,13 +99,13 @@ def test_a_quota_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(os, "write", refuse_once)
     assert file.write(b"content") == 7
-    assert file.met_the_end
+    assert file.has_been_full
     assert file.kept_back_bytes < kept
     assert (tmp_path / "out").read_bytes() == b"content"
     file.close()
 
 
-def test_where_nothing_can_be_kept_back_it_is_written_all_the_same(
+def test_a_disk_that_cannot_reserve_space_is_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **more: Any) -> Any:
@@ -120,7 +120,7 @@ def test_where_nothing_can_be_kept_back_it_is_written_all_the_same(
     assert (tmp_path / "out").read_bytes() == b"content"
 
 
-def test_too_little_room_to_begin_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_too_little_room_to_start_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with small_disk(tmp_path, 2 * MB) as place, pytest.raises(NotReadyError, match=r"2\.0 MB left.*free at least"):
         check_room(place)
     check_room(tmp_path)
@@ -131,41 +131,39 @@ def test_too_little_room_to_begin_is_told_with_what_to_do(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_a_disk_that_others_fill_at_once_costs_no_file_its_end(extension: str, tmp_path: Path) -> None:
+def test_a_file_is_finished_on_a_disk_that_fills_up_suddenly(extension: str, tmp_path: Path) -> None:
     with small_disk(tmp_path, 5 * MB) as place:
         writing = Writing(place / f"out.{extension}")
         writing.until(2)
-        assert writing.muxer.look_at_disk() is None
+        assert writing.muxer.check_disk() is None
         fill(place)
         until_s = 2.0
         while not writing.muxer.is_full and until_s < 10:
             until_s += 0.5
             writing.until(until_s)
-        said = writing.muxer.look_at_disk()
-        assert isinstance(said, DiskFullError)
-        assert str(writing.path) in str(said)
-        assert writing.muxer.look_at_disk() is None, "it is said once"
+        error = writing.muxer.check_disk()
+        assert isinstance(error, DiskFullError)
+        assert str(writing.path) in str(error)
+        assert writing.muxer.check_disk() is None, "it is reported once"
         if writing.muxer.is_full:
             writing.muxer.close([Chapter("All", 0.0, until_s)])
         else:
-            # So little is written that what was kept back is enough for all of it; FLAC is finished by its encoder.
+            # The reserve was enough for the little that is written; FLAC is finished by its encoder.
             writing.close()
         report = check(writing.path)
         assert report.problems == ()
         assert until_s - 0.6 < report.duration_s <= until_s + 0.8
-        assert what_is_in(place) == {writing.path.name, "filler"}
+        assert names_in(place) == {writing.path.name, "filler"}
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm", "ogg", "m4a", "flac", "mp3", "wav"])
-def test_where_not_even_the_end_can_be_written_what_is_there_plays_and_can_be_repaired(
-    extension: str, tmp_path: Path
-) -> None:
+def test_a_file_that_cannot_be_finished_plays_and_can_be_repaired(extension: str, tmp_path: Path) -> None:
     with small_disk(tmp_path, 5 * MB) as place:
         writing = Writing(place / f"out.{extension}")
-        # Nobody has looked at the disk, so nothing is kept back.
+        # Nothing checked the disk, so nothing is kept back.
         writing.until(3)
         filler = fill(place)
-        with pytest.raises(DiskFullError, match=r"cannot be written on \(No space left on device\)"):
+        with pytest.raises(DiskFullError, match=r"cannot be written \(No space left on device\)"):
             writing.until(60)
         with pytest.raises(DiskFullError, match=r"could not be finished \(No space left on device\)") as caught:
             writing.muxer.close()
@@ -178,7 +176,7 @@ def test_where_not_even_the_end_can_be_written_what_is_there_plays_and_can_be_re
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_the_end_of_a_file_takes_no_more_than_is_kept_back_for_it(extension: str, tmp_path: Path) -> None:
+def test_finishing_a_file_takes_no_more_than_was_kept_back(extension: str, tmp_path: Path) -> None:
     kind = CONTAINERS[extension]
     path = tmp_path / f"out.{extension}"
     muxer = open_muxer(path)
@@ -195,7 +193,7 @@ def test_the_end_of_a_file_takes_no_more_than_is_kept_back_for_it(extension: str
     packets.append([bytes(heard[-1])])
     muxer.start(templates)
     length = heard[-1].duration or 960
-    # Irregular moments, and a key frame in four: as much as there can be to note.
+    # Irregular pts, and every fourth frame a key frame: the largest possible index.
     for number in range(6_000):
         for track, contents in enumerate(packets):
             is_picture = track == 0 and len(packets) == 2
@@ -207,7 +205,7 @@ def test_the_end_of_a_file_takes_no_more_than_is_kept_back_for_it(extension: str
             if not is_picture:
                 packet.duration = length
             muxer.write(track, packet)
-    muxer.look_at_disk()
+    muxer.check_disk()
     before, allowed = muxer.size_bytes(), muxer._margin.closing_bytes
     muxer.close([Chapter(f"Chapter {number}", number, number + 1) for number in range(50)])
     assert muxer.size_bytes() - before < allowed
@@ -217,7 +215,7 @@ def test_the_end_of_a_file_takes_no_more_than_is_kept_back_for_it(extension: str
 
 
 @pytest.mark.parametrize("extensions", FILLED, ids="+".join)
-def test_a_recording_stops_by_itself_before_the_disk_is_full(
+def test_a_recording_stops_before_the_disk_is_full(
     extensions: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with small_disk(tmp_path, 16 * MB) as place, ExitStack() as stack:
@@ -232,7 +230,7 @@ def test_a_recording_stops_by_itself_before_the_disk_is_full(
             recorder.until_recording(path)
             recorder.until_grown(path, 2)
         fill(place, FILLED[extensions])
-        # One that has ended leaves room to the others again, of which they get none.
+        # A recorder that ends releases space. Fill that too, so that the others do not get it.
         eventually(lambda: fill(place, 500_000) and all(map(has_ended, recorders)), "the end of all of them")
         for recorder, path in zip(recorders, paths, strict=True):
             assert recorder.wait() == 1, recorder.stderr
@@ -247,10 +245,10 @@ def test_a_recording_stops_by_itself_before_the_disk_is_full(
             assert report.duration_s == pytest.approx(summary["duration_s"], abs=0.01)
             assert sound(path).end_s == pytest.approx(summary["duration_s"], abs=0.6)
             assert path.stat().st_mode & 0o777 == 0o600
-        assert what_is_in(place) == {"filler", *(path.name for path in paths)}
+        assert names_in(place) == {"filler", *(path.name for path in paths)}
 
 
-def test_a_clip_that_does_not_fit_is_told_and_saved_when_there_is_room(
+def test_a_clip_that_does_not_fit_can_be_saved_later(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     with small_disk(tmp_path, 8 * MB) as place:
@@ -261,8 +259,8 @@ def test_a_clip_that_does_not_fit_is_told_and_saved_when_there_is_room(
             failed = run_capture("clip")
             assert failed.returncode == 1
             assert len(failed.stderr.splitlines()) == 1
-            assert re.search(r"needs \d+\.\d MB, and 0\.0 MB are free: free some space", failed.stderr)
-            assert what_is_in(place) == {"filler"}
+            assert re.search(r"needs \d+\.\d MB, but only 0\.0 MB are free: free some space", failed.stderr)
+            assert names_in(place) == {"filler"}
             filler.unlink()
             saved = run_capture("clip", "--json")
             assert saved.returncode == 0, saved.stderr
@@ -271,7 +269,7 @@ def test_a_clip_that_does_not_fit_is_told_and_saved_when_there_is_room(
             assert recorder.stop()["recordings"] == []
 
 
-def test_nothing_is_begun_where_there_is_no_room(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_recording_does_not_start_without_room(run_capture: RunCapture, tmp_path: Path) -> None:
     with small_disk(tmp_path, 2 * MB) as place:
         old = place / "old.mp4"
         old.write_bytes(b"old")
@@ -279,7 +277,7 @@ def test_nothing_is_begun_where_there_is_no_room(run_capture: RunCapture, tmp_pa
             done = run_capture("record", *arguments, "--source", "pattern")
             assert done.returncode == 3
             assert len(done.stderr.splitlines()) == 1
-            assert f"the disk of {place} has" in done.stderr
+            assert f"the disk of {place} has only" in done.stderr
             assert "free at least 4 MB" in done.stderr
-        assert what_is_in(place) == {"old.mp4"}
+        assert names_in(place) == {"old.mp4"}
         assert old.read_bytes() == b"old"

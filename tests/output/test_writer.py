@@ -1,4 +1,4 @@
-"""The thread that owns the file: what waits, what is written, what is left out, and what happens when it cannot."""
+"""The thread that owns the file: which packets wait, are written or left out, and what happens when writing fails."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LIMIT_S = 30.0
 
 
 class Noted(Muxer):
-    """A muxer that notes what it is to write, and fails when it is told to."""
+    """A muxer that notes every packet, and fails from `fails_from_s` on."""
 
     fails_from_s = math.inf
 
     def write(self, stream: int, packet: av.Packet[Any]) -> None:
         at_s = begins_s(packet)
         if at_s >= self.fails_from_s:
-            raise OutputError(f"{self.path} cannot be written on", "free some space")
+            raise OutputError(f"{self.path} cannot be written", "free some space")
         self.noted = [*getattr(self, "noted", []), (stream, round(at_s, 3))]
         super().write(stream, packet)
 
@@ -45,7 +45,7 @@ def begins_s(packet: av.Packet[Any]) -> float:
 
 
 class Writing:
-    """A file with a track of sound for each encoder, and the writer under test; `settled_s` is what the test says."""
+    """A file with an audio track for each encoder, and the writer under test; the test sets `settled_s`."""
 
     def __init__(self, path: Path, tracks: int = 1, settled_s: float = math.inf) -> None:
         self.path = path
@@ -68,14 +68,14 @@ class Writing:
         self.failed.set()
 
     def put(self, packets: list[av.Packet[Any]], track: int = 0) -> None:
-        """Hand packets over, and wait until the writer is done with all but the last."""
+        """Hand packets over, and wait until the writer has dealt with all but the last."""
         before = self.asked
         self.writer.put(track, packets[:-1])
         self.writer.put(track, packets[-1:])
         eventually(lambda: self.asked >= before + (1 if len(packets) == 1 else 2), "a look at what was put")
 
     def tone(self, seconds: float, track: int = 0) -> list[av.Packet[Any]]:
-        """The packets of a tone that goes on from call to call."""
+        """Return the packets of a tone that goes on from call to call."""
         times_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
         wave = np.repeat(0.3 * np.sin(2 * np.pi * 500 * times_s)[:, None], 2, axis=1).astype(np.float32)
         return list(self.encoders[track].encode(wave))
@@ -92,7 +92,7 @@ def chunks(packets: list[av.Packet[Any]], size: int) -> Iterator[list[av.Packet[
 # Waiting
 
 
-def test_what_is_not_settled_waits_and_is_written_when_it_is(tmp_path: Path) -> None:
+def test_packets_wait_until_they_are_settled(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.ogg", settled_s=0.5)
     for packets in chunks(writing.tone(2.0), 3):
         writing.put(packets)
@@ -100,7 +100,7 @@ def test_what_is_not_settled_waits_and_is_written_when_it_is(tmp_path: Path) -> 
     assert max(writing.written()) > 0.45
     writing.settled_s = 1.0
     writing.put(writing.tone(0.1))
-    eventually(lambda: max(writing.written()) > 0.95, "what is settled now")
+    eventually(lambda: max(writing.written()) > 0.95, "the settled packets")
     assert max(writing.written()) < 1.0
     writing.settled_s = math.inf
     writing.put(writing.tone(0.1))
@@ -111,7 +111,7 @@ def test_what_is_not_settled_waits_and_is_written_when_it_is(tmp_path: Path) -> 
     assert writing.failures == []
 
 
-def test_what_waited_is_written_at_the_end_up_to_the_end(tmp_path: Path) -> None:
+def test_waiting_packets_are_written_on_close_up_to_the_end(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.ogg", settled_s=0.2)
     writing.put(writing.tone(3.0))
     assert max(writing.written()) < 0.2
@@ -120,7 +120,7 @@ def test_what_waited_is_written_at_the_end_up_to_the_end(tmp_path: Path) -> None
     assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.03)
 
 
-def test_what_begins_at_the_end_is_left_out_of_every_track(tmp_path: Path) -> None:
+def test_packets_that_start_at_the_end_are_left_out_of_every_track(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.mkv", tracks=2, settled_s=0.0)
     writing.put(writing.tone(1.0, 0), 0)
     writing.put(writing.tone(1.0, 1), 1)
@@ -134,7 +134,7 @@ def test_what_begins_at_the_end_is_left_out_of_every_track(tmp_path: Path) -> No
 def test_several_tracks_keep_their_packets_in_order_while_they_wait(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.mkv", tracks=2, settled_s=0.0)
     for step in range(20):
-        # One track is ahead of the other, as a picture is of its sound.
+        # One track runs ahead of the other, as video does of audio.
         writing.put(writing.tone(0.2, 0), 0)
         if step >= 5:
             writing.put(writing.tone(0.2, 1), 1)
@@ -146,7 +146,7 @@ def test_several_tracks_keep_their_packets_in_order_while_they_wait(tmp_path: Pa
     assert max(writing.written(1)) == pytest.approx(3.0, abs=0.05)
 
 
-def test_a_long_wait_costs_nothing_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_packets_are_not_looked_at_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = 0
 
     def counted(packet: av.Packet[Any]) -> float:
@@ -164,7 +164,7 @@ def test_a_long_wait_costs_nothing_again_and_again(tmp_path: Path, monkeypatch: 
     assert looked < 3 * len(packets)
 
 
-def test_a_file_in_which_nothing_stays_is_not_there(tmp_path: Path) -> None:
+def test_a_file_without_packets_is_removed(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.m4a", settled_s=-1.0)
     writing.put(writing.tone(1.0))
     writing.writer.close(-1.0)
@@ -187,7 +187,7 @@ def test_chapters_are_in_the_file(extension: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["ogg", "flac", "mp3", "wav"])
-def test_a_format_without_chapters_is_written_all_the_same(extension: str, tmp_path: Path) -> None:
+def test_a_format_without_chapters_ignores_them(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"out.{extension}")
     writing.put(writing.tone(1.0))
     writing.writer.close(1.0, [Chapter("Beginning", 0.0, 1.0)])
@@ -195,7 +195,7 @@ def test_a_format_without_chapters_is_written_all_the_same(extension: str, tmp_p
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
-def test_two_chapters_at_one_moment_harm_nothing(extension: str, tmp_path: Path) -> None:
+def test_two_chapters_at_one_moment_do_no_harm(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"out.{extension}")
     writing.put(writing.tone(1.0))
     writing.writer.close(1.0, [Chapter("One", 0.0, 0.5), Chapter("Two", 0.5, 0.5), Chapter("Three", 0.5, 1.0)])
@@ -207,7 +207,7 @@ def test_two_chapters_at_one_moment_harm_nothing(extension: str, tmp_path: Path)
 # Failures
 
 
-def test_a_file_that_cannot_be_written_on_ends_the_writer_and_is_closed(tmp_path: Path) -> None:
+def test_a_failed_write_ends_the_writer_and_closes_the_file(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.mp4")
     writing.muxer.fails_from_s = 1.0
     writing.writer.put(0, writing.tone(2.0))
@@ -228,7 +228,9 @@ def test_a_file_that_cannot_be_written_on_ends_the_writer_and_is_closed(tmp_path
     assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.05)
 
 
-def test_one_that_waits_for_room_is_let_go_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sender_that_waits_for_room_is_released_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("capture.output.writer.BYTES_QUEUED", 1)
     writing = Writing(tmp_path / "out.mkv")
     let_go = threading.Event()
@@ -258,7 +260,7 @@ def test_one_that_waits_for_room_is_let_go_when_writing_fails(tmp_path: Path, mo
     assert not writing.path.exists()
 
 
-def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+def test_start_raises_when_the_file_cannot_be_opened(tmp_path: Path) -> None:
     kind = CONTAINERS["webm"]
     muxer = Muxer(tmp_path / "out.webm", kind)
     writer = FileWriter(lambda worker, error: None)

@@ -1,4 +1,4 @@
-"""The take so far is heard as it is in the file, and when it is stopped nothing of it is heard any more."""
+"""The preview plays the take so far exactly, and is silent from the moment that `stop` promises."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from capture.virtual.desk import VirtualDesk
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 
 
-# What is read
+# Reading
 
 
 def read(path: Path) -> SampleArray:
@@ -46,12 +46,12 @@ def loudest_hz(samples: SampleArray) -> float:
 
 @pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "flac", "wav"])
 @pytest.mark.parametrize("closed", [True, False])
-def test_every_container_is_read_also_while_it_is_written(kind: str, closed: bool, tmp_path: Path) -> None:
+def test_every_container_can_be_read_even_while_it_is_written(kind: str, closed: bool, tmp_path: Path) -> None:
     path = tmp_path / f"take.{kind}"
     if closed:
         write(path)
     else:
-        # Ends without closing its file.
+        # This process ends without closing the file.
         subprocess.run([sys.executable, written.__file__, path], check=False, timeout=60)
     samples = read(path)
     assert samples.dtype == np.float32
@@ -62,7 +62,7 @@ def test_every_container_is_read_also_while_it_is_written(kind: str, closed: boo
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "ogg", "mp3", "flac", "wav"])
-def test_a_file_that_breaks_off_anywhere_is_played_until_there(kind: str, tmp_path: Path) -> None:
+def test_a_truncated_file_is_played_up_to_the_cut(kind: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, written.__file__, tmp_path / f"take.{kind}"], check=False, timeout=60)
     whole = (tmp_path / f"take.{kind}").read_bytes()
     cut = tmp_path / f"cut.{kind}"
@@ -77,14 +77,14 @@ def test_a_file_that_breaks_off_anywhere_is_played_until_there(kind: str, tmp_pa
     assert lengths[-1] > RATE
 
 
-def test_tracks_are_mixed_each_at_its_time(tmp_path: Path) -> None:
+def test_tracks_are_mixed_in_sync(tmp_path: Path) -> None:
     path = write(tmp_path / "two.mkv", (Sound(peak=0.2), Sound(peak=0.3, heard_from_s=1.0)))
     samples = read(path)
     assert float(abs(samples[: RATE * 9 // 10]).max()) == pytest.approx(0.2, abs=0.03)
     assert float(abs(samples[RATE * 11 // 10 :]).max()) == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_track_that_begins_later_is_silent_before(tmp_path: Path) -> None:
+def test_a_track_that_starts_late_is_silent_before(tmp_path: Path) -> None:
     samples = read(write(tmp_path / "late.mkv", (Sound(end_s=0.5), Sound(start_s=1.0, peak=0.6))))
     peaks = [float(abs(part).max()) for part in np.split(samples, [RATE // 2, RATE * 6 // 10, RATE * 95 // 100, RATE])]
     assert peaks[0] == pytest.approx(0.3, abs=0.03)
@@ -92,7 +92,7 @@ def test_a_track_that_begins_later_is_silent_before(tmp_path: Path) -> None:
     assert peaks[4] == pytest.approx(0.6, abs=0.05)
 
 
-def test_other_rates_and_one_channel(tmp_path: Path) -> None:
+def test_mono_and_other_sample_rates_are_converted(tmp_path: Path) -> None:
     import wave
 
     tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(22_050) / 22_050)
@@ -108,11 +108,11 @@ def test_other_rates_and_one_channel(tmp_path: Path) -> None:
     assert np.array_equal(samples[:, 0], samples[:, 1])
 
 
-# How it ends
+# Playing and stopping
 
 
 class ScriptedPlayer:
-    """Takes what it is given, `pace` times as fast as it would be heard; 0 does not wait at all."""
+    """A player that takes samples at `pace` times real time; 0 does not wait at all."""
 
     def __init__(self, pace: float = 0.0, fails: Exception | None = None) -> None:
         self.taken: list[SampleArray] = []
@@ -152,7 +152,7 @@ def tone(tmp_path: Path) -> Path:
     return write_tone(tmp_path / "tone.wav", 440.0, 3.0)
 
 
-def test_it_plays_once_and_ends(tone: Path) -> None:
+def test_the_preview_plays_once_and_ends(tone: Path) -> None:
     player, ended = ScriptedPlayer(), threading.Event()
     preview = Preview(tone, ended.set, choose=lambda: player)
     assert preview.is_over
@@ -166,7 +166,7 @@ def test_it_plays_once_and_ends(tone: Path) -> None:
     assert sum(map(len, player.taken)) == 3 * RATE
 
 
-def test_stopped_it_does_not_wait_for_the_end(tone: Path) -> None:
+def test_stop_does_not_wait_for_the_end(tone: Path) -> None:
     player, ends = ScriptedPlayer(pace=0.01), []
     preview = Preview(tone, lambda: ends.append(1), choose=lambda: player)
     preview.start()
@@ -179,7 +179,7 @@ def test_stopped_it_does_not_wait_for_the_end(tone: Path) -> None:
     assert ends == [1]
 
 
-def test_stopped_before_it_began_it_plays_nothing(tone: Path) -> None:
+def test_a_preview_stopped_before_its_start_plays_nothing(tone: Path) -> None:
     player, ends = ScriptedPlayer(), []
     preview = Preview(tone, lambda: ends.append(1), choose=lambda: player)
     assert preview.stop() <= time.monotonic()
@@ -197,7 +197,7 @@ def test_stopped_before_it_began_it_plays_nothing(tone: Path) -> None:
         (KeyError("x"), r"tone.wav cannot be played \(KeyError: 'x'\)"),
     ],
 )
-def test_failures_are_kept(fails: Exception, expected: str, tone: Path) -> None:
+def test_a_failure_is_kept_in_error(fails: Exception, expected: str, tone: Path) -> None:
     player, ended = ScriptedPlayer(fails=fails), threading.Event()
     preview = Preview(tone, ended.set, choose=lambda: player)
     preview.start()
@@ -209,7 +209,7 @@ def test_failures_are_kept(fails: Exception, expected: str, tone: Path) -> None:
     assert player.done == ["open", "stop", "close"]
 
 
-def test_without_sound_there_is_nothing_to_play(tmp_path: Path) -> None:
+def test_a_file_without_sound_is_an_error(tmp_path: Path) -> None:
     for path in (write(tmp_path / "silent film.mp4", (), Picture()), tmp_path / "not there.mp4"):
         ended = threading.Event()
         preview = Preview(path, ended.set, choose=ScriptedPlayer)
@@ -228,7 +228,7 @@ def test_without_sound_there_is_nothing_to_play(tmp_path: Path) -> None:
 
 
 class ScriptedSpeaker:
-    """The default speaker of soundcard, and its player."""
+    """Stands in for soundcard's default speaker and its player."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.played: list[int] = []
@@ -267,7 +267,7 @@ def test_soundcard_plays_in_blocks_that_can_be_stopped() -> None:
         player.play(np.zeros((10, 2), np.float32))
     assert player.stop() == 0.0
     player.open()
-    # macOS refuses a buffer that is longer than its own.
+    # macOS refuses a buffer longer than its own.
     assert speaker.asked_for == {
         "samplerate": 48_000,
         "channels": 2,
@@ -286,16 +286,16 @@ def test_soundcard_plays_in_blocks_that_can_be_stopped() -> None:
     player.close()
 
 
-def test_soundcard_without_an_output() -> None:
+def test_soundcard_without_an_output_is_not_ready() -> None:
     def fail() -> None:
         raise RuntimeError("Error 0x80070490")
 
     for library_ in (SimpleNamespace(default_speaker=fail), library(ScriptedSpeaker(OSError("in use")))):
-        with pytest.raises(NotReadyError, match=r"the default output cannot be played to \(.*\): see capture doctor"):
+        with pytest.raises(NotReadyError, match=r"cannot play to the default output \(.*\): see capture doctor"):
             SoundcardPlayer(library_).open()
 
 
-def test_soundcard_whose_output_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soundcard_reports_a_lost_output(monkeypatch: pytest.MonkeyPatch) -> None:
     speaker = ScriptedSpeaker()
     player = SoundcardPlayer(library(speaker))
     player.open()
@@ -314,7 +314,7 @@ def test_soundcard_whose_output_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Listener:
-    """Records the monitor of an output with the recorder's own source, in a thread of its own."""
+    """Records the monitor of an output with the recorder's own source, in a separate thread."""
 
     def __init__(self, output: str) -> None:
         from capture.sources.pulse.device_source import PulseSource
@@ -353,12 +353,12 @@ class Listener:
 
     @property
     def until_s(self) -> float:
-        """When the last sample that is known was heard."""
+        """When the last received sample was heard."""
         at_s, data = self._parts[-1] if self._parts else (0.0, np.zeros(0))
         return at_s + len(data) / RATE
 
     def last_heard_s(self) -> float | None:
-        """When the last sample that is not silence was heard."""
+        """Return when the last sample that is not silent was heard."""
         for at_s, data in reversed(self._parts):
             loud = np.flatnonzero(abs(data).max(axis=1) > 1e-3)
             if len(loud):
@@ -368,7 +368,7 @@ class Listener:
 
 @pytest.fixture
 def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """A desk of its own, so that outputs may come and go, with this process on it."""
+    """Start a separate virtual desk for this process, whose outputs may come and go."""
     if sys.platform != "linux":
         pytest.skip("a virtual desk needs Linux")
     with VirtualDesk(320, 240) as desk:
@@ -378,7 +378,7 @@ def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
 
 
 def noise(path: Path, duration_s: float) -> SampleArray:
-    """Write a FLAC of noise, loud all the time; its samples."""
+    """Write a FLAC of constantly loud noise; return its samples."""
     import av
 
     count = round(duration_s * RATE)
@@ -397,7 +397,7 @@ def noise(path: Path, duration_s: float) -> SampleArray:
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_what_is_heard_is_what_is_in_the_file(tmp_path: Path, desk: VirtualDesk) -> None:
+def test_the_output_plays_exactly_what_is_in_the_file(tmp_path: Path, desk: VirtualDesk) -> None:
     samples = noise(tmp_path / "noise.flac", 1.5)
     ended = threading.Event()
     with Listener("desk") as listener:
@@ -408,18 +408,18 @@ def test_what_is_heard_is_what_is_in_the_file(tmp_path: Path, desk: VirtualDesk)
         silent_at_s = preview.stop()
         eventually(lambda: listener.until_s > silent_at_s + 0.3, "what followed")
     assert preview.error is None
-    # Where a busy machine is late with the next of it there is silence in between, and nothing is lost.
+    # A busy machine that is late leaves silence in between, and loses nothing.
     heard = listener.data[abs(listener.data).max(axis=1) > 1e-3]
     assert heard.shape == samples.shape
     assert np.allclose(heard, samples, atol=1e-6)
-    # It ends when the last of it was heard.
+    # The preview ends when the last sample was heard.
     last_s = listener.last_heard_s()
     assert last_s is not None
     assert -0.2 < last_s - silent_at_s < 0.0
 
 
 def play_and_stop(path: Path, output: str, after_s: float) -> tuple[float, float, float]:
-    """Preview a file that is loud to its end, stop it after a while: the call's end, its answer, the last heard."""
+    """Play a loud file and stop it after a while; return when `stop` returned, its answer, and the last sound heard."""
     with Listener(output) as listener:
         preview = Preview(path)
         preview.start()
@@ -436,7 +436,7 @@ def play_and_stop(path: Path, output: str, after_s: float) -> tuple[float, float
 
 @pytest.mark.usefixtures("in_process_desk")
 @pytest.mark.parametrize("after_s", [0.0, 0.31, 1.03])
-def test_after_the_stop_nothing_is_heard(after_s: float, tmp_path: Path) -> None:
+def test_the_preview_is_silent_after_stop(after_s: float, tmp_path: Path) -> None:
     noise(tmp_path / "noise.flac", 20.0)
     returned_at_s, silent_at_s, last_s = play_and_stop(tmp_path / "noise.flac", "desk", after_s)
     assert last_s < silent_at_s
@@ -445,18 +445,17 @@ def test_after_the_stop_nothing_is_heard(after_s: float, tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("sound_desk")
 @pytest.mark.parametrize("rewinds", [True, False])
-def test_after_the_stop_nothing_is_heard_of_a_slow_output(rewinds: bool, tmp_path: Path) -> None:
+def test_a_slow_output_is_silent_after_stop(rewinds: bool, tmp_path: Path) -> None:
     noise(tmp_path / "noise.flac", 20.0)
     with ExitStack() as loaded:
         more = () if rewinds else ("norewinds=1",)
         loaded.enter_context(module(os.environ, "module-null-sink", "sink_name=slow", *more))
         pactl(os.environ, "set-default-sink", "slow")
-        # Something else that wants it slow.
         _, silent_at_s, last_s = play_and_stop(tmp_path / "noise.flac", "slow", 0.5)
     assert last_s < silent_at_s
 
 
-def test_a_server_that_ends_ends_it(tmp_path: Path, sound_desk: VirtualDesk) -> None:
+def test_the_end_of_the_sound_server_ends_the_preview(tmp_path: Path, sound_desk: VirtualDesk) -> None:
     noise(tmp_path / "noise.flac", 20.0)
     preview = Preview(tmp_path / "noise.flac")
     with Listener("desk") as listener:
@@ -465,12 +464,12 @@ def test_a_server_that_ends_ends_it(tmp_path: Path, sound_desk: VirtualDesk) -> 
     sound_desk.close()
     eventually(lambda: preview.is_over, "its end")
     assert isinstance(preview.error, SourceLostError)
-    # Nobody hears it; what is said is when it would have been silent.
+    # Nothing is audible; the answer is when it would have been silent.
     assert preview.stop() <= time.monotonic() + 0.1
 
 
 @on_linux
-def test_without_a_server_it_says_so(tone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sound_server_is_reported(tone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
     preview = Preview(tone, choose=choose_player)
     preview.start()

@@ -1,4 +1,4 @@
-"""How loud it is by FFmpeg's own count, and that nothing else changed."""
+"""Loudness before and after, measured by FFmpeg itself, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TARGET_LUFS = -16.0
 
 
 def counted(path: Path, track: int = 0) -> Loudness:
-    """What the command `ffmpeg` counts."""
+    """Return what the `ffmpeg` command measures."""
     command = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(path), "-map", f"0:a:{track}"]
     done = subprocess.run(
         [*command, "-af", "ebur128=peak=true", "-f", "null", "-"], capture_output=True, check=True, timeout=60
@@ -47,7 +47,7 @@ def counted(path: Path, track: int = 0) -> Loudness:
 
 @cache
 def talk(seconds: float, peak: float = 0.1, *, seed: int = 1) -> npt.NDArray[np.float32]:
-    """Like a voice: buzzing in syllables of many strengths, with sharp beginnings."""
+    """Return something like a voice: a buzz in syllables of varying strength, with sharp onsets."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.6 * times)) / SAMPLE_RATE
     buzz = sum(np.sin(number * phase) / number for number in range(1, 25))
@@ -60,7 +60,7 @@ def talk(seconds: float, peak: float = 0.1, *, seed: int = 1) -> npt.NDArray[np.
 
 
 def record(path: Path, sounds: list[SampleArray], *, voice: bool = False, chapters: tuple[Chapter, ...] = ()) -> Path:
-    """Write a recording as the recorder does, beside a picture where the kind of file holds one."""
+    """Write a recording as the recorder does, with a picture if the format holds one."""
     kind = CONTAINERS[path.suffix[1:]]
     video = None if kind.video_codec is None else VideoEncoder(kind.video_codec, 64, 48, 30)
     encoders = [AudioEncoder(kind.audio_codec, one.shape[1], voice=voice) for one in sounds]
@@ -87,39 +87,39 @@ def both(samples: npt.NDArray[np.float32]) -> SampleArray:
 
 
 def late(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> int:
-    """By how many samples `after` is late, where it is most like `before`."""
+    """Return how many samples `after` is late where it best matches `before`."""
     size = 1 << (len(before) + len(after)).bit_length()
     products = np.fft.irfft(np.fft.rfft(after, size) * np.conj(np.fft.rfft(before, size)), size)
     found = int(np.argmax(products))
     return found if found < size // 2 else found - size
 
 
-# The words
+# Parsing
 
 
 @pytest.mark.parametrize(
     ("text", "lufs"),
     [("-16LUFS", -16.0), ("-16 LUFS", -16.0), ("-16", -16.0), (" -23.5lufs ", -23.5), ("-69.9", -69.9), ("-0.5", -0.5)],
 )
-def test_a_loudness_is_read(text: str, lufs: float) -> None:
+def test_a_loudness_is_parsed(text: str, lufs: float) -> None:
     assert parse_loudness(text) == lufs
 
 
 @pytest.mark.parametrize(
     "text", ["", "loud", "16", "16LUFS", "-16dB", "-16LU", "--16", "-", "-١٦", "-1e1", "nan", "-inf"]
 )
-def test_what_is_no_loudness_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"is not a loudness.*like -16LUFS"):
         parse_loudness(text)
 
 
 @pytest.mark.parametrize("text", ["-0", "-0.0LUFS", "-70", "-70LUFS", "-100"])
-def test_what_cannot_be_reached_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"cannot be reached.*between"):
+def test_a_loudness_out_of_range_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"is out of range.*between"):
         parse_loudness(text)
 
 
-def test_reading_the_words_loads_nothing_heavy() -> None:
+def test_parsing_loads_nothing_heavy() -> None:
     program = "import sys, capture.parsing as p; p.parse_loudness('-16'); print('av' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "False\n"
@@ -129,7 +129,7 @@ def test_reading_the_words_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_it_is_measured_as_ffmpeg_does(extension: str, tmp_path: Path) -> None:
+def test_the_measurement_agrees_with_ffmpeg(extension: str, tmp_path: Path) -> None:
     path = record(tmp_path / f"made.{extension}", [both(talk(3))])
     (found,) = measure(path)
     expected = counted(path)
@@ -146,14 +146,14 @@ def test_each_track_is_measured(tmp_path: Path) -> None:
     assert not silent.is_measurable
 
 
-def test_what_is_no_recording_cannot_be_measured(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_cannot_be_measured(tmp_path: Path) -> None:
     path = tmp_path / "made.ogg"
     path.write_text("a letter")
-    with pytest.raises(RecordingError, match="cannot be measured"):
+    with pytest.raises(RecordingError, match="cannot measure the loudness of"):
         measure(path)
 
 
-# Bringing it there
+# Normalising
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_what_is_no_recording_cannot_be_measured(tmp_path: Path) -> None:
 def test_quiet_speech_becomes_as_loud_as_asked(extension: str, voice: bool, tmp_path: Path) -> None:
     path = record(tmp_path / f"made.{extension}", [both(talk(3, 0.05))], voice=voice)
     before, report = sound(path), check(path)
-    (told,) = normalise(path, TARGET_LUFS)
+    (result,) = normalise(path, TARGET_LUFS)
     after = counted(path)
     assert after.integrated_lufs == pytest.approx(TARGET_LUFS, abs=0.5)
     assert after.true_peak_dbtp <= TRUE_PEAK_DBTP
-    assert told.before.integrated_lufs < -30
-    assert told.after.integrated_lufs == pytest.approx(after.integrated_lufs, abs=0.1)
-    assert told.note == ""
-    assert re.fullmatch(r"-\d\d\.\d to -1\d\.\d LUFS, peaks at -\d\.\d dBTP(, limited)?", str(told))
+    assert result.before.integrated_lufs < -30
+    assert result.after.integrated_lufs == pytest.approx(after.integrated_lufs, abs=0.1)
+    assert result.note == ""
+    assert re.fullmatch(r"-\d\d\.\d to -1\d\.\d LUFS, peaks at -\d\.\d dBTP(, limited)?", str(result))
     remade = check(path)
     assert remade.ok
     for old, new in zip(report.streams, remade.streams, strict=True):
@@ -192,40 +192,40 @@ def test_quiet_speech_becomes_as_loud_as_asked(extension: str, voice: bool, tmp_
 def test_loud_music_becomes_quieter_without_a_limiter(tmp_path: Path) -> None:
     path = record(tmp_path / "made.wav", [both(talk(3, 0.99))])
     before = sound(path).samples
-    (told,) = normalise(path, -30.0)
-    assert not told.limited
+    (result,) = normalise(path, -30.0)
+    assert not result.limited
     assert counted(path).integrated_lufs == pytest.approx(-30, abs=0.2)
-    factor = 10 ** ((told.after.integrated_lufs - told.before.integrated_lufs) / 20)
+    factor = 10 ** ((result.after.integrated_lufs - result.before.integrated_lufs) / 20)
     after = sound(path).samples
     assert after.shape == before.shape
-    # `approx` takes seconds for so many.
+    # `approx` takes seconds for this many samples.
     assert np.abs(after - before * factor).max() <= 2 / 32768
 
 
 @pytest.mark.parametrize("extension", ["ogg", "m4a", "flac"])
-def test_peaks_are_limited_where_they_are_in_the_way(extension: str, tmp_path: Path) -> None:
+def test_peaks_are_limited_when_the_gain_would_push_them_too_high(extension: str, tmp_path: Path) -> None:
     quiet = talk(4, 0.05).copy()
     quiet[SAMPLE_RATE * 2 : SAMPLE_RATE * 2 + 200] += 0.9 * np.hanning(200).astype(np.float32)
     path = record(tmp_path / f"made.{extension}", [both(quiet)])
-    (told,) = normalise(path, TARGET_LUFS)
+    (result,) = normalise(path, TARGET_LUFS)
     after = counted(path)
-    assert told.limited
+    assert result.limited
     assert after.true_peak_dbtp <= TRUE_PEAK_DBTP
     assert after.integrated_lufs == pytest.approx(TARGET_LUFS, abs=0.5)
 
 
-def test_what_the_peaks_do_not_allow_is_said(tmp_path: Path) -> None:
+def test_a_note_names_the_loudness_that_the_peaks_allow(tmp_path: Path) -> None:
     path = record(tmp_path / "made.flac", [both(talk(3, 0.5))])
-    (told,) = normalise(path, -3.0)
+    (result,) = normalise(path, -3.0)
     after = counted(path)
     assert after.true_peak_dbtp <= TRUE_PEAK_DBTP
-    assert after.integrated_lufs > told.before.integrated_lufs + 5
-    assert told.note == f"its peaks allow {told.after.integrated_lufs:.1f} LUFS"
-    assert told.note in str(told)
+    assert after.integrated_lufs > result.before.integrated_lufs + 5
+    assert result.note == f"its peaks allow only {result.after.integrated_lufs:.1f} LUFS"
+    assert result.note in str(result)
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_pictures_chapters_and_silent_tracks_stay_as_they_are(extension: str, tmp_path: Path) -> None:
+def test_pictures_chapters_and_silent_tracks_do_not_change(extension: str, tmp_path: Path) -> None:
     chapters = (Chapter("First", 0, 1), Chapter("Second", 1, 3))
     silence = both(np.zeros(3 * SAMPLE_RATE, np.float32))
     path = record(
@@ -238,29 +238,29 @@ def test_pictures_chapters_and_silent_tracks_stay_as_they_are(extension: str, tm
     assert pictures(path).moments_s == moments_s
     with opened(path) as container:
         assert chapters_of(container) == list(chapters)
-    for number, told in ((0, first), (2, third)):
-        assert told.note == ""
+    for number, result in ((0, first), (2, third)):
+        assert result.note == ""
         assert counted(path, number).integrated_lufs == pytest.approx(-20, abs=0.5)
         assert counted(path, number).true_peak_dbtp <= TRUE_PEAK_DBTP
-    assert str(second) == "too quiet or too short to be measured: left as it is"
+    assert str(second) == "too quiet or too short to measure: not changed"
     assert check(path).ok
 
 
 def coded(path: Path, track: str) -> bytes:
-    """The checksum of a track's packets."""
+    """Return the checksum of a track's packets."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", track, "-c", "copy", "-f", "streamhash", "-"]
     return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_a_track_that_begins_later_still_does(extension: str, tmp_path: Path) -> None:
+def test_a_track_that_starts_later_still_does(extension: str, tmp_path: Path) -> None:
     late_one = Sound(start_s=0.04, peak=0.02, heard_from_s=0.5)
     path = write(tmp_path / f"made.{extension}", (Sound(peak=0.02, heard_from_s=0.5), late_one), Picture())
     before = [check(path).streams[number].start_s for number in (1, 2)]
     heard_s = [first_loud_s(sound(path, number), 0.01) for number in (0, 1)]
     levels = [np.abs(sound(path, number).samples).max() for number in (0, 1)]
     normalise(path, -20.0)
-    # MP4 plays what the encoder needs for its own start where there is time for it: a packet of AAC, 21 ms.
+    # MP4 plays the encoder's priming when there is time for it: a packet of AAC, 21 ms.
     a_packet_s = 0.022 if CONTAINERS[extension].audio_codec == "aac" else 0.0011
     assert [check(path).streams[number].start_s for number in (1, 2)] == pytest.approx(before, abs=a_packet_s)
     for number in (0, 1):
@@ -271,15 +271,15 @@ def test_a_track_that_begins_later_still_does(extension: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.39])
-def test_too_short_a_track_is_left_as_it_is(seconds: float, tmp_path: Path) -> None:
+def test_a_track_too_short_to_measure_is_not_changed(seconds: float, tmp_path: Path) -> None:
     path = record(tmp_path / "made.ogg", [both(talk(seconds))])
     content = path.read_bytes()
-    (told,) = normalise(path, TARGET_LUFS)
-    assert "left as it is" in told.note
+    (result,) = normalise(path, TARGET_LUFS)
+    assert "not changed" in result.note
     assert path.read_bytes() == content
 
 
-def test_what_is_at_the_target_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_track_at_the_target_is_not_changed(tmp_path: Path) -> None:
     path = record(tmp_path / "made.ogg", [both(talk(3, 0.05))])
     first = normalise(path, TARGET_LUFS)
     content = path.read_bytes()
@@ -288,10 +288,10 @@ def test_what_is_at_the_target_is_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
-# When it fails
+# Failures
 
 
-def test_a_recording_that_fails_to_be_remade_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_pass_leaves_the_recording_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = record(tmp_path / "made.mkv", [both(talk(3, 0.05))])
     content = path.read_bytes()
     write_packet, count = Muxer.write, 0
@@ -304,19 +304,19 @@ def test_a_recording_that_fails_to_be_remade_is_what_it_was(tmp_path: Path, monk
         write_packet(self, stream, packet)
 
     monkeypatch.setattr(Muxer, "write", full)
-    with pytest.raises(OutputError, match="left as it was: the disk is full"):
+    with pytest.raises(OutputError, match="was not changed: the disk is full"):
         normalise(path, TARGET_LUFS)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_peaks_that_do_not_come_down_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peaks_that_stay_too_high_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = record(tmp_path / "made.flac", [both(talk(1, 0.05))])
     content = path.read_bytes()
     results = iter([measure(path)])
 
     monkeypatch.setattr(module, "measure", lambda path: next(results, (Loudness(-16.0, 0.5),)))
-    with pytest.raises(OutputError, match="peaks could not be brought down"):
+    with pytest.raises(OutputError, match="peaks stay too high"):
         normalise(path, TARGET_LUFS)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""Recordings that were cut off become ordinary files, and nothing is ever made worse."""
+"""Recordings that were cut off become ordinary files, and a repair never makes a file worse."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from capture.recordings.repair import recordings_in, repair
 
 CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "flac", "wav"]
 
-#: How often each is damaged; in the long run all of them, and so often.
+#: How often to damage a file of each format, and how often in the long run.
 DAMAGED = {"mp4": 25, "mkv": 25, "webm": 25, "ogg": 25, "m4a": 25, "mp3": 20, "flac": 20, "wav": 10}
 DAMAGED_LONG = 400
 
 
 def cut_off(path: Path) -> Path:
-    """A recording whose recorder died before it was closed."""
+    """Write a recording in a process that dies before it closes the file."""
     subprocess.run([sys.executable, written.__file__, str(path)], check=True, timeout=60)
     return path
 
@@ -52,14 +52,14 @@ def test_a_recording_that_was_cut_off_becomes_whole(extension: str, tmp_path: Pa
     assert float(probe(path)["format"]["duration"]) == pytest.approx(done.after.duration_s, abs=0.1)
 
 
-def test_one_that_is_whole_is_left_alone(tmp_path: Path) -> None:
+def test_a_whole_recording_is_left_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "out.mp4")
     content, moment = path.read_bytes(), path.stat().st_mtime_ns
     assert not repair(path).was_needed
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, moment)
 
 
-def test_the_repaired_one_may_stand_elsewhere(tmp_path: Path) -> None:
+def test_the_repaired_file_can_go_elsewhere(tmp_path: Path) -> None:
     path, other = cut_off(tmp_path / "out.mp4"), tmp_path / "whole.mp4"
     content = path.read_bytes()
     done = repair(path, other)
@@ -71,23 +71,23 @@ def test_the_repaired_one_may_stand_elsewhere(tmp_path: Path) -> None:
         repair(path, other)
 
 
-def test_a_track_that_goes_on_alone_is_cut(tmp_path: Path) -> None:
+def test_a_track_that_is_longer_than_the_other_is_cut(tmp_path: Path) -> None:
     whole = write(tmp_path / "out.mkv", (Sound(end_s=4.0),), Picture(end_s=2.0))
     assert not check(whole).ok
     assert repair(whole).after.ok
 
 
-def test_what_would_cost_much_of_a_track_is_not_done(tmp_path: Path) -> None:
+def test_a_repair_that_would_cut_too_much_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "out.mkv", (Sound(end_s=8.0),), Picture(end_s=2.0))
     content = path.read_bytes()
-    with pytest.raises(RecordingError, match=r"a track ends 6\.0 s before another: it is left as it is"):
+    with pytest.raises(RecordingError, match=r"a track ends 6\.0 s before another: it was not changed"):
         repair(path)
     assert path.read_bytes() == content
 
 
-def test_a_track_that_cannot_be_recognised_is_not_left_out(tmp_path: Path) -> None:
+def test_a_repair_that_would_lose_an_unknown_track_is_refused(tmp_path: Path) -> None:
     path = cut_off(tmp_path / "out.mp4")
-    # The first thing that it says is what the picture is.
+    # The first of these boxes describe the video track.
     content = path.read_bytes().replace(b"stsd", b"????", 1).replace(b"vide", b"????", 1)
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="one of its tracks is unknown"):
@@ -96,7 +96,7 @@ def test_a_track_that_cannot_be_recognised_is_not_left_out(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100, bytes(5000)])
-def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_not_changed(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="cannot be repaired"):
@@ -106,19 +106,19 @@ def test_what_is_no_recording_is_left_as_it_is(content: bytes, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("extension", DAMAGED)
-def test_whatever_is_done_to_a_file_it_is_never_made_worse(extension: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_never_made_worse(extension: str, tmp_path: Path) -> None:
     random = np.random.default_rng(sum(map(ord, extension)))
     assert_never_made_worse(extension, DAMAGED[extension], random, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("extension", CUT)
-def test_whatever_is_done_to_a_file_in_the_long_run(extension: str, seed: int, tmp_path: Path) -> None:
+def test_a_damaged_file_is_never_made_worse_in_the_long_run(extension: str, seed: int, tmp_path: Path) -> None:
     assert_never_made_worse(extension, DAMAGED_LONG, np.random.default_rng(seed), tmp_path)
 
 
 def assert_never_made_worse(extension: str, times: int, random: np.random.Generator, tmp_path: Path) -> None:
-    """That of a file which is cut and overwritten somewhere a whole one is made, or that it is left as it was."""
+    """Cut and overwrite a file at random: `repair` must make a whole one of it or leave it unchanged."""
     whole = cut_off(tmp_path / f"whole.{extension}").read_bytes()
     path = tmp_path / f"out.{extension}"
     repaired = 0
@@ -141,10 +141,10 @@ def assert_never_made_worse(extension: str, times: int, random: np.random.Genera
 
 
 @pytest.mark.parametrize("extension", ["flac", "wav"])
-def test_sound_without_loss_keeps_every_sample(extension: str, tmp_path: Path) -> None:
+def test_lossless_sound_keeps_every_sample(extension: str, tmp_path: Path) -> None:
     path, cut = cut_off(tmp_path / f"out.{extension}"), tmp_path / f"cut.{extension}"
     content = path.read_bytes()
-    # In the middle of a frame: the cut one is left out, and nothing else.
+    # This cuts a frame in half: only that one is left out.
     cut.write_bytes(content[: len(content) * 3 // 4])
     before = sound(cut)
     assert repair(cut).was_needed
@@ -154,17 +154,17 @@ def test_sound_without_loss_keeps_every_sample(extension: str, tmp_path: Path) -
     assert float(probe(cut)["format"]["duration"]) == pytest.approx(after.end_s, abs=0.0001)
 
 
-def test_of_flac_without_a_whole_frame_nothing_can_be_made(tmp_path: Path) -> None:
+def test_flac_without_a_whole_frame_cannot_be_repaired(tmp_path: Path) -> None:
     path = cut_off(tmp_path / "out.flac")
     content = path.read_bytes()
     content = content[: content.index(b"\xff\xf8") + 100]
     path.write_bytes(content)
-    with pytest.raises(CaptureError, match=r"cannot be repaired|left as it was"):
+    with pytest.raises(CaptureError, match=r"cannot be repaired|was not changed"):
         repair(path)
     assert path.read_bytes() == content
 
 
-def test_a_folder_is_gone_through(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_every_recording_in_a_folder_is_repaired(run_capture: RunCapture, tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()
     cut_off(folder / "cut.mp4")
@@ -184,7 +184,7 @@ def test_a_folder_is_gone_through(run_capture: RunCapture, tmp_path: Path) -> No
     assert "whole already" in again.stdout
 
 
-def test_mistakes(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_mistaken_call_is_refused_in_one_line(run_capture: RunCapture, tmp_path: Path) -> None:
     path = write(tmp_path / "out.mp4")
     for arguments in (("nowhere.mp4",), (path, "--output", path), (tmp_path, "--output", tmp_path / "new.mp4")):
         done = run_capture("repair", *arguments)
@@ -192,7 +192,7 @@ def test_mistakes(run_capture: RunCapture, tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_copy_is_its_owners_alone_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_is_private_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, output = write(tmp_path / "whole.ogg"), tmp_path / "copy.ogg"
     copy, modes = shutil.copyfileobj, []
 
@@ -210,13 +210,13 @@ def test_a_copy_is_its_owners_alone_while_it_is_made(tmp_path: Path, monkeypatch
     assert output.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_a_crashed_recorder_left_is_named_at_the_next_start(
+def test_the_next_start_names_the_file_that_a_crash_left(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "left.mp4"
     with Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern") as recorder:
         recorder.until_recording(path)
-        # Not in the middle of writing what came first.
+        # Do not kill it while it writes the first fragment.
         recorder.until_grown(path)
         recorder.process.kill()
         recorder.process.wait()

@@ -1,4 +1,4 @@
-"""A recording is made anew whole or not at all."""
+"""A recording is rewritten whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]
 
 
 def copying(path: Path, *, leave_out: str = "", chapters: tuple[Chapter, ...] = ()) -> Callable[[Muxer], list[Chapter]]:
-    """Writes all packets of the file at `path`, but none of the kind `leave_out`."""
+    """Return a `fill` that copies the packets of the file at `path`, except for tracks of the kind `leave_out`."""
 
     def fill(muxer: Muxer) -> list[Chapter]:
         with opened(path) as container:
@@ -42,7 +42,7 @@ def copying(path: Path, *, leave_out: str = "", chapters: tuple[Chapter, ...] = 
 
 
 def coded(path: Path) -> list[bytes]:
-    """The checksum of every track's packets, as FFmpeg computes it."""
+    """Return the checksum of every track's packets, as FFmpeg computes it."""
     done = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v?", "-map", "0:a", "-c", "copy", "-f", "streamhash", "-"],
         capture_output=True,
@@ -52,11 +52,11 @@ def coded(path: Path) -> list[bytes]:
     return done.stdout.splitlines()
 
 
-# Making it anew
+# Rewriting
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_a_copy_takes_the_place(extension: str, tmp_path: Path) -> None:
+def test_a_copy_replaces_the_recording(extension: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"made.{extension}")
     before, packets = check(path), coded(path)
     inode = path.stat().st_ino
@@ -75,7 +75,7 @@ def test_a_copy_takes_the_place(extension: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps permissions elsewhere")
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_the_new_file_is_private_while_it_grows_and_has_the_old_ones_rights_then(mode: int, tmp_path: Path) -> None:
+def test_the_new_file_is_private_while_it_grows_and_then_gets_the_old_permissions(mode: int, tmp_path: Path) -> None:
     path = write(tmp_path / "made.ogg")
     path.chmod(mode)
     seen: dict[str, int] = {}
@@ -97,7 +97,7 @@ def test_the_new_file_is_private_while_it_grows_and_has_the_old_ones_rights_then
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_still_leads_to_the_recording(tmp_path: Path) -> None:
+def test_a_link_still_points_to_the_recording(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = write(tmp_path / "real" / "made.ogg")
     link = tmp_path / "link.ogg"
@@ -127,7 +127,7 @@ def test_chapters_and_titles_are_kept(extension: str, tmp_path: Path) -> None:
     assert tags["title"] == "A talk"
 
 
-def test_it_is_made_again_until_it_is_good(tmp_path: Path) -> None:
+def test_the_file_is_written_again_until_it_is_good(tmp_path: Path) -> None:
     path = write(tmp_path / "made.ogg")
     answers = iter([False, False, True])
     made: list[Path] = []
@@ -142,7 +142,7 @@ def test_it_is_made_again_until_it_is_good(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-# When it fails
+# Failures
 
 
 def fails(path: Path, fill: Callable[[Muxer], list[Chapter]], error: type[BaseException], why: str) -> None:
@@ -159,14 +159,14 @@ def fails(path: Path, fill: Callable[[Muxer], list[Chapter]], error: type[BaseEx
 @pytest.mark.parametrize(
     ("error", "raised", "why"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), OutputError, "left as it was: No space left on device"),
-        (OutputError("the disk is full", "free some space"), OutputError, "left as it was: the disk is full: free"),
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError, "was not changed: No space left on device"),
+        (OutputError("the disk is full", "free some space"), OutputError, "was not changed: the disk is full: free"),
         (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
         (ZeroDivisionError("a mistake"), ZeroDivisionError, "a mistake"),
     ],
 )
 @pytest.mark.parametrize("extension", ["mp4", "ogg"])
-def test_the_old_file_stays_whatever_is_raised(
+def test_the_old_file_survives_every_error(
     extension: str, error: BaseException, raised: type[BaseException], why: str, after_packets: int, tmp_path: Path
 ) -> None:
     path = write(tmp_path / f"made.{extension}")
@@ -184,7 +184,7 @@ def test_the_old_file_stays_whatever_is_raised(
     fails(path, fill, raised, why)
 
 
-def test_a_full_disk_is_told_of_the_file_that_is_known(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_path_that_the_user_knows(tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("nothing limits the size of files there")
     import resource
@@ -193,17 +193,17 @@ def test_a_full_disk_is_told_of_the_file_that_is_known(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limits[1]))
     try:
-        fails(path, copying(path), OutputError, r"made\.mp4 is left as it was: the new file c.*(large|not whole)")
+        fails(path, copying(path), OutputError, r"made\.mp4 was not changed: the new file c.*(large|damaged)")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_file_that_is_not_whole_does_not_take_the_place(tmp_path: Path) -> None:
+def test_a_damaged_file_does_not_replace_the_recording(tmp_path: Path) -> None:
     path = write(tmp_path / "made.mkv")
-    fails(path, copying(path, leave_out="audio"), OutputError, "not whole: the audio track is empty")
+    fails(path, copying(path, leave_out="audio"), OutputError, "damaged: the audio track is empty")
 
 
-def test_a_file_without_a_track_does_not_take_the_place(tmp_path: Path) -> None:
+def test_a_file_that_lacks_a_track_does_not_replace_the_recording(tmp_path: Path) -> None:
     path = write(tmp_path / "made.mkv", (Sound(), Sound()))
 
     def fill(muxer: Muxer) -> list[Chapter]:
@@ -215,27 +215,27 @@ def test_a_file_without_a_track_does_not_take_the_place(tmp_path: Path) -> None:
                     muxer.write(tracks.index(packet.stream), packet)
         return []
 
-    fails(path, fill, OutputError, "2 tracks where there were 3")
+    fails(path, fill, OutputError, "2 tracks instead of 3")
 
 
-def test_an_empty_file_does_not_take_the_place(tmp_path: Path) -> None:
+def test_an_empty_file_does_not_replace_the_recording(tmp_path: Path) -> None:
     path = write(tmp_path / "made.ogg")
     fails(path, lambda muxer: [], OutputError, "nothing was written")
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "made.ogg")
 
     def refuse(*arguments: object, **more: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
-    with pytest.raises(OutputError, match=r"left as it was: .* cannot be written.*Permission denied.*another folder"):
+    with pytest.raises(OutputError, match=r"was not changed: .* cannot be written.*Permission denied.*another folder"):
         rewrite(path, copying(path))
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_taken_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rename_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "made.ogg")
 
     def refuse(self: Path, target: Path) -> Path:
@@ -245,10 +245,10 @@ def test_a_place_that_cannot_be_taken_is_said(tmp_path: Path, monkeypatch: pytes
     fails(path, copying(path), OutputError, "Permission denied")
 
 
-def test_what_is_no_recording_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "made.ogg"
     path.write_text("a letter")
-    fails(path, copying(path), RecordingError, "no recording")
+    fails(path, copying(path), RecordingError, "not a recording")
     with pytest.raises(UsageError, match="does not exist"):
         rewrite(tmp_path / "other.ogg", copying(path))
 
@@ -257,7 +257,7 @@ def test_what_is_no_recording_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_the_end_goes_and_the_rest_stays(extension: str, tmp_path: Path) -> None:
+def test_a_cut_removes_the_end_and_keeps_the_rest(extension: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"made.{extension}", (Sound(end_s=3), Sound(end_s=3, heard_from_s=1)), Picture(end_s=3))
     rewrite(path, copying(path, chapters=(Chapter("First", 0, 1), Chapter("Second", 1, 2.5), Chapter("Third", 2.5, 3))))
     before = pictures(path).moments_s
@@ -273,7 +273,7 @@ def test_the_end_goes_and_the_rest_stays(extension: str, tmp_path: Path) -> None
     with opened(path) as container:
         first, second = chapters_of(container)
     assert first == Chapter("First", 0, 1)
-    # MP4 makes the last one as long as the longest track.
+    # MP4 makes the last chapter as long as the longest track.
     assert (second.title, second.start_s) == ("Second", 1)
     assert second.end_s == pytest.approx(2.01, abs=0.025)
     assert list(tmp_path.iterdir()) == [path]
@@ -284,7 +284,7 @@ def test_sound_is_cut_to_the_packet(extension: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"made.{extension}", picture=None)
     report = cut_end(path, 1.2)
     assert report.ok
-    # WAV is read in pieces of 4096 samples.
+    # FFmpeg reads WAV in packets of 4096 samples.
     assert 1.2 <= report.duration_s + 0.002 <= 1.2 + (0.086 if extension == "wav" else 0.026)
 
 
@@ -314,21 +314,21 @@ def test_a_still_picture_is_cut_as_well(extension: str, tmp_path: Path) -> None:
 def test_flac_is_not_cut(tmp_path: Path) -> None:
     path = write(tmp_path / "made.flac")
     content = path.read_bytes()
-    with pytest.raises(UsageError, match="states its length"):
+    with pytest.raises(UsageError, match="is FLAC, which capture cannot cut"):
         cut_end(path, 1)
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("end_s", [0.0, -1.0, float("nan")])
-def test_nothing_left_is_refused(end_s: float, tmp_path: Path) -> None:
+def test_a_cut_that_leaves_nothing_is_refused(end_s: float, tmp_path: Path) -> None:
     path = write(tmp_path / "made.mkv")
     content = path.read_bytes()
-    with pytest.raises(UsageError, match="nothing of"):
+    with pytest.raises(UsageError, match="would leave nothing of"):
         cut_end(path, end_s)
     assert path.read_bytes() == content
 
 
-def test_a_cut_behind_the_end_cuts_nothing(tmp_path: Path) -> None:
+def test_a_cut_after_the_end_cuts_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "made.mp4")
     packets = coded(path)
     assert cut_end(path, 100).duration_s == pytest.approx(2, abs=0.001)

@@ -1,4 +1,4 @@
-"""Where things are made before they have a name: nothing of it stays, and nobody else's work is touched."""
+"""Scratch folders: private, always removed, and never those of another process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from capture.errors import OutputError
 from capture.recordings.scratch import scratch_folder
 
 if sys.platform == "win32":
-    pytest.skip("without locks on folders nothing is known of others", allow_module_level=True)
+    pytest.skip("folders cannot be locked there", allow_module_level=True)
 
 WORKING: Final = """
 import sys
@@ -39,13 +39,13 @@ def fail_in(place: Path) -> None:
         raise ZeroDivisionError
 
 
-def test_it_is_private_and_gone_afterwards(tmp_path: Path) -> None:
+def test_a_scratch_folder_is_private_and_removed_afterwards(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail_in(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_kill_left_is_removed_and_what_others_make_is_not(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_folder_that_the_next_one_removes(tmp_path: Path) -> None:
     (tmp_path / ".capture-scratch-notes").write_text("a file of that name is no folder")
     with subprocess.Popen(
         [sys.executable, "-c", WORKING, str(tmp_path)],
@@ -66,12 +66,12 @@ def test_what_a_kill_left_is_removed_and_what_others_make_is_not(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == [".capture-scratch-notes"]
 
 
-def test_where_nothing_can_be_made_it_says_so(tmp_path: Path) -> None:
+def test_a_missing_place_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="nowhere cannot be written"), scratch_folder(tmp_path / "nowhere"):
         pass
 
 
-def test_one_that_somebody_is_removing_is_not_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_another_process_is_removing_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     made: list[Path] = []
@@ -81,7 +81,7 @@ def test_one_that_somebody_is_removing_is_not_worked_in(tmp_path: Path, monkeypa
     def make_and_lose_first(**where: Any) -> str:
         made.append(Path(make(**where)))
         if len(made) == 1:
-            # Another recorder, which takes it for a leftover before it is locked.
+            # Another recorder takes it for a leftover before it is locked.
             held.append(os.open(made[0], os.O_RDONLY))
             fcntl.flock(held[0], fcntl.LOCK_EX)
         return str(made[-1])

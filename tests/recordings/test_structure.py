@@ -1,4 +1,4 @@
-"""How files end, from headers made by hand: what the recorder's own files, and cuts of them, do not show."""
+"""How files end, from handmade headers: cases that the recorder's own files, even cut ones, do not cover."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ FIRST, LAST = 2, 4
         ([page(1, 0, FIRST), page(1, 2), page(1, 3, LAST)], Ending.DAMAGED),
         ([page(1, 0, FIRST), b"x", page(1, 1, LAST)], Ending.DAMAGED),
         ([page(1, 0, FIRST), page(1, 1, marker=b"Oggs"), page(1, 1, LAST)], Ending.DAMAGED),
-        # The marker lies across the chunks in which it is searched.
+        # The marker straddles two of the chunks that are searched.
         ([page(1, 0, FIRST), b"x" * 65_535, page(1, 1, LAST)], Ending.DAMAGED),
         ([page(1, 0, FIRST), b"x" * 200_000, page(1, 1, LAST)], Ending.DAMAGED),
         ([page(1, 0, FIRST), page(7, 1), page(1, 1, LAST)], Ending.DAMAGED),
@@ -153,7 +153,7 @@ UNSET = 0xFFFFFFFF
 
 
 def wav(riff: int | None, data: int, sound: bytes, *, long: tuple[int, int] | None = None, after: bytes = b"") -> bytes:
-    """A WAV file; `riff` None states the true size, `long` the sizes of an RF64."""
+    """Return a WAV file; `riff` None states the true size, `long` makes it an RF64 with these sizes."""
     chunks = b"WAVE"
     if long is not None:
         chunks += struct.pack("<4sIQQQI", b"ds64", 28, *long, 0, 0)
@@ -230,7 +230,7 @@ def test_mp3_with_a_table(path: Path, header: str, side_bytes: int, tag: bytes) 
     assert ending(path, mp3(header, side_bytes, 0, 0, 0, 500, tag=tag)) is Ending.WHOLE
 
 
-def test_mp3_without_a_table_lacks_nothing(path: Path) -> None:
+def test_mp3_without_a_table_counts_as_whole(path: Path) -> None:
     assert ending(path, bytes.fromhex(MPEG_1_STEREO) + bytes(413)) is Ending.WHOLE
     assert ending(path, bytes.fromhex(MPEG_1_STEREO)) is Ending.WHOLE
 
@@ -249,12 +249,12 @@ def test_other_files_are_unknown(path: Path, content: bytes) -> None:
     assert ending(path, content) is Ending.UNKNOWN
 
 
-def test_a_missing_file_is_an_oserror(tmp_path: Path) -> None:
+def test_a_missing_file_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_structure(tmp_path / "missing.mp4")
 
 
-def test_long_recordings_are_stepped_over_not_read(path: Path) -> None:
+def test_the_samples_of_a_long_recording_are_not_read(path: Path) -> None:
     length = 6_000_000_000
     with path.open("wb") as file:
         file.write(FTYP + struct.pack(">I4sQ", 1, b"mdat", length))
@@ -269,7 +269,7 @@ def test_long_recordings_are_stepped_over_not_read(path: Path) -> None:
     assert peak_bytes < 200_000
 
 
-def test_a_file_of_nothing_but_headers_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_too_many_headers_is_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structure, "_MOST_READS", 1_000)
     assert ending(path, FTYP + box(b"free") * 900 + box(b"mdat", b"x") + box(b"moov")) is Ending.WHOLE
     assert ending(path, FTYP + box(b"free") * 1_100 + box(b"mdat", b"x") + box(b"moov")) is Ending.DAMAGED
@@ -288,5 +288,5 @@ def test_a_file_of_nothing_but_headers_is_given_up(path: Path, monkeypatch: pyte
         max_size=6,
     )
 )
-def test_any_bytes_have_some_end(path: Path, content: list[bytes]) -> None:
+def test_any_bytes_have_an_ending(path: Path, content: list[bytes]) -> None:
     assert ending(path, b"".join(content)) in Ending

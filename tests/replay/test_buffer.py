@@ -1,4 +1,4 @@
-"""The buffer of the last seconds: how much it keeps, and what a clip out of it holds. No encoder, no threads."""
+"""The replay buffer: how much it keeps, and which packets a clip gets. No encoder, no threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def packet(pts: int, size: int, *, key: bool = True, repeat: bool = False, durat
 
 
 def fill_pictures(buffer: ReplayBuffer, moments: list[tuple[float, bool, bool]], size: int = 100) -> None:
-    """Pictures, each with its moment, whether it is a key frame and whether it is a repeat."""
+    """Add frames, each with its time, whether it is a key frame and whether it is a repeat."""
     for at_s, key, repeat in moments:
         buffer.add(0, [packet(round(at_s * 90_000), size, key=key, repeat=repeat)])
 
@@ -52,7 +52,7 @@ def moments_s(packets: list[StoredPacket], track: ReplayTrack) -> list[float]:
     return [float(packet.pts * track.time_base) for packet in packets]
 
 
-def test_a_clip_begins_at_a_key_frame_at_most_two_seconds_before() -> None:
+def test_a_clip_starts_at_a_key_frame_at_most_two_seconds_early() -> None:
     buffer = ReplayBuffer(20, HUGE, [PICTURE, SOUND])
     fill_pictures(buffer, moving(60))
     fill_sound(buffer, 1, 60)
@@ -67,7 +67,7 @@ def test_a_clip_begins_at_a_key_frame_at_most_two_seconds_before() -> None:
     assert all(int.from_bytes(p.data[:8], "little", signed=True) == p.pts for p in pictures + sound)
 
 
-def test_a_still_picture_is_squeezed_right_before_the_asked_moment() -> None:
+def test_a_still_picture_is_squeezed_right_before_the_requested_moment() -> None:
     buffer = ReplayBuffer(60, HUGE, [PICTURE, SOUND])
     still = [(n * 0.6, n % 17 == 0, n > 0) for n in range(50)]
     fill_pictures(buffer, still)
@@ -81,7 +81,7 @@ def test_a_still_picture_is_squeezed_right_before_the_asked_moment() -> None:
         assert (sound[0].pts + PRIMING) / 48_000 <= clip.asked_s
 
 
-def test_a_group_that_changed_is_not_squeezed_but_never_goes_back_too_far() -> None:
+def test_a_group_with_changes_is_not_squeezed_but_starts_at_most_two_seconds_early() -> None:
     buffer = ReplayBuffer(60, HUGE, [PICTURE])
     fill_pictures(buffer, [(0, True, False), (1.0, False, False), (1.89, False, False), (2.49, True, True)])
     clip = buffer.snapshot(0.01, 2.45)
@@ -90,7 +90,7 @@ def test_a_group_that_changed_is_not_squeezed_but_never_goes_back_too_far() -> N
     assert moments_s(pictures, PICTURE) == pytest.approx([0.44, 1.0, 1.89])
 
 
-def test_what_lies_before_an_exact_beginning_is_there_to_be_decoded() -> None:
+def test_an_exact_clip_has_the_packets_that_decoding_its_start_needs() -> None:
     buffer = ReplayBuffer(60, HUGE, [PICTURE, SOUND])
     fill_pictures(buffer, moving(20))
     fill_sound(buffer, 1, 20)
@@ -114,7 +114,7 @@ def test_the_buffer_keeps_copies() -> None:
     assert [(one.pts, one.data) for one in kept] == [(0, bytes(8) + b"x" * 10)]
 
 
-def test_a_clip_stays_what_it_was() -> None:
+def test_a_clip_does_not_change_while_the_buffer_fills() -> None:
     buffer = ReplayBuffer(5, HUGE, [PICTURE, SOUND])
     fill_pictures(buffer, moving(7.5))
     fill_sound(buffer, 1, 7.5)
@@ -125,7 +125,7 @@ def test_a_clip_stays_what_it_was() -> None:
     assert buffer.snapshot(5).packets() != before
 
 
-def test_a_limit_smaller_than_a_group_keeps_nothing_of_it() -> None:
+def test_a_group_larger_than_the_limit_is_dropped() -> None:
     buffer = ReplayBuffer(60, 5_000, [PICTURE, SOUND])
     fill_pictures(buffer, moving(10), size=1_000)
     assert buffer.size_bytes <= 5_000
@@ -133,20 +133,20 @@ def test_a_limit_smaller_than_a_group_keeps_nothing_of_it() -> None:
     assert buffer.size_bytes <= 5_000
 
 
-def test_a_still_screen_costs_next_to_nothing() -> None:
+def test_a_still_screen_takes_hardly_any_memory() -> None:
     buffer = ReplayBuffer(3600, HUGE, [PICTURE])
     fill_pictures(buffer, [(n * 0.6, n % 17 == 0, n > 0) for n in range(6000)], size=60)
     assert buffer.size_bytes < 1_000_000
 
 
 @pytest.mark.parametrize("rounded_s", [-4e-14, 0.0, 4e-14])
-def test_a_picture_at_the_very_end_is_in_no_clip(rounded_s: float) -> None:
+def test_a_frame_at_the_very_end_is_not_in_the_clip(rounded_s: float) -> None:
     buffer = ReplayBuffer(1, HUGE, [PICTURE, SOUND])
     fill_pictures(buffer, [(31.2, True, False), (33.2, True, False)])
     fill_sound(buffer, 1, 34)
     fill_pictures(buffer, [(34.2, False, True)])
     until_s = 33.2 + rounded_s
-    # Of that time only the sound is still there.
+    # The buffer has only the sound of that time left.
     clip = buffer.snapshot(10, until_s)
     pictures, sound = clip.packets()
     assert (pictures, clip.counts) == ([], (0, len(sound)))
@@ -165,7 +165,7 @@ def test_an_empty_buffer_gives_an_empty_clip() -> None:
 
 @st.composite
 def screens(draw: st.DrawFn) -> list[tuple[float, bool, bool]]:
-    """Pictures as an encoder makes them: changes at any moment, repeats 0.6 s after, keys by the encoder's rules."""
+    """Draw frames as an encoder makes them: changes at any moment, repeats after 0.6 s, key frames by its rules."""
     at_s, key_s, changed_since = 0.0, -100.0, True
     made: list[tuple[float, bool, bool]] = []
     for _ in range(draw(st.integers(1, 120))):
@@ -182,7 +182,7 @@ def screens(draw: st.DrawFn) -> list[tuple[float, bool, bool]]:
 
 @settings(deadline=None, max_examples=150)
 @given(screens(), st.floats(1, 30), st.integers(2_000, 60_000), st.floats(0.1, 40), st.floats(0, 1))
-def test_the_bounds_hold_whatever_comes(
+def test_the_bounds_hold_for_every_screen(
     screen: list[tuple[float, bool, bool]], kept_s: float, limit_bytes: int, last_s: float, end: float
 ) -> None:
     buffer = ReplayBuffer(kept_s, limit_bytes, [PICTURE, SOUND])
@@ -201,7 +201,7 @@ def test_the_bounds_hold_whatever_comes(
 
 @settings(deadline=None, max_examples=150)
 @given(screens(), st.floats(0.1, 40), st.floats(0.2, 1))
-def test_a_clip_begins_at_most_two_seconds_before_what_was_asked_and_never_after(
+def test_a_clip_starts_at_most_two_seconds_early_and_never_late(
     screen: list[tuple[float, bool, bool]], last_s: float, end: float
 ) -> None:
     buffer = ReplayBuffer(1000, HUGE, [PICTURE])
@@ -211,7 +211,7 @@ def test_a_clip_begins_at_most_two_seconds_before_what_was_asked_and_never_after
     (pictures,) = clip.packets()
     if pictures:
         assert clip.asked_s - LEAD_S - 1e-4 <= clip.start_s <= clip.asked_s + 1e-4
-        # What is shown at the asked moment is what was shown then.
+        # The clip shows the right frame at the requested moment.
         shown = [p.data for p in pictures if p.pts <= round(clip.asked_s * 90_000)]
         was = [at_s for at_s, _, _ in screen if round(at_s * 90_000) <= round(clip.asked_s * 90_000)]
         assert int.from_bytes(shown[-1][:8], "little") == round(was[-1] * 90_000)
@@ -224,7 +224,7 @@ def _consistent(clip: Clip) -> None:
             assert packets[0].is_key
             kept = [int.from_bytes(p.data[:8], "little") for p in packets]
             assert kept == sorted(kept)
-            # Nothing that a decoder needs is missing in between.
+            # The decoder has a key frame to start from.
             assert sum(p.is_key for p in packets) >= 1
         for p in packets:
             assert p.pts < round(clip.until_s / track.time_base) or p.pts <= round(clip.asked_s / track.time_base)

@@ -1,4 +1,4 @@
-"""Clips out of a buffer that real encoders filled with the pattern, opened again and compared with what it showed."""
+"""Clips from a buffer that real encoders filled with the pattern, opened again and compared with the pattern."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FPS = 15
 LENGTH_S = 14
 WIDTH, HEIGHT = 320, 180
 
-#: From when to when the screen stands still, but for one change within.
+#: From when to when the picture is still.
 STILL_S = (6.0, 10.0)
 
 
 @cache
 def filled(video: str | None, audio: str) -> ReplayBuffer:
-    """A buffer with the pattern; during `STILL_S` its picture stands still and comes again every 0.6 s."""
+    """Return a buffer with the pattern; during `STILL_S` its picture is still and is repeated every 0.6 s."""
     tracks: list[Any] = []
     pictures = VideoEncoder(video, WIDTH, HEIGHT, FPS, quality="high", cuttable=True) if video else None
     if pictures is not None:
@@ -42,7 +42,7 @@ def filled(video: str | None, audio: str) -> ReplayBuffer:
     samples = AudioEncoder(audio, 2)
     tracks.append(ReplayTrack.of(samples.template))
     buffer = ReplayBuffer(LENGTH_S, 1 << 30, tracks)
-    # They must outlive the buffer's use: the clip's tracks are made from theirs.
+    # Keep the encoders alive: the tracks of a clip are made from theirs.
     buffer.encoders = (pictures, samples)  # type: ignore[attr-defined]
     repeated_s = STILL_S[0]
     for slot in range(LENGTH_S * FPS):
@@ -70,7 +70,7 @@ def heard(path: Path) -> Track:
 
 
 def shift_ms(track: Track, begins_s: float) -> float:
-    """By how much the sound of a clip that begins at `begins_s` comes late, told by its beeps."""
+    """Return how late the sound of a clip that starts at `begins_s` is, by its beeps."""
     samples = track.between(track.start_s + 0.1, track.end_s - 0.1)
     first = round((begins_s + track.start_s + 0.1) * SAMPLE_RATE)
     reach = 480
@@ -83,13 +83,13 @@ def shift_ms(track: Track, begins_s: float) -> float:
 
 
 def shown_at_s(moment_s: float) -> float:
-    """What the clock of the picture reads at a moment."""
+    """Return the time that the clock in the picture shows at a moment."""
     slot_s = int(moment_s * FPS + 1e-6) / FPS
     return STILL_S[0] if STILL_S[0] < slot_s < STILL_S[1] else slot_s
 
 
 def compare_pictures(path: Path, begins_s: float, from_s: float) -> None:
-    """Every picture shown from `from_s` of the recording on is what was on the screen then."""
+    """Assert that every frame from `from_s` of the recording on shows what was on the screen then."""
     seen = 0
     for at_s, picture in each_picture(path):
         moment_s = begins_s + at_s
@@ -104,9 +104,7 @@ MOMENTS = [(3.21, 12.9), (6.0, 13.37), (8.77, 12.01), (10.02, 11.4), (1.999, 9.1
 
 @pytest.mark.parametrize("extension", CONTAINERS)
 @pytest.mark.parametrize(("asked_s", "until_s"), MOMENTS)
-def test_a_clip_holds_what_has_just_happened_in_step(
-    extension: str, asked_s: float, until_s: float, tmp_path: Path
-) -> None:
+def test_a_clip_holds_the_last_seconds_in_sync(extension: str, asked_s: float, until_s: float, tmp_path: Path) -> None:
     path = tmp_path / f"clip.{extension}"
     clip = buffer_for(extension).snapshot(until_s - asked_s, until_s)
     assert clip.asked_s == pytest.approx(asked_s)
@@ -127,7 +125,7 @@ def test_a_clip_holds_what_has_just_happened_in_step(
 
 @pytest.mark.parametrize("extension", CONTAINERS)
 @pytest.mark.parametrize(("asked_s", "until_s"), MOMENTS)
-def test_an_exact_clip_begins_with_the_asked_moment(
+def test_an_exact_clip_starts_at_the_requested_moment(
     extension: str, asked_s: float, until_s: float, tmp_path: Path
 ) -> None:
     path = tmp_path / f"clip.{extension}"
@@ -143,11 +141,11 @@ def test_an_exact_clip_begins_with_the_asked_moment(
         first_s, first = next(each_picture(path))
         assert first_s == pytest.approx(0, abs=0.001)
         assert read_clock(first[..., ::-1]) / 1000 == pytest.approx(shown_at_s(asked_s), abs=0.002)
-        # The first may have begun before the clip did.
+        # The first frame may have started before the clip.
         compare_pictures(path, asked_s, asked_s + 0.01)
 
 
-def test_the_clip_can_be_saved_again_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_clip_leaves_no_file_and_can_be_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = buffer_for("mp4").snapshot(5)
     with pytest.raises(OutputError):
         save(clip, tmp_path / "gone" / "clip.mp4")
@@ -177,7 +175,7 @@ def test_the_clip_can_be_saved_again_where_there_is_room(tmp_path: Path, monkeyp
     assert check(old).ok
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     clip = buffer_for("mp4").snapshot(5)
     try:
         resource = pytest.importorskip("resource")
@@ -195,11 +193,11 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert check(tmp_path / "clip.mp4").ok
 
 
-def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
+def test_an_impossible_clip_is_refused(tmp_path: Path) -> None:
     clip = buffer_for("mp4").snapshot(5)
-    with pytest.raises(UsageError, match="webm holds no h264"):
+    with pytest.raises(UsageError, match=r"webm cannot hold h264: this buffer can be saved as \.mp4, \.mov$"):
         save(clip, tmp_path / "clip.webm")
-    with pytest.raises(UsageError, match=r"m4a holds no h264"):
+    with pytest.raises(UsageError, match=r"m4a cannot hold h264"):
         save(clip, tmp_path / "clip.m4a")
     save(clip, tmp_path / "clip.mov")
     with pytest.raises(UsageError, match="exists"):
