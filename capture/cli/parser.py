@@ -363,6 +363,6 @@ def _add_whose(parser: _Parser) -> None:
 
 def _fill_config(parser: _Parser) -> None:
     add = parser.add_argument
-    add("setting", metavar="NAME", nargs="?", help="the setting, like hotkeys.toggle; without, all")
+    add("setting", metavar="NAME", nargs="?", help="the setting, like hotkeys.record; without, all")
     add("values", metavar="VALUE", nargs="*", help="what it shall be; several for record.audio")
     add("--unset", action="store_true", help="use the default again")

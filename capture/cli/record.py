@@ -72,6 +72,8 @@ def _record(arguments: Arguments) -> int:
     if arguments.hotkeys or settings.hold is not None:
         triggers.append(Hotkeys(hotkeys(config) if arguments.hotkeys else {}, settings.hold))
     terminal = terminal_of(arguments, _keys(settings, arguments.hotkeys))
+    for note in config.notes:
+        terminal.say(note)
     for what in ("region", "window"):
         if getattr(arguments, what, None) == SELECT:
             from capture.sources.chooser import point_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.parser import Arguments, Verb
@@ -16,7 +17,7 @@ __all__ = ["VERBS"]
 
 
 def _config(arguments: Arguments) -> int:
-    from capture.config.schema import SETTINGS, as_typed
+    from capture.config.schema import RENAMED, SETTINGS, as_typed
     from capture.config.store import change, load, unset
 
     name, values = arguments.setting, arguments.values
@@ -24,6 +25,7 @@ def _config(arguments: Arguments) -> int:
         raise UsageError("--unset takes the name of one setting, and no value", "see capture config --help")
     if name == "autostart":
         return _autostart(arguments)
+    name = RENAMED.get(name, name)
     names = list(SETTINGS) if name is None else [name]
     if values:
         config = change(name, values)
@@ -33,6 +35,8 @@ def _config(arguments: Arguments) -> int:
         names = [name] if name in SETTINGS else []
     else:
         config = load()
+    for note in config.notes:
+        print(printable(f"capture: {note}"), file=sys.stderr)
     found = config.as_json(names)
     if arguments.json:
         print(json.dumps(found))

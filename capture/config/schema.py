@@ -15,7 +15,7 @@ from capture.formats import ENCODERS, QUALITIES
 from capture.parsing import parse_audio, parse_fps, parse_size, parse_time
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
-__all__ = ["SETTINGS", "Setting", "Value", "as_typed"]
+__all__ = ["RENAMED", "SETTINGS", "Setting", "Value", "as_typed"]
 
 #: What a setting can be; a tuple is a list in TOML and JSON.
 Value: TypeAlias = str | bool | float | tuple[str, ...]
@@ -93,7 +93,13 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 # Changing them
 
 
+#: Settings that had another name: a file may still have it, and it is taken for the new one.
+RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record"}
+
+
 def setting_of(name: str) -> Setting:
+    """The setting `name`, or the one that used to be called so. Raises `UsageError` for one that does not exist."""
+    name = RENAMED.get(name, name)
     if name not in SETTINGS:
         raise UsageError(f"there is no setting {name!r}", _meant(name))
     return SETTINGS[name]

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
-from capture.config.schema import SETTINGS, Setting, Value, setting_of
+from capture.config.schema import RENAMED, SETTINGS, Setting, Value, setting_of
 from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
 from capture.events import Command
@@ -25,17 +25,9 @@ from capture.triggers.bindings import HOTKEYS, check_bindings
 __all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]
 
 _TRUTHS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
-
-
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
-
-
 _PRIVATE_FOLDER: Final = 0o700
-
-
 _HEADER: Final = "# The settings of capture. `capture config` tells which there are and what they mean.\n"
-
-
 _KEYS: Final = tuple(name for name in SETTINGS if name.startswith("hotkeys."))
 
 
@@ -45,6 +37,16 @@ class Config:
 
     path: Path
     chosen: Mapping[str, Value]
+    #: The settings that the file has under a name they no longer have.
+    old_names: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of the file, a line each: the new name of each setting under an old one."""
+        return tuple(
+            f"{self.path}: the setting {name} is called {RENAMED[name]} now; please rename it"
+            for name in self.old_names
+        )
 
     def __getitem__(self, name: str) -> Value:
         return self.chosen.get(name, SETTINGS[name].default)
@@ -99,11 +101,11 @@ def load(path: Path | None = None) -> Config:
     Raises `UsageError` for a file that cannot be read or understood, or in which one key means two things.
     """
     path = settings_path() if path is None else path
-    chosen, mistakes = _understood(_parsed(path, _read(path)))
+    chosen, mistakes, old_names = _understood(_parsed(path, _read(path)))
     for name, mistake in mistakes.items():
         which = f"{name}: " if name in SETTINGS else ""
         raise UsageError(f"{path}: {which}{mistake.message}", mistake.remedy) from mistake
-    config = Config(path, chosen)
+    config = Config(path, chosen, old_names)
     for one, other in _clashes(config):
         raise UsageError(f"{path}: {_same(config, one, other)}", "give each a key of its own")
     return config
@@ -130,7 +132,14 @@ def change(name: str, words: Sequence[str], path: Path | None = None) -> Config:
     path = settings_path() if path is None else path
     text = _read(path)
     _parsed(path, text)
-    return _replace(path, name, lambda: with_value(text or _HEADER, tuple(name.split(".")), value))
+
+    def edit() -> str:
+        # One under its old name gives way to the new one.
+        return with_value(
+            _without(text, _old_keys(path, text, setting.name)) or _HEADER, tuple(setting.name.split(".")), value
+        )
+
+    return _replace(path, setting.name, edit)
 
 
 def unset(name: str, path: Path | None = None) -> Config:
@@ -141,10 +150,23 @@ def unset(name: str, path: Path | None = None) -> Config:
     path = settings_path() if path is None else path
     text = _read(path)
     there = {_name(keys): keys for keys, _ in _entries(_parsed(path, text))}
-    if name in there:
-        return _replace(path, name, lambda: without(text, there[name]))
+    wanted = RENAMED.get(name, name)
+    found = [keys for each, keys in there.items() if RENAMED.get(each, each) == wanted]
+    if found:
+        return _replace(path, wanted, lambda: _without(text, found))
     setting_of(name)
     return Config(path, _understood(_parsed(path, text))[0])
+
+
+def _old_keys(path: Path, text: str, name: str) -> list[tuple[str, ...]]:
+    """The keys in the file that are the setting `name` under an old name."""
+    return [keys for keys, _ in _entries(_parsed(path, text)) if RENAMED.get(_name(keys)) == name]
+
+
+def _without(text: str, entries: Sequence[tuple[str, ...]]) -> str:
+    for keys in entries:
+        text = without(text, keys)
+    return text
 
 
 def _replace(path: Path, name: str, edit: Callable[[], str]) -> Config:
@@ -263,17 +285,24 @@ def _name(path: tuple[str, ...]) -> str:
     return ".".join(as_toml(part) if "." in part else part for part in path)
 
 
-def _understood(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, UsageError]]:
-    """The settings of a file, and what is wrong with the others, by name."""
+def _understood(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, UsageError], tuple[str, ...]]:
+    """The settings of a file, what is wrong with the others, by name, and which are under an old name."""
     chosen: dict[str, Value] = {}
     mistakes: dict[str, UsageError] = {}
+    old_names: list[str] = []
     for path, found in _entries(content):
         name = _name(path)
         try:
-            chosen[name] = _of_toml(setting_of(name), found)
+            value = _of_toml(setting_of(name), found)
         except UsageError as mistake:
             mistakes[name] = mistake
-    return chosen, mistakes
+            continue
+        if name in RENAMED:
+            old_names.append(name)
+            chosen.setdefault(RENAMED[name], value)
+        else:
+            chosen[name] = value
+    return chosen, mistakes, tuple(old_names)
 
 
 def _write(path: Path, text: str) -> None:

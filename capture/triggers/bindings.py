@@ -37,7 +37,7 @@ class Hotkey(NamedTuple):
 
 
 HOTKEYS: Final = (
-    Hotkey("toggle", "<ctrl>+<alt>+r", Command.TOGGLE, "begin a recording, or end it"),
+    Hotkey("record", "<ctrl>+<alt>+r", Command.TOGGLE, "begin a recording, or end it"),
     Hotkey("pause", "<ctrl>+<alt>+p", Command.TOGGLE_PAUSE, "pause, or go on"),
     Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "end the recording and remove its file"),
     Hotkey("clip", "<ctrl>+<alt>+c", Command.CLIP, "save what the replay buffer holds"),

@@ -37,7 +37,7 @@ WRITTEN = """\
 # Keys
 
 [hotkeys]
-toggle = '<f9>' # nearer
+record = '<f9>' # nearer
 mark = ""
 
 [replay]
@@ -97,7 +97,7 @@ def test_what_is_written_holds(file: Path) -> None:
     assert config.chosen == {
         "record.fps": 25,
         "record.audio": ("internal", "mic"),
-        "hotkeys.toggle": "<f9>",
+        "hotkeys.record": "<f9>",
         "hotkeys.mark": "",
         "replay.last": "2m",
     }
@@ -111,14 +111,14 @@ def test_what_is_written_holds(file: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "hotkeys.toggle = '<f9>'",
-        "hotkeys = { toggle = '<f9>' }",
-        "\ufeff[hotkeys]\r\ntoggle = '<f9>'\r\n",
+        "hotkeys.record = '<f9>'",
+        "hotkeys = { record = '<f9>' }",
+        "\ufeff[hotkeys]\r\nrecord = '<f9>'\r\n",
         '["hotkeys"]\n"toggle" = """<f9>"""',
     ],
 )
 def test_toml_may_be_written_in_any_way(text: str, file: Path) -> None:
-    assert load(write(file, text)).chosen == {"hotkeys.toggle": "<f9>"}
+    assert load(write(file, text)).chosen == {"hotkeys.record": "<f9>"}
 
 
 def test_other_kinds_of_values(file: Path) -> None:
@@ -137,22 +137,22 @@ def test_other_kinds_of_values(file: Path) -> None:
     [
         # what is no TOML
         ("[hotkeys", ("cannot be understood", "mend it")),
-        ("\nhotkeys.toggle = \n", ("cannot be understood", "line 2", "mend it")),
+        ("\nhotkeys.record = \n", ("cannot be understood", "line 2", "mend it")),
         ("[hotkeys]\n[hotkeys]", ("cannot be understood",)),
         ("a = " + "[" * 5000, ("cannot be understood",)),
         ("record.fps = " + "9" * 5000, ("cannot be understood",)),
         (b"\xff\xfe[\0", ("not UTF-8",)),
         # names
-        ("[hotkeys]\ntogle = '<f9>'", ("no setting 'hotkeys.togle'", "did you mean hotkeys.toggle?")),
+        ("[hotkeys]\nrecrod = '<f9>'", ("no setting 'hotkeys.recrod'", "did you mean hotkeys.record?")),
         ("colour = 'red'", ("no setting 'colour'", "capture config lists")),
-        ("[hotkey]\ntoggle = '<f9>'", ("no setting 'hotkey'",)),
+        ("[hotkey]\nrecord = '<f9>'", ("no setting 'hotkey'",)),
         ("[nothing]", ("no setting 'nothing'",)),
-        ("[[hotkeys]]\ntoggle = '<f9>'", ("no setting 'hotkeys'",)),
+        ("[[hotkeys]]\nrecord = '<f9>'", ("no setting 'hotkeys'",)),
         ("hotkeys = 3", ("no setting 'hotkeys'",)),
-        ('"hotkeys.toggle" = "<f9>"', ("no setting",)),
+        ('"hotkeys.record" = "<f9>"', ("no setting",)),
         # kinds
-        ("[hotkeys]\ntoggle = 5", ("hotkeys.toggle", "kind", 'hotkeys.toggle = "<ctrl>+<alt>+r"')),
-        ("[hotkeys.toggle]", ("hotkeys.toggle", "kind")),
+        ("[hotkeys]\nrecord = 5", ("hotkeys.record", "kind", 'hotkeys.record = "<ctrl>+<alt>+r"')),
+        ("[hotkeys.record]", ("hotkeys.record", "kind")),
         ("[record]\ncursor = 'yes'", ("record.cursor", "kind", "record.cursor = true")),
         ("[record]\ncursor = 1", ("record.cursor", "kind")),
         ("[record]\nfps = '30'", ("record.fps", "kind", "record.fps = 30")),
@@ -162,7 +162,7 @@ def test_other_kinds_of_values(file: Path) -> None:
         ("[replay]\nlast = 60", ("replay.last", "kind", 'replay.last = "60s"')),
         ("[replay]\nlast = 10:00:00", ("replay.last", "kind")),
         # values
-        ("[hotkeys]\ntoggle = '<hyper>+r'", ("hotkeys.toggle", "'<hyper>+r' is not a key", "write it like")),
+        ("[hotkeys]\nrecord = '<hyper>+r'", ("hotkeys.record", "'<hyper>+r' is not a key", "write it like")),
         ("[record]\nfps = 0", ("record.fps", "240")),
         ("[record]\nfps = nan", ("record.fps", "240")),
         ("[record]\nfps = -inf", ("record.fps", "240")),
@@ -181,7 +181,7 @@ def test_other_kinds_of_values(file: Path) -> None:
         ('[folder]\nvideo = "/a\\u001b[2J"', ("folder.video", "cannot be shown")),
         ("[folder]\nsound = '/" + "a" * 300 + "'", ("folder.sound",)),
         # together
-        ("[hotkeys]\nmark = '<Alt>+<ctrl>+R'", ("hotkeys.toggle and hotkeys.mark", "same key", "of its own")),
+        ("[hotkeys]\nmark = '<Alt>+<ctrl>+R'", ("hotkeys.record and hotkeys.mark", "same key", "of its own")),
         ("[hotkeys]\nhold = 'f9'\npause = '<f9>'", ("hotkeys.pause and hotkeys.hold", "same key")),
         ("[hotkeys]\npause = '<f9>'\ndiscard = '<f9>'", ("hotkeys.pause and hotkeys.discard", "same key")),
     ],
@@ -256,7 +256,7 @@ def test_a_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
     ("name", "words", "before", "after"),
     [
         ("record.fps", ["50"], "  fps = 25     # enough\n", "  fps = 50     # enough\n"),
-        ("hotkeys.toggle", ["<f8>"], "toggle = '<f9>' # nearer\n", 'toggle = "<f8>" # nearer\n'),
+        ("hotkeys.record", ["<f8>"], "record = '<f9>' # nearer\n", 'record = "<f8>" # nearer\n'),
         ("hotkeys.hold", ["#"], 'mark = ""\n', 'mark = ""\nhold = "#"\n'),
         ("record.cursor", ["off"], "  ]  # both\n", "  ]  # both\n  cursor = false\n"),
         (
@@ -292,26 +292,26 @@ def test_one_key_goes_and_the_rest_stays(name: str, line: str, file: Path) -> No
 
 
 def test_keys_with_points_stay_keys_with_points(file: Path) -> None:
-    write(file, "hotkeys.toggle = '<f9>'\nrecord.fps = 25\n")
+    write(file, "hotkeys.record = '<f9>'\nrecord.fps = 25\n")
     change("hotkeys.pause", ["<f8>"], file)
-    assert file.read_text() == "hotkeys.toggle = '<f9>'\nhotkeys.pause = \"<f8>\"\nrecord.fps = 25\n"
-    unset("hotkeys.toggle", file)
+    assert file.read_text() == "hotkeys.record = '<f9>'\nhotkeys.pause = \"<f8>\"\nrecord.fps = 25\n"
+    unset("hotkeys.record", file)
     unset("hotkeys.pause", file)
     assert file.read_text() == "record.fps = 25\n"
 
 
-@pytest.mark.parametrize("text", ["hotkeys = { toggle = '<f9>', mark = '' }\n", "hotkeys = 3\n"])
+@pytest.mark.parametrize("text", ["hotkeys = { record = '<f9>', mark = '' }\n", "hotkeys = 3\n"])
 def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
     write(file, text)
-    with pytest.raises(UsageError, match=r"settings\.toml: hotkeys\.toggle is written there.*: change it in the file"):
-        change("hotkeys.toggle", ["<f8>"], file)
+    with pytest.raises(UsageError, match=r"settings\.toml: hotkeys\.record is written there.*: change it in the file"):
+        change("hotkeys.record", ["<f8>"], file)
     assert file.read_text() == text
 
 
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [
-        ("hotkeys.togle", ["<f9>"], "did you mean hotkeys.toggle?"),
+        ("hotkeys.recrod", ["<f9>"], "did you mean hotkeys.record?"),
         ("x", ["1"], "capture config lists"),
         ("record.fps", ["fast"], "record.fps: 'fast' is not a number: write it like 30"),
         ("record.fps", ["0"], "record.fps: "),
@@ -322,8 +322,8 @@ def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
         ("record.audio", [], "record.audio: 0 values"),
         ("record.audio", ["mic", "mic"], "record.audio: the audio track mic was given twice"),
         ("hotkeys.mark", ["<f25>"], "hotkeys.mark: '<f25>' is not a key"),
-        ("hotkeys.mark", ["<F9>"], "hotkeys.toggle and hotkeys.mark would be the same key, '<F9>'"),
-        ("hotkeys.hold", ["<f9>"], "hotkeys.toggle and hotkeys.hold would be the same key"),
+        ("hotkeys.mark", ["<F9>"], "hotkeys.record and hotkeys.mark would be the same key, '<F9>'"),
+        ("hotkeys.hold", ["<f9>"], "hotkeys.record and hotkeys.hold would be the same key"),
         ("folder.video", ["Clips"], "folder.video: 'Clips' is not a whole path"),
         ("folder.video", ["/\udcff"], "folder.video: "),
         ("replay.last", ["soon"], "replay.last: 'soon' is not a time"),
@@ -346,20 +346,38 @@ def test_a_folder_must_not_be_a_file(file: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_setting_under_its_old_name_is_read_and_named(file: Path) -> None:
+    config = load(write(file, "[hotkeys]\ntoggle = '<f9>'\n"))
+    assert config.chosen == {"hotkeys.record": "<f9>"}
+    assert config.notes == (f"{file}: the setting hotkeys.toggle is called hotkeys.record now; please rename it",)
+    assert load(write(file, "[hotkeys]\nrecord = '<f8>'\ntoggle = '<f9>'\n")).chosen == {"hotkeys.record": "<f8>"}
+
+
+def test_changing_a_setting_takes_its_old_name_out_of_the_file(file: Path) -> None:
+    write(file, "[hotkeys]\ntoggle = '<f9>' # mine\nmark = '<f7>'\n")
+    config = change("hotkeys.record", ["<f8>"], file)
+    assert (config.chosen["hotkeys.record"], config.notes) == ("<f8>", ())
+    assert "toggle" not in file.read_text()
+    write(file, "[hotkeys]\ntoggle = '<f9>'\nmark = '<f7>'\n")
+    assert change("hotkeys.toggle", ["<f6>"], file).chosen == {"hotkeys.record": "<f6>", "hotkeys.mark": "<f7>"}
+    write(file, "[hotkeys]\ntoggle = '<f9>'\nmark = '<f7>'\n")
+    assert unset("hotkeys.record", file).chosen == {"hotkeys.mark": "<f7>"}
+
+
 def test_a_default_that_would_clash_does_not_come_back(file: Path) -> None:
-    write(file, "[hotkeys]\ntoggle = '<f9>'\nmark = '<ctrl>+<alt>+r'\n")
+    write(file, "[hotkeys]\nrecord = '<f9>'\nmark = '<ctrl>+<alt>+r'\n")
     load(file)
-    with pytest.raises(UsageError, match=r"hotkeys\.toggle and hotkeys\.mark would be the same key"):
-        unset("hotkeys.toggle", file)
+    with pytest.raises(UsageError, match=r"hotkeys\.record and hotkeys\.mark would be the same key"):
+        unset("hotkeys.record", file)
     load(file)
 
 
 def test_a_file_with_mistakes_can_be_mended_one_by_one(file: Path) -> None:
-    write(file, "[record]\nfps = 'fast'\ntogle = 1 # ?\n[hotkeys]\nmark = '<ctrl>+<alt>+r'\n[nothing]\n")
+    write(file, "[record]\nfps = 'fast'\nrecrod = 1 # ?\n[hotkeys]\nmark = '<ctrl>+<alt>+r'\n[nothing]\n")
     with pytest.raises(UsageError):
         load(file)
     change("record.fps", ["25"], file)
-    unset("record.togle", file)
+    unset("record.recrod", file)
     unset("hotkeys.mark", file)
     with pytest.raises(UsageError, match="'nothing'"):
         load(file)
@@ -411,7 +429,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 LINES = st.lists(
     st.sampled_from(
         [
-            *("", "# note", "[hotkeys]", "[record]", "[[other]]", "[hotkeys.deep]", "toggle = '<f9>' # a # b"),
+            *("", "# note", "[hotkeys]", "[record]", "[[other]]", "[hotkeys.deep]", "record = '<f9>' # a # b"),
             *("mark = '''\n[record]\nfps = 3\n'''", "fps = [ # [\n 1, # ]\n 2]", "hotkeys.hold = 'x'", 'x = "#"'),
             *("record = { fps = 3 }", '"fps" = 1', " indented = 2", "a.b = 1", '"a=b" = "c#d"#e'),
         ]
@@ -565,7 +583,7 @@ def test_config_shows_all(run_capture: RunCapture, settings: Path) -> None:
         assert setting.about in done.stdout
     write(settings, WRITTEN)
     lines = {line.split()[0]: line.split()[1:3] for line in run_capture("config").stdout.splitlines()}
-    assert lines["hotkeys.toggle"] == ["chosen", "<f9>"]
+    assert lines["hotkeys.record"] == ["chosen", "<f9>"]
     assert lines["hotkeys.mark"] == ["chosen", "none"]
     assert lines["hotkeys.pause"] == ["default", "<ctrl>+<alt>+p"]
 
@@ -581,21 +599,21 @@ def test_config_as_json(run_capture: RunCapture, settings: Path) -> None:
     assert found["settings"]["record.audio"] == ["internal", "mic"]
     assert found["settings"]["record.fps"] == 25
     assert found["settings"]["folder.video"] == str(settings.parents[2] / "Videos" / "Captures")
-    assert json.loads(run_capture("--json", "config", "hotkeys.toggle").stdout)["settings"] == {
-        "hotkeys.toggle": "<f9>"
+    assert json.loads(run_capture("--json", "config", "hotkeys.record").stdout)["settings"] == {
+        "hotkeys.record": "<f9>"
     }
 
 
 @on_linux
 def test_config_changes_one(run_capture: RunCapture, settings: Path) -> None:
-    done = run_capture("config", "hotkeys.toggle", "<f8>")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "hotkeys.toggle is <f8>\n", "")
-    assert run_capture("config", "hotkeys.toggle").stdout == "<f8>\n"
+    done = run_capture("config", "hotkeys.record", "<f8>")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hotkeys.record is <f8>\n", "")
+    assert run_capture("config", "hotkeys.record").stdout == "<f8>\n"
     done = run_capture("config", "record.audio", "internal", "mic", "--quiet")
     assert (done.returncode, done.stdout) == (0, "")
     assert run_capture("config", "record.audio").stdout == "internal\nmic\n"
-    done = run_capture("config", "hotkeys.toggle", "--unset")
-    assert (done.returncode, done.stdout) == (0, "hotkeys.toggle is <ctrl>+<alt>+r\n")
+    done = run_capture("config", "hotkeys.record", "--unset")
+    assert (done.returncode, done.stdout) == (0, "hotkeys.record is <ctrl>+<alt>+r\n")
     done = run_capture("config", "hotkeys.pause", "")
     assert (done.returncode, done.stdout) == (0, "hotkeys.pause is none\n")
     assert load(settings).chosen == {"record.audio": ("internal", "mic"), "hotkeys.pause": ""}
@@ -605,9 +623,9 @@ def test_config_changes_one(run_capture: RunCapture, settings: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("hotkeys.togle",), "did you mean hotkeys.toggle?"),
-        (("hotkeys.togle", "<f9>"), "did you mean hotkeys.toggle?"),
-        (("hotkeys.togle", "--unset"), "did you mean hotkeys.toggle?"),
+        (("hotkeys.recrod",), "did you mean hotkeys.record?"),
+        (("hotkeys.recrod", "<f9>"), "did you mean hotkeys.record?"),
+        (("hotkeys.recrod", "--unset"), "did you mean hotkeys.record?"),
         (("record.fps", "fast"), "record.fps: 'fast' is not a number"),
         (("record.fps", "25", "30"), "2 values"),
         (("hotkeys.mark", "<f9>"), "would be the same key"),
@@ -630,10 +648,10 @@ def test_config_refuses(arguments: Sequence[str], said: str, run_capture: RunCap
 
 @on_linux
 def test_config_names_the_file_that_is_broken(run_capture: RunCapture, settings: Path) -> None:
-    write(settings, "[hotkeys]\ntogle = '<f9>'\n")
+    write(settings, "[hotkeys]\nrecrod = '<f9>'\n")
     done = run_capture("config")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (f"capture: {settings}: there is no setting 'hotkeys.togle': did you mean hotkeys.toggle?\n")
-    done = run_capture("config", "hotkeys.togle", "--unset")
-    assert (done.returncode, done.stdout) == (0, "hotkeys.togle is gone from the file\n")
+    assert done.stderr == (f"capture: {settings}: there is no setting 'hotkeys.recrod': did you mean hotkeys.record?\n")
+    done = run_capture("config", "hotkeys.recrod", "--unset")
+    assert (done.returncode, done.stdout) == (0, "hotkeys.recrod is gone from the file\n")
     assert load(settings).chosen == {}
