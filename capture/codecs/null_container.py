@@ -1,4 +1,4 @@
-"""A container that goes nowhere: in PyAV an encoder whose stream can serve as a template lives in one."""
+"""A container that writes nothing: PyAV only makes encoders with a template stream inside a container."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ __all__ = ["open_nowhere"]
 
 
 def open_nowhere() -> OutputContainer:
-    """A container for encoders whose packets go elsewhere; to be closed when they are done."""
+    """Open a container for encoders whose packets go elsewhere; close it when they are done."""
     return av.open("-", "w", format="null")
