@@ -507,6 +507,26 @@ def test_an_empty_block_is_ignored() -> None:
     assert samples.inserted_silence_s == 1.0
 
 
+def test_a_sample_timeline_can_start_in_the_middle_of_the_recording() -> None:
+    timeline = Timeline(EPOCH_S, 3.0)
+    samples = SampleTimeline(timeline, 1, taken=SAMPLE_RATE)
+    samples.push(Samples(np.full((SAMPLE_RATE, 1), 0.5, np.float32), EPOCH_S + 1.5))
+    samples.finish()
+    taken = samples.take(EPOCH_S + 3.0)
+    assert len(taken) == 2 * SAMPLE_RATE
+    assert np.flatnonzero(taken[:, 0])[[0, -1]].tolist() == [SAMPLE_RATE // 2, 3 * SAMPLE_RATE // 2 - 1]
+    assert samples.inserted_silence_s == pytest.approx(1.0)
+
+
+def test_interrupt_without_sound_changes_nothing() -> None:
+    samples = SampleTimeline(Timeline(EPOCH_S, 1.0), 1)
+    samples.interrupt()
+    samples.interrupt()
+    samples.finish()
+    assert not samples.take(EPOCH_S + 1.0).any()
+    assert samples.holes() == []
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("push"), st.integers(0, 5000), st.floats(-3, 5)),
