@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
 
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.opus_repacketizer import Repacketizer
 from capture.codecs.stereo_aac import StereoAac
 from capture.errors import EncoderError, NotReadyError
@@ -100,10 +100,10 @@ class AudioEncoder:
         self._layout = "mono" if self._channels == 1 else "stereo"
         self._downmixer = _VoiceDownmixer() if voice else None
         self._repacketizer = Repacketizer(_VOICE_FRAMES_PER_PACKET) if voice else None
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         self.template = self._add_stream(how, self._layout)
         one = self._add_stream(how, "mono", {"aac_pns": "0"}) if codec == "aac" and self._channels == 2 else None
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self._stereo = StereoAac(self.template.encode, one.encode) if one is not None else None
         self._count = 0
         self._encoded = 0
@@ -111,7 +111,7 @@ class AudioEncoder:
     def _add_stream(self, how: _AudioCodec, layout: str, more: Mapping[str, str] = MappingProxyType({})) -> AudioStream:
         options = {**(how.options or {}), **more}
         stream = cast(
-            AudioStream, self._nowhere.add_stream(cast(Any, how.encoder), rate=self._sample_rate, options=options)
+            AudioStream, self._container.add_stream(cast(Any, how.encoder), rate=self._sample_rate, options=options)
         )
         context = stream.codec_context
         context.layout = layout
@@ -161,7 +161,7 @@ class AudioEncoder:
         packets += self._grouped(self.template.encode(None) if self._stereo is None else self._stereo.finish())
         if self._repacketizer is not None:
             packets += self._repacketizer.finish()
-        self._nowhere.close()
+        self._container.close()
         return packets
 
     def _encode(self, samples: SampleArray) -> list[av.Packet[Any]]:

@@ -66,10 +66,12 @@ class SliceWriter:
     is true, `picture` can replace macroblocks; the encoder must then predict each picture only from its previous one.
     """
 
-    def __init__(self, macroblocks: int, number_bits: int, *, tells_deblocking: bool, takes_macroblocks: bool) -> None:
+    def __init__(
+        self, macroblocks: int, number_bits: int, *, controls_deblocking: bool, takes_macroblocks: bool
+    ) -> None:
         self._macroblocks = macroblocks
         self._number_bits = number_bits
-        self._tells_deblocking = tells_deblocking
+        self._tells_deblocking = controls_deblocking
         self.takes_macroblocks = takes_macroblocks
         # The number of the last picture, how many were inserted since the last key frame, and whether the last one was.
         self._number = 0
@@ -117,14 +119,16 @@ class SliceWriter:
         picture.number(2)
         for _ in range(3):
             picture.code()
-        tells_deblocking = picture.number(1) == 1
+        controls_deblocking = picture.number(1) == 1
         picture.number(1)
         redundant = picture.number(1)
         if not (in_order and progressive) or any((arithmetic, fields, groups, weighted, redundant)):
             return None
         # Deblocking would blur the edges of replaced macroblocks into their neighbours, so it must be switched off.
-        takes_macroblocks = from_last_alone and references >= 2 and choices == 0 and tells_deblocking
-        return cls(macroblocks, number_bits, tells_deblocking=tells_deblocking, takes_macroblocks=takes_macroblocks)
+        takes_macroblocks = from_last_alone and references >= 2 and choices == 0 and controls_deblocking
+        return cls(
+            macroblocks, number_bits, controls_deblocking=controls_deblocking, takes_macroblocks=takes_macroblocks
+        )
 
     def picture(self, replaced: Sequence[tuple[int, bytes]] = ()) -> bytes:
         """Return a picture that is the same as the last one except for the `replaced` macroblocks.

@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.video_presets import BT709, VIDEO_CODECS
 from capture.errors import EncoderError, NotReadyError
 from capture.formats import ENCODERS
@@ -119,15 +119,15 @@ class VideoEncoder:
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
         parameters = bytes(self.template.codec_context.extradata or b"")
-        self._patches = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
-        self._patching = _Allowance(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
+        self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
+        self._budget = _ByteBudget(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
 
     def _open(self, fps: float, quality: str) -> None:
         how = VIDEO_CODECS[self.encoder]
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         options = {**how.options, **how.quality[quality]}
         stream = cast(
-            VideoStream, self._nowhere.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options)
+            VideoStream, self._container.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options)
         )
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
@@ -140,7 +140,7 @@ class VideoEncoder:
         context.flags |= Flags.global_header
         if how.bits_per_pixel_s:
             stream.bit_rate = round(how.bits_per_pixel_s * self.width * self.height)
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self.template = stream
 
     def encode(self, pixels: Pixels, pts: int, left: int = 0, top: int = 0) -> list[av.Packet[Any]]:
@@ -163,14 +163,14 @@ class VideoEncoder:
 
     def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
         """Return a packet with only the changed macroblocks, or None if the encoder has to encode the picture."""
-        changed, patches = self._converter.changed, self._patches
-        if changed is None or patches is None or not patches.takes_macroblocks:
+        changed, slices = self._converter.changed, self._slices
+        if changed is None or slices is None or not slices.takes_macroblocks:
             return None
-        if self._wants_key(pts, self._key_interval_s) or not self._patching.spend(len(changed) * SAMPLES_BYTES, pts):
+        if self._wants_key(pts, self._key_interval_s) or not self._budget.spend(len(changed) * SAMPLES_BYTES, pts):
             return None
         self._frame, self._changed_since_key = frame, True
         planes = planes_of(frame)
-        return _packet(patches.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+        return _packet(slices.picture([(address, samples_of(planes, address)) for address in changed]), pts)
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets."""
@@ -178,8 +178,8 @@ class VideoEncoder:
             return []
         interval_s = self._repeat_key_interval_s if self._changed_since_key else self._still_key_interval_s
         wants_key = self._wants_key(pts, interval_s)
-        if self._patches is not None and not wants_key:
-            packets = [_packet(self._patches.picture(), pts)]
+        if self._slices is not None and not wants_key:
+            packets = [_packet(self._slices.picture(), pts)]
         else:
             packets = self._encode(self._frame, pts, wants_key)
         for packet in packets:
@@ -189,7 +189,7 @@ class VideoEncoder:
     def finish(self) -> list[av.Packet[Any]]:
         """Return the packets that are still in the encoder, and close it."""
         packets = [self._in_order(packet) for packet in self.template.encode(None)]
-        self._nowhere.close()
+        self._container.close()
         return packets
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
@@ -210,16 +210,16 @@ class VideoEncoder:
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
         """Return the encoder's packet, renumbered to fit the pictures written without the encoder."""
-        if self._patches is None:
+        if self._slices is None:
             return packet
         data = bytes(packet)
-        renumbered = self._patches.renumbered(data)
+        renumbered = self._slices.renumbered(data)
         if renumbered is data:
             return packet
         return _packet(renumbered, packet.pts or 0, is_key=packet.is_keyframe)
 
 
-class _Allowance:
+class _ByteBudget:
     """A byte budget: earns `bytes_per_s` of media time and saves up to `most_saved`."""
 
     def __init__(self, bytes_per_s: int, most_saved: int) -> None:

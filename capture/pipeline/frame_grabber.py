@@ -59,8 +59,8 @@ class FrameJob(NamedTuple):
 class FrameGrabber:
     """Grabs the frames of one source from the epoch to the stop.
 
-    `run` is the work of a thread, which calls `tell` for slots it dropped. Any thread may call `wake` and `beat`. After
-    stopping the timeline, call `conclude`.
+    `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `beat`. Call
+    `conclude` after stopping the timeline.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class FrameGrabber:
         fps: float,
         *,
         constant: bool = False,
-        tell: Callable[[Event], None] = lambda event: None,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._source = source
         self._timeline = timeline
-        self._tell = tell
+        self._report = report
         self._stamps = FrameTimeline(timeline)
         self._jobs = jobs
         self._clock = clock
@@ -238,7 +238,7 @@ class FrameGrabber:
 
     def _report_dropped(self, first: int, end: int) -> None:
         """Report that the slots from `first` up to `end`, exclusive, are lost."""
-        self._tell(
+        self._report(
             Event(EventKind.DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first)
         )
 

@@ -174,7 +174,7 @@ class Pipeline:
             self._clock,
             self._settings.fps,
             constant=self._settings.constant_fps,
-            tell=self._record_event,
+            report=self._record_event,
         )
         track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
         self._add_track("video encoder", track.run, jobs)

@@ -33,7 +33,7 @@ class Tee:
         #: The replay buffer, if there is one; set it before the first packet.
         self.buffer: ReplayBuffer | None = None
         self._writers: list[FileWriter] = []
-        # Tracks that a writer should not get any more.
+        # Tracks that a writer no longer gets.
         self._left_out: set[tuple[FileWriter, int]] = set()
         # Tracks that a writer can only use from the next key frame on.
         self._await_key: set[tuple[FileWriter, int]] = set()

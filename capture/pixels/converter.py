@@ -18,7 +18,7 @@ from capture.pixels.yuv import ToYuv, reformatted
 __all__ = ["MOST_CHANGED", "Converter"]
 
 #: Largest part that is compared with what it replaces, in pixels, and most macroblocks reported. Typing redraws about a
-#: line; when more is redrawn, usually so much has changed that comparing does not pay.
+#: line; when more is redrawn, most of it has usually changed, and comparing does not pay.
 _MOST_COMPARED: Final = 1 << 18
 MOST_CHANGED: Final = 24
 

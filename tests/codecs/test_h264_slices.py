@@ -220,9 +220,9 @@ def test_the_ffmpeg_program_decodes_repeats_without_errors(tmp_path: Path) -> No
 
 
 def test_payloads_never_contain_a_start_code() -> None:
-    patches = SliceWriter(macroblocks=1 << 20, number_bits=4, tells_deblocking=True, takes_macroblocks=False)
+    writer = SliceWriter(macroblocks=1 << 20, number_bits=4, controls_deblocking=True, takes_macroblocks=False)
     for _ in range(40):
-        picture = patches.picture()
+        picture = writer.picture()
         payload = picture[4:]
         assert b"\0\0\1" not in payload
         assert b"\0\0\0" not in payload

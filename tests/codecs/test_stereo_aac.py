@@ -14,7 +14,7 @@ from av.codec.context import Flags
 
 from capture.codecs import stereo_aac as aac
 from capture.codecs.bitstream import bits_of
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.stereo_aac import FRAME_SAMPLES, StereoAac, as_pair
 from capture.errors import EncoderError
 from capture.media import SAMPLE_RATE, SampleArray
@@ -64,13 +64,13 @@ class CountedEncoder:
     """An FFmpeg encoder that counts the samples it was fed."""
 
     def __init__(self, layout: str) -> None:
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         options = {"aac_coder": "fast", "aac_tns": "0", "aac_pns": "0", "flags": "+qscale", "global_quality": "236"}
-        self.stream: AudioStream = self._nowhere.add_stream("aac", rate=SAMPLE_RATE, options=options)
+        self.stream: AudioStream = self._container.add_stream("aac", rate=SAMPLE_RATE, options=options)
         context = self.stream.codec_context
         context.layout, context.format = layout, "fltp"
         context.flags |= Flags.global_header
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self.fed = 0
 
     def encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
@@ -78,7 +78,7 @@ class CountedEncoder:
         return self.stream.encode(frame)
 
     def close(self) -> None:
-        self._nowhere.close()
+        self._container.close()
 
 
 class Stage:

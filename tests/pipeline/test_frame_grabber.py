@@ -65,7 +65,7 @@ class Pictures(GrabberStage):
         self.jobs = Jobs(1000)
         self.events: list[Event] = []
         self.frames = FrameGrabber(
-            self.source, self.timeline, self.jobs, self.clock, fps, constant=constant, tell=self.events.append
+            self.source, self.timeline, self.jobs, self.clock, fps, constant=constant, report=self.events.append
         )
         self.clock.advance(begin_late_s)
         self.start(self.frames)
