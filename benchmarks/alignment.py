@@ -1,4 +1,4 @@
-"""Compares the moments found in a recording with the true ones: which belong together, how far off, how they drift."""
+"""Matches moments found in a recording with the true ones and measures their offsets and drift."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from benchmarks.onsets import Floats
 
 __all__ = ["Drift", "common_shift_s", "drift_of", "matched"]
 
-#: How far a moment may lie from where the others put it. Less than half the shortest interval: none can be taken for
-#: its neighbour.
+#: How far a moment may be from where the others put it. Less than half the shortest interval, so that no moment is
+#: mistaken for its neighbour.
 TOLERANCE_S: Final = 0.3
-#: Differences as close as this count as one when the shift is voted on: more than a frame at 15 a second.
+#: Differences this close count as one when voting on the shift: more than a frame at 15 fps.
 _VOTE_WIDTH_S: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How an offset changes, in milliseconds over a minute, and the standard error of that figure."""
+    """The change of an offset in milliseconds per minute, and its standard error."""
 
     ms_a_minute: float
     error_ms: float
 
     def minus(self, other: Drift) -> Drift:
-        """The drift between two things of which each was measured against the same clock."""
+        """Return the drift between two things that were both measured against the same clock."""
         return Drift(self.ms_a_minute - other.ms_a_minute, float(np.hypot(self.error_ms, other.error_ms)))
 
 
 def common_shift_s(true_s: Floats, found_s: Floats) -> float:
-    """What to subtract from found moments to get the true ones: the difference on which most pairs agree.
+    """Return what to subtract from found moments to get the true ones: the difference on which most pairs agree.
 
-    With irregular intervals only the right shift brings more than a few together, however large it is.
+    Because the intervals are irregular, only the right shift matches more than a few pairs, however large it is. Raises
+    `ValueError` when either array is empty.
     """
     differences = np.sort((found_s[None, :] - true_s[:, None]).ravel())
     if differences.size == 0:
@@ -44,7 +45,7 @@ def common_shift_s(true_s: Floats, found_s: Floats) -> float:
 
 
 def matched(true_s: Floats, found_s: Floats) -> dict[int, float]:
-    """For each true moment that was found, by its index, how much later it was found."""
+    """Return how much later each true moment was found, by its index; moments that were not found are missing."""
     if true_s.size == 0 or found_s.size == 0:
         return {}
     shift_s = common_shift_s(true_s, found_s)
@@ -57,7 +58,7 @@ def matched(true_s: Floats, found_s: Floats) -> dict[int, float]:
 
 
 def drift_of(moments_s: Floats, offsets_s: Floats) -> Drift:
-    """The slope of the offsets: the median of the slopes between all pairs, which a few wild ones do not move."""
+    """Return the slope of the offsets as the median of the slopes between all pairs, which ignores a few outliers."""
     if moments_s.size < 3:
         return Drift(0.0, float("inf"))
     first, second = np.triu_indices(moments_s.size, 1)
@@ -65,7 +66,7 @@ def drift_of(moments_s: Floats, offsets_s: Floats) -> Drift:
     distinct = apart_s > 0
     slope = float(np.median((offsets_s[second] - offsets_s[first])[distinct] / apart_s[distinct]))
     residuals_s = offsets_s - slope * moments_s
-    # 1.4826 turns the median deviation of normal noise into its standard deviation.
+    # The standard deviation of normal noise is 1.4826 times its median deviation.
     noise_s = 1.4826 * float(np.median(np.abs(residuals_s - np.median(residuals_s))))
     error = noise_s / float(np.sqrt(moments_s.size) * np.std(moments_s))
     return Drift(slope * 60_000, error * 60_000)

@@ -1,13 +1,13 @@
-"""What does recording cost? Processor time, memory, lost frames and size, beside ffmpeg on the same screen and sound.
+"""What does recording cost? CPU time, memory, lost frames and size, compared with ffmpeg on the same screen and sound.
 
 Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [--json [FILE]]
 
-Scenes, 1920×1080 at 30 and at 60 frames a second with internal audio: a still page, a walkthrough (typing, scrolling, a
-window dragged), full motion; the walkthrough with a frame in every slot; and sound alone. The recorders take turns.
-Processor time is that of the recorder and its children, user and system. Figures are medians of all runs; the ratio to
-ffmpeg is the median of the ratios run by run, because the speed of a machine changes from minute to minute. `lost` are
-slots for which there was no time; `moved` are frames in the file whose picture as a whole differs from the one before:
-in full motion all should. The exit code is 1 where a bound is not kept: on the ratio, the memory, or the slots lost.
+Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
+being dragged) and full motion; the walkthrough at a constant frame rate; and sound alone. The recorders take turns. CPU
+time is user and system time of the recorder and its children. Figures are medians of all runs; the ratio to ffmpeg is
+the median of the ratios of single runs, because the speed of a machine changes from minute to minute. `lost` counts
+slots that were dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in full
+motion all should. The exit code is 1 when a bound on the ratio, the memory or the lost slots is broken.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from benchmarks.report import add_json_option, announce, publish, table
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is shown and played, by the name of the stimulus, how it is recorded, and what that may cost."""
+    """The stimulus to record, how to record it, and what that may cost."""
 
     stimulus: str
     fps: int = FPS
     constant_fps: bool = False
     extension: str = ".mp4"
-    #: Of the processor time of ffmpeg; None where nothing was promised.
+    #: The most CPU time as a fraction of ffmpeg's; None without a bound.
     bound: float | None = None
-    #: Whether no slot may be lost.
+    #: Whether losing a slot breaks a bound.
     whole: bool = True
 
 
@@ -57,7 +57,7 @@ SCENES: Final = {
 PEAK_BOUND_MB: Final = 160.0
 
 HEAD: Final = ("", "CPU s", "to ffmpeg", "peak MB", "frames", "lost", "moved", "size MB")
-#: The columns after the ratio: which figure, and how it is written.
+#: The columns after the ratio: the figure and its format.
 COLUMNS: Final = (("peak_mb", ".0f"), ("frames", "g"), ("lost", "g"), ("moved", "g"), ("size_mb", ".2f"))
 
 _BYTES_PER_MB: Final = 1_000_000
@@ -65,7 +65,7 @@ _BYTES_PER_MB: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one recording took and gave; no frames where there is no picture."""
+    """The cost of one recording; no frames without a picture."""
 
     cpu_s: float
     peak_mb: float
@@ -76,7 +76,7 @@ class Cost:
 
 
 def measure(scene: str, recorder: Recorder, seconds: float) -> Cost:
-    """Record the scene once, on a desk of its own."""
+    """Record the scene once, on a new desk."""
     how = SCENES[scene]
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{how.stimulus}"]
     if how.stimulus != "still":
@@ -89,7 +89,7 @@ def measure(scene: str, recorder: Recorder, seconds: float) -> Cost:
 
 
 def cost_of(recording: Recording, seconds: float, fps: int = FPS) -> Cost:
-    """Account for a finished recording."""
+    """Return the cost of a finished recording."""
     outcome = recording.outcome
     size_mb = recording.path.stat().st_size / _BYTES_PER_MB
     cost = Cost(outcome.cpu_s, outcome.peak_bytes / _BYTES_PER_MB, size_mb)
@@ -97,32 +97,32 @@ def cost_of(recording: Recording, seconds: float, fps: int = FPS) -> Cost:
         return cost
     picture = read_picture(recording.path)
     frames = picture.pts_s.size
-    # Who leaves out unchanged frames says himself how many were lost; who writes every slot has lost what is not there.
+    # A recorder that skips unchanged frames reports its losses; one that writes every slot has lost the missing ones.
     video = recording.summary.get("video")
     lost = video["dropped"] if video else max(0, round(seconds * fps) - frames)
     return Cost(cost.cpu_s, cost.peak_mb, cost.size_mb, frames, lost, picture.moved)
 
 
 def medians(costs: Sequence[Cost]) -> dict[str, float | None]:
-    """Each figure's median, by the figure's name."""
+    """Return the median of each figure, by its name; None if any run lacks it."""
     columns = {field.name: [getattr(cost, field.name) for cost in costs] for field in fields(Cost)}
     return {name: None if None in column else statistics.median(column) for name, column in columns.items()}
 
 
 def ratio(costs: Sequence[Cost], others: Sequence[Cost]) -> float:
-    """The median of the ratios of processor time, run by run."""
+    """Return the median of the ratios of CPU time of single runs."""
     return statistics.median(cost.cpu_s / other.cpu_s for cost, other in zip(costs, others, strict=True))
 
 
 def row(name: str, costs: Sequence[Cost], baseline: Sequence[Cost]) -> list[str]:
-    """One line of the table."""
+    """Return one line of the table."""
     middle = medians(costs)
     compared = f"{ratio(costs, baseline):.3f}" if baseline else "-"
     return [name, f"{middle['cpu_s']:.2f}", compared, *(_cell(middle[figure], form) for figure, form in COLUMNS)]
 
 
 def broken_bounds(scene: str, costs: Sequence[Cost], to_ffmpeg: float | None) -> list[str]:
-    """What was promised of a scene and is not kept, in words."""
+    """Return a description of each bound of a scene that is broken."""
     how, middle = SCENES[scene], medians(costs)
     found = []
     if how.bound is not None and to_ffmpeg is not None and to_ffmpeg > how.bound:
@@ -141,9 +141,9 @@ def _cell(value: float | None, form: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each recording (default: 60)")
-    parser.add_argument("--runs", type=int, default=3, help="recordings by each recorder of each scene (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"of {', '.join(SCENES)}")
-    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="this recorder alone")
+    parser.add_argument("--runs", type=int, default=3, help="recordings per recorder and scene (default: 3)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="only this recorder")
     add_json_option(parser)
     options = parser.parse_args()
     chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]
@@ -171,7 +171,7 @@ def main() -> int:
         }
     figures["broken_bounds"] = broken
     text = table(HEAD, rows)
-    publish("\n".join([text, *(f"NOT KEPT  {line}" for line in broken)]), figures, options.json)
+    publish("\n".join([text, *(f"BROKEN  {line}" for line in broken)]), figures, options.json)
     return 1 if broken else 0
 
 

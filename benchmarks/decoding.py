@@ -1,4 +1,4 @@
-"""What a recording really holds, by decoding all of it."""
+"""Reads the contents of a recording by decoding all of it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from benchmarks.onsets import Floats, Waveform
 
 __all__ = ["Picture", "Sound", "read_picture", "read_sound"]
 
-#: Every 16th pixel both ways tells brightness and change well enough, at a fraction of the cost.
+#: Every 16th pixel both ways shows brightness and change well enough, at a fraction of the cost.
 _STEP: Final = 16
-#: Mean change of brightness, of 255, above which two frames show different pictures; a codec's noise stays below.
+#: Two frames differ if their mean change of brightness, out of 255, is above this. Codec noise stays below.
 _CHANGE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The video track, one entry a frame."""
+    """The video track, with one entry per frame."""
 
     pts_s: Floats
     luma: Floats
-    #: The cells of the running clock, white or not, shape (frames, cells).
+    #: The cells of the running clock, True for white, shape (frames, cells).
     cells: npt.NDArray[np.bool_]
     #: When the last frame ends.
     end_s: float
-    #: How many frames differ as a whole from the one before; a typed letter does not count.
+    #: How many frames differ as a whole from the previous one; a typed letter does not count.
     moved: int
 
     @property
@@ -42,7 +42,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The first audio track, its channels mixed; holes in its time are filled with zeros."""
+    """The first audio track, mixed to mono, with gaps filled with zeros."""
 
     samples: Waveform
     rate: int
@@ -54,7 +54,7 @@ class Sound:
 
 
 def read_picture(path: Path, most_frames: int | None = None) -> Picture:
-    """Decode the video track, or only its first frames."""
+    """Decode the video track, or only its first `most_frames`. Raises `ValueError` when there are no frames."""
     pts_s: list[float] = []
     luma: list[float] = []
     cells: list[npt.NDArray[np.bool_]] = []
@@ -77,12 +77,12 @@ def read_picture(path: Path, most_frames: int | None = None) -> Picture:
             if len(pts_s) == most_frames:
                 break
     if not pts_s:
-        raise ValueError(f"{path} holds no frame")
+        raise ValueError(f"{path} contains no frames")
     return Picture(np.array(pts_s), np.array(luma), np.array(cells), end_s, moved)
 
 
 def read_sound(path: Path) -> Sound:
-    """Decode the first audio track."""
+    """Decode the first audio track. Raises `ValueError` when it is empty."""
     blocks: list[tuple[float, Waveform]] = []
     rate = 0
     with av.open(str(path)) as container:
@@ -91,7 +91,7 @@ def read_sound(path: Path) -> Sound:
                 rate = frame.sample_rate
                 blocks.append((float(frame.pts * frame.time_base), _mono(frame)))
     if not blocks:
-        raise ValueError(f"{path} holds no samples")
+        raise ValueError(f"{path} contains no samples")
     start_s = blocks[0][0]
     return Sound(_laid_out(blocks, rate, start_s), rate, start_s)
 
@@ -103,7 +103,7 @@ def _luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
 
 
 def _clock_cells(luma: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether the middle of each cell is bright; a picture too small for the clock shows none."""
+    """Return whether the middle of each cell is bright; all False if the picture is too small for the clock."""
     middles = []
     for index in range(clockface.CELLS):
         place = clockface.cell(index)
@@ -132,7 +132,7 @@ def _laid_out(blocks: list[tuple[float, Waveform]], rate: int, start_s: float) -
 
 
 def _placed(blocks: list[tuple[float, Waveform]], rate: int, start_s: float) -> Iterator[tuple[int, Waveform]]:
-    """Each block with the index of its first sample; a pts rounded to milliseconds makes no gap."""
+    """Yield each block with the index of its first sample; a pts rounded to milliseconds makes no gap."""
     following = 0
     for moment_s, block in blocks:
         first = round((moment_s - start_s) * rate)

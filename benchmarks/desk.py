@@ -1,4 +1,4 @@
-"""The desk on which recorders are measured."""
+"""Starts the virtual desk on which recorders are measured."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from capture.virtual.desk import VirtualDesk
 
 __all__ = ["HEIGHT", "WIDTH", "Desk", "fresh_desk"]
 
-#: Of its screen.
+#: The size of its screen.
 WIDTH, HEIGHT = 1920, 1080
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a recorder and a stimulus need to know: the environment to run in and the default sink's name."""
+    """The environment in which a recorder and a stimulus run, and the name of the default sink."""
 
     environment: dict[str, str]
     sink: str
@@ -26,9 +26,9 @@ class Desk:
 
 @contextmanager
 def fresh_desk(plain_sink: bool = False) -> Iterator[Desk]:
-    """A virtual desk whose sink nobody has used yet.
+    """Start a virtual desk with an unused sink.
 
-    `plain_sink` makes that a null sink as PulseAudio brings it, which renders nothing during its first two seconds.
+    With `plain_sink`, that is PulseAudio's own null sink, which renders nothing during its first two seconds.
     """
     with VirtualDesk(WIDTH, HEIGHT) as virtual:
         environment = virtual.environment_of(os.environ)

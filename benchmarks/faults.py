@@ -1,11 +1,11 @@
-"""Is anything lost? Every fault that recorders are known for is made to happen, and what is left is opened again.
+"""Is anything lost? Provokes every fault that recorders are known for, then opens the files that are left.
 
 Usage: python -m benchmarks.faults [--tries N] [--only WORDS] [--seed N] [--json [FILE]]
 
-Each fault is tried several times with the real recorder on desks of its own, at moments that the seed decides. A try is
-kept where everything that is promised was seen: the exit code, the file that opens and is whole, what is in it, how
-much of it is missing and how far apart picture and sound are. Faults of disks need root, and a machine that may mount.
-The exit code is 1 where a promise is broken.
+Each fault is tried several times with the real recorder on separate desks, at moments chosen by the seed. A try counts
+as kept if every promise holds: the exit code, a file that opens and is intact, its contents, how much is missing, and
+how far apart picture and sound are. Disk faults need root on a machine that may mount file systems. The exit code is 1
+when a promise is broken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEAD: Final = ("fault", "tried", "kept", "lost s", "apart ms", "verdict", "promi
 
 
 def row(result: Result) -> list[str]:
-    """One line of the table."""
+    """Return one line of the table."""
     return [
         result.name,
         str(result.tried),
@@ -49,14 +49,18 @@ def row(result: Result) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, metavar="N", help="how often each is tried (each has its own default)")
-    parser.add_argument("--only", metavar="WORDS", help="the faults with these words in their name")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32), help="decides the moments")
+    parser.add_argument(
+        "--tries", type=int, metavar="N", help="how often to try each fault (the default depends on the fault)"
+    )
+    parser.add_argument("--only", metavar="WORDS", help="only faults with these words in their name")
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(1 << 32), help="seed for the moments of the faults"
+    )
     add_json_option(parser)
     options = parser.parse_args(argv)
     faults = [fault for fault in FAULTS if options.only is None or options.only in fault.name]
     if not faults:
-        parser.error(f"no fault is called {options.only!r}")
+        parser.error(f"no fault has {options.only!r} in its name")
     results = []
     for fault in faults:
         announce(f"{fault.name} …")

@@ -1,11 +1,11 @@
-"""What would recording cost if nothing but the work itself were done? And how far above that are we?
+"""What is the least that recording could cost, and how far above that are we?
 
 Usage: python -m benchmarks.limits [--seconds 20] [--only SCENE …] [--json [FILE]]
 
-The work is done once by hand, in one thread: what changed in a slot is grabbed, converted and encoded, and a voice is
-encoded, each for as long as a recording lasts. Their processor time is the floor. Then `capture` records the same scene
-for as long. What it takes more is the price of everything else: starting, threads that wake each other, putting sound
-in its place, writing the file, telling how it goes.
+The bare work is done once in a single thread: grabbing, converting and encoding the changes of each slot, and encoding
+a voice, both for the length of a recording. Their CPU time is the floor. Then `capture` records the same scene for the
+same time. The difference is the price of everything else: starting, threads waking each other, placing sound on the
+timeline, writing the file, reporting progress.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": 
 
 HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "capture", "over it")
 
-#: Samples that the sound sources hand on at once.
+#: Samples per block of the sound sources.
 _BLOCK: Final = 4_800
 
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Work:
-    """Seconds of processor time by what they were spent on, and for how many frames."""
+    """CPU seconds for each kind of work, and the number of frames."""
 
     frames: int = 0
     grab_s: float = 0.0
@@ -61,7 +61,7 @@ class Work:
 
 
 def work_of(seconds: float, environment: Mapping[str, str]) -> Work:
-    """Do the work of so many seconds on what is shown now."""
+    """Do the work for `seconds` of the current screen."""
     work = Work()
     with patch.dict(os.environ, environment):
         source = ScreenSource(Rectangle(0, 0, WIDTH, HEIGHT), cursor=True)
@@ -109,7 +109,7 @@ def _timed(step: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def measure(scene: str, seconds: float) -> tuple[Work, float]:
-    """The floor of a scene, and the processor time of `capture` on it."""
+    """Return the floor of a scene, and the CPU seconds of `capture` on it."""
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
         work = work_of(seconds, desk.environment)
@@ -118,7 +118,7 @@ def measure(scene: str, seconds: float) -> tuple[Work, float]:
 
 
 def row(scene: str, work: Work, recorder_s: float) -> list[str]:
-    """One line of the table: seconds of processor time, and the ratio."""
+    """Return one line of the table: CPU seconds, and the ratio."""
     parts = [getattr(work, field.name) for field in fields(Work)[1:]]
     cells = [f"{part:.2f}" for part in (*parts, work.floor_s, recorder_s)]
     return [scene, str(work.frames), *cells, f"{recorder_s / work.floor_s:.2f}"]
@@ -126,8 +126,8 @@ def row(scene: str, work: Work, recorder_s: float) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long each is done for (default: 20)")
-    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"of {', '.join(SCENES)}")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each measurement (default: 20)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []
@@ -137,7 +137,7 @@ def main() -> int:
         work, recorder_s = measure(scene, options.seconds)
         rows.append(row(scene, work, recorder_s))
         figures["scenes"][scene] = {**asdict(work), "floor_s": work.floor_s, "capture_s": recorder_s}
-    publish(f"seconds of processor time\n{table(HEAD, rows)}", figures, options.json)
+    publish(f"CPU seconds\n{table(HEAD, rows)}", figures, options.json)
     return 0
 
 

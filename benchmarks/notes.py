@@ -1,11 +1,11 @@
-"""Does a voice note hold the message, all of it and nothing else? And does the recorder obey at once?
+"""Does a voice note contain the whole message and nothing else? And does the recorder obey at once?
 
 Usage: python -m benchmarks.notes [--takes 20] [--json [FILE]]
 
-One `capture note --each` hears spoken messages, each with another voice, pace and text, played once by paplay. Every
-file is compared with what was played. A second recorder takes one application's sound while another program plays a
-tone. A third one is given orders, by the socket and by keys, and asked for its state until that has changed. The exit
-code is 1 where a bound is missed.
+One `capture note --each` records spoken messages, each with another voice, pace and text, played once by paplay. Every
+file is compared with the message. A second recorder records one application while another program plays a tone. A third
+one gets commands through its socket and by hotkey, and is polled until its state has changed. The exit code is 1 when a
+bound is broken.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ APART_BOUND_DB: Final = 60.0
 ORDER_BOUND_MS: Final = 50.0
 WAITING_BOUND_PERCENT: Final = 1.5
 
-#: What is this loud is the message; what lies before and behind it is the voice's own silence.
+#: The message starts and ends at this level; before and after is the silence of the spoken file.
 _SOUND_LEVEL: Final = 10 ** (-50 / 20)
-#: Blocks in which the waveform is compared as well, as long as a block of the sound server or longer.
+#: Length of the blocks in which the waveform is also compared, at least that of the sound server's blocks.
 _BLOCK_S: Final = 0.2
-#: Where the voice has next to nothing, there is nothing to compare.
+#: Blocks of the voice quieter than this are not compared.
 _QUIET: Final = 1e-2
 _TEXT: Final = "Message number {}. Shall we meet at half past {}? Please bring the blue folder."
 _TONE_HZ: Final = 1000.0
@@ -51,7 +51,7 @@ _ORDERS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One message against its recording."""
+    """One message compared with its recording."""
 
     lead_ms: float
     tail_ms: float
@@ -60,7 +60,7 @@ class Take:
 
     @property
     def is_within_bounds(self) -> bool:
-        # A block that is repeated or missing has nothing to do with what was played there.
+        # A repeated or missing block does not correlate with the message at all.
         return (
             0 <= self.lead_ms <= LEAD_BOUND_MS
             and 0 <= self.tail_ms <= TAIL_BOUND_MS
@@ -70,7 +70,7 @@ class Take:
 
 
 def compare(played: Waveform, recorded: Waveform, rate: int) -> Take:
-    """Find the message in the recording; both mono, at `rate`."""
+    """Find the message in the recording and compare them; both are mono, at `rate`."""
     loud = np.flatnonzero(np.abs(played) > _SOUND_LEVEL)
     message = played[loud[0] : loud[-1] + 1]
     if len(recorded) < len(message):
@@ -79,7 +79,7 @@ def compare(played: Waveform, recorded: Waveform, rate: int) -> Take:
     correlation = np.fft.irfft(np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(message, size)), size)
     at = int(np.argmax(correlation[: len(recorded) - len(message) + 1]))
     found = recorded[at : at + len(message)]
-    # Opus codes a voice note up to 8 kHz, and its waveform truly where the energy is.
+    # Opus encodes a voice note up to 8 kHz, but keeps the waveform exact only where its energy is.
     low_found, low_message = _low(found, rate), _low(message, rate)
     length = round(_BLOCK_S * rate)
     blocks = [
@@ -100,17 +100,17 @@ def _alike(one: Waveform, other: Waveform) -> float:
 
 
 def _low(wave: Waveform, rate: int) -> Waveform:
-    """What of a wave lies below 3 kHz."""
+    """Return the part of a wave below 3 kHz."""
     spectrum = np.fft.rfft(wave)
     spectrum[np.fft.rfftfreq(len(wave), 1 / rate) > 3000] = 0
     return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
 
 
-# --- What is played, and who records
+# --- Playing messages
 
 
 def speak(path: Path, number: int, text: str) -> None:
-    """A WAV file with a message; voice and pace depend on `number`."""
+    """Write a WAV file with a spoken message; voice and pace depend on `number`."""
     voice = f"en-us+{'fm'[number % 2]}{number % 4 + 1}"
     subprocess.run(["espeak-ng", "-v", voice, "-s", str(130 + 4 * number), "-w", path, text], check=True)
 
@@ -123,6 +123,7 @@ def play(desk: Desk, path: Path, name: str = "paplay") -> None:
 
 
 def measure_takes(count: int) -> list[Take]:
+    """Record `count` messages with one recorder and compare each."""
     found = []
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote, output = Remote(desk.environment), Path(folder, "note.ogg")
@@ -141,7 +142,7 @@ def measure_takes(count: int) -> list[Take]:
 
 
 def at_48k(wave: Waveform, rate: int) -> Waveform:
-    """Resampled by its spectrum, exactly."""
+    """Resample a wave to 48 kHz exactly, through its spectrum."""
     spectrum = np.fft.rfft(wave)
     size = round(len(wave) * 48_000 / rate)
     resampled = np.fft.irfft(np.pad(spectrum, (0, size // 2 + 1 - len(spectrum))), size) * (size / len(wave))
@@ -149,7 +150,7 @@ def at_48k(wave: Waveform, rate: int) -> Waveform:
 
 
 def measure_application() -> float:
-    """How far, in dB, the tone of another program lies under the message in the recording of one application."""
+    """Return how far, in dB, another program's tone is below the message in a recording of one application."""
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote, output, spoken = Remote(desk.environment), Path(folder, "app.wav"), Path(folder, "spoken.wav")
         speak(spoken, 1, _TEXT.format(1, 2))
@@ -167,8 +168,7 @@ def measure_application() -> float:
             other.terminate()
             other.wait()
         samples = read_sound(output).samples
-        # The tone in the parts where the message is silent would be all there is: the whole file's energy at 1 kHz,
-        # narrower than any voice, is an upper bound.
+        # The energy of the whole file at 1 kHz, in a band narrower than any voice, is an upper bound for the tone.
         window = np.hanning(len(samples))
         turns = np.exp(-2j * np.pi * _TONE_HZ / 48_000 * np.arange(len(samples)))
         tone_level = 2 * abs(np.sum(samples * window * turns)) / window.sum()
@@ -176,7 +176,7 @@ def measure_application() -> float:
 
 
 def measure_orders() -> tuple[list[float], list[float]]:
-    """Milliseconds from an order to its effect: by the socket, and by a key."""
+    """Return the milliseconds from a command to its effect: through the socket, and by hotkey."""
     by_socket, by_key = [], []
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote = Remote(desk.environment)
@@ -188,7 +188,7 @@ def measure_orders() -> tuple[list[float], list[float]]:
                 state = remote.ask("toggle")["state"]
                 by_socket.append((time.monotonic() - asked_s) * 1e3)
                 if state != wanted:
-                    raise ValueError(f"asked to be {wanted}, it is {state}")
+                    raise ValueError(f"the state is {state}, expected {wanted}")
             keys = Keys(desk.environment)
             for number in range(_ORDERS):
                 wanted = "recording" if number % 2 else "paused"
@@ -200,7 +200,7 @@ def measure_orders() -> tuple[list[float], list[float]]:
 
 
 def measure_waiting() -> float:
-    """Percent of a core that an armed note takes."""
+    """Return the CPU use of an armed note in percent of a core."""
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote = Remote(desk.environment)
         with recorder(desk, "note", str(Path(folder, "never.ogg"))) as process:
@@ -212,32 +212,32 @@ def measure_waiting() -> float:
 
 def _cpu_s(pid: int) -> float:
     if sys.platform == "win32":
-        raise OSError("processor time is read where there is /proc")
+        raise OSError("reading CPU time needs /proc")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--takes", type=int, default=20, help="messages (default: %(default)s)")
+    parser.add_argument("--takes", type=int, default=20, help="number of messages (default: %(default)s)")
     add_json_option(parser)
     options = parser.parse_args()
     takes = measure_takes(options.takes)
-    announce("one application beside another")
+    announce("one application next to another")
     apart_db = measure_application()
-    announce("orders and keys")
+    announce("commands and hotkeys")
     by_socket, by_key = measure_orders()
     announce("waiting")
     waiting_percent = measure_waiting()
     kept = sum(take.is_within_bounds for take in takes)
     rows = [
         _row("silence before the message, ms", [take.lead_ms for take in takes], f"at most {LEAD_BOUND_MS:g}"),
-        _row("silence behind it, ms", [take.tail_ms for take in takes], f"at most {TAIL_BOUND_MS:g}"),
+        _row("silence after it, ms", [take.tail_ms for take in takes], f"at most {TAIL_BOUND_MS:g}"),
         _row("match of the waveform", [take.match for take in takes], f"at least {MATCH_BOUND:g}", min, 3),
         _row(f"match of its worst {_BLOCK_S:g} s", [take.worst_block for take in takes], "at least 0.5", min, 3),
-        _row("another program's tone under the message, dB", [apart_db], f"at least {APART_BOUND_DB:g}", min),
-        _row("an order by the socket, ms", by_socket, f"at most {ORDER_BOUND_MS:g}"),
-        _row("a key, ms", by_key, f"at most {ORDER_BOUND_MS:g}"),
+        _row("another program's tone below the message, dB", [apart_db], f"at least {APART_BOUND_DB:g}", min),
+        _row("a command through the socket, ms", by_socket, f"at most {ORDER_BOUND_MS:g}"),
+        _row("a hotkey, ms", by_key, f"at most {ORDER_BOUND_MS:g}"),
         _row("waiting, % of a core", [waiting_percent], f"at most {WAITING_BOUND_PERCENT:g}", max, 2),
     ]
     within = (
@@ -246,7 +246,7 @@ def main() -> int:
         and max(*by_socket, *by_key) <= ORDER_BOUND_MS
         and waiting_percent <= WAITING_BOUND_PERCENT
     )
-    verdict = f"{kept} of {len(takes)} messages kept whole; {'all' if within else 'not all'} bounds are kept"
+    verdict = f"{kept} of {len(takes)} messages are complete; {'all' if within else 'not all'} bounds are kept"
     figures = {
         "takes": [asdict(take) for take in takes],
         "apart_db": apart_db,

@@ -1,4 +1,4 @@
-"""Finds flashes in the brightness of frames, and beeps and the beginning of sound in samples."""
+"""Finds flashes in the brightness of frames, and beeps and the start of sound in samples."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ __all__ = [
 Floats: TypeAlias = npt.NDArray[np.float64]
 Waveform: TypeAlias = npt.NDArray[np.float32]
 
-#: A beep, and the quiet hum under it.
+#: The beep, and the quiet hum under it.
 BEEP_HZ: Final = 1000.0
 BEEP_S: Final = 0.05
 HUM_HZ: Final = 200.0
 HUM_LEVEL: Final = 0.02
 
-#: A whole number of periods of the beep and of its distance from the hum: neither makes the envelope ripple.
+#: A whole number of periods both of the beep and of its frequency distance from the hum, so neither ripples the
+#: envelope.
 _WINDOW_S: Final = 0.005
-#: What is much shorter than a beep is a click.
+#: Anything shorter than this is a click.
 _SHORTEST_BEEP_S: Final = BEEP_S / 2
-#: A beep that breaks off and goes on within this time is one beep.
+#: A beep that is interrupted for less than this counts as one beep.
 _LONGEST_BREAK_S: Final = 0.1
 
 
 def flash_onsets_s(pts_s: Floats, luma: Floats) -> Floats:
-    """The pts of every first frame whose brightness is over the half of what occurs."""
+    """Return the pts of the first frame of each flash, brighter than the middle of the range that occurs."""
     if luma.size == 0:
         return np.empty(0)
     bright = luma > (luma.min() + luma.max()) / 2
@@ -46,10 +47,10 @@ def flash_onsets_s(pts_s: Floats, luma: Floats) -> Floats:
 
 
 def beep_onsets_s(samples: Waveform, rate: int, start_s: float) -> Floats:
-    """The moments at which beeps begin, to a fraction of a sample; the first sample is at `start_s`.
+    """Return when each beep begins, to a fraction of a sample; the first sample is at `start_s`.
 
-    The envelope, averaged over a window around each sample, of a tone that begins at once rises in a straight line and
-    crosses half its height where the tone begins.
+    The envelope of a tone that starts abruptly, averaged over a window around each sample, rises linearly and crosses
+    half its height where the tone starts.
     """
     envelope = _envelope(samples, rate)
     if envelope.size == 0 or envelope.max() <= 0.0:
@@ -72,7 +73,7 @@ def beep_onsets_s(samples: Waveform, rate: int, start_s: float) -> Floats:
 
 
 def sound_start_s(samples: Waveform, rate: int, start_s: float, level: float) -> float | None:
-    """The moment of the first sample at or over `level`; None where all is quieter."""
+    """Return the moment of the first sample at or above `level`, or None if there is none."""
     sounding = np.flatnonzero(np.abs(samples) >= level)
     return start_s + int(sounding[0]) / rate if sounding.size else None
 

@@ -1,4 +1,4 @@
-"""Runs a program to its end and accounts for what it took."""
+"""Runs a program to its end and measures its time and memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READY_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a program ended. Processor time and memory include the processes it started and waited for."""
+    """How a program ended. CPU time and memory include the child processes it waited for."""
 
     exit_code: int
     launched_s: float
@@ -38,11 +38,11 @@ class Outcome:
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Outcome:
-    """Run `argv` from the repository's root; `TimeoutError` when it had to be killed."""
-    # What is installed is compiled once: Python must not be told to do that anew at every start.
+    """Run `argv` from the repository's root. Raises `TimeoutError` when it had to be killed."""
+    # An installed program is compiled once, so let Python write its byte code as usual.
     environment = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if sys.platform == "win32":
-        raise OSError("programs are measured where there is wait4")
+        raise OSError("measuring programs needs wait4")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         launched_s = time.monotonic()
         process = subprocess.Popen(
@@ -51,7 +51,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
         killer = threading.Timer(timeout_s, process.kill)
         killer.start()
         with _MemoryWatch(process.pid) as memory:
-            # Of the ways to wait, this one tells the processor time of this one child.
+            # Only this way of waiting returns the CPU time of a single child.
             _, status, usage = os.wait4(process.pid, 0)
         killer.cancel()
         lasted_s = time.monotonic() - launched_s
@@ -73,7 +73,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
 
 
 class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: with started(…)
-    """A program that runs beside the measurement: from its line `ready` until the block is left."""
+    """Runs a program during a `with` block, which starts once the program has printed `ready`."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self._argv = argv
@@ -90,7 +90,7 @@ class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: wit
         killer.cancel()
         if said != "ready\n":
             self._end()
-            raise RuntimeError(f"{' '.join(self._argv)} did not get ready")
+            raise RuntimeError(f"{' '.join(self._argv)} did not print 'ready'")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,9 +104,9 @@ class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: wit
 
 
 class _MemoryWatch:
-    """The most memory that a process and its descendants have held, read from time to time while they live.
+    """Samples the peak memory of a process and its descendants while they run.
 
-    The figure that `wait4` gives is of no use: a child starts with the high-water mark of its parent.
+    The figure from `wait4` is of no use, because a child starts with the peak of its parent.
     """
 
     def __init__(self, pid: int) -> None:
@@ -144,12 +144,12 @@ def _with_descendants(pid: int) -> list[int]:
 
 
 def high_water_bytes(pid: int) -> int:
-    """The most memory that a process has held; 0 when it is gone."""
+    """Return the peak memory of a process; 0 if it is gone."""
     return _status_bytes(str(pid), "VmHWM")
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now."""
+    """Return the current memory of this process."""
     return _status_bytes("self", "VmRSS")
 
 
@@ -159,7 +159,7 @@ def _status_bytes(pid: str, name: str) -> int:
 
 
 def _text_of(path: Path) -> str:
-    """What a file of a process says; "" when the process is gone."""
+    """Read a file under `/proc`; "" if the process is gone."""
     try:
         return path.read_text()
     except OSError:

@@ -1,13 +1,13 @@
-"""Is quality given away for speed? How large files are that are as like the screen, beside ffmpeg's.
+"""Do we trade quality for speed? Compares file sizes with ffmpeg's at the same similarity to the screen.
 
 Usage: python -m benchmarks.quality [--frames 150] [--only SCENE …] [--json [FILE]]
 
-So many pictures of the screen are taken at 30 a second, and the same ones are encoded: by our encoder, which is given
-those that changed, with several quantisers, those of our qualities among them, and by ffmpeg as its documentation has
-it (`-preset ultrafast`, crf 23). Told no more than that, ffmpeg keeps colour in full (4:4:4), which few players show;
-so it encodes them once more with colour at half the size both ways (4:2:0), as ours has it. Every tenth picture is
-decoded again and compared with the screen (SSIM of the brightness). Between two quantisers the size is read off a
-straight line of logarithms, so that sizes are compared at one similarity.
+The screen is grabbed 30 times a second, and both encoders get the same pictures. Ours gets those that changed, with
+several quantisers, including those of our qualities. ffmpeg encodes as in its documentation (`-preset ultrafast`, crf
+23). By default, ffmpeg keeps full colour (4:4:4), which few players show, so it also encodes with colour at half the
+size both ways (4:2:0), as we do. Every tenth picture is decoded and compared with the screen (SSIM of the luma).
+Between two quantisers, the size is interpolated linearly in logarithms, so that sizes are compared at the same
+similarity.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SCENES: Final = {"walkthrough": "walkthrough", "full motion": "full_motion"}
 HEAD: Final = ("", "similarity", "size MB", "ours at ffmpeg's similarity, MB", "to it")
 
 _ENCODER: Final = "libx264"
-#: With the last three the words of `--quality`.
+#: The last three are those of `--quality`.
 _QUANTISERS: Final = (16, 17, 18, 20, 24, *(int(way["qp"]) for way in VIDEO_CODECS[_ENCODER].quality.values()))
 
 _COMPARED_EVERY: Final = 10
@@ -57,7 +57,7 @@ _WHOLE: Final = Rectangle(0, 0, WIDTH, HEIGHT)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One way to encode the pictures: how like them it is, and how large."""
+    """One way to encode the pictures, with its similarity and size."""
 
     name: str
     similarity: float
@@ -65,7 +65,7 @@ class Encoded:
 
 
 def pictures_of(scene: str, count: int) -> list[Pixels]:
-    """So many pictures of the screen, a slot apart; one in which nothing changed is the one before."""
+    """Grab `count` pictures of the screen, one per slot; an unchanged one is the previous object again."""
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     taken: list[Pixels] = []
     with fresh_desk() as desk, started(stimulus, desk.environment), patch.dict(os.environ, desk.environment):
@@ -80,7 +80,7 @@ def pictures_of(scene: str, count: int) -> list[Pixels]:
 
 
 def ours(pictures: Sequence[Pixels], quantiser: int, folder: Path) -> Encoded:
-    """By this project's encoder and muxer."""
+    """Encode with this project's encoder and muxer."""
     path = folder / f"{quantiser}.mp4"
     how = VIDEO_CODECS[_ENCODER]
     word = next((word for word, options in how.quality.items() if options["qp"] == str(quantiser)), "")
@@ -101,7 +101,7 @@ def ours(pictures: Sequence[Pixels], quantiser: int, folder: Path) -> Encoded:
 
 
 def ffmpeg(pictures: Sequence[Pixels], folder: Path, pixel_format: str = "") -> Encoded:
-    """By ffmpeg, as it encodes what it grabs, or with the pixel format it is told."""
+    """Encode with ffmpeg, with its default pixel format or the given one."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise FileNotFoundError("ffmpeg is not installed")
@@ -127,7 +127,7 @@ def _judged(name: str, path: Path, pictures: Sequence[Pixels]) -> Encoded:
 
 
 def _shown(path: Path, slots: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-    """What a player shows in each of the slots."""
+    """Yield each of the slots with the picture that a player shows in it."""
     left = list(slots)
     with av.open(str(path)) as container:
         last: av.VideoFrame | None = None
@@ -142,8 +142,8 @@ def _shown(path: Path, slots: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
 
 
 def size_at(wanted: float, found: Sequence[Encoded]) -> float:
-    """The size, in MB, at which ours would be as like the screen as `wanted`."""
-    # What is missing to 1 halves as sizes grow: a line in logarithms.
+    """Return the size in MB at which our encoder would reach the similarity `wanted`."""
+    # The distance from similarity 1 falls exponentially with size, so it is a line in logarithms.
     lacks = [math.log(1 - one.similarity) for one in found]
     sizes = [math.log(one.size_mb) for one in found]
     order = np.argsort(lacks)
@@ -156,8 +156,8 @@ def _row(scene: str, one: Encoded, *compared: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=150, help="pictures taken of each scene (default: 150)")
-    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"of {', '.join(SCENES)}")
+    parser.add_argument("--frames", type=int, default=150, help="pictures per scene (default: 150)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []

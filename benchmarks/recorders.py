@@ -1,4 +1,4 @@
-"""The recorders that are compared, as a user would call them."""
+"""Runs the recorders under comparison the way a user would."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["FPS", "RECORDERS", "Capture", "Ffmpeg", "Order", "Recorder", "Record
 
 FPS = 30
 
-#: What `capture` gives to sound alone in stereo.
+#: The bit rate that `capture` uses for stereo sound without a picture.
 _SOUND_BITRATE: Final = "128k"
 
-#: A recorder that has not ended by then hangs.
+#: A recorder that takes this much longer than the recording hangs.
 _GRACE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished file and what making it took. `summary` is what the recorder itself says about it."""
+    """A finished file and what it cost to make. `summary` is the recorder's own report."""
 
     path: Path
     outcome: Outcome
@@ -34,9 +34,9 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be recorded: the desk's screen and internal audio, or sound alone where `path` ends in .ogg.
+    """What to record: the desk's screen and internal audio, or only sound if `path` ends in .ogg.
 
-    A recorder that always writes every slot has no need of `constant_fps`.
+    Recorders that always write every slot ignore `constant_fps`.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Order:
 
 
 class Recorder(Protocol):
-    """Records what it is ordered to."""
+    """A program that can record a screen."""
 
     @property
     def name(self) -> str: ...
@@ -69,7 +69,7 @@ class Capture:
 
 
 class Ffmpeg:
-    """ffmpeg with the options that its own documentation gives for this."""
+    """ffmpeg with the options from its documentation."""
 
     name = "ffmpeg"
 
@@ -97,12 +97,12 @@ class Ffmpeg:
         return Recording(order.path, _run(argv, order), {})
 
 
-#: `capture` first: each is followed by what it is compared with.
+#: `capture` comes first, then the programs it is compared with.
 RECORDERS: Final[tuple[Recorder, ...]] = (Capture(), Ffmpeg())
 
 
 def _run(argv: list[str], order: Order) -> Outcome:
     outcome = run(argv, order.desk.environment, order.seconds + _GRACE_S)
     if outcome.exit_code != 0:
-        raise RuntimeError(f"{argv[0]} ended with {outcome.exit_code}: {outcome.errors[-1000:]}")
+        raise RuntimeError(f"{argv[0]} failed with exit code {outcome.exit_code}: {outcome.errors[-1000:]}")
     return outcome

@@ -1,4 +1,4 @@
-"""A `capture` that runs beside a measurement, and the orders it is given."""
+"""Runs `capture` during a measurement and controls it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from capture.remote import client
 
 __all__ = ["Keys", "Remote", "recorder", "until"]
 
-#: Longer than anything here takes: it only ends what hangs.
+#: Longer than anything here takes; only ends a program that hangs.
 _LIMIT_S: Final = 120.0
 
 
 @contextmanager
 def recorder(desk: Desk, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `capture` with `arguments` until the block is left."""
+    """Run `capture` with `arguments` until the end of the `with` block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "capture", *arguments, "--quiet"],
         env=dict(desk.environment),
@@ -38,11 +38,11 @@ def recorder(desk: Desk, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def until(condition: Callable[[], bool], what: str) -> float:
-    """Wait for `condition`; when it was seen to hold."""
+    """Wait until `condition` holds; return the moment when it did. Raises `TimeoutError`."""
     gives_up_at_s = time.monotonic() + _LIMIT_S
     while not condition():
         if time.monotonic() > gives_up_at_s:
-            raise TimeoutError(f"waited in vain for {what}")
+            raise TimeoutError(f"timed out waiting for {what}")
         time.sleep(0.001)
     return time.monotonic()
 
@@ -54,7 +54,7 @@ class Remote:
         self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
 
     def status(self) -> dict[str, Any]:
-        """What the recorder says of itself; empty while there is none."""
+        """Return the status of the recorder; empty while none runs."""
         return next(iter(client.running(self._folder)), {})
 
     def state(self) -> str:
@@ -65,7 +65,7 @@ class Remote:
 
 
 class Keys:
-    """Presses keys on a desk; xdotool is started once, so that its start is no part of a key's way."""
+    """Presses keys on a desk. xdotool is started once, so that its start does not count as latency."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -73,7 +73,7 @@ class Keys:
         )
 
     def press(self, combination: str) -> float:
-        """Press keys, `ctrl+alt+p`; the moment just before."""
+        """Press keys such as `ctrl+alt+p`; return the moment just before."""
         pressed_s = time.monotonic()
         if self._process.stdin is not None:
             self._process.stdin.write(f"key --delay 0 {combination}\n")

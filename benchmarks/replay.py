@@ -1,15 +1,15 @@
-"""What does a replay buffer cost, how long does a clip take, and how much memory does it hold?
+"""What does a replay buffer cost, how long does saving a clip take, and how much memory does the buffer use?
 
 Usage: python -m benchmarks.replay [--seconds 60] [--runs 3] [--saves 10] [--json [FILE]]
 
 * Cost: `capture replay` and ffmpeg's segment muxer, which keeps the last minute in files of 2 s, record the same
-  walkthrough in turn; processor time of each, and the median of the ratios run by run.
-* Clips: on a desk that changes all the time, by the key, when the last minute is full: from the key press until the
-  file is there, whole and checked. Every clip is opened again: the running clock on the screen and the beeps tell which
-  moments it holds. Then 20 saves in 20 s, after which no slot may be lost.
-* Buffers of 30, 60 and 300 s filled faster than real time with real packets: the time that saving and checking take,
-  and what the process has grown by against what the buffer says it holds.
-* Standby: from the key press to the first frame in the file, by the clock on the screen.
+  walkthrough in turn. Reports the CPU time of each, and the median of the ratios of single runs.
+* Clips: on a screen that keeps changing, with a full buffer of one minute, from the hotkey until the file exists and
+  passes its check. Every clip is opened: the running clock on the screen and the beeps show which moments it contains.
+  Then 20 saves in 20 s, during which no slot may be lost.
+* Buffers of 30, 60 and 300 s filled faster than real time with real packets: the time to save and check a clip, and the
+  growth of the process compared with the size that the buffer reports.
+* Standby: from the hotkey to the first frame in the file, by the clock on the screen.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _GRACE_S: Final = 30.0
 _LIMIT_BYTES: Final = 2_000_000_000
 _BYTES_PER_MB: Final = 1_000_000
 
-#: The buffers that are filled faster than real time, and how much of what fills them is encoded: the rest repeats it.
+#: Lengths of the buffers that are filled faster than real time, and how many seconds are encoded and then repeated.
 _FILLED_S: Final = (30, 60, 300)
 _ENCODED_S: Final = 10
 
@@ -68,13 +68,13 @@ _ENCODED_S: Final = 10
 
 
 def measure_cost(seconds: float) -> tuple[float, float]:
-    """Processor seconds of a replay buffer and of ffmpeg's segments, over the same walkthrough."""
+    """Return the CPU seconds of a replay buffer and of ffmpeg's segments, for the same walkthrough."""
     stimulus = [sys.executable, "-m", "benchmarks.stimulus.walkthrough"]
     taken: list[float] = []
     for of_ours in (True, False):
         with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
             argv = _replay(folder) if of_ours else _segments(folder, desk, seconds)
-            # A replay buffer has no duration of its own.
+            # A replay buffer runs until it is stopped.
             argv = ["timeout", "--signal=TERM", f"{seconds:g}", *argv] if of_ours else argv
             taken.append(run(argv, desk.environment, seconds + _GRACE_S).cpu_s)
     return taken[0], taken[1]
@@ -96,22 +96,22 @@ def _segments(folder: str, desk: Desk, seconds: float) -> list[str]:
     return [*argv, str(Path(folder, "part%03d.mp4"))]
 
 
-# --- Clips by key
+# --- Clips by hotkey
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A clip that was saved by key."""
+    """A clip saved by hotkey."""
 
     took_s: float
     #: How long before the key press its last picture was on the screen.
     ends_before_s: float
-    #: Picture against sound, positive where the picture is late.
+    #: Offsets of the picture from the sound, positive if the picture is late.
     offsets_ms: list[float]
 
 
 def measure_clips(count: int) -> tuple[list[Saved], int]:
-    """Clips of the last minute, by key, and how many slots were lost over 20 saves in 20 s."""
+    """Save clips of the last minute by hotkey; return them, and the slots lost over 20 saves in 20 s."""
     saved = []
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote, log = Remote(desk.environment), Path(folder, "truth.jsonl")
@@ -140,7 +140,7 @@ def measure_clips(count: int) -> tuple[list[Saved], int]:
 
 
 def _is_checked(folder: Path, known: set[Path]) -> bool:
-    """Whether a new file is there and ordinary: an MP4 gets its `moov` when it is finished."""
+    """Whether there is a new file that passes its check: an MP4 only gets its `moov` when it is finished."""
     new = set(folder.iterdir()) - known
     return any(not path.name.startswith(".") and check(path, listen=False).ok for path in new if path.stat().st_size)
 
@@ -148,7 +148,7 @@ def _is_checked(folder: Path, known: set[Path]) -> bool:
 def _saved(path: Path, log: Path, pressed_s: float, took_s: float) -> Saved:
     picture, sound, truth = read_picture(path), read_sound(path), Truth.of(log)
     shown = clock_readings(picture, pressed_s)
-    # What lies before the first key frame that was asked for may be shown quickly.
+    # Frames before the requested start, from the first key frame on, may play fast.
     shift_s = float(np.median(shown.moment_s - shown.pts_s))
     beeps_s = beep_onsets_s(sound.samples, sound.rate, sound.start_s) + shift_s
     offsets_ms = []
@@ -160,7 +160,7 @@ def _saved(path: Path, log: Path, pressed_s: float, took_s: float) -> Saved:
 
 
 def _lost_over_saves(remote: Remote, folder: Path) -> int:
-    """Save 20 clips in 20 s; the slots lost in that time."""
+    """Save 20 clips in 20 s; return the slots lost in that time."""
     for number in range(20):
         began_s = time.monotonic()
         answer = remote.ask("clip", output=str(folder / f"many {number}.mp4"), last_s=20.0)
@@ -172,7 +172,7 @@ def _lost_over_saves(remote: Remote, folder: Path) -> int:
 
 
 def fill_and_save(seconds: int, saves: int) -> dict[str, float]:
-    """What a buffer of 1080p30 and AAC takes, in a process of its own: run by `measure_filled`."""
+    """Measure a buffer of 1080p30 and AAC. `measure_filled` runs this in a separate process."""
     video = VideoEncoder("h264", WIDTH, HEIGHT, FPS, cuttable=True)
     sound = AudioEncoder("aac", 2)
     pictures: list[tuple[bytes, int, bool]] = []
@@ -212,7 +212,7 @@ def fill_and_save(seconds: int, saves: int) -> dict[str, float]:
             report = check(path, listen=False)
             took_s.append(time.monotonic() - began_s)
             if not report.ok:
-                raise ValueError(f"the clip is not whole: {report.problems}")
+                raise ValueError(f"the clip is damaged: {report.problems}")
     return {
         "seconds": seconds,
         "save_s": statistics.median(took_s),
@@ -231,12 +231,13 @@ def _packet(data: bytes, pts: int, time_base: Fraction) -> av.Packet[Any]:
 
 def _resident_mb() -> float:
     if sys.platform == "win32":
-        raise OSError("memory is read where there is /proc")
+        raise OSError("reading memory needs /proc")
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / _BYTES_PER_MB
 
 
 def measure_filled(saves: int) -> list[dict[str, float]]:
+    """Measure buffers of each length, each in a separate process."""
     found = []
     for seconds in _FILLED_S:
         announce(f"a buffer of {seconds} s")
@@ -252,7 +253,7 @@ def measure_filled(saves: int) -> list[dict[str, float]]:
 
 
 def measure_first_frames(count: int) -> list[float]:
-    """Seconds from the key press to the moment that the first frame in the file was taken."""
+    """Return the seconds from the key press to the moment when the first frame in the file was grabbed."""
     found = []
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         remote, log = Remote(desk.environment), Path(folder, "truth.jsonl")
@@ -270,7 +271,7 @@ def measure_first_frames(count: int) -> list[float]:
                 keys.press("ctrl+alt+r")
                 until(lambda: remote.state() == "standby", "standby")
                 shown = clock_readings(read_picture(path, 10), pressed_s)
-                # Where a flash covers the clock in the first frame, there is nothing to read.
+                # If a flash covers the clock in the first frame, there is nothing to read.
                 found += [float(moment_s) - pressed_s for moment_s in shown.moment_s[shown.pts_s < 0.001]]
             keys.close()
     return found
@@ -278,9 +279,9 @@ def measure_first_frames(count: int) -> list[float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long the cost is measured (default: 60)")
-    parser.add_argument("--runs", type=int, default=3, help="how often, in turn (default: 3)")
-    parser.add_argument("--saves", type=int, default=10, help="how many clips (default: 10)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each cost measurement (default: 60)")
+    parser.add_argument("--runs", type=int, default=3, help="cost measurements of each recorder (default: 3)")
+    parser.add_argument("--saves", type=int, default=10, help="number of clips (default: 10)")
     parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)
     add_json_option(parser)
     options = parser.parse_args()
@@ -309,18 +310,18 @@ def _report(
     took_s = statistics.median(each.took_s for each in saved)
     ratio = statistics.median(ours / theirs for ours, theirs in costs)
     rows = [
-        _row("processor time, s", [ours for ours, _ in costs], 2),
+        _row("CPU time, s", [ours for ours, _ in costs], 2),
         _row("ffmpeg's segment muxer, s", [theirs for _, theirs in costs], 2),
         _row("to ffmpeg", [ours / theirs for ours, theirs in costs], 2),
         _row("key press to checked file, s", [each.took_s for each in saved], 2),
-        _row("its last picture before the key, s", [each.ends_before_s for each in saved], 3),
+        _row("last picture before the key press, s", [each.ends_before_s for each in saved], 3),
         _row("picture against sound, ms", offsets_ms, 1),
         _row("standby: key press to first frame, s", firsts_s, 3),
     ]
     rows += [[f"{each['seconds']} s: save and check, s", f"{each['save_s']:.3f}", ""] for each in filled]
     for each in filled:
         grown = f"{each['grown_mb']:.1f}, {each['hour_later_mb']:.1f}"
-        rows.append([f"{each['seconds']} s: MB kept; grown by, and an hour later", f"{each['kept_mb']:.1f}", grown])
+        rows.append([f"{each['seconds']} s: MB kept; growth, and an hour later", f"{each['kept_mb']:.1f}", grown])
     within = (
         took_s <= CLIP_BOUND_S
         and lost == 0

@@ -1,4 +1,4 @@
-"""Figures for people and for programs."""
+"""Prints figures as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ __all__ = ["add_json_option", "announce", "publish", "table"]
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """`--json` puts the figures on standard output, and people's text on standard error; `--json FILE` into a file."""
-    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="the figures as JSON, into FILE if given")
+    """Add `--json`: figures go to standard output and text to standard error; `--json FILE` writes figures to FILE."""
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write the figures as JSON, to FILE if given"
+    )
 
 
 def announce(text: str) -> None:
-    """Tell people what is going on."""
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def publish(text: str, figures: dict[str, Any], destination: str | None) -> None:
-    """Print the text, and the figures to where `--json` says."""
+    """Print the text, and write the figures to the destination given by `--json`."""
     encoded = json.dumps(figures, indent=2)
     if destination == "-":
         announce(text)
@@ -35,7 +37,7 @@ def publish(text: str, figures: dict[str, Any], destination: str | None) -> None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as needed, the first to the left and all others to the right."""
+    """Format a table: the first column is left-aligned, all others right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 

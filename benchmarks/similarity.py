@@ -1,4 +1,4 @@
-"""How alike two pictures are to the eye."""
+"""Measures how similar two pictures look (SSIM)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["luma", "similarity"]
 
 Plane = npt.NDArray[np.float64]
 
-#: Similarity is measured in windows of so many pixels both ways, one every few pixels.
+#: Width and height of the windows in which similarity is measured, and their distance, in pixels.
 _WINDOW: Final = 8
 _STEP: Final = 4
 
-#: What keeps flat windows from dividing by nothing: (0.01 × 255)² and (0.03 × 255)², as its authors have them (Wang and
-#: others, 2004).
+#: These avoid a division by zero in flat windows: (0.01 × 255)² and (0.03 × 255)², as in the original paper (Wang et
+#: al., 2004).
 _C1, _C2 = 6.5025, 58.5225
 
 
 def luma(pixels: Pixels) -> Plane:
-    """The brightness of blue-green-red pixels, by BT.709, from 0 to 255."""
+    """Return the luma of BGRX pixels by BT.709, from 0 to 255."""
     blue, green, red = (pixels[..., channel].astype(np.float64) for channel in range(3))
     return 0.0722 * blue + 0.7152 * green + 0.2126 * red
 
 
 def similarity(one: Plane, other: Plane) -> float:
-    """The structural similarity (SSIM) of two planes of one shape: 1 where they are the same."""
+    """Return the structural similarity (SSIM) of two planes of the same shape; 1 if they are equal."""
     mean_one, mean_other = _means(one), _means(other)
     spread_one = _means(one * one) - mean_one**2
     spread_other = _means(other * other) - mean_other**2
@@ -40,7 +40,7 @@ def similarity(one: Plane, other: Plane) -> float:
 
 
 def _means(plane: Plane) -> Plane:
-    """The mean of each window."""
+    """Return the mean of each window."""
     sums = np.pad(plane, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     size = _WINDOW
     windows: Plane = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]

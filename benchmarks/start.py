@@ -2,10 +2,10 @@
 
 Usage: python -m benchmarks.start [--runs 5] [--json [FILE]]
 
-Nothing here relies on what a recorder says about itself. The screen shows a running clock: the first frame tells when
-it was taken. A hum plays without a break: where it begins in the file, real sound begins, and the beeps over it tell
-the moment. The time of `capture --help` is what starting the program alone takes. The exit code is 1 where `capture`
-takes longer than the bound.
+Nothing here relies on the recorder's own report. The screen shows a running clock, so the first frame shows when it was
+grabbed. A hum plays continuously, so real sound starts where the hum starts in the file; the beeps over it give the
+moment. The time of `capture --help` is that of starting the program. The exit code is 1 when `capture` takes longer
+than the bound.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from benchmarks.synchrony import Truth, clock_readings
 
 BOUND_S: Final = 0.7
 
-#: Holds four beeps at least.
+#: Long enough for at least four beeps.
 _RECORDED_S: Final = 6.0
 _FRAMES_READ: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Seconds from the launch to what stands first in the file."""
+    """Seconds from the launch to the first frame and the first sound in the file."""
 
     first_frame_s: float
     first_sound_s: float
 
     @property
     def both_s(self) -> float:
-        """From then on everything is recorded."""
+        """When both picture and sound are recorded."""
         return max(self.first_frame_s, self.first_sound_s)
 
 
 def measure(recorder: Recorder) -> Start:
-    """Launch once, on a desk of its own with sound that is playing."""
+    """Launch once, on a new desk with sound already playing."""
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
         log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
         stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--clock", "--log", str(log)]
@@ -63,8 +63,8 @@ def _first_frame_at_s(path: Path, launched_s: float) -> float:
     picture = read_picture(path, _FRAMES_READ)
     shown = clock_readings(picture, launched_s)
     if shown.pts_s.size == 0:
-        raise ValueError("the first frames show no clock")
-    # Where a flash covers the clock in the very first frame, a later one tells.
+        raise ValueError("no clock is visible in the first frames")
+    # If a flash covers the clock in the first frame, use a later one.
     return float(shown.moment_s[0] - (shown.pts_s[0] - picture.start_s))
 
 
@@ -78,19 +78,19 @@ def _first_sound_at_s(path: Path, log: Path) -> float:
 
 
 def help_takes_s() -> float:
-    """The time that `capture --help` takes."""
+    """Return how long `capture --help` takes."""
     return run([sys.executable, "-m", "capture", "--help"], os.environ, 60.0).lasted_s
 
 
 def row(name: str, values_s: Sequence[float]) -> list[str]:
-    """One line of the table: the median and the worst."""
+    """Return one line of the table: the median and the worst."""
     return [name, f"{statistics.median(values_s):.2f}", f"{max(values_s):.2f}"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="launches of each recorder, in turn (default: 5)")
-    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="this recorder alone")
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="only this recorder")
     add_json_option(parser)
     options = parser.parse_args()
     chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]

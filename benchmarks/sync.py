@@ -1,16 +1,16 @@
-"""Are picture and sound together? Flashes and beeps are recorded, and the file is compared with when they happened.
+"""Are picture and sound in sync? Records flashes and beeps, and compares the file with when they happened.
 
 Usage: python -m benchmarks.sync [--seconds 60] [--only CASE] [--json [FILE]]
 
-Four cases, each on a desk of its own, each recorded by `capture` and then, with the same stimulus, by ffmpeg:
+Four cases, each on a new desk, each recorded by `capture` and then, with the same stimulus, by ffmpeg:
 
 - playing: sound is playing when the recording begins;
-- busy: the same, and a running clock keeps a part of the screen changing all the time. From the clock the drift of the
-  picture is read frame by frame, to a fraction of a millisecond a minute; flashes alone leave several in doubt;
-- silent: the first sound comes three seconds after the start, from a sink that nobody has used yet;
-- plain: the same on a null sink as PulseAudio brings it.
+- busy: the same, and a running clock keeps part of the screen changing. The clock gives the drift of the picture frame
+  by frame, to a fraction of a millisecond per minute; with flashes alone it is uncertain by several;
+- silent: the first sound comes three seconds after the start, from an unused sink;
+- plain: the same on PulseAudio's own null sink.
 
-Offsets are positive where the picture is late. The exit code is 1 where `capture` breaks one of the bounds.
+Offsets are positive if the picture is late. The exit code is 1 when `capture` breaks a bound.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmarks.synchrony import BOUNDS, Synchrony, Truth, judge
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of recording: the sink that is recorded and what the stimulus does."""
+    """One kind of recording: its sink and the options of its stimulus."""
 
     plain_sink: bool
     stimulus_options: tuple[str, ...]
@@ -57,7 +57,7 @@ def measure(case: Case, recorder: Recorder, seconds: float) -> Synchrony:
 
 
 def row(case: str, recorder: str, found: Synchrony) -> list[str]:
-    """One line of the table."""
+    """Return one line of the table."""
     return [
         f"{case}, {recorder}",
         f"{found.pairs}",
@@ -89,7 +89,7 @@ HEAD: Final = (
 
 
 def bounds_row() -> list[str]:
-    """The bounds under their columns."""
+    """Return the line with the bounds of each column."""
     bounds = [BOUNDS[name] for name in ("missing", "median_ms", "worst_ms", "drift_ms")]
     of_tracks = [BOUNDS[name] for name in ("starts_apart_ms", "ends_apart_ms", "duration_error_s")]
     return ["bounds", "", *(f"{bound:g}" for bound in bounds), "", *(f"{bound:.3g}" for bound in of_tracks), ""]
@@ -98,8 +98,8 @@ def bounds_row() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each recording (default: 60)")
-    parser.add_argument("--only", choices=CASES, help="this case alone")
-    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="this recorder alone")
+    parser.add_argument("--only", choices=CASES, help="only this case")
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="only this recorder")
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []

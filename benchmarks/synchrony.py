@@ -1,4 +1,4 @@
-"""Judges how well picture and sound of a recording of the flash/beep stimulus go together."""
+"""Measures how well picture and sound are in sync in a recording of the flash/beep stimulus."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from benchmarks.recorders import FPS
 
 __all__ = ["BOUNDS", "Synchrony", "Truth", "clock_readings", "judge"]
 
-#: At the edges of a recording a flash or a beep may be cut off.
+#: Flashes and beeps this close to either end of a recording do not count, because they may be cut off.
 _EDGE_S: Final = 0.15
 
-#: What each figure of `Synchrony` may be at most, whatever its sign.
+#: The largest absolute value allowed for figures of `Synchrony`.
 BOUNDS: Final = {
     "median_ms": 15.0,
     "worst_ms": 40.0,
@@ -42,36 +42,36 @@ class Truth:
 
     @classmethod
     def of(cls, log: Path) -> Truth:
-        """What the stimulus wrote down."""
+        """Read the stimulus's log."""
         entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
         return cls(np.array([entry["flash_s"] for entry in entries]), np.array([entry["beep_s"] for entry in entries]))
 
 
 @dataclass(frozen=True, slots=True)
 class Synchrony:
-    """The figures; offsets are positive where the picture is late, and corrected for the stimulus's own error."""
+    """The figures of a recording. Offsets are positive if the picture is late, and corrected for the stimulus."""
 
     pairs: int
-    #: Pairs that fell into the recording and are not found in it.
+    #: Pairs that happened during the recording but were not found in it.
     missing: int
     median_ms: float
     worst_ms: float
-    #: Over one minute, and the standard error of that.
+    #: Per minute, and its standard error.
     drift_ms: float
     drift_error_ms: float
-    #: The median of the last fifth less that of the first.
+    #: The median offset of the last fifth minus that of the first.
     end_minus_start_ms: float
     starts_apart_ms: float
     ends_apart_ms: float
     duration_error_s: float
-    #: How far apart the stimulus's own flashes and beeps were, at the worst.
+    #: The largest distance between a flash and its beep in the stimulus itself.
     stimulus_worst_ms: float
 
     def broken_bounds(self) -> Iterator[str]:
-        """The names of the figures that are out of bounds.
+        """Yield the names of the figures that are out of bounds.
 
-        The drift counts where it exceeds its bound by more than twice its standard error: a flash is known only to the
-        frame, and a minute of flashes alone gives the slope to several milliseconds.
+        Drift counts only if it exceeds its bound by more than twice its standard error: a flash is only known to the
+        frame, so a minute of flashes alone gives the slope to several milliseconds.
         """
         for name, bound in BOUNDS.items():
             allowance = 2 * self.drift_error_ms if name == "drift_ms" else 0.0
@@ -80,7 +80,10 @@ class Synchrony:
 
 
 def judge(picture: Picture, sound: Sound, truth: Truth, requested_s: float, launched_s: float) -> Synchrony:
-    """Compare a recording with the truth; `launched_s` is a moment shortly before its beginning."""
+    """Compare a recording with the truth; `launched_s` is shortly before it begins.
+
+    Raises `ValueError` when no flash with its beep is found.
+    """
     flashes_s = flash_onsets_s(picture.pts_s, picture.luma)
     beeps_s = beep_onsets_s(sound.samples, sound.rate, sound.start_s)
     flash_lateness_s, beep_lateness_s = matched(truth.flash_s, flashes_s), matched(truth.beep_s, beeps_s)
@@ -115,14 +118,14 @@ def judge(picture: Picture, sound: Sound, truth: Truth, requested_s: float, laun
 
 @dataclass(frozen=True, slots=True)
 class ClockReadings:
-    """What the running clock showed in those frames in which it can be read."""
+    """The moments shown by the running clock, for the frames in which it is readable."""
 
     pts_s: Floats
     moment_s: Floats
 
 
 def clock_readings(picture: Picture, launched_s: float) -> ClockReadings:
-    """Read the clock in every frame; nothing where none was shown."""
+    """Read the clock in every frame that shows one."""
     read = [
         (pts_s, moment_s)
         for pts_s, cells in zip(picture.pts_s, picture.cells, strict=True)
@@ -132,7 +135,7 @@ def clock_readings(picture: Picture, launched_s: float) -> ClockReadings:
 
 
 def _expected(truth: Truth, flashes_s: Floats, beeps_s: Floats, picture: Picture, sound: Sound) -> int:
-    """How many pairs lie wholly inside both tracks."""
+    """Return how many pairs are entirely inside both tracks."""
     in_picture_s = truth.flash_s + common_shift_s(truth.flash_s, flashes_s)
     in_sound_s = truth.beep_s + common_shift_s(truth.beep_s, beeps_s)
     inside = (in_picture_s > picture.start_s + _EDGE_S) & (in_picture_s < picture.end_s - _EDGE_S)

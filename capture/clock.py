@@ -1,8 +1,8 @@
 """The one clock. Every timestamp in the package is seconds on it.
 
-`MonotonicClock` never jumps when the system's date is set, and its readings are comparable between the threads of a
-process. `SteppedClock` moves only when it is told to; it ships with the package so that whoever builds on `capture` can
-test without waiting.
+`MonotonicClock` does not jump when the system date is set, and threads of one process can compare its readings.
+`SteppedClock` moves only when `advance` is called; it ships with the package so that code built on `capture` can be
+tested without waiting.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Clock", "MonotonicClock", "SteppedClock"]
 
 
 class Clock(Protocol):
-    """Tells the time and waits for it. All methods may be called from any thread."""
+    """Gives the time and waits for a moment. Any thread may call any method."""
 
     def now_s(self) -> float:
-        """Seconds since an arbitrary moment; never decreases."""
+        """Return the seconds since an arbitrary moment; never decreases."""
         ...
 
     def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
@@ -37,10 +37,10 @@ class MonotonicClock:
 
 
 class SteppedClock:
-    """A clock that stands still until `advance` is called.
+    """A clock that moves only when `advance` is called.
 
-    A thread in `wait_until` is released when the clock reaches its moment. `waiters` lets a test wait until the
-    threads under test are all asleep again before it takes the next step.
+    `wait_until` returns when the clock reaches the moment. `await_waiters` lets a test wait until all threads under
+    test are asleep again before it takes the next step.
     """
 
     def __init__(self, start_s: float = 0.0) -> None:
@@ -53,32 +53,33 @@ class SteppedClock:
             return self._now_s
 
     def advance(self, by_s: float) -> None:
-        """Move the clock on by `by_s` seconds and release whoever waited for that."""
+        """Move the clock forward by `by_s` seconds and release every thread whose moment has come."""
         with self._changed:
             self._now_s += by_s
             self._changed.notify_all()
 
     def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
         with self._changed:
-            mine = (moment_s, woken)
-            self._waiting.append(mine)
+            waiter = (moment_s, woken)
+            self._waiting.append(waiter)
             self._changed.notify_all()
             try:
-                # The short timeout notices `woken`, which may be set without this clock being told.
+                # Setting `woken` does not notify this condition, so poll it.
                 while self._now_s < moment_s and not woken.is_set():
                     self._changed.wait(0.005)
             finally:
-                self._waiting.remove(mine)
+                self._waiting.remove(waiter)
             return woken.is_set()
 
     def await_waiters(self, count: int, timeout_s: float = 30.0) -> None:
-        """Block until `count` threads are asleep in `wait_until`; AssertionError after `timeout_s` real seconds.
+        """Block until `count` threads are asleep in `wait_until`.
 
-        A thread whose moment has come, or that was woken, is no longer asleep, even if it has not run yet.
+        A thread whose moment has come, or that was woken, does not count as asleep, even if it has not run yet.
+        Raises `AssertionError` after `timeout_s` real seconds.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._asleep() >= count, timeout_s):
-                raise AssertionError(f"{self._asleep()} threads wait on the clock, {count} were expected")
+                raise AssertionError(f"{self._asleep()} threads are waiting on the clock, expected {count}")
 
     def _asleep(self) -> int:
         return sum(moment_s > self._now_s and not woken.is_set() for moment_s, woken in self._waiting)

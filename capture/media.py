@@ -1,4 +1,4 @@
-"""What flows through the pipeline: frames, samples, and the rectangles they come from."""
+"""The data that flows through the pipeline: frames, samples, and the rectangles they come from."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ __all__ = [
     "peak_dbfs",
 ]
 
-#: Samples per second inside the pipeline: what Opus codes natively and what sound servers mix at or convert to.
+#: Samples per second inside the pipeline: the native rate of Opus, and a rate that every sound server provides.
 SAMPLE_RATE: Final = 48_000
 
-#: Quieter than this is silence: below the dither of 16-bit sound (-96 dBFS), above the rounding of lossy decoders.
+#: Anything quieter counts as silence. That covers the dither of 16-bit sound (-96 dBFS) and the rounding of lossy
+#: decoders.
 SILENCE_DBFS: Final = -90.0
 
 #: uint8, shape (height, width, 4), blue-green-red-unused.
@@ -38,7 +39,10 @@ SampleArray: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A part of the desktop in physical pixels; `left` and `top` are negative on screens left of or above the first."""
+    """A part of the desktop, in physical pixels.
+
+    `left` and `top` are negative on monitors to the left of or above the first.
+    """
 
     left: int
     top: int
@@ -54,7 +58,7 @@ class Rectangle:
         return self.top + self.height
 
     def contains(self, other: Rectangle) -> bool:
-        """Whether every pixel of `other` lies in this rectangle."""
+        """Whether every pixel of `other` is inside this rectangle."""
         return (
             self.left <= other.left
             and self.top <= other.top
@@ -63,11 +67,11 @@ class Rectangle:
         )
 
     def intersects(self, other: Rectangle) -> bool:
-        """Whether the two share a pixel; what has no area shares none."""
+        """Whether the two share a pixel; an empty rectangle shares none."""
         return self.clipped(other) is not None
 
     def clipped(self, bounds: Rectangle) -> Rectangle | None:
-        """What of this rectangle lies in `bounds`; None where the two share nothing."""
+        """Return the part of this rectangle inside `bounds`, or None if they share no pixel."""
         if bounds.contains(self) and self.width > 0 and self.height > 0:
             return self
         left, top = max(self.left, bounds.left), max(self.top, bounds.top)
@@ -75,14 +79,14 @@ class Rectangle:
         return Rectangle(left, top, width, height) if width > 0 and height > 0 else None
 
     def joined(self, other: Rectangle | None) -> Rectangle:
-        """The smallest rectangle around both."""
+        """Return the smallest rectangle that contains both."""
         if other is None:
             return self
         left, top = min(self.left, other.left), min(self.top, other.top)
         return Rectangle(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
 
     def made_even(self) -> Rectangle:
-        """This rectangle less its last column or row where that count is odd: 4:2:0 colour needs pairs."""
+        """Return this rectangle without its last column or row if that count is odd: 4:2:0 colour needs pairs."""
         return Rectangle(self.left, self.top, self.width & ~1, self.height & ~1)
 
     def __str__(self) -> str:
@@ -93,8 +97,8 @@ class Rectangle:
 class Frame:
     """One picture and the moment it was on the screen, in seconds on the session's clock.
 
-    `pixels` may be the changed part alone, at column `left` and row `top`, all even: around it the picture is as it was
-    in the frame before.
+    `pixels` may be only the part that changed, at column `left` and row `top`; position and size are then even, and the
+    rest of the picture is the same as in the previous frame.
     """
 
     pixels: Pixels
@@ -105,11 +109,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A run of sound and the moment its *first* sample was heard, in seconds on the session's clock.
+    """A block of sound and the moment its *first* sample was heard, in seconds on the session's clock.
 
-    A source that hears several things at once numbers them, from 0, as lanes; the blocks of one lane follow each other.
-    A block without samples says that the lane breaks here: what follows in it begins where its stamp says, and what is
-    left out before it is not missing.
+    A source that captures several streams at once numbers them as lanes, from 0; the blocks of one lane are continuous.
+    A block without samples marks a break in the lane: the next block starts where its stamp says, and the gap before it
+    is not a hole.
     """
 
     data: SampleArray
@@ -118,19 +122,22 @@ class Samples:
 
     @property
     def ends_at_s(self) -> float:
-        """When the sound after the last sample was heard."""
+        """The moment just after the last sample."""
         return self.captured_at_s + len(self.data) / SAMPLE_RATE
 
 
 def peak_dbfs(peak: float) -> float:
-    """The level of an absolute sample value in decibels below full scale; silence is -120."""
+    """Return the level of an absolute sample value in dBFS, -120 at the lowest."""
     return max(-120.0, 20.0 * math.log10(max(peak, 1e-6)))
 
 
 def in_seconds(units: int | None, time_base: Fraction | None) -> float:
-    """`units` of `time_base`, 0 where either is not known. Not as fractions, which take ten times as long."""
+    """Convert `units` of `time_base` to seconds; 0 if either is unknown.
+
+    The arithmetic is in floats: fractions take ten times as long.
+    """
     return 0.0 if time_base is None else (units or 0) * time_base.numerator / time_base.denominator
 
 
-#: The time base of video: divides evenly into 24, 25, 30, 50 and 60 fps, and is what MPEG has always used.
+#: Time base of video, as in MPEG: 24, 25, 30, 50 and 60 fps divide it evenly.
 VIDEO_TICKS_PER_S: Final = 90_000

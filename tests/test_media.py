@@ -1,4 +1,4 @@
-"""Rectangles and levels."""
+"""Tests of rectangles and levels."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ empty = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.sampled_
 
 
 def pixels(rectangle: Rectangle) -> set[tuple[int, int]]:
-    """Every pixel, counted out."""
+    """Enumerate every pixel of `rectangle` as (x, y)."""
     columns = range(rectangle.left, rectangle.left + rectangle.width)
     rows = range(rectangle.top, rectangle.top + rectangle.height)
     return {(x, y) for x in columns for y in rows}
 
 
-def test_the_right_and_bottom_edges_lie_just_outside() -> None:
+def test_right_and_bottom_are_exclusive() -> None:
     rectangle = Rectangle(-10, 5, 4, 2)
     assert (rectangle.right, rectangle.bottom) == (-6, 7)
 
 
 @given(small, small)
-def test_containing_and_intersecting_are_about_pixels(one: Rectangle, other: Rectangle) -> None:
+def test_contains_and_intersects_agree_with_sets_of_pixels(one: Rectangle, other: Rectangle) -> None:
     assert one.contains(other) is (pixels(other) <= pixels(one))
     assert one.intersects(other) is bool(pixels(one) & pixels(other))
 
 
 @given(small | empty, empty)
-def test_what_has_no_area_shares_nothing(one: Rectangle, other: Rectangle) -> None:
+def test_an_empty_rectangle_intersects_nothing(one: Rectangle, other: Rectangle) -> None:
     assert not one.intersects(other)
     assert not other.intersects(one)
     assert other.clipped(one) is None
@@ -56,7 +56,7 @@ def test_made_even_drops_at_most_one_column_and_row(rectangle: Rectangle) -> Non
         (Rectangle(-1280, -7, 640, 480), "640x480-1280-7"),
     ],
 )
-def test_a_rectangle_is_written_as_it_is_typed(rectangle: Rectangle, text: str) -> None:
+def test_a_rectangle_prints_the_way_users_type_it(rectangle: Rectangle, text: str) -> None:
     assert str(rectangle) == text
 
 
@@ -64,16 +64,16 @@ def test_a_rectangle_is_written_as_it_is_typed(rectangle: Rectangle, text: str) 
     ("peak", "dbfs"),
     [(1.0, 0.0), (0.1, -20.0), (0.5, -6.0206), (2.0, 6.0206), (1e-6, -120.0), (1e-9, -120.0), (0.0, -120.0)],
 )
-def test_levels(peak: float, dbfs: float) -> None:
+def test_peak_dbfs_of_known_peaks(peak: float, dbfs: float) -> None:
     assert peak_dbfs(peak) == pytest.approx(dbfs, abs=1e-4)
 
 
 @given(st.floats(0, 4), st.floats(0, 4))
-def test_what_is_louder_has_the_higher_level(one: float, other: float) -> None:
+def test_a_higher_peak_has_a_higher_level(one: float, other: float) -> None:
     assert (one <= other) <= (peak_dbfs(one) <= peak_dbfs(other))
     assert math.isfinite(peak_dbfs(one))
     assert type(peak_dbfs(one)) is float
 
 
-def test_the_smallest_step_of_16_bits_is_silence_and_eight_of_them_are_not() -> None:
+def test_one_16_bit_step_is_silence_and_eight_are_not() -> None:
     assert peak_dbfs(1 / 32_768) < SILENCE_DBFS < peak_dbfs(8 / 32_768)

@@ -1,6 +1,6 @@
-"""What is shown and played while a recorder is measured; each program runs until it is ended or `--seconds` are over.
+"""Programs that show and play something while a recorder is measured, until they are stopped or `--seconds` are over.
 
-A program prints the line `ready` when its picture is up and, unless it begins in silence, its sound is heard.
+A program prints the line `ready` when its picture is visible and its sound is audible, unless it starts in silence.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ __all__ = ["announce_ready", "argument_parser", "rate_parser"]
 
 
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that all programs share."""
+    """Return a parser with the options that all programs share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="how long to go on (default: until ended)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="how long to run (default: until stopped)")
     return parser
 
 
 def rate_parser(description: str | None) -> argparse.ArgumentParser:
-    """The same, and how often a second the picture is drawn."""
+    """Return a parser that also has the frame rate."""
     parser = argument_parser(description)
-    parser.add_argument("--fps", type=float, default=30.0, help="pictures drawn a second (default: 30)")
+    parser.add_argument("--fps", type=float, default=30.0, help="pictures drawn per second (default: 30)")
     return parser
 
 
 def announce_ready() -> None:
-    """Tell whoever started this program that recording may begin."""
+    """Tell the parent process that recording may begin."""
     print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""The running clock on the screen."""
+"""Draws the running clock on the screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHITE, _BLACK = 0xFFFFFF, 0x000000
 
 
 class ClockStrip:
-    """Draws the clock's cells with the present moment."""
+    """Draws the clock's cells for the current moment."""
 
     def __init__(self, screen: FullScreen) -> None:
         first, last = clockface.cell(0), clockface.cell(clockface.CELLS - 1)
@@ -25,7 +25,7 @@ class ClockStrip:
         self._painter = screen.root.create_gc(graphics_exposures=False)
 
     def tick(self) -> None:
-        """Show the present moment, all cells at once."""
+        """Show the current moment, all cells at once."""
         self._painter.change(foreground=_BLACK)
         self._strip.fill_rectangle(self._painter, 0, 0, self._width, self._height)
         self._painter.change(foreground=_WHITE)

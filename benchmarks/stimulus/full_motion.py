@@ -1,8 +1,8 @@
-"""Changes the whole picture thirty times a second, as a film does, or as often as is asked, while a quiet voice plays.
+"""Changes the whole picture like a film, at 30 fps or any other rate, while a quiet voice plays.
 
 Usage: python -m benchmarks.stimulus.full_motion [--seconds S] [--fps 30]
 
-The picture lies in the X server and is shown by copying, so that the stimulus takes little of the processor itself.
+The picture is kept in the X server and shown by copying, so that the stimulus itself uses little CPU time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from benchmarks.stimulus.screen import FullScreen
 from benchmarks.stimulus.voice import show_with_voice
 from capture.media import Rectangle
 
-#: Rows a frame; odd, so that no pattern in the picture repeats from one frame to the next.
+#: Rows moved per frame; odd, so that no pattern in the picture repeats from one frame to the next.
 _SPEED: Final = 11
 
 
 def picture(width: int, height: int, seed: int = 1) -> npt.NDArray[np.uint8]:
-    """Colours that run into each other under a grain of 4×4 pixels; its rows go on from the last to the first."""
+    """Return smooth colours under a grain of 4×4 pixels, BGRX (height, width, 4); the rows wrap around."""
     down = np.arange(height)[:, None] / height
     across = np.arange(width)[None, :] / width
     waves = [np.sin(2 * np.pi * (3 * down + shift + (1 + shift) * across)) for shift in (0.0, 0.33, 0.67)]
@@ -37,7 +37,7 @@ def picture(width: int, height: int, seed: int = 1) -> npt.NDArray[np.uint8]:
 def main() -> None:
     options = rate_parser(__doc__).parse_args()
     with FullScreen() as screen:
-        # Twice the picture below itself: any start row then has a whole screen under it.
+        # Stack the picture twice, so that every start row has a whole screen below it.
         source = screen.pixmap(screen.width, 2 * screen.height)
         pixels = picture(screen.width, screen.height)
         screen.upload(source, np.vstack((pixels, pixels)))

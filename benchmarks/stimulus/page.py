@@ -1,4 +1,4 @@
-"""A page of text, as long as wanted, drawn into a pixmap of the X server."""
+"""Draws pages of text of any length into a pixmap of the X server."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _SYLLABLES: Final = (
 
 
 def words(seed: int, count: int) -> str:
-    """`count` made-up words."""
+    """Return `count` made-up words."""
     chance = random.Random(seed)
     return " ".join("".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(count))
 
 
 class TextPainter:
-    """Draws in the font that every X server brings with it."""
+    """Draws in the font that every X server has."""
 
     def __init__(self, screen: FullScreen) -> None:
         self._painter = screen.root.create_gc(
@@ -51,7 +51,7 @@ class TextPainter:
         )
 
     def line(self, canvas: Any, left: int, baseline: int, text: str) -> None:
-        """Write `text` over whatever is there."""
+        """Draw `text` on its background."""
         canvas.image_text(self._painter, left, baseline, text[:255].encode("ascii"))
 
     def block(self, canvas: Any, left: int, top: int, width: int, height: int, colour: int) -> None:
@@ -61,7 +61,7 @@ class TextPainter:
         self._painter.change(foreground=_INK)
 
     def page(self, canvas: Any, width: int, height: int) -> None:
-        """Cover the canvas with paragraphs, each under a heading's rule."""
+        """Fill the canvas with paragraphs, each under a heading rule."""
         self.block(canvas, 0, 0, width, height, PAPER)
         letters = (width - 2 * _MARGIN) // 6
         for row, baseline in enumerate(range(_MARGIN, height - LINE_HEIGHT, LINE_HEIGHT)):

@@ -1,10 +1,10 @@
-"""A stream into PulseAudio's default output whose every sample's moment of being heard is known.
+"""Plays a stream to PulseAudio's default output and knows when each sample is heard.
 
-The server reports, for an instant it names, which sample it took last and how long that sample takes to be heard. From
-this follows one number, the origin: the moment at which sample 0 was heard. Sample n is heard n / rate later.
+For a moment that it names, the server reports which sample it took last and how long that sample takes to be heard.
+That gives one number, the origin: the moment at which sample 0 was heard. Sample n is heard n / rate later.
 
-Talks to libpulse directly and shares nothing with `capture`: what measures must not repeat the mistakes of what is
-measured.
+This module calls libpulse directly and shares no code with `capture`, so that the measurement does not repeat the
+mistakes of the program it measures.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 __all__ = ["PlaybackStream", "Render"]
 
-#: Gives the mono samples `first` to `first + count`, float32, full scale at ±1.
+#: Returns the mono samples `first` to `first + count`, float32, full scale at ±1.
 Render: TypeAlias = Callable[[int, int], npt.NDArray[np.float32]]
 
 _BYTES_PER_SAMPLE: Final = 4
 _READING_INTERVAL_S: Final = 0.1
-#: Enough to outvote a reading that was delayed on its way, few enough to follow an underrun within half a second.
+#: Enough to outvote a delayed reading, and few enough to follow an underrun within half a second.
 _READINGS_KEPT: Final = 5
 #: Readings on a busy machine scatter by a millisecond or two.
 _STEADY_S: Final = 0.004
@@ -39,7 +39,7 @@ _STREAM_READY, _STREAM_FAILED = 2, 3
 _OPERATION_RUNNING, _OPERATION_DONE = 0, 1
 _SAMPLE_FLOAT32LE: Final = 5
 _UNSET: Final = 0xFFFFFFFF
-#: Without it the server resamples, and the resampler's delay appears in no reading.
+#: Without this flag the server resamples, and no reading includes the resampler's delay.
 _FLAG_FIX_RATE: Final = 0x0080
 _FLAG_ADJUST_LATENCY: Final = 0x2000
 
@@ -72,9 +72,9 @@ class _TimingInfo(ctypes.Structure):
 
 
 class PlaybackStream:
-    """Plays what `render` gives, without a break, for as long as `pump` is called more often than `latency_s`.
+    """Plays the samples from `render` without gaps, as long as `pump` is called at least every `latency_s`.
 
-    One thread uses it. `render` is called from `pump`, with indices that rise without gaps.
+    Used by one thread. `pump` calls `render` with consecutive indices.
     """
 
     def __init__(self, render: Render, latency_s: float = 0.15) -> None:
@@ -115,20 +115,23 @@ class PlaybackStream:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the latest readings agree, so that moments can be relied on; an underrun makes them differ."""
+        """Whether the latest readings agree, so that moments are reliable; after an underrun they differ."""
         origins_s = self._origins_s
         return len(origins_s) == _READINGS_KEPT and max(origins_s) - min(origins_s) < _STEADY_S
 
     def heard_at_s(self, index: int) -> float:
-        """The monotonic moment at which sample `index` is heard, or was."""
+        """Return when sample `index` is or was heard, on the monotonic clock."""
         return statistics.median(self._origins_s) + index / self.rate
 
     def index_heard_at(self, moment_s: float) -> int:
-        """The first sample that is heard at `moment_s` or later."""
+        """Return the first sample heard at `moment_s` or later."""
         return math.ceil((moment_s - statistics.median(self._origins_s)) * self.rate)
 
     def pump(self) -> None:
-        """Write what the server has room for and take in its readings; does not block."""
+        """Write as many samples as the server has room for, and read its timing; does not block.
+
+        Raises `ConnectionError` when the server has ended the stream.
+        """
         while self._lib.pa_mainloop_iterate(self._mainloop, 0, None) > 0:
             pass
         room_bytes = self._lib.pa_stream_writable_size(self._stream)
@@ -141,17 +144,17 @@ class PlaybackStream:
         self._take_reading()
 
     def pump_until(self, moment_s: float) -> None:
-        """Keep the stream going until `moment_s`, to well within a millisecond."""
+        """Keep the stream going until `moment_s`, accurate to well below a millisecond."""
         while (left_s := moment_s - time.monotonic()) > 0:
             self.pump()
             time.sleep(max(0.0, min(self._latency_s / 10, left_s)))
 
     def pump_until_steady(self, timeout_s: float = 10.0) -> None:
-        """Keep the stream going until its moments can be relied on."""
+        """Keep the stream going until its moments are reliable. Raises `TimeoutError`."""
         deadline_s = time.monotonic() + timeout_s
         while not self.is_steady:
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"the sound server's clock was not steady within {timeout_s:g} s")
+                raise TimeoutError(f"the timing of the sound server did not settle within {timeout_s:g} s")
             self.pump()
             time.sleep(self._latency_s / 10)
 
@@ -172,22 +175,22 @@ class PlaybackStream:
             self._origins_s.append(self._origin_s(info.contents))
 
     def _origin_s(self, info: _TimingInfo) -> float:
-        # The timestamp is the instant at which the server took the reading, on its wall clock.
+        # The timestamp is when the server took the reading, on its wall clock.
         taken_s = info.timestamp_s + info.timestamp_us / 1e6 + time.monotonic() - time.time()
         return float(taken_s + info.sink_us / 1e6 - info.read_index_bytes / _BYTES_PER_SAMPLE / self.rate)
 
     def _await(self, state: Callable[[], int], ready: int, failed: int) -> None:
         deadline_s = time.monotonic() + _CONNECT_TIMEOUT_S
         while (now := state()) != ready:
-            # States after `failed` mean that it has ended.
+            # States after `failed` mean that the connection has ended.
             if now >= failed or time.monotonic() > deadline_s:
-                raise ConnectionError("the sound server does not take the stream")
+                raise ConnectionError("the sound server does not accept the stream")
             self._lib.pa_mainloop_iterate(self._mainloop, 0, None)
             time.sleep(0.001)
 
 
 def _load_library() -> Any:
-    """libpulse with the types of the functions used here."""
+    """Load libpulse and declare the functions used here."""
     lib = ctypes.CDLL("libpulse.so.0")
     pointer = ctypes.c_void_p
     for name, result, arguments in (

@@ -1,4 +1,4 @@
-"""A window over the whole screen, above everything, drawn with plain X requests."""
+"""Shows a window that covers the whole screen, drawn with plain X requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from capture.media import Rectangle
 
 __all__ = ["FullScreen"]
 
-#: An X request without extensions is at most 262140 bytes long; this leaves room for its header.
+#: An X request without extensions has at most 262140 bytes; this leaves room for its header.
 _MOST_BYTES_A_REQUEST = 260_000
 
 
 class FullScreen:
-    """The screen as a canvas. Drawing reaches the server with `settle`, or earlier."""
+    """The screen as a canvas. Drawing reaches the server at the latest with `settle`."""
 
     def __init__(self) -> None:
         self.display = Display()
@@ -45,22 +45,22 @@ class FullScreen:
         self.display.close()
 
     def settle(self) -> float:
-        """Wait until the server has carried out every request and return that moment on the monotonic clock."""
+        """Wait until the server has executed every request; return that moment on the monotonic clock."""
         self.display.sync()
         return time.monotonic()
 
     def fill(self, colour: int) -> float:
-        """Paint everything in one colour (0xRRGGBB) and return the moment at which it was done."""
+        """Fill the screen with one colour (0xRRGGBB); return the moment at which it was done."""
         self._painter.change(foreground=colour)
         self.window.fill_rectangle(self._painter, 0, 0, self.width, self.height)
         return self.settle()
 
     def pixmap(self, width: int, height: int) -> Any:
-        """A picture in the server, to be copied from."""
+        """Create a picture in the server to copy from."""
         return self.root.create_pixmap(width, height, self.depth)
 
     def upload(self, pixmap: Any, pixels: npt.NDArray[np.uint8]) -> None:
-        """Write blue-green-red-unused `pixels` of shape (height, width, 4) into `pixmap`."""
+        """Write BGRX `pixels`, uint8 (height, width, 4), into `pixmap`."""
         height, width, _ = pixels.shape
         rows = max(1, _MOST_BYTES_A_REQUEST // (width * 4))
         for top in range(0, height, rows):
@@ -69,6 +69,6 @@ class FullScreen:
         self.settle()
 
     def copy(self, pixmap: Any, source: Rectangle, left: int, top: int) -> None:
-        """Show a part of `pixmap` at `left`, `top`, all of it at once: a grab sees it whole or not at all."""
+        """Show a part of `pixmap` at `left`, `top` in one step: a grab sees all of it or nothing."""
         at = (source.left, source.top, source.width, source.height)
         self.window.copy_area(self._painter, pixmap, *at, left, top)

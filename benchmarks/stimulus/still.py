@@ -1,4 +1,4 @@
-"""Shows a page of text on which nothing changes, while a quiet voice plays.
+"""Shows a still page of text while a quiet voice plays.
 
 Usage: python -m benchmarks.stimulus.still [--seconds S]
 """

@@ -1,4 +1,4 @@
-"""A quiet sound like somebody speaking, and pictures that move while it plays."""
+"""Plays a quiet, speech-like sound while pictures are drawn."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LEVEL: Final = 0.05
 _PITCH_HZ: Final = 140
 _HARMONICS: Final = 20
 _SYLLABLES_HZ: Final = 4
-#: All frequencies are whole multiples of 1 / this, so that the loop has no seam.
+#: All frequencies are multiples of 1 / this, so that the loop has no seam.
 _LOOP_S: Final = 2
-#: A player's usual buffer; small ones would make the sound server, and so every recorder, work more.
+#: The usual buffer of a player; smaller ones make the sound server, and with it every recorder, work more.
 _LATENCY_S: Final = 0.2
 
 
 class Voice:
-    """Renders harmonics of a low pitch that swell and fade like syllables."""
+    """Renders the harmonics of a low pitch, which swell and fade like syllables."""
 
     def __init__(self) -> None:
         self.stream = PlaybackStream(self._render, _LATENCY_S)
@@ -38,7 +38,7 @@ class Voice:
 
 
 def show_with_voice(draw: Callable[[float], None], fps: float, seconds: float) -> None:
-    """Call `draw` with the seconds since the start, `fps` times a second for `seconds`, while the voice speaks."""
+    """Play the voice for `seconds` and call `draw` with the seconds since the start, `fps` times per second."""
     voice = Voice()
     with voice.stream:
         draw(0.0)
@@ -52,7 +52,7 @@ def show_with_voice(draw: Callable[[float], None], fps: float, seconds: float) -
 
 
 def spoken_loop(rate: int) -> npt.NDArray[np.float32]:
-    """Two seconds of the voice, float32 (n,), that go on into themselves."""
+    """Return two seconds of the voice, float32 (n,), that loop without a seam."""
     moments_s = np.arange(_LOOP_S * rate) / rate
     spoken = sum(
         np.sin(2 * np.pi * _PITCH_HZ * harmonic * moments_s) / harmonic for harmonic in range(1, _HARMONICS + 1)

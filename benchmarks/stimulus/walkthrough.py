@@ -1,9 +1,9 @@
-"""Shows what a screen recording usually shows: somebody types, reads on, and moves a window; a quiet voice plays.
+"""Shows a typical screen recording: typing, scrolling and moving a window, while a quiet voice plays.
 
 Usage: python -m benchmarks.stimulus.walkthrough [--seconds S] [--fps 30]
 
-Text is typed at a blinking caret, the page beside it is scrolled every two seconds, and in one second of six a window
-is dragged. Only what changes is painted, so that a recorder which looks at changes alone can save its work.
+Text is typed at a blinking caret, the page next to it scrolls every two seconds, and a window is dragged for one second
+in six. Only changes are painted, so a recorder that tracks changes can save work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _BACKGROUND, _FRAME = 0x30506C, 0x8090A0
 class Walkthrough:
     """The scene at any moment.
 
-    Pixmaps hold what lies behind the dragged window, and the finished picture from which the screen is painted.
+    One pixmap holds everything behind the dragged window, another the finished picture from which the screen is
+    painted.
     """
 
     def __init__(self, screen: FullScreen) -> None:
@@ -50,7 +51,7 @@ class Walkthrough:
         self._paint_all()
 
     def draw(self, elapsed_s: float) -> None:
-        """Bring the screen to the state of `elapsed_s` seconds after the start."""
+        """Update the screen to `elapsed_s` seconds after the start."""
         self._scroll(_scrolled_rows(elapsed_s) % (self._long_page_height - self._page.height))
         self._type(int(elapsed_s * _LETTERS_PER_S), elapsed_s % (2 * _CARET_S) < _CARET_S)
         self._drag(_dragged_pixels(elapsed_s))
@@ -86,7 +87,7 @@ class Walkthrough:
         begin = line * _LETTERS_A_LINE % (len(self._typed) - _LETTERS_A_LINE)
         text = self._typed[begin : begin + column] + ("_" if caret else " ")
         self._painter.line(self._behind, left, baseline, text.ljust(_LETTERS_A_LINE + 1))
-        # What a text editor redraws is the line; what it declares changed is no more than that.
+        # A text editor redraws only the line.
         self._show(Rectangle(left, baseline - LINE_HEIGHT, (_LETTERS_A_LINE + 1) * _LETTER_WIDTH, LINE_HEIGHT + 6))
 
     def _drag(self, pixels: int) -> None:
@@ -99,7 +100,7 @@ class Walkthrough:
         self._show(Rectangle(left, now.top, max(before.right, now.right) - left, now.height))
 
     def _show(self, part: Rectangle) -> None:
-        """Put `part` of the scene on the screen, finished beforehand so that no grab sees it half painted."""
+        """Show `part` of the scene; it is finished off-screen first, so that no grab sees it half painted."""
         source = (part.left, part.top, part.width, part.height)
         self._finished.copy_area(self._copying, self._behind, *source, part.left, part.top)
         if self._dialog_at.intersects(part):
@@ -116,7 +117,7 @@ def _scrolled_rows(elapsed_s: float) -> int:
 
 
 def _dragged_pixels(elapsed_s: float) -> int:
-    """To the side and back within a second, once every six; the first time after three."""
+    """Return the window's offset: to the side and back within a second, every six seconds, the first after three."""
     within_s = (elapsed_s + _DRAG_EVERY_S / 2) % _DRAG_EVERY_S
     return round(_DRAG_REACH * math.sin(math.pi * within_s / _DRAG_LASTS_S) ** 2) if within_s < _DRAG_LASTS_S else 0
 

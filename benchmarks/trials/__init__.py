@@ -1,4 +1,4 @@
-"""Faults made to happen for real, each with what is promised of it; `benchmarks.faults` tries them.
+"""Real faults, each with its promise; `benchmarks.faults` tries them.
 
-A module for what goes wrong: the recorder itself, its orders, the sound, the screen, the disk, the time.
+There is one module for each thing that can go wrong: the recorder itself, its commands, sound, screen, disk and time.
 """

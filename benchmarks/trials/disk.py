@@ -1,4 +1,4 @@
-"""What happens to the disk: it fills while something is recorded, finished or saved, and it stands still."""
+"""Disk faults: the disk fills while recording, finishing or saving, or it stalls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXTENSIONS: Final = ("mp4", "mkv", "ogg", "webm", "m4a")
 
 _STALL_S: Final = 3.0
 
-#: What may wait in memory while a disk stands still.
+#: Most memory that may be used for data waiting for a stalled disk.
 _GROWTH_BYTES: Final = 100 * _MB
 
 
@@ -40,7 +40,7 @@ def _small_disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _freezable_disk(folder: Path) -> Iterator[Path]:
-    """An ext4 on a block device of its own: one that can be made to stand still."""
+    """Mount an ext4 file system from a separate block device, which can be frozen."""
     image = folder / "image"
     with image.open("wb") as file:
         file.truncate(_BLOCK_BYTES)
@@ -83,7 +83,7 @@ def _filled_while_recording(trial: Trial, findings: Findings) -> None:
         path = place / f"out.{extension}"
         with Recorder(environment, trial.folder, "record", path, *_PATTERN) as recorder:
             recorder.until_recorded(path, 1.0)
-            recorder.until(lambda: _fill(place) and recorder.process.poll() is not None, "its end")
+            recorder.until(lambda: _fill(place) and recorder.process.poll() is not None, "the recorder to end")
             code, summary = recorder.wait(), recorder.summary()
             findings.expect(str(path) in recorder.said, "the file is named")
         findings.expect(code == 1, f"exit code 1, not {code}")
@@ -115,13 +115,13 @@ def _filled_while_a_clip_is_saved(trial: Trial, findings: Findings) -> None:
             filler = _fill(place)
             try:
                 recorder.order("clip", output=str(clip))
-                findings.expect(False, "a clip that does not fit is told")
+                findings.expect(False, "a clip that does not fit is reported")
             except CaptureError as error:
-                findings.expect("free" in str(error), f"it is said what to do ({error})")
-            findings.expect({path.name for path in place.iterdir()} == {"filler"}, "nothing is left of it")
+                findings.expect("free" in str(error), f"the error says what to do ({error})")
+            findings.expect({path.name for path in place.iterdir()} == {"filler"}, "nothing is left of the clip")
             filler.unlink()
             answer = recorder.order("clip", output=str(clip))
-            findings.expect(answer.get("check") == "ok", "the next try has all of it")
+            findings.expect(answer.get("check") == "ok", "the next try saves the whole clip")
             expect_whole(clip, findings)
             findings.lose(max(0.0, 2.0 - float(answer["duration_s"])))
             recorder.stop()
@@ -147,28 +147,33 @@ def _stalled(trial: Trial, findings: Findings) -> None:
         findings.lose(float(summary["audio"][0]["inserted_silence_s"]))
         expect_beeps(path, findings)
         video = summary["video"]
-        told = sum(event.get("count", 0) for event in summary["events"] if event["kind"] == "dropped")
-        findings.expect(told == video["dropped"], f"{video['dropped']} pictures lost are in the ledger ({told})")
+        listed = sum(event.get("count", 0) for event in summary["events"] if event["kind"] == "dropped")
+        findings.expect(listed == video["dropped"], f"the ledger lists {video['dropped']} dropped frames ({listed})")
 
 
 FAULTS: Final = (
     Fault(
         "the disk fills while it records",
-        "it stops by itself, finished and playable, exit 1, disk_full",
+        "it stops by itself with a finished, playable file, exit 1, disk_full",
         _filled_while_recording,
         most_lost_s=0.6,
         tries=5,
     ),
-    Fault("the disk fills while it finishes", "finished and playable", _filled_while_finishing, most_lost_s=0.6),
+    Fault(
+        "the disk fills while it finishes",
+        "the file is finished and playable",
+        _filled_while_finishing,
+        most_lost_s=0.6,
+    ),
     Fault(
         "the disk fills while a clip is saved",
-        "said; nothing is left of it, and the buffer is kept",
+        "an error; nothing is left of the clip, and the buffer is kept",
         _filled_while_a_clip_is_saved,
         most_lost_s=0.2,
     ),
     Fault(
-        "the disk stands still for 3 s",
-        "no sound lost, lost pictures counted, memory bounded",
+        "the disk stalls for 3 s",
+        "no sound lost, dropped frames counted, memory bounded",
         _stalled,
         most_lost_s=0.05,
     ),

@@ -1,4 +1,4 @@
-"""The recorder is killed: while it records each kind of file, and while it saves a clip."""
+"""Crashes: the recorder is killed while it records each kind of file, and while it saves a clip."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LOST_S: Final = 1.5
 _CONTAINERS: Final = ("mp4", "mkv", "webm", "ogg", "m4a")
 _WITH_PICTURE: Final = ("mp4", "mkv", "webm")
 
-#: A clip of a few seconds is saved in less.
+#: Saving a clip of a few seconds takes less than this.
 _LONGEST_SAVE_S: Final = 0.3
 
 
 def _killed(extension: str, trial: Trial, findings: Findings) -> None:
-    """Every second time it records the test pattern, else a still screen and a tone."""
+    """Kill a recording of the test pattern or, every second time, of a still screen and a tone."""
     folder = trial.folder / "take"
     folder.mkdir()
     path = folder / f"killed.{extension}"
@@ -37,7 +37,7 @@ def _killed(extension: str, trial: Trial, findings: Findings) -> None:
         Recorder(environment, trial.folder, "record", path, *source) as recorder,
     ):
         recorder.until(path.exists, "the file")
-        # The recording begins with its file, and the folder tells when that was made.
+        # The recording begins when its file is created, which the folder's mtime records.
         began_s = folder.stat().st_mtime - time.time() + time.monotonic()
         wait_s(max(0.0, began_s + trial.chance.uniform(_EARLIEST_S, _LATEST_S) - time.monotonic()))
         recorded_s = time.monotonic() - began_s
@@ -70,7 +70,7 @@ def _killed_in_a_clip(trial: Trial, findings: Findings) -> None:
     if clip.exists():
         expect_whole(clip, findings)
     left = {path.name for path in clip.parent.iterdir() if not path.name.startswith(".")}
-    findings.expect(left <= {clip.name}, "nothing else has a name that could be taken for a clip's")
+    findings.expect(left <= {clip.name}, "no other file looks like a clip")
 
 
 def _left_over(trial: Trial, findings: Findings) -> None:
@@ -83,7 +83,7 @@ def _left_over(trial: Trial, findings: Findings) -> None:
         ) as after:
             after.wait()
             said = after.said.replace("\n", "")
-    findings.expect(f"{path}: capture repair" in said, "the next start names it, with capture repair")
+    findings.expect(f"{path}: capture repair" in said, "the next start names the file and capture repair")
     expect_repairable(path, findings)
     expect_whole(Path(trial.folder, "next.ogg"), findings)
 
@@ -92,13 +92,13 @@ FAULTS: Final = (
     *(
         Fault(
             f"SIGKILL while it records {extension}",
-            "it opens; at most 1.5 s lost; repair makes an ordinary file of it",
+            "it opens; at most 1.5 s lost; repair makes it an ordinary file",
             partial(_killed, extension),
             most_lost_s=_LOST_S,
             tries=5,
         )
         for extension in _CONTAINERS
     ),
-    Fault("SIGKILL while it saves a clip", "the clip is whole or not there", _killed_in_a_clip, tries=5),
-    Fault("a recorder left over by a crash", "the next start names it, with capture repair", _left_over),
+    Fault("SIGKILL while it saves a clip", "the clip is complete or absent", _killed_in_a_clip, tries=5),
+    Fault("a file left over by a crash", "the next start names the file and capture repair", _left_over),
 )

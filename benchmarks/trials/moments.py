@@ -1,4 +1,4 @@
-"""What happens to time: the recorder stands still, is paused all the time, runs for hours, and the date is set."""
+"""Time faults: the process is stopped, paused often, runs for hours, or the system clock is set."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _STANDSTILL_S: Final = 5.0
 
 _PAUSES: Final = 100
 
-#: The long take: how fast the device's clock runs, and how often there is something to be found.
+#: The long take: how fast the device's clock runs, and how often a tone marks the time.
 _PPM: Final = 200.0
 _MARK_EVERY_S: Final = 30.0
 _MARK_S: Final = 0.2
 _STEP_S, _BLOCK_S = 0.2, 0.1
 
-#: How much of the sound may be in its encoder and before it.
+#: How much sound may be waiting in and before its encoder.
 _BEHIND_S: Final = 0.6
 _PATIENCE_S: Final = 30.0
 _LONG_SOUND_S, _LONG_PICTURE_S = 2 * 3600.0, 1800.0
@@ -50,7 +50,7 @@ _GROWTH_BYTES: Final = 20_000_000
 
 def _stood_still(trial: Trial, findings: Findings) -> None:
     if sys.platform == "win32":
-        raise NotHereError("no process can be stopped and continued there")
+        raise NotHereError("Windows cannot stop and continue a process")
     path, log = trial.folder / "out.mkv", trial.folder / "log"
     with (
         desk(trial.folder) as (_, environment),
@@ -71,14 +71,14 @@ def _stood_still(trial: Trial, findings: Findings) -> None:
     found, track = Pairs(path, pairs(log)), heard(path)
     found.expect_together(findings, continued_s)
     findings.lose(abs(asked_s - found.epoch_s - track.end_s))
-    told = {event["kind"] for event in summary["events"]}
-    findings.expect(told & {"stood_still", "hole", "no_data"}, f"an event says so ({', '.join(sorted(told))})")
+    kinds = {event["kind"] for event in summary["events"]}
+    findings.expect(kinds & {"stood_still", "hole", "no_data"}, f"an event reports it ({', '.join(sorted(kinds))})")
     gap = track.between(stopped_s - found.epoch_s + 1.0, continued_s - found.epoch_s - 1.0)
-    findings.expect(gap.size > track.rate, "the hole has its length")
+    findings.expect(gap.size > track.rate, "the hole has the right length")
 
 
 def _date_set(trial: Trial, findings: Findings) -> None:
-    """In this process: nobody may set the clock of a machine that is not his own."""
+    """Set the clock only in this process: setting the machine's clock would affect other programs."""
     path, wanted_s = trial.folder / "out.mkv", 2.0
     hours = itertools.cycle((0, 5, -30, 24 * 365, -24 * 3650))
     moment_s = time.time()
@@ -114,13 +114,13 @@ def _paused(trial: Trial, findings: Findings) -> None:
             for _, asking in clips:
                 asking.join()
             wait_s(3.5)
-            # What was recorded when it was asked to end.
+            # How much was recorded when the stop was requested.
             status = recorder.status()
             summary = recorder.stop()
     expect_stopped(summary, findings)
     kinds = [event["kind"] for event in summary["events"]]
     counts = {kind: kinds.count(kind) for kind in ("pause", "resume", "mark")}
-    findings.expect(counts == {"pause": _PAUSES, "resume": _PAUSES, "mark": 4 * _PAUSES}, f"all are told ({counts})")
+    findings.expect(counts == {"pause": _PAUSES, "resume": _PAUSES, "mark": 4 * _PAUSES}, f"all are listed ({counts})")
     findings.expect(abs(summary["paused_s"] - answer["paused_s"]) < 0.01, "the pauses add up")
     expect_whole(path, findings)
     findings.lose(max(0.0, float(status["elapsed_s"]) - heard(path).end_s))
@@ -133,10 +133,10 @@ def _paused(trial: Trial, findings: Findings) -> None:
 
 
 def _long(trial: Trial, findings: Findings) -> None:
-    """On a stepped clock: hours pass in a minute."""
+    """Record on a stepped clock, on which hours pass in a minute."""
     for path, length_s in ((trial.folder / "sound.ogg", _LONG_SOUND_S), (trial.folder / "both.mkv", _LONG_PICTURE_S)):
         summary = _stepped(path, length_s, findings)
-        findings.expect(summary is not None and summary.check == "ok", f"{path.name} is whole")
+        findings.expect(summary is not None and summary.check == "ok", f"{path.name} is intact")
         expect_whole(path, findings)
         track = heard(path)
         findings.lose(abs(length_s - track.end_s))
@@ -145,7 +145,7 @@ def _long(trial: Trial, findings: Findings) -> None:
         begins_s = np.flatnonzero(loud[1:] & ~loud[:-1]) / track.rate
         for moment_s in moments_s:
             near_s = begins_s[np.abs(begins_s - moment_s) < 1.0]
-            findings.expect(near_s.size, f"{path.name}: what was heard at {moment_s:g} s is there")
+            findings.expect(near_s.size, f"{path.name}: the tone at {moment_s:g} s is there")
             if near_s.size:
                 findings.apart(float(near_s[0] - moment_s))
 
@@ -166,7 +166,7 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
     begun_bytes = 0
     while clock.now_s() < end_s:
         clock.await_waiters(1 + has_picture)
-        # No faster than it is encoded: a device would not be, and what waits takes memory.
+        # Go no faster than the encoder: a real device would not either, and waiting data takes memory.
         if outlets is not None:
             reached_s = clock.now_s() - begun_s - _BEHIND_S
             outlets.await_reached(reached_s, _PATIENCE_S, but=0 if has_picture else None)
@@ -181,7 +181,7 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
 
 
 def _drifting(length_s: float) -> Iterator[ScriptedBlock]:
-    """A tone for a moment, every now and then, from a device whose clock runs fast."""
+    """Yield the blocks of a device whose clock runs fast, with a short tone every `_MARK_EVERY_S`."""
     rate = SAMPLE_RATE * (1 + _PPM * 1e-6)
     count = round(_BLOCK_S * SAMPLE_RATE)
     for first in itertools.count(0, count):
@@ -195,7 +195,7 @@ def _drifting(length_s: float) -> Iterator[ScriptedBlock]:
 
 
 def _flashes(clock: Clock, length_s: float) -> ScriptedFrames:
-    """A picture that turns white with each tone."""
+    """Return a source whose picture turns white with each tone."""
     black: Any = np.zeros((48, 64, 4), np.uint8)
     white: Any = np.full((48, 64, 4), 255, np.uint8)
     changes = [(0.0, black)]
@@ -206,8 +206,8 @@ def _flashes(clock: Clock, length_s: float) -> ScriptedFrames:
 
 FAULTS: Final = (
     Fault(
-        "the process stands still for 5 s, and goes on",
-        "in sync afterwards; the hole has its length",
+        "the process is stopped for 5 s, then continued",
+        "in sync afterwards; the hole has the right length",
         _stood_still,
         most_lost_s=0.5,
         most_apart_s=0.04,
@@ -219,7 +219,7 @@ FAULTS: Final = (
         most_lost_s=0.1,
         most_apart_s=0.02,
     ),
-    Fault("the clock of the system is set", "no effect", _date_set, most_lost_s=0.1, most_apart_s=0.04),
+    Fault("the system clock is set", "no effect", _date_set, most_lost_s=0.1, most_apart_s=0.04),
     Fault(
         "2 h of sound, 30 min of picture, a device 200 ppm off",
         "in sync, memory flat",

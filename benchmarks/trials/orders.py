@@ -1,4 +1,4 @@
-"""What comes from outside: signals, orders without end, nonsense, other users, a second recorder."""
+"""Faults from outside: signals, floods of commands, malformed requests, other users, a second recorder."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _PATTERN: Final = ("--source", "pattern", "--fps", "10")
 _STATES: Final = ("while it waits to begin", "while it records", "while it is paused")
 _SIGNALS: Final = {"SIGINT": "interrupt", "SIGTERM": "terminate", "SIGHUP": "hangup"}
 
-#: As many requests a second come for so long, from so many at a time.
+#: Requests per second, for how long, and from how many clients at once.
 _FLOOD_PER_S, _FLOOD_S, _FLOODING = 1_000, 3.0, 4
 
 _NONSENSE: Final = (b"\x00\xff\xfe\r\n", b"GET / HTTP/1.1\n", b"[" * 4_000 + b"\n", b"x" * 300_000 + b"\n")
 
-#: Longer than any answer takes.
+#: Longer than any reply takes.
 _PATIENCE_S: Final = 30.0
 
 _NOBODY: Final = 65_534
 
 
 def _signalled(trial: Trial, findings: Findings) -> None:
-    """Once, twice, three times, each in one of the states."""
+    """Send a signal once, twice or three times, in one of the states."""
     state, times = trial.chance.choice(_STATES), 1 + trial.number % 3
     name = trial.chance.choice(sorted(_SIGNALS))
     number = int(getattr(signal, name))
@@ -49,7 +49,7 @@ def _signalled(trial: Trial, findings: Findings) -> None:
         Recorder(environment, trial.folder, "record", path, *_PATTERN, *delay) as recorder,
     ):
         if delay:
-            recorder.until(lambda: recorder.status(), "it to wait")
+            recorder.until(lambda: recorder.status(), "the recorder to wait")
         else:
             recorder.until_recorded(path)
             if state == _STATES[2]:
@@ -65,7 +65,7 @@ def _signalled(trial: Trial, findings: Findings) -> None:
     if delay:
         findings.expect(not path.exists(), f"{what}: nothing is left")
     else:
-        findings.expect(summary.get("stopped_by") == _SIGNALS[name], f"{what}: stopped_by says so")
+        findings.expect(summary.get("stopped_by") == _SIGNALS[name], f"{what}: stopped_by names it")
         expect_whole(path, findings)
 
 
@@ -85,16 +85,16 @@ def _flooded(trial: Trial, findings: Findings) -> None:
         for each in crowd:
             each.join()
         summary = recorder.stop()
-    findings.expect(sum(answers) >= 0.99 * _FLOOD_PER_S * _FLOOD_S, f"{sum(answers)} requests are answered")
+    findings.expect(sum(answers) >= 0.99 * _FLOOD_PER_S * _FLOOD_S, f"requests are answered ({sum(answers)})")
     findings.expect(summary.get("check") == "ok", "the recording is whole")
     dropped = (summary.get("video") or {}).get("dropped")
-    findings.expect(dropped == 0, f"no picture is lost ({dropped})")
+    findings.expect(dropped == 0, f"no frame is dropped ({dropped})")
     findings.lose(float(summary["audio"][0]["inserted_silence_s"]))
     expect_beeps(path, findings)
 
 
 def _flood(address: Path, answers: list[int]) -> None:
-    """Ask at an even rate; how many answers came."""
+    """Send status requests at a steady rate; append the number of replies to `answers`."""
     count, began_s = round(_FLOOD_PER_S * _FLOOD_S / _FLOODING), time.monotonic()
     heard_lines = 0
     with unix_socket.connect(str(address), time.monotonic() + _PATIENCE_S) as peer:
@@ -121,17 +121,17 @@ def _say_nonsense(address: Path) -> None:
 
 
 def expect_beeps(path: Path, findings: Findings) -> None:
-    """That the test pattern beeps at each whole second and at no other moment."""
+    """Check that the test pattern beeps at whole seconds and at no other moment."""
     track = heard(path)
     into_second_s = (np.flatnonzero(np.abs(track.samples) > 0.2) / track.rate + 0.01) % 1.0
     findings.expect(into_second_s.size, "it beeps")
-    findings.expect(into_second_s.size and into_second_s.max() < BEEP_S + 0.03, "it beeps at whole seconds alone")
+    findings.expect(into_second_s.size and into_second_s.max() < BEEP_S + 0.03, "it beeps only at whole seconds")
 
 
 def _visited_by_another_user(trial: Trial, findings: Findings) -> None:
     if sys.platform == "win32" or os.geteuid() != 0:
-        raise NotHereError("only root can be somebody else")
-    # The folder is where the process is, so that nothing above it is in its way.
+        raise NotHereError("only root can become another user")
+    # The process enters the folder first, so that the permissions of its parents do not matter.
     program = (
         f"import os, socket, sys; os.chdir(sys.argv[1]); os.setgid({_NOBODY}); os.setuid({_NOBODY})\n"
         "peer = socket.socket(socket.AF_UNIX); peer.connect('capture.sock')\n"
@@ -152,7 +152,7 @@ def _visited_by_another_user(trial: Trial, findings: Findings) -> None:
         with Recorder(environment, trial.folder, "record", path, *_PATTERN) as recorder:
             recorder.until_recorded(path)
             findings.expect("PermissionError" in visit().stderr, "the folder is closed to others")
-            # Were the doors open, the user would still be asked for.
+            # Even if file permissions let it in, the recorder checks the user.
             meeting.chmod(0o711)
             (meeting / "capture.sock").chmod(0o666)
             findings.expect("another user" in visit().stdout, "another user is refused")
@@ -171,7 +171,7 @@ def _two_with_one_output(trial: Trial, findings: Findings) -> None:
         with Recorder(environment, trial.folder, "record", path, *_PATTERN, *more) as second:
             findings.expect(second.wait() == 2, f"the second is refused with 2 ({second.said.strip()[-100:]})")
         summary = recorder.stop()
-    findings.expect(summary.get("check") == "ok", "the first is whole")
+    findings.expect(summary.get("check") == "ok", "the first is intact")
     expect_whole(path, findings)
 
 
@@ -184,7 +184,7 @@ def _two_with_two_outputs(trial: Trial, findings: Findings) -> None:
                 recorder.until(lambda path=path: path.exists() and path.stat().st_size, path.name)  # type: ignore[misc]
             wait_s(3.0)
             for recorder in (first, second):
-                findings.expect(recorder.stop().get("check") == "ok", "both are whole")
+                findings.expect(recorder.stop().get("check") == "ok", "both are intact")
     for path in paths:
         expect_whole(path, findings)
         expect_beeps(path, findings)
@@ -194,9 +194,9 @@ def _two_with_two_outputs(trial: Trial, findings: Findings) -> None:
 FAULTS: Final = (
     Fault("SIGTERM, SIGHUP, SIGINT, once, twice and three times", "the file is finished, exit 0", _signalled, tries=6),
     Fault("two recorders with one OUTPUT", "the second is refused, exit 2", _two_with_one_output, tries=2),
-    Fault("two recorders with two", "both are right", _two_with_two_outputs, most_apart_s=0.04),
+    Fault("two recorders with two OUTPUTs", "both are right", _two_with_two_outputs, most_apart_s=0.04),
     Fault(
-        "1,000 requests a second, and nonsense",
+        "1,000 requests per second, and malformed ones",
         "answered or refused; no picture and no sound lost",
         _flooded,
         most_lost_s=0.05,

@@ -1,4 +1,4 @@
-"""What happens to the screen: its server dies, its size changes."""
+"""Screen faults: the X server dies, or the resolution changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FAULTS"]
 _WIDTH, _HEIGHT = 800, 600
 _SMALL: Final = (400, 300)
 
-#: What is on its way when the server dies.
+#: How much may be on its way when the server dies.
 _LOST_S: Final = 0.3
 
 
@@ -57,7 +57,7 @@ def _resized(trial: Trial, findings: Findings) -> None:
             summary = recorder.stop()
     expect_stopped(summary, findings)
     video = summary.get("video") or {}
-    findings.expect((video.get("width"), video.get("height")) == (_WIDTH, _HEIGHT), "in the size it began with")
+    findings.expect((video.get("width"), video.get("height")) == (_WIDTH, _HEIGHT), "it keeps the size it began with")
     changes = [event for event in summary.get("events", ()) if event["kind"] == "display_changed"]
     findings.expect(len(changes) == 3, f"each change is an event ({len(changes)})")
     expect_whole(path, findings)
@@ -77,7 +77,7 @@ FAULTS: Final = (
     ),
     Fault(
         "the resolution changes",
-        "it goes on, fitted into the size it began with",
+        "it goes on, scaled to the size it began with",
         _resized,
         most_lost_s=_LOST_S,
     ),

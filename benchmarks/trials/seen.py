@@ -1,4 +1,4 @@
-"""What is in a recording after a fault, opened again and decoded; of a file that was cut off, as far as it goes."""
+"""Reads recordings after a fault, as far as they can be decoded, and checks what is in them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A track of sound, as far as it can be decoded."""
+    """An audio track as mono samples, as far as it can be decoded."""
 
     samples: Waveform
     rate: int
@@ -47,7 +47,7 @@ class Heard:
         return self.samples[max(0, round(from_s * self.rate)) : max(0, round(to_s * self.rate))]
 
     def level(self, hz: float, from_s: float, to_s: float) -> float:
-        """The amplitude of the sine of `hz` in a stretch."""
+        """Return the amplitude of a sine of `hz` between two times."""
         samples = self.between(from_s, to_s)
         if samples.size == 0:
             return 0.0
@@ -57,7 +57,7 @@ class Heard:
 
 
 def heard(path: Path) -> Heard:
-    """The first audio track."""
+    """Decode the first audio track as far as possible."""
     parts: list[Waveform] = []
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -71,7 +71,7 @@ def heard(path: Path) -> Heard:
 
 
 def picture_end_s(path: Path) -> float:
-    """When the last picture that can be decoded was shown."""
+    """Return the time of the last picture that can be decoded."""
     end_s = 0.0
     with av.open(str(path)) as container:
         try:
@@ -83,41 +83,41 @@ def picture_end_s(path: Path) -> float:
 
 
 def expect_whole(path: Path, findings: Findings) -> None:
-    """That the file is there, opens, and is an ordinary one."""
+    """Check that the file exists, opens, and passes `capture check`."""
     findings.expect(path.exists(), f"{path.name} is there")
     if path.exists():
         report = check(path)
-        findings.expect(report.ok, f"{path.name} is whole ({next(iter(report.problems), '')})")
+        findings.expect(report.ok, f"{path.name} is intact ({next(iter(report.problems), '')})")
 
 
 def expect_stopped(summary: dict[str, Any], findings: Findings) -> None:
-    """That the recording went on until it was asked to stop, and is whole."""
+    """Check that the recording went on until the requested stop, and is intact."""
     found = summary.get("stopped_by"), summary.get("check")
-    findings.expect(found == ("terminate", "ok"), f"it goes on to the stop ({found[0]}, {found[1]})")
+    findings.expect(found == ("terminate", "ok"), f"it goes on until the stop ({found[0]}, {found[1]})")
 
 
 def expect_repairable(path: Path, findings: Findings) -> None:
-    """That an ordinary file can be made of one that was cut off, and that the original is what it was."""
+    """Check that `repair` makes an ordinary file of a truncated one, and leaves the original unchanged."""
     content, whole = path.read_bytes(), path.with_stem("repaired")
     done = repair(path, whole)
     findings.expect(done.after.ok and check(whole).ok, f"{path.name} can be repaired")
-    findings.expect(path.read_bytes() == content, f"repairing leaves {path.name} as it is")
+    findings.expect(path.read_bytes() == content, f"repair leaves {path.name} unchanged")
 
 
 def pairs(log: Path) -> Floats:
-    """When each flash of a beacon was shown and each beep was heard, on the monotonic clock: (n, 2)."""
+    """Return when each flash of a beacon was shown and each beep was heard, on the monotonic clock: (n, 2)."""
     lines = log.read_text("utf-8").splitlines(keepends=True) if log.exists() else []
     whole = [json.loads(line) for line in lines if line.endswith("\n")]
     return np.array([(pair["flash_s"], pair["beep_s"]) for pair in whole], float).reshape(-1, 2)
 
 
 def beeps_after(log: Path, at_s: float) -> int:
-    """How many beeps of a beacon are over that began after a moment."""
+    """Return how many logged beeps of a beacon began after `at_s`."""
     return int(np.count_nonzero(pairs(log)[:, 1] > at_s))
 
 
 class Pairs:
-    """The flashes and beeps of a beacon that are found in a recording."""
+    """The flashes and beeps of a beacon found in a recording."""
 
     def __init__(self, path: Path, moments_s: Floats) -> None:
         picture, sound = read_picture(path), read_sound(path)
@@ -125,11 +125,11 @@ class Pairs:
         flashes_s = flash_onsets_s(picture.pts_s, picture.luma)
         self._flash_lateness_s = matched(moments_s[:, 0], flashes_s)
         self._beep_lateness_s = matched(moments_s[:, 1], beep_onsets_s(sound.samples, sound.rate, sound.start_s))
-        #: When the file begins, on the clock.
+        #: When the file begins, on the monotonic clock.
         self.epoch_s = -float(np.median(list(self._flash_lateness_s.values()) or [np.nan]))
 
     def expect_together(self, findings: Findings, from_s: float, to_s: float = np.inf) -> None:
-        """Note how far apart picture and sound are, on the whole, in what happened between two moments of the clock."""
+        """Record the median offset of picture and sound between two moments on the monotonic clock."""
         both = self._flash_lateness_s.keys() & self._beep_lateness_s.keys()
         found = [
             self._flash_lateness_s[number] - self._beep_lateness_s[number]
@@ -142,14 +142,15 @@ class Pairs:
 
 
 def pattern_offset_s(path: Path, from_s: float) -> float:
-    """How late the picture's clock is against the beeps of the test pattern, in what comes after `from_s` in the file.
+    """Return the offset of the test pattern's picture from its beeps, for the part of the file after `from_s`.
 
-    Beeps begin with whole seconds of the same clock, and the picture counts its milliseconds.
+    Beeps start at whole seconds of the pattern's clock, and the picture shows its milliseconds. Raises `ValueError`
+    when there are no beeps or no pictures.
     """
     track = heard(path)
     loud = np.abs(track.samples) > 0.1
     onsets = np.flatnonzero(loud[1:] & ~loud[:-1]) + 1
-    # The first loud sample after a silence: a beep crosses zero a thousand times a second.
+    # Take the first loud sample after a silence, because a beep crosses zero a thousand times per second.
     begins = [at for at in onsets if not loud[max(0, at - track.rate // 10) : at].any() and at > from_s * track.rate]
     shifts_s = []
     with av.open(str(path)) as container:
@@ -157,7 +158,7 @@ def pattern_offset_s(path: Path, from_s: float) -> float:
             if frame.time is not None and frame.time > from_s:
                 shifts_s.append(read_clock(_bgra(frame)) / 1000 - frame.time)
     if not begins or not shifts_s:
-        raise ValueError(f"neither beeps nor pictures are found after {from_s:.1f} s")
+        raise ValueError(f"there are no beeps or no pictures after {from_s:.1f} s")
     shift_s = float(np.median(shifts_s))
     seconds = [at / track.rate + shift_s for at in begins]
     return max((second - round(second) for second in seconds), key=abs)

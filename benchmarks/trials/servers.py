@@ -1,4 +1,4 @@
-"""The servers of a desk as they die and come back."""
+"""Finds the servers of a desk, and starts a new sound server in place of a dead one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from capture.virtual.desk import VirtualDesk
 
 __all__ = ["MICROPHONE", "MICROPHONE_HZ", "server_of", "sound_server"]
 
-#: What the microphone of `sound_server` hears.
+#: The tone that the microphone of `sound_server` hears.
 MICROPHONE_HZ: Final = 1700
 MICROPHONE: Final = "microphone"
 
 
 def server_of(environment: Mapping[str, str], name: str) -> int:
-    """The number of the process that is the `Xvfb` or the `pulseaudio` of a desk."""
+    """Return the process id of the `Xvfb` or the `pulseaudio` of a desk. Raises `AssertionError` if there is none."""
     folder = environment["XDG_RUNTIME_DIR"].encode()
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -37,8 +37,10 @@ def server_of(environment: Mapping[str, str], name: str) -> int:
 
 @contextmanager
 def sound_server(desk: VirtualDesk, *outputs: str) -> Iterator[float]:
-    """A sound server in the place of the desk's, which is dead, with these outputs and a microphone that always hears a
-    tone and is the default input; the moment when it served. The first output is the default.
+    """Start a sound server in place of the desk's dead one; yield the moment when it accepted connections.
+
+    It has these outputs, of which the first is the default, and a microphone that always hears a tone and is the
+    default input.
     """
     folder = Path(desk.environment["XDG_RUNTIME_DIR"])
     script = folder / "again.pa"
@@ -61,7 +63,7 @@ def sound_server(desk: VirtualDesk, *outputs: str) -> Iterator[float]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: listens(socket), "the sound server to serve")
+        until(lambda: listens(socket), "the sound server to start")
         yield time.monotonic()
     finally:
         server.kill()

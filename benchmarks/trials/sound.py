@@ -1,4 +1,4 @@
-"""What happens to sound: servers that die, outputs that go, sources that deliver nothing."""
+"""Sound faults: servers that die, outputs that are removed, sources that deliver nothing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = ["FAULTS"]
 
 _SYNC_S: Final = 0.04
 
-#: How soon there is sound again after the return of the server, and of another default output.
+#: How soon sound must be back after the server returns, and after another output becomes the default.
 _RETURN_S, _FOLLOW_S = 2.0, 1.0
 
-#: Loud enough to be found, and quiet enough not to be taken for a beep.
+#: Loud enough to be found, and quiet enough not to be mistaken for a beep.
 _TONE_HZ, _TONE_LEVEL = 600.0, 0.1
 _OTHER_HZ: Final = 900.0
 
@@ -57,7 +57,7 @@ def _server_killed(trial: Trial, findings: Findings) -> None:
     expect_whole(path, findings)
     found, track = Pairs(path, np.concatenate((before, pairs(logs[1])))), heard(path)
     gap = track.between(killed_s - found.epoch_s + 0.3, served_s - found.epoch_s)
-    findings.expect(gap.size and np.abs(gap).max() < 0.001, "silence stands for the gap")
+    findings.expect(gap.size and np.abs(gap).max() < 0.001, "the gap is silent")
     again_s = served_s + _RETURN_S - found.epoch_s
     level = track.level(_TONE_HZ, again_s, again_s + 0.5)
     findings.expect(level > 0.8 * _TONE_LEVEL, f"sound again within {_RETURN_S:g} s ({level:.3f})")
@@ -67,7 +67,7 @@ def _server_killed(trial: Trial, findings: Findings) -> None:
 
 
 def _default_changed(trial: Trial, findings: Findings) -> None:
-    """Other outputs become the default one after the other, and at last the one that is recorded is removed."""
+    """Make other outputs the default in turn, then remove the one being recorded."""
     path = trial.folder / "out.wav"
     with desk(trial.folder) as (opened, environment), microphone(environment), ExitStack() as running:
         unload = running.enter_context(output(environment, "other"))
@@ -114,9 +114,9 @@ def _named_removed(trial: Trial, findings: Findings) -> None:
     expect_stopped(summary, findings)
     expect_whole(path, findings)
     track = heard(path)
-    findings.expect(track.level(_TONE_HZ, 0.5, removed_s - 0.3) > 0.1, "it is heard before")
-    findings.expect(np.abs(track.between(removed_s + 0.3, back_s)).max(initial=0.0) < 0.001, "silence meanwhile")
-    findings.expect(track.level(_TONE_HZ, back_s + _RETURN_S, back_s + _RETURN_S + 0.5) > 0.1, "it is heard again")
+    findings.expect(track.level(_TONE_HZ, 0.5, removed_s - 0.3) > 0.1, "it is audible before")
+    findings.expect(np.abs(track.between(removed_s + 0.3, back_s)).max(initial=0.0) < 0.001, "it is silent meanwhile")
+    findings.expect(track.level(_TONE_HZ, back_s + _RETURN_S, back_s + _RETURN_S + 0.5) > 0.1, "it is audible again")
     _expect_no_microphone(track, findings)
 
 
@@ -135,10 +135,10 @@ def _suspended(trial: Trial, findings: Findings) -> None:
         asked_s = time.monotonic()
         summary = recorder.stop()
         ended_s = time.monotonic()
-    findings.expect(ended_s - asked_s < 3.0, f"stopping works at once ({ended_s - asked_s:.1f} s)")
+    findings.expect(ended_s - asked_s < 3.0, f"it stops at once ({ended_s - asked_s:.1f} s)")
     findings.expect(summary.get("check") == "ok", "the recording is whole")
     kinds = {event["kind"] for event in summary.get("events", ())}
-    findings.expect(kinds & {"device_lost", "no_data"}, f"an event says so ({', '.join(sorted(kinds))})")
+    findings.expect(kinds & {"device_lost", "no_data"}, f"an event reports it ({', '.join(sorted(kinds))})")
     track = heard(path)
     findings.expect(np.abs(track.between(suspended_s + 0.4, track.end_s)).max(initial=0.0) < 0.001, "it is silent")
     findings.lose(abs(asked_s - epoch_s - track.end_s))
@@ -148,8 +148,9 @@ def _suspended(trial: Trial, findings: Findings) -> None:
 def _expect_no_microphone(track: Heard, findings: Findings) -> None:
     starts_s = np.arange(0.0, max(0.0, track.end_s - 0.25), 0.25)
     loudest = max((track.level(MICROPHONE_HZ, at_s, at_s + 0.25) for at_s in starts_s), default=0.0)
-    # A moment of it would be ten times as loud; where one tone ends and another begins there is a little of everything.
-    findings.expect(loudest < 0.01, f"the microphone is not heard ({loudest:.4f})")
+    # Even a moment of the microphone would be ten times as loud. A switch between two tones contains a little of every
+    # frequency.
+    findings.expect(loudest < 0.01, f"the microphone is not recorded ({loudest:.4f})")
 
 
 FAULTS: Final = (
@@ -162,10 +163,10 @@ FAULTS: Final = (
     ),
     Fault(
         "the default output changes, and is removed",
-        "it is followed within 1 s; never the microphone",
+        "capture follows within 1 s; never the microphone",
         _default_changed,
         most_lost_s=_FOLLOW_S,
     ),
     Fault("a named device is removed", "silence until it is back; never the microphone", _named_removed),
-    Fault("the source is suspended", "silence, an event; stopping works at once", _suspended, most_lost_s=0.5),
+    Fault("the source is suspended", "silence and an event; it stops at once", _suspended, most_lost_s=0.5),
 )

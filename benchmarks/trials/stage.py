@@ -1,4 +1,4 @@
-"""What faults are made with: desks, recorders that run on them, servers that die and come back, tones and beacons."""
+"""The tools of the fault trials: desks, recorders that run on them, devices, tones and beacons."""
 
 from __future__ import annotations
 
@@ -37,16 +37,19 @@ __all__ = [
 
 _RATE: Final = 48_000
 
-#: SIGKILL, which not every system has a name for.
+#: SIGKILL; not every system defines the name.
 _KILLED: Final = 9
 
-#: Longer than anything here takes: it only ends what hangs.
+#: Longer than anything here takes; only ends a program that hangs.
 _LIMIT_S: Final = 120.0
 
 
 @contextmanager
 def desk(folder: Path, width: int = 640, height: int = 480) -> Iterator[tuple[VirtualDesk, dict[str, str]]]:
-    """A desk of its own, whose servers may be ended, and the environment of who works there and owns `folder`."""
+    """Start a separate desk whose servers may be killed; yield it and the environment for its programs.
+
+    Their home is in `folder`.
+    """
     with VirtualDesk(width, height) as opened:
         home = folder / "home"
         home.mkdir(exist_ok=True)
@@ -55,7 +58,7 @@ def desk(folder: Path, width: int = 640, height: int = 480) -> Iterator[tuple[Vi
 
 
 class Recorder:
-    """A process that runs `capture ARGUMENT… --json` in `folder`; leaving the context kills it if it still runs."""
+    """A process that runs `capture ARGUMENT… --json` in `folder`; leaving the context kills it."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, *arguments: str | Path) -> None:
         self.environment = environment
@@ -85,32 +88,34 @@ class Recorder:
         return _text_of(self._err.fileno())
 
     def until(self, condition: Callable[[], object], what: str) -> float:
-        """Wait for `condition`; raises with the recorder's own words when it ends first. When it was seen to hold."""
+        """Wait until `condition` holds; return the moment when it did.
+
+        Raises `RuntimeError` with the recorder's output when the recorder ends first.
+        """
 
         def met() -> bool:
             if condition():
                 return True
             if self.process.poll() is not None and not condition():
-                raise RuntimeError(f"it ended before {what}: {self.said.strip()[-300:]}")
+                raise RuntimeError(f"the recorder ended before {what}: {self.said.strip()[-300:]}")
             return False
 
         return until(met, what)
 
     def until_recorded(self, path: Path, seconds: float = 0.5) -> float:
-        """Wait until it records and so much is over; the moment on the clock at which it began."""
+        """Wait until `seconds` are recorded; return the moment when the recording began, on the monotonic clock."""
         self.until(lambda: path.exists() and path.stat().st_size, f"{path.name} has content")
-        # The file is made when it begins, and the folder is changed by that.
         self.until(lambda: self.status().get("elapsed_s", 0.0) >= seconds, f"{seconds:g} s of {path.name}")
         status = self.status()
         return time.monotonic() - float(status["elapsed_s"]) - float(status.get("paused_s", 0.0))
 
     def status(self, name: str | None = None) -> dict[str, Any]:
-        """What it says of itself; empty while it does not yet."""
+        """Return the status of the recorder; empty while it does not answer yet."""
         found = client.running(self._meeting)
         return next((each for each in found if name in (None, each["name"])), {})
 
     def order(self, verb: str, text: str = "", **options: Any) -> dict[str, Any]:
-        """Give an order; its answer."""
+        """Send a command; return the reply."""
         return client.ask(verb, text=text, options=options, folder=self._meeting)
 
     @property
@@ -121,25 +126,25 @@ class Recorder:
         return self.process.wait(_LIMIT_S)
 
     def summary(self) -> dict[str, Any]:
-        """What it says of the recording, after its end."""
+        """Wait for the recorder to end; return its summary of the recording."""
         self.wait()
         found = json.loads(_text_of(self._out.fileno()) or "{}")
         return found if isinstance(found, dict) else {}
 
     def stop(self) -> dict[str, Any]:
-        """Ask it to end and finish its file; the summary."""
+        """Ask the recorder to finish; return its summary."""
         self.process.terminate()
         return self.summary()
 
 
 def _text_of(descriptor: int) -> str:
     if sys.platform == "win32":
-        raise OSError("Windows cannot read past the file's position")
+        raise OSError("Windows cannot read a file without moving its position")
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "replace")
 
 
 def wait_s(seconds: float) -> float:
-    """Let so much time pass; the moment then."""
+    """Sleep for `seconds`; return the moment afterwards."""
     time.sleep(seconds)
     return time.monotonic()
 
@@ -148,7 +153,7 @@ def wait_s(seconds: float) -> float:
 
 
 def kill_server(environment: Mapping[str, str], name: str) -> float:
-    """Kill the `Xvfb` or the `pulseaudio` of a desk; when."""
+    """Kill the `Xvfb` or the `pulseaudio` of a desk; return the moment."""
     os.kill(server_of(environment, name), _KILLED)
     return time.monotonic()
 
@@ -161,14 +166,14 @@ def pactl(environment: Mapping[str, str], *arguments: str) -> str:
 
 @contextmanager
 def output(environment: Mapping[str, str], name: str) -> Iterator[Callable[[], None]]:
-    """One more output; what is given removes it before the end of the context."""
+    """Add an output; yield a function that removes it before the end of the context."""
     with _module(environment, "module-null-sink", "norewinds=1", f"sink_name={name}") as unload:
         yield unload
 
 
 @contextmanager
 def microphone(environment: Mapping[str, str]) -> Iterator[None]:
-    """A microphone that hears a tone and is the default input."""
+    """Add a microphone that hears a tone, and make it the default input."""
     arguments = ("module-sine-source", f"source_name={MICROPHONE}", f"frequency={MICROPHONE_HZ}")
     with _module(environment, *arguments):
         pactl(environment, "set-default-source", MICROPHONE)
@@ -180,7 +185,7 @@ def _module(environment: Mapping[str, str], *arguments: str) -> Iterator[Callabl
     number = pactl(environment, "load-module", *arguments).strip()
 
     def unload() -> None:
-        # It may be gone already, or its server.
+        # The module or its server may be gone already.
         subprocess.run(["pactl", "unload-module", number], env=dict(environment), stderr=subprocess.DEVNULL)
 
     try:
@@ -189,7 +194,7 @@ def _module(environment: Mapping[str, str], *arguments: str) -> Iterator[Callabl
         unload()
 
 
-# What is shown and played
+# Stimuli
 
 
 @contextmanager
@@ -215,7 +220,7 @@ def playing(environment: Mapping[str, str], folder: Path, hz: float, sink: str, 
 
 @contextmanager
 def beacon(environment: Mapping[str, str], log: Path) -> Iterator[None]:
-    """Flashes the screen and beeps until the end of the context, and writes the moments down; see `seen.pairs`."""
+    """Flash the screen and beep until the end of the context, and log the moments; see `seen.pairs`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log)],
         env=dict(environment),

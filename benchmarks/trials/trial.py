@@ -1,4 +1,4 @@
-"""One fault: what is promised of it, how it is made to happen, and what became of the tries."""
+"""Defines a fault with its promise, tries it several times, and collects the results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Fault", "Findings", "NotHereError", "Result", "Trial", "tried"]
 
 
 class NotHereError(Exception):
-    """This fault cannot be made to happen on this machine."""
+    """This machine cannot provoke the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One try: its number, a folder of its own, and its chances."""
+    """One try: its number, a separate folder, and a seeded random generator."""
 
     number: int
     folder: Path
@@ -28,42 +28,42 @@ class Trial:
 
 @dataclass(slots=True)
 class Findings:
-    """What was seen in one try: the worst loss and the worst distance found, None where there is no such figure."""
+    """The result of one try: broken promises, the largest loss and the largest sync offset; None if not measured."""
 
     broken: list[str] = field(default_factory=list)
     lost_s: float | None = None
     apart_s: float | None = None
 
     def expect(self, is_so: object, promise: str) -> None:
-        """Note down what should be so and is not."""
+        """Record `promise` as broken unless `is_so`."""
         if not is_so:
             self.broken.append(promise)
 
     def lose(self, seconds: float) -> None:
-        """So much of what was to be kept is not there."""
+        """Record that `seconds` of the recording are missing."""
         self.lost_s = max(self.lost_s or 0.0, seconds)
 
     def apart(self, seconds: float) -> None:
-        """So far are picture and sound apart."""
+        """Record that picture and sound are `seconds` apart."""
         self.apart_s = max(self.apart_s or 0.0, abs(seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong, what is promised, and what makes it happen once."""
+    """A fault, its promise, and the function that provokes it once and checks the result."""
 
     name: str
     promise: str
     attempt: Callable[[Trial, Findings], None]
     most_lost_s: float | None = None
     most_apart_s: float | None = None
-    #: How often it is tried where nothing else is asked for.
+    #: How often it is tried by default.
     tries: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A line of the table."""
+    """The result of all tries of a fault, a line of the table."""
 
     name: str
     promise: str
@@ -71,7 +71,7 @@ class Result:
     kept: int
     lost_s: float | None
     apart_s: float | None
-    #: What was not as promised, try by try, or why it was not tried.
+    #: The broken promises of each try, or why the fault was not tried.
     notes: tuple[str, ...]
 
     @property
@@ -85,7 +85,7 @@ class Result:
 
 
 def tried(fault: Fault, times: int, seed: int) -> Result:
-    """Make it happen so often; each try has a folder of its own, and chances that the seed repeats."""
+    """Provoke a fault several times; each try gets a separate folder and a random generator derived from the seed."""
     kept, notes = 0, []
     losses_s: list[float] = []
     distances_s: list[float] = []
@@ -118,5 +118,5 @@ def _found(fault: Fault, trial: Trial) -> Findings:
         ("picture and sound apart", findings.apart_s, fault.most_apart_s),
     ):
         if found_s is not None and most_s is not None and found_s > most_s:
-            findings.broken.append(f"{found_s:.3f} s {what}, and {most_s:g} s are promised")
+            findings.broken.append(f"{found_s:.3f} s {what}, at most {most_s:g} s promised")
     return findings

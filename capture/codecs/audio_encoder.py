@@ -1,7 +1,7 @@
-"""Samples in, packets out.
+"""Encodes samples to packets.
 
-An encoder belongs to no file: its packets can go to several sinks, each of which makes its stream from `template`.
-Every encoder is used by one thread. Encoding and resampling release the interpreter's lock; opening holds it.
+An encoder is not tied to a file: its packets can go to several sinks, each of which makes its stream from `template`.
+Use each encoder from one thread. Encoding and resampling release the GIL; opening holds it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
 
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.opus_repacketizer import Repacketizer
 from capture.codecs.stereo_aac import StereoAac
 from capture.errors import EncoderError, NotReadyError
@@ -33,22 +33,22 @@ class _AudioCodec(NamedTuple):
     options: Mapping[str, str] | None = None
 
 
-#: What FFmpeg counts a step of quality as.
+#: One step of FFmpeg's quality scale, as `global_quality` counts it (`FF_QP2LAMBDA`).
 _LAMBDA: Final = 118
 
 _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
-    # By quality, as the picture is: to meet a rate FFmpeg's encoder codes each frame over and over, a voice at 32 ms a
-    # second where this takes 12. It gives a voice 150 kb/s, music 200, silence 2, with 37, 19 and 50 dB of signal over
-    # noise for a voice, chords under noise, and clicks; 160 kb/s at all times have 41, 17 and 44. The other way to
-    # share out bits, `twoloop`, takes four times as long, and what comes back is further from what went in (FFmpeg 8).
-    # Shaping noise in time, `tns`, takes a sixth of the time and changes no voice audibly, and of clicks not a bit.
-    # What is the same on both sides is encoded once, which takes two thirds of the time: see `StereoAac`.
+    # Constant quality, as for the picture. To meet a bit rate, FFmpeg's encoder codes each frame repeatedly: a second
+    # of voice takes 32 ms, with constant quality 12. A voice gets 150 kb/s, music 200, silence 2. The signal-to-noise
+    # ratio is 37 dB for a voice, 19 for chords under noise and 50 for clicks; a constant 160 kb/s has 41, 17 and 44.
+    # The other coder, `twoloop`, takes four times as long, and its result is further from the input (FFmpeg 8).
+    # Temporal noise shaping, `tns`, takes a sixth of the time, changes no voice audibly and clicks not at all.
+    # Identical channels are encoded once, which takes two thirds of the time: see `StereoAac`.
     "aac": _AudioCodec(
         "aac",
         "fltp",
         options={"aac_coder": "fast", "aac_tns": "0", "flags": "+qscale", "global_quality": str(2 * _LAMBDA)},
     ),
-    # 20 ms is what Opus is tuned for and what every player and messenger expects.
+    # Opus is tuned for frames of 20 ms, and every player and messenger expects them.
     "opus": _AudioCodec("libopus", "flt", 64_000, {"frame_duration": "20"}),
     "mp3": _AudioCodec("libmp3lame", "fltp", 96_000),
     "flac": _AudioCodec("flac", "s16"),
@@ -56,14 +56,14 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
 }
 
 
-#: A voice note as messengers make theirs: wideband, up to 8 kHz, is nearly all that there is in a voice.
+#: The rate of messengers' voice notes: wideband, up to 8 kHz, holds nearly everything in a voice.
 VOICE_SAMPLE_RATE: Final = 16_000
 
-#: Speech in SILK, the coder of voices and of voice notes. libopus has three ways to be told so: `voip`, which also
-#: takes everything below 60 to 100 Hz away and shifts what is left of a low voice; a signal type, which FFmpeg does not
-#: pass on; and losses to be feared, as only SILK can repeat what was lost. From 9 % on SILK is certain (libopus 1.5,
-#: opus_encode_native), and sentences come back with a correlation of 0.98 where `voip` keeps 0.96.
-#: Of 26 kb/s that it may use, it uses 24 on speech, which is what messengers spend.
+#: Speech in SILK, Opus's speech coder, which voice notes use. libopus can be steered to it in three ways. `voip` also
+#: removes everything below 60 to 100 Hz and shifts the rest of a low voice. FFmpeg does not pass on the signal type.
+#: The third is expected packet loss, because only SILK can repeat what was lost: from 9 % on, libopus 1.5 always
+#: chooses SILK (opus_encode_native), and sentences come back with a correlation of 0.98, where `voip` keeps 0.96. Of
+#: the 26 kb/s it may use, it spends 24 on speech, as messengers do.
 _VOICE_CODEC: Final = _AudioCodec(
     "libopus",
     "flt",
@@ -78,32 +78,32 @@ _VOICE_CODEC: Final = _AudioCodec(
     },
 )
 
-#: Frames of 20 ms in a packet of 60 ms.
+#: Three frames of 20 ms make a packet of 60 ms.
 _VOICE_FRAMES_PER_PACKET: Final = 3
 
 
 class AudioEncoder:
-    """Encodes an unbroken run of samples; the first is at pts 0. `codec` is a name from `settings.CONTAINERS`.
+    """Encodes continuous samples; the first is at pts 0. `codec` is the `audio_codec` of a container in `formats`.
 
-    With `voice`, which needs `opus`, all channels are mixed to one at 16 kHz and packets hold three frames of 20 ms, as
-    messengers write their voice notes. Raises `NotReadyError` where `codec` cannot be written so.
+    With `voice`, all channels are mixed down to one at 16 kHz, and each packet holds three frames of 20 ms, as in the
+    voice notes of messengers. Raises `NotReadyError` when `voice` is set and `codec` is not `opus`.
     """
 
     def __init__(self, codec: str, channels: int, *, voice: bool = False) -> None:
         if voice and codec != "opus":
-            raise NotReadyError(f"voice notes are Opus, and {codec} was asked for", "end the name in .ogg or .opus")
+            raise NotReadyError(f"voice notes need Opus, not {codec}", "end the file name in .ogg or .opus")
         how = _VOICE_CODEC if voice else _AUDIO_CODECS[codec]
         self.codec = codec
         self._sample_rate = VOICE_SAMPLE_RATE if voice else SAMPLE_RATE
         self._channels = 1 if voice or channels == 1 else 2
         self._format = how.sample_format
         self._layout = "mono" if self._channels == 1 else "stereo"
-        self._narrower = _Narrower() if voice else None
+        self._downmixer = _VoiceDownmixer() if voice else None
         self._repacketizer = Repacketizer(_VOICE_FRAMES_PER_PACKET) if voice else None
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         self.template = self._add_stream(how, self._layout)
         one = self._add_stream(how, "mono", {"aac_pns": "0"}) if codec == "aac" and self._channels == 2 else None
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self._stereo = StereoAac(self.template.encode, one.encode) if one is not None else None
         self._count = 0
         self._encoded = 0
@@ -111,7 +111,7 @@ class AudioEncoder:
     def _add_stream(self, how: _AudioCodec, layout: str, more: Mapping[str, str] = MappingProxyType({})) -> AudioStream:
         options = {**(how.options or {}), **more}
         stream = cast(
-            AudioStream, self._nowhere.add_stream(cast(Any, how.encoder), rate=self._sample_rate, options=options)
+            AudioStream, self._container.add_stream(cast(Any, how.encoder), rate=self._sample_rate, options=options)
         )
         context = stream.codec_context
         context.layout = layout
@@ -124,44 +124,44 @@ class AudioEncoder:
 
     @property
     def sample_rate(self) -> int:
-        """Of what is encoded, in Hz; what is taken in has `SAMPLE_RATE`."""
+        """Sample rate of the encoded sound in Hz; the input always has `SAMPLE_RATE`."""
         return self._sample_rate
 
     @property
     def channels(self) -> int:
-        """Of what is encoded."""
+        """Number of encoded channels."""
         return self._channels
 
     @property
     def duration_s(self) -> float:
-        """Seconds of sound that were taken in."""
+        """Seconds of sound passed to `encode` so far."""
         return self._count / SAMPLE_RATE
 
     def encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
-        """Take float32 (n, channels) at `SAMPLE_RATE`, any n; return the packets that became complete.
+        """Encode float32 (n, channels) at `SAMPLE_RATE`, any n; return the packets that are complete.
 
-        PyAV cuts what it is given into the encoder's frames and keeps the rest for the next call.
+        PyAV splits the samples into the encoder's frames and keeps the rest for the next call. Raises `EncoderError`.
         """
         if len(samples) == 0:
             return []
         self._count += len(samples)
-        return self._encode(self._narrower.take(samples) if self._narrower is not None else samples)
+        return self._encode(self._downmixer.take(samples) if self._downmixer is not None else samples)
 
     def finish(self) -> list[av.Packet[Any]]:
-        """The rest, as a shorter last frame; the encoder takes nothing more."""
+        """Encode the rest, in a shorter last frame, and close the encoder."""
         packets = []
-        if self._narrower is not None and self._count:
-            # As long as what was taken in: the resampler ends a little earlier or later, and says nothing at all of the
-            # shortest sounds.
+        if self._downmixer is not None and self._count:
+            # Match the length of the input: the resampler ends slightly early or late, and returns nothing for very
+            # short sounds.
             left = math.ceil(self._count * self._sample_rate / SAMPLE_RATE) - self._encoded
             rest = np.zeros((left, 1), np.float32)
-            found = self._narrower.finish()[:left]
+            found = self._downmixer.finish()[:left]
             rest[: len(found)] = found
             packets += self._encode(rest)
         packets += self._grouped(self.template.encode(None) if self._stereo is None else self._stereo.finish())
         if self._repacketizer is not None:
             packets += self._repacketizer.finish()
-        self._nowhere.close()
+        self._container.close()
         return packets
 
     def _encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
@@ -187,7 +187,7 @@ class AudioEncoder:
         return [group for packet in packets for group in self._repacketizer.add(packet)]
 
     def _arranged(self, samples: SampleArray) -> np.ndarray[Any, Any]:
-        """In the sample format of the encoder: a row a channel where it is planar, else one interleaved row."""
+        """Convert to the encoder's sample format: one row per channel if planar, otherwise one interleaved row."""
         if self._format.startswith("s16"):
             values: np.ndarray[Any, Any] = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype(np.int16)
         else:
@@ -195,16 +195,16 @@ class AudioEncoder:
         return np.ascontiguousarray(values.T if self._format.endswith("p") else values.reshape(1, -1))
 
 
-class _Narrower:
-    """Samples of any channels at `SAMPLE_RATE` in, one channel at `VOICE_SAMPLE_RATE` out, in step and at its level."""
+class _VoiceDownmixer:
+    """Converts any channels at `SAMPLE_RATE` to one at `VOICE_SAMPLE_RATE`, without delay and at the same level."""
 
     def __init__(self) -> None:
         self._resampler = av.AudioResampler(format="flt", layout="mono", rate=VOICE_SAMPLE_RATE)
         self._count = 0
 
     def take(self, samples: SampleArray) -> SampleArray:
-        """Take float32 (n, channels); return float32 (m, 1), what is ready."""
-        # The mean cannot clip, and leaves what is the same on both sides as loud as it was.
+        """Take float32 (n, channels); return the float32 (m, 1) that is ready."""
+        # The mean cannot clip, and keeps sound that is the same in all channels at its level.
         mixed = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32).reshape(1, -1))
         frame = av.AudioFrame.from_ndarray(mixed, format="flt", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._count, Fraction(1, SAMPLE_RATE)
@@ -212,7 +212,7 @@ class _Narrower:
         return _joined(self._resampler.resample(frame))
 
     def finish(self) -> SampleArray:
-        """The rest, float32 (m, 1)."""
+        """Return the rest, float32 (m, 1)."""
         return _joined(self._resampler.resample(None))
 
 

@@ -1,4 +1,4 @@
-"""What coded pictures and sounds are made of, bit by bit: as text of 0 and 1, which is quick to cut and to join."""
+"""Reads and writes bits as strings of 0 and 1, which are fast to slice and to join."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ def bits_of(data: bytes) -> str:
 
 
 def bytes_of(bits: str) -> bytes:
-    """`bits`, one at least, and zeros up to a whole byte."""
+    """Pack `bits`, at least one, padded with zeros to a whole byte."""
     bits += "0" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 class BitReader:
-    """Reads bits from the front. `IndexError` at the end."""
+    """Reads bits from the front. Raises `IndexError` past the end."""
 
     def __init__(self, data: bytes) -> None:
         self.bits = bits_of(data)
         self.place = 0
 
     def number(self, count: int) -> int:
-        """The next `count` bits as a number."""
+        """Read the next `count` bits as an unsigned number."""
         self.place += count
         if self.place > len(self.bits):
             raise IndexError("the bits end early")

@@ -1,13 +1,13 @@
-"""A container that goes nowhere: in PyAV an encoder whose stream can serve as a template lives in one."""
+"""A container that writes nothing: PyAV only makes encoders with a template stream inside a container."""
 
 from __future__ import annotations
 
 import av
 from av.container import OutputContainer
 
-__all__ = ["open_nowhere"]
+__all__ = ["open_null_container"]
 
 
-def open_nowhere() -> OutputContainer:
-    """A container for encoders whose packets go elsewhere; to be closed when they are done."""
+def open_null_container() -> OutputContainer:
+    """Open a container for encoders whose packets go elsewhere; close it when they are done."""
     return av.open("-", "w", format="null")

@@ -1,13 +1,13 @@
-"""AAC of two channels that are often one: what is the same on both sides is encoded once.
+"""Encodes stereo AAC at the cost of mono while both channels are identical.
 
-A voice, a lecture, a phone call, and silence most of all, come out of a computer alike on both sides, and for an
-encoder that is twice the work. Here one side is encoded, and its packet is made into one of two channels: as their
-middle, beside a difference in which there is nothing (ISO/IEC 14496-3, 4.6.8.1). What is decoded from it is twice what
-is decoded from the one side. The standard's names of what is read and written are those of its section 4.4.2.
+A voice, a lecture, a phone call and above all silence come out of a computer the same on both channels, which is twice
+the work for an encoder. Here one channel is encoded, and its packet is rewritten as a stereo packet in mid/side coding:
+the channel is the mid, and the side is empty (ISO/IEC 14496-3, 4.6.8.1). Both channels of it decode to the samples of
+the mono packet. The names of syntax elements are those of the standard's section 4.4.2.
 
-Where the sides begin to differ, an encoder of both goes on, and an encoder of one when they have long been the same. A
-packet overlaps the one before it, so whoever goes on is first fed what went before; what it makes of that is thrown
-away.
+When the channels start to differ, a stereo encoder takes over, and a mono encoder again once they have been identical
+for a while. Each packet overlaps the previous one, so the encoder that takes over first gets the preceding sound, and
+its packets for that are discarded.
 """
 
 from __future__ import annotations
@@ -26,39 +26,38 @@ from capture.media import SAMPLE_RATE, SampleArray
 
 __all__ = ["FRAME_SAMPLES", "StereoAac", "as_pair"]
 
-#: Samples a packet, which is also by how much the first begins before the sound.
+#: Samples in a packet. The first packet starts this much before the sound.
 FRAME_SAMPLES: Final = 1024
 
-#: What an encoder is fed before it goes on. It overlaps two frames, and when it looks for the beginnings of sounds, for
-#: which it cuts frames into short ones, it looks back on some more.
+#: How many frames an encoder gets before it takes over. It overlaps two frames, and looks further back for the attacks
+#: of sounds, where it switches to short windows.
 _RUN_IN_FRAMES: Final = 8
 
-#: Sides that have been the same for so long, two seconds, are expected to stay so.
+#: Channels that have been identical for this many frames, two seconds, are expected to stay so.
 _ALIKE_FRAMES: Final = 94
 
-#: `id_syn_ele`, the kind of an element; where it is a channel or a pair, its number follows in four bits.
+#: `id_syn_ele`, the kind of an element; a channel or a pair has its number in four more bits.
 _CHANNEL: Final = "000" + "0000"
 _PAIR: Final = "001" + "0000"
 _FILL: Final = "110"
 _END: Final = "111"
 
-#: `common_window` of a pair whose channels have the windows that are told first, and `ms_mask_present` where all of
-#: it is middle and difference.
+#: `common_window` of a pair whose channels share their windows, and `ms_mask_present` when every band is mid/side.
 _COMMON_WINDOW: Final = "1"
 _ALL_MIDDLE: Final = "10"
 
-#: `window_sequence` of eight short windows; how many bits `ics_info` has without them and with them, in AAC-LC.
+#: `window_sequence` of eight short windows, and the length of `ics_info` in AAC-LC without and with them.
 _EIGHT_SHORT: Final = "10"
 _INFO_BITS: Final = 11
 _SHORT_INFO_BITS: Final = 15
 
-#: `global_gain`, and in front of a channel's spectrum no pulses, no noise shaping, no gain control.
+#: Length of `global_gain`; and the flags before a channel's spectrum: no pulses, no noise shaping, no gain control.
 _GAIN_BITS: Final = 8
 _NO_TOOLS: Final = "000"
 
 _ZERO_CODEBOOK: Final = "0000"
 
-#: The head of a packet lies within so many bytes, or so many with filling in front of it.
+#: The header of a packet is within this many bytes, or within the second number if fill elements precede it.
 _HEAD_BYTES: Final = 4
 _FILLED_HEAD_BYTES: Final = 64
 
@@ -69,10 +68,10 @@ Encode: TypeAlias = Callable[["av.AudioFrame | None"], "list[Packet]"]
 
 
 class StereoAac:
-    """Encodes an unbroken run of samples with `both`, an encoder of two channels, or with `one`, of one channel.
+    """Encodes continuous samples with `both`, a stereo encoder, or with `one`, a mono encoder.
 
-    Both are FFmpeg's, fresh, and alike but for the channels; and `one` substitutes no noise, for noise has no middle.
-    Used by one thread. Packets are numbered as if one encoder had made them all.
+    Both must be new FFmpeg encoders that differ only in their channels. `one` must not use noise substitution (PNS),
+    because noise cannot be coded as mid/side. The pts of the packets are those of a single encoder. Used by one thread.
     """
 
     def __init__(self, both: Encode, one: Encode) -> None:
@@ -80,15 +79,15 @@ class StereoAac:
         self._one = _Line(one, "mono")
         self._line = self._one
         self._waiting: SampleArray = np.zeros((0, 2), np.float32)
-        # What was fed last, and the last packet that came of it.
+        # The samples fed last, and the last packet.
         self._recent = self._waiting
         self._last = b""
         self._made = 0
-        # For how many frames the sides have been the same.
+        # For how many frames the channels have been identical.
         self._alike = 0
 
     def encode(self, samples: SampleArray) -> list[Packet]:
-        """Take float32 (n, 2), any n; return the packets that became complete."""
+        """Encode float32 (n, 2), any n; return the packets that are complete."""
         waiting = np.concatenate((self._waiting, samples))
         whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
         frames, self._waiting = waiting[:whole], waiting[whole:]
@@ -111,7 +110,7 @@ class StereoAac:
         return packets
 
     def finish(self) -> list[Packet]:
-        """The rest, as a shorter last frame; nothing more is taken."""
+        """Encode the rest, in a shorter last frame, and finish the encoder."""
         rest, self._waiting = self._waiting, self._waiting[:0]
         if self._line is self._one and not np.array_equal(rest[:, 0], rest[:, 1]):
             self._go_to_both()
@@ -128,14 +127,14 @@ class StereoAac:
         self._line = self._both
 
     def _go_to_one(self) -> None:
-        """Have one side encoded from here on, if that fits what was made last; if not, see again later."""
+        """Switch to mono if its windows fit the last packet; otherwise try again after `_ALIKE_FRAMES`."""
         before = self._one.feed(self._recent)
         self._alike = 0
         if before and _windows(bytes(before[-1])) == _windows(self._last):
             self._line = self._one
 
     def _numbered(self, packets: list[Packet]) -> list[Packet]:
-        """The packets of the line as ones of two channels, in their places."""
+        """Return the packets of the current line as stereo packets with their pts."""
         if self._line is self._one:
             packets = [_pair(packet) for packet in packets]
         for packet in packets:
@@ -148,7 +147,7 @@ class StereoAac:
 
 
 class _Line:
-    """An encoder that is fed frames, each of which has its packet when the next one comes."""
+    """One encoder and what it was fed; the packet of a frame comes out with the next frame."""
 
     def __init__(self, encode: Encode, layout: Literal["mono", "stereo"]) -> None:
         self._encode = encode
@@ -170,20 +169,21 @@ class _Line:
 
 
 def as_pair(packet: bytes) -> bytes:
-    """A packet of one channel made into one of two that both sound like it.
+    """Rewrite a mono packet as a stereo packet with that sound on both channels.
 
-    Raises `EncoderError` for one that is not as FFmpeg's encoder makes them.
+    Raises `EncoderError` if the packet does not have the layout of FFmpeg's encoder.
     """
     head, gain_at = _head(packet)
     if not head.startswith(_CHANNEL, gain_at):
-        raise EncoderError(f"the encoder aac made no packet of one channel ({packet[:4].hex()}…)")
+        raise EncoderError(f"the aac encoder did not make a mono packet ({packet[:4].hex()}…)")
     gain_at += len(_CHANNEL)
     info_at = gain_at + _GAIN_BITS
     spectrum_at = info_at + (_SHORT_INFO_BITS if _is_short(head[info_at:]) else _INFO_BITS)
     gain, info = head[gain_at:info_at], head[info_at:spectrum_at]
     before = _PAIR + _COMMON_WINDOW + info + _ALL_MIDDLE + gain
     after = "0" * _GAIN_BITS + _empty_sections(info) + _NO_TOOLS + _END
-    # What is long is moved in one go: all between the head and the end, behind which are zeros up to a whole byte.
+    # The spectrum is long, so it is shifted as one number: all bits between the header and the end element, which zeros
+    # pad to a whole byte.
     value = int.from_bytes(packet, "big")
     end = (value & -value).bit_length() - 1 + len(_END)
     count = 8 * len(packet) - spectrum_at - end
@@ -202,7 +202,7 @@ def _pair(packet: Packet) -> Packet:
 
 
 def _head(packet: bytes) -> tuple[str, int]:
-    """The first bits, and where the first element begins that is no filling: the encoder's name is in one, at times."""
+    """Return the first bits, and where the first element begins after any fill elements, as with the encoder's name."""
     bits = bits_of(packet[:_HEAD_BYTES])
     if not bits.startswith(_FILL):
         return bits, 0
@@ -219,7 +219,7 @@ def _head(packet: bytes) -> tuple[str, int]:
 
 
 def _windows(packet: bytes) -> str:
-    """What the windows of a packet are, which those of the next one have to fit; "" where its channels differ in it."""
+    """Return the bits of a packet's windows, which the next packet has to match; "" if its channels differ in them."""
     bits, place = _head(packet)
     if bits.startswith(_CHANNEL, place):
         place += len(_CHANNEL) + _GAIN_BITS
@@ -236,9 +236,9 @@ def _is_short(info: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _empty_sections(info: str) -> str:
-    """`section_data` of a channel with these windows in which there is nothing."""
+    """Return the `section_data` of an empty channel with these windows."""
     if _is_short(info):
-        # Windows that are no group with the one before begin one.
+        # A 0 bit starts a new group of windows.
         bands, groups, length_bits = int(info[4:8], 2), 1 + info[8:].count("0"), 3
     else:
         bands, groups, length_bits = int(info[4:10], 2), 1, 5

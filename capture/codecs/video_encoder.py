@@ -1,7 +1,7 @@
-"""Frames in, packets out.
+"""Encodes frames to packets.
 
-An encoder belongs to no file: its packets can go to several sinks, each of which makes its stream from `template`.
-Every encoder is used by one thread. Encoding, scaling and converting release the interpreter's lock; opening holds it.
+An encoder is not tied to a file: its packets can go to several sinks, each of which makes its stream from `template`.
+Use each encoder from one thread. Encoding, scaling and converting release the GIL; opening holds it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.video_presets import BT709, VIDEO_CODECS
 from capture.errors import EncoderError, NotReadyError
 from capture.formats import ENCODERS
@@ -39,46 +39,47 @@ __all__ = [
 
 VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
-#: A player can only begin at a key frame, and each costs as much as a hundred typed letters: so often while the picture
-#: changes; or, where clips are to be cut out, so much more often, as a cut can only be made there.
+#: Longest time between key frames while the picture changes. A player can only start at a key frame, but each costs as
+#: much as a hundred typed letters. A cut can only be made at a key frame, so recordings for clips have more of them.
 KEY_FRAME_INTERVAL_S: Final = 8.0
 CUTTABLE_KEY_FRAME_INTERVAL_S: Final = 1.9
 
-#: At a repeat a little earlier than for cuts, as the next chance is a heartbeat away, 0.55 s; and less often while
-#: nothing has changed since the last one, where each would show the same picture and a player skims over the repeats.
+#: The interval at a repeat, and while nothing has changed since the last key frame. A repeat makes one a little earlier
+#: than cuts need, because the next chance is a heartbeat away, 0.55 s. While nothing changes, every key frame would
+#: show the same picture, and players decode the repeats quickly.
 REPEAT_KEY_FRAME_INTERVAL_S: Final = 1.3
 STILL_KEY_FRAME_INTERVAL_S: Final = 30.0
 CUTTABLE_STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 
-#: What may be spent on changes that are written sample by sample and not encoded: as much as on the sound, in the long
-#: run, and four seconds of it at once. A letter typed with its caret takes 0.8 to 1.5 kB, and 0.2 ms instead of 4.
+#: How many bytes uncompressed changes may take: in the long run as much as the sound, and up to four seconds' worth at
+#: once. A typed letter with its caret takes 0.8 to 1.5 kB, and 0.2 ms instead of 4.
 PATCH_BYTES_PER_S: Final = 16_000
 PATCH_BYTES_SAVED: Final = 64_000
 
-#: A group of pictures that ends only where a key frame is forced: at a variable rate a count of frames is no time.
+#: A GOP size that never ends a group: at a variable frame rate a count of frames is not a time, so we force key frames.
 _NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
 
 
 class _Repeat:
-    """Says of a packet that it shows the picture before it once more.
+    """Marks a packet that repeats the previous picture.
 
-    Each packet needs one of its own: PyAV finds them by their address and forgets them with the first that is freed.
+    Each packet needs a separate instance: PyAV looks them up by address and drops them with the first packet freed.
     """
 
     __slots__ = ()
 
 
 def is_repeat(packet: av.Packet[Any]) -> bool:
-    """Whether the packet, as a `VideoEncoder` returned it, shows the same picture as the one before it."""
+    """Whether a packet returned by a `VideoEncoder` shows the same picture as the one before it."""
     return isinstance(packet.opaque, _Repeat)
 
 
 class VideoEncoder:
     """Encodes pictures of one size.
 
-    `codec` is `h264` or `vp8`; `encoder` one of FFmpeg's names for it, or "" for the one that works everywhere. The
-    input is `width` x `height`, both even; `scale` makes the encoded picture another size. `cuttable` has key frames
-    often enough for clips to be cut out. Raises `NotReadyError` where the encoder cannot be opened.
+    `codec` is `h264` or `vp8`; `encoder` is one of FFmpeg's encoders for it, or "" for the one that works everywhere.
+    The input is `width` x `height`, both even; `scale` is the size of the encoded picture if it differs. `cuttable`
+    makes key frames often enough to cut clips. Raises `NotReadyError` when the encoder cannot be opened.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class VideoEncoder:
         self.codec = codec
         self.encoder = encoder or known[0]
         if self.encoder not in known:
-            raise NotReadyError(f"the encoder {self.encoder!r} cannot make {codec}", f"use auto or {', '.join(known)}")
+            raise NotReadyError(f"there is no {codec} encoder {self.encoder!r}", f"use auto or {', '.join(known)}")
         self.width, self.height = scale or (width, height)
         self._key_interval_s = CUTTABLE_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
@@ -112,21 +113,21 @@ class VideoEncoder:
             self._open(fps, quality)
         except (av.FFmpegError, ValueError) as error:
             openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
-            # The whole of the error has every option in it.
+            # The full text of the error contains every option.
             reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
             raise NotReadyError(
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
         parameters = bytes(self.template.codec_context.extradata or b"")
-        self._patches = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
-        self._patching = _Allowance(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
+        self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
+        self._budget = _ByteBudget(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
 
     def _open(self, fps: float, quality: str) -> None:
         how = VIDEO_CODECS[self.encoder]
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         options = {**how.options, **how.quality[quality]}
         stream = cast(
-            VideoStream, self._nowhere.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options)
+            VideoStream, self._container.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options)
         )
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
@@ -139,14 +140,14 @@ class VideoEncoder:
         context.flags |= Flags.global_header
         if how.bits_per_pixel_s:
             stream.bit_rate = round(how.bits_per_pixel_s * self.width * self.height)
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self.template = stream
 
     def encode(self, pixels: Pixels, pts: int, left: int = 0, top: int = 0) -> list[av.Packet[Any]]:
         """Encode a new picture: uint8 (height, width, 4), C-contiguous rows, shown from `pts` / 90000 s on.
 
-        A smaller one is a part, at column `left` and row `top` of the picture before, which is as it was around it;
-        its sides and corners are even. The memory of a whole one may be kept, and parts be written into it.
+        A smaller array replaces the part of the last picture at column `left` and row `top`; its position and size must
+        be even. The encoder may keep a whole picture's array and write later parts into it. Raises `EncoderError`.
         """
         frame = self._converter.convert(pixels, left, top)
         if self._frame is not None and self._converter.changed == []:
@@ -155,30 +156,30 @@ class VideoEncoder:
         return self.encode_frame(frame, pts) if patch is None else [patch]
 
     def encode_frame(self, frame: av.VideoFrame, pts: int) -> list[av.Packet[Any]]:
-        """Encode a picture that is as the encoder takes it, such as one that was decoded from what this kind made."""
+        """Encode a picture that already has the encoder's size and pixel format, such as a decoded frame."""
         self._frame = frame
         self._changed_since_key = True
         return self._encode(frame, pts, self._wants_key(pts, self._key_interval_s))
 
     def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
-        """A packet of what has changed alone, where that is little; None where it is for the encoder."""
-        changed, patches = self._converter.changed, self._patches
-        if changed is None or patches is None or not patches.takes_macroblocks:
+        """Return a packet with only the changed macroblocks, or None if the encoder has to encode the picture."""
+        changed, slices = self._converter.changed, self._slices
+        if changed is None or slices is None or not slices.takes_macroblocks:
             return None
-        if self._wants_key(pts, self._key_interval_s) or not self._patching.spend(len(changed) * SAMPLES_BYTES, pts):
+        if self._wants_key(pts, self._key_interval_s) or not self._budget.spend(len(changed) * SAMPLES_BYTES, pts):
             return None
         self._frame, self._changed_since_key = frame, True
         planes = planes_of(frame)
-        return _packet(patches.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+        return _packet(slices.picture([(address, samples_of(planes, address)) for address in changed]), pts)
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
-        """The last picture once more, at `pts`; nothing is converted. `is_repeat` is true of the packets."""
+        """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets."""
         if self._frame is None:
             return []
         interval_s = self._repeat_key_interval_s if self._changed_since_key else self._still_key_interval_s
         wants_key = self._wants_key(pts, interval_s)
-        if self._patches is not None and not wants_key:
-            packets = [_packet(self._patches.picture(), pts)]
+        if self._slices is not None and not wants_key:
+            packets = [_packet(self._slices.picture(), pts)]
         else:
             packets = self._encode(self._frame, pts, wants_key)
         for packet in packets:
@@ -186,9 +187,9 @@ class VideoEncoder:
         return packets
 
     def finish(self) -> list[av.Packet[Any]]:
-        """What is still inside; the encoder takes nothing more."""
+        """Return the packets that are still in the encoder, and close it."""
         packets = [self._in_order(packet) for packet in self.template.encode(None)]
-        self._nowhere.close()
+        self._container.close()
         return packets
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
@@ -208,18 +209,18 @@ class VideoEncoder:
             ) from error
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """The packet as it has to be among pictures that the encoder knows nothing of."""
-        if self._patches is None:
+        """Return the encoder's packet, renumbered to fit the pictures written without the encoder."""
+        if self._slices is None:
             return packet
         data = bytes(packet)
-        renumbered = self._patches.renumbered(data)
+        renumbered = self._slices.renumbered(data)
         if renumbered is data:
             return packet
         return _packet(renumbered, packet.pts or 0, is_key=packet.is_keyframe)
 
 
-class _Allowance:
-    """So many bytes a second of media time may be spent, and what was not spent is saved up to a limit."""
+class _ByteBudget:
+    """A byte budget: earns `bytes_per_s` of media time and saves up to `most_saved`."""
 
     def __init__(self, bytes_per_s: int, most_saved: int) -> None:
         self._bytes_per_s = bytes_per_s
@@ -228,7 +229,7 @@ class _Allowance:
         self._spent_pts = 0
 
     def spend(self, count: int, pts: int) -> bool:
-        """Whether `count` bytes may be spent at `pts`; they are then."""
+        """Spend `count` bytes at `pts` if the budget allows; return whether it did."""
         earned = (pts - self._spent_pts) / VIDEO_TICKS_PER_S * self._bytes_per_s
         self._left, self._spent_pts = min(self._most_saved, self._left + earned), pts
         if count > self._left:
@@ -238,9 +239,9 @@ class _Allowance:
 
 
 def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float) -> tuple[str, str]:
-    """Which of FFmpeg's encoders to use for `codec` where the user `wanted` one, or `auto`; and why, to be said.
+    """Choose one of FFmpeg's encoders for `codec`; return its name and a reason for the user, "" without a choice.
 
-    `auto` takes a hardware encoder that has encoded a picture of this size just now. "" says that there was no choice.
+    `wanted` is a name or `auto`. `auto` takes the first hardware encoder that encodes a test picture of this size.
     """
     software, *hardware = ENCODERS[codec]
     if wanted != "auto":
@@ -250,19 +251,19 @@ def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float)
             _try_out(codec, name, width, height, fps)
         except (NotReadyError, EncoderError, av.FFmpegError):
             continue
-        return name, f"{name}: it has just encoded a picture"
+        return name, f"{name}: it encoded a test picture"
     return software, f"{software}: none of {', '.join(hardware)} works here" if hardware else ""
 
 
 def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:
-    # Most that FFmpeg lists are refused here at once; to say which others would open takes 0.1 s.
+    # Most of the encoders that FFmpeg lists fail here at once; `VideoEncoder` would take 0.1 s to list those that open.
     if not _opens(name):
         raise NotReadyError(f"the encoder {name} cannot be opened", "use auto")
     encoder = VideoEncoder(codec, width, height, fps, encoder=name)
     grey = av.VideoFrame(width, height, "yuv420p")
     packets = [*encoder.encode_frame(grey, 0), *encoder.finish()]
     if not any(packet.size for packet in packets):
-        raise EncoderError(f"{name} made nothing of a picture")
+        raise EncoderError(f"{name} made no packet from a test picture")
 
 
 def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
@@ -278,7 +279,7 @@ def _as_rate(fps: float) -> Fraction:
 
 
 def _opens(encoder: str) -> bool:
-    """Whether an encoder that FFmpeg lists really works here: many are listed and fail only when opened."""
+    """Whether an encoder that FFmpeg lists can be opened here; many listed ones fail."""
     try:
         context = av.CodecContext.create(encoder, "w")
         context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]

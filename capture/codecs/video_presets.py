@@ -1,4 +1,7 @@
-"""How each of FFmpeg's video encoders is run: so that no frame stays inside it, as a held one is lost in a crash."""
+"""The options for each of FFmpeg's video encoders.
+
+No encoder may hold back frames: a crash loses what is inside it.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,38 @@ from typing import Final, NamedTuple
 
 __all__ = ["BT709", "VIDEO_CODECS", "VideoCodec"]
 
-#: What H.273 numbers BT.709, whose primaries, and nearly its transfer, screens have. The matrix is that of BT.601, as
-#: it is in JPEG: converting and tagging must agree, or players that trust the tag show colours that are visibly off.
+#: H.273's number for BT.709. Screens have its primaries and nearly its transfer function. The matrix, though, is that
+#: of BT.601, as in JPEG. Conversion and tag must agree, or players that trust the tag show visibly wrong colours.
 BT709: Final = 1
 
-#: That matrix has two numbers. QuickTime knows the second alone, and VP8's decoders have the first whatever a file
+#: The BT.601 matrix has two numbers. QuickTime only knows the second; VP8 decoders assume the first, whatever a file
 #: says.
 _BT601_OF_PAL: Final = 5
 _BT601: Final = 6
 
-#: Pixels a second that one thread of x264 codes with ease: 1080p at 60 fps. Each thread has a slice of its own, and two
-#: take up to a tenth of bytes and a fifth of time more than one.
+#: Pixels per second that one x264 thread encodes easily: 1080p at 60 fps. Each thread encodes its own slice, and two
+#: threads take up to a tenth more bytes and a fifth more time than one.
 _PIXELS_PER_THREAD_S: Final = 2 * 1920 * 1080 * 30
 
 
 class VideoCodec(NamedTuple):
-    """One of FFmpeg's encoders. Options are those of FFmpeg's documentation."""
+    """How to run one of FFmpeg's encoders; see FFmpeg's documentation for the options."""
 
     options: Mapping[str, str]
-    #: What stands for constant quality, by the words of `--quality`.
+    #: The options for constant quality, by the values of `--quality`.
     quality: Mapping[str, Mapping[str, str]]
-    #: For encoders that want a ceiling: bits per pixel and second at medium quality.
+    #: For encoders that need a maximum bit rate: bits per pixel and second at medium quality.
     bits_per_pixel_s: float = 0.0
-    #: How H.273 numbers the matrix of BT.601.
+    #: H.273's number for the BT.601 matrix.
     matrix: int = _BT601
     max_threads: int = 4
-    #: Whether it is done with a picture when it has encoded it, so that the next can be made in the same memory.
+    #: Whether the encoder no longer needs a picture once it has encoded it, so that the next can reuse its memory.
     copies: bool = False
-    #: Whether it predicts each picture from its last one and no other.
+    #: Whether it predicts each picture only from its previous one.
     from_last_alone: bool = False
 
     def threads(self, width: int, height: int, fps: float) -> int:
-        """How many are of use for so large a picture, on a machine that has them."""
+        """Return how many threads help with pictures of this size, if the machine has that many."""
         return min(self.max_threads, 1 + int(width * height * fps / _PIXELS_PER_THREAD_S))
 
 
@@ -46,17 +49,17 @@ def _levels(option: str, low: int, medium: int, high: int) -> Mapping[str, Mappi
     return {"low": {option: str(low)}, "medium": {option: str(medium)}, "high": {option: str(high)}}
 
 
-#: A constant quantiser is constant quality on a screen, where what moves is as much to be read as what rests. `crf`
-#: looks at a picture twice to tell how much moves in it, and when little does it codes all of the rest anew, finer and
-#: finer: a typed letter costs 9 ms and 17 kB by it, 4 ms and 0.1 kB without. That scene cuts and lookahead are off
-#: spares the smaller copy of each picture that they need. What was scrolled or dragged has to be found: a page that
-#: moves takes a seventh of the bytes by `umh` of what it takes by `hex` or `dia`, and less time, as nothing is left to
-#: be coded. Small blocks make letters sharp, and blocks that come out nearly empty are kept: they are the last of a
-#: moved letter's edge. Of the two references that decoders are to keep the second is for pictures made elsewhere.
+#: On a screen, a constant quantiser is constant quality: text has to be as readable while it moves as at rest. `crf`
+#: analyses each picture first to see how much moves; when little does, it re-encodes the rest finer and finer. A typed
+#: letter costs 9 ms and 17 kB with it, 4 ms and 0.1 kB without. With scene cuts and lookahead off, x264 does not make
+#: the smaller copy of each picture that they need. The motion search has to find what was scrolled or dragged: with
+#: `umh`, a moving page takes a seventh of the bytes that `hex` or `dia` take, and less time, because nothing is left to
+#: encode. Small blocks keep letters sharp. Nearly empty blocks are kept, because they hold the remains of a moved
+#: letter's edge. Decoders keep two references; the second is for the pictures that `h264_slices` writes.
 _X264: Final = "scenecut=0:me=umh:merange=24:partitions=i4x4:no-dct-decimate=1:ref=1:dpb-size=2"
 
 VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
-    # zerolatency means sliced threads and no lookahead: one frame in, one packet out.
+    # zerolatency means sliced threads and no lookahead: each frame comes out as a packet at once.
     "libx264": VideoCodec(
         {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": _X264},
         _levels("qp", 28, 22, 14),
@@ -74,13 +77,13 @@ VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
         {"usage": "ultralowlatency", "rc": "cqp", "forced_idr": "1"},
         {name: {"qp_i": qp, "qp_p": qp} for name, qp in (("low", "30"), ("medium", "24"), ("high", "18"))},
     ),
-    # Of 100; the encoder of Apple's processors alone has constant quality, others refuse to open with it.
+    # Quality out of 100. Only the encoder of Apple's processors supports constant quality; others fail to open with it.
     "h264_videotoolbox": VideoCodec(
         {"realtime": "1", "flags": "+qscale"},
         {name: {"global_quality": str(118 * q)} for name, q in (("low", 45), ("medium", 65), ("high", 85))},
     ),
-    # 16 is VP8's fastest: 1080p at 30 fps with half of two cores to spare. With less than this ceiling it spends more
-    # time, and where it may quantise coarser than this, text that scrolls turns to mush: 28 dB at any level of quality.
+    # 16 is VP8's fastest setting: 1080p at 30 fps with half of two cores to spare. With a lower bit rate limit it takes
+    # more time. With a higher qmax, scrolling text turns to mush: 28 dB at any level of quality.
     "libvpx": VideoCodec(
         {"deadline": "realtime", "cpu-used": "16", "lag-in-frames": "0", "auto-alt-ref": "0"},
         {
@@ -89,8 +92,8 @@ VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
         },
         12.0,
         _BT601_OF_PAL,
-        # VP8's threads wait for each other row by row. As soon as something else wants the processor, two of them take
-        # ten times as long as one alone; on an idle machine they save a quarter, and the files are larger.
+        # VP8's threads wait for each other row by row. As soon as another program needs the processor, two threads take
+        # ten times as long as one; on an idle machine they save a quarter, and the files are larger.
         max_threads=1,
         copies=True,
     ),

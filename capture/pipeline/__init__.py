@@ -1,6 +1,6 @@
-"""From open devices to packets: source thread, grabber, timeline, track, encoder, tee.
+"""Turns open devices into packets: source thread, grabber, track, encoder, tee.
 
-`pipeline` wires one recording's stages, `devices` keeps the sources open, `device_thread` runs them, the grabbers
-stamp, the tracks encode, and `tee` hands packets to the file and to the replay buffer.
-Imports every stage below it; used by `session`.
+`devices` keeps the sources open, and `device_thread` runs each in a thread. The grabbers read frames and blocks, the
+tracks encode them, and `tee` passes the packets to the file and to the replay buffer. `pipeline` connects the stages of
+one recording; `feed` adds the tee and the replay buffer. Imports every stage below it; used by `session`.
 """

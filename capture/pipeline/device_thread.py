@@ -1,7 +1,7 @@
-"""A source's thread: opens it, waits for the common start, runs its grabbers, closes it, all in one thread.
+"""Opens a source, runs its grabbers and closes it, all in one thread.
 
-Devices open side by side, so that the slowest and not the sum decides when a recording begins; and libraries that want
-to be used by the thread that opened them are.
+Devices open in parallel, so the slowest one decides when a recording starts, not their sum. And libraries that must be
+used from the thread that opened them are.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from capture.threads.worker import Worker
 
 __all__ = ["DeviceThread", "Grabber"]
 
-#: Devices open within a tenth of a second; a server that hangs must not make the recorder hang.
+#: Devices usually open within a tenth of a second. A server that hangs must not make the recorder hang.
 OPEN_LIMIT_S: Final = 10.0
 
 
 class Grabber(Protocol):
-    """Reads a source until it has what it was made for."""
+    """Reads a source until its recording ends."""
 
     def run(self) -> None: ...
 
 
 class DeviceThread:
-    """Made and told by one thread; what it runs happens in its own, called `name`.
+    """The thread of one source, called `name`.
 
-    `idle` is called there now and then while no grabber runs.
+    One other thread creates it and calls its methods. The source, the grabbers and `idle` run in the device's thread;
+    `idle` is called every `IDLE_INTERVAL_S` while no grabber runs.
     """
 
     def __init__(
@@ -45,40 +46,43 @@ class DeviceThread:
         self._idle = idle
         self._opened = threading.Event()
         self._failure: BaseException | None = None
-        self._orders: Mailbox[_Order] = Mailbox(1)
-        self._worker = Worker(name, self._run, closes=[self._orders], on_failure=on_failure)
+        self._requests: Mailbox[_Request] = Mailbox(1)
+        self._worker = Worker(name, self._run, closes=[self._requests], on_failure=on_failure)
 
     def open(self) -> None:
-        """Begin to open the source."""
+        """Start the thread, which opens the source."""
         self._worker.start()
 
     def await_opened(self) -> None:
-        """Wait until the source is open; raises what opening it raised, `NotReadyError` where it takes too long."""
+        """Wait until the source is open.
+
+        Raises the exception of the source's `open`, or `NotReadyError` when it takes longer than `OPEN_LIMIT_S`.
+        """
         if not self._opened.wait(OPEN_LIMIT_S):
             raise NotReadyError(f"{self._worker.name} does not answer", "see capture doctor")
         if self._failure is not None:
             raise self._failure
 
     def begin(self, epoch_s: float, grabber: Grabber) -> threading.Event:
-        """Let `grabber` run, after the one before it; what it grabs begins at `epoch_s`.
+        """Run `grabber` after the previous one, for a recording that starts at `epoch_s`.
 
-        The event that is returned is set when it has ended.
+        The returned event is set when the grabber has ended.
         """
-        order = _Order(epoch_s, grabber)
+        request = _Request(epoch_s, grabber)
         try:
-            self._orders.put(order)
+            self._requests.put(request)
         except Closed:
-            # The device is gone, and whoever listens for failures knows.
-            order.done.set()
-        return order.done
+            # The device has failed, and `on_failure` has reported it.
+            request.done.set()
+        return request.done
 
     def close(self) -> None:
-        """Have the thread close its source and end, after the grabber that runs; may be called twice."""
-        self._orders.close()
+        """Make the thread close its source and end after the current grabber; may be called twice."""
+        self._requests.close()
         self._source.wake()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread and return whether it came."""
+        """Wait for the thread to end; return False if it has not after `timeout_s`."""
         return self._worker.join(timeout_s)
 
     def _run(self) -> None:
@@ -91,25 +95,25 @@ class DeviceThread:
             finally:
                 self._opened.set()
             while True:
-                order = self._next_order()
+                request = self._next_request()
                 try:
-                    self._source.begin(order.epoch_s)
-                    order.grabber.run()
+                    self._source.begin(request.epoch_s)
+                    request.grabber.run()
                 finally:
-                    order.done.set()
+                    request.done.set()
         finally:
             self._source.close()
 
-    def _next_order(self) -> _Order:
+    def _next_request(self) -> _Request:
         while True:
             try:
-                return self._orders.get(IDLE_INTERVAL_S)
+                return self._requests.get(IDLE_INTERVAL_S)
             except TimeoutError:
                 self._idle()
 
 
-class _Order:
-    """A grabber that is to be run."""
+class _Request:
+    """A request to run a grabber."""
 
     def __init__(self, epoch_s: float, grabber: Grabber) -> None:
         self.epoch_s = epoch_s

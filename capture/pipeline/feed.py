@@ -1,4 +1,4 @@
-"""A pipeline and where its packets go: to the file of one take, or for all takes of a session and its replay buffer."""
+"""A pipeline with its tee and replay buffer, for one take or for all takes of a session."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from capture.settings import RecordSettings
 
 __all__ = ["Feed"]
 
-#: How long what was recorded up to a moment may take to come out as packets, when it is asked for: a block of sound and
-#: a frame of its encoder.
+#: How long the sound and pictures up to now may take to come out as packets: a block of sound and an encoder frame.
 CATCH_UP_S: Final = 0.15
 
-#: How much longer where a device delivers nothing: the silence that stands for it is written late, see `STARVED_S`.
+#: How much longer when a device delivers nothing, because its silence is written late: see `STARVED_S`.
 SILENCE_S: Final = 1.2
 
-#: What of the sound may still be in its encoder when no more comes, as in a pause.
+#: How much sound may stay in its encoder while no more arrives, as in a pause.
 _INSIDE_S: Final = 0.1
 
 
 class Feed:
-    """Made with `inputs` open. With `settings.replay_s` what comes out is kept for that long as well."""
+    """A pipeline whose packets go to a tee. With `settings.replay_s`, the last seconds are kept in a replay buffer.
+
+    `inputs` must be open.
+    """
 
     def __init__(
         self,
@@ -43,9 +45,9 @@ class Feed:
         on_failure: Callable[[str, BaseException], None],
         record_event: Callable[[Event], None],
     ) -> None:
-        """Raises `NotReadyError` where an encoder cannot be opened."""
+        """Raises `NotReadyError` when an encoder cannot be opened."""
         self.outlets = Tee()
-        #: What happened to what is kept, in media time; None where nothing is kept.
+        #: The events of the last `replay_s` seconds, in media time; None without a replay buffer.
         self.ledger = Ledger(span_s=settings.replay_s) if settings.replay_s is not None else None
         self._record_event = record_event
         self.pipeline = Pipeline(
@@ -61,8 +63,8 @@ class Feed:
         self._record_event(event)
 
     def mark(self, at_s: float, text: str) -> Event:
-        """Remember a moment of what is kept by a name, while nothing else is recorded; `at_s` is on the clock."""
-        assert self.ledger is not None  # noqa: S101 - something is kept
+        """Add a chapter mark to the replay buffer while no take is recorded; `at_s` is on the session's clock."""
+        assert self.ledger is not None  # noqa: S101 - only called with a replay buffer
         mark = Event(
             EventKind.MARK, self.pipeline.timeline.media_s(at_s), title_of(text, 1 + self.ledger.count(EventKind.MARK))
         )
@@ -71,18 +73,19 @@ class Feed:
 
     @property
     def buffer(self) -> ReplayBuffer | None:
-        """The last seconds of what came out; None where nothing is kept."""
+        """The replay buffer, or None without one."""
         return self.outlets.buffer
 
     @property
     def keeps(self) -> bool:
-        """Whether what is recorded now is kept."""
+        """Whether the replay buffer is being filled."""
         return self.buffer is not None and self.pipeline.has_begun
 
     def catch_up(self, media_s: float, writer: FileWriter | None = None) -> None:
-        """Have everything up to a moment that is now, or just over, come out; any thread.
+        """Wait until all tracks have packets up to `media_s`, which is now or just past. Any thread may call this.
 
-        Takes a blink, and a second where a device delivers nothing. A `writer` gets no pictures after the blink.
+        Takes up to `CATCH_UP_S`, and about a second more when a device delivers nothing. `writer` gets no pictures
+        after `CATCH_UP_S`.
         """
         pipeline, outlets = self.pipeline, self.outlets
         pipeline.flush()

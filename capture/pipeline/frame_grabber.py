@@ -1,8 +1,8 @@
-"""The threads that read the devices: when to grab, and what to do with what came.
+"""Decides when to grab a frame, and sends the frames to the encoder's thread.
 
-A `FrameGrabber` divides the recording into slots of 1/fps and takes at most one frame in each: when something has
-changed, at the moment it changed. A `SoundGrabber` hands on every block that its source delivers. Both run in a worker
-of their own and never wait for an encoder that is behind: a frame is left out and counted, sound is queued.
+A `FrameGrabber` divides the recording into slots of 1/fps and grabs at most one frame in each: at the moment the
+picture changes. It runs in the thread of its source. It never waits for a slow encoder; it drops frames and counts
+them.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from capture.timing.timeline import FrameTimeline, Timeline, grid_pts
 
 __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob"]
 
-#: A picture that stands still is sent once more after this long. A frame's length is only known, and written, when the
-#: next one comes. WebM writes a cluster only when the one after the next comes, so a crash can lose twice this.
+#: How often a still picture is sent again. A frame's duration is only known, and written, when the next frame arrives.
+#: WebM writes a cluster only when the one after the next arrives, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.55
 
-#: Where nothing has changed for a while a change is waited for by as much at once, up to this. Slot by slot each would
-#: wake this thread only to find that nothing has changed; and yet, while there is something to lose, a slot that goes
-#: by while this thread is not let run must not pass for one in which nothing changed.
+#: Longest wait for a change at once while the picture is still; the wait grows with the time without changes. Waiting
+#: slot by slot would wake this thread every time for nothing. But while the picture changes, the wait must stay short:
+#: a slot that passes while this thread does not get to run must not count as unchanged.
 STILL_S: Final = 0.5
 
-#: How many moments of loss are remembered: minutes in which nothing but losses happened.
+#: How many times of dropped frames are remembered: minutes of nothing but drops.
 DROPS_KEPT: Final = 10_000
 
-#: Matroska counts milliseconds: frames closer than two of them can come out with one and the same time.
+#: Matroska counts milliseconds, so frames less than two of them apart can get the same time.
 LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 
 
 class FrameJob(NamedTuple):
-    """A frame to encode at `pts`, in 1/90000 s; without pixels the last one again. `duration`, where it is known.
+    """A frame to encode at `pts`, in 1/90000 s. Without pixels it repeats the last one. `duration` is None if unknown.
 
-    `pixels` may be a part of the picture that lies at `left`, `top`; the rest is as it was.
+    `pixels` may be only a part of the picture, at `left`, `top`; the rest does not change.
 
-    On a constant grid `slot` is its place; slots that were left out before it get the last picture again.
+    On a constant grid, `slot` is its place; the encoder's thread fills any slots missing before it with the last
+    picture.
     """
 
     pts: int
@@ -56,10 +57,10 @@ class FrameJob(NamedTuple):
 
 
 class FrameGrabber:
-    """Grabs one source's frames from the epoch to the stop. `run` is the work of a thread; `wake` comes from any.
+    """Grabs the frames of one source from the epoch to the stop.
 
-    `tell` is called by that thread for slots that are lost. `conclude` is called after it, by whoever stopped the
-    timeline.
+    `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `beat`. Call
+    `conclude` after stopping the timeline.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class FrameGrabber:
         fps: float,
         *,
         constant: bool = False,
-        tell: Callable[[Event], None] = lambda event: None,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._source = source
         self._timeline = timeline
-        self._tell = tell
+        self._report = report
         self._stamps = FrameTimeline(timeline)
         self._jobs = jobs
         self._clock = clock
@@ -85,12 +86,12 @@ class FrameGrabber:
         self._woken = threading.Event()
         # The first slot that is still open.
         self._slot = 0
-        # Those in which a picture was sent again, and how many there were since the last in which something changed.
+        # Slots in which the picture was repeated, and the number of slots since the last change.
         self._repeated: set[int] = set()
         self._still_slots = 0
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
-        # Held while `run` sends a job: what ends the picture is the last.
+        # Held while `run` sends a job, so that the job of `conclude` is the last.
         self._sending = threading.Lock()
         self._concluded = False
         self.frames = 0
@@ -98,16 +99,16 @@ class FrameGrabber:
         self.dropped = 0
 
     def wake(self) -> None:
-        """Look at the timeline again: it was paused, resumed or stopped."""
+        """Make the thread check the timeline again, which was paused, resumed or stopped."""
         self._woken.set()
         self._source.wake()
 
     def dropped_between(self, from_s: float, to_s: float) -> int:
-        """The slots lost between two moments of media time, of the last `DROPS_KEPT`."""
+        """Return how many of the last `DROPS_KEPT` dropped slots are between two media times."""
         return sum(from_s < at_s <= to_s for at_s in tuple(self._drops_s))
 
     def beat(self) -> None:
-        """Send a picture that stands still once more, now: somebody wants to know that it still does. Any thread."""
+        """Send a still picture again now, so that the packets reach up to this moment. Any thread may call this."""
         self._beat_wanted = not self._constant
         self.wake()
 
@@ -125,7 +126,7 @@ class FrameGrabber:
                 continue
             self._fill_slot(slot, changed)
             self._still_slots = 0 if changed else self._still_slots + 1
-            # Slots that went by while a frame was grabbed, or while this thread was not let run.
+            # Slots that passed while a frame was grabbed, or while this thread did not get to run.
             now_s = self._clock.now_s()
             reached = max(slot + 1, self._reached(now_s))
             if reached > slot + 1:
@@ -133,29 +134,29 @@ class FrameGrabber:
                 for missed in range(slot + 1, reached):
                     self._miss_slot(missed, changed)
                 if changed:
-                    self._tell_dropped(slot + 1, reached)
+                    self._report_dropped(slot + 1, reached)
             self._slot = reached
             self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
 
     def conclude(self) -> None:
-        """Let the picture last until the stop, also where `run` failed, or still hangs; nothing is sent after it."""
+        """Extend the picture to the stop, even if `run` failed or still hangs; nothing is sent after that."""
         with self._sending:
             self._concluded = True
         self._end(self._slot)
 
     def _reached(self, now_s: float) -> int:
-        """The slot that it is."""
+        """Return the slot at `now_s`."""
         return int(self._timeline.media_s(min(now_s, self._timeline.stop_s)) * self._fps + 1e-6)
 
     def _last_slot(self) -> int:
-        """The slot in which the stop is, or that ends with it."""
+        """Return the slot that contains the stop or ends at it."""
         return math.ceil(self._timeline.media_s(self._timeline.stop_s) * self._fps - 1e-6) - 1
 
     def _slots_in(self, length_s: float) -> int:
         return max(1, round(length_s * self._fps))
 
     def _pass_over(self, reached: int) -> int:
-        """Count the slots before `reached`, in which nothing changed; return the first that is open now."""
+        """Count the slots before `reached` as unchanged; return the first open slot."""
         for slot in range(self._slot, reached):
             self.unchanged += slot not in self._repeated
             self._still_slots += 1
@@ -163,11 +164,11 @@ class FrameGrabber:
         return self._slot
 
     def _slot_start_s(self, slot: int) -> float:
-        """When slot number `slot` begins on the clock, were the recording not paused again before."""
+        """Return when `slot` begins on the clock, if the recording is not paused before then."""
         return self._timeline.epoch_s + slot / self._fps + self._timeline.paused_s(self._clock.now_s())
 
     def _wait_for_slot(self, slot: int) -> bool:
-        """Sleep until the slot begins, and through pauses; False when the recording ends first."""
+        """Sleep until the slot begins, also through pauses; return False if the recording ends first."""
         while True:
             now_s = self._clock.now_s()
             if now_s >= self._timeline.stop_s:
@@ -183,7 +184,7 @@ class FrameGrabber:
             self._woken.clear()
 
     def _wait_for_change(self, slots: int) -> bool:
-        """Whether there is something new in the next `slots`; a picture that stands still is sent again in time."""
+        """Wait up to `slots` slots for a change; return whether there was one. Repeats a still picture in time."""
         if self._constant:
             return self._source.wait_for_change(self._clock.now_s())
         end_s = min(self._slot_start_s(self._slot + slots), self._timeline.stop_s)
@@ -195,17 +196,17 @@ class FrameGrabber:
                 # Woken: the timeline may have changed.
                 return False
             if self._stamps.last_pts < 0:
-                # There is no picture yet that could be sent again.
+                # There is no picture to repeat yet.
                 self._beat_wanted = False
                 return True
-            # Before it is sent, which may take its time: who wants one meanwhile wants the next.
+            # Clear before sending, which may block: a `beat` meanwhile asks for the next one.
             self._beat_wanted = False
             self._send(self._stamps.pts(now_s))
             self._repeated.add(max(self._slot, self._reached(now_s)))
         return True
 
     def _next_beat_s(self) -> float:
-        """When a picture that stands still is due again."""
+        """Return when a still picture is due again."""
         sent_s = self._stamps.last_pts / VIDEO_TICKS_PER_S
         return self._timeline.epoch_s + sent_s + HEARTBEAT_S + self._timeline.paused_s(self._clock.now_s())
 
@@ -219,12 +220,12 @@ class FrameGrabber:
         elif changed or self._constant:
             self._miss_slot(slot, changed)
             if changed:
-                self._tell_dropped(slot, slot + 1)
+                self._report_dropped(slot, slot + 1)
         elif slot not in self._repeated:
             self.unchanged += 1
 
     def _miss_slot(self, slot: int, changed: bool) -> None:
-        """A slot without a picture of its own; on a constant grid the last one stands in for it."""
+        """Count a slot without a new picture; on a constant grid, repeat the last one."""
         if changed:
             self.dropped += 1
             self._drops_s.append(self._timeline.media_s(self._clock.now_s()))
@@ -235,14 +236,14 @@ class FrameGrabber:
             self._check_not_concluded()
             self._fill_with_last(slot)
 
-    def _tell_dropped(self, first: int, end: int) -> None:
-        """Say that the slots from `first` on, and before `end`, are lost."""
-        self._tell(
+    def _report_dropped(self, first: int, end: int) -> None:
+        """Report that the slots from `first` up to `end`, exclusive, are lost."""
+        self._report(
             Event(EventKind.DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first)
         )
 
     def _fill_with_last(self, slot: int) -> None:
-        # Where there is no room now, the track fills the slot when the next job comes.
+        # If there is no room, the track fills the slot when the next job arrives.
         self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
         self.frames += 1
 
@@ -264,7 +265,7 @@ class FrameGrabber:
             raise Closed
 
     def _pts(self, captured_at_s: float) -> int:
-        # The first frame stands for the beginning: it shows what was on the screen at the epoch.
+        # The first frame counts from the epoch: it shows what was on the screen then.
         return self._stamps.pts(captured_at_s if self._stamps.last_pts >= 0 else self._timeline.epoch_s)
 
     def _grid_pts(self, slot: int) -> int:
@@ -272,9 +273,9 @@ class FrameGrabber:
         return self._stamps.last_pts
 
     def _end(self, slot: int) -> None:
-        """Let the picture last until the stop, of which slot number `slot` and those after it are still open.
+        """Extend the picture to the stop; `slot` is the first open slot.
 
-        A constant grid is filled up. Else the last frame is repeated, one frame's length before the stop.
+        A constant grid is filled up. At a variable rate, the last frame is repeated one slot before the stop.
         """
         if self._stamps.last_pts < 0:
             return

@@ -1,10 +1,10 @@
-"""Mixes several sources into one track and measures how loud it is."""
+"""Mixes the lanes of several sources into one track and measures its level."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -12,64 +12,58 @@ from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_
 from capture.timing.sample_timeline import SampleTimeline
 from capture.timing.timeline import Timeline
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["Lane", "LevelMeter", "mix"]
 
-__all__ = ["Lane", "LevelMeter", "Piece", "mix"]
-
-#: Above this a mix is bent instead of clipped, so that two loud sources add up without crackling.
+#: Above this level a mix is compressed instead of clipped, so that two loud sources add up without crackling.
 _KNEE: Final = 0.8
 
-
-#: How many samples are mixed and encoded at once: a gap of hours must not need the memory of hours.
-_PIECE: Final = SAMPLE_RATE
-
-
-class Piece(NamedTuple):
-    """A stretch of the track: where it ends, its peak, and the silence inserted in it."""
-
-    end_s: float
-    peak: float
-    inserted_s: float
+#: Most samples mixed and encoded at once: a gap of hours must not need memory for hours.
+_CHUNK_SAMPLES: Final = SAMPLE_RATE
 
 
 class Lane:
-    """One of the things that a source hears, and how much of it waits to be mixed."""
+    """One stream of a source: places its blocks on the timeline and holds the samples that wait to be mixed.
+
+    `taken` is how many samples of the track were sent before this lane began.
+    """
 
     def __init__(self, timeline: Timeline, channels: int, taken: int = 0) -> None:
-        self.part = SampleTimeline(timeline, channels, taken)
+        self.samples = SampleTimeline(timeline, channels, taken)
         self.waiting: SampleArray = np.zeros((0, channels), np.float32)
         self.heard_at_s = timeline.epoch_s
         self._filled = 0
 
     @property
     def heard_s(self) -> float:
-        """Seconds of what was taken that the source delivered."""
-        return self._filled / SAMPLE_RATE - self.part.inserted_silence_s
+        """Seconds of sound that the source really delivered, without inserted silence."""
+        return self._filled / SAMPLE_RATE - self.samples.inserted_silence_s
 
-    def take_in(self, samples: Samples, now_s: float) -> None:
-        """Put a block in its place; one without samples says that the next begins anew."""
+    def push(self, block: Samples, now_s: float) -> None:
+        """Place a block that arrived at `now_s`; a block without samples marks a break."""
         self.heard_at_s = now_s
-        if len(samples.data):
-            self.part.push(samples)
+        if len(block.data):
+            self.samples.push(block)
         else:
-            self.part.interrupt()
+            self.samples.interrupt()
 
     def fill(self, until_s: float) -> None:
-        """Have what is ready up to `until_s` wait, at most a piece."""
-        samples = self.part.take(until_s, _PIECE - len(self.waiting))
+        """Move the samples that are ready up to `until_s` into `waiting`, which holds at most one chunk."""
+        samples = self.samples.take(until_s, _CHUNK_SAMPLES - len(self.waiting))
         if len(samples):
             self.waiting = np.concatenate((self.waiting, samples))
             self._filled += len(samples)
 
-    def give(self, count: int) -> SampleArray:
-        """The first `count` samples that wait, or as many as there are."""
-        given, self.waiting = self.waiting[:count], self.waiting[count:]
-        return given
+    def pop(self, count: int) -> SampleArray:
+        """Remove and return the first `count` samples of `waiting`, or all if there are fewer."""
+        popped, self.waiting = self.waiting[:count], self.waiting[count:]
+        return popped
 
 
 def mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:
-    """The sum of the parts as float32 (count, channels); mono sounds in every channel, a short part ends early."""
+    """Add up `parts`, float32 (n, channels) or (n, 1), to float32 (count, channels); short parts end early.
+
+    A mono part goes into every channel. A single part is returned as it is.
+    """
     if len(parts) == 1:
         return parts[0]
     total = np.zeros((count, channels), np.float32)
@@ -86,18 +80,22 @@ def mix(parts: Sequence[SampleArray], count: int, channels: int) -> SampleArray:
 
 
 class LevelMeter:
-    """The peak of a track, overall and since somebody last looked."""
+    """Measures the peak of a track, overall and since the last `take_recent`.
+
+    The track's thread calls `observe`; any thread may call the other methods.
+    """
 
     def __init__(self, epoch_s: float) -> None:
         self.peak = 0.0
+        #: When sound above `SILENCE_DBFS` last came, on the session's clock.
         self.sound_at_s = epoch_s
-        # Since somebody last looked, None where nothing came; and what was seen then.
+        # The peak since the last `take_recent`, None if no samples came, and the peak before that.
         self._recent: float | None = None
-        self._seen = 0.0
+        self._previous = 0.0
         self._lock = threading.Lock()
 
     def observe(self, samples: SampleArray, now_s: float) -> float:
-        """Take the next samples in, and return their peak."""
+        """Take the next samples into account and return their peak."""
         peak = max(float(samples.max()), -float(samples.min()))
         with self._lock:
             self.peak = max(self.peak, peak)
@@ -106,18 +104,19 @@ class LevelMeter:
             self.sound_at_s = now_s
         return peak
 
-    def begin_again(self, peak: float, now_s: float) -> None:
+    def restart(self, peak: float, now_s: float) -> None:
+        """Measure again from `now_s`, starting with `peak`."""
         with self._lock:
             self.peak = peak
         self.sound_at_s = max(self.sound_at_s, now_s)
 
     def take_recent(self) -> float:
-        """The peak since the last call; where nothing has come since, once more what it was then, but only once.
+        """Return the peak since the last call. If no samples came since, return the previous peak, but only once.
 
-        Blocks come about as often as somebody looks, and now and then a look falls between two.
+        Blocks arrive about as often as this is called, so now and then a call falls between two.
         """
         with self._lock:
             recent, self._recent = self._recent, None
-            shown = self._seen if recent is None else recent
-            self._seen = recent or 0.0
+            shown = self._previous if recent is None else recent
+            self._previous = recent or 0.0
         return shown

@@ -1,4 +1,4 @@
-"""From open devices to packets: one timeline, and everything that runs on it.
+"""Connects the threads of one recording: grabbers, tracks and encoders on one timeline.
 
 ::
 
@@ -7,7 +7,7 @@
     sound source ─ SoundGrabber ─▶ blocks ─▶ SoundTrack┘
         (several may share one track)
 
-Each arrow is a bounded mailbox, each name between arrows a thread. All stamps are on one clock and count from one
+Each arrow is a bounded mailbox, and each class name is a thread. All timestamps are on one clock and count from one
 epoch.
 """
 
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
-#: Frames between grabbing and encoding: enough to ride out a hiccup of the encoder, few enough to bound the memory, of
-#: which each takes 8 MB at 1080p.
+#: Frames queued for the encoder: enough to survive a hiccup of the encoder, and few enough to limit memory. Each takes
+#: 8 MB at 1080p.
 FRAMES_QUEUED: Final = 2
 
-#: Blocks between a sound source and its encoder, a minute and more. Sound is never dropped.
+#: Blocks queued for a sound encoder, more than a minute. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
-#: A device that does not end its take by then is waited for no longer. With a display that hangs nothing is lost: the
-#: last picture stands.
+#: How long to wait for sound devices and for the screen to end their take. If the display hangs, nothing is lost: the
+#: last picture is extended.
 TAKE_END_S: Final = 3.0
 PICTURE_END_S: Final = 1.0
 
 
 class _Sound(NamedTuple):
-    """One audio track: what was wanted, where it comes from, and how it is encoded."""
+    """One audio track: its settings, its inputs and its encoder."""
 
     wanted: AudioTrack
     inputs: list[SoundInput]
@@ -63,10 +63,10 @@ class _Sound(NamedTuple):
 
 
 class Pipeline:
-    """One take of `inputs`, which must be open. Making it opens the encoders; `begin` lets everything go.
+    """The stages of one recording of `inputs`, which must be open. The constructor opens the encoders; `begin` starts.
 
-    `deliver` takes the number of a track, as in `templates`, and its packets, from a thread of each track.
-    `record_event` and `on_failure` are called by any of the threads; events are in media time.
+    `deliver` gets the number of a track, its index in `templates`, and packets; each track calls it from its own
+    thread. Any of the threads calls `record_event`, with events in media time, and `on_failure`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Pipeline:
         on_failure: Callable[[str, BaseException], None],
         record_event: Callable[[Event], None],
     ) -> None:
-        """Raises `NotReadyError` where an encoder cannot be opened."""
+        """Raises `NotReadyError` when an encoder cannot be opened."""
         self._inputs = inputs
         self._settings = settings
         self._clock = clock
@@ -88,7 +88,7 @@ class Pipeline:
         self._record_event = record_event
         container = settings.container
         self._video: VideoEncoder | None = None
-        #: Which encoder is used for the picture, and why; "" where there was no choice.
+        #: The video encoder in use and why it was chosen; "" without a choice.
         self.encoder_choice = ""
         if inputs.frames is not None and container.video_codec is not None:
             self._video = self._video_encoder(inputs.frames, container.video_codec)
@@ -98,7 +98,7 @@ class Pipeline:
         ]
         self._grabber: FrameGrabber | None = None
         self.has_begun = False
-        # Frames, unchanged and dropped slots that were there when counting began.
+        # Frames, unchanged slots and dropped slots when counting began.
         self._counted = (0, 0, 0)
         self._sound_tracks: list[SoundTrack] = []
         self._inlets: list[Closable] = []
@@ -123,7 +123,7 @@ class Pipeline:
 
     @property
     def templates(self) -> list[Stream]:
-        """What a muxer makes its tracks from: the picture first, where there is one, then the sound."""
+        """The streams from which a muxer makes its tracks: the picture first, if there is one, then the sound."""
         audio: list[Stream] = [sound.encoder.template for sound in self._sounds]
         return audio if self._video is None else [self._video.template, *audio]
 
@@ -133,7 +133,7 @@ class Pipeline:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the encoded picture, 0 without one."""
+        """Width and height of the encoded picture; (0, 0) without one."""
         return (self._video.width, self._video.height) if self._video is not None else (0, 0)
 
     @property
@@ -143,15 +143,15 @@ class Pipeline:
 
     @property
     def dropped(self) -> int:
-        """Slots lost since counting began because the machine was too slow."""
+        """Slots dropped since counting began because the machine was too slow."""
         return self._grabber.dropped - self._counted[2] if self._grabber is not None else 0
 
     def levels(self) -> tuple[Level, ...]:
-        """How loud each audio track was since the last call. For one caller."""
+        """Return the level of each audio track since the last call. Only one thread may call this."""
         return tuple(track.level() for track in self._sound_tracks)
 
     def begin(self, epoch_s: float, duration_s: float = math.inf) -> None:
-        """Set the epoch, which may lie a moment back as far as the sound was kept, and let every thread go."""
+        """Set the epoch and start every thread. The epoch may be in the past, as far back as the sound was kept."""
         self.timeline = Timeline(epoch_s, duration_s)
         self.has_begun = True
         if self._video is not None:
@@ -174,7 +174,7 @@ class Pipeline:
             self._clock,
             self._settings.fps,
             constant=self._settings.constant_fps,
-            tell=self._record_event,
+            report=self._record_event,
         )
         track = VideoTrack(encoder, jobs, self._deliver_to(0), self._settings.fps)
         self._add_track("video encoder", track.run, jobs)
@@ -207,7 +207,7 @@ class Pipeline:
         return lambda packets: self._deliver(track, packets)
 
     def wake(self) -> None:
-        """Have every thread look at the timeline again: it was paused, resumed or stopped."""
+        """Make every thread check the timeline again, which was paused, resumed or stopped."""
         if self._grabber is not None:
             self._grabber.wake()
         self._wake_sounds()
@@ -218,26 +218,26 @@ class Pipeline:
                 item.grabber.wake()
 
     def flush(self) -> None:
-        """Have what was grabbed so far come out soon: what fills up only now and then is handed on as it is."""
+        """Make everything captured so far come out soon: repeat a still picture, and deliver partly filled blocks."""
         if self._grabber is not None:
             self._grabber.beat()
         self._wake_sounds()
 
     def begin_count(self, from_s: float) -> None:
-        """Count frames from here on; of sound also what was heard since `from_s` in media time."""
+        """Count frames from now on, and inserted silence and peaks from the media time `from_s` on."""
         if self._grabber is not None:
             self._counted = (self._grabber.frames, self._grabber.unchanged, self._grabber.dropped)
         for track in self._sound_tracks:
             track.begin_count(from_s)
 
     def finish(self) -> None:
-        """Let what was grabbed before the timeline's stop come out as packets, and end the tracks."""
+        """Encode everything captured before the timeline's stop, then end the tracks."""
         self.wake()
         for ended in self._takes:
             ended.wait(TAKE_END_S)
         if self._grabber is not None:
             self._picture_ended.wait(PICTURE_END_S)
-            # What encodes may have failed, and then takes nothing more.
+            # The encoder's thread may have failed and closed its mailbox.
             with suppress(Closed):
                 self._grabber.conclude()
         for inlet in self._inlets:
@@ -261,7 +261,7 @@ class Pipeline:
         )
 
     def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:
-        """The picture of a part of what was recorded, in media time, that has so many frames."""
+        """Summarise the picture between two media times, with that many frames."""
         whole = self.video_summary()
         if whole is None:
             return None
@@ -270,7 +270,7 @@ class Pipeline:
         return replace(whole, frames=frames, unchanged=unchanged, dropped=lost)
 
     def audio_between(self, from_s: float, to_s: float) -> tuple[AudioSummary, ...]:
-        """The sound of a part of what was recorded, in media time."""
+        """Summarise the sound between two media times."""
         found = []
         for summary, track in zip(self.audio_summaries(to_s - from_s), self._sound_tracks, strict=True):
             peak, inserted_s = track.between(from_s, to_s)
@@ -279,7 +279,7 @@ class Pipeline:
         return tuple(found)
 
     def audio_summaries(self, duration_s: float) -> tuple[AudioSummary, ...]:
-        """What became of the sound in the last `duration_s`."""
+        """Summarise each audio track; reports at most `duration_s` as its duration."""
         tracks = zip(self._sounds, self._sound_tracks, strict=True)
         return tuple(self._audio_summary(sound, track, duration_s) for sound, track in tracks)
 
@@ -305,5 +305,5 @@ def _audio_encoder(settings: RecordSettings, track: list[SoundInput]) -> AudioEn
 
 
 def _labelled(blocks: Mailbox[tuple[int, Samples]], number: int) -> Callable[[Samples], None]:
-    """What hands a source's blocks on under its number in the track."""
+    """Return a function that passes on a source's blocks with its number in the track."""
     return lambda samples: blocks.put((number, samples))

@@ -1,4 +1,7 @@
-"""Reads one source of sound."""
+"""Reads a sound source and passes its blocks to the current take.
+
+Each source has one `SoundGrabber`, which runs in the thread of the source from its opening to its end.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,16 @@ from capture.timing.timeline import Timeline
 
 __all__ = ["SoundGrabber"]
 
-#: At the stop, how long to wait for sound that was heard before it and is still on its way. A device that has nothing
-#: to deliver costs this much.
+#: How long to wait after the stop for sound from before it. A device that delivers nothing delays the end by this much.
 STRAGGLERS_S: Final = 0.15
 
 
 class SoundGrabber:
-    """Reads one source from its opening to its end, take after take; `run` is the work of a thread.
+    """Reads one source for all takes, one after another. `run` is the work of a thread.
 
-    While a take is under way its blocks are handed on. The last `keep_s` seconds are kept in memory, so that a take can
-    begin with what was heard before anybody knew that it would; with 0 nothing outside a take is kept. `watch` is given
-    every block by the thread that reads.
+    During a take, every block is passed on. The last `keep_s` seconds are kept in memory, so that a take can begin with
+    sound from before it was requested; with 0, no sound outside a take is kept. `run` also calls `watch` with every
+    block.
     """
 
     def __init__(
@@ -46,23 +48,23 @@ class SoundGrabber:
         self._next_take: _SoundTake | None = None
         self._closed = False
 
-    def begin_take(self, timeline: Timeline, hand_on: Callable[[Samples], None]) -> threading.Event:
-        """Hand on what is heard from the epoch of `timeline` to its stop; any thread.
+    def begin_take(self, timeline: Timeline, deliver: Callable[[Samples], None]) -> threading.Event:
+        """Pass on the blocks from the epoch of `timeline` to its stop. Any thread may call this.
 
-        The event that is returned is set when no block of the take will come any more.
+        The returned event is set when no more blocks of the take will come.
         """
-        take = self._next_take = _SoundTake(timeline, hand_on)
+        take = self._next_take = _SoundTake(timeline, deliver)
         self._source.wake()
         if self._closed:
             take.ended.set()
         return take.ended
 
     def wake(self) -> None:
-        """Look at the timeline again: it was stopped."""
+        """Make the thread check the timeline again, which was stopped. Any thread may call this."""
         self._source.wake()
 
     def close(self) -> None:
-        """Read no more; any thread."""
+        """End `run`. Any thread may call this."""
         self._closed = True
         self._source.wake()
 
@@ -85,7 +87,7 @@ class SoundGrabber:
     def _adopt_take(self) -> None:
         take = self._next_take
         if take is not None:
-            # Only then: one that came between a look and this would be lost.
+            # Clear it only if there is one: a take that arrives between the check and the clearing would be lost.
             self._take, self._next_take = take, None
             for samples in self._kept:
                 take.take_in(samples)
@@ -105,23 +107,23 @@ class SoundGrabber:
 
 
 class _SoundTake:
-    """One take, as the thread that reads its sound sees it."""
+    """One take in progress, as seen by the reading thread."""
 
-    def __init__(self, timeline: Timeline, hand_on: Callable[[Samples], None]) -> None:
+    def __init__(self, timeline: Timeline, deliver: Callable[[Samples], None]) -> None:
         self.timeline = timeline
-        self._hand_on = hand_on
+        self._deliver = deliver
         self.ended = threading.Event()
         self._heard_until_s = timeline.epoch_s
 
     def take_in(self, samples: Samples) -> None:
         try:
-            self._hand_on(samples)
+            self._deliver(samples)
             self._heard_until_s = samples.ends_at_s
         except Closed:
-            # The track takes nothing more; the device goes on, for the next take.
+            # The track has ended; the device goes on for the next take.
             self._heard_until_s = math.inf
 
     def is_over(self, now_s: float) -> bool:
-        """Whether all that was heard before the stop has come, or can no longer be waited for."""
+        """Whether all sound from before the stop has arrived, or the wait for it is over."""
         stop_s = self.timeline.stop_s
         return self._heard_until_s >= stop_s or now_s >= stop_s + STRAGGLERS_S

@@ -1,22 +1,17 @@
-"""The threads between the grabbers and the muxer: each turns what one track is made of into packets.
-
-A `VideoTrack` converts and encodes frames. A `SoundTrack` puts the blocks of one or several sources onto the timeline,
-mixes them, meters them and encodes the result. Their `run` is the work of a worker; the counters may be read by any
-thread while it goes on.
-"""
+"""Encodes one audio track: places the blocks of its sources on the timeline, mixes, meters and encodes them."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capture.clock import Clock
 from capture.event_kinds import EventKind
 from capture.events import Event, Level
 from capture.media import SAMPLE_RATE, Samples, peak_dbfs
-from capture.pipeline.mixer import Lane, LevelMeter, Piece, mix
+from capture.pipeline.mixer import Lane, LevelMeter, mix
 from capture.pipeline.tee import PacketSink
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
@@ -26,20 +21,31 @@ if TYPE_CHECKING:
 
 __all__ = ["SoundTrack"]
 
-#: How often a track looks whether one of its sources delivers nothing.
+#: How often a track checks whether one of its sources delivers nothing.
 _TICK_S: Final = 0.3
 
-#: A tick this late means that this process did not run either (it was stopped, or the machine slept), and that sound
-#: may be waiting: it is no proof of a silent device.
+#: A tick this late means that this process did not run either (it was stopped, or the machine slept). Sound may be
+#: waiting then, so it does not prove that the device is silent.
 _LATE_TICK_S: Final = 0.6
 
-
-#: How long a track may be silent before it is said, pauses not counted.
+#: How long a track may be silent before the user is warned, without pauses.
 SILENT_AFTER_S: Final = 5.0
 
 
+class _Chunk(NamedTuple):
+    """One encoded chunk of the track: its end in media time, its peak, and the silence inserted in it."""
+
+    end_s: float
+    peak: float
+    inserted_s: float
+
+
 class SoundTrack:
-    """Encodes the sound of one track, mixed from the sources that send into `blocks` under their number."""
+    """Encodes one track, mixed from the sources that put their number and their blocks into `blocks`.
+
+    `channels` has the number of channels of each source. `run` is the work of a thread; any thread may read the
+    counters meanwhile. With `history_s`, peaks and inserted silence of the last seconds are remembered for `between`.
+    """
 
     def __init__(
         self,
@@ -56,7 +62,7 @@ class SoundTrack:
     ) -> None:
         self.name = name
         self._history_s = history_s
-        self._history: deque[Piece] = deque()
+        self._history: deque[_Chunk] = deque()
         self._remembered_s = 0.0
         self._channels = max(channels)
         self._encoder = encoder
@@ -66,60 +72,61 @@ class SoundTrack:
         self._clock = clock
         self._emit = emit
         self._channels_of = tuple(channels)
-        # By the number of the source and the lane. One of each source is there from the beginning.
+        # By source number and lane number. Lane 0 of each source exists from the start.
         self._lanes = {(number, 0): Lane(timeline, count) for number, count in enumerate(channels)}
         # Samples sent to the encoder.
         self._sent = 0
-        # Silence inserted before counting began.
+        # Seconds of silence inserted before counting began.
         self._uncounted_s = 0.0
         self._meter = LevelMeter(timeline.epoch_s)
 
     @property
     def inserted_silence_s(self) -> float:
-        """Seconds of silence standing in for missing sound since counting began, in the source that misses most.
+        """Seconds of silence in place of missing sound since counting began, for the source that misses most.
 
-        Of a source with several lanes it is what is left when each has sounded alone: less, where they overlap.
+        For a source with several lanes, it is the time left over if the lanes had played one after another, so overlaps
+        make it smaller.
         """
         return max(0.0, self._missing_s() - self._uncounted_s)
 
     def _missing_s(self) -> float:
-        """The same since the beginning."""
+        """Return the same since the start of the track."""
         lanes, sent_s = tuple(self._lanes.items()), self._sent / SAMPLE_RATE
         missing_s = []
         for number in range(len(self._channels_of)):
             own = [lane for (source, _), lane in lanes if source == number]
             heard_s = sum(lane.heard_s for lane in own)
-            missing_s.append(own[0].part.inserted_silence_s if len(own) == 1 else max(0.0, sent_s - heard_s))
+            missing_s.append(own[0].samples.inserted_silence_s if len(own) == 1 else max(0.0, sent_s - heard_s))
         return max(missing_s)
 
     @property
     def drift_ppm(self) -> float:
-        """The drift of the source that drifts most."""
-        return max((lane.part.drift_ppm for lane in tuple(self._lanes.values())), key=abs)
+        """Drift of the source that drifts most, in parts per million."""
+        return max((lane.samples.drift_ppm for lane in tuple(self._lanes.values())), key=abs)
 
     @property
     def peak(self) -> float:
-        """The largest absolute sample since counting began."""
+        """Largest absolute sample since counting began."""
         return self._meter.peak
 
     def begin_count(self, from_s: float) -> None:
-        """Count inserted silence, and look for the peak, from `from_s` in media time on, as far as is remembered."""
+        """Count inserted silence and the peak from the media time `from_s` on, as far back as `history_s` reaches."""
         peak, inserted_s = self.between(from_s, math.inf)
         self._uncounted_s = self._missing_s() - inserted_s
-        self._meter.begin_again(peak, self._clock.now_s())
+        self._meter.restart(peak, self._clock.now_s())
 
     def between(self, from_s: float, to_s: float) -> tuple[float, float]:
-        """The largest absolute sample, and the seconds of inserted silence, between two moments of media time.
+        """Return the largest absolute sample and the seconds of inserted silence between two media times.
 
-        Only as far back as `history_s` reaches.
+        Covers only the last `history_s` seconds.
         """
-        # A copy, made at once: the track goes on meanwhile.
-        pieces = [piece for piece in tuple(self._history) if from_s < piece.end_s <= to_s]
-        inserted_s = sum(piece.inserted_s for piece in pieces)
-        return max((piece.peak for piece in pieces), default=0.0), max(0.0, inserted_s)
+        # Copy the history first: the track goes on meanwhile.
+        chunks = [chunk for chunk in tuple(self._history) if from_s < chunk.end_s <= to_s]
+        inserted_s = sum(chunk.inserted_s for chunk in chunks)
+        return max((chunk.peak for chunk in chunks), default=0.0), max(0.0, inserted_s)
 
     def level(self) -> Level:
-        """How loud the track was since the last call, and what is the matter with it. For one caller."""
+        """Return the level since the last call, and any trouble with the sound. Only one thread may call this."""
         trouble = ""
         if self._recorded_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
             heard_at_s = max(lane.heard_at_s for lane in tuple(self._lanes.values()))
@@ -141,8 +148,8 @@ class SoundTrack:
                 break
             else:
                 now_s = self._clock.now_s()
-                self._lane(number, samples.lane).take_in(samples, now_s)
-            # Also while blocks come: they may all be another source's.
+                self._lane(number, samples.lane).push(samples, now_s)
+            # Check even while blocks arrive: they may all come from one source.
             if now_s - ticked_at_s >= _TICK_S:
                 if now_s - ticked_at_s > _LATE_TICK_S:
                     waiting_since_s = now_s
@@ -152,7 +159,7 @@ class SoundTrack:
         self._finish()
 
     def _lane(self, number: int, lane: int) -> Lane:
-        """The lane of a source; a new one has no part in what was sent already."""
+        """Return a lane of a source; a new one starts after the samples already sent."""
         found = self._lanes.get((number, lane))
         if found is None:
             found = self._lanes[number, lane] = Lane(self._timeline, self._channels_of[number], self._sent)
@@ -162,30 +169,33 @@ class SoundTrack:
         """Write silence for the lanes that have delivered nothing for a while."""
         for lane in self._lanes.values():
             if now_s - max(lane.heard_at_s, waiting_since_s) >= 2 * _TICK_S:
-                lane.part.starve(now_s)
+                lane.samples.starve(now_s)
 
     def _encode(self, now_s: float) -> None:
-        self._tell_gaps()
+        self._report_gaps()
         self._send_ready(now_s, min)
 
-    def _tell_gaps(self) -> None:
+    def _report_gaps(self) -> None:
         for (_, number), lane in self._lanes.items():
-            for at_s, length_s in lane.part.holes():
-                detail = f"{self.name}: {length_s:.3f} s of sound were missing"
+            for at_s, length_s in lane.samples.holes():
+                detail = f"{self.name}: {length_s:.3f} s of sound missing"
                 self._emit(Event(EventKind.HOLE, at_s, detail, at_s + length_s))
-            # The other lanes come and go.
-            for from_s, to_s in lane.part.silences() if number == 0 else ():
-                self._emit(Event(EventKind.NO_DATA, from_s, f"{self.name}: nothing was delivered", to_s))
+            # Silence in the other lanes is normal: they come and go.
+            for from_s, to_s in lane.samples.silences() if number == 0 else ():
+                self._emit(Event(EventKind.NO_DATA, from_s, f"{self.name}: no data", to_s))
 
     def _finish(self) -> None:
         for lane in self._lanes.values():
-            lane.part.finish()
-        self._tell_gaps()
+            lane.samples.finish()
+        self._report_gaps()
         self._send_ready(math.inf, max)
         self._deliver(self._encoder.finish())
 
     def _send_ready(self, until_s: float, choose: Callable[[Iterable[int]], int]) -> None:
-        """Send what is ready, piece by piece, as far as the shortest or the longest part goes, as `choose` has it."""
+        """Send the samples that are ready, in chunks.
+
+        `choose` is `min` to stop at the shortest lane, or `max` to go on to the end of the longest.
+        """
         while True:
             for lane in self._lanes.values():
                 lane.fill(until_s)
@@ -195,16 +205,16 @@ class SoundTrack:
             self._send(count)
 
     def _send(self, count: int) -> None:
-        mixed = mix([lane.give(count) for lane in self._lanes.values()], count, self._channels)
+        mixed = mix([lane.pop(count) for lane in self._lanes.values()], count, self._channels)
         self._sent += count
         peak = self._meter.observe(mixed, self._clock.now_s())
         if self._history_s:
             missing_s = self._missing_s()
-            self._remember(Piece(self._sent / SAMPLE_RATE, peak, missing_s - self._remembered_s))
+            self._remember(_Chunk(self._sent / SAMPLE_RATE, peak, missing_s - self._remembered_s))
             self._remembered_s = missing_s
         self._deliver(self._encoder.encode(mixed))
 
-    def _remember(self, piece: Piece) -> None:
-        self._history.append(piece)
-        while self._history[0].end_s < piece.end_s - self._history_s:
+    def _remember(self, chunk: _Chunk) -> None:
+        self._history.append(chunk)
+        while self._history[0].end_s < chunk.end_s - self._history_s:
             self._history.popleft()

@@ -1,4 +1,4 @@
-"""Where a pipeline's packets go: into the replay buffer, and into the file of the take that is being made."""
+"""Passes a pipeline's packets to the replay buffer and to the files being written."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ if TYPE_CHECKING:
 
 __all__ = ["PacketSink", "Tee"]
 
-#: Takes packets from an encoder, several at once: each hand-over wakes a thread.
+#: Takes packets from an encoder, several per call, because each call wakes a thread.
 PacketSink = Callable[[list["av.Packet[Any]"]], None]
 
 
 class Tee:
-    """Hands every packet to all that want it, each track's in their order; any thread may call any method.
+    """Passes every packet to the replay buffer and to all writers, in order per track. Any thread may call any method.
 
-    A file that takes nothing more is left out, the others go on.
+    A writer that has ended is detached; the others go on.
     """
 
     def __init__(self) -> None:
-        #: Set before the first packet comes, where one is kept.
+        #: The replay buffer, if there is one; set it before the first packet.
         self.buffer: ReplayBuffer | None = None
         self._writers: list[FileWriter] = []
-        # Which of them want which track no more.
+        # Tracks that a writer no longer gets.
         self._left_out: set[tuple[FileWriter, int]] = set()
-        # Which of them can use a track only from the next key frame on.
+        # Tracks that a writer can only use from the next key frame on.
         self._await_key: set[tuple[FileWriter, int]] = set()
         self._changed = threading.Condition()
-        # Up to when each track has come, in media time.
+        # The media time that each track has reached.
         self._reached_s: dict[int, float] = {}
 
     def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
-        """Hand on what a track's encoder made. Waits where a file cannot keep up."""
+        """Pass on packets of a track's encoder. Blocks while a file cannot keep up."""
         if not packets:
             return
         last = packets[-1]
-        # Before the packets are given away: writing changes them.
+        # Compute this before passing on the packets: writing changes them.
         reached_s = in_seconds((last.pts or 0) + (last.duration or 0), last.time_base)
         with self._changed:
-            # The buffer copies.
+            # The buffer copies the packets.
             if self.buffer is not None:
                 self.buffer.add(track, packets)
             wanted = [(writer, self._wanted(writer, track, packets)) for writer in self._writers]
-        # Not while others are kept from the buffer: a file whose disk stands still is waited for as long as that takes.
+        # Write without the lock: a file on a stalled disk blocks for as long as that takes, and would block the buffer.
         for writer, part in wanted:
             try:
                 writer.put(track, part)
@@ -64,7 +64,7 @@ class Tee:
             self._changed.notify_all()
 
     def _wanted(self, writer: FileWriter, track: int, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """What of them `writer` has a use for."""
+        """Return the packets that `writer` can use."""
         key = (writer, track)
         if key in self._left_out:
             return []
@@ -75,23 +75,23 @@ class Tee:
         return packets
 
     def attach(self, writer: FileWriter) -> None:
-        """Have `writer` get everything from here on."""
+        """Pass everything from now on to `writer`."""
         with self._changed:
             self._writers.append(writer)
 
     def attach_since(self, writer: FileWriter, since_s: float) -> float:
-        """Have `writer` get what the buffer holds from `since_s` on, and everything after; where that begins.
+        """Pass the buffered packets from `since_s` on and everything after to `writer`; return where they begin.
 
-        Both in media time; `writer` counts from the moment that is returned, a little before `since_s`.
+        Both are media times. `writer` counts from the returned time, a little before `since_s`.
         """
-        assert self.buffer is not None  # noqa: S101 - there is something to begin with
+        assert self.buffer is not None  # noqa: S101 - only called with a replay buffer
         with self._changed:
             clip = self.buffer.snapshot_since(since_s)
             packets: list[tuple[int, av.Packet[Any]]] = []
             for track, (part, found) in enumerate(zip(clip.tracks, clip.packets(), strict=True)):
                 copies = [as_packet(kept, part.time_base) for kept in found]
                 if part.is_picture and not copies:
-                    # The buffer is too small for what comes between two key frames.
+                    # The buffer is too small for the packets between two key frames.
                     self._await_key.add((writer, track))
                 for note in clip.notes(track) if copies else ():
                     copies[0].set_sidedata(note)
@@ -102,21 +102,21 @@ class Tee:
             return clip.start_s
 
     def detach(self, writer: FileWriter) -> None:
-        """Give `writer` nothing more."""
+        """Pass nothing more to `writer`."""
         with self._changed, suppress(ValueError):
             for marked in (self._left_out, self._await_key):
                 marked -= {each for each in marked if each[0] is writer}
             self._writers.remove(writer)
 
     def leave_out(self, writer: FileWriter, track: int) -> None:
-        """Give `writer` nothing more of a track."""
+        """Pass nothing more of a track to `writer`."""
         with self._changed:
             self._left_out.add((writer, track))
 
     def await_reached(self, at_s: float, timeout_s: float, *, but: int | None = None) -> bool:
-        """Wait until every track has come up to `at_s` in media time; whether that was so within `timeout_s`.
+        """Wait until every track except number `but` has reached the media time `at_s`.
 
-        Track number `but` is not waited for.
+        Returns False if that took longer than `timeout_s`.
         """
 
         def is_met() -> bool:

@@ -1,4 +1,4 @@
-"""The thread that encodes the frames of the picture."""
+"""Encodes the frames of the video track."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["VideoTrack"]
 
 
 class VideoTrack:
-    """Encodes the frames of one picture; on a constant grid of `fps`, also those that nobody had the time to grab."""
+    """Encodes the frames in `jobs` and passes the packets to `deliver`. `run` is the work of a thread.
+
+    On a constant grid of `fps`, it fills the slots that are missing between two jobs with the last picture.
+    """
 
     def __init__(self, encoder: VideoEncoder, jobs: Mailbox[FrameJob], deliver: PacketSink, fps: float) -> None:
         self._encoder = encoder

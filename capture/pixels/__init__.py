@@ -1,5 +1,5 @@
-"""Pixels: BGRX from a screen into the YUV 4:2:0 that encoders take, changed parts alone.
+"""Converts a screen's BGRX pixels to the YUV 4:2:0 that encoders take, only where they changed.
 
-`converter` decides what to convert, `yuv` and `libyuv` do it, `macroblocks` counts in H.264's squares.
-Imports the ground alone.
+`converter` decides what to convert, `yuv` and `libyuv` convert it, and `macroblocks` divides pictures into H.264's
+16 × 16 squares. Imports only the ground modules.
 """

@@ -1,6 +1,6 @@
-"""From what a screen shows to what an encoder takes: blue-green-red-unused in, YUV 4:2:0 out, of changed parts alone.
+"""Converts changed parts of a picture from BGRX to YUV 4:2:0 and reports which macroblocks differ.
 
-Not thread-safe. Converting releases the interpreter's lock.
+Not thread-safe. Converting releases the GIL.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from capture.pixels.yuv import ToYuv, reformatted
 
 __all__ = ["MOST_CHANGED", "Converter"]
 
-#: A part of up to so many pixels is compared with what it replaces, and so many macroblocks are told. What typing
-#: redraws is a line; of more than that so much has changed, as a rule, that nobody wants to know what has not.
+#: Largest part that is compared with what it replaces, in pixels, and most macroblocks reported. Typing redraws about a
+#: line; when more is redrawn, most of it has usually changed, and comparing does not pay.
 _MOST_COMPARED: Final = 1 << 18
 MOST_CHANGED: Final = 24
 
 
 class Converter:
-    """Keeps the last picture, `width` x `height`, both even, as `size` in YUV.
+    """Keeps the last picture as YUV 4:2:0 and updates the parts that change.
 
-    With `in_place` the memory of a converted picture is used again for the next one: for encoders that are done with a
-    picture when they have taken it.
+    The input is `width` x `height`, both even; the output is scaled to `size`. With `in_place`, each conversion reuses
+    the memory of the previous one, for encoders that no longer need a picture once they have encoded it.
     """
 
     def __init__(self, width: int, height: int, size: tuple[int, int], to_yuv: ToYuv, *, in_place: bool) -> None:
@@ -39,19 +39,19 @@ class Converter:
         self._keeps_pixels = not in_place or self._scaler is not None or to_yuv.reads_around
         self._pixels: Pixels
         self._converted: av.VideoFrame | None = None
-        #: In which macroblocks the last picture differs from the one before it; None where that is not known, or more
+        #: Addresses of the macroblocks in which the last picture differs from the one before; None if unknown or more
         #: than `MOST_CHANGED`.
         self.changed: list[int] | None = None
 
     def convert(self, pixels: Pixels, left: int, top: int) -> av.VideoFrame:
-        """The picture with `pixels`, uint8 (height, width, 4), at column `left` and row `top`; around it as it was.
+        """Put `pixels`, uint8 (height, width, 4), at column `left` and row `top`; return the whole picture in YUV.
 
-        The first has to be whole; parts have even sides and corners. The memory of a whole one may be kept, and parts
-        be written into it.
+        The first call needs a whole picture; position and size of a part must be even. The converter may keep the array
+        of a whole picture and write later parts into it. Raises `ValueError` for odd values.
         """
         part = Rectangle(left, top, pixels.shape[1], pixels.shape[0])
         if any(value % 2 for value in (part.left, part.top, part.right, part.bottom)):
-            raise ValueError(f"{part} is no part of a picture in YUV 4:2:0")
+            raise ValueError(f"YUV 4:2:0 needs an even position and size, not {part}")
         is_whole = part == self._whole
         self.changed = None
         source, place = pixels, Rectangle(0, 0, part.width, part.height)
@@ -74,7 +74,7 @@ class Converter:
         return self._converted
 
     def _compare(self, source: Pixels, place: Rectangle, planes: Planes, part: Rectangle) -> None:
-        """Convert what lies at `place`, a `part` of the picture, into `planes`, and see what that changes."""
+        """Convert `place` of `source` into `planes`, which show `part` of the picture, and set `changed`."""
         fresh = [np.empty_like(plane) for plane in planes]
         self._to_yuv.convert(source, place, fresh)
         self.changed = differing(fresh, planes, part.left, part.top, self._whole.width, MOST_CHANGED)

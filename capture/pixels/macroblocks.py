@@ -1,6 +1,7 @@
-"""Macroblocks of a picture in YUV 4:2:0: squares of 16 × 16 pixels, counted row by row from 0, as H.264 does.
+"""Finds and reads the macroblocks of a picture in YUV 4:2:0: squares of 16 × 16 pixels.
 
-Where a picture is no whole number of them wide or high, the last of a row or column reach over its edge.
+As in H.264, their addresses count row by row from 0. If the width or height is not a multiple of 16, the last
+macroblocks of each row or column extend past the edge.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from capture.media import Pixels, Rectangle
 
 __all__ = ["SAMPLES_BYTES", "Planes", "cut", "differing", "planes_of", "samples_of"]
 
-#: Pixels both ways. Planes of colour have half as many samples.
+#: Width and height in pixels. A macroblock has half as many chroma samples each way.
 _SIDE: Final = 16
 
-#: What all samples of one take.
+#: Size of one macroblock's samples.
 SAMPLES_BYTES: Final = _SIDE * _SIDE * 3 // 2
 
-#: Brightness and the two colours of a picture, uint8 (height, width) and twice (height / 2, width / 2).
+#: Luma and both chroma planes of a picture: uint8 (height, width) and twice (height / 2, width / 2).
 Planes: TypeAlias = Sequence[Pixels]
 
 
 def planes_of(frame: av.VideoFrame) -> list[Pixels]:
-    """The planes of a picture in YUV 4:2:0, in its own memory."""
+    """Return the planes of a picture in YUV 4:2:0 as views of its memory."""
     return [_values(plane) for plane in frame.planes]
 
 
@@ -37,7 +38,7 @@ def _values(plane: VideoPlane) -> Pixels:
 
 
 def cut(planes: Planes, part: Rectangle) -> list[Pixels]:
-    """What of the planes lies in a part of the picture with even edges, in the same memory."""
+    """Return views of the planes inside `part`, whose edges are even."""
     sizes = (1, 2, 2)
     return [
         plane[part.top // size : part.bottom // size, part.left // size : part.right // size]
@@ -46,9 +47,9 @@ def cut(planes: Planes, part: Rectangle) -> list[Pixels]:
 
 
 def differing(one: Planes, other: Planes, left: int, top: int, picture_width: int, at_most: int) -> list[int] | None:
-    """Which macroblocks differ between two versions of a part of a picture, at an even column `left` and row `top`.
+    """Return the ascending addresses of the macroblocks that differ between two versions of a part of a picture.
 
-    In ascending order; None where they are more than `at_most`.
+    The part is at an even column `left` and row `top`. Returns None if more than `at_most` differ.
     """
     columns = -(-picture_width // _SIDE)
     found: set[int] = set()
@@ -56,7 +57,7 @@ def differing(one: Planes, other: Planes, left: int, top: int, picture_width: in
         size = 1 if number == 0 else 2
         step = _SIDE // size
         differs = first != second
-        # Counting is quick, and mostly there are few.
+        # Counting is fast, and avoids finding the addresses when there are too many.
         if np.count_nonzero(differs) > at_most * step**2:
             return None
         rows, places = np.divmod(np.flatnonzero(differs), differs.shape[1])
@@ -66,7 +67,10 @@ def differing(one: Planes, other: Planes, left: int, top: int, picture_width: in
 
 
 def samples_of(planes: Planes, address: int) -> bytes:
-    """The 384 samples of a macroblock: brightness, then each colour. What is beyond the edge repeats the edge."""
+    """Return the 384 samples of a macroblock: luma, then each chroma plane.
+
+    Past the edge of the picture, the edge is repeated.
+    """
     columns = -(-planes[0].shape[1] // _SIDE)
     row, column = divmod(address, columns)
     parts = []

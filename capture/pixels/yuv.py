@@ -1,7 +1,7 @@
-"""From blue-green-red pixels to YUV 4:2:0, by the matrix of BT.601 and in limited range.
+"""Converts BGRX pixels to YUV 4:2:0, BT.601 matrix, limited range.
 
-There are two converters, a fast one and an exact one. Both release the interpreter's lock; each is for one thread. The
-fast one, libyuv, knows no other matrix, which is why all of this project's files have this one.
+There are two converters: libyuv is fast, swscale is exact. Both release the GIL; use each from one thread. libyuv
+supports no other matrix, which is why all files of this project use BT.601.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from capture.pixels.macroblocks import Planes, cut, planes_of
 
 __all__ = ["Swscale", "ToYuv", "reformatted", "yuv_converter"]
 
-#: A sample of colour is the mean of the four pixels it covers, and so a change reaches no further than these. Without
-#: `FULL_CHR_H_INP` swscale has no vector code for colour; with it a picture of 1080p takes 3.4 ms instead of 4.4.
+#: With AREA, a chroma sample is the mean of the four pixels it covers, so a change affects no other samples. Without
+#: `FULL_CHR_H_INP`, swscale has no vector code for chroma; with it, 1080p takes 3.4 ms instead of 4.4.
 _METHOD: Final = Interpolation.AREA | Interpolation.FULL_CHR_H_INP
 
-#: Of what it converts swscale rounds the last row of colour otherwise, and of very low pictures all: these are read
-#: around a part and thrown away.
+#: swscale rounds the last chroma row differently, and every row of a very low picture. So we convert extra rows around
+#: a part and discard them.
 _MARGIN_ROWS: Final = 2
 _LEAST_ROWS: Final = 8
 
-#: It takes a while to get ready for another width: it is always one of these steps, as many as its loops have.
+#: swscale takes time to set up for a new width, so widths are rounded up to this step, which is that of its loops.
 _STEP_COLUMNS: Final = 16
 
 
 class ToYuv(Protocol):
-    """Converts parts of pictures."""
+    """A converter of parts of pictures."""
 
-    #: Whether it looks at pixels around a part, which must be there then.
+    #: Whether it reads pixels around a part, so that the whole picture must be available.
     reads_around: bool
 
     def convert(self, picture: Pixels, part: Rectangle, planes: Planes) -> None:
-        """Convert a `part` of a picture, its edges on even rows and columns, into `planes`, which are as large."""
+        """Convert `part` of a picture, with even edges, into `planes` of that size."""
 
 
 class Swscale:
-    """By FFmpeg's own scaler, which is there everywhere: 3.4 ms for a picture of 1080p, rounded to the next level."""
+    """Converts with FFmpeg's scaler, which is always available: 3.4 ms for 1080p, exact to the nearest level."""
 
     reads_around = True
 
@@ -62,7 +62,7 @@ class Swscale:
 
 
 def yuv_converter(*, exact: bool) -> ToYuv:
-    """The one that is `exact`, or else the fastest that works here."""
+    """Return the exact converter if `exact`, otherwise the fastest one available."""
     if not exact:
         with suppress(OSError):
             return Libyuv()
@@ -70,7 +70,7 @@ def yuv_converter(*, exact: bool) -> ToYuv:
 
 
 def reformatted(reformatter: VideoReformatter, pixels: Pixels, size: tuple[int, int]) -> av.VideoFrame:
-    """The pixels as a new frame of that width and height, by swscale."""
+    """Convert pixels to a new frame of `size` (width, height) with swscale."""
     return reformatter.reformat(
         av.VideoFrame.from_numpy_buffer(pixels, "bgra"),
         *size,

@@ -1,4 +1,5 @@
-"""Threads of the pipeline: `worker` runs one, `mailbox` is the queue between two.
+"""Threads and the queues between them.
 
-`dispatcher` hands events to a listener without letting it hold anybody up. Imports the ground alone.
+`worker` runs a named thread, `mailbox` is the queue between two threads, and `dispatcher` passes events to a listener
+that may be slow without blocking the sender. Imports only the ground modules.
 """

@@ -1,4 +1,4 @@
-"""Tells events to a listener outside, in a thread of its own: one that hangs or fails holds up nobody."""
+"""Passes events to a listener on a separate thread, so that a slow or failing listener blocks nothing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from capture.threads.worker import Worker
 
 __all__ = ["EventDispatcher"]
 
-#: Events waiting to be told. A listener that hangs, as a terminal stopped by Ctrl+S does, misses what is beyond.
+#: How many events may wait for the listener. One that hangs, such as a terminal stopped by Ctrl+S, misses the rest.
 EVENTS_QUEUED: Final = 256
 
-#: How long the last events may take to be told, at the end.
+#: How long `close` waits for the listener to take the last events.
 EVENTS_END_S: Final = 1.0
 
 
 class EventDispatcher:
-    """Calls `listener` with one event after the other, from `start` to `close`; `tell` is for any thread."""
+    """Calls `listener` with each event in order, on a separate thread. Any thread may call `tell`."""
 
     def __init__(self, listener: EventSink) -> None:
         self._listener = listener
@@ -30,12 +30,12 @@ class EventDispatcher:
         self._worker.start()
 
     def tell(self, event: Event | Progress | Summary) -> None:
-        """Have it told, unless too much waits for that already."""
+        """Queue `event` for the listener; drop it if the queue is full or closed."""
         with suppress(Closed):
             self._events.offer(event)
 
     def close(self) -> None:
-        """Let what waits be told, as far as that goes quickly."""
+        """Give the listener up to `EVENTS_END_S` to take the events that are queued."""
         self._events.close()
         self._worker.join(EVENTS_END_S)
 
@@ -45,5 +45,5 @@ class EventDispatcher:
             try:
                 self._listener(event)
             except Exception:
-                # It is told nothing more.
+                # A listener that fails gets no further events.
                 self._listener = lambda event: None

@@ -1,4 +1,4 @@
-"""A bounded queue that can be closed: the only thing threads of the pipeline share."""
+"""A bounded queue that can be closed: how the threads of the pipeline hand data to each other."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Item = TypeVar("Item")
 
 
 class Closed(Exception):  # noqa: N818 - an ordinary end, not an error
-    """The mailbox will deliver, or accept, nothing more."""
+    """The mailbox is closed: it accepts no more items, or has none left to deliver."""
 
 
 class Mailbox(Generic[Item]):
-    """First in, first out, at most `capacity` items; every method may be called from any thread.
+    """A first-in, first-out queue of at most `capacity` items. Any thread may call any method.
 
-    With `weigh` it is not items that are counted but what they weigh: there is room as long as all that is inside
-    weighs less than `capacity`.
+    With `weigh`, the mailbox counts the weights of the items instead of the items: there is room while their sum is
+    below `capacity`.
 
-    What happens when it is full is the sender's choice: `put` waits (sound is never dropped), `offer` declines (a frame
-    may be). Closing lets the receiver drain what is inside and wakes everybody who waits.
+    The sender decides what happens when the mailbox is full: `put` waits (sound is never dropped), `offer` declines (a
+    frame may be dropped). Closing wakes every waiting thread; the receiver can still drain the queue.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[Item], int] = lambda item: 1) -> None:
@@ -35,7 +35,7 @@ class Mailbox(Generic[Item]):
         self._closed = False
 
     def put(self, item: Item) -> None:
-        """Append `item`, waiting for room; raise `Closed` if there will be none."""
+        """Append `item`, waiting for room. Raises `Closed`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._weight < self._capacity)
             if self._closed:
@@ -43,7 +43,7 @@ class Mailbox(Generic[Item]):
             self._append(item)
 
     def offer(self, item: Item) -> bool:
-        """Append `item` if there is room now and return whether there was; raise `Closed`."""
+        """Append `item` if there is room now; return whether there was. Raises `Closed`."""
         with self._changed:
             if self._closed:
                 raise Closed
@@ -59,12 +59,15 @@ class Mailbox(Generic[Item]):
         self._changed.notify_all()
 
     def has_room(self) -> bool:
-        """Whether an `offer` made now, by the only sender, would be taken."""
+        """Whether an `offer` would succeed now. Only reliable with a single sender."""
         with self._changed:
             return self._weight < self._capacity
 
     def get(self, timeout_s: float | None = None) -> Item:
-        """Take the oldest item. Raises `Closed` when drained and closed, `TimeoutError` after `timeout_s`."""
+        """Remove and return the oldest item.
+
+        Raises `Closed` when the mailbox is closed and empty, `TimeoutError` after `timeout_s`.
+        """
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
                 raise TimeoutError
@@ -76,7 +79,7 @@ class Mailbox(Generic[Item]):
             return item
 
     def close(self) -> None:
-        """Accept nothing more; may be called twice."""
+        """Accept no more items; may be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

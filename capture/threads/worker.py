@@ -1,4 +1,4 @@
-"""Named threads that keep their exception and never leave a neighbour waiting."""
+"""Named threads that keep their exception and close their neighbours' queues when they end."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Closable", "Worker"]
 
 
 class Closable(Protocol):
-    """Anything whose end can be announced."""
+    """Anything with a `close` method, such as a mailbox."""
 
     def close(self) -> None: ...
 
 
 class Worker:
-    """Runs `work` in a thread called `name`.
+    """Runs `work` in a daemon thread called `name`.
 
-    When `work` returns or raises, everything in `closes` is closed, so the stages before and after it come to their end
-    as well. `Closed` is the ordinary way to end; any other exception is kept for `error` and given to `on_failure`,
-    which is called in the worker's thread and must only pass the news on, as `on_end` is, which comes last.
+    When `work` returns or raises, the worker closes everything in `closes`, so that the stages before and after it end
+    too. `Closed` is a normal end; any other exception is kept in `error` and passed to `on_failure`, before the
+    neighbours are closed. `on_end` runs last. Both callbacks run in the worker's thread and must return quickly.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end and return whether it came. From the worker itself or before its start nothing happens."""
+        """Wait for the thread to end; return False if it has not after `timeout_s`.
+
+        Returns True at once in the worker's own thread and before `start`.
+        """
         if self._thread is threading.current_thread() or self._thread.ident is None:
             return True
         self._thread.join(timeout_s)

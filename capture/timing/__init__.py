@@ -1,5 +1,5 @@
-"""Time: one epoch, one timeline, and everything measured on it.
+"""Timing of a recording: one epoch, one timeline, and everything measured on it.
 
-`timeline` gives frames their pts, `sample_timeline` turns stamped blocks into an unbroken run of samples, `drift`
-measures a device's clock and `resampler` corrects it. Pure: no threads, no devices. Imports the ground alone.
+`timeline` gives frames their pts, `sample_timeline` turns stamped blocks into continuous samples, `drift` measures how
+far a device's clock is off, and `resampler` corrects it. No threads, no devices. Imports only the ground modules.
 """

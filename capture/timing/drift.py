@@ -1,4 +1,4 @@
-"""How fast a device's clock runs against ours."""
+"""Measures how much faster or slower a device's clock runs than the session's clock."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["DriftMeter"]
 
 
 class DriftMeter:
-    """The rate of a device's clock against ours, from the earliest arrival in each second. Memory does not grow.
+    """Estimates drift from the earliest arrival in each second, in constant memory.
 
-    Where the device delivered nothing its own time is unknown, so each stretch of sound has a line of its own, and what
-    is told is the slope that fits them all.
+    While the device delivers nothing, its own time is unknown. So each stretch of sound between two gaps gets its own
+    line, and `ppm` is the one slope that fits all of them best.
     """
 
-    #: Fewer seconds than this say more about scheduling than about a quartz.
+    #: With fewer seconds than this, the result says more about scheduling than about the device's quartz.
     MIN_SECONDS: Final = 10
 
     def __init__(self) -> None:
         self._seconds = 0
-        # Sums over the stretches that are complete, about the mean of each: of x² and of xy.
+        # Sums of x² and xy over all complete stretches, each about its own mean.
         self._squares = (0.0, 0.0)
         self._begin_stretch()
 
@@ -33,7 +33,7 @@ class DriftMeter:
         self._sums = np.zeros(4)
 
     def observe(self, device_s: float, origin_s: float) -> None:
-        """Say that after `device_s` of sound its first sample seemed to date from `origin_s`."""
+        """Record that after `device_s` seconds of sound, its first sample appears to date from `origin_s`."""
         second = int(device_s)
         if second != self._second:
             if self._second >= 0:
@@ -42,7 +42,7 @@ class DriftMeter:
         self._earliest_s = min(self._earliest_s, origin_s)
 
     def interrupt(self) -> None:
-        """Say that sound is missing before what is observed next."""
+        """Record that sound is missing before the next observation."""
         self._squares = self._squares_so_far()
         self._begin_stretch()
 
@@ -64,7 +64,7 @@ class DriftMeter:
 
     @property
     def ppm(self) -> float:
-        """Parts per million by which the device runs fast; 0 until `MIN_SECONDS` were seen."""
+        """Parts per million by which the device runs fast; 0 until `MIN_SECONDS` have been observed."""
         x_squared, x_times_y = self._squares_so_far()
         if self._seconds < self.MIN_SECONDS or x_squared == 0.0:
             return 0.0

@@ -1,8 +1,8 @@
-"""Stretching and squeezing sound by a whole number of samples, too gently to hear.
+"""Inaudibly stretches or shrinks sound by a whole number of samples.
 
-A device's clock and the computer's never run at the same rate. Dropping or repeating a sample now and then clicks;
-instead a `SlipResampler` spreads each correction over a thousand times as many samples by band-limited interpolation.
-Between corrections it passes samples through untouched, bit for bit.
+A device's clock and the computer's never run at the same rate. Dropping or repeating single samples clicks, so a
+`SlipResampler` spreads each correction over a thousand times as many samples, by band-limited interpolation. Between
+corrections it passes samples through bit for bit.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from capture.media import SampleArray
 
 __all__ = ["OUTPUTS_PER_SLIP", "SlipResampler"]
 
-#: One sample is gained or lost in a thousand, 0.1 %: 1.7 cents of pitch, where the ear needs about 5 at its best.
+#: A correction gains or loses one sample in a thousand, 0.1 %. That is 1.7 cents of pitch; a good ear needs about 5.
 OUTPUTS_PER_SLIP: Final = 1000
 
-#: Half the length of the interpolating sinc. 16 samples on either side with this window keep everything below 18 kHz at
-#: 48 kHz within 0.1 dB and images 80 dB down.
+#: Half the length of the interpolating sinc. At 48 kHz, 16 samples on either side with this window keep everything
+#: below 18 kHz within 0.1 dB, and images 80 dB down.
 _HALF_TAPS: Final = 16
 _KAISER_BETA: Final = 8.0
 _TAPS: Final = np.arange(1 - _HALF_TAPS, _HALF_TAPS + 1)
@@ -30,7 +30,7 @@ _TAPS: Final = np.arange(1 - _HALF_TAPS, _HALF_TAPS + 1)
 
 @cache
 def _kernels() -> npt.NDArray[np.float32]:
-    """The sinc at each of the `OUTPUTS_PER_SLIP` distances between samples that a slip passes through."""
+    """Return the windowed sinc at each of the `OUTPUTS_PER_SLIP` positions between two samples, one per row."""
     distance = np.arange(OUTPUTS_PER_SLIP)[:, None] / OUTPUTS_PER_SLIP - _TAPS
     window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / _HALF_TAPS) ** 2)))
     weights = np.sinc(distance) * window
@@ -39,23 +39,24 @@ def _kernels() -> npt.NDArray[np.float32]:
 
 
 class SlipResampler:
-    """Turns `n` samples into `n` samples, or, while a slip is under way, into a few more or fewer.
+    """Passes samples through; during a slip, returns slightly more or fewer than it takes.
 
-    It holds back the last 16 samples, a third of a millisecond, until more come or `flush` is called. Not thread-safe.
+    It holds back the last 16 samples, a third of a millisecond, until more arrive or `flush` is called. Not
+    thread-safe.
     """
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        # The samples around the reading position: _HALF_TAPS already given out, then those still to come.
+        # The samples around the read position: _HALF_TAPS already returned, then those not yet returned.
         self._buffer: SampleArray = np.zeros((_HALF_TAPS, channels), np.float32)
         self._direction = 0
         self._outputs_left = 0
-        # How far the next output lies beyond the next sample to come, in parts of OUTPUTS_PER_SLIP.
+        # How far the next output lies past the next unread sample, in units of 1 / OUTPUTS_PER_SLIP.
         self._phase = 0
 
     @property
     def pending(self) -> int:
-        """How many samples are held back."""
+        """Number of samples held back."""
         return len(self._buffer) - _HALF_TAPS
 
     @property
@@ -65,18 +66,18 @@ class SlipResampler:
 
     @property
     def remaining(self) -> int:
-        """How many more samples the correction under way has yet to gain; negative where it is losing some."""
+        """Number of samples the current correction still has to gain; negative if it is losing samples."""
         return self._direction * round(self._outputs_left / OUTPUTS_PER_SLIP)
 
     def slip(self, samples: int) -> None:
-        """From here on give out `samples` more than come in, or fewer where negative. ValueError while slipping."""
+        """Start to return `samples` more than come in, or fewer if negative. Raises `ValueError` while slipping."""
         if self.slipping:
             raise ValueError("a slip is under way")
         self._direction = 1 if samples > 0 else -1
         self._outputs_left = abs(samples) * OUTPUTS_PER_SLIP
 
     def process(self, data: SampleArray) -> SampleArray:
-        """Take float32 (n, channels) and return what is ready, of the same kind."""
+        """Take float32 (n, channels); return the samples that are ready, in the same format."""
         self._buffer = np.concatenate((self._buffer, data))
         ready = []
         if self.slipping:
@@ -88,7 +89,7 @@ class SlipResampler:
         return np.concatenate(ready)
 
     def flush(self) -> SampleArray:
-        """The samples held back. The resampler starts afresh."""
+        """Return the samples held back and reset the resampler."""
         if self.slipping:
             tail = self.process(np.zeros((_HALF_TAPS, self._channels), np.float32))
         else:
@@ -97,10 +98,10 @@ class SlipResampler:
         return tail
 
     def _interpolate(self) -> SampleArray:
-        """What can be given out of the slip now: each output lies a thousandth less, or more, than a sample further.
+        """Return the outputs of the slip that are ready; the step between two is one sample, less or more a thousandth.
 
-        Until the phase goes round, outputs and the samples around them go on in step, and so do the kernels: such a run
-        is two views of memory that need not be gathered first.
+        Until the phase wraps, outputs, the samples around them and the kernels all advance in step. So each such run is
+        computed from two views of memory, with no copy.
         """
         if len(self._buffer) < len(_TAPS):
             return self._buffer[:0]
@@ -120,7 +121,7 @@ class SlipResampler:
             self._outputs_left -= count
             self._phase -= self._direction * count
             read += count
-            # Beyond either end of a sample lies the one before, or after.
+            # A phase past either end of the sample moves on to the previous or the next one.
             beyond, self._phase = divmod(self._phase, OUTPUTS_PER_SLIP)
             read += beyond
         self._buffer = self._buffer[read:]

@@ -1,4 +1,4 @@
-"""The table of faults: what is counted as kept, that every fault is in it, and one of them made to happen."""
+"""The fault benchmark covers every known fault, counts kept promises correctly, and can really run one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 from benchmarks import faults
 from benchmarks.trials.trial import Fault, Findings, NotHereError, Trial, tried
 
-#: A word of every fault that recorders are known for.
+#: Words that identify each fault that recorders are known for.
 KNOWN = (
     *("SIGKILL while it records mp4", "mkv", "webm", "ogg", "m4a", "saves a clip", "left over"),
-    *("fills while it records", "fills while it finishes", "fills while a clip", "disk stands still"),
-    *("sound server", "default output", "named device", "suspended", "X server", "resolution", "process stands still"),
-    *("100 pauses", "one OUTPUT", "two recorders with two", "SIGTERM, SIGHUP, SIGINT", "clock of the system"),
+    *("fills while it records", "fills while it finishes", "fills while a clip", "disk stalls"),
+    *("sound server", "default output", "named device", "suspended", "X server", "resolution", "process is stopped"),
+    *("100 pauses", "one OUTPUT", "two recorders with two", "SIGTERM, SIGHUP, SIGINT", "system clock"),
     *("1,000 requests", "another user", "2 h of sound"),
 )
 
 
-def test_every_fault_has_its_line() -> None:
+def test_every_known_fault_is_in_the_table() -> None:
     names = [fault.name for fault in faults.FAULTS]
     assert len(set(names)) == len(names)
     for words in KNOWN:
@@ -29,13 +29,13 @@ def test_every_fault_has_its_line() -> None:
     assert all(fault.promise and fault.tries > 0 for fault in faults.FAULTS)
 
 
-def test_a_try_is_kept_where_nothing_is_broken() -> None:
+def test_a_try_without_broken_promises_counts_as_kept() -> None:
     seen: list[Trial] = []
 
     def attempt(trial: Trial, findings: Findings) -> None:
         seen.append(trial)
         assert trial.folder.is_dir()
-        findings.expect([1], "there is something")
+        findings.expect([1], "a truthy value")
         findings.lose(-0.1 if trial.number else 0.4)
         findings.apart(-0.02 if trial.number else 0.01)
 
@@ -49,20 +49,20 @@ def test_a_try_is_kept_where_nothing_is_broken() -> None:
     assert [trial.chance.random() for trial in seen[3:]] == chances
 
 
-def test_a_try_is_broken_by_a_promise_a_bound_or_an_error() -> None:
+def test_a_broken_promise_a_broken_bound_or_an_error_breaks_a_try() -> None:
     def attempt(trial: Trial, findings: Findings) -> None:
-        findings.expect(trial.number != 1, "it is said")
+        findings.expect(trial.number != 1, "it is reported")
         findings.lose(0.6 if trial.number == 2 else 0.0)
         if trial.number == 3:
-            raise TimeoutError("waited in vain")
+            raise TimeoutError("timed out")
 
     result = tried(Fault("a fault", "a promise", attempt, most_lost_s=0.5), 4, seed=7)
     assert (result.tried, result.kept, result.lost_s, result.verdict) == (4, 1, 0.6, "BROKEN")
-    assert result.notes[:2] == ("try 2: it is said", "try 3: 0.600 s lost, and 0.5 s are promised")
-    assert result.notes[2].startswith("try 4: TimeoutError: waited in vain (test_benchmark_faults.py:")
+    assert result.notes[:2] == ("try 2: it is reported", "try 3: 0.600 s lost, at most 0.5 s promised")
+    assert result.notes[2].startswith("try 4: TimeoutError: timed out (test_benchmark_faults.py:")
 
 
-def test_what_cannot_be_tried_is_neither_kept_nor_broken() -> None:
+def test_a_fault_that_cannot_be_tried_here_is_neither_kept_nor_broken() -> None:
     def attempt(trial: Trial, findings: Findings) -> None:
         raise NotHereError("only root can mount a disk")
 
@@ -71,8 +71,8 @@ def test_what_cannot_be_tried_is_neither_kept_nor_broken() -> None:
     assert result.notes == ("only root can mount a disk",)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the desk that recorders are tried on is a Linux one")
-def test_a_fault_is_tried_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the virtual desk needs Linux")
+def test_a_real_fault_is_tried_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = tmp_path / "figures.json"
     arguments = ["--tries", "1", "--seed", "3", "--json", str(figures)]
     assert faults.main([*arguments, "--only", "one OUTPUT"]) == 0

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, on signals and files whose offsets are known."""
+"""The arithmetic of the benchmarks is right for signals and files with known offsets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FPS = 30
 WIDTH, HEIGHT = 832, 128  # the smallest that holds the clock
 FLASH_S = 0.1
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the desk that recorders are measured on is a Linux one")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the virtual desk needs Linux")
 
 
 def irregular_moments_s(first_s: float, until_s: float, seed: int = 1) -> Floats:
@@ -46,7 +46,7 @@ def irregular_moments_s(first_s: float, until_s: float, seed: int = 1) -> Floats
 
 
 def beeping(onsets_s: Floats, length_s: float, rate: int = RATE) -> Waveform:
-    """A hum with beeps that begin at exactly the given moments."""
+    """Return a hum with beeps that start exactly at the given moments."""
     moments_s = np.arange(round(length_s * rate)) / rate
     samples = HUM_LEVEL * np.sin(2 * np.pi * HUM_HZ * moments_s)
     for onset_s in onsets_s:
@@ -63,26 +63,26 @@ def test_a_beep_is_found_to_a_quarter_of_a_millisecond(rate: int) -> None:
     assert found_s - 10.0 == pytest.approx(true_s, abs=0.00025)
 
 
-def test_a_click_is_no_beep_and_a_broken_beep_is_one() -> None:
+def test_a_click_is_not_a_beep_and_an_interrupted_beep_is_one_beep() -> None:
     samples = beeping(np.array([0.5]), 2.0)
     samples[round(0.53 * RATE) : round(0.535 * RATE)] = 0.0
     samples[round(1.5 * RATE) : round(1.505 * RATE)] += 0.9
     assert beep_onsets_s(samples, RATE, 0.0) == pytest.approx([0.5], abs=0.0005)
 
 
-def test_silence_holds_no_beep_and_no_beginning() -> None:
+def test_silence_has_no_beep_and_no_start_of_sound() -> None:
     silence = np.zeros(RATE, np.float32)
     assert beep_onsets_s(silence, RATE, 0.0).size == 0
     assert beep_onsets_s(silence[:10], RATE, 0.0).size == 0
     assert sound_start_s(silence, RATE, 0.0, 0.01) is None
 
 
-def test_sound_begins_with_the_first_sample_that_is_loud_enough() -> None:
+def test_sound_starts_at_the_first_sample_that_is_loud_enough() -> None:
     samples = np.concatenate((np.zeros(4800, np.float32), beeping(np.empty(0), 1.0)))
     assert sound_start_s(samples, RATE, 3.0, HUM_LEVEL / 4) == pytest.approx(3.1, abs=0.0005)
 
 
-def test_a_flash_begins_with_its_first_bright_frame() -> None:
+def test_a_flash_starts_at_its_first_bright_frame() -> None:
     pts_s = np.arange(12) / 10
     luma = np.array([16, 16, 235, 230, 16, 16, 16, 16, 200, 235, 16, 16.0])
     assert flash_onsets_s(pts_s, luma).tolist() == [0.2, 0.8]
@@ -90,7 +90,7 @@ def test_a_flash_begins_with_its_first_bright_frame() -> None:
 
 
 @pytest.mark.parametrize("shift_s", [-1000.0, -2.1, 0.0, 0.4, 1.9])
-def test_the_shift_is_found_however_large_it_is(shift_s: float) -> None:
+def test_a_shift_of_any_size_is_found(shift_s: float) -> None:
     true_s = irregular_moments_s(0.0, 20.0)
     jitter_s = np.random.default_rng(2).uniform(0, 1 / FPS, true_s.size)
     found_s = np.delete(true_s + shift_s + jitter_s, [0, 7])
@@ -101,14 +101,14 @@ def test_the_shift_is_found_however_large_it_is(shift_s: float) -> None:
     assert lateness_s[3] == pytest.approx(shift_s + jitter_s[3])
 
 
-def test_nothing_matches_nothing() -> None:
+def test_empty_moments_match_nothing() -> None:
     assert matched(np.empty(0), np.array([1.0])) == {}
     assert matched(np.array([1.0]), np.empty(0)) == {}
     with pytest.raises(ValueError, match="nothing to compare"):
         common_shift_s(np.empty(0), np.empty(0))
 
 
-def test_drift_is_the_slope_whatever_a_few_wild_offsets_say() -> None:
+def test_outliers_do_not_change_the_drift() -> None:
     moments_s = irregular_moments_s(0.0, 60.0)
     noise_s = np.random.default_rng(3).normal(0, 0.001, moments_s.size)
     offsets_s = 0.05 + 0.012 / 60 * moments_s + noise_s
@@ -119,18 +119,18 @@ def test_drift_is_the_slope_whatever_a_few_wild_offsets_say() -> None:
     assert drift_of(moments_s[:2], offsets_s[:2]).error_ms == float("inf")
 
 
-def test_the_difference_of_two_drifts_is_less_certain_than_either() -> None:
+def test_errors_add_up_in_the_difference_of_two_drifts() -> None:
     assert Drift(7.0, 3.0).minus(Drift(2.0, 4.0)) == Drift(5.0, 5.0)
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 1.2344, 523.999, 17_178_512.7, 1.5 * clockface.PERIOD_S])
-def test_the_clock_is_read_as_it_was_shown(moment_s: float) -> None:
+def test_the_clock_reads_the_moment_it_shows(moment_s: float) -> None:
     cells = clockface.cells_showing(moment_s)
     assert len(cells) == clockface.CELLS
     assert clockface.moment_shown_s(cells, moment_s - 200) == pytest.approx(moment_s, abs=0.001)
 
 
-def test_a_flash_is_no_clock() -> None:
+def test_a_flash_is_not_a_clock() -> None:
     assert clockface.moment_shown_s([True] * clockface.CELLS, 0.0) is None
     assert clockface.moment_shown_s([False] * clockface.CELLS, 0.0) is None
 
@@ -138,7 +138,7 @@ def test_a_flash_is_no_clock() -> None:
 def written_recording(
     path: Path, truth: Truth, length_s: float, *, picture_late_s: float = 0.0, stretch: float = 1.0, clock: bool = False
 ) -> None:
-    """What a recorder makes of a stimulus that begins at moment 0, with the picture's time as wrong as asked for."""
+    """Write the recording of a stimulus that begins at moment 0, with a given error in the picture's time."""
     samples = beeping(truth.beep_s, length_s)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "18"})
@@ -169,16 +169,16 @@ def picture_at(moment_s: float, truth: Truth, clock: bool) -> np.ndarray[tuple[i
     return pixels
 
 
-def test_a_recording_is_judged_by_what_is_in_it(tmp_path: Path) -> None:
+def test_a_late_picture_is_measured_from_the_file(tmp_path: Path) -> None:
     flashes_s = irregular_moments_s(0.0, 12.0)
-    truth = Truth(flashes_s, flashes_s - 0.02)  # a stimulus that beeps too early is no fault of the recording
+    truth = Truth(flashes_s, flashes_s - 0.02)  # an early beep of the stimulus must not count against the recording
     path = tmp_path / "late.mp4"
     written_recording(path, truth, 12.0, picture_late_s=0.1)
     picture, sound = read_picture(path), read_sound(path)
     found = judge(picture, sound, truth, 12.0, 0.0)
     assert found.pairs == flashes_s.size
     assert found.missing == 0
-    # A flash is seen with the next frame, half a slot later on average.
+    # A flash appears in the next frame, half a slot later on average.
     assert found.median_ms == pytest.approx(100 + 500 / FPS, abs=10)
     assert 100 <= found.worst_ms <= 101 + 1000 / FPS
     assert found.starts_apart_ms == pytest.approx(100, abs=1)
@@ -199,15 +199,15 @@ def test_the_running_clock_gives_the_drift_to_a_millisecond(tmp_path: Path) -> N
     assert "drift_ms" in set(found.broken_bounds())
 
 
-def test_frames_that_move_are_counted(tmp_path: Path) -> None:
+def test_moved_frames_are_counted(tmp_path: Path) -> None:
     flashes_s = np.array([0.5, 1.5])
     path = tmp_path / "flashes.mp4"
     written_recording(path, Truth(flashes_s, flashes_s), 2.0)
-    assert read_picture(path).moved == 5  # the first frame, and each flash's beginning and end
+    assert read_picture(path).moved == 5  # the first frame, and the start and end of each flash
     assert read_picture(path, most_frames=3).pts_s.size == 3
 
 
-def test_figures_within_their_bounds_break_none() -> None:
+def test_broken_bounds_lists_only_figures_out_of_bounds() -> None:
     good = Synchrony(60, 0, 3.0, -20.0, 4.0, 0.2, 1.0, 0.0, 10.0, 0.02, 3.0)
     assert list(good.broken_bounds()) == []
     lost = Synchrony(58, 2, float("nan"), -20.0, 7.0, 0.5, 1.0, 0.0, 10.0, 0.02, 3.0)
@@ -215,7 +215,7 @@ def test_figures_within_their_bounds_break_none() -> None:
 
 
 @on_linux
-def test_a_program_is_accounted_for() -> None:
+def test_run_measures_time_and_memory_of_a_program() -> None:
     hungry = "import time; kept = bytearray(100_000_000); time.sleep(0.6); print(sum(range(10**6)))"
     outcome = run([sys.executable, "-c", hungry], {}, 60.0)
     assert outcome.exit_code == 0
@@ -230,7 +230,7 @@ def test_a_program_that_hangs_is_killed() -> None:
         run([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3)
 
 
-def test_costs_are_compared_run_by_run() -> None:
+def test_ratios_are_computed_run_by_run() -> None:
     costs = [Cost(1.0, 50, 1.0, 30, 0, 5), Cost(3.0, 60, 1.0, 31, 2, 5), Cost(2.0, 70, 1.0, 29, 0, 5)]
     others = [Cost(4.0, 50, 1.0), Cost(6.0, 50, 1.0), Cost(8.0, 50, 1.0)]
     assert ratio(costs, others) == 0.25
@@ -238,11 +238,11 @@ def test_costs_are_compared_run_by_run() -> None:
     assert medians(others)["frames"] is None
 
 
-def test_a_table_lines_up() -> None:
+def test_table_columns_are_aligned() -> None:
     assert table(("", "a"), (("left", "1.0"), ("l", "10.0"))).splitlines()[2:] == ["left   1.0", "l     10.0"]
 
 
-def test_pictures_are_as_alike_as_they_look() -> None:
+def test_more_noise_means_less_similarity() -> None:
     dice = np.random.default_rng(3)
     picture = dice.integers(0, 256, (64, 96)).astype(float)
     noisy = picture + dice.normal(0, 10, picture.shape)
@@ -252,13 +252,13 @@ def test_pictures_are_as_alike_as_they_look() -> None:
     assert luma(np.full((2, 2, 4), 255, np.uint8)) == pytest.approx(255.0)
 
 
-def test_sizes_are_compared_at_one_similarity() -> None:
+def test_sizes_are_interpolated_at_the_same_similarity() -> None:
     found = [Encoded("low", 0.9, 1.0), Encoded("medium", 0.99, 2.0), Encoded("high", 0.999, 4.0)]
     assert size_at(0.99, found) == pytest.approx(2.0)
     assert size_at(1 - 10**-1.5, found) == pytest.approx(2**0.5)
 
 
-def test_a_bound_that_is_not_kept_is_named() -> None:
+def test_every_broken_bound_is_named() -> None:
     dear = [Cost(3.0, 200, 1.0, 450, 2, 5)]
     assert len(broken_bounds("walkthrough", dear, 0.21)) == 3
     assert broken_bounds("walkthrough", [Cost(3.0, 100, 1.0, 450, 0, 5)], 0.2) == []

@@ -144,10 +144,10 @@ def test_a_shorter_line_leaves_nothing_of_the_longer(screen: Screen) -> None:
 def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
     terminal = Terminal("Ctrl+C stops", screen)
     terminal(RECORDING)
-    terminal(Event(EventKind.HOLE, 12.34, "internal: 0.250 s of sound were missing"))
+    terminal(Event(EventKind.HOLE, 12.34, "internal: 0.250 s of sound missing"))
     terminal(RECORDING)
     lines = screen.getvalue().split("\n")
-    assert re.split(r"\r(?:\x1b\[K| +\r)", lines[0])[-1] == "0:12.3 internal: 0.250 s of sound were missing"
+    assert re.split(r"\r(?:\x1b\[K| +\r)", lines[0])[-1] == "0:12.3 internal: 0.250 s of sound missing"
     assert "● recording" in lines[1]
 
 
@@ -200,10 +200,10 @@ def test_a_log_hears_of_events_at_once() -> None:
 def test_what_lasts_is_told_with_its_length_and_what_the_line_shows_is_not() -> None:
     log = StringIO()
     terminal = Terminal("", log)
-    terminal(Event(EventKind.NO_DATA, 3.0, "internal: nothing was delivered", 5.5))
+    terminal(Event(EventKind.NO_DATA, 3.0, "internal: no data", 5.5))
     for kind in (EventKind.DROPPED, EventKind.PAUSE, EventKind.RESUME):
         terminal(Event(kind, 4.0, "seen in the live line"))
-    assert log.getvalue() == "0:03.0 internal: nothing was delivered for 2.5 s\n"
+    assert log.getvalue() == "0:03.0 internal: no data for 2.5 s\n"
 
 
 def test_the_countdown_is_not_logged() -> None:

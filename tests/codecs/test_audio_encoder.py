@@ -1,4 +1,4 @@
-"""Every codec of sound that a container wants, encoded, written, opened again and compared with what went in."""
+"""Sound in every audio codec is encoded, written, read back and compared with the input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUDIO_CODECS = sorted({kind.audio_codec for kind in CONTAINERS.values()})
 
 
 def music(seconds: float, channels: int) -> SampleArray:
-    """Tones that come and go: no two moments are alike. The right side is not the left."""
+    """Return tones that come and go, float32 (n, channels): no two moments and no two channels are alike."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     left = 0.4 * np.sin(2 * np.pi * (300 + 200 * times) * times) * (1 + np.sin(2 * np.pi * 1.7 * times)) / 2
     right = 0.3 * np.sin(2 * np.pi * 1100 * times) * (times % 0.5 > 0.2)
@@ -32,7 +32,7 @@ def music(seconds: float, channels: int) -> SampleArray:
 
 
 def write_sound(path: Path, sound: SampleArray, *, block: int = 960, with_picture: bool = False) -> None:
-    """Encode and write `sound` into the kind of file its name says, beside a still picture where that is wanted."""
+    """Encode `sound` and write it to `path` in the format of its suffix, with a picture if `with_picture`."""
     kind = CONTAINERS[path.suffix[1:]]
     encoder = AudioEncoder(kind.audio_codec, sound.shape[1])
     video = None
@@ -57,7 +57,7 @@ def write_sound(path: Path, sound: SampleArray, *, block: int = 960, with_pictur
 
 @dataclass(frozen=True)
 class Heard:
-    """A decoded track: float (n, channels), where its first sample is played, counted from the start of the file."""
+    """A decoded track: float (n, channels), and when its first sample plays, from the start of the file."""
 
     samples: npt.NDArray[np.float64]
     start_s: float
@@ -67,7 +67,7 @@ def read_sound(path: Path) -> Heard:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         assert stream.rate == SAMPLE_RATE
-        # Players count from here; MP3 has no place to write that its first samples are the encoder's own.
+        # Players count from here: MP3 does not record how many of its first samples are encoder delay.
         zero_s = (container.start_time or 0) / av.time_base if container.format.name == "mp3" else 0.0
         frames = list(container.decode(stream))
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=SAMPLE_RATE)
@@ -79,7 +79,7 @@ def read_sound(path: Path) -> Heard:
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("extension", CONTAINERS)
-def test_sound_comes_back(extension: str, channels: int, tmp_path: Path) -> None:
+def test_sound_survives_encoding_and_writing(extension: str, channels: int, tmp_path: Path) -> None:
     path = tmp_path / f"made.{extension}"
     sound = music(2.05, channels)
     write_sound(path, sound)
@@ -95,12 +95,12 @@ def test_sound_comes_back(extension: str, channels: int, tmp_path: Path) -> None
         return
     for channel in range(channels):
         assert np.corrcoef(decoded[:, channel], sound[:, channel])[0, 1] > 0.995
-        # LAME turns everything down by 5 % as a reserve against clipping.
+        # LAME lowers everything by 5 % as headroom against clipping.
         loudness = np.std(decoded[:, channel]) / (0.95 if codec == "mp3" else 1.0)
         assert loudness == pytest.approx(np.std(sound[:, channel]), rel=0.03)
 
 
-def test_aac_spends_its_bits_where_a_voice_is(tmp_path: Path) -> None:
+def test_aac_keeps_a_voice_40_db_above_the_noise(tmp_path: Path) -> None:
     times = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     overtones = [np.sin(2 * np.pi * 140 * n * times + n / 2 * np.sin(6 * np.pi * times)) / n for n in range(1, 20)]
     voice = (0.05 * sum(overtones) * (1 + np.sin(4 * np.pi * times))).astype(np.float32)
@@ -114,7 +114,7 @@ def test_aac_spends_its_bits_where_a_voice_is(tmp_path: Path) -> None:
     ("extension", "with_picture"),
     [*((extension, False) for extension in CONTAINERS), *((extension, True) for extension in WITH_PICTURE)],
 )
-def test_what_was_heard_at_half_a_second_is_played_then(extension: str, with_picture: bool, tmp_path: Path) -> None:
+def test_a_click_at_half_a_second_plays_at_half_a_second(extension: str, with_picture: bool, tmp_path: Path) -> None:
     path = tmp_path / f"made.{extension}"
     sound = np.zeros((SAMPLE_RATE, 2), np.float32)
     sound[SAMPLE_RATE // 2 : SAMPLE_RATE // 2 + 3] = 0.9
@@ -130,7 +130,7 @@ def test_what_was_heard_at_half_a_second_is_played_then(extension: str, with_pic
 
 
 @pytest.mark.parametrize("codec", AUDIO_CODECS)
-def test_the_size_of_blocks_makes_no_difference_to_sound(codec: str) -> None:
+def test_block_sizes_make_no_difference_to_sound(codec: str) -> None:
     sound = music(1.03, 2)
     streams = []
     for block in (1, 999, len(sound)) if codec == "pcm_s16le" else (777, len(sound)):
@@ -138,25 +138,25 @@ def test_the_size_of_blocks_makes_no_difference_to_sound(codec: str) -> None:
         packets = [p for start in range(0, len(sound), block) for p in encoder.encode(sound[start : start + block])]
         assert encoder.duration_s == pytest.approx(1.03)
         packets += encoder.finish()
-        # PCM packets are as long as what was put in; the samples in them are what counts.
-        told = [(packet.pts, bytes(packet)) for packet in packets]
-        streams.append([(0, b"".join(data for _, data in told))] if codec == "pcm_s16le" else told)
+        # PCM packets are as long as the input blocks, so compare only the samples in them.
+        contents = [(packet.pts, bytes(packet)) for packet in packets]
+        streams.append([(0, b"".join(data for _, data in contents))] if codec == "pcm_s16le" else contents)
         assert encoder.duration_s == pytest.approx(1.03)
     assert all(stream == streams[0] for stream in streams)
 
 
 @pytest.mark.parametrize("codec", AUDIO_CODECS)
-def test_sound_packets_follow_each_other_without_a_gap(codec: str) -> None:
+def test_audio_packets_have_no_gaps_between_them(codec: str) -> None:
     encoder = AudioEncoder(codec, 2)
     packets = [*encoder.encode(music(1, 2)), *encoder.finish()]
-    # FLAC's last packet holds no sound, but the checksum of all of it.
+    # FLAC's last packet holds no sound, only the checksum of the stream.
     spans = [(packet.pts or 0, packet.duration or 0) for packet in packets if packet.size]
     assert all(pts + length == next_pts for (pts, length), (next_pts, _) in pairwise(spans))
     assert all(length > 0 for _, length in spans)
 
 
 @pytest.mark.parametrize("codec", AUDIO_CODECS)
-def test_sound_reaches_its_packets_within_a_tenth_of_a_second(codec: str) -> None:
+def test_encoder_delay_is_below_a_tenth_of_a_second(codec: str) -> None:
     encoder = AudioEncoder(codec, 2)
     packets: list[av.Packet[Any]] = []
     for start in range(0, SAMPLE_RATE, 960):
@@ -165,14 +165,14 @@ def test_sound_reaches_its_packets_within_a_tenth_of_a_second(codec: str) -> Non
         assert (start + 960 - ends) / SAMPLE_RATE < 0.1
 
 
-def test_sound_louder_than_full_scale_is_limited_to_it() -> None:
+def test_sound_above_full_scale_is_clipped() -> None:
     encoder = AudioEncoder("pcm_s16le", 1)
     packets = encoder.encode(np.array([[2.0], [-2.0], [1.0], [-1.0], [0.5]] * 960, np.float32))
     samples = np.frombuffer(b"".join(bytes(packet) for packet in packets), "<i2")
     assert samples[:5].tolist() == [32767, -32767, 32767, -32767, 16384]
 
 
-def test_no_sound_is_a_file_of_no_length() -> None:
+def test_no_samples_make_at_most_one_packet() -> None:
     for codec in AUDIO_CODECS:
         encoder = AudioEncoder(codec, 2)
         assert encoder.encode(np.zeros((0, 2), np.float32)) == []

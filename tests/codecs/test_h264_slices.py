@@ -1,4 +1,4 @@
-"""Pictures that were put between an encoder's: every decoder shows what they say, and those after as they were."""
+"""Decoders show the inserted pictures exactly, and the encoder's own pictures as if nothing was inserted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from capture.pixels.yuv import yuv_converter
 WIDTH, HEIGHT = 320, 160
 SLOT = 3000
 
-#: Enough frames a second for several slices a picture.
+#: A frame rate high enough for several slices per picture.
 SLICED_FPS = 60 * 81
 
 
@@ -34,7 +34,7 @@ def noise(seed: int) -> Pixels:
 
 
 def encoded(plan: Sequence[bool], fps: float = 30, **options: Any) -> tuple[VideoEncoder, list[av.Packet[Any]]]:
-    """A packet for each step of `plan`: a new picture where it is true, else the last one once more."""
+    """Make a packet for each step of `plan`: a new picture if true, otherwise a repeat of the last one."""
     encoder = VideoEncoder("h264", WIDTH, HEIGHT, fps, **options)
     packets = []
     for number, changed in enumerate(plan):
@@ -54,20 +54,20 @@ def decoded(encoder: VideoEncoder, packets: Sequence[av.Packet[Any]]) -> list[Pi
 def plans() -> list[list[bool]]:
     dice = np.random.default_rng(3)
     random = [[True, *(dice.random(90) < share).tolist()] for share in (0.1, 0.5, 0.9)]
-    # Picture numbers have four bits: forty of each kind in a row go round more than once.
+    # Picture numbers have four bits: forty of each kind in a row wrap more than once.
     return [*random, [True] + [False] * 40 + [True] * 40 + [False] * 3 + [True]]
 
 
 @pytest.mark.parametrize("fps", [30, SLICED_FPS], ids=["whole", "slices"])
 @pytest.mark.parametrize("cuttable", [False, True])
 @pytest.mark.parametrize("plan", plans(), ids=["few changes", "half", "most", "in long runs"])
-def test_every_picture_is_what_the_encoder_alone_would_have_made(plan: list[bool], cuttable: bool, fps: float) -> None:
+def test_inserted_pictures_do_not_change_the_encoders_own(plan: list[bool], cuttable: bool, fps: float) -> None:
     encoder, packets = encoded(plan, fps, cuttable=cuttable)
     if fps == SLICED_FPS:
-        assert bytes(packets[0]).count(b"\0\0\1") > 2, "one slice is no test"
+        assert bytes(packets[0]).count(b"\0\0\1") > 2, "the test needs several slices"
     found = decoded(encoder, packets)
     assert len(found) == len(plan)
-    # The same without what was put in between, but with the key frames that a repeat was made of.
+    # Encode the same without the inserted pictures, but with the repeats that became key frames.
     kept = [n for n, packet in enumerate(packets) if plan[n] or packet.is_keyframe]
     alone = VideoEncoder("h264", WIDTH, HEIGHT, fps, cuttable=cuttable)
     expected_packets = [
@@ -80,7 +80,7 @@ def test_every_picture_is_what_the_encoder_alone_would_have_made(plan: list[bool
         assert np.array_equal(found[number], expected[shown]), f"picture {number}"
 
 
-#: Of a picture that is no whole number of macroblocks wide and high: left, top, width, height.
+#: A picture whose width and height are not multiples of a macroblock, and spots in it: left, top, width, height.
 ODD_WIDTH, ODD_HEIGHT = 330, 154
 SPOTS = [
     (0, 0, 2, 2),
@@ -93,11 +93,11 @@ SPOTS = [
 
 @dataclass(frozen=True)
 class Typed:
-    """What an encoder made of a picture in which spots changed now and then, and what it was given."""
+    """The packets for a picture in which spots changed now and then, and the pictures that went in."""
 
     encoder: VideoEncoder
     packets: list[av.Packet[Any]]
-    #: What each picture is as YUV, one plane below the other, and what it was made from: `all`, `spot` or `repeat`.
+    #: Each picture in YUV, its planes stacked, and how it was encoded: `all`, `spot` or `repeat`.
     shown: list[Pixels]
     kinds: list[str]
 
@@ -132,26 +132,26 @@ def typed(count: int = 400, fps: float = 30) -> Typed:
 
 
 @pytest.mark.parametrize("fps", [30, SLICED_FPS], ids=["whole", "slices"])
-def test_what_changed_a_little_is_shown_to_the_last_bit(fps: float) -> None:
+def test_small_changes_are_exact_to_the_bit(fps: float) -> None:
     made = typed(fps=fps)
     found = decoded(made.encoder, made.packets)
     assert len(found) == len(made.shown)
     exact = 0
     for number, (picture, wanted) in enumerate(zip(found, made.shown, strict=True)):
-        # As good as the encoder makes it, whatever was put in before: nothing of that is predicted from.
+        # Each picture is as good as the encoder makes it, because none is predicted from an inserted one.
         error = np.abs(picture.astype(int) - wanted)
         assert error.mean() < 3, f"picture {number}, {made.kinds[number]}"
         if made.kinds[number] == "repeat" and not made.packets[number].is_keyframe:
             assert np.array_equal(picture, found[number - 1])
         elif made.kinds[number] == "spot":
             differs = made.shown[number] != made.shown[number - 1]
-            # Where there was no allowance left it was for the encoder.
+            # When the byte budget was used up, the encoder made the picture.
             was_exact = np.array_equal(picture[differs], wanted[differs])
             exact += was_exact
     assert exact > 50
 
 
-def test_small_changes_may_cost_so_much_a_second_and_no_more() -> None:
+def test_small_changes_stay_within_their_byte_budget() -> None:
     encoder = VideoEncoder("h264", 1920, 1080, 30)
     dice = np.random.default_rng(8)
     encoder.encode(dice.integers(0, 256, (1080, 1920, 4), np.uint8), 0)
@@ -165,7 +165,7 @@ def test_small_changes_may_cost_so_much_a_second_and_no_more() -> None:
     assert sum(samples) < 1.05 * (PATCH_BYTES_SAVED + 60 * PATCH_BYTES_PER_S)
 
 
-def test_a_repeat_takes_next_to_nothing() -> None:
+def test_a_repeat_takes_less_than_20_bytes() -> None:
     encoder, packets = encoded([True] + [False] * 100)
     assert all(packet.size < 20 for packet in packets[1:] if not packet.is_keyframe)
     big = VideoEncoder("h264", 1920, 1080, 30)
@@ -175,7 +175,7 @@ def test_a_repeat_takes_next_to_nothing() -> None:
     assert not encoder.finish()
 
 
-def test_another_decoder_shows_the_same_of_small_changes(tmp_path: Path) -> None:
+def test_the_ffmpeg_program_decodes_small_changes_to_the_same_pictures(tmp_path: Path) -> None:
     made = typed()
     path = tmp_path / "typed.mp4"
     muxer = Muxer(path, CONTAINERS["mp4"])
@@ -195,7 +195,7 @@ def test_another_decoder_shows_the_same_of_small_changes(tmp_path: Path) -> None
         assert np.array_equal(picture, expected), f"picture {number}, {made.kinds[number]}"
 
 
-def test_another_decoder_finds_nothing_wrong(tmp_path: Path) -> None:
+def test_the_ffmpeg_program_decodes_repeats_without_errors(tmp_path: Path) -> None:
     plan = plans()[1]
     encoder, packets = encoded(plan)
     path = tmp_path / "made.mp4"
@@ -212,17 +212,17 @@ def test_another_decoder_finds_nothing_wrong(tmp_path: Path) -> None:
     hashes = [line.split(",")[-1].strip() for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(hashes) == len(plan)
     for number, changed in enumerate(plan[1:], start=1):
-        # A repeat may be a key frame, which is coded anew.
+        # A repeat may be a key frame, which is encoded again.
         if not changed and not packets[number].is_keyframe:
             assert hashes[number] == hashes[number - 1]
         elif changed:
             assert hashes[number] != hashes[number - 1]
 
 
-def test_payloads_that_look_like_a_beginning_are_guarded() -> None:
-    patches = SliceWriter(macroblocks=1 << 20, number_bits=4, tells_deblocking=True, takes_macroblocks=False)
+def test_payloads_never_contain_a_start_code() -> None:
+    writer = SliceWriter(macroblocks=1 << 20, number_bits=4, controls_deblocking=True, takes_macroblocks=False)
     for _ in range(40):
-        picture = patches.picture()
+        picture = writer.picture()
         payload = picture[4:]
         assert b"\0\0\1" not in payload
         assert b"\0\0\0" not in payload
@@ -238,11 +238,11 @@ def test_payloads_that_look_like_a_beginning_are_guarded() -> None:
         pytest.param({"x264-params": "interlaced=1"}, id="fields"),
     ],
 )
-def test_a_stream_of_another_kind_is_left_to_its_encoder(options: dict[str, str]) -> None:
+def test_streams_with_unsupported_features_have_no_slice_writer(options: dict[str, str]) -> None:
     assert SliceWriter.of(parameters_of({"preset": "ultrafast", **options})) is None
 
 
-def test_what_are_no_parameters_is_left_alone() -> None:
+def test_truncated_parameter_sets_have_no_slice_writer() -> None:
     whole = parameters_of({"preset": "ultrafast"})
     assert SliceWriter.of(whole) is not None
     second = whole.index(b"\0\0\1", 4)

@@ -1,4 +1,4 @@
-"""Merged Opus packets: built as RFC 6716 says, and decoded to the very samples of the single ones."""
+"""Merged Opus packets follow RFC 6716 and decode to the same samples as the single packets."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def single(content: bytes, head: int = SILK_WIDEBAND_20_MS) -> bytes:
 
 
 def split(packet: bytes) -> list[bytes]:
-    """The frames of a code-3 packet without padding, read by the rules of RFC 6716, sections 3.2.1 and 3.2.5."""
+    """Return the frames of a code-3 packet without padding, read as in RFC 6716, sections 3.2.1 and 3.2.5."""
     assert packet[0] & 3 == 3
-    assert packet[1] & 0xC0 == 0x80, "lengths differ, and there is no padding"
+    assert packet[1] & 0xC0 == 0x80, "the packet must have different lengths and no padding"
     count, place = packet[1] & 63, 2
     sizes = []
     for _ in range(count - 1):
@@ -44,7 +44,7 @@ def split(packet: bytes) -> list[bytes]:
 
 
 def speech_like(seconds: float) -> npt.NDArray[np.float32]:
-    """Buzzing that comes and goes in syllables, and noise between."""
+    """Return a buzz in syllables, with noise in between."""
     times = np.arange(round(seconds * RATE)) / RATE
     buzz = sum(np.sin(2 * np.pi * 110 * number * times) / number for number in range(1, 30))
     noise = np.random.default_rng(3).normal(0, 0.1, len(times))
@@ -76,7 +76,7 @@ def decoded(packets: Sequence[bytes], decoder: str = "libopus") -> npt.NDArray[n
     ("decoder", "options"),
     [
         ("libopus", {}),
-        # FFmpeg's own takes no notice of where a frame ends: without the zeros between them it fails.
+        # FFmpeg's own decoder reads past the end of a frame: without the zeros between frames it fails.
         ("opus", {"application": "audio", "fec": "1", "packet_loss": "9"}),
         ("libopus", {"application": "audio", "fec": "1", "packet_loss": "9"}),
     ],
@@ -85,26 +85,26 @@ def decoded(packets: Sequence[bytes], decoder: str = "libopus") -> npt.NDArray[n
 def test_merged_packets_decode_to_the_same_samples(count: int, decoder: str, options: dict[str, str]) -> None:
     singles = encoded(speech_like(2), **options)
     codings = {bytes(packet)[0] for packet in singles}
-    assert len(codings) == (1 if options else 2), "one encoder changes its mode on the way"
+    assert len(codings) == (1 if options else 2), "without options the encoder must change its mode"
     groups = repacketized(singles, count)
     assert len(groups) <= len(singles) / count + len(codings)
     expected = decoded([bytes(packet) for packet in singles], decoder)
     assert np.array_equal(decoded([bytes(packet) for packet in groups], decoder), expected)
 
 
-def test_a_zero_is_put_where_it_means_nothing() -> None:
+def test_a_zero_is_appended_only_to_silk_frames() -> None:
     silk, hybrid, celt = (single(b"ab", config << 3) for config in (11, 12, 23))
     assert guarded(silk) == silk + b"\0"
     assert guarded(hybrid) == hybrid
     assert guarded(celt) == celt
-    assert guarded(single(b"")) == single(b""), "nothing was sent"
+    assert guarded(single(b"")) == single(b""), "an empty frame stays empty"
     assert guarded(single(b"a")) == single(b"a")
     assert guarded(single(b"a" * 1274)) == single(b"a" * 1274 + b"\0")
     assert guarded(single(b"a" * 1275)) == single(b"a" * 1275)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 251, 252, 253, 254, 255, 256, 257, 511, 1023, 1274, 1275])
-def test_every_length_is_written_as_it_is_read(size: int) -> None:
+def test_frames_of_every_length_can_be_split_again(size: int) -> None:
     frames = [bytes([7]) * size, bytes([8]) * 5, bytes([9]) * size]
     assert split(merged([single(frame) for frame in frames])) == frames
 
@@ -114,11 +114,11 @@ def test_the_first_bytes_are_those_of_a_voice_note() -> None:
     assert packet == bytes([0x4B, 0x83, 3, 2]) + b"abcdef"
 
 
-def test_one_packet_alone_is_written_in_the_same_way() -> None:
+def test_a_single_packet_becomes_code_3() -> None:
     assert merged([single(b"abc")]) == bytes([0x4B, 0x81]) + b"abc"
 
 
-def test_what_is_merged_already_stays_as_it_is() -> None:
+def test_a_merged_packet_stays_unchanged() -> None:
     packet = merged([single(b"abc"), single(b"de")])
     assert merged([packet]) == packet
     assert not are_alike(packet, packet)
@@ -127,7 +127,7 @@ def test_what_is_merged_already_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("packets", "why"),
     [
-        ([], "0 packets"),
+        ([], "merge 0 packets"),
         ([single(b"a")] * 49, "49 packets"),
         ([single(b"a"), single(b"b", 10 << 3)], "differently"),
         ([single(b"a"), single(b"b", SILK_WIDEBAND_20_MS | 4)], "differently"),
@@ -137,7 +137,7 @@ def test_what_is_merged_already_stays_as_it_is() -> None:
         ([single(b"a"), single(b"b" * 1276)], "too long"),
     ],
 )
-def test_what_cannot_be_merged_is_refused(packets: list[bytes], why: str) -> None:
+def test_packets_that_cannot_be_merged_are_refused(packets: list[bytes], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         merged(packets)
 
@@ -148,7 +148,7 @@ def repacketized(packets: Sequence[av.Packet[Any]], frames: int = 3) -> list[av.
     return [*groups, *repacketizer.finish()]
 
 
-def test_times_of_groups_are_those_of_their_frames() -> None:
+def test_merged_packets_have_the_times_of_their_frames() -> None:
     singles = encoded(speech_like(1.03))
     groups = repacketized(singles)
     assert (groups[0].pts, groups[0].time_base) == (singles[0].pts, singles[0].time_base)
@@ -156,10 +156,10 @@ def test_times_of_groups_are_those_of_their_frames() -> None:
     assert all((a.pts or 0) + (a.duration or 0) == b.pts for a, b in pairwise(groups))
     assert all(group.is_keyframe and group.pts == group.dts for group in groups)
     notes = [packet.has_sidedata("skip_samples") for packet in (*groups[:-1], groups[-1])]
-    assert notes == [False] * (len(groups) - 1) + [True], "what of the end is not played is still said"
+    assert notes == [False] * (len(groups) - 1) + [True], "the padding at the end must still be marked"
 
 
-def test_a_group_ends_where_the_coding_changes() -> None:
+def test_a_merged_packet_ends_where_the_coding_changes() -> None:
     def packet(head: int, number: int) -> av.Packet[Any]:
         made: av.Packet[Any] = av.Packet(single(bytes([number]), head))
         made.pts = made.dts = 320 * number
@@ -173,5 +173,5 @@ def test_a_group_ends_where_the_coding_changes() -> None:
     assert b"".join(frame for group in groups for frame in split(bytes(group))) == bytes(range(9))
 
 
-def test_nothing_becomes_nothing() -> None:
+def test_finish_without_packets_returns_nothing() -> None:
     assert Repacketizer(3).finish() == []

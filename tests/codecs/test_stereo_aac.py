@@ -1,4 +1,4 @@
-"""Two channels that are often one: what is encoded once sounds on both sides, and changes between are not heard."""
+"""Identical channels are encoded once and decode on both sides; switching encoders is inaudible."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from av.codec.context import Flags
 
 from capture.codecs import stereo_aac as aac
 from capture.codecs.bitstream import bits_of
-from capture.codecs.null_container import open_nowhere
+from capture.codecs.null_container import open_null_container
 from capture.codecs.stereo_aac import FRAME_SAMPLES, StereoAac, as_pair
 from capture.errors import EncoderError
 from capture.media import SAMPLE_RATE, SampleArray
 
 Sound = npt.NDArray[np.float64]
 
-#: Whole seconds are no whole number of frames.
+#: A whole second is not a whole number of frames.
 SECOND = SAMPLE_RATE
 
 
@@ -60,17 +60,17 @@ def same(side: Sound) -> SampleArray:
     return np.stack([side, side], axis=1).astype(np.float32)
 
 
-class Counted:
-    """An encoder of FFmpeg's, and how much it was fed."""
+class CountedEncoder:
+    """An FFmpeg encoder that counts the samples it was fed."""
 
     def __init__(self, layout: str) -> None:
-        self._nowhere = open_nowhere()
+        self._container = open_null_container()
         options = {"aac_coder": "fast", "aac_tns": "0", "aac_pns": "0", "flags": "+qscale", "global_quality": "236"}
-        self.stream: AudioStream = self._nowhere.add_stream("aac", rate=SAMPLE_RATE, options=options)
+        self.stream: AudioStream = self._container.add_stream("aac", rate=SAMPLE_RATE, options=options)
         context = self.stream.codec_context
         context.layout, context.format = layout, "fltp"
         context.flags |= Flags.global_header
-        self._nowhere.start_encoding()
+        self._container.start_encoding()
         self.fed = 0
 
     def encode(self, frame: av.AudioFrame | None) -> list[av.Packet[Any]]:
@@ -78,12 +78,12 @@ class Counted:
         return self.stream.encode(frame)
 
     def close(self) -> None:
-        self._nowhere.close()
+        self._container.close()
 
 
 class Stage:
     def __init__(self) -> None:
-        self.both, self.one, self.alone = Counted("stereo"), Counted("mono"), Counted("stereo")
+        self.both, self.one, self.alone = CountedEncoder("stereo"), CountedEncoder("mono"), CountedEncoder("stereo")
         self.encoder = StereoAac(self.both.encode, self.one.encode)
 
     def encoded(self, sound: SampleArray, block: int = 9600) -> list[av.Packet[Any]]:
@@ -91,7 +91,7 @@ class Stage:
         return [packet for part in blocks for packet in self.encoder.encode(part)] + self.encoder.finish()
 
     def encoded_alone(self, sound: SampleArray) -> list[av.Packet[Any]]:
-        """By the encoder of both channels, which nobody else is fed to."""
+        """Encode everything with a separate stereo encoder."""
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout="stereo")
         frame.sample_rate, frame.pts = SAMPLE_RATE, 0
         return self.alone.encode(frame) + self.alone.encode(None)
@@ -104,8 +104,8 @@ class Stage:
             each.close()
 
 
-def decoded(packets: list[bytes], encoder: Counted) -> Sound:
-    """What is heard, (n, channels), without the samples that the first packet has before the sound begins."""
+def decoded(packets: list[bytes], encoder: CountedEncoder) -> Sound:
+    """Decode to (n, channels), without the samples of the first packet, which precede the sound."""
     decoder = av.CodecContext.create("aac", "r")
     decoder.extradata = encoder.stream.codec_context.extradata
     frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))]
@@ -113,7 +113,7 @@ def decoded(packets: list[bytes], encoder: Counted) -> Sound:
 
 
 def worst(sound: SampleArray, heard: Sound, begin: int, end: int) -> float:
-    """The largest error of any quarter of a frame between two samples, as a mean over it."""
+    """Return the largest RMS error of any quarter of a frame between samples `begin` and `end`."""
     begin, end = max(0, begin), min(end, len(sound), len(heard))
     squares = (heard[begin:end] - sound[begin:end]) ** 2
     step = FRAME_SAMPLES // 4
@@ -129,7 +129,7 @@ def stage() -> Any:
 
 
 @pytest.mark.parametrize("make", SOUNDS)
-def test_a_packet_of_one_channel_sounds_on_both_sides(stage: Stage, make: Callable[..., Sound]) -> None:
+def test_a_mono_packet_decodes_to_both_channels(stage: Stage, make: Callable[..., Sound]) -> None:
     side = make(2.0).astype(np.float32)
     frame = av.AudioFrame.from_ndarray(side.reshape(1, -1), format="fltp", layout="mono")
     frame.sample_rate, frame.pts = SAMPLE_RATE, 0
@@ -140,18 +140,18 @@ def test_a_packet_of_one_channel_sounds_on_both_sides(stage: Stage, make: Callab
     assert np.array_equal(both[:, :1], alone)
 
 
-def test_short_windows_and_long_ones_are_among_what_is_tried(stage: Stage) -> None:
+def test_the_test_sounds_use_every_window_sequence(stage: Stage) -> None:
     kinds = set()
     for side in (tone(1.0), clicks(1.0)):
         for packet in stage.encoded_alone(same(side)):
             kinds.add(aac._windows(bytes(packet))[:2])
         stage.alone.close()
-        stage.alone = Counted("stereo")
+        stage.alone = CountedEncoder("stereo")
     assert kinds == {"00", "01", "10", "11"}
 
 
 @pytest.mark.parametrize("make", SOUNDS)
-def test_what_is_the_same_on_both_sides_is_encoded_once(stage: Stage, make: Callable[..., Sound]) -> None:
+def test_identical_channels_are_encoded_once(stage: Stage, make: Callable[..., Sound]) -> None:
     sound = same(make(3.0))
     packets = stage.encoded(sound)
     alone = stage.encoded_alone(sound)
@@ -168,9 +168,7 @@ def test_what_is_the_same_on_both_sides_is_encoded_once(stage: Stage, make: Call
 
 @pytest.mark.parametrize("make", [tone, voice, clicks])
 @pytest.mark.parametrize("after", [0, 1, 1023, 1024, 1025, 20_000, SECOND, SECOND + 511])
-def test_where_the_sides_begin_to_differ_nothing_is_heard_of_it(
-    stage: Stage, make: Callable[..., Sound], after: int
-) -> None:
+def test_the_switch_to_stereo_is_inaudible(stage: Stage, make: Callable[..., Sound], after: int) -> None:
     sound = same(make(3.0))
     sound[after:, 1] = tone(3.0, 1234.0)[after:]
     packets = stage.encoded(sound)
@@ -183,28 +181,28 @@ def test_where_the_sides_begin_to_differ_nothing_is_heard_of_it(
 
 
 @pytest.mark.parametrize("make", [tone, voice, clicks])
-def test_sides_that_are_the_same_again_are_encoded_once_again(stage: Stage, make: Callable[..., Sound]) -> None:
+def test_channels_that_become_identical_are_encoded_once_again(stage: Stage, make: Callable[..., Sound]) -> None:
     sound = same(make(8.0))
     sound[: 2 * SECOND, 1] *= 0.5
     sound[6 * SECOND :, 1] *= 0.5
     packets = stage.encoded(sound)
     heard, alone = stage.decoded(packets), stage.decoded(stage.encoded_alone(sound))
-    # From two seconds after they were the same on, and what is fed for that, until they differ again.
+    # Mono runs from two seconds after the channels became identical, plus its run-in, until they differ again.
     assert stage.one.fed == pytest.approx(2 * SECOND, abs=0.4 * SECOND)
     assert stage.both.fed == pytest.approx(6 * SECOND, abs=0.4 * SECOND)
     assert worst(sound, heard, 0, len(sound)) <= 1.5 * worst(sound, alone, 0, len(sound)) + 1e-3
     assert [packet.pts for packet in packets] == [(n - 1) * FRAME_SAMPLES for n in range(len(packets))]
 
 
-def test_an_encoder_whose_windows_do_not_fit_is_not_gone_over_to(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    # No packet of one channel begins as one of two does.
+def test_there_is_no_switch_to_mono_while_windows_do_not_match(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A mono packet never begins like a stereo packet.
     monkeypatch.setattr(aac, "_windows", lambda packet: bits_of(packet[:1])[:3])
     sound = same(tone(9.0))
     sound[: 2 * SECOND, 1] *= 0.5
     packets = stage.encoded(sound)
     heard = stage.decoded(packets)
     assert worst(sound, heard, 0, len(sound)) <= 0.01
-    # It was tried every two seconds.
+    # A switch was tried every two seconds.
     tries = (stage.one.fed - stage.one.fed % FRAME_SAMPLES) // (aac._RUN_IN_FRAMES * FRAME_SAMPLES)
     assert tries == 3
     assert stage.both.fed == len(sound)
@@ -212,7 +210,7 @@ def test_an_encoder_whose_windows_do_not_fit_is_not_gone_over_to(stage: Stage, m
 
 @pytest.mark.parametrize("length", [0, 1, 1023, 1024, 1025, 9600])
 @pytest.mark.parametrize("differs", [False, True])
-def test_the_shortest_sounds(stage: Stage, length: int, differs: bool) -> None:
+def test_very_short_sounds_have_the_same_packets(stage: Stage, length: int, differs: bool) -> None:
     sound = same(tone(1.0))[:length]
     if differs:
         sound[:, 1] *= 0.5
@@ -221,7 +219,7 @@ def test_the_shortest_sounds(stage: Stage, length: int, differs: bool) -> None:
     assert [(packet.pts, packet.duration) for packet in packets] == [(packet.pts, packet.duration) for packet in alone]
 
 
-def test_blocks_of_any_length_make_the_same_packets() -> None:
+def test_block_sizes_make_no_difference_to_packets() -> None:
     sound = same(voice(2.0))
     sound[SECOND : 3 * SECOND // 2, 1] *= 0.5
     found = []
@@ -232,7 +230,7 @@ def test_blocks_of_any_length_make_the_same_packets() -> None:
     assert all(packets == found[0] for packets in found)
 
 
-def test_a_packet_of_two_channels_is_refused(stage: Stage) -> None:
+def test_a_stereo_packet_is_refused(stage: Stage) -> None:
     packets = stage.encoded_alone(same(tone(0.2)))
-    with pytest.raises(EncoderError, match="no packet of one channel"):
+    with pytest.raises(EncoderError, match="did not make a mono packet"):
         as_pair(bytes(packets[2]))

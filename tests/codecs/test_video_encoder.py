@@ -1,4 +1,4 @@
-"""Every codec of pictures that a container wants, encoded, written, opened again and compared with what went in."""
+"""Pictures in every video codec are encoded, written, read back and compared with the input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VIDEO_CODECS = sorted({kind.video_codec for kind in CONTAINERS.values() if kind.
 WIDTH, HEIGHT = 320, 160
 SLOT = VIDEO_TICKS_PER_S // 30
 
-#: H.273's numbers.
+#: Numbers from H.273.
 BT709, BT601_OF_PAL, BT601, LIMITED = 1, 5, 6, 1
 
 PATCHES = [
@@ -50,7 +50,7 @@ PATCH = 80
 
 
 def patches() -> Pixels:
-    """Eight patches of colour, blue-green-red, in two rows."""
+    """Return eight patches of colour, BGR, in two rows."""
     picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     for number, colour in enumerate(PATCHES):
         top, left = number // 4 * PATCH, number % 4 * PATCH
@@ -63,7 +63,7 @@ def plain(level: int) -> Pixels:
 
 
 def page(number: int) -> Pixels:
-    """Something like text, which has moved up by `number` lines of pixels: the hardest that screens show."""
+    """Return a text-like picture scrolled up by `number` pixels, the hardest content that screens show."""
     ink = np.random.default_rng(5).random((HEIGHT * 3, WIDTH)) < 0.4
     ink[np.arange(len(ink)) % 16 > 11] = False
     picture = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
@@ -86,10 +86,10 @@ def write_pictures(path: Path, pictures: Sequence[tuple[int, Pixels]], **options
 
 
 @pytest.mark.parametrize("extension", WITH_PICTURE)
-def test_colours_come_back_as_they_were_and_are_labelled_so(extension: str, tmp_path: Path) -> None:
+def test_colours_survive_and_are_tagged_correctly(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"made.{extension}"
     write_pictures(path, [(number * SLOT, patches()) for number in range(4)], quality="high")
-    # One matrix with two numbers; VP8's decoders believe no label.
+    # The same matrix has two numbers; VP8 decoders ignore the tag.
     matrix = BT601_OF_PAL if CONTAINERS[extension].video_codec == "vp8" else BT601
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -111,14 +111,14 @@ def test_colours_come_back_as_they_were_and_are_labelled_so(extension: str, tmp_
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_the_stream_itself_is_labelled(codec: str) -> None:
+def test_the_stream_is_tagged_with_its_colour_space(codec: str) -> None:
     context = VideoEncoder(codec, WIDTH, HEIGHT, 30).template.codec_context
     assert context.colorspace == (BT601_OF_PAL if codec == "vp8" else BT601)
     assert (context.color_range, context.color_primaries, context.color_trc) == (LIMITED, BT709, BT709)
 
 
 def decode(encoder: VideoEncoder, packets: Sequence[av.Packet[Any]]) -> list[Pixels]:
-    """What a player sees that begins with the first of `packets`, grey."""
+    """Decode `packets` to grey pictures, as a player that starts at the first one."""
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(encoder.codec, "r"))
     decoder.extradata = encoder.template.codec_context.extradata
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
@@ -128,13 +128,13 @@ def decode(encoder: VideoEncoder, packets: Sequence[av.Packet[Any]]) -> list[Pix
 def encoded_and_decoded(
     codec: str, encode: Callable[[VideoEncoder], list[av.Packet[Any]]], **options: Any
 ) -> list[Pixels]:
-    """What becomes of the pictures that `encode` encodes, grey."""
+    """Return the pictures that `encode` encodes, decoded to grey."""
     encoder = VideoEncoder(codec, WIDTH, HEIGHT, 30, **options)
     return decode(encoder, encode(encoder))
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_moving_text_stays_legible_and_quality_means_something(codec: str) -> None:
+def test_moving_text_stays_legible_and_higher_quality_is_better(codec: str) -> None:
     pages = [page(3 * number) for number in range(12)]
 
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
@@ -151,9 +151,9 @@ def test_moving_text_stays_legible_and_quality_means_something(codec: str) -> No
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_each_frame_in_is_one_packet_out_at_once(codec: str) -> None:
+def test_each_frame_becomes_a_packet_at_once(codec: str) -> None:
     encoder = VideoEncoder(codec, WIDTH, HEIGHT, 30)
-    # A screen that stood still for minutes must not swallow the frame after it.
+    # The frame after minutes without change must not get lost.
     for level, pts in enumerate((0, 1, 3000, 3001, 90_000, 10_000_000, 10_003_000)):
         (packet,) = encoder.encode(plain(level), pts)
         assert (packet.pts, packet.dts) == (pts, pts)
@@ -164,7 +164,7 @@ def test_each_frame_in_is_one_packet_out_at_once(codec: str) -> None:
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_a_picture_can_be_repeated(codec: str) -> None:
     encoder = VideoEncoder(codec, WIDTH, HEIGHT, 30)
-    assert encoder.repeat(0) == [], "there is nothing to repeat yet"
+    assert encoder.repeat(0) == [], "there is no picture to repeat yet"
 
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
         return [*encoder.encode(page(0), 0), *encoder.repeat(3000), *encoder.repeat(60_000)]
@@ -175,7 +175,7 @@ def test_a_picture_can_be_repeated(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_what_is_around_a_part_stays(codec: str) -> None:
+def test_the_picture_around_a_part_stays(codec: str) -> None:
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
         part = np.full((40, 50, 4), 40, np.uint8)
         return [*encoder.encode(plain(200), 0), *encoder.encode(part, SLOT, 34, 22), *encoder.repeat(2 * SLOT)]
@@ -187,7 +187,7 @@ def test_what_is_around_a_part_stays(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_the_pictures_memory_is_not_needed_any_more(codec: str) -> None:
+def test_a_picture_may_be_overwritten_after_encoding(codec: str) -> None:
     shared = plain(200)
 
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
@@ -203,7 +203,7 @@ def test_the_pictures_memory_is_not_needed_any_more(codec: str) -> None:
     ("cuttable", "interval_s"), [(True, CUTTABLE_KEY_FRAME_INTERVAL_S), (False, KEY_FRAME_INTERVAL_S)]
 )
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_key_frames_come_by_time_and_not_by_count(codec: str, cuttable: bool, interval_s: float) -> None:
+def test_key_frames_are_spaced_by_time_not_by_count(codec: str, cuttable: bool, interval_s: float) -> None:
     encoder = VideoEncoder(codec, 64, 48, 30, cuttable=cuttable)
     random = np.random.default_rng(2)
     moments_s = np.cumsum(random.choice([0.01, 0.033, 0.1, 0.6], 500))
@@ -230,11 +230,11 @@ def test_a_still_picture_has_fewer_key_frames(codec: str, cuttable: bool, interv
     assert len(keys) == 1 + int(66 / (interval_s + 0.6))
     assert all(interval_s <= wait_s < interval_s + 0.6 for wait_s in np.diff(keys))
     (packet,) = encoder.encode(np.full((48, 64, 4), 90, np.uint8), 75 * VIDEO_TICKS_PER_S)
-    assert packet.is_keyframe, "when it changes again the last one is long ago"
+    assert packet.is_keyframe, "the last key frame is too long ago"
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_a_picture_that_came_to_rest_has_a_key_frame_soon_and_then_few(codec: str) -> None:
+def test_a_picture_that_stops_changing_has_a_key_frame_soon_and_then_few(codec: str) -> None:
     encoder = VideoEncoder(codec, 64, 48, 30, cuttable=True)
     keys = []
     for tenths in range(0, 180, 6):
@@ -247,7 +247,7 @@ def test_a_picture_that_came_to_rest_has_a_key_frame_soon_and_then_few(codec: st
     assert keys[1] - keys[0] >= REPEAT_KEY_FRAME_INTERVAL_S
 
 
-def test_repeats_are_known_while_others_are_freed() -> None:
+def test_repeats_are_recognised_after_other_packets_are_freed() -> None:
     encoder = VideoEncoder("h264", 64, 48, 30)
     packets = encoder.encode(np.zeros((48, 64, 4), np.uint8), 0)
     packets += [packet for number in range(1, 9) for packet in encoder.repeat(number * 3000)]
@@ -256,7 +256,7 @@ def test_repeats_are_known_while_others_are_freed() -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_a_player_can_begin_at_any_key_frame(codec: str) -> None:
+def test_a_player_can_start_at_any_key_frame(codec: str) -> None:
     encoder = VideoEncoder(codec, WIDTH, HEIGHT, 30, cuttable=True)
     packets = [p for n in range(70) for p in encoder.encode(plain(n), n * SLOT)]
     later = next(n for n, packet in enumerate(packets) if packet.is_keyframe and n)
@@ -279,12 +279,12 @@ def test_the_picture_can_be_scaled(codec: str) -> None:
 
 @pytest.mark.parametrize("fps", [0.1, 1, 23.976, 29.97, 60, 240])
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_every_rate_that_can_be_asked_for_opens(codec: str, fps: float) -> None:
+def test_the_encoder_opens_at_every_allowed_frame_rate(codec: str, fps: float) -> None:
     encoder = VideoEncoder(codec, 16, 16, fps)
     assert len(encoder.encode(np.zeros((16, 16, 4), np.uint8), 0)) == 1
 
 
-def test_an_encoder_nobody_knows_is_refused_with_those_that_are() -> None:
+def test_an_unknown_encoder_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(NotReadyError, match="libx264") as caught:
         VideoEncoder("h264", 64, 48, 30, encoder="no_such_encoder")
     assert "no_such_encoder" in caught.value.message
@@ -293,26 +293,26 @@ def test_an_encoder_nobody_knows_is_refused_with_those_that_are() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="Apple's computers have this encoder")
-def test_an_encoder_that_does_not_open_here_names_those_that_do() -> None:
+def test_the_error_for_an_unavailable_encoder_names_the_available_ones() -> None:
     with pytest.raises(NotReadyError) as caught:
         VideoEncoder("h264", 64, 48, 30, encoder="h264_videotoolbox")
     assert "h264_videotoolbox" in caught.value.message
     assert "libx264" in caught.value.remedy
 
 
-def test_without_a_choice_what_always_works_is_taken() -> None:
+def test_the_default_encoder_is_the_one_that_always_works() -> None:
     encoder = VideoEncoder("h264", 64, 48, 30)
     assert (encoder.codec, encoder.encoder) == ("h264", "libx264")
 
 
-def test_auto_takes_a_hardware_encoder_that_encodes_and_else_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_a_working_hardware_encoder_or_says_that_none_works(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
     def try_out(working: str) -> Callable[..., None]:
         def one(codec: str, name: str, *size: float) -> None:
             tried.append(name)
             if name != working:
-                raise EncoderError("made nothing of a picture")
+                raise EncoderError("made no packet from a test picture")
 
         return one
 
@@ -324,20 +324,20 @@ def test_auto_takes_a_hardware_encoder_that_encodes_and_else_says_why_not(monkey
     name, why = choose_encoder("h264", "auto", 640, 480, 30)
     assert name == "libx264"
     assert all(hardware in why for hardware in ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"))
-    # What was asked for by name is not tried before, and of what is alone there is nothing to say.
+    # An encoder given by name is not tried first, and a codec with a single encoder needs no reason.
     tried.clear()
     assert choose_encoder("h264", "h264_amf", 640, 480, 30) == ("h264_amf", "")
     assert choose_encoder("vp8", "auto", 640, 480, 30) == ("libvpx", "")
     assert tried == []
 
 
-def test_trying_an_encoder_out_encodes_a_picture() -> None:
+def test_trying_an_encoder_encodes_a_picture() -> None:
     module._try_out("h264", "libx264", 640, 480, 30)
     with pytest.raises(NotReadyError):
         module._try_out("h264", "h264_nvenc" if sys.platform != "darwin" else "h264_amf", 640, 480, 30)
 
 
-def test_a_frame_that_goes_back_in_time_is_refused() -> None:
+def test_a_frame_with_an_earlier_pts_is_refused() -> None:
     encoder = VideoEncoder("vp8", 64, 48, 30)
     encoder.encode(np.zeros((48, 64, 4), np.uint8), 90_000)
     with pytest.raises(EncoderError, match="libvpx"):

@@ -1,4 +1,4 @@
-"""Voice notes: what messengers write, and still the sound that was put in, at its moment."""
+"""Voice notes have the format of messengers' and still hold the input sound at its time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from capture.recordings.check import check
 
 WITH_OPUS = [name for name, kind in CONTAINERS.items() if kind.audio_codec == "opus"]
 
-#: SILK, wideband, frames of 20 ms, mono, any number of them in a packet: RFC 6716, section 3.1.
+#: SILK, wideband, frames of 20 ms, mono, any number per packet (RFC 6716, section 3.1).
 VOICE_NOTE = 0x4B
 
 
 def voice(seconds: float) -> npt.NDArray[np.float32]:
-    """Something like a voice: a buzz that glides, in syllables. No two moments are alike."""
+    """Return something like a voice: a gliding buzz in syllables. No two moments are alike."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     phase = 2 * np.pi * np.cumsum(130 + 40 * np.sin(2 * np.pi * 0.7 * times)) / SAMPLE_RATE
     buzz = sum(np.sin(number * phase) / number for number in range(1, 20))
@@ -57,7 +57,7 @@ def write(path: Path, sound: SampleArray) -> Path:
 
 
 def read(path: Path) -> tuple[npt.NDArray[np.float32], float]:
-    """What is played, mono at 48 kHz, and when its first sample is."""
+    """Decode `path` to mono samples at 48 kHz; return them and the time of the first one."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
     assert {(frame.sample_rate, frame.layout.name) for frame in frames} == {(SAMPLE_RATE, "mono")}
@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], float]:
 
 
 def likeness(sound: npt.NDArray[np.float32], heard: npt.NDArray[np.float32]) -> tuple[float, int]:
-    """The largest normalised cross-correlation, and the samples that `heard` is late by there."""
+    """Return the largest normalised cross-correlation, and how many samples late `heard` is there."""
     size = 1 << (len(sound) + len(heard)).bit_length()
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size))
     products = np.fft.irfft(spectrum, size)
@@ -75,7 +75,7 @@ def likeness(sound: npt.NDArray[np.float32], heard: npt.NDArray[np.float32]) -> 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 1.0133, 2.02, 2.04, 2.047])
 @pytest.mark.parametrize("extension", WITH_OPUS)
-def test_a_voice_comes_back_at_its_moment(extension: str, seconds: float, tmp_path: Path) -> None:
+def test_a_voice_survives_at_its_time(extension: str, seconds: float, tmp_path: Path) -> None:
     sound = voice(seconds)
     path = write(tmp_path / f"made.{extension}", both(sound))
     heard, start_s = read(path)
@@ -83,7 +83,7 @@ def test_a_voice_comes_back_at_its_moment(extension: str, seconds: float, tmp_pa
     assert alike > 0.97
     assert abs(late) <= SAMPLE_RATE // 1000
     assert start_s == pytest.approx(0, abs=0.001)
-    assert 0 <= len(heard) - len(sound) <= 2, "the last packet says how much of it is not to be played"
+    assert 0 <= len(heard) - len(sound) <= 2, "the last packet must say how many samples to skip"
     report = check(path)
     assert report.problems == ()
     assert report.streams[0].start_s == pytest.approx(0, abs=0.001)
@@ -92,7 +92,7 @@ def test_a_voice_comes_back_at_its_moment(extension: str, seconds: float, tmp_pa
 
 
 @pytest.mark.parametrize("extension", WITH_OPUS)
-def test_packets_are_those_of_messengers(extension: str, tmp_path: Path) -> None:
+def test_packets_have_the_format_of_messengers(extension: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"made.{extension}", both(voice(4)))
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -108,7 +108,7 @@ def test_packets_are_those_of_messengers(extension: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["music", "noise", "silence"])
-def test_packets_are_the_same_whatever_is_heard(kind: str) -> None:
+def test_packets_have_the_same_format_for_any_sound(kind: str) -> None:
     times = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     sound = {
         "music": 0.2 * np.sin(2 * np.pi * 440 * times) + 0.2 * np.sin(2 * np.pi * 3300 * times),
@@ -119,12 +119,12 @@ def test_packets_are_the_same_whatever_is_heard(kind: str) -> None:
     assert {bytes(packet)[0] for packet in packets} == {VOICE_NOTE}
 
 
-def test_it_takes_the_room_of_a_voice_note() -> None:
+def test_a_voice_note_stays_below_30_kbit_per_second() -> None:
     _, packets = encoded(both(voice(10)))
     assert sum(packet.size for packet in packets) * 8 / 10 < 30_000
 
 
-def test_the_encoder_says_what_it_makes() -> None:
+def test_the_encoder_reports_its_output_format() -> None:
     encoder, packets = encoded(both(voice(1.03)))
     assert (encoder.sample_rate, encoder.channels) == (16_000, 1)
     assert encoder.template.codec_context.sample_rate == 16_000
@@ -135,7 +135,7 @@ def test_the_encoder_says_what_it_makes() -> None:
     ordinary.finish()
 
 
-def test_sound_reaches_its_packets_within_a_tenth_of_a_second() -> None:
+def test_voice_encoder_delay_is_below_a_tenth_of_a_second() -> None:
     encoder = AudioEncoder("opus", 2, voice=True)
     ends = 0
     for start in range(0, SAMPLE_RATE, 960):
@@ -144,20 +144,20 @@ def test_sound_reaches_its_packets_within_a_tenth_of_a_second() -> None:
         assert (start + 960) / SAMPLE_RATE - ends / encoder.sample_rate < 0.1
 
 
-def test_the_size_of_blocks_makes_no_difference() -> None:
+def test_block_sizes_make_no_difference_to_voice_notes() -> None:
     sound = both(voice(0.7))
     streams = [[(packet.pts, bytes(packet)) for packet in encoded(sound, block)[1]] for block in (7, 961, len(sound))]
     assert streams[0] == streams[1] == streams[2]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_same_on_both_sides_stays_as_loud_as_it_was(channels: int, tmp_path: Path) -> None:
+def test_the_mono_mix_of_identical_channels_keeps_its_level(channels: int, tmp_path: Path) -> None:
     sound = voice(2)
     heard, _ = read(write(tmp_path / "made.ogg", np.repeat(sound[:, None], channels, axis=1)))
     assert 20 * np.log10(np.std(heard) / np.std(sound)) == pytest.approx(0, abs=0.5)
 
 
-def test_two_loud_sides_do_not_clip(tmp_path: Path) -> None:
+def test_the_mono_mix_of_two_loud_channels_does_not_clip(tmp_path: Path) -> None:
     times = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     sound = np.stack([0.8 * np.sin(2 * np.pi * hz * times) for hz in (400, 440)], axis=1).astype(np.float32)
     heard, _ = read(write(tmp_path / "made.ogg", sound))
@@ -166,28 +166,28 @@ def test_two_loud_sides_do_not_clip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, 959, 961])
-def test_the_shortest_sound_is_a_file_too(count: int, tmp_path: Path) -> None:
+def test_very_short_sounds_make_a_valid_file(count: int, tmp_path: Path) -> None:
     path = write(tmp_path / "made.ogg", np.full((count, 2), 0.1, np.float32))
     heard, _ = read(path)
     assert 0 <= len(heard) - count <= 2
     assert check(path).problems == ()
 
 
-def test_no_sound_is_no_packet() -> None:
+def test_no_samples_make_at_most_one_voice_packet() -> None:
     encoder = AudioEncoder("opus", 2, voice=True)
     assert encoder.encode(np.zeros((0, 2), np.float32)) == []
     assert len(encoder.finish()) <= 1
     assert encoder.duration_s == 0.0
 
 
-def test_voice_notes_are_opus() -> None:
-    with pytest.raises(NotReadyError, match="voice notes are Opus"):
+def test_voice_notes_need_opus() -> None:
+    with pytest.raises(NotReadyError, match="voice notes need Opus"):
         AudioEncoder("aac", 2, voice=True)
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng to speak")
 @pytest.mark.parametrize("speaker", ["en-us", "en+f3", "de"])
-def test_sentences_come_back(speaker: str, tmp_path: Path) -> None:
+def test_spoken_sentences_survive(speaker: str, tmp_path: Path) -> None:
     said = tmp_path / "said.wav"
     text = "Please call me back tomorrow at half past nine; I need the figures for Friday."
     subprocess.run(["espeak-ng", "-v", speaker, "-w", said, text], check=True, timeout=60)

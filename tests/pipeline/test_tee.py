@@ -1,4 +1,4 @@
-"""Where packets go: what a take that begins out of the buffer is made of, and who waits for whom. No devices."""
+"""The tee passes packets to writers, also from the replay buffer, without losing any."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def no_failure(worker: str, error: BaseException) -> None:
 
 
 class Filming:
-    """A picture that is encoded into outlets with a buffer; its brightness is its number."""
+    """Encodes pictures into a tee with a replay buffer; the brightness of a picture is its number."""
 
     def __init__(self, limit_bytes: int = HUGE) -> None:
         self.encoder = VideoEncoder("h264", 64, 64, FPS, cuttable=True)
-        self.outlets = Tee()
-        self.outlets.buffer = ReplayBuffer(60.0, limit_bytes, [ReplayTrack.of(self.encoder.template)])
+        self.tee = Tee()
+        self.tee.buffer = ReplayBuffer(60.0, limit_bytes, [ReplayTrack.of(self.encoder.template)])
 
     def show(self, number: int, at_s: float) -> None:
         pixels = np.full((64, 64, 4), number, np.uint8)
-        self.outlets.put(0, self.encoder.encode(pixels, round(at_s * 90_000)))
+        self.tee.put(0, self.encoder.encode(pixels, round(at_s * 90_000)))
 
     def repeat(self, at_s: float) -> None:
-        self.outlets.put(0, self.encoder.repeat(round(at_s * 90_000)))
+        self.tee.put(0, self.encoder.repeat(round(at_s * 90_000)))
 
     def begin(self, path: Path, since_s: float) -> FileWriter:
         writer = FileWriter(no_failure)
-        self.origin_s = self.outlets.attach_since(writer, since_s)
+        self.origin_s = self.tee.attach_since(writer, since_s)
         writer.start(Muxer(path, CONTAINERS[path.suffix[1:]]), [self.encoder.template])
         return writer
 
@@ -57,17 +57,17 @@ def shown(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_nothing_is_missing_between_the_buffer_and_what_comes_live(extension: str, tmp_path: Path) -> None:
+def test_nothing_is_missing_between_buffered_and_live_packets(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"out.{extension}"
     filming = Filming()
     numbers = list(range(40, 60))
     for place, number in enumerate(numbers[:10]):
         filming.show(number, place / FPS)
-    # The newest picture came before the moment, and is the one that the next refers to.
+    # The newest buffered picture is from before this moment, and the next picture refers to it.
     writer = filming.begin(path, 0.0)
     for place, number in enumerate(numbers[10:], 10):
         filming.show(number, place / FPS)
-    filming.outlets.detach(writer)
+    filming.tee.detach(writer)
     writer.close()
     found = shown(path)
     assert len(found) == len(numbers)
@@ -75,39 +75,37 @@ def test_nothing_is_missing_between_the_buffer_and_what_comes_live(extension: st
     assert writer.written[0] == len(numbers)
 
 
-def test_a_take_may_begin_on_a_key_frame_that_has_just_come(tmp_path: Path) -> None:
+def test_a_take_can_begin_at_a_key_frame_that_has_just_arrived(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     filming = Filming()
     filming.show(40, 0.0)
     filming.show(50, 3.0)
     writer = filming.begin(path, 3.0)
     filming.show(60, 3.1)
-    filming.outlets.detach(writer)
+    filming.tee.detach(writer)
     writer.close()
     assert len(shown(path)) == 2
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_a_picture_that_was_still_being_encoded_comes_behind_those_that_were_moved(
-    extension: str, tmp_path: Path
-) -> None:
+def test_a_picture_encoded_late_comes_after_the_buffered_ones(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"out.{extension}"
     filming = Filming()
     filming.show(40, 0.0)
     for place in range(1, 6):
         filming.repeat(place * 0.6)
-    # What stood still is shown right before this moment, and later than what changed just before it.
+    # The still picture is moved to just before this moment, later than the change that is still being encoded.
     writer = filming.begin(path, 3.5)
     filming.show(90, 3.479)
     filming.show(99, 3.6)
-    filming.outlets.detach(writer)
+    filming.tee.detach(writer)
     writer.close()
     assert len(shown(path)) == 8
     moments_s = pictures(path).moments_s
     assert all(later >= earlier for earlier, later in pairwise(moments_s))
 
 
-def test_a_take_out_of_a_buffer_too_small_for_a_picture_begins_with_the_next_key_frame(tmp_path: Path) -> None:
+def test_a_take_from_a_too_small_buffer_begins_at_the_next_key_frame(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     filming = Filming(limit_bytes=1)
     filming.show(40, 0.0)
@@ -115,36 +113,36 @@ def test_a_take_out_of_a_buffer_too_small_for_a_picture_begins_with_the_next_key
     filming.show(50, 0.1)
     filming.show(60, 3.0)
     filming.show(70, 3.1)
-    filming.outlets.detach(writer)
+    filming.tee.detach(writer)
     writer.close()
     assert writer.written[0] == len(shown(path)) == 2
 
 
-def test_all_tracks_have_come_so_far() -> None:
-    outlets = Tee()
+def test_await_reached_waits_for_all_tracks() -> None:
+    tee = Tee()
 
     def packet(pts: int) -> av.Packet[Any]:
         made: av.Packet[Any] = av.Packet(b"x")
         made.pts, made.duration, made.time_base = pts, 10, Fraction(1, 100)
         return made
 
-    outlets.put(0, [packet(0)])
-    outlets.put(1, [packet(100)])
-    assert not outlets.await_reached(0.5, 0.0)
+    tee.put(0, [packet(0)])
+    tee.put(1, [packet(100)])
+    assert not tee.await_reached(0.5, 0.0)
     met: list[bool] = []
-    waiting = threading.Thread(target=lambda: met.append(outlets.await_reached(0.5, 30.0)))
+    waiting = threading.Thread(target=lambda: met.append(tee.await_reached(0.5, 30.0)))
     waiting.start()
-    outlets.put(0, [packet(20), packet(40)])
+    tee.put(0, [packet(20), packet(40)])
     waiting.join(30.0)
     assert met == [True]
 
 
-def test_a_writer_that_ended_is_left_out(tmp_path: Path) -> None:
+def test_a_writer_that_has_ended_is_detached(tmp_path: Path) -> None:
     filming = Filming()
     filming.show(40, 0.0)
     ended, other = (filming.begin(tmp_path / name, 0.0) for name in ("a.mkv", "b.mkv"))
     ended.close()
     filming.show(50, 0.1)
-    eventually(lambda: filming.outlets._writers == [other], "the other writer alone")
+    eventually(lambda: filming.tee._writers == [other], "the other writer alone")
     other.close()
     assert len(shown(tmp_path / "b.mkv")) == 2

@@ -1,4 +1,4 @@
-"""The queue between threads: order, bounds, and an end that reaches everybody."""
+"""The mailbox keeps order and bounds, and closing it wakes every waiting thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT_S = 30.0
 
 
 class Helper:
-    """A thread that makes one call, and says when it is about to."""
+    """A thread that makes one call; the constructor returns once the thread runs."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
@@ -34,7 +34,7 @@ class Helper:
             self.outcome = type(error)
 
     def is_blocked(self) -> bool:
-        """Whether the call has not returned although it had time to."""
+        """Whether the call still has not returned after 20 ms."""
         self._thread.join(0.02)
         return self._thread.is_alive()
 
@@ -46,13 +46,13 @@ class Helper:
 
 @pytest.fixture
 def box() -> Iterator[Mailbox[int]]:
-    """Room for two."""
+    """A mailbox for two items."""
     box = Mailbox[int](2)
     yield box
     box.close()
 
 
-def test_what_is_put_in_comes_out_in_order(box: Mailbox[int]) -> None:
+def test_items_come_out_in_order(box: Mailbox[int]) -> None:
     box.put(1)
     box.put(2)
     assert (box.get(), box.get()) == (1, 2)
@@ -65,13 +65,13 @@ def test_offer_declines_when_full(box: Mailbox[int]) -> None:
     assert (box.get(), box.get()) == (2, 4)
 
 
-def test_has_room_says_what_offer_would(box: Mailbox[int]) -> None:
+def test_has_room_predicts_offer(box: Mailbox[int]) -> None:
     for number in range(4):
         assert box.has_room() is (number < 2)
         assert box.offer(number) is (number < 2)
 
 
-def test_put_waits_for_room_and_keeps_its_place(box: Mailbox[int]) -> None:
+def test_put_waits_for_room_and_keeps_the_order(box: Mailbox[int]) -> None:
     box.put(1)
     box.put(2)
     sender = Helper(lambda: box.put(3))
@@ -88,7 +88,7 @@ def test_get_waits_for_an_item(box: Mailbox[int]) -> None:
     assert receiver.finish() == 7
 
 
-def test_get_gives_up_after_its_time(box: Mailbox[int]) -> None:
+def test_get_times_out(box: Mailbox[int]) -> None:
     with pytest.raises(TimeoutError):
         box.get(timeout_s=0.01)
     with pytest.raises(TimeoutError):
@@ -97,7 +97,7 @@ def test_get_gives_up_after_its_time(box: Mailbox[int]) -> None:
     assert box.get(timeout_s=0) == 1
 
 
-def test_a_closed_box_is_drained_and_takes_nothing(box: Mailbox[int]) -> None:
+def test_a_closed_mailbox_can_be_drained_but_accepts_nothing(box: Mailbox[int]) -> None:
     box.put(1)
     box.close()
     with pytest.raises(Closed):
@@ -110,21 +110,21 @@ def test_a_closed_box_is_drained_and_takes_nothing(box: Mailbox[int]) -> None:
             box.get(timeout_s)
 
 
-def test_closing_twice_is_closing(box: Mailbox[int]) -> None:
+def test_closing_twice_is_harmless(box: Mailbox[int]) -> None:
     box.put(1)
     box.close()
     box.close()
     assert box.get() == 1
 
 
-def test_closing_wakes_everybody_who_waits_to_receive(box: Mailbox[int]) -> None:
+def test_closing_wakes_every_waiting_receiver(box: Mailbox[int]) -> None:
     receivers = [Helper(box.get) for _ in range(3)]
     assert all(receiver.is_blocked() for receiver in receivers)
     box.close()
     assert [receiver.finish() for receiver in receivers] == [Closed] * 3
 
 
-def test_closing_wakes_everybody_who_waits_to_send(box: Mailbox[int]) -> None:
+def test_closing_wakes_every_waiting_sender(box: Mailbox[int]) -> None:
     box.put(1)
     box.put(2)
     senders = [Helper(lambda: box.put(3)) for _ in range(3)]
@@ -134,7 +134,7 @@ def test_closing_wakes_everybody_who_waits_to_send(box: Mailbox[int]) -> None:
     assert (box.get(), box.get()) == (1, 2)
 
 
-def test_many_threads_lose_and_double_nothing() -> None:
+def test_many_threads_neither_lose_nor_duplicate_items() -> None:
     box = Mailbox[int](3)
     received: list[int] = []
     taken = threading.Lock()
@@ -158,7 +158,7 @@ def test_many_threads_lose_and_double_nothing() -> None:
 
 
 class AnyUse(RuleBasedStateMachine):
-    """A mailbox, used by one thread in any order, beside a plain list that does the same."""
+    """One thread calls a mailbox in any order; a plain deque is the model."""
 
     CAPACITY = 3
 

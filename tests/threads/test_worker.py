@@ -1,4 +1,4 @@
-"""Threads that end, say why, and leave nobody waiting."""
+"""A worker reports how it ended and leaves no neighbour waiting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT_S = 30.0
 
 
 class Neighbour:
-    """Counts how often its end was announced."""
+    """Counts calls of `close`."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -25,13 +25,13 @@ class Neighbour:
 
 
 @contextmanager
-def held() -> Iterator[Callable[[], None]]:
-    """Work that goes on until the block ends."""
-    let_go = threading.Event()
+def blocking_work() -> Iterator[Callable[[], None]]:
+    """Work that blocks until the `with` block ends."""
+    released = threading.Event()
     try:
-        yield lambda: None if let_go.wait(LIMIT_S) else pytest.fail("the worker was never let go")
+        yield lambda: None if released.wait(LIMIT_S) else pytest.fail("the worker was never released")
     finally:
-        let_go.set()
+        released.set()
 
 
 def run(work: Callable[[], None], **options: object) -> Worker:
@@ -41,21 +41,21 @@ def run(work: Callable[[], None], **options: object) -> Worker:
     return worker
 
 
-def test_work_is_done_in_a_thread_of_that_name() -> None:
+def test_work_runs_in_a_thread_of_the_given_name() -> None:
     names: list[str] = []
     worker = run(lambda: names.append(threading.current_thread().name))
     assert names == ["stage"]
     assert (worker.name, worker.error) == ("stage", None)
 
 
-def test_a_worker_does_not_keep_the_program_alive() -> None:
+def test_a_worker_is_a_daemon_thread() -> None:
     daemon: list[bool] = []
     run(lambda: daemon.append(threading.current_thread().daemon))
     assert daemon == [True]
 
 
 @pytest.mark.parametrize("failure", [None, Closed(), ValueError("broken"), SystemExit(3)])
-def test_the_neighbours_are_closed_however_it_ends(failure: BaseException | None) -> None:
+def test_the_neighbours_are_closed_however_the_worker_ends(failure: BaseException | None) -> None:
     neighbours = [Neighbour(), Neighbour()]
 
     def work() -> None:
@@ -66,7 +66,7 @@ def test_the_neighbours_are_closed_however_it_ends(failure: BaseException | None
     assert [neighbour.closed for neighbour in neighbours] == [1, 1]
 
 
-def test_a_closed_mailbox_is_the_ordinary_end() -> None:
+def test_a_closed_mailbox_is_a_normal_end() -> None:
     box = Mailbox[int](1)
     reported: list[str] = []
     worker = Worker("stage", lambda: print(box.get()), on_failure=lambda name, error: reported.append(name))
@@ -78,7 +78,7 @@ def test_a_closed_mailbox_is_the_ordinary_end() -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError("broken"), KeyboardInterrupt(), SystemExit(3)])
-def test_a_failure_is_kept_and_reported_before_the_neighbours_hear_of_it(failure: BaseException) -> None:
+def test_a_failure_is_kept_and_reported_before_the_neighbours_are_closed(failure: BaseException) -> None:
     neighbour = Neighbour()
     reported: list[tuple[str, BaseException, int, str]] = []
 
@@ -94,7 +94,7 @@ def test_a_failure_is_kept_and_reported_before_the_neighbours_hear_of_it(failure
     assert neighbour.closed == 1
 
 
-def test_neighbours_that_wait_for_a_failed_worker_come_to_their_end() -> None:
+def test_neighbours_waiting_for_a_failed_worker_end() -> None:
     before, after = Mailbox[int](1), Mailbox[int](1)
 
     def fill() -> None:
@@ -116,8 +116,8 @@ def test_neighbours_that_wait_for_a_failed_worker_come_to_their_end() -> None:
     assert [type(worker.error) for worker in workers] == [type(None), ValueError, type(None)]
 
 
-def test_join_says_whether_the_end_came() -> None:
-    with held() as work:
+def test_join_returns_whether_the_worker_ended() -> None:
+    with blocking_work() as work:
         worker = Worker("stage", work)
         worker.start()
         assert not worker.join(0.01)
@@ -125,11 +125,11 @@ def test_join_says_whether_the_end_came() -> None:
     assert worker.join(0)
 
 
-def test_joining_before_the_start_is_nothing() -> None:
+def test_join_before_start_returns_at_once() -> None:
     assert Worker("stage", lambda: None).join(0)
 
 
-def test_joining_oneself_is_nothing() -> None:
+def test_a_worker_that_joins_itself_does_not_block() -> None:
     joined: list[bool] = []
     workers: list[Worker] = []
     ready = threading.Event()
@@ -146,7 +146,7 @@ def test_joining_oneself_is_nothing() -> None:
     assert joined == [True]
 
 
-def test_a_worker_starts_once() -> None:
+def test_a_worker_cannot_be_started_twice() -> None:
     worker = run(lambda: None)
     with pytest.raises(RuntimeError):
         worker.start()

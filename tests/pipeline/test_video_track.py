@@ -1,0 +1,72 @@
+"""A video track encodes every frame at its pts and fills missing slots of a constant grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+
+from capture.codecs.video_encoder import VideoEncoder
+from capture.formats import CONTAINERS
+from capture.media import Pixels
+from capture.pipeline.frame_grabber import FrameJob
+from capture.pipeline.video_track import VideoTrack
+from capture.threads.mailbox import Mailbox
+
+
+def pictures(jobs: Sequence[FrameJob], codec: str = "h264") -> list[av.Packet[Any]]:
+    mailbox: Mailbox[FrameJob] = Mailbox(len(jobs))
+    for job in jobs:
+        mailbox.put(job)
+    mailbox.close()
+    packets: list[av.Packet[Any]] = []
+    VideoTrack(VideoEncoder(codec, 64, 48, 30), mailbox, packets.extend, fps=30).run()
+    return packets
+
+
+@pytest.mark.parametrize("codec", sorted({kind.video_codec for kind in CONTAINERS.values() if kind.video_codec}))
+def test_every_frame_becomes_a_packet_at_its_pts(codec: str) -> None:
+    grey = np.full((48, 64, 4), 128, np.uint8)
+    jobs = [FrameJob(0, grey, None), FrameJob(900, grey, None), FrameJob(91_000, None, None), FrameJob(95_000, None, 7)]
+    packets = pictures(jobs, codec)
+    assert [packet.pts for packet in packets] == [0, 900, 91_000, 95_000]
+    assert packets[-1].duration == 7
+
+
+def test_no_packets_come_out_without_a_frame() -> None:
+    assert pictures([]) == []
+    assert pictures([FrameJob(0, None, None)]) == []
+
+
+def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
+    calls: list[tuple[str, int]] = []
+
+    class Encoder:
+        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+            calls.append(("encode", pts))
+            return []
+
+        def repeat(self, pts: int) -> list[Any]:
+            calls.append(("repeat", pts))
+            return []
+
+        def finish(self) -> list[Any]:
+            return []
+
+    jobs: Mailbox[FrameJob] = Mailbox(9)
+    picture = np.zeros((2, 2, 4), np.uint8)
+    for slot, pixels in ((0, picture), (3, picture), (5, None)):
+        jobs.put(FrameJob(slot * 3000, pixels, 3000, slot))
+    jobs.close()
+    VideoTrack(cast(VideoEncoder, Encoder()), jobs, lambda packet: None, fps=30).run()
+    assert calls == [
+        ("encode", 0),
+        ("repeat", 3000),
+        ("repeat", 6000),
+        ("encode", 9000),
+        ("repeat", 12000),
+        ("repeat", 15000),
+    ]
