@@ -3,10 +3,9 @@
 Importing this package needs no screen and no sound server, and loads nothing heavy: each public name is fetched from
 its module when it is first used. A recording from Python::
 
-    from pathlib import Path
-    from capture import RecordSettings, Session
+    import capture
 
-    summary = Session(RecordSettings(Path("talk.mp4"), duration_s=60)).run()
+    summary = capture.record("talk.mp4", duration_s=60)
 """
 
 from __future__ import annotations
@@ -25,16 +24,24 @@ if TYPE_CHECKING:
         NotReadyError,
         OutputError,
         RecordingError,
+        SettingError,
         SourceLostError,
         UsageError,
     )
+    from capture.event_kinds import EventKind
     from capture.events import Command, Event, Progress, State, Summary
     from capture.media import Frame, Rectangle, Samples
+    from capture.recorder import Recorder, record
     from capture.recordings.check import CheckReport, check
+    from capture.recordings.repair import repair
     from capture.session.session import Session
     from capture.settings import AudioTrack, RecordSettings
+    from capture.sources.chooser import GivenSources, Sources, list_applications, list_audio_devices, list_windows
     from capture.sources.pattern import PatternFrames, PatternTone, read_clock
+    from capture.sources.protocols import FrameSource, SampleSource
+    from capture.sources.screens import list_screens
     from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
+    from capture.version import __version__
     from capture.virtual.desk import VirtualDesk
 
 __all__ = [
@@ -46,8 +53,11 @@ __all__ = [
     "DisplayLostError",
     "EncoderError",
     "Event",
+    "EventKind",
     "FileGoneError",
     "Frame",
+    "FrameSource",
+    "GivenSources",
     "MonotonicClock",
     "NotReadyError",
     "OutputError",
@@ -55,26 +65,39 @@ __all__ = [
     "PatternTone",
     "Progress",
     "RecordSettings",
+    "Recorder",
     "RecordingError",
     "Rectangle",
+    "SampleSource",
     "Samples",
     "ScriptedBlock",
     "ScriptedFrames",
     "ScriptedSamples",
     "Session",
+    "SettingError",
     "SourceLostError",
+    "Sources",
     "State",
     "SteppedClock",
     "Summary",
     "UsageError",
     "VirtualDesk",
+    "__version__",
     "check",
+    "list_applications",
+    "list_audio_devices",
+    "list_screens",
+    "list_windows",
     "read_clock",
+    "record",
+    "repair",
 ]
 
 _HOME = {
-    "capture.clock": ("MonotonicClock", "SteppedClock"),
-    "capture.virtual.desk": ("VirtualDesk",),
+    "capture.clock": (
+        "MonotonicClock",
+        "SteppedClock",
+    ),
     "capture.errors": (
         "CaptureError",
         "DiskFullError",
@@ -84,16 +107,61 @@ _HOME = {
         "NotReadyError",
         "OutputError",
         "RecordingError",
+        "SettingError",
         "SourceLostError",
         "UsageError",
     ),
-    "capture.events": ("Command", "Event", "Progress", "State", "Summary"),
-    "capture.media": ("Frame", "Rectangle", "Samples"),
-    "capture.recordings.check": ("CheckReport", "check"),
+    "capture.event_kinds": ("EventKind",),
+    "capture.events": (
+        "Command",
+        "Event",
+        "Progress",
+        "State",
+        "Summary",
+    ),
+    "capture.media": (
+        "Frame",
+        "Rectangle",
+        "Samples",
+    ),
+    "capture.recorder": (
+        "Recorder",
+        "record",
+    ),
+    "capture.recordings.check": (
+        "CheckReport",
+        "check",
+    ),
+    "capture.recordings.repair": ("repair",),
     "capture.session.session": ("Session",),
-    "capture.settings": ("AudioTrack", "RecordSettings"),
-    "capture.sources.pattern": ("PatternFrames", "PatternTone", "read_clock"),
-    "capture.sources.scripted": ("ScriptedBlock", "ScriptedFrames", "ScriptedSamples"),
+    "capture.settings": (
+        "AudioTrack",
+        "RecordSettings",
+    ),
+    "capture.sources.chooser": (
+        "GivenSources",
+        "Sources",
+        "list_applications",
+        "list_audio_devices",
+        "list_windows",
+    ),
+    "capture.sources.pattern": (
+        "PatternFrames",
+        "PatternTone",
+        "read_clock",
+    ),
+    "capture.sources.protocols": (
+        "FrameSource",
+        "SampleSource",
+    ),
+    "capture.sources.screens": ("list_screens",),
+    "capture.sources.scripted": (
+        "ScriptedBlock",
+        "ScriptedFrames",
+        "ScriptedSamples",
+    ),
+    "capture.version": ("__version__",),
+    "capture.virtual.desk": ("VirtualDesk",),
 }
 
 

@@ -52,6 +52,10 @@ class CaptureError(Exception):
     event_kind = EventKind.FAILED
     stopped_by = "failed"
 
+    #: The `Summary` of the recording that ended with this error, where it left one; set by `capture.record` and
+    #: `capture.Recorder`.
+    summary: Any = None
+
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
         self.message = message

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 from capture.errors import SettingError, UsageError
 from capture.formats import CLIP_FORMATS, ENCODERS, QUALITIES, Container, container_of
@@ -33,6 +33,7 @@ __all__ = [
     "ClipOrder",
     "Problem",
     "RecordSettings",
+    "SettingOptions",
     "problem_of",
     "time_problem",
     "tracks_of",
@@ -252,6 +253,43 @@ def problem_of(field_name: str, value: object) -> Problem | None:
     if value is None and field_name in _OPTIONAL:
         return None
     return _BOUNDS[field_name](value)
+
+
+class SettingOptions(TypedDict, total=False):
+    """The fields of `RecordSettings` but `output`, with the types that a caller may give."""
+
+    audio: str | Sequence[str | AudioTrack] | None
+    screen: str | int | None
+    region: Rectangle | None
+    window: str | None
+    scale: tuple[int, int] | None
+    fps: float
+    constant_fps: bool
+    cursor: bool
+    show_clicks: bool
+    show_keys: bool
+    quality: str
+    encoder: str
+    duration_s: float | None
+    delay_s: float
+    pattern: bool
+    overwrite: bool
+    numbered: bool
+    wait_for_sound: bool
+    stop_after_silence_s: float | None
+    sound_threshold_dbfs: float
+    dated: bool
+    each: bool
+    standby: bool
+    replay_s: float | None
+    buffer_bytes: int
+    since_s: float
+    fallback_folder: str | os.PathLike[str] | None
+    hold: str | None
+    voice: bool
+    loudness_lufs: float | None
+    ledger: bool
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)

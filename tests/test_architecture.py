@@ -29,6 +29,7 @@ ORDER: Final = (
     "parsing sources",
     "config desktop playback pipeline",
     "session",
+    "recorder",
     "face",
     "cli",
     "__main__",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from capture.errors import NotReadyError
-from capture.sources.chooser import list_players, list_sound_devices
+from capture.sources.chooser import list_applications, list_audio_devices
 
 __all__ = ["describe_devices"]
 
@@ -55,9 +54,7 @@ def _screens() -> list[dict[str, Any]]:
 
 
 def _windows() -> list[dict[str, Any]]:
-    if sys.platform != "linux":
-        return []
-    from capture.sources.x11.window_list import list_windows
+    from capture.sources.chooser import list_windows
 
     return [
         {
@@ -76,9 +73,9 @@ def _windows() -> list[dict[str, Any]]:
 def _audio() -> list[dict[str, Any]]:
     return [
         {"id": device.id, "name": device.name, "kind": device.kind, "default": device.default}
-        for device in list_sound_devices()
+        for device in list_audio_devices()
     ]
 
 
 def _apps() -> list[dict[str, Any]]:
-    return [{"name": player.name, "binary": player.binary, "pid": player.pid} for player in list_players()]
+    return [{"name": player.name, "binary": player.binary, "pid": player.pid} for player in list_applications()]

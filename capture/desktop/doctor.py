@@ -14,7 +14,7 @@ from typing import Any, Final
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.media import SILENCE_DBFS, peak_dbfs
 from capture.output.naming import recordings_folder
-from capture.sources.chooser import list_sound_devices
+from capture.sources.chooser import list_audio_devices
 from capture.sources.sound_devices import SoundDevice, choose_device
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
@@ -91,7 +91,7 @@ def _sound() -> Iterable[Check]:
     devices: list[SoundDevice] = []
 
     def look_for_server() -> str:
-        devices.extend(list_sound_devices())
+        devices.extend(list_audio_devices())
         return f"{len(devices)} devices"
 
     server = _examined("sound server", look_for_server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -85,13 +86,14 @@ class CheckReport:
         }
 
 
-def check(path: Path, *, listen: bool = True) -> CheckReport:
+def check(path: str | os.PathLike[str], *, listen: bool = True) -> CheckReport:
     """Read the whole file at `path` and report what is wrong with it.
 
     With `listen`, every audio track is decoded up to its first sound, and `silent` says whether there was none; the
     rest of the audio and all pictures stay undecoded. Silence is not a problem; an unfinished or damaged file is. A
     file that is not a recording gets a report, too. Raises only `UsageError`, when `path` names no regular file.
     """
+    path = Path(path)
     size_bytes = _size_bytes(path)
     path = path.absolute()
     if size_bytes == 0:

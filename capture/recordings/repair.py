@@ -59,13 +59,14 @@ class Repaired:
         }
 
 
-def repair(path: Path, output: Path | None = None) -> Repaired:
+def repair(path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Repaired:
     """Repair the recording at `path`, in place or as a new file at `output`.
 
     A recording that is whole already stays as it is. Raises `RecordingError` when no whole file can be made of it,
     `OutputError` when the new file cannot be written, `UsageError` when `path` names no file or `output` cannot be
     created. The original is then unchanged.
     """
+    path, output = Path(path), None if output is None else Path(output)
     if output is not None:
         container_of(output)
         check_output(output, overwrite=False)

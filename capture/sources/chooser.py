@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
     from capture.sources.sound_devices import Player, SoundDevice
     from capture.sources.x11.countdown import Countdown
+    from capture.sources.x11.window_list import Window
 
 __all__ = [
     "DeviceSources",
@@ -27,8 +28,9 @@ __all__ = [
     "begin_countdown",
     "choose_frames",
     "choose_samples",
-    "list_players",
-    "list_sound_devices",
+    "list_applications",
+    "list_audio_devices",
+    "list_windows",
     "point_out",
 ]
 
@@ -235,13 +237,13 @@ def choose_samples(
         nonlocal devices
         if name.startswith(APPLICATION):
             return _application_later(name, fragment_s, clock, report)
-        devices = list_sound_devices() if devices is None else devices
+        devices = list_audio_devices() if devices is None else devices
         return _open_later(name, choose_device(devices, name), fragment_s, clock, report)
 
     return [[source(name) for name in track.sources] for track in tracks]
 
 
-def list_sound_devices() -> list[SoundDevice]:
+def list_audio_devices() -> list[SoundDevice]:
     """Every sound device there is, outputs first. Raises `NotReadyError` where there is no sound server."""
     if sys.platform == "linux":
         from capture.sources.pulse.devices import list_pulse_devices
@@ -252,7 +254,16 @@ def list_sound_devices() -> list[SoundDevice]:
     return list_soundcard_devices()
 
 
-def list_players() -> list[Player]:
+def list_windows() -> list[Window]:
+    """The windows of the desktop; none where the system lists none. Raises `NotReadyError` without a display."""
+    if sys.platform != "linux":
+        return []
+    from capture.sources.x11 import window_list
+
+    return window_list.list_windows()
+
+
+def list_applications() -> list[Player]:
     """The programs that play sound now; none where the system does not tell."""
     if sys.platform != "linux":
         return []
@@ -304,7 +315,7 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
     def make(hear: Report) -> SampleSource:
         # What `internal` and `mic` mean may be another device when the first one is gone.
         nonlocal chosen
-        now, chosen = chosen or choose_device(list_sound_devices(), name), None
+        now, chosen = chosen or choose_device(list_audio_devices(), name), None
         return SoundcardSource(name, now.id, now.name, now.channels)
 
     return ReconnectingSource(make, clock, report)
