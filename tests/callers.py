@@ -1,4 +1,4 @@
-"""A connection to a recorder, made by hand."""
+"""A raw connection to the control socket of a recorder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from capture.remote.runtime_folder import RuntimeFolder
 
 
 class Caller:
-    """A connection to a recorder, by hand."""
+    """A raw connection to the control socket of a recorder."""
 
     def __init__(self, folder: Path, name: str = "capture") -> None:
         with RuntimeFolder(folder) as opened:
@@ -37,11 +37,11 @@ class Caller:
         )
 
     def end(self) -> None:
-        """Say no more, but listen."""
+        """Close the sending side; answers can still be read."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def hears(self) -> dict[str, Any] | None:
-        """The next answer; None when the connection is closed instead."""
+        """Return the next answer, or None if the recorder closes the connection."""
         try:
             line = self._received.readline()
         except ConnectionError:
