@@ -1,4 +1,4 @@
-"""A disk that stands still: nothing is lost by it, it is said, and whoever insists on the end gets it."""
+"""A disk that stalls: nothing is lost, an event reports it, and repeated stop requests end the recorder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FPS: Final = 10
 
 
 class Disk:
-    """What is written into `folder` waits while this disk is held."""
+    """A fake disk: while it is held, every write into `folder` blocks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._goes = threading.Event()
@@ -62,7 +62,7 @@ class Disk:
 
 
 class Recording:
-    """A session of the test pattern in a thread, and what was told of it; the context ends it."""
+    """A session that records the test pattern in a thread, and everything it emitted. Leaving the context ends it."""
 
     def __init__(self, path: Path, **more: Any) -> None:
         self.told: list[Event | Progress | Summary] = []
@@ -88,7 +88,7 @@ class Recording:
         return answers[0]
 
     def until_elapsed(self, more_s: float) -> None:
-        """Wait until it has recorded so much more."""
+        """Wait until it has recorded `more_s` more seconds."""
         from_s = self.ask(Command.STATUS)["elapsed_s"]
         eventually(lambda: self.ask(Command.STATUS)["elapsed_s"] >= from_s + more_s, f"{more_s} s more")
 
@@ -97,7 +97,7 @@ class Recording:
         self.until_elapsed(0.5)
 
     def insist(self) -> None:
-        """Ask for the end again and again, until it comes."""
+        """Send stop requests until the session has ended."""
 
         def has_ended() -> bool:
             self.session.send(Command.QUIT, "interrupt")
@@ -128,21 +128,21 @@ def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Disk]:
 
 
 def assert_nothing_missing(path: Path) -> None:
-    """That a recording of the pattern has a beep at each whole second, and each picture at its moment."""
+    """Assert that a recording of the pattern has a beep at each whole second and each frame at its time."""
     assert check(path).problems == ()
     track = sound(path)
     loud = np.flatnonzero(np.abs(track.samples) > 0.1) / track.rate + track.start_s
     assert set((loud + 0.02).astype(int)) == set(range(int(track.end_s - 0.05) + 1))
     assert ((loud + 0.02) % 1.0).max() < 0.15
-    # The first picture stands for the beginning, and one may be shown once more a slot later: at the end, for a clip.
+    # The first frame is placed at the start, and a frame may be repeated a slot later: at the end, for a clip.
     late_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
     assert max(map(abs, late_s[1:])) < 1 / FPS + 0.04
 
 
-# Standing still
+# A stalled disk
 
 
-def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_loses_nothing_and_is_reported_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capture.session.take._SLOW_S", 0.3)
     path = folder / "out.mkv"
     with Recording(path) as recording:
@@ -163,7 +163,7 @@ def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypat
     assert_nothing_missing(path)
 
 
-def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_not(
+def test_a_full_queue_drops_and_counts_frames_but_no_sound(
     disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_bytes = 30_000
@@ -187,7 +187,7 @@ def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_n
     assert_nothing_missing(path)
 
 
-def test_the_buffer_knows_nothing_of_it(disk: Disk, folder: Path, tmp_path: Path) -> None:
+def test_a_stall_does_not_affect_the_replay_buffer(disk: Disk, folder: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mkv"
     with Recording(folder / "out.mkv", replay_s=20.0) as recording:
         recording.until_recording()
@@ -202,10 +202,10 @@ def test_the_buffer_knows_nothing_of_it(disk: Disk, folder: Path, tmp_path: Path
     assert pictures(clip).end_s > 1.1
 
 
-# Who insists
+# Repeated stop requests
 
 
-def test_patience() -> None:
+def test_requests_escalate_only_after_a_while() -> None:
     patience = StopEscalation(10.0)
     quick = [patience.ask(10.0 + number / 100) for number in range(100)]
     assert set(quick) == {Impatience.NONE}
@@ -215,7 +215,7 @@ def test_patience() -> None:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_at_the_third_time_it_is_left_as_it_is(
+def test_the_third_request_leaves_the_file_unfinished(
     extension: str, disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
@@ -237,11 +237,11 @@ def test_at_the_third_time_it_is_left_as_it_is(
         assert summary.video is not None
         assert len(pictures(path).moments_s) > 0
         disk.let_go()
-    # The thread that was left ends by itself when the disk answers.
+    # The abandoned thread ends by itself when the disk answers.
     eventually(lambda: check(path).ok, "the end of the file")
 
 
-def test_a_clip_that_hangs_is_left_too(
+def test_a_clip_that_hangs_is_left_unfinished_too(
     disk: Disk, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
@@ -256,12 +256,12 @@ def test_a_clip_that_hangs_is_left_too(
         disk.let_go()
 
 
-# A real one
+# A real disk
 
 
 @contextmanager
 def frozen(place: Path) -> Iterator[None]:
-    """The disk stands still as long as the context lasts."""
+    """Freeze the file system until the context ends."""
     subprocess.run(["fsfreeze", "--freeze", place], check=True, timeout=60)
     try:
         yield
@@ -273,7 +273,7 @@ def status(environment: dict[str, str]) -> dict[str, Any]:
     return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
 
 
-def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_frozen_for_three_seconds_loses_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path, clip = place / "out.mp4", tmp_path / "clip.mp4"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--replay", "20s", "--json")
@@ -299,9 +299,7 @@ def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[st
         assert pictures(clip).end_s > 1.9
 
 
-def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
-    capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_repeated_signals_end_a_recorder_on_a_frozen_disk(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path = place / "out.mkv"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--json")
@@ -317,7 +315,7 @@ def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
                     return "was left unfinished" in recorder.stderr
 
                 recorder.until(is_left, "it to give up")
-            # The system lets no process go whose thread waits for a frozen disk.
+            # A process cannot exit while one of its threads waits for a frozen disk.
             assert recorder.wait() == 1
             summary = recorder.summary()
             assert recorder.stderr.count("once more, and it is left as it is") == 1

@@ -1,4 +1,4 @@
-"""A display that dies, or hangs, whatever the recorder is just doing: what was recorded is kept, and it is said."""
+"""A display that dies or hangs in any state of the recorder: the recording is kept and the loss is reported."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far codecs and 4:2:0 subsampling may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 14
 
 
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
-    """A desk of its own that plays a tone; `capture_environment` is of this desk then."""
+    """A separate desk that plays a tone. `capture_environment` refers to this desk."""
     with VirtualDesk(640, 480) as opened:
         capture_environment.update(opened.environment)
         tone = write_tone(Path(capture_environment["HOME"]) / "tone.wav", 440.0, 60.0)
@@ -41,10 +41,10 @@ def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
 
 @pytest.fixture
 def stage(own_desk: VirtualDesk, capture_environment: dict[str, str]) -> Iterator[Stage]:
-    """What is on its screen: red."""
+    """A red window over the whole screen of the separate desk."""
     with Stage(capture_environment) as opened:
         opened.paint(0, 0, opened.width, opened.height, RED)
-        # The cursor is red as well.
+        # The cursor is red too: move it out of the middle.
         opened.point_at(opened.width - 1, opened.height - 1)
         yield opened
 
@@ -62,19 +62,19 @@ def ask(environment: dict[str, str], verb: str) -> dict[str, Any]:
 
 
 def is_seen(path: Path, colour: Colour) -> bool:
-    """Whether the middle of the newest picture has this colour."""
+    """Whether the middle of the newest frame has this colour."""
     height, width = (last := pictures(path).last).shape[:2]
     return bool(np.abs(last[height // 2, width // 2].astype(int) - colour).max() <= COLOUR_TOLERANCE)
 
 
 def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None:
-    """That picture and sound are in the file to its end, that it is named, and why there is no more."""
+    """Assert that the file has picture and sound to its end, and that the last line names it and the reason."""
     complaint = recorder.stderr.splitlines()[-1]
     assert complaint.startswith("capture: the display is gone") or complaint.startswith("capture: the screen")
     assert str(path) in complaint
     assert "Traceback" not in recorder.stderr
     assert "Error" not in recorder.stderr
-    # What is in the file is not lost.
+    # No replay buffer is reported as lost: the file has everything.
     assert "buffer" not in recorder.stderr
     assert (summary["stopped_by"], summary["check"]) == ("display_lost", "ok")
     assert kinds(summary)[-1] == "display_lost"
@@ -94,7 +94,7 @@ def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None
         ("out.mp4", ("--window", "Stage", "--show-clicks", "--show-keys")),
     ],
 )
-def test_while_it_records(
+def test_the_display_dies_while_it_records(
     name: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -107,7 +107,7 @@ def test_while_it_records(
 
 
 @pytest.mark.usefixtures("stage")
-def test_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_display_dies_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
         recorder.until_recording(path)
@@ -129,7 +129,7 @@ def test_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None
         ("standby", ("replay", "--last", "30s")),
     ],
 )
-def test_while_it_waits(
+def test_the_display_dies_while_it_waits(
     state: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with Recorder(capture_environment, tmp_path, *arguments, "--json") as recorder:
@@ -150,7 +150,7 @@ def test_while_it_waits(
 
 
 @pytest.mark.usefixtures("stage")
-def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_display_dies_during_the_countdown(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with Recorder(capture_environment, tmp_path, "record", "out.mkv", "--delay", "1.5s") as recorder:
         recorder.until_said("recording begins") if False else None
         end_display(capture_environment)
@@ -165,7 +165,7 @@ def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Pat
 
 @contextmanager
 def hanging_display(environment: dict[str, str]) -> Iterator[None]:
-    # A recorder that answers has done what it does with the display when it begins.
+    # Once the recorder answers, it has finished setting up the display.
     eventually(lambda: status(environment), "an answer")
     server = server_of(environment, "Xvfb")
     os.kill(server, signal.SIGSTOP)
@@ -177,7 +177,7 @@ def hanging_display(environment: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def painting(stage: Stage) -> Iterator[None]:
-    """What is on the stage changes all the time, as fast as the server allows."""
+    """Repaint the stage as fast as the server allows until the context ends."""
     is_over = threading.Event()
 
     def paint() -> None:
@@ -196,13 +196,13 @@ def painting(stage: Stage) -> Iterator[None]:
 
 
 def until_elapsed(recorder: Recorder, environment: dict[str, str], more_s: float) -> float:
-    """Wait until so much more is recorded; from when on."""
+    """Wait until `more_s` more seconds are recorded; return the elapsed time at the call."""
     begun_s = float(status(environment)["elapsed_s"])
     recorder.until(lambda: status(environment)["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
     return begun_s
 
 
-def test_a_display_that_hangs_holds_up_nothing_else(
+def test_a_display_that_hangs_does_not_block_sound_and_commands(
     stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
@@ -210,7 +210,7 @@ def test_a_display_that_hangs_holds_up_nothing_else(
         with painting(stage):
             recorder.until_recording(path)
             with hanging_display(capture_environment):
-                # Orders are obeyed meanwhile.
+                # Commands still work meanwhile.
                 assert ask(capture_environment, "mark")["ok"]
                 begun_s = until_elapsed(recorder, capture_environment, 3.0)
             until_elapsed(recorder, capture_environment, 0.3)
@@ -240,6 +240,6 @@ def test_a_recording_can_be_stopped_while_the_display_hangs(
     shown, track = pictures(path), sound(path)
     assert shown.end_s > begun_s + 1.0
     assert abs(shown.end_s - track.end_s) <= 0.1
-    # The last picture stands meanwhile.
+    # The last frame stays on meanwhile.
     assert max(moment_s for moment_s in shown.moments_s[:-1]) < begun_s + 0.2
     assert shown.moments_s[-1] > begun_s + 0.9

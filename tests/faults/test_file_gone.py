@@ -1,4 +1,4 @@
-"""What is recorded into is removed, moved, forbidden or can be written no more: what there is stays, and it is said."""
+"""The output file is removed, moved, made inaccessible or read-only: what exists stays, and the fault is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capture.recordings.check import check
 from capture.recordings.repair import repair
 
 if sys.platform != "linux":
-    pytest.skip("no file that is open can be removed elsewhere", allow_module_level=True)
+    pytest.skip("other systems do not let open files be removed", allow_module_level=True)
 
 PATTERN: Final = ("--source", "pattern", "--fps", "10", "--json")
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_moved_is_finished_where_it_is(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_discarded_file_is_removed_where_it_is_and_no_other(overwrite: bool, folder: Path) -> None:
+def test_discarding_a_moved_file_removes_that_file_and_no_other(overwrite: bool, folder: Path) -> None:
     path = folder / "out.mkv"
     if overwrite:
         path.write_bytes(b"old")
@@ -86,17 +86,17 @@ def test_a_discarded_file_is_removed_where_it_is_and_no_other(overwrite: bool, f
     path.write_bytes(b"somebody else's")
     own.discard()
     assert not (folder / "moved.mkv").exists()
-    # What stood aside comes back to its place.
+    # The file that was to be overwritten is back in its place.
     assert path.read_bytes() == (b"old" if overwrite else b"somebody else's")
 
 
-def test_a_disk_that_can_be_read_alone_ends_the_recording(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_that_turns_read_only_ends_the_recording(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with block_disk(tmp_path, 30_000_000) as place:
         path = place / "out.mp4"
         with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path, 3)
-            # As the system does it when it finds the disk to be damaged.
+            # The kernel does the same when it finds the disk damaged.
             subprocess.run(["mount", "-o", "remount,abort", place], check=True, timeout=60)
             assert recorder.wait() == 1
             summary = recorder.summary()
@@ -110,10 +110,10 @@ def test_a_disk_that_can_be_read_alone_ends_the_recording(capture_environment: d
         assert repair(path, copy).after.ok
 
 
-def test_a_folder_that_may_not_be_entered_any_more(
+def test_a_recording_is_finished_in_a_folder_that_became_inaccessible(
     folder: Path, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    # Root without its right to go where it likes.
+    # Root without the capabilities that override file permissions.
     by = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
     if os.geteuid() == 0 and subprocess.run([*by, "true"], check=False, timeout=60).returncode != 0:
         pytest.skip("rights cannot be given up here")

@@ -1,4 +1,4 @@
-"""What recorders leave that are killed is named at the next start, as it can be typed, and made whole by that."""
+"""Files of killed recorders: the next start prints a repair command for each, and that command works."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from capture.remote.runtime_folder import RuntimeFolder, claim
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: As many recorders at once as two cores carry.
+#: How many recorders two cores run at once.
 AT_ONCE: Final = 3
 
-#: Names as they come, one for each format.
+#: Difficult names, one for each format.
 NAMES: Final = {
     "mp4": "plain",
     "mov": "with spaces",
@@ -40,7 +40,7 @@ NAMES: Final = {
 }
 
 
-def test_what_is_killed_is_named_and_made_whole(
+def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     assert NAMES.keys() == CONTAINERS.keys()
@@ -58,9 +58,9 @@ def test_what_is_killed_is_named_and_made_whole(
             return recorder.stderr
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        # Each names those before it.
+        # Each recorder reports those killed before it.
         said = "".join(pool.map(kill, paths))
-    # Nothing else of them is left beside what they recorded.
+    # They left nothing but their recordings.
     assert sorted(folder.iterdir()) == sorted(paths.values())
     assert run_capture("status").returncode == 1, "and looking for them forgets nothing"
 
@@ -69,7 +69,7 @@ def test_what_is_killed_is_named_and_made_whole(
     said += done.stderr
     assert all(line.isprintable() for line in said.split("\n"))
     named = re.findall(r": capture repair (.+) makes it whole$", said, re.MULTILINE)
-    # What the shell makes of what can be typed.
+    # What a shell makes of the printed commands.
     echo = ["bash", "-c", f"printf '%s\\0' {' '.join(named)}"]
     understood = subprocess.run(echo, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE).stdout
     assert {Path(os.fsdecode(word)) for word in understood.split(b"\0")[:-1]} == set(paths.values())
@@ -83,7 +83,7 @@ def test_what_is_killed_is_named_and_made_whole(
     assert "capture repair" not in again.stderr, "it was said"
 
 
-def test_one_that_lives_is_no_leftover(tmp_path: Path) -> None:
+def test_a_running_recorder_is_no_leftover(tmp_path: Path) -> None:
     living = claim("living", tmp_path / "capture")
     living.note(tmp_path / "out.mp4")
     with RuntimeFolder(tmp_path / "capture") as folder:
