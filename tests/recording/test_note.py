@@ -1,4 +1,4 @@
-"""Voice notes and the control of a running take: real speech, a real sound server, real keys and orders."""
+"""Voice notes and the control of a running take, with real speech, a real sound server, real keys and commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXT: Final = "Meet me at half past nine."
 
 
 class Note:
-    """A recorder on the desk, and orders to it."""
+    """A recorder on the desk that accepts commands."""
 
     def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
         self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
@@ -46,7 +46,7 @@ class Note:
 
 
 def say(environment: dict[str, str], path: Path, sink: str) -> None:
-    """Play a file to its end."""
+    """Play a file and return when it has ended."""
     subprocess.run(["paplay", f"--device={sink}", path], env=environment, check=True, timeout=60)
 
 
@@ -62,10 +62,10 @@ def assert_whole(take: Take) -> None:
     assert take.worst_block > 0.5
 
 
-# Begun by sound, ended by silence
+# Started by sound, stopped by silence
 
 
-def test_every_message_becomes_a_file_of_its_own(
+def test_every_message_becomes_its_own_file(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     output = tmp_path / "note.ogg"
@@ -89,7 +89,7 @@ def test_every_message_becomes_a_file_of_its_own(
     assert not list(tmp_path.glob("note (3)*"))
 
 
-def test_a_hiss_neither_begins_nor_prolongs_it(
+def test_hiss_neither_starts_nor_prolongs_a_note(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     spoken, path = tmp_path / "spoken.wav", tmp_path / "note.ogg"
@@ -108,7 +108,7 @@ def test_a_hiss_neither_begins_nor_prolongs_it(
 
 
 def write_hiss(path: Path, level_dbfs: float) -> Path:
-    """Half a minute of white noise."""
+    """Write half a minute of white noise; return `path`."""
     samples = np.random.default_rng(1).normal(0, 10 ** (level_dbfs / 20), 30 * RATE)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
@@ -119,7 +119,7 @@ def write_hiss(path: Path, level_dbfs: float) -> Path:
     return path
 
 
-def test_a_pause_shorter_than_the_limit_stays_as_it_is(
+def test_a_pause_shorter_than_the_limit_is_kept(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     first, second, both, path = (tmp_path / name for name in ("1.wav", "2.wav", "both.wav", "note.opus"))
@@ -136,7 +136,7 @@ def test_a_pause_shorter_than_the_limit_stays_as_it_is(
     assert_whole(compared(both, path))
 
 
-def test_a_picture_waits_for_sound_and_is_cut_behind_it(
+def test_a_video_starts_with_the_sound_and_is_cut_after_it(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.mp4", write_tone(tmp_path / "tone.wav", 440, 1.5)
@@ -153,7 +153,7 @@ def test_a_picture_waits_for_sound_and_is_cut_behind_it(
     assert float(probe(path)["streams"][0]["duration"]) < track.end_s + 0.1
 
 
-def test_the_loudness_is_set_when_it_is_finished(
+def test_a_finished_note_has_the_requested_loudness(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.ogg", write_tone(tmp_path / "tone.wav", 440, 2.0, level=0.05)
@@ -167,7 +167,7 @@ def test_the_loudness_is_set_when_it_is_finished(
     assert float(measured.rpartition("I:")[2].split()[0]) == pytest.approx(-16.0, abs=0.5)
 
 
-# Orders
+# Commands
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_a_preview_is_heard_and_not_recorded(
     note.ask("pause")
     note.ask("preview")
     with module(capture_environment, "module-null-sink", "sink_name=elsewhere", "norewinds=1"):
-        # The preview is a stream of its own on the default output.
+        # The preview is a separate stream on the default output.
         eventually(lambda: "capture" in pactl(capture_environment, "list", "sink-inputs"), "the preview plays")
         heard = listen(capture_environment, f"{desk.sink}.monitor", 0.5)
     assert loudness(heard, 440, RATE) > 0.1
@@ -202,7 +202,7 @@ def test_a_preview_is_heard_and_not_recorded(
     assert summary["paused_s"] > 0.4
     track = sound(path)
     assert any(loudness(track.between(at_s, at_s + 0.1), 660, RATE) > 0.4 for at_s in np.arange(1.5, track.end_s, 0.1))
-    # Behind the first tone there is nothing of it any more, whatever the preview played.
+    # The first tone is over for good, although the preview played it again.
     first_s = first_loud_s(track)
     assert loudness(track.between(first_s + 0.1, first_s + 1.9), 440, RATE) > 0.4
     for at_s in np.arange(first_s + 2.05, track.end_s - 0.1, 0.05):
@@ -210,7 +210,7 @@ def test_a_preview_is_heard_and_not_recorded(
 
 
 def listen(environment: dict[str, str], source: str, duration_s: float) -> Any:
-    """What a source plays from now on, mono at 48 kHz, from the first sound on."""
+    """Record a source from its first sound on: mono float32 at 48 kHz."""
     command = ["parec", f"--device={source}", "--format=float32le", "--channels=1", f"--rate={RATE}", "--latency=4800"]
     wanted = round(duration_s * RATE)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
@@ -243,7 +243,7 @@ def test_marks_become_chapters(taking: tuple[Note, Path]) -> None:
     assert [at_s for _, at_s in named] == pytest.approx([at_s for _, at_s in expected], abs=0.002)
 
 
-def test_what_is_discarded_is_gone_and_it_is_said(taking: tuple[Note, Path], run_capture: RunCapture) -> None:
+def test_discard_removes_the_file_and_says_so(taking: tuple[Note, Path], run_capture: RunCapture) -> None:
     note, path = taking
     done = run_capture("discard")
     assert done.returncode == 0, done.stderr
@@ -255,7 +255,7 @@ def test_what_is_discarded_is_gone_and_it_is_said(taking: tuple[Note, Path], run
     assert note.recorder.summary() == {"path": None, "stopped_by": "discard"}
 
 
-def test_two_recorders_are_told_apart(
+def test_two_recorders_are_addressed_by_name(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.ogg", tmp_path / "two.ogg"
@@ -303,7 +303,7 @@ def keys(environment: dict[str, str], *orders: str) -> None:
 
 @pytest.fixture
 def holding(capture_environment: dict[str, str], tmp_path: Path) -> Any:
-    """A recorder that waits for its key, and is known to hear keys."""
+    """A recorder that waits for its key and has proved that it receives keys."""
     path = tmp_path / "out.wav"
     with Recorder(capture_environment, tmp_path, "record", path, "--hold", HOLD, "--each", "--json") as recorder:
         note = Note(capture_environment, recorder)
@@ -321,7 +321,7 @@ def hears_keys(environment: dict[str, str], note: Note) -> bool:
     return True
 
 
-def test_it_records_for_as_long_as_the_key_is_held(
+def test_it_records_while_the_key_is_held(
     holding: tuple[Note, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     note, path = holding
@@ -340,11 +340,11 @@ def test_it_records_for_as_long_as_the_key_is_held(
     recordings = note.recorder.summary()["recordings"]
     assert [each["stopped_by"] for each in recordings] == ["hotkey"]
     track = sound(path)
-    # It begins with the press: what was heard before is not in it, and nothing is missing at its head.
+    # It starts with the key press: earlier sound is not in it, and its head is complete.
     assert loudness(track.between(0.0, 0.2), 440, RATE) == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_pause_key_locks_what_is_held(holding: tuple[Note, Path], capture_environment: dict[str, str]) -> None:
+def test_the_pause_key_locks_a_held_recording(holding: tuple[Note, Path], capture_environment: dict[str, str]) -> None:
     note, path = holding
     keys(capture_environment, "keydown ctrl keydown alt keydown space")
     note.until("recording")
@@ -360,7 +360,7 @@ def test_the_pause_key_locks_what_is_held(holding: tuple[Note, Path], capture_en
     assert [each["check"] for each in note.recorder.summary()["recordings"]] == ["ok"]
 
 
-def test_a_key_that_does_not_exist_is_a_mistake(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_an_unknown_key_is_a_usage_error(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("note", tmp_path / "out.ogg", "--hold", "<ctrl>+<nonsense>")
     assert done.returncode == 2
     assert "nonsense" in done.stderr

@@ -1,4 +1,4 @@
-"""Signals in every state, once and again and again: the file is finished, nothing else is left, and it is a success."""
+"""One or more signals in every state: the file is finished, nothing else is left, and the exit code is 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from capture.remote import client
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What is sent, one right after the other. Different ones, for of the same kind the system delivers but one.
+#: The signals to send in quick succession. They differ because the kernel merges pending signals of the same kind.
 SENT: Final = (
     (signal.SIGTERM,),
     (signal.SIGHUP, signal.SIGINT),
@@ -31,7 +31,7 @@ STOPPED_BY: Final = {"terminate", "hangup", "interrupt"}
 
 
 class Subject:
-    """A recorder that signals are sent to, with a name and a folder of its own."""
+    """A recorder that receives signals, with its own name and folder."""
 
     def __init__(self, recorder: Recorder, name: str, folder: Path, runtime: Path) -> None:
         self.recorder = recorder
@@ -66,7 +66,7 @@ def reach_pause(subject: Subject) -> None:
 def reach_finishing(subject: Subject) -> None:
     reach_recording(subject)
     with ThreadPoolExecutor(1) as pool:
-        # The order is given, and what comes now comes while the file is finished.
+        # After this command, signals arrive while the file is finished.
         pool.submit(subject.ask, "stop")
         subject.recorder.process.send_signal(signal.SIGTERM)
 
@@ -87,7 +87,7 @@ def reach_clip(subject: Subject) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A state: how to get there, how many files there are in the end, and what may have ended them."""
+    """A state: how to reach it, how many files it leaves, and what may have stopped them besides the signals."""
 
     arguments: tuple[str, ...]
     reach: Callable[[Subject], None]
@@ -112,7 +112,9 @@ CASES: Final = {
 
 @pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("state", CASES)
-def test_signals_finish_what_there_is(state: str, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_signals_finish_the_recording_in_every_state(
+    state: str, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     case = CASES[state]
     runtime = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
 

@@ -1,4 +1,4 @@
-"""Standby and the replay buffer: what has just happened is saved, whole and in sync, and nothing is lost by it."""
+"""Standby and the replay buffer: clips of the last seconds are complete and in sync, and saving them loses nothing."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk 
 RATE: Final = 48_000
 PATTERN: Final = ("--source", "pattern")
 
-#: A clip begins at most so long before what was asked for, plus a frame.
+#: A clip starts at most this long before the requested moment, one frame included.
 LEAD_S: Final = 2.04
 
 
 class Waiting:
-    """A recorder in standby, and orders to it."""
+    """A recorder in standby that accepts commands."""
 
     def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
         self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
@@ -65,7 +65,7 @@ def waiting(
 
 
 def beeps_s(path: Path) -> list[float]:
-    """Where the pattern's beeps begin in a file."""
+    """Return when the beeps of the pattern start in a file, in seconds."""
     track = sound(path)
     loud = np.abs(track.samples) > 0.1
     quiet_before = np.convolve(loud, np.ones(RATE // 20), "full")[: len(loud)] - loud < 0.5
@@ -73,14 +73,14 @@ def beeps_s(path: Path) -> list[float]:
 
 
 def offsets_s(path: Path) -> list[float]:
-    """For each picture of a clip of the pattern, how much later its clock is than its place in the file."""
+    """Return for each frame of a recorded pattern how far its clock is ahead of its place in the file, in seconds."""
     return [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
 
 
 # Clips
 
 
-def test_clips_of_any_moment_are_whole_and_in_sync(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_clips_of_any_moment_are_complete_and_in_sync(capture_environment: dict[str, str], tmp_path: Path) -> None:
     moments_s, ends_s = [], []
     with waiting(capture_environment, tmp_path, "replay", "--last", "6s", *PATTERN) as replay:
         replay.until("standby", 3.5)
@@ -93,17 +93,17 @@ def test_clips_of_any_moment_are_whole_and_in_sync(capture_environment: dict[str
             assert check(path).ok
             shifts_s = offsets_s(path)
             shift_s = float(np.median(shifts_s))
-            # The picture: each frame at its place; what the key frame brought along from before may be shown quickly.
+            # The picture: each frame in its place. Those between key frame and requested start may be shown quickly.
             assert max(abs(each_s - shift_s) for each_s in shifts_s[-20:]) < 0.05
-            # The sound: a beep at each whole second of the picture's clock.
+            # The sound: a beep at each whole second of the clock in the picture.
             for beep_s in beeps_s(path):
                 assert (beep_s + shift_s + 0.5) % 1.0 - 0.5 == pytest.approx(0.0, abs=0.04)
             ends_s.append(pictures(path).end_s + shift_s)
-    # Each ends with the moment it was asked for.
+    # Each clip ends at the moment of its request.
     assert np.diff(ends_s) == pytest.approx(np.diff(moments_s), abs=0.1)
 
 
-def test_a_key_saves_a_clip_while_somebody_types(
+def test_a_hotkey_saves_a_clip_while_the_user_types(
     capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440, 30.0)
@@ -115,7 +115,7 @@ def test_a_key_saves_a_clip_while_somebody_types(
     ):
         replay.until("standby", 1.5)
 
-        # The keyboard is listened to only a little later than orders are.
+        # The hotkeys become active a little later than the commands.
         def pressed() -> bool:
             press(capture_environment, "ctrl+alt+c")
             return videos.exists() and any(videos.glob("Capture*.mp4"))
@@ -129,7 +129,7 @@ def test_a_key_saves_a_clip_while_somebody_types(
                 )
                 if text is before:
                     press(capture_environment, "ctrl+alt+c")
-            # The hotkey's own key is heard, not taken away.
+            # The recorder hears the hotkey but does not grab it: the window gets it too.
             assert stage.typed(len(before) + 1 + len(after)) == f"{before}c{after}"
         eventually(lambda: "saved" in replay.recorder.stderr, "the clip is told")
     for path in sorted(videos.glob("Capture*.mp4"))[:2]:
@@ -138,7 +138,7 @@ def test_a_key_saves_a_clip_while_somebody_types(
         assert probe(path)["streams"][0]["codec_name"] == "h264"
 
 
-def test_many_saves_at_once_lose_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_many_clips_saved_at_once_lose_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with waiting(capture_environment, tmp_path, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
         replay.until("standby", 2.0)
         paths = [tmp_path / f"{number}.ogg" for number in range(8)]
@@ -162,7 +162,7 @@ def test_many_saves_at_once_lose_nothing(capture_environment: dict[str, str], tm
     ("arguments", "name", "kinds"),
     [(("--screen", "none"), "sound.ogg", ["audio"]), (("--audio", "none"), "picture.mp4", ["video"])],
 )
-def test_sound_alone_and_picture_alone(
+def test_clips_of_sound_alone_and_picture_alone(
     arguments: tuple[str, ...], name: str, kinds: list[str], capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with waiting(capture_environment, tmp_path, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
@@ -172,7 +172,7 @@ def test_sound_alone_and_picture_alone(
     assert [stream["codec_type"] for stream in probe(tmp_path / name)["streams"]] == kinds
 
 
-def test_a_clip_that_cannot_be_saved_costs_nothing_of_the_buffer(
+def test_a_clip_that_cannot_be_saved_leaves_the_buffer_intact(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder = tmp_path / "gone"
@@ -192,7 +192,9 @@ def test_a_clip_that_cannot_be_saved_costs_nothing_of_the_buffer(
         replay.recorder.until_said("the buffer is kept")
 
 
-def test_a_clip_goes_where_it_can(capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
+    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+) -> None:
     folder, other = tmp_path / "gone", tmp_path / "other"
     folder.mkdir()
     other.mkdir()
@@ -208,7 +210,7 @@ def test_a_clip_goes_where_it_can(capture_environment: dict[str, str], run_captu
     assert check(Path(answer["path"])).ok
 
 
-def test_mistakes_and_wishes_that_cannot_be_met(
+def test_invalid_clip_requests_are_refused(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     nobody = run_capture("clip")
@@ -241,7 +243,7 @@ def test_mistakes_and_wishes_that_cannot_be_met(
 # Recordings
 
 
-def test_standby_records_as_often_as_wanted_and_nothing_between(
+def test_standby_records_repeatedly_and_nothing_in_between(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mp4"
@@ -261,11 +263,11 @@ def test_standby_records_as_often_as_wanted_and_nothing_between(
         recordings = standby.recorder.stop()["recordings"]
     assert [each["check"] for each in recordings] == ["ok"] * 3
     for path in paths:
-        # The pattern begins anew with each: nothing is there from before.
+        # The pattern restarts with each recording: nothing from before is in it.
         assert max(map(abs, offsets_s(path))) < 0.1
 
 
-def test_a_recording_begins_out_of_the_buffer(
+def test_a_recording_can_start_from_the_buffer(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mkv"
@@ -280,7 +282,7 @@ def test_a_recording_begins_out_of_the_buffer(
         clip = standby.ask("clip", output=str(tmp_path / "clip.mkv"), last_s=1.0)
         assert clip["check"] == "ok"
         standby.until("standby")
-    # What the key frame brought along from before may be shown quickly; the last is the one before it once more.
+    # Frames from the key frame to the requested start may be shown quickly; the last frame repeats the one before.
     shifts_s = offsets_s(output)[-21:-1]
     assert max(shifts_s) - min(shifts_s) < 0.05
     shift_s = float(np.median(shifts_s))
