@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
+from stage import Stage
 from takes import Player, use_sounds
 
 from capture.remote.runtime_folder import RuntimeFolder
@@ -102,6 +103,33 @@ def in_process_desk(
         if os.environ.get(name) != value:
             monkeypatch.setenv(name, value)
     return desk
+
+
+@pytest.fixture
+def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
+    """A second desk, with this process on it. A test may add, remove or mute its outputs, or close it."""
+    if sys.platform != "linux":
+        pytest.skip("a virtual desk needs Linux")
+    with VirtualDesk(320, 240) as opened:
+        for name, value in opened.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        yield opened
+
+
+@pytest.fixture
+def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
+    """A black window over the whole screen of the desk."""
+    with Stage(desk_environment) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for recordings."""
+    made = tmp_path / "made"
+    made.mkdir()
+    return made
 
 
 @pytest.fixture

@@ -121,16 +121,18 @@ class Recording:
     def until_answered(self, is_met: Callable[[dict[str, Any]], bool]) -> None:
         eventually(lambda: is_met(self.ask(Command.STATUS)), "an answer that fits")
 
-    def send(self, command: Command, text: str = "", *, at_s: float | None = None) -> list[dict[str, Any]]:
+    def send(
+        self, command: Command, text: str = "", *, at_s: float | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
         """Send a command and return the list that will receive its answers."""
         answers: list[dict[str, Any]] = []
         self.answers.append((command, answers))
-        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s)
+        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s, options=options)
         return answers
 
-    def ask(self, command: Command, text: str = "") -> dict[str, Any]:
+    def ask(self, command: Command, text: str = "", **options: Any) -> dict[str, Any]:
         """Send a command and return its first answer."""
-        answers = self.send(command, text)
+        answers = self.send(command, text, **options)
         eventually(lambda: answers, f"an answer to {command}")
         return answers[0]
 

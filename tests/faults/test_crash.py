@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
+from callers import Control
 from conftest import PROJECT
 from reopened import Track, ledger_lines, pictures, probe, sound
 from running import Recorder
@@ -28,7 +28,6 @@ from capture import unix_socket
 from capture.output.naming import ledger_of
 from capture.recordings.check import check
 from capture.recordings.repair import repair
-from capture.remote import client
 from capture.remote.protocol import as_line
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.sources.pattern import BEEP_HZ, BEEP_S, read_clock
@@ -218,7 +217,7 @@ def assert_no_half_clips(
     clips = [folder / str(number) / f"clip.{extension}" for number, extension in enumerate(extensions)]
     with ExitStack() as callers, recorders(environment, folder, commands) as running:
         for name, recorder in zip(names, running, strict=True):
-            recorder.until(partial(keeps, 2.0, meeting, name), "two seconds in memory")
+            Control(environment, recorder, name).until("standby", buffer_s=2.0)
         with RuntimeFolder(meeting) as opened:
             peers = [
                 callers.enter_context(unix_socket.connect(opened.address(name), time.monotonic() + 30.0))
@@ -234,12 +233,6 @@ def assert_no_half_clips(
             assert report.duration_s > 1.5
         # No other file has a name that looks like a recording.
         assert {path for path in clip.parent.iterdir() if not path.name.startswith(".")} <= {clip}
-
-
-def keeps(seconds: float, meeting: Path, name: str) -> bool:
-    """Whether the recorder of that name has this much in its replay buffer."""
-    found = next((each for each in client.running(meeting) if each["name"] == name), {})
-    return (found.get("buffer_s") or 0.0) > seconds
 
 
 def assert_beeps(track: Track) -> None:

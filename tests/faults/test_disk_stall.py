@@ -10,22 +10,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pytest
+from callers import Control
 from disks import block_disk
 from reopened import each_picture, pictures, sound
 from running import Recorder, eventually, kinds
+from takes import Recording
 
-from capture.events import Command, Event, Progress, State, Summary
+from capture.events import Command, State, Summary
 from capture.output.output_file import OutputFile
 from capture.recordings.check import check
 from capture.recordings.repair import repair
-from capture.remote import client
 from capture.session.force_stop import INSISTS_AFTER_S, Impatience, StopEscalation
-from capture.session.session import Session
-from capture.settings import RecordSettings
 from capture.sources.pattern import read_clock
 
 if sys.platform != "linux":
@@ -43,12 +42,12 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._goes = threading.Event()
         self._goes.set()
-        self.is_waited_for = threading.Event()
+        self._is_waited_for = threading.Event()
         write = OutputFile._write_some
 
         def wait_and_write(file: OutputFile, data: memoryview) -> int:
             if folder in (file._folder, *file._folder.parents) and not self._goes.is_set():
-                self.is_waited_for.set()
+                self._is_waited_for.set()
                 assert self._goes.wait(LIMIT_S)
             return write(file, data)
 
@@ -57,67 +56,51 @@ class Disk:
     def hold(self) -> None:
         self._goes.clear()
 
+    def await_writer(self) -> None:
+        """Wait until a write is blocked."""
+        assert self._is_waited_for.wait(LIMIT_S)
+
+    def stall(self) -> None:
+        """Hold the disk and wait until a write is blocked."""
+        self.hold()
+        self.await_writer()
+
     def let_go(self) -> None:
         self._goes.set()
 
 
-class Recording:
-    """A session that records the test pattern in a thread, and everything it emitted. Leaving the context ends it."""
+class PatternRecording(Recording):
+    """A session that records the test pattern in a thread. Leaving the context ends it."""
 
     def __init__(self, path: Path, **more: Any) -> None:
-        self.told: list[Event | Progress | Summary] = []
-        self.session = Session(RecordSettings(path, pattern=True, fps=FPS, **more), emit=self.told.append)
-        self._thread = threading.Thread(target=self.session.run)
+        super().__init__(path, video=True, fps=FPS, **more)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def join(self) -> Summary | None:
+        summary = super().join()
+        assert self.raised is None, repr(self.raised)
+        return summary
 
-    def __exit__(self, *_: object) -> None:
-        self.session.send(Command.QUIT, "test")
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive(), "the session hangs"
-
-    def ask(self, command: Command, **options: Any) -> dict[str, Any]:
-        answers: list[dict[str, Any]] = []
-        self.session.send(command, "test", answer=answers.append, options=options)
-        eventually(lambda: answers, f"an answer to {command}")
-        return answers[0]
-
-    def until_elapsed(self, more_s: float) -> None:
+    def until_more(self, more_s: float) -> None:
         """Wait until it has recorded `more_s` more seconds."""
         from_s = self.ask(Command.STATUS)["elapsed_s"]
         eventually(lambda: self.ask(Command.STATUS)["elapsed_s"] >= from_s + more_s, f"{more_s} s more")
 
     def until_recording(self) -> None:
-        eventually(lambda: self.session.state is State.RECORDING, "it to record")
-        self.until_elapsed(0.5)
+        self.until(State.RECORDING)
+        self.until_more(0.5)
 
     def insist(self) -> None:
         """Send stop requests until the session has ended."""
 
         def has_ended() -> bool:
             self.session.send(Command.QUIT, "interrupt")
-            return not self._thread.is_alive()
+            return not self.goes_on
 
         eventually(has_ended, "the end")
 
-    def events(self, kind: str) -> list[Event]:
-        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
-
-    def summary(self) -> Summary:
+    def last_summary(self) -> Summary:
         self.join()
         return self.session.summaries[-1]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "slow"
-    made.mkdir()
-    return made
 
 
 @pytest.fixture
@@ -145,16 +128,15 @@ def assert_nothing_missing(path: Path) -> None:
 def test_a_stall_loses_nothing_and_is_reported_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capture.session.take._SLOW_S", 0.3)
     path = folder / "out.mkv"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(1.5)
+        disk.stall()
+        recording.until_more(1.5)
         assert len(recording.events("disk_slow")) == 1
         disk.let_go()
-        recording.until_elapsed(0.5)
+        recording.until_more(0.5)
         recording.ask(Command.STOP)
-        summary = recording.summary()
+        summary = recording.last_summary()
     assert summary.check == "ok"
     assert summary.video is not None
     assert summary.video.dropped == 0
@@ -169,17 +151,16 @@ def test_a_full_queue_drops_and_counts_frames_but_no_sound(
     limit_bytes = 30_000
     monkeypatch.setattr("capture.output.writer.BYTES_QUEUED", limit_bytes)
     path = folder / "out.mp4"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(2.5)
+        disk.stall()
+        recording.until_more(2.5)
         assert recording.session._take is not None
         assert recording.session._take._writer._inlet._weight < limit_bytes + 100_000, "and a picture"
         disk.let_go()
-        recording.until_elapsed(0.5)
+        recording.until_more(0.5)
         recording.ask(Command.STOP)
-        summary = recording.summary()
+        summary = recording.last_summary()
     assert summary.check == "ok"
     assert summary.video is not None
     assert summary.video.dropped > 0
@@ -189,11 +170,10 @@ def test_a_full_queue_drops_and_counts_frames_but_no_sound(
 
 def test_a_stall_does_not_affect_the_replay_buffer(disk: Disk, folder: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mkv"
-    with Recording(folder / "out.mkv", replay_s=20.0) as recording:
+    with PatternRecording(folder / "out.mkv", replay_s=20.0) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(1.5)
+        disk.stall()
+        recording.until_more(1.5)
         answer = recording.ask(Command.CLIP, output=str(clip), last_s=1.2)
         assert answer.get("check") == "ok", answer
         assert recording.ask(Command.STATUS)["buffer_s"] > 1.8
@@ -220,12 +200,11 @@ def test_the_third_request_leaves_the_file_unfinished(
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
     path = folder / f"out.{extension}"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
+        disk.stall()
         recording.insist()
-        summary = recording.summary()
+        summary = recording.last_summary()
         assert recording.session.is_stuck
         assert recording.session.error is not None
         assert str(recording.session.error) == f"{path} was left unfinished: capture repair makes it whole"
@@ -245,11 +224,11 @@ def test_a_clip_that_hangs_is_left_unfinished_too(
     disk: Disk, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
-    with Recording(tmp_path / "out.mkv", standby=True, replay_s=20.0) as recording:
+    with PatternRecording(tmp_path / "out.mkv", standby=True, replay_s=20.0) as recording:
         eventually(lambda: recording.ask(Command.STATUS).get("buffer_s", 0.0) > 0.5, "a buffer")
         disk.hold()
         recording.session.send(Command.CLIP, "test", options={"output": str(folder / "clip.mkv")})
-        assert disk.is_waited_for.wait(LIMIT_S)
+        disk.await_writer()
         recording.insist()
         assert recording.session.is_stuck
         assert "a clip was left unfinished" in str(recording.session.error)
@@ -269,10 +248,6 @@ def frozen(place: Path) -> Iterator[None]:
         subprocess.run(["fsfreeze", "--unfreeze", place], check=True, timeout=60)
 
 
-def status(environment: dict[str, str]) -> dict[str, Any]:
-    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
-
-
 def test_a_disk_frozen_for_three_seconds_loses_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path, clip = place / "out.mp4", tmp_path / "clip.mp4"
@@ -280,15 +255,11 @@ def test_a_disk_frozen_for_three_seconds_loses_nothing(capture_environment: dict
         with Recorder(capture_environment, tmp_path, *arguments) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path)
+            control = Control(capture_environment, recorder)
             with frozen(place):
-                from_s = status(capture_environment)["elapsed_s"]
-                recorder.until(lambda: status(capture_environment)["elapsed_s"] > from_s + 3.0, "three seconds")
-                saved = client.ask(
-                    "clip",
-                    options={"output": str(clip), "last_s": 2.0},
-                    folder=Path(capture_environment["XDG_RUNTIME_DIR"], "capture"),
-                )
-                assert saved["check"] == "ok"
+                from_s = control.status["elapsed_s"]
+                recorder.until(lambda: control.status["elapsed_s"] > from_s + 3.0, "three seconds")
+                assert control.ask("clip", output=str(clip), last_s=2.0)["check"] == "ok"
             recorder.until_grown(path)
             summary = recorder.stop()
             assert recorder.stderr.count("the disk has taken nothing") == 1

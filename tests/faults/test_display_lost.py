@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from callers import Control
 from reopened import loudness, pictures, sound
 from running import Recorder, eventually, kinds
 from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
 
 from benchmarks.trials.servers import server_of
-from capture.remote import client
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -51,14 +51,6 @@ def stage(own_desk: VirtualDesk, capture_environment: dict[str, str]) -> Iterato
 
 def end_display(environment: dict[str, str]) -> None:
     os.kill(server_of(environment, "Xvfb"), signal.SIGKILL)
-
-
-def status(environment: dict[str, str]) -> dict[str, Any]:
-    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
-
-
-def ask(environment: dict[str, str], verb: str) -> dict[str, Any]:
-    return client.ask(verb, folder=Path(environment["XDG_RUNTIME_DIR"], "capture"))
 
 
 def is_seen(path: Path, colour: Colour) -> bool:
@@ -112,7 +104,7 @@ def test_the_display_dies_in_a_pause(capture_environment: dict[str, str], tmp_pa
     with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path, 2)
-        ask(capture_environment, "pause")
+        Control(capture_environment, recorder).ask("pause")
         end_display(capture_environment)
         assert recorder.wait() == 1
         summary = recorder.summary()
@@ -134,12 +126,7 @@ def test_the_display_dies_while_it_waits(
 ) -> None:
     with Recorder(capture_environment, tmp_path, *arguments, "--json") as recorder:
         replays = arguments[0] == "replay"
-        recorder.until(
-            lambda: (
-                (now := status(capture_environment)).get("state") == state and (not replays or now["buffer_s"] > 1.0)
-            ),
-            state,
-        )
+        Control(capture_environment, recorder).until(state, **({"buffer_s": 1.0} if replays else {}))
         end_display(capture_environment)
         assert recorder.wait() == 1
         assert recorder.stderr.splitlines()[-1].startswith("capture: the display is gone")
@@ -164,9 +151,10 @@ def test_the_display_dies_during_the_countdown(capture_environment: dict[str, st
 
 
 @contextmanager
-def hanging_display(environment: dict[str, str]) -> Iterator[None]:
+def hanging_display(environment: dict[str, str], control: Control) -> Iterator[None]:
+    """Suspend the display server until the context ends."""
     # Once the recorder answers, it has finished setting up the display.
-    eventually(lambda: status(environment), "an answer")
+    eventually(lambda: control.status, "an answer")
     server = server_of(environment, "Xvfb")
     os.kill(server, signal.SIGSTOP)
     try:
@@ -195,10 +183,10 @@ def painting(stage: Stage) -> Iterator[None]:
         painter.join()
 
 
-def until_elapsed(recorder: Recorder, environment: dict[str, str], more_s: float) -> float:
+def until_elapsed(control: Control, more_s: float) -> float:
     """Wait until `more_s` more seconds are recorded; return the elapsed time at the call."""
-    begun_s = float(status(environment)["elapsed_s"])
-    recorder.until(lambda: status(environment)["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
+    begun_s = float(control.status["elapsed_s"])
+    control.recorder.until(lambda: control.status["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
     return begun_s
 
 
@@ -207,13 +195,14 @@ def test_a_display_that_hangs_does_not_block_sound_and_commands(
 ) -> None:
     path = tmp_path / "out.mkv"
     with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+        control = Control(capture_environment, recorder)
         with painting(stage):
             recorder.until_recording(path)
-            with hanging_display(capture_environment):
+            with hanging_display(capture_environment, control):
                 # Commands still work meanwhile.
-                assert ask(capture_environment, "mark")["ok"]
-                begun_s = until_elapsed(recorder, capture_environment, 3.0)
-            until_elapsed(recorder, capture_environment, 0.3)
+                assert control.ask("mark")["ok"]
+                begun_s = until_elapsed(control, 3.0)
+            until_elapsed(control, 0.3)
         stage.paint(0, 0, 640, 480, GREEN)
         recorder.until(lambda: is_seen(path, GREEN), "what is painted now")
         summary = recorder.stop()
@@ -232,9 +221,10 @@ def test_a_recording_can_be_stopped_while_the_display_hangs(
 ) -> None:
     path = tmp_path / "out.mp4"
     with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder, painting(stage):
+        control = Control(capture_environment, recorder)
         recorder.until_recording(path)
-        with hanging_display(capture_environment):
-            begun_s = until_elapsed(recorder, capture_environment, 1.0)
+        with hanging_display(capture_environment, control):
+            begun_s = until_elapsed(control, 1.0)
             summary = recorder.stop()
     assert (summary["check"], summary["stopped_by"]) == ("ok", "terminate")
     shown, track = pictures(path), sound(path)

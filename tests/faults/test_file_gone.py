@@ -26,13 +26,6 @@ if sys.platform != "linux":
 PATTERN: Final = ("--source", "pattern", "--fps", "10", "--json")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "made"
-    made.mkdir()
-    return made
-
-
 def replace_file(path: Path) -> None:
     path.unlink()
     path.write_bytes(b"somebody else's")

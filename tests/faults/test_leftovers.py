@@ -41,11 +41,9 @@ NAMES: Final = {
 
 
 def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    capture_environment: dict[str, str], run_capture: RunCapture, folder: Path, tmp_path: Path
 ) -> None:
     assert NAMES.keys() == CONTAINERS.keys()
-    folder = tmp_path / "made"
-    folder.mkdir()
     paths = {extension: folder / f"{name}.{extension}" for extension, name in NAMES.items()}
 
     def kill(extension: str) -> str:

@@ -92,9 +92,10 @@ def show(environment: Mapping[str, str], folder: Path, *arguments: str | Path) -
     return shown.process.returncode, shown.text
 
 
-def test_hostile_names_do_no_harm(desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
-    environment, folder = capture_environment, tmp_path / "made"
-    folder.mkdir()
+def test_hostile_names_do_no_harm(
+    desk: VirtualDesk, capture_environment: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    environment = capture_environment
     runtime = Path(environment["XDG_RUNTIME_DIR"], "capture")
     path, clip = folder / f"{NASTY}.mkv", folder / "clip \x1b[31m.mkv"
     device = f"sink_properties=\"device.description='{NASTY}'\""

@@ -52,10 +52,8 @@ def test_the_second_recorder_is_refused_and_the_first_goes_on(
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_only_one_of_several_simultaneous_recorders_gets_the_file(
-    overwrite: bool, capture_environment: dict[str, str], tmp_path: Path
+    overwrite: bool, capture_environment: dict[str, str], folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "made"
-    folder.mkdir()
     path = folder / "out.mkv"
     if overwrite:
         path.write_bytes(b"old" * 1000)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import av
 import numpy as np
 import pytest
+from callers import Control
 from conftest import RunCapture
 from reopened import first_loud_s, loudness, probe, sound
 from running import Recorder, eventually, kinds
@@ -25,24 +26,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk 
 RATE: Final = 48_000
 
 TEXT: Final = "Meet me at half past nine."
-
-
-class Note:
-    """A recorder on the desk that accepts commands."""
-
-    def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
-        self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
-        self.recorder = recorder
-
-    @property
-    def state(self) -> str:
-        return next((str(found["state"]) for found in client.running(self._folder)), "")
-
-    def until(self, state: str) -> None:
-        self.recorder.until(lambda: self.state == state, f"it is {state}")
-
-    def ask(self, verb: str, text: str = "") -> dict[str, Any]:
-        return client.ask(verb, text=text, folder=self._folder)
 
 
 def say(environment: dict[str, str], path: Path, sink: str) -> None:
@@ -70,7 +53,7 @@ def test_every_message_becomes_its_own_file(
 ) -> None:
     output = tmp_path / "note.ogg"
     with Recorder(capture_environment, tmp_path, "note", output, "--each", "--json") as recorder:
-        note = Note(capture_environment, recorder)
+        note = Control(capture_environment, recorder)
         note.until("armed")
         for number in (5, 6):
             spoken = tmp_path / f"{number}.wav"
@@ -99,7 +82,7 @@ def test_hiss_neither_starts_nor_prolongs_a_note(
         playing(capture_environment, hiss, desk.sink),
         Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder,
     ):
-        note = Note(capture_environment, recorder)
+        note = Control(capture_environment, recorder)
         note.until("armed")
         say(capture_environment, spoken, desk.sink)
         summary = recorder.summary()
@@ -130,7 +113,7 @@ def test_a_pause_shorter_than_the_limit_is_kept(
         ["ffmpeg", "-v", "error", "-i", first, "-i", second, "-filter_complex", joined, both], check=True, timeout=60
     )
     with Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder:
-        Note(capture_environment, recorder).until("armed")
+        Control(capture_environment, recorder).until("armed")
         say(capture_environment, both, desk.sink)
         assert recorder.summary()["stopped_by"] == "silence"
     assert_whole(compared(both, path))
@@ -142,7 +125,7 @@ def test_a_video_starts_with_the_sound_and_is_cut_after_it(
     path, tone = tmp_path / "out.mp4", write_tone(tmp_path / "tone.wav", 440, 1.5)
     options = ("--wait-for-sound", "--stop-after-silence", "1s", "--json")
     with Recorder(capture_environment, tmp_path, "record", path, *options) as recorder:
-        Note(capture_environment, recorder).until("armed")
+        Control(capture_environment, recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert (summary["stopped_by"], summary["check"]) == ("silence", "ok")
@@ -158,7 +141,7 @@ def test_a_finished_note_has_the_requested_loudness(
 ) -> None:
     path, tone = tmp_path / "out.ogg", write_tone(tmp_path / "tone.wav", 440, 2.0, level=0.05)
     with Recorder(capture_environment, tmp_path, "note", path, "--loudness", "-16LUFS", "--json") as recorder:
-        Note(capture_environment, recorder).until("armed")
+        Control(capture_environment, recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert kinds(summary) == ["loudness"]
@@ -175,14 +158,14 @@ def taking(capture_environment: dict[str, str], tmp_path: Path) -> Any:
     """A recorder that records what the desk plays into an M4A file."""
     path = tmp_path / "out.m4a"
     with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
-        note = Note(capture_environment, recorder)
+        note = Control(capture_environment, recorder)
         recorder.until_recording(path)
         note.until("recording")
         yield note, path
 
 
 def test_a_preview_is_heard_and_not_recorded(
-    taking: tuple[Note, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    taking: tuple[Control, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     note, path = taking
     say(capture_environment, write_tone(tmp_path / "own.wav", 440, 2.0), desk.sink)
@@ -223,7 +206,7 @@ def listen(environment: dict[str, str], source: str, duration_s: float) -> Any:
     return heard[:wanted]
 
 
-def test_marks_become_chapters(taking: tuple[Note, Path]) -> None:
+def test_marks_become_chapters(taking: tuple[Control, Path]) -> None:
     note, path = taking
     note.ask("mark", "the first")
     note.recorder.until_grown(path)
@@ -243,7 +226,7 @@ def test_marks_become_chapters(taking: tuple[Note, Path]) -> None:
     assert [at_s for _, at_s in named] == pytest.approx([at_s for _, at_s in expected], abs=0.002)
 
 
-def test_discard_removes_the_file_and_says_so(taking: tuple[Note, Path], run_capture: RunCapture) -> None:
+def test_discard_removes_the_file_and_says_so(taking: tuple[Control, Path], run_capture: RunCapture) -> None:
     note, path = taking
     done = run_capture("discard")
     assert done.returncode == 0, done.stderr
@@ -306,14 +289,14 @@ def holding(capture_environment: dict[str, str], tmp_path: Path) -> Any:
     """A recorder that waits for its key and has proved that it receives keys."""
     path = tmp_path / "out.wav"
     with Recorder(capture_environment, tmp_path, "record", path, "--hold", HOLD, "--each", "--json") as recorder:
-        note = Note(capture_environment, recorder)
+        note = Control(capture_environment, recorder)
         note.until("armed")
         note.recorder.until(lambda: hears_keys(capture_environment, note), "it hears keys")
         note.until("armed")
         yield note, path
 
 
-def hears_keys(environment: dict[str, str], note: Note) -> bool:
+def hears_keys(environment: dict[str, str], note: Control) -> bool:
     press(environment, "ctrl+alt+r")
     if note.state != "recording":
         return False
@@ -322,7 +305,7 @@ def hears_keys(environment: dict[str, str], note: Note) -> bool:
 
 
 def test_it_records_while_the_key_is_held(
-    holding: tuple[Note, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    holding: tuple[Control, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     note, path = holding
     long = write_tone(tmp_path / "tone.wav", 440, 30.0)
@@ -344,7 +327,9 @@ def test_it_records_while_the_key_is_held(
     assert loudness(track.between(0.0, 0.2), 440, RATE) == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_pause_key_locks_a_held_recording(holding: tuple[Note, Path], capture_environment: dict[str, str]) -> None:
+def test_the_pause_key_locks_a_held_recording(
+    holding: tuple[Control, Path], capture_environment: dict[str, str]
+) -> None:
     note, path = holding
     keys(capture_environment, "keydown ctrl keydown alt keydown space")
     note.until("recording")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,10 +36,10 @@ ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--no-hotkeys", "--j
 
 
 @pytest.fixture
-def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        opened.point_at(640, 360)
-        yield opened
+def stage(stage: Stage) -> Stage:
+    """The stage, with the cursor in the middle."""
+    stage.point_at(640, 360)
+    return stage
 
 
 def record(environment: dict[str, str], path: Path, *arguments: str) -> Recorder:

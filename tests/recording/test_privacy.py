@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
+from callers import Control
 from conftest import RunCapture
 from reopened import loudness, sound
 from running import Recorder, eventually
 from stage import playing, write_tone
 
 from capture.recordings.check import check
-from capture.remote import client
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -95,13 +95,13 @@ def test_files_and_folders_are_private_from_the_first_byte(
     with Watch(folder, run, videos) as watch, open_umask():
         with Recorder(capture_environment, tmp_path, *arguments, "--loudness", "-20LUFS") as recorder:
             recorder.until_recording(path)
-            own = run / "capture"
-            eventually(lambda: client.running(own)[0]["buffer_s"] > 1.0, "a buffer")
+            control = Control(capture_environment, recorder)
+            control.until("recording", buffer_s=1.0)
             for name, more in (("clip.mkv", {}), ("exact.mkv", {"exact": True}), ("clip.gif", {}), ("small.mp4", {})):
                 options: dict[str, Any] = {"output": str(folder / name), "last_s": 1.0, **more}
                 if name == "small.mp4":
                     options["max_bytes"] = 100_000
-                assert client.ask("clip", options=options, folder=own)["check"] == "ok"
+                assert control.ask("clip", **options)["check"] == "ok"
             copy = folder / "cut off.mkv"
             copy.write_bytes(path.read_bytes())
             copy.chmod(0o600)
@@ -175,10 +175,10 @@ def test_it_records_without_a_network(desk: VirtualDesk, capture_environment: di
         Recorder(capture_environment, tmp_path, "record", path, "--replay", "10s", "--json", by=by) as recorder,
     ):
         recorder.until_recording(path)
-        own = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
+        control = Control(capture_environment, recorder)
         # This uses everything: the clip the control socket, the recording the screen, the sound server and the keys.
-        eventually(lambda: client.running(own)[0]["buffer_s"] > 1.0, "a buffer")
-        assert client.ask("clip", options={"output": str(clip)}, folder=own)["check"] == "ok"
+        control.until("recording", buffer_s=1.0)
+        assert control.ask("clip", output=str(clip))["check"] == "ok"
         assert sockets_of(recorder.process.pid)
         assert network_sockets(recorder.process.pid) == set()
         summary = recorder.stop()

@@ -55,12 +55,6 @@ AUDIO_CODECS: Final = {
 }
 
 
-@pytest.fixture
-def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="session")
 def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tone of 440 Hz, longer than any recording here."""

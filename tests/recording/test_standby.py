@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
+from callers import Control
 from conftest import RunCapture
 from reopened import each_picture, loudness, pictures, probe, sound
 from running import Recorder, eventually
 from stage import Stage, playing, press, write_tone
 
 from capture.recordings.check import check
-from capture.remote import client
 from capture.sources.pattern import read_clock
 from capture.virtual.desk import VirtualDesk
 
@@ -32,34 +32,13 @@ PATTERN: Final = ("--source", "pattern")
 LEAD_S: Final = 2.04
 
 
-class Waiting:
-    """A recorder in standby that accepts commands."""
-
-    def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
-        self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
-        self.recorder = recorder
-
-    @property
-    def status(self) -> dict[str, Any]:
-        return next(iter(client.running(self._folder)), {})
-
-    def until(self, state: str, kept_s: float = 0.0) -> None:
-        def met() -> bool:
-            status = self.status
-            return status.get("state") == state and float(status["buffer_s"]) >= kept_s
-
-        self.recorder.until(met, f"it is in {state} with {kept_s} s")
-
-    def ask(self, verb: str, **options: Any) -> dict[str, Any]:
-        return client.ask(verb, options=options, folder=self._folder)
-
-
 @contextmanager
 def waiting(
     environment: dict[str, str], folder: Path, *arguments: str | Path, state: str = "standby"
-) -> Iterator[Waiting]:
+) -> Iterator[Control]:
+    """Run a recorder until the context ends; yield its control client once the recorder is in `state`."""
     with Recorder(environment, folder, *arguments, "--json") as recorder:
-        found = Waiting(environment, recorder)
+        found = Control(environment, recorder)
         found.until(state)
         yield found
 
@@ -83,7 +62,7 @@ def offsets_s(path: Path) -> list[float]:
 def test_clips_of_any_moment_are_complete_and_in_sync(capture_environment: dict[str, str], tmp_path: Path) -> None:
     moments_s, ends_s = [], []
     with waiting(capture_environment, tmp_path, "replay", "--last", "6s", *PATTERN) as replay:
-        replay.until("standby", 3.5)
+        replay.until("standby", buffer_s=3.5)
         for number, last_s in enumerate((1.0, 2.3, 3.1)):
             path = tmp_path / f"{number}.mp4"
             moments_s.append(time.monotonic())
@@ -113,7 +92,7 @@ def test_a_hotkey_saves_a_clip_while_the_user_types(
         playing(capture_environment, tone, desk.sink),
         waiting(capture_environment, tmp_path, "replay", "--last", "20s") as replay,
     ):
-        replay.until("standby", 1.5)
+        replay.until("standby", buffer_s=1.5)
 
         # The hotkeys become active a little later than the commands.
         def pressed() -> bool:
@@ -140,7 +119,7 @@ def test_a_hotkey_saves_a_clip_while_the_user_types(
 
 def test_many_clips_saved_at_once_lose_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with waiting(capture_environment, tmp_path, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
-        replay.until("standby", 2.0)
+        replay.until("standby", buffer_s=2.0)
         paths = [tmp_path / f"{number}.ogg" for number in range(8)]
         processes = [
             subprocess.Popen(
@@ -149,7 +128,7 @@ def test_many_clips_saved_at_once_lose_nothing(capture_environment: dict[str, st
             for path in paths
         ]
         assert [process.wait(60) for process in processes] == [0] * len(paths)
-        replay.until("standby", 4.0)
+        replay.until("standby", buffer_s=4.0)
         whole = tmp_path / "whole.ogg"
         replay.ask("clip", output=str(whole))
     for path in (*paths, whole):
@@ -166,7 +145,7 @@ def test_clips_of_sound_alone_and_picture_alone(
     arguments: tuple[str, ...], name: str, kinds: list[str], capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with waiting(capture_environment, tmp_path, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
-        replay.until("standby", 2.0)
+        replay.until("standby", buffer_s=2.0)
         summary = replay.ask("clip", output=str(tmp_path / name), last_s=1.0)
     assert summary["check"] == "ok"
     assert [stream["codec_type"] for stream in probe(tmp_path / name)["streams"]] == kinds
@@ -178,7 +157,7 @@ def test_a_clip_that_cannot_be_saved_leaves_the_buffer_intact(
     folder = tmp_path / "gone"
     folder.mkdir()
     with waiting(capture_environment, tmp_path, "replay", folder / "base.mp4", "--last", "20s", *PATTERN) as replay:
-        replay.until("standby", 1.5)
+        replay.until("standby", buffer_s=1.5)
         folder.rmdir()
         failed = run_capture("clip")
         assert failed.returncode == 1
@@ -200,7 +179,7 @@ def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
     other.mkdir()
     arguments = ("replay", folder / "base.mp4", "--last", "20s", "--fallback-dir", other, *PATTERN)
     with waiting(capture_environment, tmp_path, *arguments) as replay:
-        replay.until("standby", 1.0)
+        replay.until("standby", buffer_s=1.0)
         folder.rmdir()
         done = run_capture("clip", "--json")
         assert done.returncode == 0, done.stderr
@@ -219,7 +198,7 @@ def test_invalid_clip_requests_are_refused(
     taken = tmp_path / "taken.mp4"
     taken.write_bytes(b"mine")
     with waiting(capture_environment, tmp_path, "replay", "--last", "5s", *PATTERN) as replay:
-        replay.until("standby", 1.0)
+        replay.until("standby", buffer_s=1.0)
         for arguments, words in (
             (("--last", "0"), "zero"),
             (("--last", "-3s"), "-3s"),
@@ -273,7 +252,7 @@ def test_a_recording_can_start_from_the_buffer(
     output = tmp_path / "take.mkv"
     arguments = ("standby", output, "--replay", "20s", "--since", "2s", *PATTERN)
     with waiting(capture_environment, tmp_path, *arguments) as standby:
-        standby.until("standby", 3.0)
+        standby.until("standby", buffer_s=3.0)
         assert run_capture("toggle").returncode == 0
         standby.until("recording")
         standby.recorder.until_grown(output, 4)
@@ -295,7 +274,7 @@ def test_one_encoder_serves_the_file_and_the_buffer(capture_environment: dict[st
     path, clip = tmp_path / "long.mp4", tmp_path / "clip.mp4"
     arguments = ("record", path, "--replay", "10s", *PATTERN)
     with waiting(capture_environment, tmp_path, *arguments, state="recording") as recorder:
-        recorder.until("recording", 4.5)
+        recorder.until("recording", buffer_s=4.5)
         assert recorder.ask("clip", output=str(clip), last_s=1.0)["check"] == "ok"
         recorder.recorder.until_grown(path)
         summary = recorder.ask("stop")

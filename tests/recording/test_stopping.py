@@ -16,7 +16,6 @@ from running import Recorder, eventually, kinds
 from stage import Stage, press
 
 from capture.sources.pattern import read_clock
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -25,14 +24,6 @@ FPS: Final = 10
 
 #: A recording that needs neither screen nor sound server, so that only the stopping is tested.
 PATTERN: Final = ("--source", "pattern", "--fps", str(FPS), "--json")
-
-
-@pytest.fixture
-def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
-    """A desk whose servers may be ended; `capture_environment` is of this desk then."""
-    with VirtualDesk(640, 480) as desk:
-        capture_environment.update(desk.environment)
-        yield desk
 
 
 def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
