@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from capture.remote.runtime_folder import RuntimeFolder
 
 
 class Control:
-    """A recorder and the client that controls it: the only recorder of `environment`, or the one called `name`."""
+    """A recorder and the client that controls it: the only one of its user, or the one called `name`."""
 
-    def __init__(self, environment: Mapping[str, str], recorder: Recorder, name: str | None = None) -> None:
-        self.folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
+    def __init__(self, recorder: Recorder, name: str | None = None) -> None:
+        self.folder = Path(recorder.environment["XDG_RUNTIME_DIR"], "capture")
         self.recorder = recorder
         self._name = name
 

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
+from running import Recorder
 from stage import Stage
 from takes import Player, use_sounds
 
@@ -65,6 +66,12 @@ class RunCapture(Protocol):
     """Runs `capture` on the desk with the given arguments, in the test's own folder, and waits for it to exit."""
 
     def __call__(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]: ...
+
+
+class StartCapture(Protocol):
+    """Starts `capture` on the desk with the given arguments, in the test's folder. `by` is a program that runs it."""
+
+    def __call__(self, *arguments: str | Path, by: Sequence[str] = ()) -> Recorder: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -171,6 +178,14 @@ def run_capture(capture_environment: dict[str, str], tmp_path: Path) -> RunCaptu
         )
 
     return run
+
+
+@pytest.fixture
+def start_capture(capture_environment: dict[str, str], tmp_path: Path) -> StartCapture:
+    def start(*arguments: str | Path, by: Sequence[str] = ()) -> Recorder:
+        return Recorder(capture_environment, tmp_path, *arguments, by=by)
+
+    return start
 
 
 @pytest.fixture

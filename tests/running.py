@@ -50,11 +50,12 @@ class Recorder:
         group: int | None = None,
         by: Sequence[str] = (),
     ) -> None:
+        self.environment = dict(environment)
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
         self.process = subprocess.Popen(
             [*by, sys.executable, "-m", "capture", *map(str, arguments)],
             cwd=folder,
-            env=dict(environment),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,

@@ -217,7 +217,7 @@ def assert_no_half_clips(
     clips = [folder / str(number) / f"clip.{extension}" for number, extension in enumerate(extensions)]
     with ExitStack() as callers, recorders(environment, folder, commands) as running:
         for name, recorder in zip(names, running, strict=True):
-            Control(environment, recorder, name).until("standby", buffer_s=2.0)
+            Control(recorder, name).until("standby", buffer_s=2.0)
         with RuntimeFolder(meeting) as opened:
             peers = [
                 callers.enter_context(unix_socket.connect(opened.address(name), time.monotonic() + 30.0))

@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from callers import Control
+from conftest import StartCapture
 from disks import block_disk
 from reopened import each_picture, pictures, sound
-from running import Recorder, eventually, kinds
+from running import eventually, kinds
 from takes import Recording
 
 from capture.events import Command, State, Summary
@@ -248,14 +249,14 @@ def frozen(place: Path) -> Iterator[None]:
         subprocess.run(["fsfreeze", "--unfreeze", place], check=True, timeout=60)
 
 
-def test_a_disk_frozen_for_three_seconds_loses_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_frozen_for_three_seconds_loses_nothing(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path, clip = place / "out.mp4", tmp_path / "clip.mp4"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--replay", "20s", "--json")
-        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+        with start_capture(*arguments) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path)
-            control = Control(capture_environment, recorder)
+            control = Control(recorder)
             with frozen(place):
                 from_s = control.status["elapsed_s"]
                 recorder.until(lambda: control.status["elapsed_s"] > from_s + 3.0, "three seconds")
@@ -270,11 +271,11 @@ def test_a_disk_frozen_for_three_seconds_loses_nothing(capture_environment: dict
         assert pictures(clip).end_s > 1.9
 
 
-def test_repeated_signals_end_a_recorder_on_a_frozen_disk(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_repeated_signals_end_a_recorder_on_a_frozen_disk(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path = place / "out.mkv"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--json")
-        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+        with start_capture(*arguments) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path)
             with frozen(place):

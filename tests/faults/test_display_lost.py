@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from callers import Control
+from conftest import StartCapture
 from reopened import loudness, pictures, sound
 from running import Recorder, eventually, kinds
 from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
@@ -87,10 +88,14 @@ def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None
     ],
 )
 def test_the_display_dies_while_it_records(
-    name: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+    name: str,
+    arguments: tuple[str, ...],
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / name
-    with Recorder(capture_environment, tmp_path, "record", path, *arguments, "--json") as recorder:
+    with start_capture("record", path, *arguments, "--json") as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path, 2)
         end_display(capture_environment)
@@ -99,12 +104,14 @@ def test_the_display_dies_while_it_records(
 
 
 @pytest.mark.usefixtures("stage")
-def test_the_display_dies_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_display_dies_in_a_pause(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+    with start_capture("record", path, "--json") as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path, 2)
-        Control(capture_environment, recorder).ask("pause")
+        Control(recorder).ask("pause")
         end_display(capture_environment)
         assert recorder.wait() == 1
         summary = recorder.summary()
@@ -122,11 +129,15 @@ def test_the_display_dies_in_a_pause(capture_environment: dict[str, str], tmp_pa
     ],
 )
 def test_the_display_dies_while_it_waits(
-    state: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+    state: str,
+    arguments: tuple[str, ...],
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
-    with Recorder(capture_environment, tmp_path, *arguments, "--json") as recorder:
+    with start_capture(*arguments, "--json") as recorder:
         replays = arguments[0] == "replay"
-        Control(capture_environment, recorder).until(state, **({"buffer_s": 1.0} if replays else {}))
+        Control(recorder).until(state, **({"buffer_s": 1.0} if replays else {}))
         end_display(capture_environment)
         assert recorder.wait() == 1
         assert recorder.stderr.splitlines()[-1].startswith("capture: the display is gone")
@@ -137,8 +148,10 @@ def test_the_display_dies_while_it_waits(
 
 
 @pytest.mark.usefixtures("stage")
-def test_the_display_dies_during_the_countdown(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    with Recorder(capture_environment, tmp_path, "record", "out.mkv", "--delay", "1.5s") as recorder:
+def test_the_display_dies_during_the_countdown(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
+    with start_capture("record", "out.mkv", "--delay", "1.5s") as recorder:
         recorder.until_said("recording begins") if False else None
         end_display(capture_environment)
         assert recorder.wait() == 3
@@ -191,11 +204,11 @@ def until_elapsed(control: Control, more_s: float) -> float:
 
 
 def test_a_display_that_hangs_does_not_block_sound_and_commands(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
-        control = Control(capture_environment, recorder)
+    with start_capture("record", path, "--json") as recorder:
+        control = Control(recorder)
         with painting(stage):
             recorder.until_recording(path)
             with hanging_display(capture_environment, control):
@@ -217,11 +230,11 @@ def test_a_display_that_hangs_does_not_block_sound_and_commands(
 
 
 def test_a_recording_can_be_stopped_while_the_display_hangs(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder, painting(stage):
-        control = Control(capture_environment, recorder)
+    with start_capture("record", path, "--json") as recorder, painting(stage):
+        control = Control(recorder)
         recorder.until_recording(path)
         with hanging_display(capture_environment, control):
             begun_s = until_elapsed(control, 1.0)

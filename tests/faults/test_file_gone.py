@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import StartCapture
 from disks import block_disk
 from reopened import pictures
-from running import Recorder, kinds
+from running import kinds
 
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
@@ -33,10 +34,10 @@ def replace_file(path: Path) -> None:
 
 @pytest.mark.parametrize("remove", [Path.unlink, lambda path: shutil.rmtree(path.parent), replace_file])
 def test_a_file_that_is_removed_ends_the_recording(
-    remove: Callable[[Path], None], folder: Path, capture_environment: dict[str, str], tmp_path: Path
+    remove: Callable[[Path], None], folder: Path, start_capture: StartCapture
 ) -> None:
     path = folder / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         remove(path)
         assert recorder.wait() == 1
@@ -51,11 +52,11 @@ def test_a_file_that_is_removed_ends_the_recording(
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_file_that_is_moved_is_finished_where_it_is(
-    what: str, folder: Path, capture_environment: dict[str, str], tmp_path: Path
+    what: str, folder: Path, start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = folder / "out.mkv"
     moved = folder / "better name.mkv" if what == "file" else tmp_path / "elsewhere" / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         if what == "file":
             path.rename(moved)
@@ -83,10 +84,10 @@ def test_discarding_a_moved_file_removes_that_file_and_no_other(overwrite: bool,
     assert path.read_bytes() == (b"old" if overwrite else b"somebody else's")
 
 
-def test_a_disk_that_turns_read_only_ends_the_recording(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_that_turns_read_only_ends_the_recording(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30_000_000) as place:
         path = place / "out.mp4"
-        with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        with start_capture("record", path, *PATTERN) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path, 3)
             # The kernel does the same when it finds the disk damaged.
@@ -104,16 +105,14 @@ def test_a_disk_that_turns_read_only_ends_the_recording(capture_environment: dic
 
 
 def test_a_recording_is_finished_in_a_folder_that_became_inaccessible(
-    folder: Path, capture_environment: dict[str, str], tmp_path: Path
+    folder: Path, start_capture: StartCapture
 ) -> None:
     # Root without the capabilities that override file permissions.
     by = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
     if os.geteuid() == 0 and subprocess.run([*by, "true"], check=False, timeout=60).returncode != 0:
         pytest.skip("rights cannot be given up here")
     path = folder / "out.mkv"
-    with Recorder(
-        capture_environment, tmp_path, "record", path, *PATTERN, by=by if os.geteuid() == 0 else ()
-    ) as recorder:
+    with start_capture("record", path, *PATTERN, by=by if os.geteuid() == 0 else ()) as recorder:
         recorder.until_recording(path)
         folder.chmod(0)
         try:

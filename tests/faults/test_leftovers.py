@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from conftest import RunCapture
-from running import Recorder
+from conftest import RunCapture, StartCapture
 
 from capture.formats import CONTAINERS
 from capture.recordings.check import check
@@ -41,14 +40,14 @@ NAMES: Final = {
 
 
 def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
-    capture_environment: dict[str, str], run_capture: RunCapture, folder: Path, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, folder: Path, tmp_path: Path
 ) -> None:
     assert NAMES.keys() == CONTAINERS.keys()
     paths = {extension: folder / f"{name}.{extension}" for extension, name in NAMES.items()}
 
     def kill(extension: str) -> str:
         more = ("--source", "pattern", "--fps", "5", "--name", f"killed {extension}")
-        with Recorder(capture_environment, tmp_path, "record", paths[extension], *more) as recorder:
+        with start_capture("record", paths[extension], *more) as recorder:
             recorder.until_recording(paths[extension])
             recorder.until_grown(paths[extension], 2)
             recorder.process.kill()

@@ -23,6 +23,7 @@ import dying_server
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import StartCapture
 from reopened import Sound, Track, loudness, pictures, sound
 from running import Recorder, eventually
 from servers import MICROPHONE_HZ, beacon, microphone, sound_server
@@ -134,7 +135,7 @@ class Together:
 
 
 def test_sound_returns_in_sync_after_the_server_restarts(
-    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+    own_desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
     tone = write_tone(tmp_path / "tone.wav", TONE_HZ, 60.0, TONE_LEVEL)
@@ -144,7 +145,7 @@ def test_sound_returns_in_sync_after_the_server_restarts(
     with ExitStack() as running:
         first = running.enter_context(beacon(capture_environment, tmp_path / "0.log"))
         first.until(1)
-        recorder = running.enter_context(Recorder(capture_environment, tmp_path, "record", path, "--json"))
+        recorder = running.enter_context(start_capture("record", path, "--json"))
         recorder.until_recording(path)
         first.until(2, after_s=time.monotonic())
         pairs.append(first.pairs())
@@ -200,14 +201,18 @@ def test_sound_returns_in_sync_after_the_server_restarts(
 
 @pytest.mark.parametrize("extension", ["mp4", "ogg"])
 def test_the_recording_goes_on_silently_if_the_server_stays_away(
-    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+    extension: str,
+    own_desk: VirtualDesk,
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / f"out.{extension}"
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with (
         Stage(capture_environment) as stage,
         playing(capture_environment, tone, own_desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+        start_capture("record", path, "--json") as recorder,
     ):
         stage.paint(0, 0, stage.width, stage.height, RED)
         recorder.until_recording(path)
@@ -234,12 +239,12 @@ def test_the_recording_goes_on_silently_if_the_server_stays_away(
 
 
 def test_a_process_stopped_for_five_seconds_stays_in_sync(
-    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+    own_desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
     with (
         beacon(capture_environment, tmp_path / "log") as steady,
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+        start_capture("record", path, "--json") as recorder,
     ):
         recorder.until_recording(path)
         steady.until(2, after_s=time.monotonic())

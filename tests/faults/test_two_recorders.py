@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 import pytest
-from conftest import RunCapture
+from conftest import RunCapture, StartCapture
 from reopened import each_picture, sound
-from running import Recorder
 
 from capture.errors import UsageError
 from capture.output.reserved_file import ReservedFile, is_being_made
@@ -27,10 +26,10 @@ PATTERN: Final = ("--source", "pattern", "--fps", "10")
 
 
 def test_the_second_recorder_is_refused_and_the_first_goes_on(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--json") as recorder:
+    with start_capture("record", path, *PATTERN, "--json") as recorder:
         recorder.until_recording(path)
         for arguments, why in (((), "exists already"), (("--overwrite",), "is being recorded by another recorder")):
             second = run_capture("record", path, *PATTERN, *arguments)
@@ -52,7 +51,7 @@ def test_the_second_recorder_is_refused_and_the_first_goes_on(
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_only_one_of_several_simultaneous_recorders_gets_the_file(
-    overwrite: bool, capture_environment: dict[str, str], folder: Path, tmp_path: Path
+    overwrite: bool, start_capture: StartCapture, folder: Path
 ) -> None:
     path = folder / "out.mkv"
     if overwrite:
@@ -60,9 +59,7 @@ def test_only_one_of_several_simultaneous_recorders_gets_the_file(
     more = ["--overwrite"] if overwrite else []
     with ExitStack() as stack:
         recorders = [
-            stack.enter_context(
-                Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--duration", "1", *more, "--json")
-            )
+            stack.enter_context(start_capture("record", path, *PATTERN, "--duration", "1", *more, "--json"))
             for _ in range(3)
         ]
         codes = sorted(recorder.wait() for recorder in recorders)
@@ -98,14 +95,11 @@ def test_only_one_thread_reserves_a_name(overwrite: bool, tmp_path: Path) -> Non
             assert list(tmp_path.iterdir()) == []
 
 
-def test_two_recorders_with_two_outputs_are_both_right(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_two_recorders_with_two_outputs_are_both_right(start_capture: StartCapture, tmp_path: Path) -> None:
     paths = [tmp_path / "one.mp4", tmp_path / "two.mkv"]
     with ExitStack() as stack:
         recorders = [
-            stack.enter_context(
-                Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern", "--json")
-            )
-            for path in paths
+            stack.enter_context(start_capture("record", path, "--source", "pattern", "--json")) for path in paths
         ]
         for recorder, path in zip(recorders, paths, strict=True):
             recorder.until_recording(path)

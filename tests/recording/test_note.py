@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 from callers import Control
-from conftest import RunCapture
+from conftest import RunCapture, StartCapture
 from reopened import first_loud_s, loudness, probe, sound
-from running import Recorder, eventually, kinds
+from running import eventually, kinds
 from stage import Stage, module, pactl, playing, press, write_tone
 
 from benchmarks.notes import LEAD_BOUND_MS, MATCH_BOUND, TAIL_BOUND_MS, Take, at_48k, compare, speak
@@ -49,11 +49,11 @@ def assert_whole(take: Take) -> None:
 
 
 def test_every_message_becomes_its_own_file(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     output = tmp_path / "note.ogg"
-    with Recorder(capture_environment, tmp_path, "note", output, "--each", "--json") as recorder:
-        note = Control(capture_environment, recorder)
+    with start_capture("note", output, "--each", "--json") as recorder:
+        note = Control(recorder)
         note.until("armed")
         for number in (5, 6):
             spoken = tmp_path / f"{number}.wav"
@@ -73,16 +73,16 @@ def test_every_message_becomes_its_own_file(
 
 
 def test_hiss_neither_starts_nor_prolongs_a_note(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     spoken, path = tmp_path / "spoken.wav", tmp_path / "note.ogg"
     speak(spoken, 4, TEXT)
     hiss = write_hiss(tmp_path / "hiss.wav", -45.0)
     with (
         playing(capture_environment, hiss, desk.sink),
-        Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder,
+        start_capture("note", path, "--json") as recorder,
     ):
-        note = Control(capture_environment, recorder)
+        note = Control(recorder)
         note.until("armed")
         say(capture_environment, spoken, desk.sink)
         summary = recorder.summary()
@@ -103,7 +103,7 @@ def write_hiss(path: Path, level_dbfs: float) -> Path:
 
 
 def test_a_pause_shorter_than_the_limit_is_kept(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     first, second, both, path = (tmp_path / name for name in ("1.wav", "2.wav", "both.wav", "note.opus"))
     speak(first, 1, TEXT)
@@ -112,20 +112,20 @@ def test_a_pause_shorter_than_the_limit_is_kept(
     subprocess.run(
         ["ffmpeg", "-v", "error", "-i", first, "-i", second, "-filter_complex", joined, both], check=True, timeout=60
     )
-    with Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder:
-        Control(capture_environment, recorder).until("armed")
+    with start_capture("note", path, "--json") as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, both, desk.sink)
         assert recorder.summary()["stopped_by"] == "silence"
     assert_whole(compared(both, path))
 
 
 def test_a_video_starts_with_the_sound_and_is_cut_after_it(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.mp4", write_tone(tmp_path / "tone.wav", 440, 1.5)
     options = ("--wait-for-sound", "--stop-after-silence", "1s", "--json")
-    with Recorder(capture_environment, tmp_path, "record", path, *options) as recorder:
-        Control(capture_environment, recorder).until("armed")
+    with start_capture("record", path, *options) as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert (summary["stopped_by"], summary["check"]) == ("silence", "ok")
@@ -137,11 +137,11 @@ def test_a_video_starts_with_the_sound_and_is_cut_after_it(
 
 
 def test_a_finished_note_has_the_requested_loudness(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.ogg", write_tone(tmp_path / "tone.wav", 440, 2.0, level=0.05)
-    with Recorder(capture_environment, tmp_path, "note", path, "--loudness", "-16LUFS", "--json") as recorder:
-        Control(capture_environment, recorder).until("armed")
+    with start_capture("note", path, "--loudness", "-16LUFS", "--json") as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert kinds(summary) == ["loudness"]
@@ -154,11 +154,11 @@ def test_a_finished_note_has_the_requested_loudness(
 
 
 @pytest.fixture
-def taking(capture_environment: dict[str, str], tmp_path: Path) -> Any:
+def taking(start_capture: StartCapture, tmp_path: Path) -> Any:
     """A recorder that records what the desk plays into an M4A file."""
     path = tmp_path / "out.m4a"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
-        note = Control(capture_environment, recorder)
+    with start_capture("record", path, "--json") as recorder:
+        note = Control(recorder)
         recorder.until_recording(path)
         note.until("recording")
         yield note, path
@@ -239,13 +239,13 @@ def test_discard_removes_the_file_and_says_so(taking: tuple[Control, Path], run_
 
 
 def test_two_recorders_are_addressed_by_name(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.ogg", tmp_path / "two.ogg"
     folder = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
     with (
-        Recorder(capture_environment, tmp_path, "record", one, "--name", "one") as first,
-        Recorder(capture_environment, tmp_path, "record", two, "--name", "two") as second,
+        start_capture("record", one, "--name", "one") as first,
+        start_capture("record", two, "--name", "two") as second,
     ):
         eventually(
             lambda: (
@@ -285,11 +285,11 @@ def keys(environment: dict[str, str], *orders: str) -> None:
 
 
 @pytest.fixture
-def holding(capture_environment: dict[str, str], tmp_path: Path) -> Any:
+def holding(capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path) -> Any:
     """A recorder that waits for its key and has proved that it receives keys."""
     path = tmp_path / "out.wav"
-    with Recorder(capture_environment, tmp_path, "record", path, "--hold", HOLD, "--each", "--json") as recorder:
-        note = Control(capture_environment, recorder)
+    with start_capture("record", path, "--hold", HOLD, "--each", "--json") as recorder:
+        note = Control(recorder)
         note.until("armed")
         note.recorder.until(lambda: hears_keys(capture_environment, note), "it hears keys")
         note.until("armed")

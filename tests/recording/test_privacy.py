@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 
 import pytest
 from callers import Control
-from conftest import RunCapture
+from conftest import RunCapture, StartCapture
 from reopened import loudness, sound
-from running import Recorder, eventually
+from running import eventually
 from stage import playing, write_tone
 
 from capture.recordings.check import check
@@ -83,7 +83,7 @@ def open_umask() -> Iterator[None]:
 
 
 def test_files_and_folders_are_private_from_the_first_byte(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder, run = tmp_path / "made", tmp_path / "run"
     folder.mkdir()
@@ -93,9 +93,9 @@ def test_files_and_folders_are_private_from_the_first_byte(
     path = folder / "out.mkv"
     arguments = ("record", path, "--source", "pattern", "--fps", "5", "--replay", "20s", "--ledger", "--json")
     with Watch(folder, run, videos) as watch, open_umask():
-        with Recorder(capture_environment, tmp_path, *arguments, "--loudness", "-20LUFS") as recorder:
+        with start_capture(*arguments, "--loudness", "-20LUFS") as recorder:
             recorder.until_recording(path)
-            control = Control(capture_environment, recorder)
+            control = Control(recorder)
             control.until("recording", buffer_s=1.0)
             for name, more in (("clip.mkv", {}), ("exact.mkv", {"exact": True}), ("clip.gif", {}), ("small.mp4", {})):
                 options: dict[str, Any] = {"output": str(folder / name), "last_s": 1.0, **more}
@@ -164,7 +164,9 @@ def test_network_sockets_are_noticed() -> None:
         assert network_sockets(os.getpid()) == set()
 
 
-def test_it_records_without_a_network(desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_it_records_without_a_network(
+    desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     by = ("unshare", "--net")
     if subprocess.run([*by, "true"], check=False, capture_output=True, timeout=60).returncode != 0:
         pytest.skip("no network can be taken away here")
@@ -172,10 +174,10 @@ def test_it_records_without_a_network(desk: VirtualDesk, capture_environment: di
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with (
         playing(capture_environment, tone, desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--replay", "10s", "--json", by=by) as recorder,
+        start_capture("record", path, "--replay", "10s", "--json", by=by) as recorder,
     ):
         recorder.until_recording(path)
-        control = Control(capture_environment, recorder)
+        control = Control(recorder)
         # This uses everything: the clip the control socket, the recording the screen, the sound server and the keys.
         control.until("recording", buffer_s=1.0)
         assert control.ask("clip", output=str(clip))["check"] == "ok"
@@ -188,9 +190,9 @@ def test_it_records_without_a_network(desk: VirtualDesk, capture_environment: di
     assert loudness(track.between(0.3, track.end_s - 0.2), 440.0, track.rate) > 0.3
 
 
-def test_an_available_network_is_not_used(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_an_available_network_is_not_used(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--replay", "10s", "--json") as recorder:
+    with start_capture("record", path, "--replay", "10s", "--json") as recorder:
         used: set[str] = set()
 
         def has_begun() -> bool:

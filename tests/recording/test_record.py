@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import PROJECT, RunCapture
+from conftest import PROJECT, RunCapture, StartCapture
 from reopened import Picture, each_picture, first_loud_s, loudness, pictures, probe, sound
 from running import Recorder, kinds
 from stage import (
@@ -213,11 +213,11 @@ def test_every_file_decodes_without_errors(extension: str, recorded: dict[str, R
     assert (decoded.returncode, decoded.stderr) == (0, "")
 
 
-def test_the_file_is_private_from_the_start(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_file_is_private_from_the_start(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "private.mkv"
     before = os.umask(0)
     try:
-        with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+        with start_capture("record", path, "--json") as recorder:
             recorder.until(path.exists, "the file")
             assert path.stat().st_mode & 0o777 == 0o600
             recorder.until_recording(path)
@@ -286,9 +286,7 @@ def test_audio_none_records_no_sound(run_capture: RunCapture, tmp_path: Path) ->
     assert [stream["codec_type"] for stream in probe(tmp_path / "mute.mkv")["streams"]] == ["video"]
 
 
-def test_changes_at_edges_and_corners_are_recorded(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_changes_at_edges_and_corners_are_recorded(stage: Stage, start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "edges.mkv"
     right, bottom = stage.width, stage.height
     spots = {
@@ -302,7 +300,7 @@ def test_changes_at_edges_and_corners_are_recorded(
         (right - 16, bottom // 2): GREY,
     }
     arguments = ("record", path, "--quality", "high", "--no-cursor", "--json")
-    with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+    with start_capture(*arguments) as recorder:
         recorder.until_recording(path)
         for (left, top), colour in spots.items():
             stage.paint(left, top, 16, 16, colour)
@@ -374,10 +372,12 @@ def test_scale_changes_the_size_of_the_picture(stage: Stage, run_capture: RunCap
     assert (summary["video"]["width"], summary["video"]["height"]) == (640, 360)
 
 
-def test_the_cursor_is_recorded_where_it_was(stage: Stage, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_cursor_is_recorded_where_it_was(
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "cursor.mkv"
     point_at(capture_environment, 101, 201)
-    with Recorder(capture_environment, tmp_path, "record", path, "--quality", "high", "--json") as recorder:
+    with start_capture("record", path, "--quality", "high", "--json") as recorder:
         recorder.until_recording(path)
         # Only the cursor moves; nothing is drawn.
         point_at(capture_environment, 640, 360)
@@ -407,11 +407,11 @@ def test_no_cursor_records_no_cursor(
 
 
 def test_changes_are_as_far_apart_as_they_were_painted(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+    stage: Stage, start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "turns.mp4"
     painted_s = []
-    with Recorder(capture_environment, tmp_path, "record", path, "--no-cursor", "--json") as recorder:
+    with start_capture("record", path, "--no-cursor", "--json") as recorder:
         recorder.until_recording(path)
         for colour in (RED, GREEN, BLUE):
             stage.paint(0, 0, 1280, 720, colour)
@@ -456,7 +456,12 @@ def microphone(desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[
 
 
 def test_two_sources_become_two_tracks_or_one_mix(
-    microphone: str, tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+    microphone: str,
+    tone: Path,
+    desk: VirtualDesk,
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     high = write_tone(tmp_path / "high.wav", 1000.0, LONG_TONE_S, level=0.4)
     two, mixed = tmp_path / "two.mkv", tmp_path / "mixed.ogg"
@@ -464,12 +469,10 @@ def test_two_sources_become_two_tracks_or_one_mix(
     with (
         playing(capture_environment, tone, desk.sink),
         playing(capture_environment, high, "room"),
-        Recorder(
-            capture_environment,
-            tmp_path,
+        start_capture(
             *("record", two, "--screen", "none", "--audio", "internal", "--audio", microphone, *common),
         ) as recorder_of_two,
-        Recorder(capture_environment, tmp_path, "record", mixed, "--audio", "internal+mic", *common) as recorder_of_mix,
+        start_capture("record", mixed, "--audio", "internal+mic", *common) as recorder_of_mix,
     ):
         summary_of_two, summary_of_mix = recorder_of_two.summary(), recorder_of_mix.summary()
 
@@ -492,12 +495,12 @@ def test_two_sources_become_two_tracks_or_one_mix(
 
 
 def test_an_unused_output_is_silent_until_something_plays(
-    tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+    tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "late.wav"
     with (
         module(capture_environment, "module-null-sink", "sink_name=unused"),
-        Recorder(capture_environment, tmp_path, "record", path, "--audio", "unused.monitor", "--json") as recorder,
+        start_capture("record", path, "--audio", "unused.monitor", "--json") as recorder,
     ):
         # The output delivers nothing yet, but the file grows.
         recorder.until_recording(path)
@@ -523,11 +526,11 @@ def test_a_silent_track_is_reported(run_capture: RunCapture) -> None:
 
 
 def test_no_recording_starts_before_its_sound(
-    capture_environment: dict[str, str], desk: VirtualDesk, tone: Path, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tone: Path, tmp_path: Path
 ) -> None:
     with playing(capture_environment, tone, desk.sink):
         for number in range(3):
             path = tmp_path / f"{number}.ogg"
-            with Recorder(capture_environment, tmp_path, "record", path, "--duration", "0.3", "--json") as recorder:
+            with start_capture("record", path, "--duration", "0.3", "--json") as recorder:
                 (track,) = recorder.summary()["audio"]
             assert track["inserted_silence_s"] <= 0.01

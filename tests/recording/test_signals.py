@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 from callers import Control
+from conftest import StartCapture
 from running import Recorder
 
 from capture.recordings.check import check
@@ -104,9 +105,7 @@ CASES: Final = {
 
 @pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("state", CASES)
-def test_signals_finish_the_recording_in_every_state(
-    state: str, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_signals_finish_the_recording_in_every_state(state: str, start_capture: StartCapture, tmp_path: Path) -> None:
     case = CASES[state]
 
     def send(numbers: tuple[signal.Signals, ...]) -> None:
@@ -115,8 +114,8 @@ def test_signals_finish_the_recording_in_every_state(
         folder.mkdir()
         verb, output, *more = case.arguments
         more += ["--name", name, "--source", "pattern", "--fps", "10", "--json"]
-        with Recorder(capture_environment, tmp_path, verb, folder / output, *more) as recorder:
-            case.reach(Subject(Control(capture_environment, recorder, name), folder))
+        with start_capture(verb, folder / output, *more) as recorder:
+            case.reach(Subject(Control(recorder, name), folder))
             for number in numbers:
                 recorder.process.send_signal(number)
             assert recorder.wait() == 0, recorder.stderr

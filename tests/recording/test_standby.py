@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import pytest
 from callers import Control
-from conftest import RunCapture
+from conftest import RunCapture, StartCapture
 from reopened import each_picture, loudness, pictures, probe, sound
-from running import Recorder, eventually
+from running import eventually
 from stage import Stage, playing, press, write_tone
 
 from capture.recordings.check import check
@@ -33,12 +33,10 @@ LEAD_S: Final = 2.04
 
 
 @contextmanager
-def waiting(
-    environment: dict[str, str], folder: Path, *arguments: str | Path, state: str = "standby"
-) -> Iterator[Control]:
+def waiting(start_capture: StartCapture, *arguments: str | Path, state: str = "standby") -> Iterator[Control]:
     """Run a recorder until the context ends; yield its control client once the recorder is in `state`."""
-    with Recorder(environment, folder, *arguments, "--json") as recorder:
-        found = Control(environment, recorder)
+    with start_capture(*arguments, "--json") as recorder:
+        found = Control(recorder)
         found.until(state)
         yield found
 
@@ -59,9 +57,9 @@ def offsets_s(path: Path) -> list[float]:
 # Clips
 
 
-def test_clips_of_any_moment_are_complete_and_in_sync(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_clips_of_any_moment_are_complete_and_in_sync(start_capture: StartCapture, tmp_path: Path) -> None:
     moments_s, ends_s = [], []
-    with waiting(capture_environment, tmp_path, "replay", "--last", "6s", *PATTERN) as replay:
+    with waiting(start_capture, "replay", "--last", "6s", *PATTERN) as replay:
         replay.until("standby", buffer_s=3.5)
         for number, last_s in enumerate((1.0, 2.3, 3.1)):
             path = tmp_path / f"{number}.mp4"
@@ -83,14 +81,14 @@ def test_clips_of_any_moment_are_complete_and_in_sync(capture_environment: dict[
 
 
 def test_a_hotkey_saves_a_clip_while_the_user_types(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440, 30.0)
     videos = Path(capture_environment["XDG_VIDEOS_DIR"], "Captures")
     before, after = "the quick brown fox jumps ", "over the lazy dog 0123456789"
     with (
         playing(capture_environment, tone, desk.sink),
-        waiting(capture_environment, tmp_path, "replay", "--last", "20s") as replay,
+        waiting(start_capture, "replay", "--last", "20s") as replay,
     ):
         replay.until("standby", buffer_s=1.5)
 
@@ -117,8 +115,10 @@ def test_a_hotkey_saves_a_clip_while_the_user_types(
         assert probe(path)["streams"][0]["codec_name"] == "h264"
 
 
-def test_many_clips_saved_at_once_lose_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    with waiting(capture_environment, tmp_path, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
+def test_many_clips_saved_at_once_lose_nothing(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
+    with waiting(start_capture, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
         replay.until("standby", buffer_s=2.0)
         paths = [tmp_path / f"{number}.ogg" for number in range(8)]
         processes = [
@@ -142,9 +142,9 @@ def test_many_clips_saved_at_once_lose_nothing(capture_environment: dict[str, st
     [(("--screen", "none"), "sound.ogg", ["audio"]), (("--audio", "none"), "picture.mp4", ["video"])],
 )
 def test_clips_of_sound_alone_and_picture_alone(
-    arguments: tuple[str, ...], name: str, kinds: list[str], capture_environment: dict[str, str], tmp_path: Path
+    arguments: tuple[str, ...], name: str, kinds: list[str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
-    with waiting(capture_environment, tmp_path, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
+    with waiting(start_capture, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
         replay.until("standby", buffer_s=2.0)
         summary = replay.ask("clip", output=str(tmp_path / name), last_s=1.0)
     assert summary["check"] == "ok"
@@ -152,11 +152,11 @@ def test_clips_of_sound_alone_and_picture_alone(
 
 
 def test_a_clip_that_cannot_be_saved_leaves_the_buffer_intact(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    with waiting(capture_environment, tmp_path, "replay", folder / "base.mp4", "--last", "20s", *PATTERN) as replay:
+    with waiting(start_capture, "replay", folder / "base.mp4", "--last", "20s", *PATTERN) as replay:
         replay.until("standby", buffer_s=1.5)
         folder.rmdir()
         failed = run_capture("clip")
@@ -172,13 +172,13 @@ def test_a_clip_that_cannot_be_saved_leaves_the_buffer_intact(
 
 
 def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder, other = tmp_path / "gone", tmp_path / "other"
     folder.mkdir()
     other.mkdir()
     arguments = ("replay", folder / "base.mp4", "--last", "20s", "--fallback-dir", other, *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments) as replay:
+    with waiting(start_capture, *arguments) as replay:
         replay.until("standby", buffer_s=1.0)
         folder.rmdir()
         done = run_capture("clip", "--json")
@@ -190,14 +190,14 @@ def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
 
 
 def test_invalid_clip_requests_are_refused(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     nobody = run_capture("clip")
     assert nobody.returncode == 1
     assert "capture replay" in nobody.stderr
     taken = tmp_path / "taken.mp4"
     taken.write_bytes(b"mine")
-    with waiting(capture_environment, tmp_path, "replay", "--last", "5s", *PATTERN) as replay:
+    with waiting(start_capture, "replay", "--last", "5s", *PATTERN) as replay:
         replay.until("standby", buffer_s=1.0)
         for arguments, words in (
             (("--last", "0"), "zero"),
@@ -213,7 +213,7 @@ def test_invalid_clip_requests_are_refused(
         longer = run_capture("clip", tmp_path / "all.mp4", "--last", "1h")
         assert longer.returncode == 0
         assert "all that is kept" in longer.stdout + longer.stderr
-    with waiting(capture_environment, tmp_path, "record", "out.ogg", *PATTERN, state="recording"):
+    with waiting(start_capture, "record", "out.ogg", *PATTERN, state="recording"):
         refused = run_capture("clip")
         assert refused.returncode == 1
         assert "capture replay --last" in refused.stderr
@@ -223,10 +223,10 @@ def test_invalid_clip_requests_are_refused(
 
 
 def test_standby_records_repeatedly_and_nothing_in_between(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mp4"
-    with waiting(capture_environment, tmp_path, "standby", output, *PATTERN) as standby:
+    with waiting(start_capture, "standby", output, *PATTERN) as standby:
         paths = [output, tmp_path / "take (2).mp4", tmp_path / "take (3).mp4"]
         for path in paths:
             assert standby.status["buffer_bytes"] == 0
@@ -247,11 +247,11 @@ def test_standby_records_repeatedly_and_nothing_in_between(
 
 
 def test_a_recording_can_start_from_the_buffer(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mkv"
     arguments = ("standby", output, "--replay", "20s", "--since", "2s", *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments) as standby:
+    with waiting(start_capture, *arguments) as standby:
         standby.until("standby", buffer_s=3.0)
         assert run_capture("toggle").returncode == 0
         standby.until("recording")
@@ -270,10 +270,10 @@ def test_a_recording_can_start_from_the_buffer(
         assert (beep_s + shift_s + 0.5) % 1.0 - 0.5 == pytest.approx(0.0, abs=0.04)
 
 
-def test_one_encoder_serves_the_file_and_the_buffer(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_one_encoder_serves_the_file_and_the_buffer(start_capture: StartCapture, tmp_path: Path) -> None:
     path, clip = tmp_path / "long.mp4", tmp_path / "clip.mp4"
     arguments = ("record", path, "--replay", "10s", *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments, state="recording") as recorder:
+    with waiting(start_capture, *arguments, state="recording") as recorder:
         recorder.until("recording", buffer_s=4.5)
         assert recorder.ask("clip", output=str(clip), last_s=1.0)["check"] == "ok"
         recorder.recorder.until_grown(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import StartCapture
 from reopened import pictures, probe, sound
 from running import Recorder, eventually, kinds
 from stage import Stage, press
@@ -40,11 +41,11 @@ def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
 # Signals
 
 
-def test_nohup_is_respected(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_nohup_is_respected(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        with start_capture("record", path, *PATTERN) as recorder:
             recorder.until_recording(path)
             recorder.process.send_signal(signal.SIGHUP)
             recorder.until_grown(path)
@@ -60,11 +61,9 @@ def test_nohup_is_respected(capture_environment: dict[str, str], tmp_path: Path)
     ("number", "stopped_by"),
     [(signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGHUP, "hangup")],
 )
-def test_a_signal_finishes_the_file(
-    number: int, stopped_by: str, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_signal_finishes_the_file(number: int, stopped_by: str, start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         recorder.process.send_signal(number)
         assert recorder.wait() == 0
@@ -75,9 +74,9 @@ def test_a_signal_finishes_the_file(
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
-def test_repeated_signals_do_not_harm_the_file(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_repeated_signals_do_not_harm_the_file(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
 
         def ended() -> bool:
@@ -94,9 +93,9 @@ def test_repeated_signals_do_not_harm_the_file(capture_environment: dict[str, st
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
-def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_signal_during_the_delay_leaves_nothing(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--delay", "1h") as recorder:
+    with start_capture("record", path, *PATTERN, "--delay", "1h") as recorder:
         recorder.until(lambda: recorder.handles(signal.SIGINT), "its own handling of Ctrl+C")
         recorder.process.send_signal(signal.SIGINT)
         assert recorder.wait() == 0
@@ -120,10 +119,12 @@ def until_rests(recorder: Recorder, path: Path) -> bool:
 
 
 @pytest.fixture
-def listening(capture_environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[Recorder, Path]]:
+def listening(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> Iterator[tuple[Recorder, Path]]:
     """A recorder and its file. It was paused and resumed by hotkey, so its hotkeys are known to work."""
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         press(capture_environment, "ctrl+alt+p")
         while not until_rests(recorder, path):
@@ -181,9 +182,11 @@ def test_typing_reaches_the_window_completely(
     assert recorder.stop()["stopped_by"] == "terminate"
 
 
-def test_hotkeys_can_be_disabled(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_hotkeys_can_be_disabled(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--no-hotkeys") as recorder:
+    with start_capture("record", path, *PATTERN, "--no-hotkeys") as recorder:
         recorder.until_recording(path)
         press(capture_environment, "ctrl+alt+x", "ctrl+alt+r")
         recorder.until_grown(path)
@@ -191,11 +194,11 @@ def test_hotkeys_can_be_disabled(capture_environment: dict[str, str], tmp_path: 
 
 
 def test_a_missing_keyboard_is_reported_once_and_recording_goes_on(
-    capture_environment: dict[str, str], tmp_path: Path
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mp4"
     del capture_environment["DISPLAY"]
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path)
         summary = recorder.stop()

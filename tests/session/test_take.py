@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -127,6 +130,23 @@ ENDING: Final = (Command.STOP, Command.QUIT, Command.TOGGLE, Command.DISCARD)
 OTHERS: Final = tuple(command for command in Command if command not in ENDING)
 
 
+@contextmanager
+def blocked_check(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Block the check of finished files in `module` until the context ends; yield an event set once it is reached."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def block(path: Path, **more: Any) -> Any:
+        begun.set()
+        let_go.wait()
+        return check(path, **more)
+
+    monkeypatch.setattr(module, "check", block)
+    try:
+        yield begun
+    finally:
+        let_go.set()
+
+
 @pytest.mark.parametrize("ending", ENDING)
 def test_commands_while_the_session_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, let_go = threading.Event(), threading.Event()
@@ -220,26 +240,16 @@ def test_commands_while_a_take_is_recorded(
 
 
 def test_commands_while_a_take_is_finished(player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finishing, let_go = threading.Event(), threading.Event()
-
-    def hang(path: Path, **more: Any) -> Any:
-        finishing.set()
-        let_go.wait()
-        return check(path, **more)
-
-    monkeypatch.setattr(take_module, "check", hang)
     with Recording(tmp_path / "out.ogg") as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
-        ended = recording.send(Command.STOP)
-        try:
+        with blocked_check(take_module, monkeypatch) as finishing:
+            ended = recording.send(Command.STOP)
             assert finishing.wait(LIMIT_S)
             endings = [recording.send(command) for command in (Command.STOP, Command.QUIT, Command.TOGGLE)]
             others = (Command.STATUS, Command.DISCARD, Command.MARK, Command.PAUSE, Command.PREVIEW)
             answers = {command: recording.ask(command) for command in others}
             assert not any(endings)
-        finally:
-            let_go.set()
         assert recording.finished().check == "ok"
     # Every command to end is answered once the take has ended.
     for ending in (ended, *endings):
@@ -640,16 +650,8 @@ def test_each_take_has_its_own_statistics(tmp_path: Path, monkeypatch: pytest.Mo
 def test_commands_while_the_last_clip_is_saved_are_answered(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saving, let_go = threading.Event(), threading.Event()
-
-    def hang(path: Path, **more: Any) -> Any:
-        saving.set()
-        let_go.wait()
-        return check(path, **more)
-
-    monkeypatch.setattr(clips_module, "check", hang)
     with Shared(tmp_path / "out.wav") as recording:
-        try:
+        with blocked_check(clips_module, monkeypatch) as saving:
             recording.until_kept(0.3)
             saved = recording.send(Command.CLIP)
             assert saving.wait(LIMIT_S)
@@ -657,8 +659,6 @@ def test_commands_while_the_last_clip_is_saved_are_answered(
             assert is_ok(recording.ask(Command.STATUS))
             assert "ending" in recording.ask(Command.CLIP)["error"]
             assert saved == []
-        finally:
-            let_go.set()
         recording.join()
     assert saved[0]["check"] == "ok"
     recording.check_answers()
