@@ -57,9 +57,9 @@ def test_tracks_and_events_keep_their_order() -> None:
     events = tuple(
         Event(kind, at_s) for kind, at_s in ((EventKind.MARK, 1.0), (EventKind.PAUSE, 0.5), (EventKind.MARK, 2.0))
     )
-    told = replace(SUMMARY, audio=tracks, events=events).as_json()
-    assert [track["source"] for track in told["audio"]] == ["internal", "mic", "app"]
-    assert [(event["kind"], event["at_s"]) for event in told["events"]] == [
+    found = replace(SUMMARY, audio=tracks, events=events).as_json()
+    assert [track["source"] for track in found["audio"]] == ["internal", "mic", "app"]
+    assert [(event["kind"], event["at_s"]) for event in found["events"]] == [
         ("mark", 1.0),
         ("pause", 0.5),
         ("mark", 2.0),
@@ -69,10 +69,10 @@ def test_tracks_and_events_keep_their_order() -> None:
 @pytest.mark.parametrize(("value", "rounded"), [(1 / 3, 0.333), (2 / 3, 0.667), (0.0004, 0.0), (-90.30899, -90.309)])
 def test_seconds_and_levels_are_rounded_to_three_decimals(value: float, rounded: float) -> None:
     track = replace(SUMMARY.audio[0], duration_s=value, inserted_silence_s=value, drift_ppm=value, peak_dbfs=value)
-    told = replace(
+    found = replace(
         SUMMARY, duration_s=value, paused_s=value, audio=(track,), events=(Event(EventKind.MARK, value),)
     ).as_json()
-    assert (told["duration_s"], told["paused_s"], told["events"][0]["at_s"]) == (rounded, rounded, rounded)
-    assert {told["audio"][0][name] for name in ("duration_s", "inserted_silence_s", "drift_ppm", "peak_dbfs")} == {
+    assert (found["duration_s"], found["paused_s"], found["events"][0]["at_s"]) == (rounded, rounded, rounded)
+    assert {found["audio"][0][name] for name in ("duration_s", "inserted_silence_s", "drift_ppm", "peak_dbfs")} == {
         rounded
     }

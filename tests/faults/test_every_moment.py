@@ -177,9 +177,9 @@ def test_marks_and_clips_are_exact_at_every_step_of_a_hundred_pauses(
     found = [event for event in summary.events if event.kind == "mark"]
     assert [event.at_s for event in found] == pytest.approx(marks_s, abs=0.001)
     for kind, place in (("pause", 0), ("resume", 1)):
-        told_s = [event.at_s for event in summary.events if event.kind == kind]
+        reported_s = [event.at_s for event in summary.events if event.kind == kind]
         expected_s = [stepped.media_s(pause[place]) for pause in stepped.timeline.pauses()]
-        assert told_s == pytest.approx(expected_s, abs=0.001)
+        assert reported_s == pytest.approx(expected_s, abs=0.001)
     assert len(ledger_of(path).read_text().splitlines()) == len(summary.events) + 2
     # Every clip.
     assert len(clips) == 2 * PAUSES // clip_every

@@ -502,12 +502,12 @@ def test_a_reader_of_a_suspended_device_gets_empty_samples_up_to_now(
 
     for name, value in own_desk.environment.items():
         monkeypatch.setenv(name, value)
-    told = threading.Event()
-    source = PulseSource("internal", "Desk", 2, tell=lambda kind, detail: told.set())
+    reported = threading.Event()
+    source = PulseSource("internal", "Desk", 2, tell=lambda kind, detail: reported.set())
     source.open()
     pactl(capture_environment, "suspend-sink", own_desk.sink, "1")
     try:
-        while not told.is_set():
+        while not reported.is_set():
             source.read(time.monotonic() + 0.1)
         source.wake()
         # So a stopped take need not wait for sound that might still arrive.

@@ -108,7 +108,7 @@ def test_a_hotkey_saves_a_clip_while_the_user_types(
                     press(capture_environment, "ctrl+alt+c")
             # The recorder hears the hotkey but does not grab it: the window gets it too.
             assert stage.typed(len(before) + 1 + len(after)) == f"{before}c{after}"
-        eventually(lambda: "saved" in replay.recorder.stderr, "the clip is told")
+        eventually(lambda: "saved" in replay.recorder.stderr, "the clip is reported")
     for path in sorted(videos.glob("Capture*.mp4"))[:2]:
         assert check(path).ok
         assert loudness(sound(path).between(0.5, 1.0), 440, RATE) > 0.4

@@ -35,9 +35,9 @@ class Saving:
     """A clip saver, and a feed whose replay buffer holds three seconds of a tone."""
 
     def __init__(self, folder: Path, **more: Any) -> None:
-        self.told: list[Event | Summary] = []
+        self.emitted: list[Event | Summary] = []
         settings = RecordSettings(folder / "out.ogg", screen=None, replay_s=10.0, **more)
-        self.saver = ClipSaver(settings, self.told.append)
+        self.saver = ClipSaver(settings, self.emitted.append)
         encoder = AudioEncoder("opus", 2)
         buffer = ReplayBuffer(10.0, 1 << 30, [ReplayTrack.of(encoder.template)])
         times_s = np.arange(round(KEPT_S * SAMPLE_RATE)) / SAMPLE_RATE
@@ -118,7 +118,7 @@ def test_a_clip_that_cannot_be_saved_gets_one_answer_of_one_line(
     assert answer["ok"] is False
     assert answer["exit_code"] == exit_code
     assert answer["error"].isprintable()
-    assert [event.kind for event in saving.told if isinstance(event, Event)] == ["clip_failed"]
+    assert [event.kind for event in saving.emitted if isinstance(event, Event)] == ["clip_failed"]
     assert list(tmp_path.iterdir()) == []
     (saved,) = saving.ask()
     assert saved["ok"]

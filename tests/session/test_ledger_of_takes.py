@@ -22,7 +22,7 @@ from capture.settings import RecordSettings
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 
-def told(summary: Summary) -> list[dict[str, Any]]:
+def event_lines(summary: Summary) -> list[dict[str, Any]]:
     return [event.as_json() for event in summary.events]
 
 
@@ -61,7 +61,7 @@ def test_pauses_and_marks_are_in_the_summary_and_the_ledger(player: Player, tmp_
     assert fifth.at_s == pytest.approx(summary.duration_s, abs=0.03)
     assert summary.ledger == str(ledger_of(path))
     assert summary.as_json()["ledger"] == summary.ledger
-    assert between_ends(ledger_of(path), path, "stop") == told(summary)
+    assert between_ends(ledger_of(path), path, "stop") == event_lines(summary)
     assert ledger_of(path).stat().st_mode & 0o777 == 0o600
 
 
@@ -87,7 +87,7 @@ def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path, monkeypat
     for event in summary.events:
         expected[round(event.at_s * 100) : round(event.end_s * 100)] = True
     assert np.count_nonzero(silent != expected) <= 2 * len(summary.events)
-    assert between_ends(ledger_of(path), path, "duration") == told(summary)
+    assert between_ends(ledger_of(path), path, "duration") == event_lines(summary)
     assert sorted(event.kind for event in recording.told if isinstance(event, Event)) == ["hole", "no_data", "no_data"]
 
 

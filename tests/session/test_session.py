@@ -90,10 +90,10 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:
-    told: list[Event | Progress | Summary] = []
-    session = Session(settings(tmp_path / "out.mp4", duration_s=1.0), emit=told.append)
+    emitted: list[Event | Progress | Summary] = []
+    session = Session(settings(tmp_path / "out.mp4", duration_s=1.0), emit=emitted.append)
     assert session.run() is not None
-    states = [event.state for event in told if isinstance(event, Progress)]
+    states = [event.state for event in emitted if isinstance(event, Progress)]
     assert states[-1] is State.FINISHING
     assert State.RECORDING in states
 
