@@ -1,4 +1,4 @@
-"""A raw connection to a recorder, for requests that the client would not send."""
+"""Clients of a recorder under test: the control client, and a raw connection to its socket."""
 
 from __future__ import annotations
 
@@ -8,15 +8,48 @@ import time
 from pathlib import Path
 from typing import Any
 
-from running import LIMIT_S
+from running import LIMIT_S, Recorder
 
 from capture import unix_socket
+from capture.remote import client
 from capture.remote.protocol import as_line
 from capture.remote.runtime_folder import RuntimeFolder
 
 
+class Control:
+    """A recorder and the client that controls it: the only one of its user, or the one called `name`."""
+
+    def __init__(self, recorder: Recorder, name: str | None = None) -> None:
+        self.folder = Path(recorder.environment["XDG_RUNTIME_DIR"], "capture")
+        self.recorder = recorder
+        self._name = name
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Its answer to `status`; empty while it does not run."""
+        running = client.running(self.folder)
+        return next((found for found in running if self._name in (None, found["name"])), {})
+
+    @property
+    def state(self) -> str:
+        return str(self.status.get("state", ""))
+
+    def until(self, state: str, **least: float) -> None:
+        """Wait until it is in `state` and the numbers of its status have reached these values."""
+
+        def met() -> bool:
+            status = self.status
+            return status.get("state") == state and all(status[key] >= value for key, value in least.items())
+
+        self.recorder.until(met, f"it is {state} with {least}")
+
+    def ask(self, verb: str, text: str = "", **options: Any) -> dict[str, Any]:
+        """Send a command and return the answer. Raises `CaptureError` when the recorder refuses."""
+        return client.ask(verb, name=self._name, text=text, options=options, folder=self.folder)
+
+
 class Caller:
-    """Sends raw requests to the recorder called `name` and reads its answers."""
+    """A raw connection to the control socket of a recorder."""
 
     def __init__(self, folder: Path, name: str = "capture") -> None:
         with RuntimeFolder(folder) as opened:
@@ -38,11 +71,11 @@ class Caller:
         )
 
     def end(self) -> None:
-        """Send nothing more, but still read answers."""
+        """Close the sending side; answers can still be read."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def hears(self) -> dict[str, Any] | None:
-        """Return the next answer; None when the connection is closed instead."""
+        """Return the next answer, or None if the recorder closes the connection."""
         try:
             line = self._received.readline()
         except ConnectionError:

@@ -1,4 +1,4 @@
-"""The desk that tests record, a way to run `capture` on it, and a watch that nothing outlives its test."""
+"""Fixtures for the whole suite: a virtual desk, `capture` run on it, and a check that nothing outlives its test."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
+from running import Recorder
+from stage import Stage
 from takes import Player
 
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.virtual.desk import VirtualDesk
 
-# What is found today is found tomorrow: a run that fails without a change helps nobody.
+# Hypothesis tries the same examples in every run: a failure must come from a change, not from chance.
 settings.register_profile("the same every time", derandomize=True)
 settings.load_profile("the same every time")
 
 PROJECT: Final = Path(__file__).parent.parent
 
-#: How long what a test started may take to end after the test has.
+#: How long the threads and processes of a test may outlive it.
 SETTLE_LIMIT_S: Final = 5.0
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`: as many processes as processors. One more is no quicker, and keeps recorders from their slots."""
+    """For `-n auto`: one process per processor. More is no faster and makes recorders miss their slots."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -42,10 +44,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Each process gets a test when it has none, so that all end together.
+    """Hand out tests one by one, so that all processes finish at about the same time.
 
-    A module that prepares something for all of its tests is one's alone, or it would be prepared by each of them. These
-    come first.
+    A module with a module-scoped fixture stays in one process; otherwise every process would set the fixture up again.
+    These modules run first.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -60,14 +62,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 
 class RunCapture(Protocol):
-    """Runs `capture` with the given arguments on the desk, in the test's own folder, and returns when it has ended."""
+    """Runs `capture` on the desk with the given arguments, in the test's own folder, and waits for it to exit."""
 
     def __call__(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]: ...
 
 
+class StartCapture(Protocol):
+    """Starts `capture` on the desk with the given arguments, in the test's folder. `by` is a program that runs it."""
+
+    def __call__(self, *arguments: str | Path, by: Sequence[str] = ()) -> Recorder: ...
+
+
 @pytest.fixture(scope="session", autouse=True)
 def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The system's temporary folder, as far as the suite and all it starts can tell: nobody else writes there."""
+    """The temporary folder of the suite and of every process it starts: nothing else writes there."""
     folder = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
@@ -86,7 +94,7 @@ def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
 
 @pytest.fixture
 def desk_environment(desk: VirtualDesk) -> dict[str, str]:
-    """The whole environment of a program that shall use the desk."""
+    """The complete environment for a program that uses the desk."""
     return desk.environment_of(os.environ)
 
 
@@ -94,7 +102,7 @@ def desk_environment(desk: VirtualDesk) -> dict[str, str]:
 def in_process_desk(
     desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> VirtualDesk:
-    """The desk, with this very process on it: for tests that open screens and sound devices themselves."""
+    """The desk, with this process on it too: for tests that open screens and sound devices themselves."""
     for name in os.environ.keys() - desk_environment.keys():
         monkeypatch.delenv(name)
     for name, value in desk_environment.items():
@@ -104,9 +112,36 @@ def in_process_desk(
 
 
 @pytest.fixture
+def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
+    """A second desk, with this process on it. A test may add, remove or mute its outputs, or close it."""
+    if sys.platform != "linux":
+        pytest.skip("a virtual desk needs Linux")
+    with VirtualDesk(320, 240) as opened:
+        for name, value in opened.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        yield opened
+
+
+@pytest.fixture
+def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
+    """A black window over the whole screen of the desk."""
+    with Stage(desk_environment) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for recordings."""
+    made = tmp_path / "made"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
 def capture_environment(desk_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The environment of a `capture` on the desk whose user owns nothing but the test's folder."""
-    # What other tests killed is not named in this one.
+    """The environment for `capture` on the desk, with a home and all user folders inside the test's folder."""
+    # Forget the recorders that other tests killed, or `capture` would report them here.
     with (
         suppress(FileNotFoundError),
         RuntimeFolder(Path(desk_environment["XDG_RUNTIME_DIR"], "capture")) as runtime,
@@ -145,8 +180,16 @@ def run_capture(capture_environment: dict[str, str], tmp_path: Path) -> RunCaptu
 
 
 @pytest.fixture
+def start_capture(capture_environment: dict[str, str], tmp_path: Path) -> StartCapture:
+    def start(*arguments: str | Path, by: Sequence[str] = ()) -> Recorder:
+        return Recorder(capture_environment, tmp_path, *arguments, by=by)
+
+    return start
+
+
+@pytest.fixture
 def seed() -> int:
-    """Another one in every run, for tests that try their luck; a failure shows it, and `SEED` repeats it."""
+    """A new random seed for each run. A failure shows it; set `SEED` to repeat that run."""
     found = int(os.environ.get("SEED") or secrets.randbelow(1 << 32))
     print(f"SEED={found}")
     return found
@@ -154,7 +197,7 @@ def seed() -> int:
 
 @pytest.fixture
 def as_in_a_terminal() -> Iterator[None]:
-    """The signals as a shell gives them to what it starts; under nohup, say, they are ignored, also by the recorder."""
+    """Signals as a shell hands them to its children. Under nohup they are ignored, and the recorder inherits that."""
     if sys.platform == "win32":
         pytest.skip("there are no such signals there")
     ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
@@ -167,8 +210,8 @@ def as_in_a_terminal() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
-    """Fails a test after which a thread, a child process or a temporary file is left that was not there before."""
-    before = _running_and_lying_about(temporary_folder)
+    """Fail a test that leaves behind a thread, a child process or a temporary file."""
+    before = _present(temporary_folder)
     yield
     deadline_s = time.monotonic() + SETTLE_LIMIT_S
     while (left := _left(before, temporary_folder)) and time.monotonic() < deadline_s:
@@ -177,19 +220,19 @@ def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
 
 
 def _left(before: set[threading.Thread | Path], folder: Path) -> set[threading.Thread | Path]:
-    return {found for found in _running_and_lying_about(folder) - before if not _is_somebody_elses(found)}
+    return {found for found in _present(folder) - before if not _is_foreign(found)}
 
 
-def _running_and_lying_about(folder: Path) -> set[threading.Thread | Path]:
-    """The threads of this process, what is in `folder`, and everybody's processes as they stand in /proc."""
+def _present(folder: Path) -> set[threading.Thread | Path]:
+    """The threads of this process, the entries of `folder`, and the /proc entries of all processes."""
     found: set[threading.Thread | Path] = {*threading.enumerate(), *folder.iterdir()}
     if sys.platform == "linux":
         found.update(path for path in Path("/proc").iterdir() if path.name.isdecimal())
     return found
 
 
-def _is_somebody_elses(found: threading.Thread | Path) -> bool:
-    """Whether it is a process that this one has not started; only few are new, and asking takes long."""
+def _is_foreign(found: threading.Thread | Path) -> bool:
+    """Whether `found` is a process that this one did not start. Slow, so ask it only about new ones."""
     if sys.platform == "linux" and isinstance(found, Path) and found.parent == Path("/proc"):
         from capture.virtual.supervisor import parent_of
 
@@ -199,7 +242,7 @@ def _is_somebody_elses(found: threading.Thread | Path) -> bool:
 
 @pytest.fixture
 def player() -> Player:
-    """What is played on the only device of a recording, where its `sources` are given to that."""
+    """Plays into the only sound device of a recording that is given its `sources`."""
     return Player()
 
 

@@ -1,4 +1,4 @@
-"""Disks that run full, stand still or can be written no more: real ones, small, mounted for a test."""
+"""Small real file systems, mounted for one test, that run full, freeze or turn read-only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """A file system in memory with so much room, mounted in `folder`; skips the test where that is not allowed."""
+    """Mount a tmpfs of `size_bytes` in `folder`. Skip the test if mounting is not allowed."""
     place = folder / "disk"
     place.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "tmpfs", place)
@@ -27,7 +27,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 @contextmanager
 def block_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """An ext4 on a block device of its own, mounted in `folder`; skips the test where that is not allowed."""
+    """Mount an ext4 on its own block device in `folder`. Skip the test if mounting is not allowed."""
     place, image = folder / "disk", folder / "image"
     place.mkdir()
     with image.open("wb") as file:
@@ -52,7 +52,7 @@ def _mount(*arguments: str | Path) -> None:
 
 
 def fill(place: Path, leaving_bytes: int = 0) -> Path:
-    """Take the room of a disk but for so much; the file that has it."""
+    """Fill a disk except for `leaving_bytes`; return the file that takes the space."""
     path = place / "filler"
     with path.open("ab", buffering=0) as file:
         while (room := _room(place) - leaving_bytes) > 0:

@@ -1,11 +1,11 @@
-"""Uses a sound server that dies after so many bytes, again and again: in the middle of everything that it is asked.
+"""Runs one operation against a sound server that dies after a given number of bytes, at many points in turn.
 
 Usage: python dying_server.py SOCKET FOLDER OPERATION CUTS
 
-The server at SOCKET is reached through another socket in FOLDER, at which what it sends is cut off. The first line of
-JSON is about an operation that is left alone, and one more for each of CUTS moments tells what became of it then. They
-lie close together at first, while there are questions and answers, and wider apart when there is sound. Run as a
-program, because what is looked for may end the process.
+A proxy socket in FOLDER passes on what the server at SOCKET sends, up to a number of bytes. The first line of JSON on
+standard output is the outcome without a cut; one line follows for each of CUTS cuts. The cuts lie close together at
+first, during the handshake, and wider apart once sound flows. This is a program of its own because the faults it looks
+for may kill the process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class Server:
-    """Stands between a client and the server and passes on what they say, `left_bytes` of the server's words."""
+    """A proxy between a client and the server; it passes on only `left_bytes` more bytes of the server."""
 
     def __init__(self, real: str, path: Path) -> None:
         self._real = real
@@ -71,7 +71,7 @@ class Server:
                         return
 
     def _pass_on(self, one: socket.socket, other: socket.socket, *, counted: bool) -> bool:
-        """One piece of what is said; whether there was any."""
+        """Pass on one piece of data. Return False when the connection has ended."""
         data = one.recv(min(CHUNK_BYTES, self.left_bytes) if counted else CHUNK_BYTES)
         other.sendall(data)
         if counted:
@@ -143,7 +143,7 @@ def main() -> None:
     real, folder, operation, cuts = sys.argv[1:]
     path = Path(folder) / "dying"
     server = Server(real, path)
-    # All that is said goes through the socket.
+    # Shared memory would bypass the proxy.
     config = Path(folder) / "client.conf"
     config.write_text("enable-shm = no\n")
     os.environ |= {"PULSE_SERVER": f"unix:{path}", "PULSE_CLIENTCONFIG": str(config)}

@@ -1,4 +1,4 @@
-"""What is in a recording, and beside it, opened again; FFmpeg decodes it, the package under test has no part in it."""
+"""Opens recordings and ledgers again. FFmpeg decodes them; the package under test takes no part."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Sound: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Pictures:
-    """A video track. `moments_s` are the presentation times of all frames, `end_s` when the last one ends."""
+    """A video track. `moments_s` are the presentation times of all frames, `end_s` is the end of the last one."""
 
     moments_s: list[float]
     end_s: float
-    #: The last frame, RGB.
+    #: The last frame: (height, width, 3), RGB.
     last: Picture
 
     @property
@@ -33,7 +33,7 @@ class Pictures:
 
 
 def pictures(path: Path) -> Pictures:
-    """Decode the video track; the end of a file that was cut off may be missing, and is no error."""
+    """Decode the video track. A truncated file is no error: the end is missing then."""
     moments_s: list[float] = []
     end_s = 0.0
     last: av.VideoFrame | None = None
@@ -53,7 +53,7 @@ def pictures(path: Path) -> Pictures:
 
 
 def each_picture(path: Path) -> Iterator[tuple[float, Picture]]:
-    """Every frame with its presentation time, RGB."""
+    """Yield every frame: presentation time in seconds, and (height, width, 3) RGB."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             assert frame.time is not None
@@ -61,12 +61,12 @@ def each_picture(path: Path) -> Iterator[tuple[float, Picture]]:
 
 
 def exact_last(path: Path) -> Picture:
-    """The last frame, RGB, by the formula of BT.601: FFmpeg's tables are off by up to two levels."""
+    """Return the last frame as RGB, by the formula of BT.601: FFmpeg's tables are off by up to two levels."""
     with av.open(str(path)) as container:
         *_, last = container.decode(video=0)
     luma, *chroma = (_plane(plane) for plane in last.planes)
     blueness, redness = ((plane.repeat(2, 0).repeat(2, 1) - 128) / 224 for plane in chroma)
-    # What of brightness is red and blue.
+    # The shares of red and blue in luma.
     of_red, of_blue = 0.299, 0.114
     bright = (luma - 16) / 219
     red, blue = bright + 2 * (1 - of_red) * redness, bright + 2 * (1 - of_blue) * blueness
@@ -85,7 +85,7 @@ def _rgb(frame: av.VideoFrame) -> Picture:
 
 @dataclass(frozen=True)
 class Track:
-    """A track of sound, mixed to one channel, and when its first sample is played."""
+    """An audio track mixed down to one channel. `start_s` is the presentation time of its first sample."""
 
     samples: Sound
     rate: int
@@ -100,7 +100,7 @@ class Track:
 
 
 def sound(path: Path, number: int = 0) -> Track:
-    """Decode audio track `number`; the end of a file that was cut off may be missing, and is no error."""
+    """Decode audio track `number`. A truncated file is no error: the end is missing then."""
     parts: list[Sound] = []
     start_s: float | None = None
     with av.open(str(path)) as container:
@@ -117,21 +117,21 @@ def sound(path: Path, number: int = 0) -> Track:
 
 
 def loudness(samples: Sound, hz: float, rate: int) -> float:
-    """The amplitude of the sine of `hz` in `samples`."""
+    """Return the amplitude of the sine of `hz` in `samples`."""
     phase = 2j * np.pi * hz / rate * np.arange(len(samples))
     window = np.hanning(len(samples))
     return float(2 * abs(np.sum(samples * window * np.exp(-phase))) / np.sum(window))
 
 
 def first_loud_s(track: Track, level: float = 0.05) -> float:
-    """When the sound first exceeds `level`."""
+    """Return when the sound first exceeds `level`, in seconds."""
     loud = np.flatnonzero(np.abs(track.samples) > level)
     assert len(loud), "there is no sound in it"
     return track.start_s + float(loud[0]) / track.rate
 
 
 def chapters(path: Path) -> list[tuple[str, float, float]]:
-    """The chapters as players show them: title, beginning and end in seconds."""
+    """Return the chapters as players show them: title, start and end in seconds."""
     return [
         (chapter["tags"]["title"], float(chapter["start_time"]), float(chapter["end_time"]))
         for chapter in probe(path)["chapters"]
@@ -139,7 +139,7 @@ def chapters(path: Path) -> list[tuple[str, float, float]]:
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """What ffprobe says of the file, its streams and chapters."""
+    """Return what ffprobe reports about the file, its streams and chapters."""
     done = subprocess.run(
         ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-show_chapters", "-of", "json", path],
         capture_output=True,
@@ -152,5 +152,5 @@ def probe(path: Path) -> dict[str, Any]:
 
 
 def ledger_lines(path: Path) -> list[dict[str, Any]]:
-    """What a ledger says, line by line."""
+    """Return the lines of a ledger, decoded."""
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""A `capture` that runs while a test looks on."""
+"""Runs `capture` as a process while the test watches it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-#: Longer than anything here takes on the busiest machine: it only ends what hangs.
+#: Longer than anything here takes on the busiest machine: only a hang reaches it.
 LIMIT_S: Final = 60.0
 
 
-#: What a busy machine may do to any recording: it loses pictures, its sound begins late, and nothing runs for a second.
+#: Events that a busy machine may cause in any recording: lost frames, sound that starts late, a process that stalls.
 BY_CHANCE: Final = ("dropped", "no_data", "stood_still")
 
 
 def kinds(summary: Mapping[str, Any]) -> list[str]:
-    """What happened to a recording, as its summary in JSON says, but for what happens by chance."""
+    """Return the kinds of the events in a JSON summary, without those that happen by chance."""
     return [event["kind"] for event in summary["events"] if event["kind"] not in BY_CHANCE]
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition` holds; fails the test, naming `what`, when that takes forever."""
+    """Wait until `condition` holds. Fail the test after `LIMIT_S`, naming `what`."""
     deadline_s = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < deadline_s, f"waited in vain for {what}"
@@ -36,11 +36,10 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 
 
 class Recorder:
-    """A process that runs `capture ARGUMENT…` in `folder`; leaving the context kills it if it still runs.
+    """A process that runs `capture ARGUMENT…` in `folder`. Leaving the context kills it if it still runs.
 
-    Its two outputs are nameless files, so that it can never wait for somebody to read them. With `group` it is in that
-    process group: its own with 0, or that of another recorder by the number of its process. `by` is a program that runs
-    it, with its own arguments.
+    Its standard output and error are unnamed files, so it never blocks on a reader. `group` is the process group to
+    join: 0 for a new one, or the process id of another recorder. `by` is a program, with arguments, that runs it.
     """
 
     def __init__(
@@ -51,11 +50,12 @@ class Recorder:
         group: int | None = None,
         by: Sequence[str] = (),
     ) -> None:
+        self.environment = dict(environment)
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
         self.process = subprocess.Popen(
             [*by, sys.executable, "-m", "capture", *map(str, arguments)],
             cwd=folder,
-            env=dict(environment),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
@@ -82,27 +82,26 @@ class Recorder:
         return _text_of(self._err.fileno())
 
     def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for `condition`; fails with the recorder's own words when it ends first."""
+        """Wait for `condition`. Fail with the recorder's standard error if it exits first."""
 
         def met() -> bool:
             if condition():
                 return True
-            # What it did last may have been just that.
+            # It may have met the condition just before it exited.
             assert self.process.poll() is None or condition(), f"ended before {what}: {self.stderr}"
             return False
 
         eventually(met, f"{what}; it said {self.stderr!r}")
 
     def until_recording(self, path: Path) -> None:
-        """Wait until something recorded has reached the file; its header may be there before."""
+        """Wait until recorded data has reached the file; its header may be there earlier."""
         self.until(lambda: _size_bytes(path) > 0, f"{path.name} has content")
         self.until_grown(path, 1)
 
     def until_grown(self, path: Path, times: int = 2) -> None:
-        """Wait until the file was added to `times` times.
+        """Wait until the file has grown `times` times.
 
-        What is added at once may have been on its way when this was called. From the second time on it holds what
-        happened since.
+        The first growth may have been under way at the call. From the second on, the file holds what happened since.
         """
         for _ in range(times):
             before = _size_bytes(path)
@@ -112,20 +111,20 @@ class Recorder:
         self.until(lambda: words in self.stderr, f"the words {words!r}")
 
     def handles(self, number: int) -> bool:
-        """Whether it has set a handler of its own for a signal, one that stops a recording.
+        """Whether it has installed its own handler for a signal, one that stops a recording.
 
-        Python sets one for Ctrl+C when it starts, long before; for SIGTERM it has none.
+        Python itself handles Ctrl+C from its start on, but not SIGTERM: so this also checks SIGTERM.
         """
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1) and bool(caught >> (number - 1) & 1)
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until it exits and return the exit code."""
         return self.process.wait(LIMIT_S)
 
     def summary(self) -> dict[str, Any]:
-        """The one object on standard output, after its end."""
+        """Wait until it exits and return the one JSON object on its standard output."""
         self.wait()
         assert self.stdout.endswith("}\n"), f"no summary: {self.stdout!r}, but {self.stderr!r}"
         found = json.loads(self.stdout)
@@ -133,7 +132,7 @@ class Recorder:
         return found
 
     def stop(self) -> dict[str, Any]:
-        """Ask it to end and finish its file; the summary."""
+        """Send SIGTERM, wait until it has finished its file, and return the summary."""
         self.process.terminate()
         assert self.wait() == 0, self.stderr
         return self.summary()
@@ -142,7 +141,7 @@ class Recorder:
 def _text_of(descriptor: int) -> str:
     if sys.platform == "win32":
         raise OSError("Windows cannot read past the file's position")
-    # Reading at a place of its own: the recorder writes where the file's position is.
+    # `pread` leaves the file position alone: the recorder writes there.
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).decode()
 

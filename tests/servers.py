@@ -1,4 +1,4 @@
-"""The servers of a desk as a test has them die and come back, and a stimulus whose moments are known."""
+"""Sound servers that tests kill and restart, a microphone, and a beacon that flashes and beeps at known moments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["MICROPHONE", "MICROPHONE_HZ", "Beacon", "beacon", "microphone", "sou
 
 @contextmanager
 def microphone(environment: Mapping[str, str]) -> Iterator[int]:
-    """The same microphone on a server that runs; its number."""
+    """Add the microphone to a running sound server and make it the default source; yield its module index."""
     arguments = ("module-sine-source", f"source_name={MICROPHONE}", "rate=48000", f"frequency={MICROPHONE_HZ}")
     with module(environment, *arguments) as number:
         pactl(environment, "set-default-source", MICROPHONE)
@@ -32,22 +32,22 @@ def microphone(environment: Mapping[str, str]) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Beacon:
-    """Flashes the screen and beeps, at moments that it writes down."""
+    """Flashes the screen and beeps, and logs the moments."""
 
     log: Path
 
     def pairs(self) -> npt.NDArray[np.float64]:
-        """When each flash was shown and each beep was heard, on the monotonic clock: (n, 2)."""
+        """Return when each flash was shown and each beep was heard, on the monotonic clock: (n, 2) float64."""
         return pairs(self.log)
 
     def until(self, count: int, after_s: float = 0.0) -> None:
-        """Wait until so many pairs from after a moment are over."""
+        """Wait until `count` pairs later than `after_s` are over."""
         eventually(lambda: np.count_nonzero(self.pairs() > after_s) >= 2 * count, f"{count} flashes and beeps")
 
 
 @contextmanager
 def beacon(environment: Mapping[str, str], log: Path) -> Iterator[Beacon]:
-    """A beacon on the desk of `environment`, to the default output; it ends with the sound server, or the context."""
+    """Run a beacon on the desk of `environment`, on the default output, until the context or the sound server ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log)],
         env=dict(environment),

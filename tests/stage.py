@@ -1,4 +1,4 @@
-"""What recorders are given to record: a window with known colours at known places, a cursor of known shape, a tone."""
+"""Material to record: a window with known colours at known places, a cursor of known shape, a tone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GREEN: Final[Colour] = (30, 200, 60)
 BLUE: Final[Colour] = (40, 60, 220)
 GREY: Final[Colour] = (90, 90, 90)
 
-#: What the window of `Stage` is called.
+#: Title of the `Stage` window.
 TITLE: Final = "Stage"
 
-#: How wide the frame of a `Pane` is.
+#: Width of the frame of a `Pane`, in pixels.
 FRAME: Final = 12
 
-#: The cursor of `Stage`: a square of this side, whose hot spot is this far from its corner.
+#: The cursor of `Stage`: a square of this side, with its hot spot this far from its top left corner.
 CURSOR_SIDE: Final = 16
 CURSOR_HOT: Final = 4
 
@@ -38,7 +38,7 @@ RATE: Final = 48_000
 
 
 class Stage:
-    """A window over the whole screen of a desk, black at first; what is in it is drawn by the test."""
+    """A window over the whole screen of a desk. Black at first; the test draws into it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         from Xlib import X
@@ -63,7 +63,7 @@ class Stage:
         self._window.set_wm_name(TITLE)
         self._pen = self._window.create_gc()
         self._window.map()
-        # Drawing on a window that is not shown yet draws nothing.
+        # The server discards what is drawn into a window that is not visible yet.
         while self._display.next_event().type != X.Expose:
             pass
 
@@ -75,30 +75,30 @@ class Stage:
     ) -> None:
         from Xlib.error import ConnectionClosedError
 
-        # Some tests end the server.
+        # Some tests kill the server.
         with suppress(ConnectionClosedError):
             self._display.close()
 
     def paint(self, left: int, top: int, width: int, height: int, colour: Colour) -> None:
-        """Fill a rectangle, and return when it is on the screen."""
+        """Fill a rectangle and return once it is on the screen."""
         self._pen.change(foreground=_pixel(colour))
         self._window.fill_rectangle(self._pen, left, top, width, height)
         self._display.sync()
 
     def point_at(self, x: int, y: int) -> None:
-        """Move the cursor, and return when it is there."""
+        """Move the cursor and return once it is there."""
         self._window.warp_pointer(x, y)
         self._display.sync()
 
     def take_focus(self) -> None:
-        """Have what is typed from here on come to this window."""
+        """Give this window the keyboard focus."""
         from Xlib import X
 
         self._window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
         self._display.sync()
 
     def typed(self, count: int) -> str:
-        """The next `count` letters and digits that were typed into this window, waiting for them."""
+        """Wait for the next `count` characters typed into this window and return them."""
         from Xlib import X
 
         text = ""
@@ -106,7 +106,7 @@ class Stage:
             event = self._display.next_event()
             if event.type == X.KeyPress:
                 symbol = self._display.keycode_to_keysym(event.detail, event.state & X.ShiftMask)
-                # Keys with a character are numbered as Latin-1; all others far above.
+                # Keysyms of characters are their Latin-1 codes; all other keysyms are far above.
                 text += chr(symbol) if 32 <= symbol < 127 else ""
         return text
 
@@ -118,10 +118,10 @@ class Stage:
 
 
 class Pane:
-    """A window of one colour with a title, above those that were there; with `framed` as a window manager would do it.
+    """A window of one colour with a title, above the existing ones.
 
-    `program` is what it says of whose it is. With `managed` a real one does with it as it likes. The server paints what
-    was covered by itself.
+    With `framed` it gets a frame like that of a window manager. `program` is its WM_CLASS. With `managed` a real window
+    manager may place and decorate it. The server itself repaints uncovered parts.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Pane:
         self._display.close()
 
     def mark(self, left: int, top: int, width: int, height: int, colour: Colour) -> None:
-        """Put an area of another colour into it."""
+        """Add an area of another colour."""
         self._make(self._window, (left, top, width, height), colour).map()
         self._display.sync()
 
@@ -181,7 +181,7 @@ class Pane:
         self._display.sync()
 
     def show(self, shown: bool) -> None:
-        """Show it, or make it invisible as a window manager does with those that are minimised."""
+        """Map the window, or unmap it as a window manager does to minimise it."""
         window = self._frame or self._window
         if shown:
             window.map()
@@ -190,12 +190,15 @@ class Pane:
         self._display.sync()
 
     def roll_up(self, height: int) -> None:
-        """Have its frame be only so high, as window managers do with those that are rolled up."""
+        """Reduce the frame to this height, as window managers do to roll a window up."""
         self._frame.configure(height=height)
         self._display.sync()
 
     def ask_manager(self, message: str, *data: int | str, to_window: bool = True) -> None:
-        """Send the window manager one of its messages, of this window or of all; words stand for atoms."""
+        """Send the window manager a client message about this window, or about the root if not `to_window`.
+
+        Strings in `data` are names of atoms.
+        """
         from Xlib import X
         from Xlib.protocol.event import ClientMessage
 
@@ -217,7 +220,7 @@ class Pane:
 
     @property
     def place(self) -> tuple[int, int, int, int]:
-        """Where it is on the screen: left, top, width, height."""
+        """Its place on the screen: left, top, width, height."""
         corner = self._window.translate_coords(self._display.screen().root, 0, 0)
         size = self._window.get_geometry()
         return -corner.x, -corner.y, size.width, size.height
@@ -248,22 +251,22 @@ def _pixel(colour: Colour) -> int:
 
 
 def press(environment: Mapping[str, str], *keys: str) -> None:
-    """Press keys as a person would, `ctrl+alt+r` for several at once; they go to whatever has the focus."""
+    """Press keys as a person would, `ctrl+alt+r` for several at once. The focused window receives them."""
     subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], env=dict(environment), check=True, timeout=30)
 
 
 def point_at(environment: Mapping[str, str], x: int, y: int) -> None:
-    """Move the mouse there."""
+    """Move the mouse pointer and return once it is there."""
     subprocess.run(["xdotool", "mousemove", "--sync", str(x), str(y)], env=dict(environment), check=True, timeout=30)
 
 
 def mouse(environment: Mapping[str, str], *steps: str) -> None:
-    """Have the mouse do what xdotool calls these steps, as `mousemove 10 20` and `click 1`."""
+    """Run xdotool steps such as `mousemove 10 20` and `click 1`."""
     subprocess.run(["xdotool", *" ".join(steps).split()], env=dict(environment), check=True, timeout=30)
 
 
 def colour_at(environment: Mapping[str, str], x: int, y: int) -> Colour:
-    """What is on the screen there."""
+    """Return the colour of that pixel on the screen."""
     from Xlib import X
     from Xlib.display import Display
 
@@ -277,7 +280,7 @@ def colour_at(environment: Mapping[str, str], x: int, y: int) -> Colour:
 
 
 def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> Path:
-    """A WAV file with a sine of `hz`; returns `path`."""
+    """Write a WAV file with a sine of `hz`; return `path`."""
     times_s = np.arange(round(duration_s * RATE)) / RATE
     samples = np.rint(level * 32767 * np.sin(2 * np.pi * hz * times_s)).astype("<i2")
     with wave.open(str(path), "wb") as file:
@@ -290,7 +293,7 @@ def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> 
 
 @contextmanager
 def playing(environment: Mapping[str, str], tone: Path, sink: str, *, program: str = "paplay") -> Iterator[int]:
-    """Play a WAV file to `sink` until the end of the context; the number of the process that does.
+    """Play a WAV file to `sink` until the context ends; yield the process id of the player.
 
     The player calls itself `program`.
     """
@@ -304,19 +307,19 @@ def playing(environment: Mapping[str, str], tone: Path, sink: str, *, program: s
 
 
 def streams(environment: Mapping[str, str]) -> list[tuple[str, int]]:
-    """The streams to outputs: the name of the program, and the number of the stream."""
+    """Return the playback streams of the sound server: program name and stream index."""
     found = json.loads(pactl(environment, "--format=json", "list", "sink-inputs"))
     return [(stream["properties"].get("application.name", ""), stream["index"]) for stream in found]
 
 
 @contextmanager
 def module(environment: Mapping[str, str], *arguments: str) -> Iterator[int]:
-    """Load a module of the sound server for the time of the context; its number."""
+    """Load a module of the sound server until the context ends; yield its index."""
     number = int(pactl(environment, "load-module", *arguments))
     try:
         yield number
     finally:
-        # It may have been unloaded meanwhile, or the server ended.
+        # The test may have unloaded it or killed the server.
         subprocess.run(["pactl", "unload-module", str(number)], env=dict(environment), stderr=subprocess.DEVNULL)
 
 

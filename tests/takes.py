@@ -1,4 +1,4 @@
-"""Takes on scripted devices: what plays, a session in a thread of its own, and everything that it said."""
+"""Takes on scripted devices: a player, and a session that runs in its own thread and keeps everything it emits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Stage(DeviceSources):
 
 
 class Player:
-    """Plays into a scripted device: silence, but for what the test gives it to play."""
+    """Plays into a scripted device: the samples that the test queues, and silence otherwise."""
 
     def __init__(self) -> None:
         self._waiting: deque[SampleArray] = deque()
@@ -76,13 +76,13 @@ class Player:
             self.played += 1
 
     def go_on_for(self, seconds: float) -> None:
-        """Wait until this much more was heard."""
+        """Wait until this many more seconds have been played."""
         until = self.played + round(seconds * SAMPLE_RATE / _BLOCK)
         eventually(lambda: self.played >= until, "more sound")
 
 
 class Recording:
-    """A session that runs in a thread of its own, and everything that it told."""
+    """A session that runs in its own thread, and everything it emitted. Leaving the context ends it."""
 
     def __init__(self, output: Path, **more: Any) -> None:
         self.told: list[Event | Progress | Summary] = []
@@ -139,21 +139,23 @@ class Recording:
     def until_answered(self, is_met: Callable[[dict[str, Any]], bool]) -> None:
         eventually(lambda: is_met(self.ask(Command.STATUS)), "an answer that fits")
 
-    def send(self, command: Command, text: str = "", *, at_s: float | None = None) -> list[dict[str, Any]]:
-        """Send a command; what is returned gets its answers."""
+    def send(
+        self, command: Command, text: str = "", *, at_s: float | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Send a command and return the list that will receive its answers."""
         answers: list[dict[str, Any]] = []
         self.answers.append((command, answers))
-        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s)
+        self.session.send(command, command.value, text=text, answer=answers.append, at_s=at_s, options=options)
         return answers
 
-    def ask(self, command: Command, text: str = "") -> dict[str, Any]:
-        """Send a command and wait for its answer."""
-        answers = self.send(command, text)
+    def ask(self, command: Command, text: str = "", **options: Any) -> dict[str, Any]:
+        """Send a command and return its first answer."""
+        answers = self.send(command, text, **options)
         eventually(lambda: answers, f"an answer to {command}")
         return answers[0]
 
     def check_answers(self) -> None:
-        """Everybody who asked was told something, once, that can be passed on."""
+        """Assert that every command was answered exactly once, with valid JSON."""
         for command, answers in self.answers:
             assert len(answers) == 1, (command, answers)
             assert json.loads(json.dumps(answers[0]))["ok"] in (True, False)
@@ -168,7 +170,7 @@ def is_ok(answer: dict[str, Any]) -> bool:
 
 
 class Shared(Recording):
-    """A session in standby that keeps what it hears."""
+    """A session in standby with a replay buffer of 20 s."""
 
     def __init__(self, output: Path, **more: Any) -> None:
         super().__init__(output, **{"standby": True, "replay_s": 20.0, **more})

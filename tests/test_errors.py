@@ -1,4 +1,4 @@
-"""The errors that leave the package: their branches, exit codes and one line of text."""
+"""The public errors of the package: class tree, exit codes and one-line text."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ALL: list[type[CaptureError]] = [
         ("EncoderError", 1),
     ],
 )
-def test_scripts_can_tell_a_mistake_from_a_failure(name: str, exit_code: int) -> None:
+def test_the_exit_code_separates_mistakes_from_failures(name: str, exit_code: int) -> None:
     assert getattr(errors, name).exit_code == exit_code
 
 
-def test_every_error_is_public_and_in_the_drawing() -> None:
+def test_every_error_is_public_and_in_the_tree_of_the_docstring() -> None:
     defined = {
         name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, CaptureError)
     }
@@ -52,14 +52,14 @@ def test_every_error_is_public_and_in_the_drawing() -> None:
 
 
 @pytest.mark.parametrize("error", ALL)
-def test_the_text_is_the_message_and_then_the_remedy(error: type[CaptureError]) -> None:
+def test_the_text_is_the_message_followed_by_the_remedy(error: type[CaptureError]) -> None:
     assert str(error("no screen was found", "start X first")) == "no screen was found: start X first"
     assert str(error("no screen was found")) == "no screen was found"
     assert (error("a", "b").message, error("a", "b").remedy, error("a").remedy) == ("a", "b", "")
 
 
 @pytest.mark.parametrize("error", ALL)
-def test_an_error_can_cross_to_another_process(error: type[CaptureError]) -> None:
+def test_an_error_survives_pickling(error: type[CaptureError]) -> None:
     copy = pickle.loads(pickle.dumps(error("message", "remedy")))  # noqa: S301 - it was made here
     assert type(copy) is error
     assert str(copy) == "message: remedy"

@@ -1,4 +1,4 @@
-"""The summary of a recording, as scripts read it."""
+"""The JSON summary of a recording, as scripts read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from capture.event_kinds import EventKind
 from capture.events import AudioSummary, Event, Summary, VideoSummary
 
-#: The contract's own example.
+#: The example of the documented contract.
 SUMMARY = Summary(
     path="/abs/out.mp4",
     container="mp4",
@@ -35,31 +35,31 @@ CONTRACT = """
 """
 
 
-def test_the_json_has_the_keys_of_the_contract_in_their_order() -> None:
-    # Written out rather than compared, because the order of keys counts.
+def test_the_json_has_the_documented_keys_in_order() -> None:
+    # Compared as text, because the order of the keys counts.
     assert json.dumps(SUMMARY.as_json()) == json.dumps(json.loads(CONTRACT))
 
 
-def test_why_an_encoder_was_chosen_is_told_where_there_was_a_choice() -> None:
+def test_the_reason_for_the_encoder_is_in_the_json_if_there_was_a_choice() -> None:
     assert SUMMARY.video is not None
     chosen = replace(SUMMARY, video=replace(SUMMARY.video, encoder_choice="h264_qsv: it has just encoded a picture"))
     assert chosen.as_json()["video"]["encoder_choice"].startswith("h264_qsv")
 
 
-def test_what_was_not_recorded_is_null_or_empty() -> None:
+def test_missing_tracks_are_null_or_empty() -> None:
     silent_film = replace(SUMMARY, audio=(), events=()).as_json()
     assert (silent_film["audio"], silent_film["events"]) == ([], [])
     assert replace(SUMMARY, video=None).as_json()["video"] is None
 
 
-def test_several_tracks_and_events_stay_in_order() -> None:
+def test_tracks_and_events_keep_their_order() -> None:
     tracks = tuple(replace(SUMMARY.audio[0], source=name) for name in ("internal", "mic", "app"))
     events = tuple(
         Event(kind, at_s) for kind, at_s in ((EventKind.MARK, 1.0), (EventKind.PAUSE, 0.5), (EventKind.MARK, 2.0))
     )
-    told = replace(SUMMARY, audio=tracks, events=events).as_json()
-    assert [track["source"] for track in told["audio"]] == ["internal", "mic", "app"]
-    assert [(event["kind"], event["at_s"]) for event in told["events"]] == [
+    found = replace(SUMMARY, audio=tracks, events=events).as_json()
+    assert [track["source"] for track in found["audio"]] == ["internal", "mic", "app"]
+    assert [(event["kind"], event["at_s"]) for event in found["events"]] == [
         ("mark", 1.0),
         ("pause", 0.5),
         ("mark", 2.0),
@@ -67,12 +67,12 @@ def test_several_tracks_and_events_stay_in_order() -> None:
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(1 / 3, 0.333), (2 / 3, 0.667), (0.0004, 0.0), (-90.30899, -90.309)])
-def test_seconds_and_levels_are_rounded_to_the_thousandth(value: float, rounded: float) -> None:
+def test_seconds_and_levels_are_rounded_to_three_decimals(value: float, rounded: float) -> None:
     track = replace(SUMMARY.audio[0], duration_s=value, inserted_silence_s=value, drift_ppm=value, peak_dbfs=value)
-    told = replace(
+    found = replace(
         SUMMARY, duration_s=value, paused_s=value, audio=(track,), events=(Event(EventKind.MARK, value),)
     ).as_json()
-    assert (told["duration_s"], told["paused_s"], told["events"][0]["at_s"]) == (rounded, rounded, rounded)
-    assert {told["audio"][0][name] for name in ("duration_s", "inserted_silence_s", "drift_ppm", "peak_dbfs")} == {
+    assert (found["duration_s"], found["paused_s"], found["events"][0]["at_s"]) == (rounded, rounded, rounded)
+    assert {found["audio"][0][name] for name in ("duration_s", "inserted_silence_s", "drift_ppm", "peak_dbfs")} == {
         rounded
     }

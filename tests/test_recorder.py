@@ -183,8 +183,8 @@ def test_sources_have_to_fit_the_settings(tmp_path: Path) -> None:
         capture.record(tmp_path / "talk.mp4", sources=capture.GivenSources(None, [tone]))
     with pytest.raises(capture.UsageError, match="audio asks for 2 tracks, and 1 were given"):
         capture.record(tmp_path / "talk.mkv", screen=None, audio=["a", "b"], sources=capture.GivenSources(None, [tone]))
+    frames = capture.PatternFrames(clock)
     with pytest.raises(capture.UsageError, match="screen is None, and a frame source was given"):
-        frames = capture.PatternFrames(clock)
         capture.record(tmp_path / "talk.mkv", screen=None, sources=capture.GivenSources(frames, [tone]))
     assert list(tmp_path.iterdir()) == []
 

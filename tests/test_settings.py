@@ -1,4 +1,4 @@
-"""What people type becomes values or one clear sentence, and never anything else."""
+"""Settings and their text: every input becomes a valid value or one clear error line, nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The sentence with which `call` is refused: one line, with a remedy."""
+    """Assert that `call` raises a `UsageError` of one line with a remedy, and return its text."""
     with pytest.raises(UsageError) as caught:
         call()
     assert caught.value.remedy
@@ -63,7 +63,7 @@ def refusal(call: Callable[[], object]) -> str:
         ("1000h", MAX_TIME_S),
     ],
 )
-def test_times(text: str, seconds: float) -> None:
+def test_times_are_parsed(text: str, seconds: float) -> None:
     assert parse_time(text) == pytest.approx(seconds)
 
 
@@ -98,23 +98,23 @@ def test_times(text: str, seconds: float) -> None:
         "1_000",
     ],
 )
-def test_what_is_no_time_is_said_to_be_none(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     assert f"{text!r} is not a time" in refusal(lambda: parse_time(text))
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "0:00", "0h0m0s", "0.000"])
-def test_no_time_at_all_is_taken_only_where_it_means_something(text: str) -> None:
+def test_a_time_of_zero_is_refused_unless_allowed(text: str) -> None:
     assert "no time at all" in refusal(lambda: parse_time(text))
     assert parse_time(text, zero_allowed=True) == 0.0
 
 
 @pytest.mark.parametrize("text", ["1000h1s", "3600001", "999999:59:59", "999999999999h"])
-def test_a_time_that_must_be_a_slip_is_refused(text: str) -> None:
+def test_an_absurdly_long_time_is_refused(text: str) -> None:
     assert "longer than a thousand hours" in refusal(lambda: parse_time(text))
 
 
 @given(st.integers(0, 999), st.integers(0, 59), st.integers(0, 59))
-def test_every_way_to_write_a_time_means_the_same(hours: int, minutes: int, seconds: int) -> None:
+def test_all_notations_of_a_time_give_the_same_value(hours: int, minutes: int, seconds: int) -> None:
     total_s = hours * 3600 + minutes * 60 + seconds
     for text in (f"{hours}:{minutes:02d}:{seconds:02d}", f"{hours}h{minutes}m{seconds}s", f"{total_s}", f"{total_s}s"):
         assert parse_time(text, zero_allowed=True) == total_s
@@ -141,24 +141,24 @@ def test_every_way_to_write_a_time_means_the_same(hours: int, minutes: int, seco
         (" 1KB ", 1000),
     ],
 )
-def test_sizes(text: str, size_bytes: int) -> None:
+def test_sizes_are_parsed(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes
 
 
 @pytest.mark.parametrize(
     "text", ["", "B", "MB", "5iB", "5XB", "-5MB", "5MBB", "5 M B", "1e6", "inf", "٣MB", "5\u212ab", "5MB\0"]
 )
-def test_what_is_no_size_is_said_to_be_none(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     assert f"{text!r} is not a size" in refusal(lambda: parse_size(text))
 
 
 @pytest.mark.parametrize("text", ["0", "0MB", "0.1", "0.0001KB"])
-def test_less_than_a_byte_is_refused(text: str) -> None:
+def test_sizes_below_one_byte_are_refused(text: str) -> None:
     assert "no room for anything" in refusal(lambda: parse_size(text))
 
 
 @given(st.integers(1, 999_999), st.sampled_from(["", "k", "M", "g", "T"]), st.sampled_from(["", "b", "B", "iB", "ib"]))
-def test_every_way_to_write_a_size_is_read(number: int, prefix: str, unit: str) -> None:
+def test_all_size_units_are_parsed(number: int, prefix: str, unit: str) -> None:
     if unit.lower() == "ib" and not prefix:
         return
     base = 1024 if unit.lower() == "ib" else 1000
@@ -178,7 +178,7 @@ def test_every_way_to_write_a_size_is_read(number: int, prefix: str, unit: str) 
         (" 641x481+0+0 ", Rectangle(0, 0, 641, 481)),
     ],
 )
-def test_regions(text: str, region: Rectangle) -> None:
+def test_regions_are_parsed(text: str, region: Rectangle) -> None:
     assert parse_region(text) == region
 
 
@@ -200,7 +200,7 @@ def test_regions(text: str, region: Rectangle) -> None:
         "1234567x480+0+0",
     ],
 )
-def test_what_is_no_region_is_said_to_be_none(text: str) -> None:
+def test_invalid_regions_are_refused(text: str) -> None:
     assert f"{text!r} is not a region" in refusal(lambda: parse_region(text))
 
 
@@ -218,26 +218,26 @@ def test_a_region_without_area_is_refused(text: str) -> None:
         st.integers(2, 999_999),
     )
 )
-def test_a_region_is_read_as_it_is_written(region: Rectangle) -> None:
+def test_a_printed_region_parses_to_the_same_region(region: Rectangle) -> None:
     assert parse_region(str(region)) == region
     plus = f"{region.width}x{region.height}+{region.left}+{region.top}"
     assert parse_region(plus) == region
 
 
 @pytest.mark.parametrize("text", ["1280x720", "16x16", f"{MAX_PICTURE_SIDE}x{MAX_PICTURE_SIDE}", " 320x240 "])
-def test_picture_sizes(text: str) -> None:
+def test_picture_sizes_are_parsed(text: str) -> None:
     assert "x".join(map(str, parse_geometry(text))) == text.strip()
 
 
 @pytest.mark.parametrize(
     "text", ["", "1280", "1280x", "x720", "1280x720x3", "-2x2", "1280*720", "1280x720+0+0", "1e3x1e3"]
 )
-def test_what_is_no_picture_size_is_said_to_be_none(text: str) -> None:
+def test_invalid_picture_sizes_are_refused(text: str) -> None:
     assert f"{text!r} is not a picture size" in refusal(lambda: parse_geometry(text))
 
 
 @pytest.mark.parametrize("text", ["1281x720", "1280x721", "14x720", "1280x14", "16386x720", "1280x16386", "0x0"])
-def test_a_picture_that_cannot_be_encoded_is_refused(text: str) -> None:
+def test_picture_sizes_that_no_encoder_takes_are_refused(text: str) -> None:
     assert f"{text!r} cannot be encoded" in refusal(lambda: parse_geometry(text))
 
 
@@ -247,12 +247,12 @@ def test_a_picture_that_cannot_be_encoded_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fps"), [("30", 30), ("29.97", 29.97), ("0.1", 0.1), ("240", 240), (" 24 ", 24), (".5", 0.5)]
 )
-def test_fps(text: str, fps: float) -> None:
+def test_frame_rates_are_parsed(text: str, fps: float) -> None:
     assert parse_fps(text) == fps
 
 
 @pytest.mark.parametrize("text", ["", "0", "0.09", "240.1", "1000", "-30", "30fps", "nan", "inf", "1e2", "30/1", "٣٠"])
-def test_fps_that_cannot_be_recorded_are_refused(text: str) -> None:
+def test_invalid_frame_rates_are_refused(text: str) -> None:
     assert f"{text!r} frames per second cannot be recorded" in refusal(lambda: parse_fps(text))
 
 
@@ -262,12 +262,12 @@ def test_fps_that_cannot_be_recorded_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "dbfs"), [("-50dB", -50), ("-50 dBFS", -50), ("-50", -50), (" -42.5db ", -42.5), ("0", 0), ("7", 7)]
 )
-def test_levels(text: str, dbfs: float) -> None:
+def test_levels_are_parsed(text: str, dbfs: float) -> None:
     assert parse_level(text) == dbfs
 
 
 @pytest.mark.parametrize("text", ["", "dB", "loud", "--50", "-50%", "-5e1", "-1234", "nan", "-inf", "-٣dB", "-50LUFS"])
-def test_what_is_no_level_is_said_to_be_none(text: str) -> None:
+def test_invalid_levels_are_refused(text: str) -> None:
     assert f"{text!r} is not a level" in refusal(lambda: parse_level(text))
 
 
@@ -289,7 +289,7 @@ def test_what_is_no_level_is_said_to_be_none(text: str) -> None:
         ),
     ],
 )
-def test_audio(values: list[str], tracks: list[list[str]]) -> None:
+def test_audio_sources_are_parsed(values: list[str], tracks: list[list[str]]) -> None:
     parsed = parse_audio(values)
     assert [list(track.sources) for track in parsed] == tracks
     assert [track.name for track in parsed] == [value for value in values if value != "none"]
@@ -313,18 +313,18 @@ def test_audio(values: list[str], tracks: list[list[str]]) -> None:
         (["mi\0c"], "an empty source"),
     ],
 )
-def test_audio_that_contradicts_itself_is_refused(values: list[str], said: str) -> None:
+def test_contradictory_audio_sources_are_refused(values: list[str], said: str) -> None:
     assert said in refusal(lambda: parse_audio(values))
 
 
-# Whatever is typed
+# Arbitrary text
 
 numerals = st.text(alphabet="0123456789.:+-xXhmsKMGTibBe \t\u00a0\u0663\u212a\0\n_%", max_size=20)
 anything = st.one_of(st.text(max_size=30), numerals)
 
 
 def value_of(parse: Callable[[str], Value], text: str) -> Value | None:
-    """What `parse` makes of `text`; None where it is refused in words that name it."""
+    """Return `parse(text)`, or None if it is refused with a message that quotes `text`."""
     try:
         return parse(text)
     except UsageError as error:
@@ -373,7 +373,7 @@ def test_any_text_is_a_frame_rate_or_refused(text: str) -> None:
 @given(
     st.lists(st.one_of(st.sampled_from(["mic", "internal", "none", "mic+internal"]), st.text(max_size=10)), max_size=4)
 )
-def test_any_texts_are_tracks_or_refused(values: list[str]) -> None:
+def test_any_list_of_texts_is_tracks_or_refused(values: list[str]) -> None:
     try:
         tracks = parse_audio(values)
     except UsageError:
@@ -383,7 +383,7 @@ def test_any_texts_are_tracks_or_refused(values: list[str]) -> None:
 
 
 @given(st.text(max_size=30), st.sampled_from([*CONTAINERS, "MP4", "avi", ""]))
-def test_any_name_has_a_container_or_is_refused(name: str, extension: str) -> None:
+def test_any_extension_has_a_container_or_is_refused(name: str, extension: str) -> None:
     path = Path(f"{name}.{extension}")
     known = CONTAINERS.get(path.suffix[1:].lower())
     if known is None:
@@ -395,7 +395,7 @@ def test_any_name_has_a_container_or_is_refused(name: str, extension: str) -> No
 # Containers
 
 
-def test_every_container_is_found_by_its_extension_however_it_is_written() -> None:
+def test_containers_are_found_by_extension_in_any_case() -> None:
     for name, container in CONTAINERS.items():
         assert container_of(Path(f"talk.{name}")) is container
         assert container_of(Path(f"a.b/talk.v2.{name.upper()}")) is container
@@ -407,7 +407,7 @@ def test_every_container_is_found_by_its_extension_however_it_is_written() -> No
     ("name", "said"),
     [("talk", "has no extension"), ("talk.avi", "'.avi'"), (".mp4", "has no extension"), ("", "no extension")],
 )
-def test_a_name_without_a_known_extension_is_refused(name: str, said: str) -> None:
+def test_names_without_a_known_extension_are_refused(name: str, said: str) -> None:
     assert said in refusal(lambda: container_of(Path(name)))
 
 
@@ -419,14 +419,14 @@ def fine(tmp_path: Path) -> RecordSettings:
     return RecordSettings(tmp_path / "talk.mp4")
 
 
-def test_the_defaults_are_fine(fine: RecordSettings) -> None:
+def test_the_defaults_are_valid(fine: RecordSettings) -> None:
     fine.check()
     assert fine.container is CONTAINERS["mp4"]
     assert fine.wants_video
     assert [track.name for track in fine.audio] == ["internal"]
 
 
-def test_a_picture_needs_a_container_for_it(tmp_path: Path) -> None:
+def test_video_needs_a_container_that_holds_video(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
         path = tmp_path / f"talk.{name}"
         if container.holds_video:
@@ -438,13 +438,13 @@ def test_a_picture_needs_a_container_for_it(tmp_path: Path) -> None:
             assert not RecordSettings(path).wants_video
 
 
-def test_something_must_be_recorded(fine: RecordSettings) -> None:
+def test_settings_without_video_and_audio_are_refused(fine: RecordSettings) -> None:
     assert "neither picture nor sound" in refusal(lambda: replace(fine, screen=None, audio=()))
     replace(fine, audio=()).check()
     replace(fine, screen=None).check()
 
 
-def test_a_container_holds_so_many_tracks_and_no_more(tmp_path: Path) -> None:
+def test_the_number_of_audio_tracks_is_limited_by_the_container(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
         tracks = tuple(AudioTrack((f"device {number}",)) for number in range(container.max_audio_tracks + 1))
         screen = "primary" if container.holds_video else None
@@ -457,7 +457,7 @@ def test_a_container_holds_so_many_tracks_and_no_more(tmp_path: Path) -> None:
         make(tracks=tracks[1:]).check()
 
 
-def test_a_region_needs_a_picture(fine: RecordSettings) -> None:
+def test_a_region_needs_video(fine: RecordSettings) -> None:
     region = Rectangle(-5, 0, 100, 100)
     replace(fine, region=region).check()
     said = refusal(lambda: replace(fine, region=region, screen=None))
@@ -465,7 +465,7 @@ def test_a_region_needs_a_picture(fine: RecordSettings) -> None:
 
 
 @pytest.mark.parametrize("threshold_dbfs", [-90.5, 0.0, 3.0])
-def test_a_threshold_lies_where_sound_is(threshold_dbfs: float, fine: RecordSettings) -> None:
+def test_sound_thresholds_outside_the_useful_range_are_refused(threshold_dbfs: float, fine: RecordSettings) -> None:
     assert "always or never" in refusal(lambda: replace(fine, sound_threshold_dbfs=threshold_dbfs))
     for allowed_dbfs in (-90.0, -0.5):
         replace(fine, sound_threshold_dbfs=allowed_dbfs).check()
@@ -480,7 +480,7 @@ def test_a_threshold_lies_where_sound_is(threshold_dbfs: float, fine: RecordSett
         ("--voice", {"voice": True}),
     ],
 )
-def test_what_concerns_sound_needs_some(option: str, values: dict[str, Any], tmp_path: Path) -> None:
+def test_options_for_sound_need_an_audio_track(option: str, values: dict[str, Any], tmp_path: Path) -> None:
     settings = RecordSettings(tmp_path / "talk.mkv", **({"audio": ()} if "voice" in values else values))
     settings.check()
     with pytest.raises(SettingError) as caught:
@@ -491,7 +491,7 @@ def test_what_concerns_sound_needs_some(option: str, values: dict[str, Any], tmp
     assert "--audio none" in caught.value.named(as_option).remedy
 
 
-def test_a_voice_is_written_as_opus(tmp_path: Path) -> None:
+def test_voice_needs_a_container_with_opus(tmp_path: Path) -> None:
     for name, container in CONTAINERS.items():
 
         def make(path: Path = tmp_path / f"talk.{name}") -> RecordSettings:
@@ -503,7 +503,7 @@ def test_a_voice_is_written_as_opus(tmp_path: Path) -> None:
             assert f".{name} cannot hold it" in refusal(make)
 
 
-def test_one_recording_after_the_other_needs_what_begins_each(fine: RecordSettings) -> None:
+def test_each_needs_a_trigger_that_starts_every_recording(fine: RecordSettings) -> None:
     assert "each=True needs something" in refusal(lambda: replace(fine, each=True))
     for values in ({"wait_for_sound": True}, {"hold": "<f9>"}):
         waiting = replace(fine, each=True, **values)
@@ -511,13 +511,13 @@ def test_one_recording_after_the_other_needs_what_begins_each(fine: RecordSettin
         waiting.check()
 
 
-def test_the_output_is_checked_with_the_rest(fine: RecordSettings) -> None:
+def test_the_check_includes_the_output_file(fine: RecordSettings) -> None:
     fine.output.touch()
     assert "exists already" in refusal(fine.check)
     replace(fine, overwrite=True).check()
 
 
-def test_an_unknown_extension_is_refused_at_once() -> None:
+def test_an_unknown_extension_is_refused_on_construction() -> None:
     assert "'.avi'" in refusal(lambda: RecordSettings(Path("talk.avi")))
 
 
@@ -668,7 +668,7 @@ def test_any_values_are_settings_or_refused(values: dict[str, Any]) -> None:
         ("loop.mp4/talk.mp4", "cannot be a file name"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused(name: str, said: str, tmp_path: Path) -> None:
+def test_unusable_file_names_are_refused_and_nothing_changes(name: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "taken.mp4").touch()
     (tmp_path / "link to nothing.mp4").symlink_to(tmp_path / "nothing.mp4")
@@ -687,14 +687,14 @@ def test_a_name_that_cannot_be_used_is_refused(name: str, said: str, tmp_path: P
 @pytest.mark.parametrize(
     "name", ["talk.mp4", "rec-12:30.mp4", "-talk.mp4", "Vortrag über Äpfel 🍎.mp4", "%d.mp4", " .mp4"]
 )
-def test_odd_names_are_names(name: str, tmp_path: Path) -> None:
+def test_unusual_file_names_are_accepted(name: str, tmp_path: Path) -> None:
     check_output(tmp_path / name, overwrite=False)
     assert list(tmp_path.iterdir()) == []
 
 
 @given_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=300), overwrite=st.booleans())
-def test_any_name_can_be_used_or_is_refused(name: str, overwrite: bool, tmp_path: Path) -> None:
+def test_any_accepted_file_name_can_be_created(name: str, overwrite: bool, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.mp4"
     try:
         check_output(path, overwrite=overwrite)
@@ -704,7 +704,7 @@ def test_any_name_can_be_used_or_is_refused(name: str, overwrite: bool, tmp_path
     path.unlink()
 
 
-# Clips and what is kept for them
+# Clips and the replay buffer
 
 
 @pytest.mark.parametrize(
@@ -732,11 +732,11 @@ def test_any_name_can_be_used_or_is_refused(name: str, overwrite: bool, tmp_path
         {"y" * 10_000: "z" * 10_000},
     ],
 )
-def test_orders_for_clips_that_cannot_be_meant(options: dict[str, Any]) -> None:
+def test_invalid_clip_orders_are_refused_with_a_short_message(options: dict[str, Any]) -> None:
     assert len(refusal(lambda: ClipOrder.of(options))) < 300
 
 
-def test_an_order_for_a_clip_comes_as_it_was_given(tmp_path: Path) -> None:
+def test_a_clip_order_survives_the_trip_through_options(tmp_path: Path) -> None:
     orders = (
         ClipOrder(),
         ClipOrder(tmp_path / "clip.gif", 30, exact=True, max_bytes=1_000_000),
@@ -746,7 +746,7 @@ def test_an_order_for_a_clip_comes_as_it_was_given(tmp_path: Path) -> None:
         assert ClipOrder.of(order.as_options()) == order
 
 
-def test_a_folder_for_clips_is_there_from_the_beginning(tmp_path: Path) -> None:
+def test_the_fallback_folder_must_exist(tmp_path: Path) -> None:
     settings = RecordSettings(tmp_path / "out.mp4", standby=True, replay_s=60.0, fallback_folder=tmp_path)
     settings.check()
     for place in (tmp_path / "gone", Path("a\0b"), tmp_path / "file"):
@@ -754,7 +754,7 @@ def test_a_folder_for_clips_is_there_from_the_beginning(tmp_path: Path) -> None:
         assert "does not exist" in refusal(replace(settings, fallback_folder=place).check)
 
 
-def test_no_flac_begins_out_of_what_is_kept(tmp_path: Path) -> None:
+def test_standby_with_a_replay_buffer_refuses_flac(tmp_path: Path) -> None:
     settings = RecordSettings(tmp_path / "out.flac", screen=None, standby=True)
     settings.check()
     assert ".flac" in refusal(lambda: replace(settings, replay_s=60.0))

@@ -1,4 +1,4 @@
-"""Frames of the screen, put together as an encoder does."""
+"""Puts partial frames of the screen together, as an encoder does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def opened(area: Rectangle, *, cursor: bool, overlays: Overlays | None = None) -> ScreenSource:
-    """A source that is recorded from; to be closed."""
+    """Return a screen source that is open and has begun. The caller closes it."""
     source = ScreenSource(area, cursor=cursor, overlays=overlays)
     source.open()
     source.begin(time.monotonic())
@@ -27,19 +27,19 @@ def opened(area: Rectangle, *, cursor: bool, overlays: Overlays | None = None) -
 
 
 def place(frame: Frame) -> Rectangle:
-    """Where in the picture the frame lies."""
+    """Return the area of the picture that the frame covers."""
     height, width = frame.pixels.shape[:2]
     return Rectangle(frame.left, frame.top, width, height)
 
 
 def in_pairs(part: Rectangle) -> Rectangle:
-    """`part` of a picture and what shares its samples of colour: pairs of rows and of columns."""
+    """Extend `part` to even rows and columns: the pixels of such a pair share their chroma."""
     left, top = part.left & ~1, part.top & ~1
     return Rectangle(left, top, part.right + part.right % 2 - left, part.bottom + part.bottom % 2 - top)
 
 
 def standing_out(picture: npt.NDArray[Any], ground: tuple[int, ...]) -> Rectangle | None:
-    """What of an RGB picture is clearly of another colour than the ground."""
+    """Return the bounds of all pixels of an RGB picture that differ clearly from the background, or None."""
     rows, columns = np.nonzero(np.abs(picture.astype(int) - ground).max(axis=2) > 12)
     if not len(rows):
         return None
@@ -48,7 +48,7 @@ def standing_out(picture: npt.NDArray[Any], ground: tuple[int, ...]) -> Rectangl
 
 
 class Heard(Overlays):
-    """Overlays that count the clicks and keys they were told of, shown or not."""
+    """Overlays that count the clicks and keys they receive, shown or not."""
 
     count = 0
 
@@ -65,7 +65,7 @@ class Heard(Overlays):
 
 
 class Viewer:
-    """What somebody has seen who was shown every frame."""
+    """A viewer that is shown every frame: `picture` is what it sees."""
 
     def __init__(self, area: Rectangle, *, cursor: bool = False, overlays: Overlays | None = None) -> None:
         self._area = area
@@ -82,9 +82,9 @@ class Viewer:
         self.source.close()
 
     def see(self) -> Frame:
-        """The next change."""
+        """Wait for the next change and return its frame."""
         give_up_s = time.monotonic() + 30.0
-        # Cursors are looked for at the end of each wait.
+        # The source checks the cursor at the end of each wait.
         while not self.source.wait_for_change(time.monotonic() + 0.03):
             assert time.monotonic() < give_up_s
         frame = self.source.grab()
@@ -93,7 +93,7 @@ class Viewer:
         return frame
 
     def assert_sees_all(self) -> None:
-        """That nothing is missing, and nothing left over."""
+        """Assert that the picture is the screen: nothing missing, nothing stale."""
         source = opened(self._area, cursor=self._cursor)
         there = source.grab().pixels
         source.close()

@@ -1,6 +1,6 @@
-"""Small recordings, made by FFmpeg alone so that the code under test has no part in them.
+"""Writes small recordings with FFmpeg alone; the code under test takes no part.
 
-Run as a program, `written.py PATH…` writes each in a process that dies before it is closed, as a killed recorder does.
+Run as a program, `written.py PATH…` writes each file in a process that dies before closing it, like a killed recorder.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Sound:
-    """A track of sound: nothing, then from `heard_from_s` on a tone of 440 Hz with this `peak`."""
+    """An audio track: silence, then from `heard_from_s` on a tone of 440 Hz with this `peak`."""
 
     start_s: float = 0.0
     end_s: float = 2.0
@@ -50,7 +50,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Picture:
-    """A track of grey pictures that grow lighter."""
+    """A video track of grey frames that grow lighter."""
 
     start_s: float = 0.0
     end_s: float = 2.0
@@ -63,7 +63,7 @@ def write(
     *,
     close: bool = True,
 ) -> Path:
-    """Write a recording of the kind its extension names, without `picture` where it holds none; return `path`."""
+    """Write a recording in the format of the extension; return `path`. Audio formats leave `picture` out."""
     kind = CONTAINERS[path.suffix[1:]]
     options = {**_OPTIONS.get(kind.format, {}), "flush_packets": "1"}
     container = av.open(str(path), "w", format=kind.format, options=options)

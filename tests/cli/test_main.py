@@ -1,4 +1,4 @@
-"""The command line: what cannot be meant is refused in one line, as a mistake in the call, and nothing is touched."""
+"""The command line: mistakes are refused in one line with the right exit code, and no file is touched."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk ne
 
 
 class Refused:
-    """What `cli.main` returned and said."""
+    """Runs `main` with some arguments and keeps its exit code and output."""
 
     def __init__(self, arguments: tuple[str, ...]) -> None:
         out, err = StringIO(), StringIO()
@@ -39,7 +39,7 @@ class Refused:
 
     @property
     def message(self) -> str:
-        """The one line on standard error."""
+        """The one line on standard error, without its prefix."""
         assert self.stderr.startswith("capture: "), self.stderr
         assert self.stderr.endswith("\n")
         assert self.stderr.count("\n") == 1, self.stderr
@@ -49,7 +49,7 @@ class Refused:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder of a call, with `taken.mp4` in it. A test that leaves anything else there fails."""
+    """The working folder of a call, with `taken.mp4` and `sub` in it. Fails a test that changes anything there."""
     inside = tmp_path / "inside"
     (inside / "sub").mkdir(parents=True)
     (inside / "taken.mp4").write_text("precious")
@@ -62,19 +62,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def refused(*arguments: str) -> str:
-    """The message with which a mistaken call is refused."""
+    """Assert that the call is refused as a usage error, and return the message."""
     result = Refused(arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     return result.message
 
 
-# Mistakes in the call
+# Usage errors
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        # the name
+        # the file name
         (("record", "out.avi"), ("'.avi'", ".mp4")),
         (("record", "out"), ("'out'", "no extension", ".mp4")),
         (("record", "out."), ("no format", ".mp4")),
@@ -130,7 +130,7 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", *PATTERN, "--audio", "mic"), ("'mic'", "pattern")),
         (("record", "out.mp4", "--quality", "superb"), ("superb", "medium")),
         (("record", "out.mp4", "--source", "dreams"), ("dreams", "pattern")),
-        # from sound to sound
+        # start and stop by sound
         (("record", "out.mp4", "--sound-threshold", "loud"), ("'loud'", "-50dB")),
         (("record", "out.mp4", "--sound-threshold", "0dB"), ("0dB", "always or never", "-50dB")),
         (("record", "out.mp4", "--sound-threshold", "-91dB"), ("-91dB", "always or never", "-50dB")),
@@ -149,7 +149,7 @@ def refused(*arguments: str) -> str:
         (("record", "out.m4a", "--voice"), ("--voice", ".m4a", ".ogg or .opus")),
         (("record", "out.mp4", "--audio", "app:"), ("'app:'", "app:firefox")),
         (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "empty source")),
-        # again and again
+        # one recording after another
         (("record", "out.mp4", "--each"), ("--each", "--wait-for-sound", "--hold")),
         (("note", "out.ogg", "--each", "--no-wait-for-sound"), ("--each", "--wait-for-sound", "--hold")),
         (("record", "out.mp4", "--hold", "nonsense"), ("'nonsense'", "<f9>")),
@@ -163,7 +163,7 @@ def refused(*arguments: str) -> str:
         (("note", "out.ogg", "--audio", "none"), ("neither picture nor sound", "--audio none")),
         (("note", "out.ogg", "--screen", "primary"), ("--screen",)),
         (("note", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
-        # the line itself
+        # the command line itself
         ((), ("VERB", "--help")),
         (("rekord", "out.mp4"), ("rekord", "record")),
         (("record", "out.mp4", "--fsp", "30"), ("--fsp",)),
@@ -181,7 +181,7 @@ def refused(*arguments: str) -> str:
     ],
     ids=lambda value: " ".join(value)[:60].replace("\0", "NUL") or "nothing",
 )
-def test_a_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], said: tuple[str, ...], folder: Path) -> None:
+def test_mistakes_are_refused_with_a_remedy(arguments: tuple[str, ...], said: tuple[str, ...], folder: Path) -> None:
     message = refused(*arguments)
     for words in said:
         assert words in message, message
@@ -198,19 +198,21 @@ def test_a_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], said: tu
         (("out.mp4", "--screen", "7"), ("'7'", "primary, all, ", "1")),
         (("out.mp4", "--screen", "skreen"), ("'skreen'", "screen")),
         (("out.ogg", "--audio", "desc.monitor"), ("'desc.monitor'", "desk.monitor")),
-        # Never a device that merely resembles.
+        # A similar name is no match.
         (("out.ogg", "--audio", "desk"), ("'desk'", "desk.monitor")),
         (("out.ogg", "--audio", "Desk.Monitor"), ("'Desk.Monitor'", "desk.monitor")),
         (("out.ogg", "--audio", "internal+desk"), ("'desk'", "desk.monitor")),
     ],
 )
-def test_what_is_not_there_is_named_with_what_is(arguments: tuple[str, ...], said: tuple[str, ...]) -> None:
+def test_missing_screens_and_devices_are_refused_with_the_existing_ones(
+    arguments: tuple[str, ...], said: tuple[str, ...]
+) -> None:
     message = refused("record", *arguments)
     for words in said:
         assert words in message, message
 
 
-def test_a_link_that_leads_nowhere_is_not_followed(folder: Path) -> None:
+def test_a_dangling_link_is_not_followed(folder: Path) -> None:
     link = folder / "link.mp4"
     link.symlink_to(folder / "elsewhere.mp4")
     try:
@@ -220,12 +222,12 @@ def test_a_link_that_leads_nowhere_is_not_followed(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_name_cannot_drive_the_terminal() -> None:
+def test_control_characters_in_a_name_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in refused("record", "missing\x1b[2J\r/out.mp4")
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_encoder_is_named_when_there_is_none_such() -> None:
+def test_an_unknown_encoder_is_refused_by_name() -> None:
     result = Refused(("record", "out.mp4", *PATTERN, "--encoder", "h265_magic"))
     assert result.exit_code in (2, 3)
     assert "h265_magic" in result.message
@@ -233,7 +235,7 @@ def test_the_encoder_is_named_when_there_is_none_such() -> None:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov", "mkv", "webm"])
-def test_a_note_holds_sound_alone_whatever_its_name(
+def test_a_note_in_a_video_container_has_only_audio(
     extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -243,12 +245,12 @@ def test_a_note_holds_sound_alone_whatever_its_name(
     assert [stream["codec_type"] for stream in probe(tmp_path / f"out.{extension}")["streams"]] == ["audio"]
 
 
-# Surroundings that are not ready
+# No display, no sound server
 
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a display nor a sound server in reach."""
+    """An environment without a display and without a sound server."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "PULSE_COOKIE", "PULSE_CLIENTCONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/no-server")
@@ -263,7 +265,7 @@ def not_ready(*arguments: str) -> str:
 
 @on_linux
 @pytest.mark.usefixtures("nowhere", "folder")
-def test_without_a_display_it_says_what_can_be_done() -> None:
+def test_a_missing_display_is_reported_with_a_remedy() -> None:
     message = not_ready("record", "out.mp4")
     assert "display" in message
     assert "--screen none" in message
@@ -272,7 +274,7 @@ def test_without_a_display_it_says_what_can_be_done() -> None:
 
 @on_linux
 @pytest.mark.usefixtures("nowhere", "folder")
-def test_without_a_sound_server_it_says_what_can_be_done() -> None:
+def test_a_missing_sound_server_is_reported_with_a_remedy() -> None:
     message = not_ready("record", "out.ogg")
     assert "sound server" in message
     assert "--audio none" in message
@@ -280,7 +282,7 @@ def test_without_a_sound_server_it_says_what_can_be_done() -> None:
 
 @on_linux
 @pytest.mark.usefixtures("nowhere", "folder")
-def test_wayland_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wayland_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     message = not_ready("record", "out.mp4")
     assert "Wayland" in message
@@ -289,7 +291,7 @@ def test_wayland_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @on_linux
 @pytest.mark.usefixtures("folder", "in_process_desk")
-def test_a_microphone_that_is_not_there() -> None:
+def test_a_missing_microphone_is_reported_with_a_remedy() -> None:
     message = not_ready("record", "out.ogg", "--audio", "mic")
     assert "microphone" in message
     assert "capture devices" in message
@@ -299,8 +301,8 @@ def test_a_microphone_that_is_not_there() -> None:
 
 
 @on_linux
-def test_a_folder_that_cannot_be_written(folder: Path) -> None:
-    # Where even root may not create a file.
+def test_a_read_only_folder_is_a_failure(folder: Path) -> None:
+    # Not even root may create a file there.
     result = Refused(("record", "/proc/self/out.mp4", *PATTERN, "--duration", "1"))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "/proc/self" in result.message
@@ -308,7 +310,7 @@ def test_a_folder_that_cannot_be_written(folder: Path) -> None:
 
 
 @on_linux
-def test_a_file_that_cannot_be_written_on(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_devices_and_links_to_devices_are_refused(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("record", "/dev/full", *PATTERN, "--duration", "1", "--overwrite")
     assert done.returncode == 2
     (tmp_path / "full.mkv").symlink_to("/dev/full")
@@ -320,7 +322,7 @@ def test_a_file_that_cannot_be_written_on(run_capture: RunCapture, tmp_path: Pat
 # Help
 
 
-def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_library() -> None:
     program = (
         "import sys; from capture.cli.main import main\n"
         "for arguments in (['--help'], ['record', '--help'], ['headless', '--help'], ['doctor', '--help']):\n"
@@ -347,7 +349,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_json_may_stand_anywhere(place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_accepted_anywhere_on_the_line(place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["record", "out.wav", *PATTERN, "--duration", "0.1"]
     arguments.insert((0, 1, 2, len(arguments))[place], "--json")
@@ -360,7 +362,7 @@ def test_json_may_stand_anywhere(place: int, tmp_path: Path, monkeypatch: pytest
 
 @on_linux
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
-def test_json_tells_any_name_in_any_encoding(
+def test_json_holds_any_file_name_in_any_encoding(
     encoding: str, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     for name in (b"\xd0\x96\xd1\x83\xd0\xba.wav", b"not-\xff-utf-8.wav"):
@@ -378,7 +380,7 @@ def test_json_tells_any_name_in_any_encoding(
 
 
 @on_linux
-def test_people_are_told_in_any_encoding(capture_environment: dict[str, str]) -> None:
+def test_text_output_works_in_any_encoding(capture_environment: dict[str, str]) -> None:
     for arguments in (("doctor",), ("devices",)):
         done = subprocess.run(
             [sys.executable, "-m", "capture", *arguments],
@@ -391,14 +393,14 @@ def test_people_are_told_in_any_encoding(capture_environment: dict[str, str]) ->
         assert done.stdout
 
 
-def test_quiet_says_nothing_unless_something_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quiet_prints_only_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ("record", "out.wav", *PATTERN, "--duration", "0.1", "--quiet")
     assert (Refused(arguments).stderr, Refused((*arguments, "--overwrite")).stdout) == ("", "")
     assert "exists already" in refused(*arguments)
 
 
-def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(
+def test_an_unexpected_error_is_one_line_and_has_a_traceback_with_debug(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(arguments: Any) -> int:
@@ -414,10 +416,10 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(
     assert "Traceback" in debugged.stderr
 
 
-# The three ways to call it
+# The three entry points
 
 
-def test_all_ways_to_call_it_are_the_same(tmp_path: Path) -> None:
+def test_all_entry_points_behave_the_same(tmp_path: Path) -> None:
     ways = [[sys.executable, str(PROJECT / "cli.py")], [sys.executable, "-m", "capture"]]
     if installed := shutil.which("capture", path=str(Path(sys.executable).parent)):
         ways.append([installed])
@@ -440,10 +442,10 @@ def test_all_ways_to_call_it_are_the_same(tmp_path: Path) -> None:
         assert len(probe(tmp_path / f"out{number}.mp4")["streams"]) == 2
 
 
-# Anything at all
+# Arbitrary arguments
 
 
-#: A name in a folder that is not there: whatever else is given, nothing can be recorded.
+#: A name in a folder that does not exist: with any other arguments, nothing can be recorded.
 NOWHERE: Final = "/nonexistent-folder/out."
 
 values = st.one_of(
@@ -478,9 +480,9 @@ options = st.one_of(
 @example(extension="mp4", chosen=[("--",), ("--json",)])
 @example(extension="mp4", chosen=[("--audio", "\udcff")])
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_given_ends_with_a_code_of_the_contract(extension: str, chosen: list[tuple[str, ...]]) -> None:
+def test_any_arguments_end_with_a_documented_exit_code(extension: str, chosen: list[tuple[str, ...]]) -> None:
     arguments = ["record", NOWHERE + extension, *(part for option in chosen for part in option)]
-    # A cry for help is answered, and ends the process.
+    # Any form of --help ends the process.
     assume(not any(re.match(r"-h|--he?l?p?$", part) for part in arguments))
     result = Refused(tuple(arguments))
     assert result.exit_code in {1, 2, 3}

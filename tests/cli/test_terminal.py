@@ -1,4 +1,4 @@
-"""What a person sees: a live line that fits the terminal, plain lines in a log, and no tricks played on either."""
+"""Terminal output: a live line that fits the terminal, plain lines in a log, no control characters from outside."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ RECORDING = Progress(
 
 
 class Screen(StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
     def shown(self) -> str:
-        """The last state of the live line."""
+        """Return the live line as it is now."""
         return re.sub(r"\x1b\[[0-9]*K", "", self.getvalue()).rpartition("\r")[2].rstrip(" ")
 
 
@@ -52,7 +52,7 @@ def summary(path: str = "/home/me/out.mp4", check: str = "ok", *, silent: bool =
 # The live line
 
 
-def test_the_line_tells_how_it_goes(screen: Screen) -> None:
+def test_the_live_line_shows_time_picture_level_and_size(screen: Screen) -> None:
     Terminal("Ctrl+C stops", screen)(RECORDING)
     assert screen.shown() == (
         f"● recording 1:05.3  1920x1080 30 fps  internal {meter(-18.4)}  -18 dB  1.2 MB  Ctrl+C stops"
@@ -60,17 +60,17 @@ def test_the_line_tells_how_it_goes(screen: Screen) -> None:
 
 
 def meter(level_dbfs: float) -> str:
-    """Eight places, each filled by an eighth of the way from -60 dB to 0."""
+    """Return a level meter of eight cells that spans -60 dB to 0."""
     filled = (1 + level_dbfs / 60) * 8
     return "".join(" ▁▂▃▄▅▆▇█"[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
 
 
-def test_lost_frames_are_told(screen: Screen) -> None:
+def test_the_live_line_counts_dropped_frames(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, 640, 480, 12.0, dropped=3))
     assert "640x480 12 fps (3 dropped)" in screen.shown()
 
 
-def test_sound_alone_has_no_size_of_a_picture(screen: Screen) -> None:
+def test_the_live_line_of_audio_has_no_picture_size(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.RECORDING, 1.0, 500, levels=(Level("mic", -120.0),)))
     assert "fps" not in screen.shown()
     assert screen.shown().startswith("● recording 0:01.0  mic ")
@@ -80,7 +80,7 @@ def test_sound_alone_has_no_size_of_a_picture(screen: Screen) -> None:
     ("trouble", "shown"),
     [("nothing is playing", "internal: nothing is playing"), ("no data", "internal: no data"), ("", " -60 dB")],
 )
-def test_what_is_the_matter_stands_where_the_meter_was(trouble: str, shown: str, screen: Screen) -> None:
+def test_a_problem_replaces_the_level_meter(trouble: str, shown: str, screen: Screen) -> None:
     Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, levels=(Level("internal", -60.0, trouble),)))
     assert shown in screen.shown()
 
@@ -93,12 +93,12 @@ def test_what_is_the_matter_stands_where_the_meter_was(trouble: str, shown: str,
         (State.RECORDING, "● recording 0:07.0"),
     ],
 )
-def test_the_state_is_told(state: State, shown: str, screen: Screen) -> None:
+def test_the_live_line_starts_with_the_state(state: State, shown: str, screen: Screen) -> None:
     Terminal("", screen)(Progress(state, 7.0, 0))
     assert screen.shown().startswith(shown)
 
 
-def test_a_lost_source_stands_in_the_line_until_it_is_back(screen: Screen) -> None:
+def test_a_lost_source_stays_in_the_live_line_until_it_is_back(screen: Screen) -> None:
     terminal = Terminal("", screen)
     mixed = Progress(State.RECORDING, 65.3, 0, levels=(Level("internal+mic", -20.0),))
     for kind, source, shown in (
@@ -113,19 +113,19 @@ def test_a_lost_source_stands_in_the_line_until_it_is_back(screen: Screen) -> No
         terminal(mixed)
         assert shown in screen.shown()
     terminal(Event(EventKind.DEVICE_BACK, 60.0, "the display: there"))
-    # Not of a source.
+    # This event names no source.
     terminal(Event(EventKind.DEVICE_LOST, 60.0, "the display is gone"))
     terminal(mixed)
     assert "NO SOUND" not in screen.shown()
 
 
-def test_the_countdown(screen: Screen) -> None:
+def test_the_live_line_counts_down(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.ARMED, -3.0, 0))
     assert screen.shown() == "○ recording begins in 3 s"
 
 
 @pytest.mark.parametrize("columns", [1, 2, 20, 40, 80, 200])
-def test_the_line_never_reaches_the_last_column(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_line_stops_before_the_last_column(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     set_columns(monkeypatch, columns)
     screen = Screen()
     Terminal("Ctrl+Alt+R or Ctrl+C stops", screen)(RECORDING)
@@ -133,15 +133,15 @@ def test_the_line_never_reaches_the_last_column(columns: int, monkeypatch: pytes
     assert "\n" not in screen.getvalue()
 
 
-def test_a_shorter_line_leaves_nothing_of_the_longer(screen: Screen) -> None:
+def test_a_shorter_line_clears_the_rest_of_a_longer_one(screen: Screen) -> None:
     terminal = Terminal("Ctrl+C stops", screen)
     terminal(RECORDING)
     terminal(Progress(State.ARMED, -3.0, 0))
-    # Either blanks over the rest or the code that clears it.
+    # Either blanks overwrite the rest or a control code clears it.
     assert re.search(r"3 s( {20,}|\x1b\[K)", screen.getvalue())
 
 
-def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
+def test_a_message_gets_its_own_line(screen: Screen) -> None:
     terminal = Terminal("Ctrl+C stops", screen)
     terminal(RECORDING)
     terminal(Event(EventKind.HOLE, 12.34, "internal: 0.250 s of sound missing"))
@@ -151,13 +151,13 @@ def test_a_message_replaces_the_line_and_stands_alone(screen: Screen) -> None:
     assert "● recording" in lines[1]
 
 
-def test_an_event_before_the_beginning_has_no_time(screen: Screen) -> None:
+def test_an_event_before_the_start_has_no_time(screen: Screen) -> None:
     Terminal("", screen)(Event(EventKind.CROPPED, 0.0, "301x201 cropped to 300x200"))
     assert screen.getvalue() == "301x201 cropped to 300x200\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
-def test_a_real_terminal_is_asked_for_its_width() -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_the_width_of_a_real_terminal_is_used() -> None:
     if sys.platform == "win32":
         return
     import fcntl
@@ -178,10 +178,10 @@ def test_a_real_terminal_is_asked_for_its_width() -> None:
     assert line == "● recording 1:05.3  1920x1080 30 fps"[:30].rstrip()
 
 
-# Where nobody watches
+# Logs
 
 
-def test_a_log_gets_a_line_a_minute_and_no_codes() -> None:
+def test_a_log_gets_one_plain_line_a_minute() -> None:
     moments_s = [0.0]
     log = StringIO()
     terminal = Terminal("Ctrl+C stops", log, now_s=lambda: moments_s[0])
@@ -191,13 +191,13 @@ def test_a_log_gets_a_line_a_minute_and_no_codes() -> None:
     assert log.getvalue() == "recording 1:00.0 600.0 KB\nrecording 2:00.0 1.2 MB\nrecording 3:00.0 1.8 MB\n"
 
 
-def test_a_log_hears_of_events_at_once() -> None:
+def test_a_log_gets_events_at_once() -> None:
     log = StringIO()
     Terminal("", log)(Event(EventKind.DEVICE_LOST, 3.0, "Speakers is gone"))
     assert log.getvalue() == "0:03.0 Speakers is gone\n"
 
 
-def test_what_lasts_is_told_with_its_length_and_what_the_line_shows_is_not() -> None:
+def test_a_log_gets_durations_and_skips_events_of_the_live_line() -> None:
     log = StringIO()
     terminal = Terminal("", log)
     terminal(Event(EventKind.NO_DATA, 3.0, "internal: no data", 5.5))
@@ -219,7 +219,7 @@ def test_the_countdown_is_not_logged() -> None:
 
 
 @pytest.mark.parametrize("kind", [StringIO, Screen])
-def test_quiet_tells_only_what_is_wrong(kind: type[StringIO]) -> None:
+def test_quiet_prints_only_problems(kind: type[StringIO]) -> None:
     stream = kind()
     terminal = Terminal("Ctrl+C stops", stream, quiet=True)
     terminal(RECORDING)
@@ -238,16 +238,16 @@ def test_quiet_tells_only_what_is_wrong(kind: type[StringIO]) -> None:
     ]
 
 
-# The end
+# The result
 
 
-def test_the_result_names_the_file_its_length_and_size() -> None:
+def test_the_result_shows_path_length_and_size() -> None:
     log = StringIO()
     Terminal("", log).conclude(summary())
     assert log.getvalue() == "saved /home/me/out.mp4  1:05.3  1.2 MB\n"
 
 
-def test_silence_is_told_with_where_it_came_from() -> None:
+def test_a_silent_track_is_reported_with_its_device() -> None:
     log = StringIO()
     Terminal("", log).conclude(summary(silent=True))
     assert log.getvalue().splitlines()[1] == "the track internal is silent: nothing was playing on Speakers"
@@ -256,7 +256,7 @@ def test_silence_is_told_with_where_it_came_from() -> None:
 @pytest.mark.parametrize(
     "name", ["\x1b[2Jgone", "two\nlines", "back\rwards", "bell\x07", "\x9b31m", "\u202eright", "\udcff"]
 )
-def test_names_from_outside_cannot_drive_the_terminal(name: str, screen: Screen) -> None:
+def test_control_characters_are_removed_from_foreign_names(name: str, screen: Screen) -> None:
     terminal = Terminal("", screen)
     terminal.say(name)
     terminal.complain(name)
@@ -266,7 +266,7 @@ def test_names_from_outside_cannot_drive_the_terminal(name: str, screen: Screen)
     assert all(char.isprintable() or char == "\n" for char in screen.getvalue())
 
 
-def test_nor_can_the_name_of_a_track_in_the_live_line(screen: Screen) -> None:
+def test_control_characters_are_removed_from_track_names_in_the_live_line(screen: Screen) -> None:
     for level in (Level("evil\x1b[2J\n", -20.0), Level("evil\x1b[2J\n", -120.0, "no data")):
         Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, levels=(level,)))
     assert "\x1b[2J" not in screen.getvalue()
@@ -283,7 +283,7 @@ def test_nor_can_the_name_of_a_track_in_the_live_line(screen: Screen) -> None:
         *((3599.99, "59:59.9"), (3600.0, "1:00:00"), (36_061.9, "10:01:01"), (-3.0, "0:00.0")),
     ],
 )
-def test_times(seconds: float, shown: str) -> None:
+def test_times_are_formatted(seconds: float, shown: str) -> None:
     assert as_clock(seconds) == shown
 
 
@@ -294,5 +294,5 @@ def test_times(seconds: float, shown: str) -> None:
         (7_200_000_000_000, "7200.0 GB"),
     ],
 )
-def test_sizes(size_bytes: int, shown: str) -> None:
+def test_sizes_are_formatted(size_bytes: int, shown: str) -> None:
     assert as_size(size_bytes) == shown

@@ -1,4 +1,4 @@
-"""Settings: what the file says holds, what cannot be meant is named with its remedy, changing one changes no other."""
+"""The settings file: it is read and checked, mistakes get a remedy, and changing one key leaves the others alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ last = "2m"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the settings are; nothing is there yet, and its folder is not either."""
+    """The path of the settings file. Neither the file nor its folder exists yet."""
     return tmp_path / "config" / "capture" / "settings.toml"
 
 
@@ -58,7 +58,7 @@ def write(file: Path, text: str | bytes) -> Path:
 
 
 def mistake(file: Path, text: str | bytes) -> str:
-    """What is said of a file that cannot be meant."""
+    """Assert that a file with this text is refused, and return the message."""
     write(file, text)
     with pytest.raises(UsageError) as caught:
         load(file)
@@ -71,7 +71,7 @@ def mistake(file: Path, text: str | bytes) -> str:
 # Reading
 
 
-def test_without_a_file_all_are_defaults(file: Path) -> None:
+def test_a_missing_file_means_the_defaults(file: Path) -> None:
     config = load(file)
     assert config.chosen == {}
     assert not file.parent.exists()
@@ -84,7 +84,7 @@ def test_without_a_file_all_are_defaults(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_every_default_can_be_chosen(name: str, file: Path) -> None:
+def test_every_default_can_be_set_explicitly(name: str, file: Path) -> None:
     default = SETTINGS[name].default
     words = list(default) if isinstance(default, tuple) else [as_typed(default)]
     assert change(name, words, file).chosen == {name: default}
@@ -92,7 +92,7 @@ def test_every_default_can_be_chosen(name: str, file: Path) -> None:
     assert type(load(file)[name]) is type(default)
 
 
-def test_what_is_written_holds(file: Path) -> None:
+def test_values_in_the_file_override_the_defaults(file: Path) -> None:
     config = load(write(file, WRITTEN))
     assert config.chosen == {
         "record.fps": 25,
@@ -117,11 +117,11 @@ def test_what_is_written_holds(file: Path) -> None:
         '["hotkeys"]\n"toggle" = """<f9>"""',
     ],
 )
-def test_toml_may_be_written_in_any_way(text: str, file: Path) -> None:
+def test_all_notations_of_toml_are_read(text: str, file: Path) -> None:
     assert load(write(file, text)).chosen == {"hotkeys.record": "<f9>"}
 
 
-def test_other_kinds_of_values(file: Path) -> None:
+def test_lists_numbers_booleans_and_paths_are_read(file: Path) -> None:
     text = "[record]\naudio = 'internal+mic'\nfps = 29.97\ncursor = false\n[folder]\nvideo = '~/Clips'\n"
     config = load(write(file, text))
     assert config["record.audio"] == ("internal+mic",)
@@ -135,7 +135,7 @@ def test_other_kinds_of_values(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        # what is no TOML
+        # not TOML
         ("[hotkeys", ("cannot be understood", "mend it")),
         ("\nhotkeys.record = \n", ("cannot be understood", "line 2", "mend it")),
         ("[hotkeys]\n[hotkeys]", ("cannot be understood",)),
@@ -150,7 +150,7 @@ def test_other_kinds_of_values(file: Path) -> None:
         ("[[hotkeys]]\nrecord = '<f9>'", ("no setting 'hotkeys'",)),
         ("hotkeys = 3", ("no setting 'hotkeys'",)),
         ('"hotkeys.record" = "<f9>"', ("no setting",)),
-        # kinds
+        # types
         ("[hotkeys]\nrecord = 5", ("hotkeys.record", "kind", 'hotkeys.record = "<ctrl>+<alt>+r"')),
         ("[hotkeys.record]", ("hotkeys.record", "kind")),
         ("[record]\ncursor = 'yes'", ("record.cursor", "kind", "record.cursor = true")),
@@ -180,30 +180,30 @@ def test_other_kinds_of_values(file: Path) -> None:
         ('[folder]\nvideo = "/a\\u0000b"', ("folder.video",)),
         ('[folder]\nvideo = "/a\\u001b[2J"', ("folder.video", "cannot be shown")),
         ("[folder]\nsound = '/" + "a" * 300 + "'", ("folder.sound",)),
-        # together
+        # combinations
         ("[hotkeys]\nmark = '<Alt>+<ctrl>+R'", ("hotkeys.record and hotkeys.mark", "same key", "of its own")),
         ("[hotkeys]\nhold = 'f9'\npause = '<f9>'", ("hotkeys.pause and hotkeys.hold", "same key")),
         ("[hotkeys]\npause = '<f9>'\ndiscard = '<f9>'", ("hotkeys.pause and hotkeys.discard", "same key")),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_meant_is_named_with_its_remedy(text: str | bytes, said: tuple[str, ...], file: Path) -> None:
+def test_mistakes_in_the_file_are_refused_with_a_remedy(text: str | bytes, said: tuple[str, ...], file: Path) -> None:
     message = mistake(file, text)
     for words in said:
         assert words in message, message
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
-def test_whatever_is_in_the_file_is_settings_or_a_mistake(content: bytes) -> None:
+def test_any_file_is_settings_or_a_usage_error(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda path: content)
         try:
             assert isinstance(load(Path("settings.toml")), Config)
         except UsageError as error:
-            assert error.remedy  # noqa: PT017 - there need not be one
+            assert error.remedy  # noqa: PT017 - not every example raises
 
 
-def test_a_file_that_cannot_be_read(file: Path) -> None:
+def test_an_unreadable_file_is_a_usage_error(file: Path) -> None:
     file.mkdir(parents=True)
     with pytest.raises(UsageError, match=r"settings\.toml cannot be read"):
         load(file)
@@ -213,13 +213,13 @@ def test_a_file_that_cannot_be_read(file: Path) -> None:
         load(file)
 
 
-def test_keys_are_checked_where_they_are_used(file: Path) -> None:
+def test_key_conflicts_are_found_when_the_hotkeys_are_used(file: Path) -> None:
     with pytest.raises(UsageError, match="also the key for toggle"):
         hotkeys(Config(file, {"hotkeys.hold": "<ctrl>+<alt>+r"}))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the variable is of Linux desktops")
-def test_the_file_is_where_the_desktop_keeps_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux desktops use the variable")
+def test_the_file_is_in_the_config_folder_of_the_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert settings_path() == tmp_path / "capture" / "settings.toml"
     assert change("record.fps", ["25"]).path == settings_path()
@@ -268,7 +268,7 @@ def test_a_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
         ("autostart.verb", ["replay"], 'last = "2m"\n', 'last = "2m"\n\n[autostart]\nverb = "replay"\n'),
     ],
 )
-def test_one_key_changes_and_the_rest_stays(
+def test_changing_a_key_leaves_the_rest_of_the_file(
     name: str, words: Sequence[str], before: str, after: str, file: Path
 ) -> None:
     assert WRITTEN.count(before) == 1
@@ -282,16 +282,16 @@ def test_one_key_changes_and_the_rest_stays(
     ("name", "line"),
     [("record.fps", "  fps = 25     # enough\n"), ("hotkeys.mark", 'mark = ""\n'), ("replay.last", 'last = "2m"\n')],
 )
-def test_one_key_goes_and_the_rest_stays(name: str, line: str, file: Path) -> None:
+def test_unsetting_a_key_leaves_the_rest_of_the_file(name: str, line: str, file: Path) -> None:
     write(file, WRITTEN)
     assert name not in unset(name, file).chosen
     assert file.read_text() == WRITTEN.replace(line, "")
-    # There is nothing any more that could go.
+    # Unsetting it again changes nothing.
     assert name not in unset(name, file).chosen
     assert file.read_text() == WRITTEN.replace(line, "")
 
 
-def test_keys_with_points_stay_keys_with_points(file: Path) -> None:
+def test_dotted_keys_stay_dotted(file: Path) -> None:
     write(file, "hotkeys.record = '<f9>'\nrecord.fps = 25\n")
     change("hotkeys.pause", ["<f8>"], file)
     assert file.read_text() == "hotkeys.record = '<f9>'\nhotkeys.pause = \"<f8>\"\nrecord.fps = 25\n"
@@ -301,7 +301,7 @@ def test_keys_with_points_stay_keys_with_points(file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["hotkeys = { record = '<f9>', mark = '' }\n", "hotkeys = 3\n"])
-def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
+def test_a_value_that_cannot_be_edited_in_place_is_left_alone(text: str, file: Path) -> None:
     write(file, text)
     with pytest.raises(UsageError, match=r"settings\.toml: hotkeys\.record is written there.*: change it in the file"):
         change("hotkeys.record", ["<f8>"], file)
@@ -329,7 +329,7 @@ def test_what_cannot_be_changed_is_left_alone(text: str, file: Path) -> None:
         ("replay.last", ["soon"], "replay.last: 'soon' is not a time"),
     ],
 )
-def test_a_mistake_changes_nothing(name: str, words: Sequence[str], said: str, file: Path) -> None:
+def test_an_invalid_change_leaves_the_file_alone(name: str, words: Sequence[str], said: str, file: Path) -> None:
     write(file, WRITTEN)
     before = file.stat()
     with pytest.raises(UsageError) as caught:
@@ -338,7 +338,7 @@ def test_a_mistake_changes_nothing(name: str, words: Sequence[str], said: str, f
     assert (file.read_text(), file.stat().st_ino) == (WRITTEN, before.st_ino)
 
 
-def test_a_folder_must_not_be_a_file(file: Path, tmp_path: Path) -> None:
+def test_a_folder_setting_refuses_a_file(file: Path, tmp_path: Path) -> None:
     taken = write(tmp_path / "taken", "precious")
     with pytest.raises(UsageError, match="is not a folder"):
         change("folder.video", [str(taken)], file)
@@ -364,7 +364,7 @@ def test_changing_a_setting_takes_its_old_name_out_of_the_file(file: Path) -> No
     assert unset("hotkeys.record", file).chosen == {"hotkeys.mark": "<f7>"}
 
 
-def test_a_default_that_would_clash_does_not_come_back(file: Path) -> None:
+def test_unsetting_a_key_is_refused_if_its_default_would_conflict(file: Path) -> None:
     write(file, "[hotkeys]\nrecord = '<f9>'\nmark = '<ctrl>+<alt>+r'\n")
     load(file)
     with pytest.raises(UsageError, match=r"hotkeys\.record and hotkeys\.mark would be the same key"):
@@ -372,7 +372,7 @@ def test_a_default_that_would_clash_does_not_come_back(file: Path) -> None:
     load(file)
 
 
-def test_a_file_with_mistakes_can_be_mended_one_by_one(file: Path) -> None:
+def test_mistakes_in_a_file_can_be_fixed_one_by_one(file: Path) -> None:
     write(file, "[record]\nfps = 'fast'\nrecrod = 1 # ?\n[hotkeys]\nmark = '<ctrl>+<alt>+r'\n[nothing]\n")
     with pytest.raises(UsageError):
         load(file)
@@ -387,7 +387,7 @@ def test_a_file_with_mistakes_can_be_mended_one_by_one(file: Path) -> None:
         unset("nothing", file)
 
 
-def test_a_broken_file_is_not_written_over(file: Path) -> None:
+def test_a_broken_file_is_not_overwritten(file: Path) -> None:
     write(file, "[hotkeys")
     with pytest.raises(UsageError, match="cannot be understood"):
         change("record.fps", ["25"], file)
@@ -396,7 +396,7 @@ def test_a_broken_file_is_not_written_over(file: Path) -> None:
     assert file.read_text() == "[hotkeys"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_config_folder_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
     taken = write(tmp_path / "taken", "precious")
     with pytest.raises(UsageError, match="cannot be read"):
         change("record.fps", ["25"], taken / "capture" / "settings.toml")
@@ -404,13 +404,13 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
-def test_a_folder_that_cannot_be_written() -> None:
+def test_a_read_only_config_folder_is_an_output_error() -> None:
     with pytest.raises(OutputError, match=r"/proc/capture/settings.toml cannot be written") as caught:
         change("record.fps", ["25"], Path("/proc/capture/settings.toml"))
     assert caught.value.exit_code == 1
 
 
-def test_a_write_that_fails_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -422,7 +422,7 @@ def test_a_write_that_fails_leaves_the_old_file(file: Path, monkeypatch: pytest.
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-# Any text
+# Arbitrary text
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -450,7 +450,7 @@ def valid(text: str) -> dict[str, Any] | None:
     st.sampled_from([("hotkeys", "toggle"), ("hotkeys", "mark"), ("record", "fps")]),
     TEXTS | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(0, 1e300) | st.tuples(TEXTS, TEXTS),
 )
-def test_a_value_is_set_alone_or_not_at_all(text: str, path: tuple[str, str], value: Any) -> None:
+def test_setting_a_value_changes_only_that_value_or_is_refused(text: str, path: tuple[str, str], value: Any) -> None:
     before = tomllib.loads(text)
     try:
         changed = with_value(text, path, value)
@@ -463,17 +463,17 @@ def test_a_value_is_set_alone_or_not_at_all(text: str, path: tuple[str, str], va
         if not content.get(path[0]):
             content.pop(path[0], None)
     assert after == before
-    # The comments are all there still, but for those inside a value that went.
+    # All comments are still there, except those inside a replaced value.
     assert changed.count("# note") == text.count("# note")
     assert tomllib.loads(without(changed, path)).get(path[0], {}).get(path[1]) is None
 
 
 @given(TEXTS)
-def test_any_text_can_be_written(text: str) -> None:
+def test_any_text_can_be_written_as_toml(text: str) -> None:
     assert tomllib.loads(f"x = {as_toml(text)}") == {"x": text}
 
 
-# Options that were not given
+# Defaults for options
 
 
 def options(**given: Any) -> dict[str, Any]:
@@ -493,7 +493,7 @@ CHOSEN = Config(
 )
 
 
-def test_options_that_were_not_given_are_those_of_the_settings() -> None:
+def test_missing_options_come_from_the_settings() -> None:
     filled = options()
     fill(CHOSEN, filled)
     assert filled == options(
@@ -504,7 +504,7 @@ def test_options_that_were_not_given_are_those_of_the_settings() -> None:
     assert filled == options(audio=["internal"], fps="30", quality="medium", encoder="auto", cursor=True)
 
 
-def test_options_that_were_given_stay() -> None:
+def test_given_options_override_the_settings() -> None:
     given_all = options(audio=["none"], fps="10", quality="low", encoder="auto", cursor=True)
     filled = dict(given_all)
     fill(CHOSEN, filled)
@@ -529,13 +529,15 @@ def test_options_that_were_given_stay() -> None:
         ({"verb": "standby"}, ("mic",), ["mic"]),
     ],
 )
-def test_audio_fits_what_is_recorded(given_ones: dict[str, Any], chosen: tuple[str, ...], audio: list[str]) -> None:
+def test_the_audio_setting_is_adapted_to_the_recording(
+    given_ones: dict[str, Any], chosen: tuple[str, ...], audio: list[str]
+) -> None:
     filled = options(**given_ones)
     fill(Config(Path("settings.toml"), {"record.audio": chosen}), filled)
     assert filled["audio"] == audio
 
 
-def test_what_is_drawn_for_the_audience_needs_a_screen() -> None:
+def test_clicks_and_keys_are_drawn_only_on_a_screen() -> None:
     config = Config(Path("settings.toml"), {"record.show_clicks": True, "record.show_keys": True})
     for more, drawn in (
         ({}, True),
@@ -552,7 +554,7 @@ def test_what_is_drawn_for_the_audience_needs_a_screen() -> None:
     assert (filled["show_clicks"], filled["show_keys"]) == (False, True)
 
 
-def test_an_encoder_is_asked_for_what_it_can_make() -> None:
+def test_the_encoder_setting_applies_only_to_formats_it_can_write() -> None:
     for output, encoder in (("a.mp4", "h264_nvenc"), ("a.webm", "auto"), ("a.ogg", "auto")):
         filled = options(output=output)
         fill(CHOSEN, filled)
@@ -569,12 +571,12 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk ne
 
 @pytest.fixture
 def settings(capture_environment: dict[str, str]) -> Path:
-    """The settings of whom `run_capture` runs for."""
+    """The settings file that `run_capture` uses."""
     return Path(capture_environment["XDG_CONFIG_HOME"]) / "capture" / "settings.toml"
 
 
 @on_linux
-def test_config_shows_all(run_capture: RunCapture, settings: Path) -> None:
+def test_config_lists_all_settings(run_capture: RunCapture, settings: Path) -> None:
     done = run_capture("config")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{settings} (not there")
@@ -589,7 +591,7 @@ def test_config_shows_all(run_capture: RunCapture, settings: Path) -> None:
 
 
 @on_linux
-def test_config_as_json(run_capture: RunCapture, settings: Path) -> None:
+def test_config_prints_json(run_capture: RunCapture, settings: Path) -> None:
     write(settings, WRITTEN)
     done = run_capture("config", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -605,7 +607,7 @@ def test_config_as_json(run_capture: RunCapture, settings: Path) -> None:
 
 
 @on_linux
-def test_config_changes_one(run_capture: RunCapture, settings: Path) -> None:
+def test_config_sets_and_unsets_a_value(run_capture: RunCapture, settings: Path) -> None:
     done = run_capture("config", "hotkeys.record", "<f8>")
     assert (done.returncode, done.stdout, done.stderr) == (0, "hotkeys.record is <f8>\n", "")
     assert run_capture("config", "hotkeys.record").stdout == "<f8>\n"
@@ -635,7 +637,7 @@ def test_config_changes_one(run_capture: RunCapture, settings: Path) -> None:
         (("autostart", "--unset"), "--unset takes the name"),
     ],
 )
-def test_config_refuses(arguments: Sequence[str], said: str, run_capture: RunCapture, settings: Path) -> None:
+def test_config_refuses_mistakes(arguments: Sequence[str], said: str, run_capture: RunCapture, settings: Path) -> None:
     write(settings, WRITTEN)
     done = run_capture("config", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
@@ -647,7 +649,7 @@ def test_config_refuses(arguments: Sequence[str], said: str, run_capture: RunCap
 
 
 @on_linux
-def test_config_names_the_file_that_is_broken(run_capture: RunCapture, settings: Path) -> None:
+def test_config_names_the_broken_file_and_can_fix_it(run_capture: RunCapture, settings: Path) -> None:
     write(settings, "[hotkeys]\nrecrod = '<f9>'\n")
     done = run_capture("config")
     assert (done.returncode, done.stdout) == (2, "")

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,16 +53,6 @@ def doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
     return call
 
 
-@pytest.fixture
-def own_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """A desk that the test may break; this process uses it."""
-    with VirtualDesk(320, 240) as desk:
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-        yield desk
-
-
 @pytest.mark.usefixtures("in_process_desk")
 def test_a_desk_is_ready(doctor: Doctor, tmp_path: Path) -> None:
     exit_code, checks = doctor()
@@ -78,9 +68,9 @@ def test_a_desk_is_ready(doctor: Doctor, tmp_path: Path) -> None:
     assert "Ctrl+Alt+R" in checks["hotkeys"]["found"]
 
 
-def test_the_level_of_a_playing_sound_is_reported(doctor: Doctor, own_desk: VirtualDesk, tmp_path: Path) -> None:
+def test_the_level_of_a_playing_sound_is_reported(doctor: Doctor, sound_desk: VirtualDesk, tmp_path: Path) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
-    with playing(os.environ, tone, own_desk.sink):
+    with playing(os.environ, tone, sound_desk.sink):
         eventually(lambda: pactl(os.environ, "list", "short", "sink-inputs"), "the player has begun")
         eventually(lambda: doctor()[1]["sound arrives"]["found"] == "yes, at -7 dB", "the tone is heard")
 
@@ -136,9 +126,9 @@ def test_a_missing_sound_server_is_reported(doctor: Doctor, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("how", [("set-sink-mute", "1"), ("set-sink-volume", "0")])
-def test_a_muted_output_is_reported(how: tuple[str, str], doctor: Doctor, own_desk: VirtualDesk) -> None:
+def test_a_muted_output_is_reported(how: tuple[str, str], doctor: Doctor, sound_desk: VirtualDesk) -> None:
     command, value = how
-    pactl(os.environ, command, own_desk.sink, value)
+    pactl(os.environ, command, sound_desk.sink, value)
     exit_code, checks = doctor()
     assert exit_code == 3
     assert not checks["internal audio"]["ok"]
@@ -146,7 +136,7 @@ def test_a_muted_output_is_reported(how: tuple[str, str], doctor: Doctor, own_de
     assert "unmute" in checks["internal audio"]["remedy"]
 
 
-@pytest.mark.usefixtures("own_desk")
+@pytest.mark.usefixtures("sound_desk")
 def test_a_missing_output_is_reported(doctor: Doctor) -> None:
     pactl(os.environ, "unload-module", "module-null-sink")
     exit_code, checks = doctor()

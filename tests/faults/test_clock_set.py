@@ -1,7 +1,7 @@
-"""The system's clock is set back and forward while it records: it names files, and decides nothing else.
+"""The system clock jumps back and forth during a recording: it decides file names and nothing else.
 
-No test may really set it. Whatever reads the date from Python gets another day each time; that nothing but the names of
-files reads it is a rule of the house, see `test_architecture.py`.
+No test may really set the clock. Instead, every read of the date from Python returns another day. That only file names
+read the date is a rule that `test_architecture.py` checks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOON = datetime(2026, 3, 29, 12, 0, 0)
 
 
 class Leaping(datetime):
-    """A date that is another one each time somebody looks: an hour on, a day back, a year on, …"""
+    """A `datetime` whose `now` jumps with each call: an hour ahead, a day back, a year ahead, …"""
 
     leaps: Iterator[timedelta]
 
@@ -48,7 +48,7 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> type[Leaping]:
 
 
 @pytest.mark.usefixtures("leaping")
-def test_a_recording_is_as_long_as_it_took(player: Player, tmp_path: Path) -> None:
+def test_clock_jumps_do_not_change_the_length_of_a_recording(player: Player, tmp_path: Path) -> None:
     path, clock = tmp_path / "out.wav", MonotonicClock()
     with Recording(path, ledger=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
@@ -73,10 +73,10 @@ def test_a_recording_is_as_long_as_it_took(player: Player, tmp_path: Path) -> No
     assert 0.3 < first_loud_s(sound(path)) < paused_at_s - take.timeline.epoch_s
 
 
-def test_recordings_of_one_moment_have_names_of_their_own(
+def test_recordings_of_the_same_second_get_different_names(
     leaping: type[Leaping], player: Player, tmp_path: Path
 ) -> None:
-    # Three times the same second, and once a day before it.
+    # The same second three times, and once the day before.
     leaping.leaps = iter([timedelta(0), timedelta(0), timedelta(days=-1), timedelta(0)])
     with Shared(tmp_path / "out.wav", dated=True, numbered=True, sources=player.sources) as recording:
         recording.until_kept(0.3)

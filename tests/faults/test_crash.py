@@ -1,6 +1,7 @@
-"""SIGKILL at any moment: what was recorded until shortly before is in the file, plays, and can be made whole.
+"""SIGKILL at any moment: the file keeps all but the last moments, plays, and can be repaired.
 
-The long run kills fifty times as many, several recorders at once: `python -m pytest -m long tests/test_crash.py`.
+The long run kills fifty times as many, several recorders at once:
+`python -m pytest -m long tests/faults/test_crash.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
+from callers import Control
 from conftest import PROJECT
 from reopened import Track, ledger_lines, pictures, probe, sound
 from running import Recorder
@@ -27,7 +28,6 @@ from capture import unix_socket
 from capture.output.naming import ledger_of
 from capture.recordings.check import check
 from capture.recordings.repair import repair
-from capture.remote import client
 from capture.remote.protocol import as_line
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.sources.pattern import BEEP_HZ, BEEP_S, read_clock
@@ -36,7 +36,7 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What a crash may cost.
+#: The most that a crash may cost, in seconds of recording.
 LOST_LIMIT_S: Final = 1.5
 
 EARLIEST_KILL_S: Final = 1.2
@@ -46,20 +46,20 @@ KILLS: Final = {"mp4": 5, "mkv": 5, "ogg": 5, "mov": 2, "webm": 2, "m4a": 2}
 
 WITH_PICTURE: Final = ("mp4", "mkv", "mov", "webm")
 
-#: As many recorders at once as two cores carry without dropping frames.
+#: How many recorders two cores run at once without dropping frames.
 AT_ONCE: Final = 3
 
-#: What the long run kills, so many times, and clips while they are saved as well.
+#: Formats and rounds of the long run, which also kills recorders while they save clips.
 MATRIX: Final = ("mp4", "mkv", "webm", "ogg", "m4a")
 ROUNDS: Final = 50
 
-#: A clip of a few seconds is saved in less.
+#: Saving a clip of a few seconds takes less than this.
 LONGEST_SAVE_S: Final = 0.3
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One recording that is to be killed: `number` of its kind, `after_s` of it. Even ones record the test pattern."""
+    """A recording to kill after `after_s`. `number` counts within its format; even ones record the test pattern."""
 
     extension: str
     number: int
@@ -84,7 +84,7 @@ def planned() -> list[Kill]:
 
 @dataclass(frozen=True)
 class Wreck:
-    """What was left, and how much had been recorded at the kill."""
+    """The file that a kill left behind, and how much had been recorded by then."""
 
     path: Path
     recorded_s: float
@@ -106,7 +106,7 @@ def wrecks(desk: VirtualDesk, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def recorders(
     environment: Mapping[str, str], folder: Path, commands: Sequence[Sequence[str | Path]]
 ) -> Iterator[list[Recorder]]:
-    """Recorders in one process group, each in a folder of its own, which are to be killed."""
+    """Run recorders in one process group, each in its own folder, and kill them all at the end of the context."""
     with ExitStack() as running:
         found: list[Recorder] = []
         for number, command in enumerate(commands):
@@ -122,11 +122,11 @@ def recorders(
 
 
 def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequence[Kill]) -> list[Wreck]:
-    """What is left of recorders that are killed when the last of them has recorded as long as it is to."""
+    """Run recorders, kill all of them once the last has recorded long enough, and return what is left."""
     paths = [folder / str(number) / f"killed.{kill.extension}" for number, kill in enumerate(kills)]
     commands = []
     for number, (path, kill) in enumerate(zip(paths, kills, strict=True)):
-        # Many at once have less to do, each.
+        # With several at once, each gets less work.
         fps = str(30 if len(kills) == 1 else 10)
         source = ("--source", "pattern", "--fps", fps) if kill.of_pattern else ()
         commands.append(("record", path, "--ledger", "--name", f"{folder.name}-{number}", *source))
@@ -134,7 +134,7 @@ def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequenc
     with recorders(environment, folder, commands) as running:
         for path, recorder in zip(paths, running, strict=True):
             recorder.until(ledger_of(path).exists, "the file and its ledger")
-            # The recording begins with its files, and the folder tells when they were made.
+            # A recording starts when its files appear; the mtime of the folder says when that was.
             began_s.append(path.parent.stat().st_mtime - time.time() + time.monotonic())
         time.sleep(max(0.0, max(began_s) + kills[0].after_s - time.monotonic()))
         killed_s = time.monotonic()
@@ -142,13 +142,13 @@ def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequenc
 
 
 @pytest.mark.parametrize("kill", planned(), ids=str)
-def test_at_most_a_second_and_a_half_is_lost(kill: Kill, wrecks: dict[Kill, Wreck]) -> None:
+def test_a_kill_costs_at_most_a_second_and_a_half(kill: Kill, wrecks: dict[Kill, Wreck]) -> None:
     assert_kept(kill, wrecks[kill])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_at_most_a_second_and_a_half_is_lost_in_the_long_run(
+def test_a_kill_costs_at_most_a_second_and_a_half_in_the_long_run(
     number: int, seed: int, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     after_s = random.Random(seed + number).uniform(EARLIEST_KILL_S, LATEST_KILL_S)
@@ -158,7 +158,7 @@ def test_at_most_a_second_and_a_half_is_lost_in_the_long_run(
 
 
 def assert_kept(kill: Kill, wreck: Wreck) -> None:
-    """That next to all is there, that it can be made whole without a loss, and what its ledger says."""
+    """Assert that nearly everything is there, that repair loses nothing, and that the ledger has a start but no end."""
     track = sound(wreck.path)
     assert track.end_s > wreck.recorded_s - LOST_LIMIT_S
     if kill.extension in WITH_PICTURE:
@@ -166,7 +166,7 @@ def assert_kept(kill: Kill, wreck: Wreck) -> None:
         assert found.end_s > wreck.recorded_s - LOST_LIMIT_S
         assert found.moments_s[0] <= 0.02
         if kill.of_pattern:
-            # The pattern's clock counts whole milliseconds, and so do the time stamps of Matroska.
+            # The clock in the pattern counts whole milliseconds, and so do Matroska timestamps.
             assert read_clock(found.last_bgr) / 1000 == pytest.approx(found.moments_s[-1], abs=0.003)
     if kill.of_pattern:
         assert_beeps(track)
@@ -184,7 +184,7 @@ def assert_repaired(path: Path, length_s: float) -> None:
     assert done.was_needed
     report = check(whole)
     assert report.ok, report.problems
-    # Tracks that end at different moments are brought to one end.
+    # Repair brings tracks that end at different times to one end.
     assert report.duration_s > length_s - 0.5
     assert float(probe(whole)["format"]["duration"]) == pytest.approx(report.duration_s, abs=0.1)
 
@@ -192,13 +192,13 @@ def assert_repaired(path: Path, length_s: float) -> None:
 # While a clip is saved
 
 
-def test_a_clip_is_whole_or_is_not_there(desk: VirtualDesk, tmp_path: Path) -> None:
+def test_a_killed_recorder_leaves_no_partial_clip(desk: VirtualDesk, tmp_path: Path) -> None:
     assert_no_half_clips(desk.environment_of(os.environ), tmp_path, ("mp4", "mkv", "ogg"), random.Random(7))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_clip_is_whole_or_is_not_there_in_the_long_run(
+def test_a_killed_recorder_leaves_no_partial_clip_in_the_long_run(
     number: int, seed: int, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     assert_no_half_clips(desk.environment_of(os.environ), tmp_path, MATRIX, random.Random(seed + number))
@@ -207,7 +207,7 @@ def test_a_clip_is_whole_or_is_not_there_in_the_long_run(
 def assert_no_half_clips(
     environment: Mapping[str, str], folder: Path, extensions: Sequence[str], chance: random.Random
 ) -> None:
-    """That recorders which are killed while they save a clip leave none that does not play."""
+    """Kill recorders while they save a clip, and assert that every clip left behind plays."""
     meeting = Path(environment["XDG_RUNTIME_DIR"], "capture")
     names = [f"{folder.name}-{extension}" for extension in extensions]
     commands = [
@@ -217,7 +217,7 @@ def assert_no_half_clips(
     clips = [folder / str(number) / f"clip.{extension}" for number, extension in enumerate(extensions)]
     with ExitStack() as callers, recorders(environment, folder, commands) as running:
         for name, recorder in zip(names, running, strict=True):
-            recorder.until(partial(keeps, 2.0, meeting, name), "two seconds in memory")
+            Control(recorder, name).until("standby", buffer_s=2.0)
         with RuntimeFolder(meeting) as opened:
             peers = [
                 callers.enter_context(unix_socket.connect(opened.address(name), time.monotonic() + 30.0))
@@ -231,24 +231,18 @@ def assert_no_half_clips(
             report = check(clip)
             assert report.ok, (clip, report.problems)
             assert report.duration_s > 1.5
-        # Nothing else has a name that somebody could take for a recording's.
+        # No other file has a name that looks like a recording.
         assert {path for path in clip.parent.iterdir() if not path.name.startswith(".")} <= {clip}
 
 
-def keeps(seconds: float, meeting: Path, name: str) -> bool:
-    """Whether the recorder of that name has so much in memory."""
-    found = next((each for each in client.running(meeting) if each["name"] == name), {})
-    return (found.get("buffer_s") or 0.0) > seconds
-
-
 def assert_beeps(track: Track) -> None:
-    """That there is a beep at each whole second, and nothing between."""
+    """Assert that there is a beep at each whole second and silence between."""
     loud = np.flatnonzero(np.abs(track.samples) > 0.2) / track.rate + track.start_s
     assert len(loud) > 0
     into_second_s = (loud + 0.01) % 1.0
     assert into_second_s.max() < BEEP_S + 0.02
     heard = set((loud + 0.01).astype(int))
-    # Where the end is right behind the beginning of a beep, little of it is left.
+    # If the file ends just after a beep starts, little of that beep is left.
     assert set(range(int(track.end_s - 0.02) + 1)) <= heard <= set(range(int(track.end_s + 0.01) + 1))
     middle = track.between(0.02, 0.08)
     crossings = np.count_nonzero(np.diff(np.signbit(middle)))

@@ -1,4 +1,4 @@
-"""A disk that stands still: nothing is lost by it, it is said, and whoever insists on the end gets it."""
+"""A disk that stalls: nothing is lost, an event reports it, and repeated stop requests end the recorder."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pytest
+from callers import Control
+from conftest import StartCapture
 from disks import block_disk
 from reopened import each_picture, pictures, sound
-from running import Recorder, eventually, kinds
+from running import eventually, kinds
+from takes import Recording
 
-from capture.events import Command, Event, Progress, State, Summary
+from capture.events import Command, State, Summary
 from capture.output.output_file import OutputFile
 from capture.recordings.check import check
 from capture.recordings.repair import repair
-from capture.remote import client
 from capture.session.force_stop import INSISTS_AFTER_S, Impatience, StopEscalation
-from capture.session.session import Session
-from capture.settings import RecordSettings
 from capture.sources.pattern import read_clock
 
 if sys.platform != "linux":
@@ -38,17 +38,17 @@ FPS: Final = 10
 
 
 class Disk:
-    """What is written into `folder` waits while this disk is held."""
+    """A fake disk: while it is held, every write into `folder` blocks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._goes = threading.Event()
         self._goes.set()
-        self.is_waited_for = threading.Event()
+        self._is_waited_for = threading.Event()
         write = OutputFile._write_some
 
         def wait_and_write(file: OutputFile, data: memoryview) -> int:
             if folder in (file._folder, *file._folder.parents) and not self._goes.is_set():
-                self.is_waited_for.set()
+                self._is_waited_for.set()
                 assert self._goes.wait(LIMIT_S)
             return write(file, data)
 
@@ -57,67 +57,51 @@ class Disk:
     def hold(self) -> None:
         self._goes.clear()
 
+    def await_writer(self) -> None:
+        """Wait until a write is blocked."""
+        assert self._is_waited_for.wait(LIMIT_S)
+
+    def stall(self) -> None:
+        """Hold the disk and wait until a write is blocked."""
+        self.hold()
+        self.await_writer()
+
     def let_go(self) -> None:
         self._goes.set()
 
 
-class Recording:
-    """A session of the test pattern in a thread, and what was told of it; the context ends it."""
+class PatternRecording(Recording):
+    """A session that records the test pattern in a thread. Leaving the context ends it."""
 
     def __init__(self, path: Path, **more: Any) -> None:
-        self.told: list[Event | Progress | Summary] = []
-        self.session = Session(RecordSettings(path, pattern=True, fps=FPS, **more), emit=self.told.append)
-        self._thread = threading.Thread(target=self.session.run)
+        super().__init__(path, video=True, fps=FPS, **more)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def join(self) -> Summary | None:
+        summary = super().join()
+        assert self.raised is None, repr(self.raised)
+        return summary
 
-    def __exit__(self, *_: object) -> None:
-        self.session.send(Command.QUIT, "test")
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive(), "the session hangs"
-
-    def ask(self, command: Command, **options: Any) -> dict[str, Any]:
-        answers: list[dict[str, Any]] = []
-        self.session.send(command, "test", answer=answers.append, options=options)
-        eventually(lambda: answers, f"an answer to {command}")
-        return answers[0]
-
-    def until_elapsed(self, more_s: float) -> None:
-        """Wait until it has recorded so much more."""
+    def until_more(self, more_s: float) -> None:
+        """Wait until it has recorded `more_s` more seconds."""
         from_s = self.ask(Command.STATUS)["elapsed_s"]
         eventually(lambda: self.ask(Command.STATUS)["elapsed_s"] >= from_s + more_s, f"{more_s} s more")
 
     def until_recording(self) -> None:
-        eventually(lambda: self.session.state is State.RECORDING, "it to record")
-        self.until_elapsed(0.5)
+        self.until(State.RECORDING)
+        self.until_more(0.5)
 
     def insist(self) -> None:
-        """Ask for the end again and again, until it comes."""
+        """Send stop requests until the session has ended."""
 
         def has_ended() -> bool:
             self.session.send(Command.QUIT, "interrupt")
-            return not self._thread.is_alive()
+            return not self.goes_on
 
         eventually(has_ended, "the end")
 
-    def events(self, kind: str) -> list[Event]:
-        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
-
-    def summary(self) -> Summary:
+    def last_summary(self) -> Summary:
         self.join()
         return self.session.summaries[-1]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "slow"
-    made.mkdir()
-    return made
 
 
 @pytest.fixture
@@ -128,33 +112,32 @@ def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Disk]:
 
 
 def assert_nothing_missing(path: Path) -> None:
-    """That a recording of the pattern has a beep at each whole second, and each picture at its moment."""
+    """Assert that a recording of the pattern has a beep at each whole second and each frame at its time."""
     assert check(path).problems == ()
     track = sound(path)
     loud = np.flatnonzero(np.abs(track.samples) > 0.1) / track.rate + track.start_s
     assert set((loud + 0.02).astype(int)) == set(range(int(track.end_s - 0.05) + 1))
     assert ((loud + 0.02) % 1.0).max() < 0.15
-    # The first picture stands for the beginning, and one may be shown once more a slot later: at the end, for a clip.
+    # The first frame is placed at the start, and a frame may be repeated a slot later: at the end, for a clip.
     late_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
     assert max(map(abs, late_s[1:])) < 1 / FPS + 0.04
 
 
-# Standing still
+# A stalled disk
 
 
-def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_loses_nothing_and_is_reported_once(disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capture.session.vitals._SLOW_S", 0.3)
     path = folder / "out.mkv"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(1.5)
+        disk.stall()
+        recording.until_more(1.5)
         assert len(recording.events("disk_slow")) == 1
         disk.let_go()
-        recording.until_elapsed(0.5)
+        recording.until_more(0.5)
         recording.ask(Command.STOP)
-        summary = recording.summary()
+        summary = recording.last_summary()
     assert summary.check == "ok"
     assert summary.video is not None
     assert summary.video.dropped == 0
@@ -163,23 +146,22 @@ def test_nothing_is_lost_and_it_is_said_once(disk: Disk, folder: Path, monkeypat
     assert_nothing_missing(path)
 
 
-def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_not(
+def test_a_full_queue_drops_and_counts_frames_but_no_sound(
     disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_bytes = 30_000
     monkeypatch.setattr("capture.output.writer.BYTES_QUEUED", limit_bytes)
     path = folder / "out.mp4"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(2.5)
+        disk.stall()
+        recording.until_more(2.5)
         assert recording.session._core.take is not None
         assert recording.session._core.take._writer._inlet._weight < limit_bytes + 100_000, "and a picture"
         disk.let_go()
-        recording.until_elapsed(0.5)
+        recording.until_more(0.5)
         recording.ask(Command.STOP)
-        summary = recording.summary()
+        summary = recording.last_summary()
     assert summary.check == "ok"
     assert summary.video is not None
     assert summary.video.dropped > 0
@@ -187,13 +169,12 @@ def test_when_memory_is_used_up_pictures_are_left_out_and_counted_and_sound_is_n
     assert_nothing_missing(path)
 
 
-def test_the_buffer_knows_nothing_of_it(disk: Disk, folder: Path, tmp_path: Path) -> None:
+def test_a_stall_does_not_affect_the_replay_buffer(disk: Disk, folder: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mkv"
-    with Recording(folder / "out.mkv", replay_s=20.0) as recording:
+    with PatternRecording(folder / "out.mkv", replay_s=20.0) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
-        recording.until_elapsed(1.5)
+        disk.stall()
+        recording.until_more(1.5)
         answer = recording.ask(Command.CLIP, output=str(clip), last_s=1.2)
         assert answer.get("check") == "ok", answer
         assert recording.ask(Command.STATUS)["buffer_s"] > 1.8
@@ -202,10 +183,10 @@ def test_the_buffer_knows_nothing_of_it(disk: Disk, folder: Path, tmp_path: Path
     assert pictures(clip).end_s > 1.1
 
 
-# Who insists
+# Repeated stop requests
 
 
-def test_patience() -> None:
+def test_requests_escalate_only_after_a_while() -> None:
     patience = StopEscalation(10.0)
     quick = [patience.ask(10.0 + number / 100) for number in range(100)]
     assert set(quick) == {Impatience.NONE}
@@ -215,17 +196,16 @@ def test_patience() -> None:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_at_the_third_time_it_is_left_as_it_is(
+def test_the_third_request_leaves_the_file_unfinished(
     extension: str, disk: Disk, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
     path = folder / f"out.{extension}"
-    with Recording(path) as recording:
+    with PatternRecording(path) as recording:
         recording.until_recording()
-        disk.hold()
-        assert disk.is_waited_for.wait(LIMIT_S)
+        disk.stall()
         recording.insist()
-        summary = recording.summary()
+        summary = recording.last_summary()
         assert recording.session.is_stuck
         assert recording.session.error is not None
         assert str(recording.session.error) == f"{path} was left unfinished: to fix it, run capture repair"
@@ -237,31 +217,31 @@ def test_at_the_third_time_it_is_left_as_it_is(
         assert summary.video is not None
         assert len(pictures(path).moments_s) > 0
         disk.let_go()
-    # The thread that was left ends by itself when the disk answers.
+    # The abandoned thread ends by itself when the disk answers.
     eventually(lambda: check(path).ok, "the end of the file")
 
 
-def test_a_clip_that_hangs_is_left_too(
+def test_a_clip_that_hangs_is_left_unfinished_too(
     disk: Disk, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.session.force_stop.INSISTS_AFTER_S", 0.0)
-    with Recording(tmp_path / "out.mkv", standby=True, replay_s=20.0) as recording:
+    with PatternRecording(tmp_path / "out.mkv", standby=True, replay_s=20.0) as recording:
         eventually(lambda: recording.ask(Command.STATUS).get("buffer_s", 0.0) > 0.5, "a buffer")
         disk.hold()
         recording.session.send(Command.CLIP, "test", options={"output": str(folder / "clip.mkv")})
-        assert disk.is_waited_for.wait(LIMIT_S)
+        disk.await_writer()
         recording.insist()
         assert recording.session.is_stuck
         assert "a clip was left unfinished" in str(recording.session.error)
         disk.let_go()
 
 
-# A real one
+# A real disk
 
 
 @contextmanager
 def frozen(place: Path) -> Iterator[None]:
-    """The disk stands still as long as the context lasts."""
+    """Freeze the file system until the context ends."""
     subprocess.run(["fsfreeze", "--freeze", place], check=True, timeout=60)
     try:
         yield
@@ -269,26 +249,18 @@ def frozen(place: Path) -> Iterator[None]:
         subprocess.run(["fsfreeze", "--unfreeze", place], check=True, timeout=60)
 
 
-def status(environment: dict[str, str]) -> dict[str, Any]:
-    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
-
-
-def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_frozen_for_three_seconds_loses_nothing(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path, clip = place / "out.mp4", tmp_path / "clip.mp4"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--replay", "20s", "--json")
-        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+        with start_capture(*arguments) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path)
+            control = Control(recorder)
             with frozen(place):
-                from_s = status(capture_environment)["elapsed_s"]
-                recorder.until(lambda: status(capture_environment)["elapsed_s"] > from_s + 3.0, "three seconds")
-                saved = client.ask(
-                    "clip",
-                    options={"output": str(clip), "last_s": 2.0},
-                    folder=Path(capture_environment["XDG_RUNTIME_DIR"], "capture"),
-                )
-                assert saved["check"] == "ok"
+                from_s = control.status["elapsed_s"]
+                recorder.until(lambda: control.status["elapsed_s"] > from_s + 3.0, "three seconds")
+                assert control.ask("clip", output=str(clip), last_s=2.0)["check"] == "ok"
             recorder.until_grown(path)
             summary = recorder.stop()
             assert recorder.stderr.count("the disk has accepted nothing") == 1
@@ -299,13 +271,11 @@ def test_a_disk_that_stands_still_for_three_seconds(capture_environment: dict[st
         assert pictures(clip).end_s > 1.9
 
 
-def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
-    capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_repeated_signals_end_a_recorder_on_a_frozen_disk(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30 * MB) as place:
         path = place / "out.mkv"
         arguments = ("record", path, "--source", "pattern", "--fps", str(FPS), "--json")
-        with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+        with start_capture(*arguments) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path)
             with frozen(place):
@@ -317,7 +287,7 @@ def test_whoever_insists_gets_the_end_from_a_disk_that_stands_still(
                     return "was left unfinished" in recorder.stderr
 
                 recorder.until(is_left, "it to give up")
-            # The system lets no process go whose thread waits for a frozen disk.
+            # A process cannot exit while one of its threads waits for a frozen disk.
             assert recorder.wait() == 1
             summary = recorder.summary()
             assert recorder.stderr.count("stop once more to abandon it as it is") == 1

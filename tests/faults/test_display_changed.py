@@ -1,4 +1,4 @@
-"""Monitors that change while they are recorded: it goes on in the size it began with, and what is seen is in place."""
+"""Monitors that change during a recording: it keeps its first size, and the content stays in the right place."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far codecs and 4:2:0 subsampling may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 3
 
 ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--json")
 
-#: The first is the one that the server begins with.
+#: The server starts with the first one.
 SIZES: Final = ((800, 600), (400, 300), (799, 301))
 
 
 class Screens:
-    """The monitors of a desk of its own, which can be made others as with xrandr."""
+    """The monitors of a separate desk, reconfigured with xrandr."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -39,7 +39,7 @@ class Screens:
             timings = [width, width + 1, width + 2, width + 3, height, height + 1, height + 2, height + 3]
             self._xrandr("--newmode", f"{width}x{height}", "25", *map(str, timings))
             self._xrandr("--addmode", "screen", f"{width}x{height}")
-        # Out of the way, and on all of them.
+        # Out of the way, but on the screen in every size.
         mouse(environment, "mousemove 200 20")
 
     def resize(self, width: int, height: int) -> None:
@@ -59,7 +59,7 @@ class Screens:
 
 @pytest.fixture
 def screens(tmp_path: Path) -> Iterator[Screens]:
-    # The server makes no screen larger than its first.
+    # The server allows no screen larger than its first.
     with VirtualDesk(*SIZES[0]) as desk:
         yield Screens({**desk.environment_of(os.environ), "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)})
 
@@ -74,17 +74,17 @@ def differences(picture: Picture, colours: dict[tuple[int, int], Colour]) -> dic
 
 
 def until_seen(recorder: Recorder, path: Path, colours: dict[tuple[int, int], Colour]) -> Picture:
-    """Wait until the newest picture has these colours at these places, and return it."""
+    """Wait until the newest frame has these colours at these places, and return it."""
     recorder.until(lambda: not differences(pictures(path).last, colours), f"{colours}")
     return pictures(path).last
 
 
 def corners(left: int, top: int, width: int, height: int, colour: Colour) -> dict[tuple[int, int], Colour]:
-    """The four corners of a rectangle, three pixels inside."""
+    """Return the four corners of a rectangle, three pixels inside, mapped to `colour`."""
     return {(x, y): colour for x in (left + 3, left + width - 4) for y in (top + 3, top + height - 4)}
 
 
-def test_a_smaller_screen_is_in_the_middle_and_then_all_of_it_again(screens: Screens, tmp_path: Path) -> None:
+def test_a_smaller_screen_is_centred_until_it_grows_back(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
     with (
@@ -96,7 +96,7 @@ def test_a_smaller_screen_is_in_the_middle_and_then_all_of_it_again(screens: Scr
         recorder.until_said("the screen is 400x300+0+0 now, in the middle of 800x600")
         around = corners(0, 0, 800, 600, BLACK) | {(195, 300): BLACK, (604, 300): BLACK, (400, 145): BLACK}
         until_seen(recorder, path, corners(200, 150, 400, 300, BLUE) | around)
-        # A part of it, at its edge, and the cursor.
+        # A change at the edge, and the cursor.
         pane.mark(380, 280, 20, 20, RED)
         mouse(environment, "mousemove 12 12")
         seen = until_seen(recorder, path, corners(580, 430, 20, 20, RED) | {(212, 162): BLACK})
@@ -111,7 +111,7 @@ def test_a_smaller_screen_is_in_the_middle_and_then_all_of_it_again(screens: Scr
     assert kinds(summary) == ["display_changed"] * 2
 
 
-def test_a_larger_screen_is_made_smaller(screens: Screens, tmp_path: Path) -> None:
+def test_a_larger_screen_is_scaled_down(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
     screens.resize(400, 300)
@@ -123,7 +123,7 @@ def test_a_larger_screen_is_made_smaller(screens: Screens, tmp_path: Path) -> No
             pane.mark(760, 560, 40, 40, RED)
             mouse(environment, "mousemove 312 312")
             until_seen(recorder, path, corners(0, 0, 380, 300, BLUE) | corners(380, 280, 20, 20, RED))
-            # Wider than what it is fitted into.
+            # Wider than the recording, in proportion.
             screens.resize(799, 301)
             recorder.until_said("the screen is 798x300+0+0 now, made smaller")
             seen = until_seen(recorder, path, corners(0, 0, 400, 75, BLACK) | corners(0, 75, 400, 150, BLUE))
@@ -132,7 +132,7 @@ def test_a_larger_screen_is_made_smaller(screens: Screens, tmp_path: Path) -> No
     assert (summary["video"]["width"], summary["video"]["height"], summary["check"]) == (400, 300, "ok")
 
 
-def test_of_a_region_what_is_not_on_the_screen_is_black(screens: Screens, tmp_path: Path) -> None:
+def test_the_part_of_a_region_outside_the_screen_is_black(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
     region = ("--region", "201x100+300+250", "--no-cursor")
@@ -154,7 +154,7 @@ def test_of_a_region_what_is_not_on_the_screen_is_black(screens: Screens, tmp_pa
     assert summary["check"] == "ok"
 
 
-def test_a_region_beyond_the_screen_is_black_until_it_is_back(screens: Screens, tmp_path: Path) -> None:
+def test_a_region_outside_the_screen_is_black_until_the_screen_grows_back(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
     region = ("--region", "200x100+600+450")
@@ -183,13 +183,13 @@ def test_a_monitor_is_followed_by_its_name(screens: Screens, tmp_path: Path) -> 
         Recorder(environment, tmp_path, "record", path, "--screen", "2", *ARGUMENTS) as recorder,
     ):
         recorder.until_recording(path)
-        # Half as high and on the other side: of no other size, for it fits.
+        # Half as high and moved down: it fits, so it is not scaled.
         screens.remove_monitor("RIGHT")
         screens.set_monitor("RIGHT", "400x300+400+300")
         recorder.until_said("the screen is 400x300+400+300 now, in the middle of 400x600")
         right.mark(0, 300, 10, 10, WHITE)
         until_seen(recorder, path, corners(0, 150, 10, 10, WHITE) | corners(0, 0, 400, 150, BLACK))
-        # As when it is unplugged: nothing else is recorded in its place.
+        # Like unplugging it: no other monitor is recorded instead.
         screens.remove_monitor("RIGHT")
         recorder.until_said("what is recorded is on no screen any more")
         until_seen(recorder, path, corners(0, 0, 400, 600, BLACK) | {(200, 300): BLACK})
@@ -200,7 +200,7 @@ def test_a_monitor_is_followed_by_its_name(screens: Screens, tmp_path: Path) -> 
     assert kinds(summary) == ["display_changed"] * 3
 
 
-def test_all_monitors_are_followed_in_a_pause_too(screens: Screens, tmp_path: Path) -> None:
+def test_all_monitors_are_followed_during_a_pause_too(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
 
@@ -222,7 +222,7 @@ def test_all_monitors_are_followed_in_a_pause_too(screens: Screens, tmp_path: Pa
     assert (summary["check"], kinds(summary)) == ("ok", ["pause", "resume", "display_changed"])
 
 
-def test_a_window_is_followed_on_another_screen(screens: Screens, tmp_path: Path) -> None:
+def test_a_window_is_followed_when_the_screen_changes(screens: Screens, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     environment = screens.environment
     screens.resize(400, 300)

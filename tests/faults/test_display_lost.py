@@ -1,4 +1,4 @@
-"""A display that dies, or hangs, whatever the recorder is just doing: what was recorded is kept, and it is said."""
+"""A display that dies or hangs in any state of the recorder: the recording is kept and the loss is reported."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from callers import Control
+from conftest import StartCapture
 from reopened import loudness, pictures, sound
 from running import Recorder, eventually, kinds
 from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
 
 from benchmarks.trials.servers import server_of
-from capture.remote import client
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far codecs and 4:2:0 subsampling may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 14
 
 
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
-    """A desk of its own that plays a tone; `capture_environment` is of this desk then."""
+    """A separate desk that plays a tone. `capture_environment` refers to this desk."""
     with VirtualDesk(640, 480) as opened:
         capture_environment.update(opened.environment)
         tone = write_tone(Path(capture_environment["HOME"]) / "tone.wav", 440.0, 60.0)
@@ -41,10 +42,10 @@ def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
 
 @pytest.fixture
 def stage(own_desk: VirtualDesk, capture_environment: dict[str, str]) -> Iterator[Stage]:
-    """What is on its screen: red."""
+    """A red window over the whole screen of the separate desk."""
     with Stage(capture_environment) as opened:
         opened.paint(0, 0, opened.width, opened.height, RED)
-        # The cursor is red as well.
+        # The cursor is red too: move it out of the middle.
         opened.point_at(opened.width - 1, opened.height - 1)
         yield opened
 
@@ -53,28 +54,20 @@ def end_display(environment: dict[str, str]) -> None:
     os.kill(server_of(environment, "Xvfb"), signal.SIGKILL)
 
 
-def status(environment: dict[str, str]) -> dict[str, Any]:
-    return next(iter(client.running(Path(environment["XDG_RUNTIME_DIR"], "capture"))), {})
-
-
-def ask(environment: dict[str, str], verb: str) -> dict[str, Any]:
-    return client.ask(verb, folder=Path(environment["XDG_RUNTIME_DIR"], "capture"))
-
-
 def is_seen(path: Path, colour: Colour) -> bool:
-    """Whether the middle of the newest picture has this colour."""
+    """Whether the middle of the newest frame has this colour."""
     height, width = (last := pictures(path).last).shape[:2]
     return bool(np.abs(last[height // 2, width // 2].astype(int) - colour).max() <= COLOUR_TOLERANCE)
 
 
 def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None:
-    """That picture and sound are in the file to its end, that it is named, and why there is no more."""
+    """Assert that the file has picture and sound to its end, and that the last line names it and the reason."""
     complaint = recorder.stderr.splitlines()[-1]
     assert complaint.startswith("capture: the display is gone") or complaint.startswith("capture: the screen")
     assert str(path) in complaint
     assert "Traceback" not in recorder.stderr
     assert "Error" not in recorder.stderr
-    # What is in the file is not lost.
+    # No replay buffer is reported as lost: the file has everything.
     assert "buffer" not in recorder.stderr
     assert (summary["stopped_by"], summary["check"]) == ("display_lost", "ok")
     assert kinds(summary)[-1] == "display_lost"
@@ -94,11 +87,15 @@ def assert_kept(path: Path, recorder: Recorder, summary: dict[str, Any]) -> None
         ("out.mp4", ("--window", "Stage", "--show-clicks", "--show-keys")),
     ],
 )
-def test_while_it_records(
-    name: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+def test_the_display_dies_while_it_records(
+    name: str,
+    arguments: tuple[str, ...],
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / name
-    with Recorder(capture_environment, tmp_path, "record", path, *arguments, "--json") as recorder:
+    with start_capture("record", path, *arguments, "--json") as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path, 2)
         end_display(capture_environment)
@@ -107,12 +104,14 @@ def test_while_it_records(
 
 
 @pytest.mark.usefixtures("stage")
-def test_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_display_dies_in_a_pause(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+    with start_capture("record", path, "--json") as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path, 2)
-        ask(capture_environment, "pause")
+        Control(recorder).ask("pause")
         end_display(capture_environment)
         assert recorder.wait() == 1
         summary = recorder.summary()
@@ -129,17 +128,16 @@ def test_in_a_pause(capture_environment: dict[str, str], tmp_path: Path) -> None
         ("standby", ("replay", "--last", "30s")),
     ],
 )
-def test_while_it_waits(
-    state: str, arguments: tuple[str, ...], capture_environment: dict[str, str], tmp_path: Path
+def test_the_display_dies_while_it_waits(
+    state: str,
+    arguments: tuple[str, ...],
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
-    with Recorder(capture_environment, tmp_path, *arguments, "--json") as recorder:
+    with start_capture(*arguments, "--json") as recorder:
         replays = arguments[0] == "replay"
-        recorder.until(
-            lambda: (
-                (now := status(capture_environment)).get("state") == state and (not replays or now["buffer_s"] > 1.0)
-            ),
-            state,
-        )
+        Control(recorder).until(state, **({"buffer_s": 1.0} if replays else {}))
         end_display(capture_environment)
         assert recorder.wait() == 1
         assert recorder.stderr.splitlines()[-1].startswith("capture: the display is gone")
@@ -150,8 +148,10 @@ def test_while_it_waits(
 
 
 @pytest.mark.usefixtures("stage")
-def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    with Recorder(capture_environment, tmp_path, "record", "out.mkv", "--delay", "1.5s") as recorder:
+def test_the_display_dies_during_the_countdown(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
+    with start_capture("record", "out.mkv", "--delay", "1.5s") as recorder:
         recorder.until_said("recording begins") if False else None
         end_display(capture_environment)
         assert recorder.wait() == 3
@@ -164,9 +164,10 @@ def test_while_it_counts_down(capture_environment: dict[str, str], tmp_path: Pat
 
 
 @contextmanager
-def hanging_display(environment: dict[str, str]) -> Iterator[None]:
-    # A recorder that answers has done what it does with the display when it begins.
-    eventually(lambda: status(environment), "an answer")
+def hanging_display(environment: dict[str, str], control: Control) -> Iterator[None]:
+    """Suspend the display server until the context ends."""
+    # Once the recorder answers, it has finished setting up the display.
+    eventually(lambda: control.status, "an answer")
     server = server_of(environment, "Xvfb")
     os.kill(server, signal.SIGSTOP)
     try:
@@ -177,7 +178,7 @@ def hanging_display(environment: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def painting(stage: Stage) -> Iterator[None]:
-    """What is on the stage changes all the time, as fast as the server allows."""
+    """Repaint the stage as fast as the server allows until the context ends."""
     is_over = threading.Event()
 
     def paint() -> None:
@@ -195,25 +196,26 @@ def painting(stage: Stage) -> Iterator[None]:
         painter.join()
 
 
-def until_elapsed(recorder: Recorder, environment: dict[str, str], more_s: float) -> float:
-    """Wait until so much more is recorded; from when on."""
-    begun_s = float(status(environment)["elapsed_s"])
-    recorder.until(lambda: status(environment)["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
+def until_elapsed(control: Control, more_s: float) -> float:
+    """Wait until `more_s` more seconds are recorded; return the elapsed time at the call."""
+    begun_s = float(control.status["elapsed_s"])
+    control.recorder.until(lambda: control.status["elapsed_s"] > begun_s + more_s, f"{more_s} s more")
     return begun_s
 
 
-def test_a_display_that_hangs_holds_up_nothing_else(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+def test_a_display_that_hangs_does_not_block_sound_and_commands(
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+    with start_capture("record", path, "--json") as recorder:
+        control = Control(recorder)
         with painting(stage):
             recorder.until_recording(path)
-            with hanging_display(capture_environment):
-                # Orders are obeyed meanwhile.
-                assert ask(capture_environment, "mark")["ok"]
-                begun_s = until_elapsed(recorder, capture_environment, 3.0)
-            until_elapsed(recorder, capture_environment, 0.3)
+            with hanging_display(capture_environment, control):
+                # Commands still work meanwhile.
+                assert control.ask("mark")["ok"]
+                begun_s = until_elapsed(control, 3.0)
+            until_elapsed(control, 0.3)
         stage.paint(0, 0, 640, 480, GREEN)
         recorder.until(lambda: is_seen(path, GREEN), "what is painted now")
         summary = recorder.stop()
@@ -228,18 +230,19 @@ def test_a_display_that_hangs_holds_up_nothing_else(
 
 
 def test_a_recording_can_be_stopped_while_the_display_hangs(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder, painting(stage):
+    with start_capture("record", path, "--json") as recorder, painting(stage):
+        control = Control(recorder)
         recorder.until_recording(path)
-        with hanging_display(capture_environment):
-            begun_s = until_elapsed(recorder, capture_environment, 1.0)
+        with hanging_display(capture_environment, control):
+            begun_s = until_elapsed(control, 1.0)
             summary = recorder.stop()
     assert (summary["check"], summary["stopped_by"]) == ("ok", "terminate")
     shown, track = pictures(path), sound(path)
     assert shown.end_s > begun_s + 1.0
     assert abs(shown.end_s - track.end_s) <= 0.1
-    # The last picture stands meanwhile.
+    # The last frame stays on meanwhile.
     assert max(moment_s for moment_s in shown.moments_s[:-1]) < begun_s + 0.2
     assert shown.moments_s[-1] > begun_s + 0.9

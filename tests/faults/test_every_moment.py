@@ -1,7 +1,7 @@
-"""A hundred pauses, and a mark and a clip at every moment: nothing is lost, and picture and sound stay together.
+"""A hundred pauses with a mark and a clip at every step: nothing is lost, and picture and sound stay in sync.
 
-The clock is stepped, so that every moment is exact and none depends on how fast the machine is. The long run saves a
-clip at every single step: `python -m pytest -m long tests/test_every_moment.py`.
+The clock is stepped, so every moment is exact and independent of the speed of the machine. The long run saves a clip at
+every single step: `python -m pytest -m long tests/faults/test_every_moment.py`.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ Floats = npt.NDArray[np.float64]
 PAUSES: Final = 100
 STEP_S: Final = 0.005
 
-#: The least that a replay buffer of five seconds is asked for.
+#: The length of each clip from the replay buffer of five seconds.
 CLIP_S: Final = 1.5
 
-#: What is promised, and what it is measured with: at most so far apart.
+#: The promise: picture and sound are at most this far apart. The tests measure against it.
 SYNC_S: Final = 0.02
 
-#: The sound is compared in stretches of this length, each of which spans several pauses.
+#: Sound is compared in windows of this length; each spans several pauses.
 WINDOW_S: Final = 0.4
 
-#: There is nothing in it that so few samples would not show.
+#: Only every sixth sample is compared: the noise has no higher frequencies to miss.
 THINNED: Final = 6
 
-#: More clips at a time than anybody saves.
+#: How many clips are saved at once: more than any user would.
 AT_ONCE: Final = 4
 
 SIZE: Final = (320, 180)
 
 
 class SmallPattern(PatternFrames):
-    """The test picture, small enough to be encoded hundreds of times."""
+    """The test pattern, small enough to be encoded hundreds of times."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -63,7 +63,7 @@ class SmallPattern(PatternFrames):
 
 
 def noise(seconds: float) -> Floats:
-    """Sound of which every stretch is unlike every other, low enough to come through a lossy encoder as it is."""
+    """Noise: float64 samples that never repeat, low enough in frequency to survive a lossy encoder."""
     rough = np.random.default_rng(11).normal(size=round(seconds * SAMPLE_RATE))
     smooth = np.convolve(rough, np.hanning(32), "same")
     return np.asarray(0.2 * smooth / np.abs(smooth).max() * 3, np.float64).clip(-0.9, 0.9)
@@ -80,7 +80,7 @@ def blocks() -> Iterator[ScriptedBlock]:
 
 
 class Stepped:
-    """A recording that keeps the last seconds as well, on a clock that goes on step by step."""
+    """A recording with a replay buffer on a clock that the test steps."""
 
     def __init__(self, path: Path, triggers: Sequence[Trigger] = ()) -> None:
         self.clock = SteppedClock(64.0)
@@ -97,24 +97,24 @@ class Stepped:
         feed = self.recording.session._core.feed
         assert feed is not None
         self.feed = feed
-        #: What the session is told of the pauses, put together once more.
+        #: The pauses as sent to the session, tracked independently.
         self.timeline = Timeline(feed.pipeline.timeline.epoch_s)
         self.settle()
 
     def order(self, command: Command, text: str = "") -> None:
-        """Have it obeyed before the clock goes on."""
+        """Send a command and wait for its answer before the clock advances."""
         answers = self.recording.send(command, text, at_s=self.now_s)
         eventually(lambda: answers, f"an answer to {command}")
 
     def end(self, command: Command) -> None:
-        """Have it end now, and let the clock go on for the last of the sound, which is waited for."""
+        """End the recording now. Step the clock until it ends, because the session waits for the last of the sound."""
         self.recording.send(command, at_s=self.now_s)
         while self.recording.session.state is State.RECORDING or self.recording.goes_on:
             self.clock.advance(STEP_S)
             self.recording.wait(0.01)
 
     def settle(self) -> None:
-        """Wait until the devices wait for the clock and all they delivered is being encoded."""
+        """Wait until the devices wait for the clock and the encoders have taken everything they delivered."""
         self.clock.await_waiters(2)
         eventually(lambda: not any(inlet._items for inlet in self.feed.pipeline._inlets), "an encoder")  # type: ignore[attr-defined]
 
@@ -128,7 +128,7 @@ class Stepped:
 
 
 @pytest.mark.parametrize("clip_every", [8, pytest.param(1, marks=pytest.mark.long)])
-def test_a_hundred_pauses_with_a_mark_and_a_clip_at_every_moment(
+def test_marks_and_clips_are_exact_at_every_step_of_a_hundred_pauses(
     clip_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "clips"
@@ -171,13 +171,13 @@ def test_a_hundred_pauses_with_a_mark_and_a_clip_at_every_moment(
     assert summary.duration_s == pytest.approx(length_s, abs=SYNC_S)
     assert summary.paused_s == pytest.approx(stepped.timeline.paused_s(stopped_s), abs=0.001)
     assert_together(path, stepped, kept, begins_s=0.0)
-    # Every mark and every pause, each at its moment.
+    # Every mark and every pause at its time.
     found = [event for event in summary.events if event.kind == "mark"]
     assert [event.at_s for event in found] == pytest.approx(marks_s, abs=0.001)
     for kind, place in (("pause", 0), ("resume", 1)):
-        told_s = [event.at_s for event in summary.events if event.kind == kind]
+        reported_s = [event.at_s for event in summary.events if event.kind == kind]
         expected_s = [stepped.media_s(pause[place]) for pause in stepped.timeline.pauses()]
-        assert told_s == pytest.approx(expected_s, abs=0.001)
+        assert reported_s == pytest.approx(expected_s, abs=0.001)
     assert len(ledger_of(path).read_text().splitlines()) == len(summary.events) + 2
     # Every clip.
     assert len(clips) == 2 * PAUSES // clip_every
@@ -186,14 +186,14 @@ def test_a_hundred_pauses_with_a_mark_and_a_clip_at_every_moment(
         assert check(clip).ok
         until_s = stepped.media_s(at_s)
         begins_s = assert_together(clip, stepped, kept)
-        # Up to two seconds more than was asked for, and next to nothing behind the moment of the order.
+        # A clip may be up to two seconds longer than requested, and ends almost exactly at the command.
         assert until_s - CLIP_S - 2.1 < begins_s <= max(0.0, until_s - CLIP_S) + 0.03
         assert sound(clip).end_s + begins_s == pytest.approx(until_s, abs=0.13)
         assert until_s - 0.1 < pictures(clip).moments_s[-1] + begins_s <= until_s + 0.001
 
 
 def kept_sound(stepped: Stepped, stopped_s: float) -> Floats:
-    """What was heard outside the pauses, up to the end."""
+    """Return the samples played outside the pauses, up to the stop."""
     epoch_s = stepped.timeline.epoch_s
     heard = np.ones(round((stopped_s - epoch_s) * SAMPLE_RATE), bool)
     for from_s, to_s in stepped.timeline.pauses():
@@ -202,15 +202,15 @@ def kept_sound(stepped: Stepped, stopped_s: float) -> Floats:
 
 
 def assert_together(path: Path, stepped: Stepped, kept: Floats, begins_s: float | None = None) -> float:
-    """That each picture and each stretch of sound is where it belongs; with which moment the file begins."""
+    """Assert that each frame and each window of sound is in its place; return the media time where the file starts."""
     shown: dict[int, float] = {}
     for at_s, picture in each_picture(path):
-        # The first frame with this clock: those after it repeat it.
+        # The first frame with this clock counts; later ones repeat it.
         shown.setdefault(read_clock(picture), at_s)
     offsets_s = [stepped.media_s(stepped.timeline.epoch_s + clock / 1000) - at_s for clock, at_s in shown.items()]
     if begins_s is None:
         begins_s = float(np.median(offsets_s))
-    # The clock counts whole milliseconds, and so does Matroska. A first picture may have stood for a moment already.
+    # The clock counts whole milliseconds, and so does Matroska. The first frame may have been on screen for a while.
     assert max(abs(offset_s - begins_s) for offset_s in offsets_s[1:]) < 0.003
     track = sound(path)
     stretches_s = np.arange(track.start_s + 0.05, track.end_s - WINDOW_S, WINDOW_S)
@@ -221,7 +221,7 @@ def assert_together(path: Path, stepped: Stepped, kept: Floats, begins_s: float 
 
 
 def lag_s(track: Track, kept: Floats, at_s: float, begins_s: float) -> float:
-    """How much later a stretch of sound is in the file than it was heard, against the picture."""
+    """Return how much too late a window of sound is in the file, relative to the picture, in seconds."""
     reach = round(0.06 * SAMPLE_RATE)
     first = round((at_s + begins_s) * SAMPLE_RATE)
     found = track.between(at_s, at_s + WINDOW_S).astype(float)

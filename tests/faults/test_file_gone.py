@@ -1,4 +1,4 @@
-"""What is recorded into is removed, moved, forbidden or can be written no more: what there is stays, and it is said."""
+"""The output file is removed, moved, made inaccessible or read-only: what exists stays, and the fault is reported."""
 
 from __future__ import annotations
 
@@ -12,25 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import StartCapture
 from disks import block_disk
 from reopened import pictures
-from running import Recorder, kinds
+from running import kinds
 
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
 from capture.recordings.repair import repair
 
 if sys.platform != "linux":
-    pytest.skip("no file that is open can be removed elsewhere", allow_module_level=True)
+    pytest.skip("other systems do not let open files be removed", allow_module_level=True)
 
 PATTERN: Final = ("--source", "pattern", "--fps", "10", "--json")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "made"
-    made.mkdir()
-    return made
 
 
 def replace_file(path: Path) -> None:
@@ -40,10 +34,10 @@ def replace_file(path: Path) -> None:
 
 @pytest.mark.parametrize("remove", [Path.unlink, lambda path: shutil.rmtree(path.parent), replace_file])
 def test_a_file_that_is_removed_ends_the_recording(
-    remove: Callable[[Path], None], folder: Path, capture_environment: dict[str, str], tmp_path: Path
+    remove: Callable[[Path], None], folder: Path, start_capture: StartCapture
 ) -> None:
     path = folder / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         remove(path)
         assert recorder.wait() == 1
@@ -58,11 +52,11 @@ def test_a_file_that_is_removed_ends_the_recording(
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_file_that_is_moved_is_finished_where_it_is(
-    what: str, folder: Path, capture_environment: dict[str, str], tmp_path: Path
+    what: str, folder: Path, start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = folder / "out.mkv"
     moved = folder / "better name.mkv" if what == "file" else tmp_path / "elsewhere" / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         if what == "file":
             path.rename(moved)
@@ -77,7 +71,7 @@ def test_a_file_that_is_moved_is_finished_where_it_is(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_discarded_file_is_removed_where_it_is_and_no_other(overwrite: bool, folder: Path) -> None:
+def test_discarding_a_moved_file_removes_that_file_and_no_other(overwrite: bool, folder: Path) -> None:
     path = folder / "out.mkv"
     if overwrite:
         path.write_bytes(b"old")
@@ -86,17 +80,17 @@ def test_a_discarded_file_is_removed_where_it_is_and_no_other(overwrite: bool, f
     path.write_bytes(b"somebody else's")
     own.discard()
     assert not (folder / "moved.mkv").exists()
-    # What stood aside comes back to its place.
+    # The file that was to be overwritten is back in its place.
     assert path.read_bytes() == (b"old" if overwrite else b"somebody else's")
 
 
-def test_a_disk_that_can_be_read_alone_ends_the_recording(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_that_turns_read_only_ends_the_recording(start_capture: StartCapture, tmp_path: Path) -> None:
     with block_disk(tmp_path, 30_000_000) as place:
         path = place / "out.mp4"
-        with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        with start_capture("record", path, *PATTERN) as recorder:
             recorder.until_recording(path)
             recorder.until_grown(path, 3)
-            # As the system does it when it finds the disk to be damaged.
+            # The kernel does the same when it finds the disk damaged.
             subprocess.run(["mount", "-o", "remount,abort", place], check=True, timeout=60)
             assert recorder.wait() == 1
             summary = recorder.summary()
@@ -110,17 +104,15 @@ def test_a_disk_that_can_be_read_alone_ends_the_recording(capture_environment: d
         assert repair(path, copy).after.ok
 
 
-def test_a_folder_that_may_not_be_entered_any_more(
-    folder: Path, capture_environment: dict[str, str], tmp_path: Path
+def test_a_recording_is_finished_in_a_folder_that_became_inaccessible(
+    folder: Path, start_capture: StartCapture
 ) -> None:
-    # Root without its right to go where it likes.
+    # Root without the capabilities that override file permissions.
     by = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
     if os.geteuid() == 0 and subprocess.run([*by, "true"], check=False, timeout=60).returncode != 0:
         pytest.skip("rights cannot be given up here")
     path = folder / "out.mkv"
-    with Recorder(
-        capture_environment, tmp_path, "record", path, *PATTERN, by=by if os.geteuid() == 0 else ()
-    ) as recorder:
+    with start_capture("record", path, *PATTERN, by=by if os.geteuid() == 0 else ()) as recorder:
         recorder.until_recording(path)
         folder.chmod(0)
         try:

@@ -1,4 +1,4 @@
-"""Whatever comes to the control socket, from whomever: it is answered or refused, and the recording never notices."""
+"""A flood on the control socket, from any user: it is answered or refused, and the recording is not affected."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from capture.remote.server import CONNECTIONS, RemoteControl
 if sys.platform == "win32":
     pytest.skip("the remote control does not work on Windows", allow_module_level=True)
 
-#: Who asks at a time, and how often each.
+#: How many callers ask at once, and how often each.
 ASKING: Final = 5
 TIMES: Final = 600
 
-#: What is no request: each is answered.
+#: Invalid requests: each one must be answered.
 NONSENSE: Final = (
     b"\x00\x01\x02\xff\xfe\r\n",
     b"GET / HTTP/1.1\n",
@@ -46,7 +46,7 @@ NONSENSE: Final = (
 
 
 class Crowd:
-    """Those who ask at once, in threads of their own, until `finished`."""
+    """Runs each visit in its own thread, until `finished`."""
 
     def __init__(self, *visits: Callable[[], None]) -> None:
         self._failures: list[BaseException] = []
@@ -74,7 +74,7 @@ class Crowd:
 def flooding(folder: Path, name: str, times: int) -> Callable[[], None]:
     def visit() -> None:
         with Caller(folder, name) as caller:
-            # Many at once: nobody has to wait for an answer before the next request.
+            # Send many at once: a caller need not wait for an answer before the next request.
             for first in range(0, times, 50):
                 caller.say(*[{"verb": "status"}] * min(50, times - first))
                 for _ in range(min(50, times - first)):
@@ -97,19 +97,19 @@ def talking_nonsense(folder: Path, name: str, times: int) -> Callable[[], None]:
     return visit
 
 
-def test_a_flood_costs_no_picture_and_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_drops_no_frame_and_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "meeting"
     control = RemoteControl("flood", folder=folder)
     stepped = Stepped(path, triggers=[control])
     with stepped.recording as recording, ExitStack() as callers:
         stepped.begin()
         stepped.go_on(20)
-        # Some never say anything, one stops in the middle of a word, and one never listens.
+        # Some callers send nothing, one stops in the middle of a word, and one never reads.
         silent = [callers.enter_context(Caller(folder, "flood")) for _ in range(8)]
         silent[0].say(b'{"verb": "st')
         silent[1].say(*[{"verb": "status"}] * 300)
         crowd = Crowd(*[flooding(folder, "flood", TIMES)] * ASKING, talking_nonsense(folder, "flood", 10))
-        # No further than there is something to play.
+        # Stop before the scripted sound runs out.
         begun_s, steps = stepped.now_s, 0
         while crowd.goes_on and stepped.now_s < begun_s + 10.0:
             stepped.go_on(1)
@@ -129,7 +129,7 @@ def test_a_flood_costs_no_picture_and_no_sample(tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def recorder(tmp_path: Path, capture_environment: dict[str, str]) -> Iterator[tuple[Recorder, Path]]:
-    """A recorder of the test picture in a runtime folder of its own, and where its socket is."""
+    """A recorder of the test pattern with its own runtime folder, and the folder of its socket."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     environment = {**capture_environment, "XDG_RUNTIME_DIR": str(runtime)}
@@ -140,7 +140,7 @@ def recorder(tmp_path: Path, capture_environment: dict[str, str]) -> Iterator[tu
 
 
 def stopped(recorder: Recorder, folder: Path) -> dict[str, Any]:
-    """Have it stopped by an order, and see that its sound is whole."""
+    """Stop the recorder by a command, assert that its sound is complete, and return the summary."""
     answer = ask("stop", folder=folder)
     assert recorder.wait() == 0, recorder.stderr
     assert "Traceback" not in recorder.stderr
@@ -153,29 +153,29 @@ def stopped(recorder: Recorder, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def test_a_recorder_is_flooded_and_fed_nonsense(recorder: tuple[Recorder, Path]) -> None:
+def test_a_flood_of_requests_and_nonsense_does_not_harm_a_recorder(recorder: tuple[Recorder, Path]) -> None:
     process, folder = recorder
     crowd = Crowd(*[flooding(folder, "capture", TIMES)] * ASKING, talking_nonsense(folder, "capture", 10))
     crowd.finished()
     assert stopped(process, folder)["events"] == []
 
 
-def test_a_crowd_that_says_nothing_holds_up_nobody_for_long(recorder: tuple[Recorder, Path]) -> None:
+def test_silent_callers_delay_others_only_for_a_while(recorder: tuple[Recorder, Path]) -> None:
     process, folder = recorder
     with ExitStack() as callers:
         for _ in range(2 * CONNECTIONS):
             callers.enter_context(Caller(folder))
-        # It is our turn when those who came first have had their time.
+        # This caller is served once the earlier ones have timed out.
         began_s = time.monotonic()
         assert ask("status", folder=folder, timeout_s=6 * connection.PATIENCE_S)["ok"]
         assert time.monotonic() - began_s > 0.5 * connection.PATIENCE_S, "so many are not served at once"
         stopped(process, folder)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_is_refused_by_a_recorder(recorder: tuple[Recorder, Path]) -> None:
     process, folder = recorder
-    # The folder is where the process is, so that nothing above it is in its way.
+    # The process changes into the folder first, so that no parent folder can stop it.
     program = (
         "import os, socket, sys; os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534)\n"
         "for _ in range(200):\n"
@@ -193,7 +193,7 @@ def test_another_user_is_refused_by_a_recorder(recorder: tuple[Recorder, Path]) 
         )
 
     assert "PermissionError" in visit().stderr
-    # Were the doors open, the user would still be asked for.
+    # Even with open permissions, the recorder checks the user.
     folder.chmod(0o711)
     (folder / "capture.sock").chmod(0o666)
     answers = visit().stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What recorders leave that are killed is named at the next start, as it can be typed, and made whole by that."""
+"""Files of killed recorders: the next start prints a repair command for each, and that command works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from conftest import RunCapture
-from running import Recorder
+from conftest import RunCapture, StartCapture
 
 from capture.formats import CONTAINERS
 from capture.recordings.check import check
@@ -22,10 +21,10 @@ from capture.remote.runtime_folder import RuntimeFolder, claim
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: As many recorders at once as two cores carry.
+#: How many recorders two cores run at once.
 AT_ONCE: Final = 3
 
-#: Names as they come, one for each format.
+#: Difficult names, one for each format.
 NAMES: Final = {
     "mp4": "plain",
     "mov": "with spaces",
@@ -40,17 +39,15 @@ NAMES: Final = {
 }
 
 
-def test_what_is_killed_is_named_and_made_whole(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
+    start_capture: StartCapture, run_capture: RunCapture, folder: Path, tmp_path: Path
 ) -> None:
     assert NAMES.keys() == CONTAINERS.keys()
-    folder = tmp_path / "made"
-    folder.mkdir()
     paths = {extension: folder / f"{name}.{extension}" for extension, name in NAMES.items()}
 
     def kill(extension: str) -> str:
         more = ("--source", "pattern", "--fps", "5", "--name", f"killed {extension}")
-        with Recorder(capture_environment, tmp_path, "record", paths[extension], *more) as recorder:
+        with start_capture("record", paths[extension], *more) as recorder:
             recorder.until_recording(paths[extension])
             recorder.until_grown(paths[extension], 2)
             recorder.process.kill()
@@ -58,9 +55,9 @@ def test_what_is_killed_is_named_and_made_whole(
             return recorder.stderr
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        # Each names those before it.
+        # Each recorder reports those killed before it.
         said = "".join(pool.map(kill, paths))
-    # Nothing else of them is left beside what they recorded.
+    # They left nothing but their recordings.
     assert sorted(folder.iterdir()) == sorted(paths.values())
     assert run_capture("status").returncode == 1, "and looking for them forgets nothing"
 
@@ -69,7 +66,7 @@ def test_what_is_killed_is_named_and_made_whole(
     said += done.stderr
     assert all(line.isprintable() for line in said.split("\n"))
     named = re.findall(r": capture repair (.+) makes it whole$", said, re.MULTILINE)
-    # What the shell makes of what can be typed.
+    # What a shell makes of the printed commands.
     echo = ["bash", "-c", f"printf '%s\\0' {' '.join(named)}"]
     understood = subprocess.run(echo, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE).stdout
     assert {Path(os.fsdecode(word)) for word in understood.split(b"\0")[:-1]} == set(paths.values())
@@ -83,7 +80,7 @@ def test_what_is_killed_is_named_and_made_whole(
     assert "capture repair" not in again.stderr, "it was said"
 
 
-def test_one_that_lives_is_no_leftover(tmp_path: Path) -> None:
+def test_a_running_recorder_is_no_leftover(tmp_path: Path) -> None:
     living = claim("living", tmp_path / "capture")
     living.note(tmp_path / "out.mp4")
     with RuntimeFolder(tmp_path / "capture") as folder:

@@ -1,6 +1,6 @@
-"""Long takes of a sound card whose clock is off: picture and sound stay together, and nothing adds up in memory.
+"""Long takes from a sound card with a wrong clock: picture and sound stay in sync, and memory does not grow.
 
-The devices follow a script on a clock that goes on by itself, so hours take as long as it takes to encode them.
+The devices are scripted and the clock advances by itself, so hours take only as long as encoding them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamp
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
 
-#: How fast the clock of the sound card runs: as far off as such clocks are.
+#: How far the clock of the sound card is off: as far as such clocks get.
 PPM: Final = 200.0
 
 SYNC_S: Final = 0.02
 
-#: What the decoder, the resampler and the packets on their way may come to need after the first part of a take.
+#: How much more memory the decoder, the resampler and queued packets may need after the first part of a take.
 GROWTH_BYTES: Final = 25_000_000
 
 EPOCH_S: Final = 64.0
@@ -51,7 +51,7 @@ Moments = npt.NDArray[np.float64]
 
 
 def beeps(first: int, count: int) -> SampleArray:
-    """What the sound card makes of beeps at each whole second, of a second by the wall; the first at 0.5 s."""
+    """Return one beep per second of real time, the first at 0.5 s, as the sound card samples it: (count, 1) float32."""
     heard_s = (first + np.arange(count)) / (SAMPLE_RATE * (1 + PPM * 1e-6))
     into_beep_s = (heard_s - 0.5) % 1.0
     wave = np.where(into_beep_s < BEEP_S, 0.5 * np.sin(2 * np.pi * BEEP_HZ * into_beep_s), 0.0)
@@ -59,7 +59,7 @@ def beeps(first: int, count: int) -> SampleArray:
 
 
 def blocks() -> Iterator[ScriptedBlock]:
-    """What it delivers, late by some milliseconds, and stamped by the wall's clock to a millisecond."""
+    """Yield blocks that arrive up to 10 ms late, with timestamps of the real clock that jitter by about 0.5 ms."""
     random = np.random.default_rng(3)
     for number in range(sys.maxsize):
         heard_s = number * BLOCK / (SAMPLE_RATE * (1 + PPM * 1e-6))
@@ -68,7 +68,7 @@ def blocks() -> Iterator[ScriptedBlock]:
 
 
 class Blocks(Mailbox[tuple[int, Samples]]):
-    """What comes to a sound track, read when it is asked for; closed at the end of the take."""
+    """The mailbox of a sound track that reads its source on demand; closed at the end of the take."""
 
     def __init__(self, clock: HastyClock, timeline: Timeline) -> None:
         super().__init__(1)
@@ -76,7 +76,7 @@ class Blocks(Mailbox[tuple[int, Samples]]):
         self._timeline = timeline
         self._source = ScriptedSamples("internal", clock, blocks(), channels=1)
         self._source.begin(EPOCH_S)
-        #: How much memory the process had, by the length of the take.
+        #: The memory of the process, by the minute of the take.
         self.memory_bytes: dict[float, int] = {}
 
     def get(self, timeout_s: float | None = None) -> tuple[int, Samples]:
@@ -94,7 +94,7 @@ class Blocks(Mailbox[tuple[int, Samples]]):
 
 
 class Jobs(Mailbox[FrameJob]):
-    """Has the grabber wait for the encoder, which does not keep up with this clock."""
+    """A mailbox that makes the grabber wait for the encoder, which is slower than this clock."""
 
     def has_room(self) -> bool:
         eventually(super().has_room, "room for a frame")
@@ -102,7 +102,7 @@ class Jobs(Mailbox[FrameJob]):
 
 
 def film(timeline: Timeline, seconds: float, encoder: VideoEncoder) -> list[Packet]:
-    """A picture that flashes with the beeps, encoded."""
+    """Encode a picture that flashes with the beeps; return the packets."""
     clock = HastyClock(EPOCH_S)
     dark, bright = (np.full((48, 64, 4), value, np.uint8) for value in (16, 235))
     changes: list[tuple[float, Pixels]] = [(0.0, dark)]
@@ -124,7 +124,7 @@ def film(timeline: Timeline, seconds: float, encoder: VideoEncoder) -> list[Pack
 
 
 class Take:
-    """A take of so many seconds, encoded into a file; `events` is what was told of it."""
+    """A take of `seconds`, encoded into a file; `events` are those of its sound track."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self.timeline = Timeline(EPOCH_S, seconds)
@@ -150,7 +150,7 @@ class Take:
         self._muxer.keep()
 
     def _write(self, packets: list[Packet]) -> None:
-        """Write sound, behind the pictures that come before it."""
+        """Write audio packets, each after the video packets that precede it."""
         for packet in packets:
             assert packet.pts is not None
             assert packet.time_base is not None
@@ -165,14 +165,14 @@ def _moment_s(packet: Packet) -> float:
 
 
 def _memory_bytes() -> int:
-    """What this process has in memory; 0 where that is not known."""
+    """Return the resident memory of this process; 0 where that is unknown."""
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def beep_moments_s(path: Path) -> Moments:
-    """When the beeps of a file are heard, without having all of it in memory."""
+    """Return when the beeps of a file start, in seconds, without loading the whole file."""
     found: list[float] = []
     parts: list[npt.NDArray[np.float32]] = []
     start_s = 0.0
@@ -190,7 +190,7 @@ def beep_moments_s(path: Path) -> Moments:
             if not parts and not found:
                 start_s = frame.time or 0.0
             parts += [np.asarray(part.to_ndarray()[0], np.float32) for part in resampler.resample(frame)]
-            # Cut where there is silence, in the middle between two beeps.
+            # Cut in the silence halfway between two beeps.
             if sum(map(len, parts)) >= 10 * SAMPLE_RATE:
                 listen()
     listen()
@@ -198,23 +198,23 @@ def beep_moments_s(path: Path) -> Moments:
 
 
 def assert_flat(memory_bytes: dict[float, int]) -> None:
-    """That from a quarter of the take on no more memory was needed."""
+    """Assert that memory does not grow after the first quarter of the take."""
     figures = [memory_bytes[minute] for minute in sorted(memory_bytes)]
     early = figures[: max(2, len(figures) // 4)]
     assert max(figures) - max(early) < GROWTH_BYTES
 
 
-def assert_in_its_place(track: SoundTrack) -> None:
-    """That nothing was missing but the beginning, and the drift was seen."""
+def assert_complete(track: SoundTrack) -> None:
+    """Assert that nothing but the very start is missing, and that the drift was measured."""
     assert track.drift_ppm == pytest.approx(PPM, abs=2)
     assert track.inserted_silence_s < 0.05
 
 
 @pytest.mark.parametrize("seconds", [120.0, pytest.param(1800.0, marks=pytest.mark.long)])
-def test_picture_and_sound_stay_together(seconds: float, tmp_path: Path) -> None:
+def test_picture_and_sound_stay_in_sync(seconds: float, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     take = Take(path, seconds)
-    assert_in_its_place(take.track)
+    assert_complete(take.track)
     assert_flat(take.blocks.memory_bytes)
     assert [event for event in take.events if event.kind == "hole"] == []
     picture = read_picture(path)
@@ -225,10 +225,10 @@ def test_picture_and_sound_stay_together(seconds: float, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("seconds", [120.0, pytest.param(7200.0, marks=pytest.mark.long)])
-def test_sound_alone_keeps_to_the_clock(seconds: float, tmp_path: Path) -> None:
+def test_sound_alone_stays_in_sync_with_the_clock(seconds: float, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
     take = Take(path, seconds)
-    assert_in_its_place(take.track)
+    assert_complete(take.track)
     assert_flat(take.blocks.memory_bytes)
     beeps_s = beep_moments_s(path)
     assert len(beeps_s) == int(seconds)

@@ -1,4 +1,4 @@
-"""Names from outside drive no terminal, leave no folder, and break no JSON: tried on a real terminal."""
+"""Hostile names on a real terminal: they cannot control it, escape a folder or break the JSON."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: A title that is set, a screen that is cleared, a bell, a text that runs backwards, a line that is overwritten, and
-#: the eight-bit beginning of a code.
+#: Sets a title, clears the screen, rings the bell, reverses text, overwrites the line, and starts an eight-bit control
+#: sequence.
 NASTY: Final = "\x1b]0;owned\x07 \x1b[2J\x07 \u202eevil\u202c \rfake\n\x9b31m \x7f ok"
 
-#: What a terminal may be sent besides text: its line is begun anew, and cleared to the end.
+#: The only control characters allowed: return to the start of the line, newline, and clear to the end of the line.
 ALLOWED: Final = re.compile(r"\r|\n|\x1b\[K")
 
 
 class OnTerminal:
-    """`capture ARGUMENT…` on a terminal of its own, of which all is kept that was written to it."""
+    """Runs `capture ARGUMENT…` on its own pseudo-terminal and keeps everything written to it."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, *arguments: str | Path) -> None:
         self._terminal, theirs = os.openpty()
@@ -85,16 +85,17 @@ class OnTerminal:
 
 
 def show(environment: Mapping[str, str], folder: Path, *arguments: str | Path) -> tuple[int, str]:
-    """Run it to its end on a terminal that nothing may drive; its exit code, and what was shown."""
+    """Run `capture` to its end, assert that its output is harmless, and return the exit code and the output."""
     with OnTerminal(environment, folder, *arguments) as shown:
         pass
     shown.assert_harmless()
     return shown.process.returncode, shown.text
 
 
-def test_names_from_outside(desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
-    environment, folder = capture_environment, tmp_path / "made"
-    folder.mkdir()
+def test_hostile_names_do_no_harm(
+    desk: VirtualDesk, capture_environment: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    environment = capture_environment
     runtime = Path(environment["XDG_RUNTIME_DIR"], "capture")
     path, clip = folder / f"{NASTY}.mkv", folder / "clip \x1b[31m.mkv"
     device = f"sink_properties=\"device.description='{NASTY}'\""
@@ -108,7 +109,7 @@ def test_names_from_outside(desk: VirtualDesk, capture_environment: dict[str, st
         recorder.until_shown("● recording")
         for text in (NASTY, f"../../{NASTY}"):
             assert client.ask("mark", text=text, folder=runtime)["ok"]
-        # As somebody says it who does not use the client.
+        # A raw request, not from the client.
         assert raw_request(runtime, {"verb": "mark", "text": NASTY})["ok"]
         assert not raw_request(runtime, {"verb": "clip", "options": {"output": "../../escaped.mkv"}})["ok"]
         assert not raw_request(runtime, {"verb": NASTY})["ok"]
@@ -143,7 +144,9 @@ def test_names_from_outside(desk: VirtualDesk, capture_environment: dict[str, st
 
 
 @pytest.mark.parametrize("name", [NASTY, "../escaped", "..", "/etc", "a\\b", "x" * 65])
-def test_names_of_recorders(name: str, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_hostile_recorder_names_do_not_escape_the_folder(
+    name: str, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     arguments = ("record", "out.ogg", "--source", "pattern", "--duration", "0.1", "--name", name)
     code, text = show(capture_environment, tmp_path, *arguments)
     assert code == (0 if name == ".." else 2), text

@@ -1,7 +1,7 @@
-"""Faults of the sound, tried for real: servers that die, outputs that go, processes that stand still.
+"""Real sound faults: servers that die, outputs that disappear, processes that are suspended.
 
-The recording goes on every time, with silence for what is missing, and what comes after that is in its place. What the
-microphone hears, which every server here has as its default input, is in no recording of anything else.
+Each time the recording continues with silence for what is missing, and what follows is in its place. Every server here
+has a microphone as its default input; its sound must not be in a recording of anything else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import dying_server
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import StartCapture
 from reopened import Sound, Track, loudness, pictures, sound
 from running import Recorder, eventually
 from servers import MICROPHONE_HZ, beacon, microphone, sound_server
@@ -42,10 +43,10 @@ if sys.platform != "linux":
 #: How far picture and sound may be apart after a fault.
 SYNC_S: Final = 0.04
 
-#: How soon there is sound again after the return of the server.
+#: Sound must return this soon after the server does.
 RETURN_S: Final = 2.0
 
-#: Loud enough to be found, quiet enough not to be taken for a beep, and two periods of the beeps' window beside them.
+#: Loud enough to detect, too quiet to pass for a beep, and two periods of the beep detector's window away from it.
 TONE_HZ: Final = 600.0
 TONE_LEVEL: Final = 0.1
 
@@ -56,7 +57,7 @@ Moments = npt.NDArray[np.float64]
 
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
-    """A desk whose servers may be ended; `capture_environment` is of this desk then."""
+    """A separate desk whose servers a test may kill. `capture_environment` refers to this desk."""
     with VirtualDesk(320, 240) as desk:
         capture_environment.update(desk.environment)
         yield desk
@@ -67,18 +68,18 @@ def end_sound_server(environment: dict[str, str]) -> None:
 
 
 def assert_no_microphone(track: Track) -> None:
-    """That its tone is nowhere, not even for a moment; what breaks off has a little of every frequency."""
+    """Assert that its tone is nowhere. The bound is above zero because a sound that breaks off has every frequency."""
     for start_s in np.arange(track.start_s, track.end_s - 0.25, 0.25):
         assert loudness(track.between(start_s, start_s + 0.25), MICROPHONE_HZ, track.rate) < 0.01
 
 
 def is_silent(samples: Sound) -> bool:
-    """Whether there is nothing in it; codecs let sound fade away."""
+    """Whether `samples` are silent; codecs let sound fade out, so they need not be zero."""
     return peak_dbfs(float(np.abs(samples).max())) < SILENCE_DBFS
 
 
 def silent_stretches(track: Track) -> list[tuple[float, float]]:
-    """Where nothing is to be heard for 0.1 s and longer, begin and end in seconds."""
+    """Return the silent stretches longer than 0.1 s, start and end in seconds."""
     samples = np.abs(track.between(0.0, track.end_s)).reshape(round(track.end_s * track.rate), -1).max(axis=1)
     heard = np.concatenate(([-1], np.flatnonzero(samples > 1e-4), [len(samples)]))
     long = np.flatnonzero(np.diff(heard) > 0.1 * track.rate)
@@ -86,12 +87,12 @@ def silent_stretches(track: Track) -> list[tuple[float, float]]:
 
 
 def kinds(summary: dict[str, Any]) -> list[str]:
-    """What happened to the device, in order."""
+    """Return the kinds of the device events in order."""
     return [event["kind"] for event in summary["events"] if event["kind"].startswith("device_")]
 
 
 class Together:
-    """A recording of beacons opened again: where their flashes and beeps are in it, and the moment of its beginning."""
+    """A recording of beacons, decoded: where its flashes and beeps are, and when it began on the monotonic clock."""
 
     def __init__(self, path: Path, pairs: Moments) -> None:
         self.path = path
@@ -100,28 +101,28 @@ class Together:
         picture = read_picture(path)
         self.flashes_s = flash_onsets_s(picture.pts_s, picture.luma)
         self.beeps_s = beep_onsets_s(self.track.samples, self.track.rate, self.track.start_s)
-        # How much later, in the file, than on the clock.
+        # How much later in the file than on the clock.
         self.flash_lateness_s = matched(pairs[:, 0], self.flashes_s)
         self.beep_lateness_s = matched(pairs[:, 1], self.beeps_s)
         self.epoch_s = -float(np.median(list(self.flash_lateness_s.values())))
 
     def offset_s(self, from_s: float, to_s: float) -> float:
-        """How late the picture is, on the whole, in what happened between two moments of the clock."""
+        """Return the median lag of the picture behind the sound between two moments of the clock, in seconds."""
         both = self.flash_lateness_s.keys() & self.beep_lateness_s.keys()
         found = [
             self.flash_lateness_s[number] - self.beep_lateness_s[number]
             for number in both
             if from_s < self.pairs[number, 1] < to_s
         ]
-        # A busy machine may have had no time for one of the pictures.
+        # A busy machine may drop a frame, and its flash with it.
         assert found, f"pairs {self.pairs - self.epoch_s}, flashes {self.flashes_s}, beeps {self.beeps_s}"
         return float(np.median(found))
 
     def assert_every_beep_in_its_place(self) -> None:
-        """That no beep stands where none was.
+        """Assert that there is no beep where none was played.
 
-        A pair that was not known for certain, as where its own player was not let run in time, is not written down: of
-        it the flash tells about when it was, where there is one.
+        The beacon does not log a pair whose moments it is unsure of, for example when its player ran too late. The
+        flash of such a pair, if there is one, shows roughly when it was.
         """
         flashes_s, known_s = (np.sort(column) - self.epoch_s for column in self.pairs.T)
         unsure_s = [flash_s for flash_s in self.flashes_s if np.abs(flashes_s - flash_s).min() > 0.1]
@@ -133,8 +134,8 @@ class Together:
             assert sure or unsure or unseen, f"a beep at {beep_s}, but beeps at {known_s}, flashes at {self.flashes_s}"
 
 
-def test_the_sound_server_dies_and_comes_back(
-    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_sound_returns_in_sync_after_the_server_restarts(
+    own_desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
     tone = write_tone(tmp_path / "tone.wav", TONE_HZ, 60.0, TONE_LEVEL)
@@ -144,7 +145,7 @@ def test_the_sound_server_dies_and_comes_back(
     with ExitStack() as running:
         first = running.enter_context(beacon(capture_environment, tmp_path / "0.log"))
         first.until(1)
-        recorder = running.enter_context(Recorder(capture_environment, tmp_path, "record", path, "--json"))
+        recorder = running.enter_context(start_capture("record", path, "--json"))
         recorder.until_recording(path)
         first.until(2, after_s=time.monotonic())
         pairs.append(first.pairs())
@@ -152,7 +153,7 @@ def test_the_sound_server_dies_and_comes_back(
         killed_s.append(time.monotonic())
         recorder.until_said("is gone")
         eventually(lambda: time.monotonic() >= killed_s[0] + 3.0, "three seconds")
-        # It comes back as it was, dies once more, and comes back with another output alone.
+        # The server returns as it was, dies again, and returns with only another output.
         for output in ("desk", "other"):
             with (
                 sound_server(own_desk, output) as at_s,
@@ -178,12 +179,12 @@ def test_the_sound_server_dies_and_comes_back(
     assert lost["detail"] in said
     assert (summary["stopped_by"], summary["check"]) == ("terminate", "ok")
     assert summary["audio"][0]["device"] == "other"
-    # The picture went on through all of it: one that stands still is sent again and again.
+    # The picture went on all the time: a still one is repeated at intervals.
     shown = pictures(path)
     moments_s = np.array(shown.moments_s) + found.epoch_s
     assert shown.end_s == pytest.approx(found.track.end_s, abs=0.1)
     assert np.count_nonzero((moments_s > killed_s[0]) & (moments_s < served_s[0])) >= 2
-    # Silence while it was away, sound again soon after.
+    # Silence while the server was away, sound soon after.
     silent = found.track.between(killed_s[0] - found.epoch_s + 0.2, served_s[0] - found.epoch_s)
     assert len(silent) > 2.5 * found.track.rate
     assert is_silent(silent)
@@ -192,22 +193,26 @@ def test_the_sound_server_dies_and_comes_back(
         assert loudness(tone_again, TONE_HZ, found.track.rate) > 0.9 * TONE_LEVEL
     away_s = sum(back_s - gone_s for gone_s, back_s in zip(killed_s, served_s, strict=False))
     assert away_s < summary["audio"][0]["inserted_silence_s"] < away_s + 2 * RETURN_S
-    # And in its place: before, and after each return.
+    # In sync before the first loss and after each return.
     for from_s, to_s in zip((0.0, *served_s), killed_s, strict=True):
         assert abs(found.offset_s(from_s, to_s)) < SYNC_S
     found.assert_every_beep_in_its_place()
 
 
 @pytest.mark.parametrize("extension", ["mp4", "ogg"])
-def test_the_sound_server_never_comes_back(
-    extension: str, own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_the_recording_goes_on_silently_if_the_server_stays_away(
+    extension: str,
+    own_desk: VirtualDesk,
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / f"out.{extension}"
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with (
         Stage(capture_environment) as stage,
         playing(capture_environment, tone, own_desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+        start_capture("record", path, "--json") as recorder,
     ):
         stage.paint(0, 0, stage.width, stage.height, RED)
         recorder.until_recording(path)
@@ -233,13 +238,13 @@ def test_the_sound_server_never_comes_back(
         assert abs(found.end_s - summary["duration_s"]) <= 0.1
 
 
-def test_the_process_stands_still_for_five_seconds(
-    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_a_process_stopped_for_five_seconds_stays_in_sync(
+    own_desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
     with (
         beacon(capture_environment, tmp_path / "log") as steady,
-        Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder,
+        start_capture("record", path, "--json") as recorder,
     ):
         recorder.until_recording(path)
         steady.until(2, after_s=time.monotonic())
@@ -257,7 +262,7 @@ def test_the_process_stands_still_for_five_seconds(
     (standstill,) = [event for event in summary["events"] if event["kind"] == "stood_still"]
     assert standstill["at_s"] + found.epoch_s == pytest.approx(stopped_s, abs=0.5)
     assert standstill["to_s"] + found.epoch_s == pytest.approx(continued_s, abs=0.5)
-    # What was heard meanwhile is silence, or where it belongs; the picture stands still.
+    # Sound of that time is silent or in its place; the picture is frozen.
     found.assert_every_beep_in_its_place()
     moments_s = np.array(pictures(path).moments_s) + found.epoch_s
     assert not np.any((moments_s > stopped_s + 0.1) & (moments_s < continued_s - 0.1))
@@ -269,7 +274,7 @@ def test_the_process_stands_still_for_five_seconds(
 
 
 class Take:
-    """A recording of sound alone into a WAV file that a test looks at while it goes on."""
+    """An audio recording into a WAV file that the test watches as it grows."""
 
     def __init__(self, environment: dict[str, str], folder: Path, source: str) -> None:
         self._path = folder / "sound.wav"
@@ -284,7 +289,7 @@ class Take:
         self.recorder.__exit__(None, None, None)
 
     def go_on(self, seconds: float) -> float:
-        """Wait until so much more is in the file; its length then."""
+        """Wait until the file has `seconds` more; return its length in seconds."""
         size = self._path.stat().st_size + seconds * BYTES_PER_S
         self.recorder.until(lambda: self._path.stat().st_size > size, f"{seconds} s more")
         return self._path.stat().st_size / BYTES_PER_S
@@ -300,7 +305,9 @@ def device_events(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [(event["kind"], event["detail"]) for event in summary["events"] if event["kind"].startswith("device_")]
 
 
-def test_the_output_is_suspended(own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_suspended_output_is_silence_until_it_resumes(
+    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0, 0.3)
     with (
         microphone(capture_environment),
@@ -323,7 +330,7 @@ def test_the_output_is_suspended(own_desk: VirtualDesk, capture_environment: dic
     assert loudness(track.between(0.3, lost_s - 0.1), 440.0, track.rate) > 0.29
     assert not track.between(silent_s - 0.9, silent_s - 0.4).any()
     assert loudness(track.between(back_s + 0.3, again_s - 0.1), 440.0, track.rate) > 0.29
-    # Nothing is missing up to the last sample that was heard: what is not sound is counted as silence.
+    # Nothing is missing up to the last sample: whatever is not sound counts as inserted silence.
     silences = silent_stretches(track)
     assert [begin_s for begin_s, _ in silences] == [pytest.approx(lost_s, abs=0.3), pytest.approx(again_s, abs=0.3)]
     assert summary["audio"][0]["inserted_silence_s"] == pytest.approx(
@@ -360,16 +367,16 @@ def test_a_named_device_is_waited_for(
     assert not track.between(silent_s - 0.9, silent_s - 0.4).any()
     assert loudness(track.between(track.end_s - 0.8, track.end_s - 0.2), 440.0, track.rate) > 0.29
     assert summary["audio"][0]["inserted_silence_s"] == pytest.approx(back_s - lost_s, abs=0.4)
-    # Neither the microphone nor what the player was moved to.
+    # Neither the microphone nor the output that the server moved the player to.
     assert_no_microphone(track)
     assert loudness(track.samples, 660.0, track.rate) < 0.001
 
 
 @contextmanager
 def microphone_in_a_room(environment: dict[str, str], name: str, hz: int) -> Iterator[int]:
-    """A microphone that people know by its name, in a room where a tone is played; the number of its module.
+    """Add a microphone called `name` in a room where a tone is played; yield its module index.
 
-    Other than the microphone that is there in every test it delivers what it hears at once.
+    Unlike the microphone of the other tests, it delivers sound at once.
     """
     with (
         module(environment, "module-null-sink", f"sink_name={name}-room", "norewinds=1", "rate=48000"),
@@ -385,7 +392,9 @@ def microphone_in_a_room(environment: dict[str, str], name: str, hz: int) -> Ite
         yield number
 
 
-def test_the_microphone_goes_away(own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_lost_microphone_is_replaced_by_the_next_or_by_silence(
+    own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0, 0.3)
     with (
         playing(capture_environment, tone, own_desk.sink),
@@ -415,11 +424,11 @@ def test_the_microphone_goes_away(own_desk: VirtualDesk, capture_environment: di
     assert loudness(track.between(moved_s + 0.3, lost_s - 0.8), 700.0, track.rate) > 0.1
     assert not track.between(silent_s - 0.9, silent_s - 0.4).any()
     assert loudness(track.between(back_s + 0.3, track.end_s - 0.2), 900.0, track.rate) > 0.1
-    # What the output plays was the server's default source meanwhile.
+    # Meanwhile the monitor of the output was the server's default source: it must not be recorded.
     assert loudness(track.samples, 440.0, track.rate) < 0.001
 
 
-def test_the_default_output_changes_again_and_again(
+def test_internal_follows_a_default_output_that_changes_repeatedly(
     own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     tones = {hz: write_tone(tmp_path / f"{hz:g}.wav", hz, 60.0, 0.2) for hz in (440.0, 660.0, 880.0)}
@@ -435,7 +444,7 @@ def test_the_default_output_changes_again_and_again(
             running.enter_context(playing(capture_environment, tones[hz], name))
         eventually(lambda: len(streams(capture_environment)) == 3, "all play")
         with Take(capture_environment, tmp_path, "internal") as take:
-            # One that sounds otherwise, and one that has more channels than are recorded.
+            # One output with a lower sample rate, and one with more channels than are recorded.
             reached_s = [take.go_on(1.0)]
             for name in ("old", "large"):
                 pactl(capture_environment, "set-default-sink", name)
@@ -450,15 +459,15 @@ def test_the_default_output_changes_again_and_again(
     assert moves[-1] == ("device_changed", "internal: now Virtual desk")
     assert {kind for kind, _ in moves} == {"device_changed"}
     assert_no_microphone(track)
-    # What plays to the default when it changes goes along, and the programs on the others go on there.
+    # A program on the default output moves with it; programs on other outputs stay there.
     for at_s, heard in zip((*reached_s, track.end_s), ((440.0,), (440.0, 660.0), tones, tones), strict=True):
         for hz in heard:
             assert loudness(track.between(at_s - 0.8, at_s - 0.2), hz, track.rate) > 0.19
-    # All those moves together cost less than a second.
+    # All moves together cost less than a second.
     assert summary["audio"][0]["inserted_silence_s"] < 1.0
 
 
-def test_a_program_is_recorded_again_when_the_server_is_back(
+def test_a_program_is_recorded_again_after_the_server_restarts(
     own_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     own, other = (write_tone(tmp_path / f"{hz:g}.wav", hz, 60.0, 0.3) for hz in (440.0, 660.0))
@@ -486,22 +495,22 @@ def test_a_program_is_recorded_again_when_the_server_is_back(
     assert_no_microphone(track)
 
 
-def test_whoever_waits_for_a_suspended_device_knows_that_there_was_nothing(
+def test_a_reader_of_a_suspended_device_gets_empty_samples_up_to_now(
     own_desk: VirtualDesk, capture_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from capture.sources.pulse.device_source import PulseSource
 
     for name, value in own_desk.environment.items():
         monkeypatch.setenv(name, value)
-    told = threading.Event()
-    source = PulseSource("internal", "Desk", 2, tell=lambda kind, detail: told.set())
+    reported = threading.Event()
+    source = PulseSource("internal", "Desk", 2, tell=lambda kind, detail: reported.set())
     source.open()
     pactl(capture_environment, "suspend-sink", own_desk.sink, "1")
     try:
-        while not told.is_set():
+        while not reported.is_set():
             source.read(time.monotonic() + 0.1)
         source.wake()
-        # So the take that was stopped need not wait for sound that may be on its way.
+        # So a stopped take need not wait for sound that might still arrive.
         woken_s = time.monotonic()
         samples = source.read(woken_s + 600.0)
         assert samples is not None
@@ -511,7 +520,7 @@ def test_whoever_waits_for_a_suspended_device_knows_that_there_was_nothing(
         source.close()
 
 
-# Death in the middle of everything
+# A server that dies in the middle of an exchange
 
 
 @pytest.mark.parametrize(
@@ -524,7 +533,7 @@ def test_whoever_waits_for_a_suspended_device_knows_that_there_was_nothing(
         ("app", 20, "heard"),
     ],
 )
-def test_a_server_that_dies_in_the_middle(
+def test_a_server_may_die_at_any_byte(
     operation: str,
     cuts: int,
     whole: str,
@@ -548,7 +557,7 @@ def test_a_server_that_dies_in_the_middle(
             timeout=120,
             check=False,
         )
-    # The process lives, and nothing was raised but what is told in a line.
+    # The process survives, and every error is a one-line `CaptureError`.
     assert (done.returncode, done.stderr) == (0, "")
     first, *cut = (json.loads(line)["outcome"] for line in done.stdout.splitlines())
     assert first == whole

@@ -1,4 +1,4 @@
-"""Two recorders at once: with one output the second is refused, whoever is quicker; with two, both are right."""
+"""Two recorders at once: with the same output one of them is refused; with two outputs both files are right."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 import pytest
-from conftest import RunCapture
+from conftest import RunCapture, StartCapture
 from reopened import each_picture, sound
-from running import Recorder
 
 from capture.errors import UsageError
 from capture.output.reserved_file import ReservedFile, is_being_made
@@ -21,16 +20,16 @@ from capture.recordings.check import check
 from capture.sources.pattern import read_clock
 
 if sys.platform == "win32":
-    pytest.skip("names of open files are safe there", allow_module_level=True)
+    pytest.skip("Windows protects the names of open files", allow_module_level=True)
 
 PATTERN: Final = ("--source", "pattern", "--fps", "10")
 
 
-def test_the_second_is_refused_and_the_first_goes_on(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_the_second_recorder_is_refused_and_the_first_goes_on(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--json") as recorder:
+    with start_capture("record", path, *PATTERN, "--json") as recorder:
         recorder.until_recording(path)
         for arguments, why in (((), "exists already"), (("--overwrite",), "is being recorded by another recorder")):
             second = run_capture("record", path, *PATTERN, *arguments)
@@ -45,30 +44,26 @@ def test_the_second_is_refused_and_the_first_goes_on(
     assert (summary["check"], summary["size_bytes"]) == ("ok", path.stat().st_size)
     assert check(path).ok
     assert not is_being_made(path)
-    # And now it may be replaced.
+    # Now the file may be replaced.
     assert run_capture("record", path, *PATTERN, "--overwrite", "--duration", "0.5").returncode == 0
     assert check(path).duration_s < 1.0
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_of_those_that_begin_at_once_one_records(
-    overwrite: bool, capture_environment: dict[str, str], tmp_path: Path
+def test_only_one_of_several_simultaneous_recorders_gets_the_file(
+    overwrite: bool, start_capture: StartCapture, folder: Path
 ) -> None:
-    folder = tmp_path / "made"
-    folder.mkdir()
     path = folder / "out.mkv"
     if overwrite:
         path.write_bytes(b"old" * 1000)
     more = ["--overwrite"] if overwrite else []
     with ExitStack() as stack:
         recorders = [
-            stack.enter_context(
-                Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--duration", "1", *more, "--json")
-            )
+            stack.enter_context(start_capture("record", path, *PATTERN, "--duration", "1", *more, "--json"))
             for _ in range(3)
         ]
         codes = sorted(recorder.wait() for recorder in recorders)
-        # Whoever comes when the first has ended may replace it.
+        # A recorder that starts after the first has ended may replace the file.
         assert codes[0] == 0
         assert codes.count(0) == 1 or overwrite
         assert set(codes) <= {0, 2}, [recorder.stderr for recorder in recorders]
@@ -77,7 +72,7 @@ def test_of_those_that_begin_at_once_one_records(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_name_is_given_to_one_alone(overwrite: bool, tmp_path: Path) -> None:
+def test_only_one_thread_reserves_a_name(overwrite: bool, tmp_path: Path) -> None:
     path, at_once = tmp_path / "out.mp4", 4
     together = threading.Barrier(at_once)
 
@@ -100,14 +95,11 @@ def test_a_name_is_given_to_one_alone(overwrite: bool, tmp_path: Path) -> None:
             assert list(tmp_path.iterdir()) == []
 
 
-def test_two_outputs_are_both_right(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_two_recorders_with_two_outputs_are_both_right(start_capture: StartCapture, tmp_path: Path) -> None:
     paths = [tmp_path / "one.mp4", tmp_path / "two.mkv"]
     with ExitStack() as stack:
         recorders = [
-            stack.enter_context(
-                Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern", "--json")
-            )
-            for path in paths
+            stack.enter_context(start_capture("record", path, "--source", "pattern", "--json")) for path in paths
         ]
         for recorder, path in zip(recorders, paths, strict=True):
             recorder.until_recording(path)
@@ -118,7 +110,7 @@ def test_two_outputs_are_both_right(capture_environment: dict[str, str], tmp_pat
     for path in paths:
         assert check(path).ok
         shifts_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
-        # The first picture stands for the beginning.
+        # The first frame is placed at the start.
         assert max(map(abs, shifts_s[1:])) < 0.04
         track = sound(path)
         loud = np.abs(track.samples) > 0.1

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
@@ -364,17 +363,6 @@ class Listener:
             if len(loud):
                 return float(at_s + (loud[-1] + 1) / RATE)
         return None
-
-
-@pytest.fixture
-def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """Start a separate virtual desk for this process, whose outputs may come and go."""
-    if sys.platform != "linux":
-        pytest.skip("a virtual desk needs Linux")
-    with VirtualDesk(320, 240) as desk:
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        yield desk
 
 
 def noise(path: Path, duration_s: float) -> SampleArray:

@@ -1,4 +1,4 @@
-"""What cannot be recorded is told in one line with the value and what there is instead, and nothing is touched."""
+"""Impossible recordings are refused in one line that names the value and the alternatives, and no file is touched."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def panes(desk_environment: dict[str, str]) -> Iterator[None]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_a_mistake_is_told_and_costs_nothing(
+def test_mistakes_are_refused_and_the_existing_file_stays(
     arguments: tuple[str, ...], exit_code: int, said: tuple[str, ...], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
@@ -67,14 +67,14 @@ def test_a_mistake_is_told_and_costs_nothing(
     assert {entry.name for entry in tmp_path.iterdir()} == {"home", "out.mkv"}
 
 
-def test_why_an_encoder_does_not_open_is_told_in_a_few_words() -> None:
+def test_the_reason_why_an_encoder_does_not_open_is_short() -> None:
     failures = []
     for encoder in ENCODERS["h264"]:
         try:
             VideoEncoder("h264", 640, 480, 30.0, encoder=encoder)
         except NotReadyError as error:
             failures.append(error)
-    # That of macOS is nowhere on Linux.
+    # The encoder of macOS exists on no Linux.
     assert any("h264_videotoolbox" in failure.message for failure in failures)
     for failure in failures:
         assert "cannot be opened (" in failure.message

@@ -1,4 +1,4 @@
-"""`capture headless`: a command on a desk of its own, recorded until it ends, and nothing left of either."""
+"""`capture headless`: records a command on its own virtual desk until it ends, and leaves no trace of either."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if sys.platform != "linux":
 
 SMALL: Final = ("--size", "640x480")
 
-#: A program that fills its screen with red and plays a tone, then says so on standard output.
+#: A program that fills its screen with red, plays a tone and then prints a word.
 SHOW: Final = """\
 import os, subprocess, sys
 sys.path.insert(0, sys.argv[1])
@@ -35,7 +35,7 @@ print("shown")
 
 @pytest.fixture
 def own_home(monkeypatch: pytest.MonkeyPatch, capture_environment: dict[str, str]) -> Iterator[Path]:
-    """The user's home of `capture_environment`; whatever is there afterwards and was not before fails the test."""
+    """The home folder of `capture_environment`. Fails a test that adds or changes anything in it."""
     home = Path(capture_environment["HOME"])
     (home / ".profile").write_text("mine")
     yield home
@@ -44,7 +44,7 @@ def own_home(monkeypatch: pytest.MonkeyPatch, capture_environment: dict[str, str
 
 
 def processes_with(mark: str) -> list[str]:
-    """The names of all processes in whose environment `mark` stands."""
+    """Return the names of all processes with `mark` in their environment."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -57,7 +57,7 @@ def processes_with(mark: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("own_home")
-def test_what_the_command_shows_and_plays_is_recorded(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_the_picture_and_sound_of_the_command_are_recorded(run_capture: RunCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     tone = write_tone(tmp_path / "tone.wav", 440.0, 1.5)
     command = (sys.executable, "-c", SHOW, PROJECT / "tests", tone)
@@ -79,12 +79,14 @@ def test_what_the_command_shows_and_plays_is_recorded(run_capture: RunCapture, t
 
 
 @pytest.mark.parametrize("exit_code", [0, 3])
-def test_the_exit_code_of_the_command_is_told(exit_code: int, run_capture: RunCapture, tmp_path: Path) -> None:
+def test_the_exit_code_of_the_command_is_in_the_summary(
+    exit_code: int, run_capture: RunCapture, tmp_path: Path
+) -> None:
     done = run_capture(
         "headless", "out.ogg", *SMALL, "--json", "--", "sh", "-c", f"echo said; sleep 0.3; exit {exit_code}"
     )
     assert done.returncode == 0
-    # Standard output is the summary's alone.
+    # Standard output has the summary and nothing else.
     summary = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
     assert "said\n" in done.stderr
@@ -93,7 +95,7 @@ def test_the_exit_code_of_the_command_is_told(exit_code: int, run_capture: RunCa
     assert summary["path"] == str(tmp_path / "out.ogg")
 
 
-def test_duration_ends_the_command(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_the_duration_ends_the_command_and_its_children(run_capture: RunCapture, tmp_path: Path) -> None:
     mark = f"MARK={tmp_path}"
     done = run_capture(
         *("headless", "out.mp4", *SMALL, "--duration", "0.7", "--json", "--"),
@@ -123,7 +125,7 @@ def test_nothing_outlives_the_recorder(
         exit_code = recorder.wait()
         if number != signal.SIGKILL:
             assert exit_code == 0
-            # What it started is gone when it is.
+            # Everything it started is gone when it exits.
             assert processes_with(mark) == []
             assert recorder.summary()["check"] == "ok"
             assert set(temporary_folder.iterdir()) == before
@@ -140,7 +142,7 @@ def test_nothing_outlives_the_recorder(
         ((), "headless has no command to run"),
     ],
 )
-def test_a_command_that_cannot_be_run(
+def test_a_command_that_cannot_run_is_a_usage_error(
     command: tuple[str, ...], said: str, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     done = run_capture("headless", "out.mp4", *SMALL, "--json", "--", *command)
@@ -151,8 +153,8 @@ def test_a_command_that_cannot_be_run(
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_mistakes_are_told_before_anything_is_started(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    # Without the programs of the desk on the PATH, only a mistake that is told first is told at all.
+def test_mistakes_are_reported_before_anything_starts(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    # The programs of the desk are not on the PATH: any later error would be a different one.
     environment = {**capture_environment, "PATH": str(tmp_path)}
     (tmp_path / "there.mp4").touch()
     for arguments in (
@@ -167,7 +169,7 @@ def test_mistakes_are_told_before_anything_is_started(capture_environment: dict[
             assert len(recorder.stderr.splitlines()) == 1
 
 
-def test_the_desk_is_the_commands_alone(run_capture: RunCapture, desk_environment: dict[str, str]) -> None:
+def test_the_command_gets_its_own_desk_and_home(run_capture: RunCapture, desk_environment: dict[str, str]) -> None:
     done = run_capture(
         *("headless", "out.ogg", "--size", "320x240", "--"),
         *("sh", "-c", "xdotool getdisplaygeometry; echo $DISPLAY; echo HOME=$HOME"),

@@ -1,4 +1,4 @@
-"""Text on a real screen can be read as well in the recording, at the quality that is used unless another is wanted."""
+"""Text on a real screen stays legible in a recording at the default quality."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What is not to be given away.
+#: The least similarity between the screen and the recording.
 LEAST_SIMILARITY = 0.97
 
 
@@ -30,7 +30,7 @@ def last_picture(path: Path) -> Pixels:
         return cast(Pixels, last.to_ndarray(format="bgra"))
 
 
-def test_a_page_of_text_is_as_it_was(
+def test_a_page_of_text_stays_legible(
     in_process_desk: VirtualDesk, desk_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.mp4"
@@ -43,5 +43,5 @@ def test_a_page_of_text_is_as_it_was(
     assert np.unique(screen).size > 1, "an empty screen is no test"
     recorded = luma(last_picture(path))
     assert similarity(screen, recorded) >= LEAST_SIMILARITY
-    # The measure is one: a page a line further down is not the same to it.
+    # The measure is sensitive: shifting the page by three rows fails it.
     assert similarity(np.roll(screen, 3, axis=0), recorded) < LEAST_SIMILARITY

@@ -1,4 +1,4 @@
-"""Voice notes and the control of a running take: real speech, a real sound server, real keys and orders."""
+"""Voice notes and the control of a running take, with real speech, a real sound server, real keys and commands."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Final
 import av
 import numpy as np
 import pytest
-from conftest import RunCapture
+from callers import Control
+from conftest import RunCapture, StartCapture
 from reopened import first_loud_s, loudness, probe, sound
-from running import Recorder, eventually, kinds
+from running import eventually, kinds
 from stage import Stage, module, pactl, playing, press, write_tone
 
 from benchmarks.notes import LEAD_BOUND_MS, MATCH_BOUND, TAIL_BOUND_MS, Take, at_48k, compare, speak
@@ -27,26 +28,8 @@ RATE: Final = 48_000
 TEXT: Final = "Meet me at half past nine."
 
 
-class Note:
-    """A recorder on the desk, and orders to it."""
-
-    def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
-        self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
-        self.recorder = recorder
-
-    @property
-    def state(self) -> str:
-        return next((str(found["state"]) for found in client.running(self._folder)), "")
-
-    def until(self, state: str) -> None:
-        self.recorder.until(lambda: self.state == state, f"it is {state}")
-
-    def ask(self, verb: str, text: str = "") -> dict[str, Any]:
-        return client.ask(verb, text=text, folder=self._folder)
-
-
 def say(environment: dict[str, str], path: Path, sink: str) -> None:
-    """Play a file to its end."""
+    """Play a file and return when it has ended."""
     subprocess.run(["paplay", f"--device={sink}", path], env=environment, check=True, timeout=60)
 
 
@@ -62,15 +45,15 @@ def assert_whole(take: Take) -> None:
     assert take.worst_block > 0.5
 
 
-# Begun by sound, ended by silence
+# Started by sound, stopped by silence
 
 
-def test_every_message_becomes_a_file_of_its_own(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_every_message_becomes_its_own_file(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     output = tmp_path / "note.ogg"
-    with Recorder(capture_environment, tmp_path, "note", output, "--each", "--json") as recorder:
-        note = Note(capture_environment, recorder)
+    with start_capture("note", output, "--each", "--json") as recorder:
+        note = Control(recorder)
         note.until("armed")
         for number in (5, 6):
             spoken = tmp_path / f"{number}.wav"
@@ -89,17 +72,17 @@ def test_every_message_becomes_a_file_of_its_own(
     assert not list(tmp_path.glob("note (3)*"))
 
 
-def test_a_hiss_neither_begins_nor_prolongs_it(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_hiss_neither_starts_nor_prolongs_a_note(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     spoken, path = tmp_path / "spoken.wav", tmp_path / "note.ogg"
     speak(spoken, 4, TEXT)
     hiss = write_hiss(tmp_path / "hiss.wav", -45.0)
     with (
         playing(capture_environment, hiss, desk.sink),
-        Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder,
+        start_capture("note", path, "--json") as recorder,
     ):
-        note = Note(capture_environment, recorder)
+        note = Control(recorder)
         note.until("armed")
         say(capture_environment, spoken, desk.sink)
         summary = recorder.summary()
@@ -108,7 +91,7 @@ def test_a_hiss_neither_begins_nor_prolongs_it(
 
 
 def write_hiss(path: Path, level_dbfs: float) -> Path:
-    """Half a minute of white noise."""
+    """Write half a minute of white noise; return `path`."""
     samples = np.random.default_rng(1).normal(0, 10 ** (level_dbfs / 20), 30 * RATE)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
@@ -119,8 +102,8 @@ def write_hiss(path: Path, level_dbfs: float) -> Path:
     return path
 
 
-def test_a_pause_shorter_than_the_limit_stays_as_it_is(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_a_pause_shorter_than_the_limit_is_kept(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     first, second, both, path = (tmp_path / name for name in ("1.wav", "2.wav", "both.wav", "note.opus"))
     speak(first, 1, TEXT)
@@ -129,20 +112,20 @@ def test_a_pause_shorter_than_the_limit_stays_as_it_is(
     subprocess.run(
         ["ffmpeg", "-v", "error", "-i", first, "-i", second, "-filter_complex", joined, both], check=True, timeout=60
     )
-    with Recorder(capture_environment, tmp_path, "note", path, "--json") as recorder:
-        Note(capture_environment, recorder).until("armed")
+    with start_capture("note", path, "--json") as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, both, desk.sink)
         assert recorder.summary()["stopped_by"] == "silence"
     assert_whole(compared(both, path))
 
 
-def test_a_picture_waits_for_sound_and_is_cut_behind_it(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_a_video_starts_with_the_sound_and_is_cut_after_it(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.mp4", write_tone(tmp_path / "tone.wav", 440, 1.5)
     options = ("--wait-for-sound", "--stop-after-silence", "1s", "--json")
-    with Recorder(capture_environment, tmp_path, "record", path, *options) as recorder:
-        Note(capture_environment, recorder).until("armed")
+    with start_capture("record", path, *options) as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert (summary["stopped_by"], summary["check"]) == ("silence", "ok")
@@ -153,12 +136,12 @@ def test_a_picture_waits_for_sound_and_is_cut_behind_it(
     assert float(probe(path)["streams"][0]["duration"]) < track.end_s + 0.1
 
 
-def test_the_loudness_is_set_when_it_is_finished(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_a_finished_note_has_the_requested_loudness(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     path, tone = tmp_path / "out.ogg", write_tone(tmp_path / "tone.wav", 440, 2.0, level=0.05)
-    with Recorder(capture_environment, tmp_path, "note", path, "--loudness", "-16LUFS", "--json") as recorder:
-        Note(capture_environment, recorder).until("armed")
+    with start_capture("note", path, "--loudness", "-16LUFS", "--json") as recorder:
+        Control(recorder).until("armed")
         say(capture_environment, tone, desk.sink)
         summary = recorder.summary()
     assert kinds(summary) == ["loudness"]
@@ -167,22 +150,22 @@ def test_the_loudness_is_set_when_it_is_finished(
     assert float(measured.rpartition("I:")[2].split()[0]) == pytest.approx(-16.0, abs=0.5)
 
 
-# Orders
+# Commands
 
 
 @pytest.fixture
-def taking(capture_environment: dict[str, str], tmp_path: Path) -> Any:
+def taking(start_capture: StartCapture, tmp_path: Path) -> Any:
     """A recorder that records what the desk plays into an M4A file."""
     path = tmp_path / "out.m4a"
-    with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
-        note = Note(capture_environment, recorder)
+    with start_capture("record", path, "--json") as recorder:
+        note = Control(recorder)
         recorder.until_recording(path)
         note.until("recording")
         yield note, path
 
 
 def test_a_preview_is_heard_and_not_recorded(
-    taking: tuple[Note, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+    taking: tuple[Control, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     note, path = taking
     say(capture_environment, write_tone(tmp_path / "own.wav", 440, 2.0), desk.sink)
@@ -191,7 +174,7 @@ def test_a_preview_is_heard_and_not_recorded(
     note.ask("pause")
     note.ask("preview")
     with module(capture_environment, "module-null-sink", "sink_name=elsewhere", "norewinds=1"):
-        # The preview is a stream of its own on the default output.
+        # The preview is a separate stream on the default output.
         eventually(lambda: "capture" in pactl(capture_environment, "list", "sink-inputs"), "the preview plays")
         heard = listen(capture_environment, f"{desk.sink}.monitor", 0.5)
     assert loudness(heard, 440, RATE) > 0.1
@@ -202,7 +185,7 @@ def test_a_preview_is_heard_and_not_recorded(
     assert summary["paused_s"] > 0.4
     track = sound(path)
     assert any(loudness(track.between(at_s, at_s + 0.1), 660, RATE) > 0.4 for at_s in np.arange(1.5, track.end_s, 0.1))
-    # Behind the first tone there is nothing of it any more, whatever the preview played.
+    # The first tone is over for good, although the preview played it again.
     first_s = first_loud_s(track)
     assert loudness(track.between(first_s + 0.1, first_s + 1.9), 440, RATE) > 0.4
     for at_s in np.arange(first_s + 2.05, track.end_s - 0.1, 0.05):
@@ -210,7 +193,7 @@ def test_a_preview_is_heard_and_not_recorded(
 
 
 def listen(environment: dict[str, str], source: str, duration_s: float) -> Any:
-    """What a source plays from now on, mono at 48 kHz, from the first sound on."""
+    """Record a source from its first sound on: mono float32 at 48 kHz."""
     command = ["parec", f"--device={source}", "--format=float32le", "--channels=1", f"--rate={RATE}", "--latency=4800"]
     wanted = round(duration_s * RATE)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
@@ -223,7 +206,7 @@ def listen(environment: dict[str, str], source: str, duration_s: float) -> Any:
     return heard[:wanted]
 
 
-def test_marks_become_chapters(taking: tuple[Note, Path]) -> None:
+def test_marks_become_chapters(taking: tuple[Control, Path]) -> None:
     note, path = taking
     note.ask("mark", "the first")
     note.recorder.until_grown(path)
@@ -243,7 +226,7 @@ def test_marks_become_chapters(taking: tuple[Note, Path]) -> None:
     assert [at_s for _, at_s in named] == pytest.approx([at_s for _, at_s in expected], abs=0.002)
 
 
-def test_what_is_discarded_is_gone_and_it_is_said(taking: tuple[Note, Path], run_capture: RunCapture) -> None:
+def test_discard_removes_the_file_and_says_so(taking: tuple[Control, Path], run_capture: RunCapture) -> None:
     note, path = taking
     done = run_capture("discard")
     assert done.returncode == 0, done.stderr
@@ -255,14 +238,14 @@ def test_what_is_discarded_is_gone_and_it_is_said(taking: tuple[Note, Path], run
     assert note.recorder.summary() == {"path": None, "stopped_by": "discard"}
 
 
-def test_two_recorders_are_told_apart(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_two_recorders_are_addressed_by_name(
+    capture_environment: dict[str, str], start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.ogg", tmp_path / "two.ogg"
     folder = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
     with (
-        Recorder(capture_environment, tmp_path, "record", one, "--name", "one") as first,
-        Recorder(capture_environment, tmp_path, "record", two, "--name", "two") as second,
+        start_capture("record", one, "--name", "one") as first,
+        start_capture("record", two, "--name", "two") as second,
     ):
         eventually(
             lambda: (
@@ -302,18 +285,18 @@ def keys(environment: dict[str, str], *orders: str) -> None:
 
 
 @pytest.fixture
-def holding(capture_environment: dict[str, str], tmp_path: Path) -> Any:
-    """A recorder that waits for its key, and is known to hear keys."""
+def holding(capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path) -> Any:
+    """A recorder that waits for its key and has proved that it receives keys."""
     path = tmp_path / "out.wav"
-    with Recorder(capture_environment, tmp_path, "record", path, "--hold", HOLD, "--each", "--json") as recorder:
-        note = Note(capture_environment, recorder)
+    with start_capture("record", path, "--hold", HOLD, "--each", "--json") as recorder:
+        note = Control(recorder)
         note.until("armed")
         note.recorder.until(lambda: hears_keys(capture_environment, note), "it hears keys")
         note.until("armed")
         yield note, path
 
 
-def hears_keys(environment: dict[str, str], note: Note) -> bool:
+def hears_keys(environment: dict[str, str], note: Control) -> bool:
     press(environment, "ctrl+alt+r")
     if note.state != "recording":
         return False
@@ -321,8 +304,8 @@ def hears_keys(environment: dict[str, str], note: Note) -> bool:
     return True
 
 
-def test_it_records_for_as_long_as_the_key_is_held(
-    holding: tuple[Note, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_it_records_while_the_key_is_held(
+    holding: tuple[Control, Path], capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
 ) -> None:
     note, path = holding
     long = write_tone(tmp_path / "tone.wav", 440, 30.0)
@@ -340,11 +323,13 @@ def test_it_records_for_as_long_as_the_key_is_held(
     recordings = note.recorder.summary()["recordings"]
     assert [each["stopped_by"] for each in recordings] == ["hotkey"]
     track = sound(path)
-    # It begins with the press: what was heard before is not in it, and nothing is missing at its head.
+    # It starts with the key press: earlier sound is not in it, and its head is complete.
     assert loudness(track.between(0.0, 0.2), 440, RATE) == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_pause_key_locks_what_is_held(holding: tuple[Note, Path], capture_environment: dict[str, str]) -> None:
+def test_the_pause_key_locks_a_held_recording(
+    holding: tuple[Control, Path], capture_environment: dict[str, str]
+) -> None:
     note, path = holding
     keys(capture_environment, "keydown ctrl keydown alt keydown space")
     note.until("recording")
@@ -360,7 +345,7 @@ def test_the_pause_key_locks_what_is_held(holding: tuple[Note, Path], capture_en
     assert [each["check"] for each in note.recorder.summary()["recordings"]] == ["ok"]
 
 
-def test_a_key_that_does_not_exist_is_a_mistake(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_an_unknown_key_is_a_usage_error(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("note", tmp_path / "out.ogg", "--hold", "<ctrl>+<nonsense>")
     assert done.returncode == 2
     assert "nonsense" in done.stderr

@@ -1,9 +1,8 @@
-"""Recorded pixels against those that were drawn: colours to three levels, places to the pixel, the cursor too."""
+"""Compares recorded with drawn pixels: colours within three levels, places to the pixel, the cursor included."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,17 +15,17 @@ from stage import BLACK, BLUE, CURSOR_HOT, CURSOR_SIDE, GREEN, GREY, RED, WHITE,
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: How much of a colour the way to 4:2:0, the codec and the way back may change at high quality.
+#: How many levels the conversion to 4:2:0, the codec and the way back may change at high quality.
 LEVELS: Final = 3
 
-#: So far do the edges of an area reach into it: colour is kept for pairs of pixels, and codecs round off.
+#: How far the edges of an area affect its inside: pixels share chroma in pairs, and codecs smooth.
 EDGE: Final = 4
 
-#: Of the areas whose colours are compared, and the screen.
+#: The side of an area whose colour is compared, and the size of the screen.
 SIDE: Final = 80
 SIZE: Final = (1280, 720)
 
-#: The primaries, greys from black to white, and what chance gives.
+#: The primaries, greys from black to white, and random colours.
 COLOURS: Final[list[Colour]] = [
     *((red, green, blue) for red in (0, 255) for green in (0, 255) for blue in (0, 255)),
     *((level, level, level) for level in range(1, 255, 23)),
@@ -37,10 +36,10 @@ ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--no-hotkeys", "--j
 
 
 @pytest.fixture
-def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        opened.point_at(640, 360)
-        yield opened
+def stage(stage: Stage) -> Stage:
+    """The stage, with the cursor in the middle."""
+    stage.point_at(640, 360)
+    return stage
 
 
 def record(environment: dict[str, str], path: Path, *arguments: str) -> Recorder:
@@ -48,18 +47,18 @@ def record(environment: dict[str, str], path: Path, *arguments: str) -> Recorder
 
 
 def brightness(picture: Picture) -> Any:
-    """What 4:2:0 keeps of every pixel."""
+    """Return the brightness of every pixel, which 4:2:0 keeps."""
     return picture.astype(int) @ (2126, 7152, 722) // 10_000
 
 
 def until_bright(recorder: Recorder, path: Path, *places: tuple[int, int]) -> Picture:
-    """Wait until the newest picture is bright at these places, x and y, and return it."""
+    """Wait until the newest frame is bright at these places (x, y), and return it."""
     recorder.until(lambda: min(brightness(pictures(path).last)[y, x] for x, y in places) > 160, f"{places} is seen")
     return pictures(path).last
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm"])
-def test_colours_are_those_that_were_drawn(
+def test_colours_are_recorded_as_drawn(
     name: str, stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -74,13 +73,13 @@ def test_colours_are_those_that_were_drawn(
     for (left, top), colour in zip(places, COLOURS, strict=True):
         inside = last[top + EDGE : top + SIDE - EDGE, left + EDGE : left + SIDE - EDGE]
         off = np.abs(inside - colour)
-        # The colour of the area; a few of its pixels may be off by a little more, where it meets quite another one.
+        # The colour of the area. A few pixels may be a little further off where a very different colour is next to it.
         assert np.median(off, axis=(0, 1)).max() <= LEVELS, f"{colour} at {left},{top}"
         assert off.max() <= 2 * LEVELS
         assert (off.max(axis=2) > LEVELS).mean() < 0.05
 
 
-def test_single_pixels_are_where_they_were_drawn(
+def test_single_pixels_are_recorded_where_they_were_drawn(
     stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "dots.mkv"
@@ -93,14 +92,14 @@ def test_single_pixels_are_where_they_were_drawn(
     dots: list[tuple[int, int]] = []
     with record(capture_environment, path, "--no-cursor") as recorder:
         recorder.until_recording(path)
-        # At the corners, at the edges, and inside; one change after the other.
+        # At the corners, at the edges and inside, one change after another.
         for group in groups:
             dots += group
             for x, y in group:
                 stage.paint(x, y, 1, 1, WHITE)
             seen = brightness(until_bright(recorder, path, *group))
             assert {(int(x), int(y)) for y, x in np.argwhere(seen > 100)} == {*dots}
-        # And taken away again.
+        # Then remove them again.
         for x, y in dots:
             stage.paint(x, y, 1, 1, BLACK)
         stage.paint(100, 100, 1, 1, WHITE)
@@ -113,14 +112,14 @@ def test_single_pixels_are_where_they_were_drawn(
     ("arguments", "left", "top"),
     [((), 0, 0), (("--region", "321x241+301+151"), 301, 151), (("--window", "Stage"), 0, 0)],
 )
-def test_the_cursor_is_at_its_place_to_the_pixel(
+def test_the_cursor_is_in_place_to_the_pixel(
     arguments: tuple[str, ...], left: int, top: int, stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "cursor.mkv"
     stage.paint(0, 0, stage.width, stage.height, WHITE)
     with record(capture_environment, path, *arguments) as recorder:
         recorder.until_recording(path)
-        # Over the screen where nothing changes, then over what changes below it.
+        # First over a still screen, then over an area that changes below it.
         for number, (x, y) in enumerate(((333, 177), (400, 201), (502, 302))):
             stage.point_at(x, y)
             if number == 2:
@@ -138,22 +137,22 @@ def test_the_cursor_is_at_its_place_to_the_pixel(
 
 
 def until_red(recorder: Recorder, path: Path, left: int, top: int) -> Picture:
-    """Wait until the cursor has its corner there in the newest picture, and return it."""
+    """Wait until the cursor has its corner there in the newest frame, and return the frame."""
     recorder.until(lambda: is_red(pictures(path).last, left, top), f"the cursor at {left},{top}")
     return pictures(path).last
 
 
 def is_red(picture: Picture, left: int, top: int) -> bool:
-    """Whether the cursor with this corner is in the picture; in so small an area codecs round off more."""
+    """Whether the cursor is in the picture with this corner. Codecs smooth more in such a small area."""
     inside = picture[top + EDGE : top + CURSOR_SIDE - EDGE, left + EDGE : left + CURSOR_SIDE - EDGE].astype(int)
     return bool(np.abs(inside - RED).max() <= 2 * LEVELS)
 
 
-def test_of_an_odd_region_every_pixel_is_in_place(
+def test_every_pixel_of_an_odd_region_is_in_place(
     stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "odd.mkv"
-    # A grid of lines of one pixel, seven apart, and areas of colour between thick ones.
+    # Lines one pixel wide, seven pixels apart, and an area of colour.
     for x in range(0, 1280, 7):
         stage.paint(x, 0, 1, 720, GREY)
     stage.paint(400, 300, 101, 51, BLUE)

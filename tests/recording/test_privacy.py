@@ -1,4 +1,4 @@
-"""What is recorded is its owner's alone from the first byte, whatever the umask; and no other machine hears of it."""
+"""Recordings are readable by their owner alone from the first byte, with any umask, and never touch the network."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
-from conftest import RunCapture
+from callers import Control
+from conftest import RunCapture, StartCapture
 from reopened import loudness, sound
-from running import Recorder, eventually
+from running import eventually
 from stage import playing, write_tone
 
 from capture.recordings.check import check
-from capture.remote import client
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What others may do.
+#: The permissions of group and others.
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
-#: What the kernel knows of sockets to other machines, by the tables in /proc/PID/net.
+#: The tables in /proc/PID/net that list sockets to other machines.
 NETWORK_TABLES: Final = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6", "packet")
 
 
 class Watch:
-    """Looks all the time at everything below some folders, for what others could read or write there."""
+    """Scans some folders in a loop and collects, for every entry, the permissions that others had."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
@@ -65,7 +65,7 @@ class Watch:
                 mode = entry.stat(follow_symlinks=False).st_mode
             except OSError:
                 continue
-            # The kernel lets nobody at a socket who may not enter its folder.
+            # A socket is out of reach for users who may not enter its folder.
             if not stat.S_ISSOCK(mode):
                 self.seen[entry.path] = self.seen.get(entry.path, 0) | (mode & OTHERS)
             if stat.S_ISDIR(mode):
@@ -74,7 +74,7 @@ class Watch:
 
 @contextmanager
 def open_umask() -> Iterator[None]:
-    """Nothing is held back from anybody, unless a program does so itself."""
+    """Set a umask of 0: files are open to everyone unless the program restricts them."""
     before = os.umask(0)
     try:
         yield
@@ -82,8 +82,8 @@ def open_umask() -> Iterator[None]:
         os.umask(before)
 
 
-def test_files_and_folders_are_the_users_alone_from_the_first_byte(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_files_and_folders_are_private_from_the_first_byte(
+    capture_environment: dict[str, str], start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder, run = tmp_path / "made", tmp_path / "run"
     folder.mkdir()
@@ -93,25 +93,25 @@ def test_files_and_folders_are_the_users_alone_from_the_first_byte(
     path = folder / "out.mkv"
     arguments = ("record", path, "--source", "pattern", "--fps", "5", "--replay", "20s", "--ledger", "--json")
     with Watch(folder, run, videos) as watch, open_umask():
-        with Recorder(capture_environment, tmp_path, *arguments, "--loudness", "-20LUFS") as recorder:
+        with start_capture(*arguments, "--loudness", "-20LUFS") as recorder:
             recorder.until_recording(path)
-            own = run / "capture"
-            eventually(lambda: client.running(own)[0]["buffer_s"] > 1.0, "a buffer")
+            control = Control(recorder)
+            control.until("recording", buffer_s=1.0)
             for name, more in (("clip.mkv", {}), ("exact.mkv", {"exact": True}), ("clip.gif", {}), ("small.mp4", {})):
                 options: dict[str, Any] = {"output": str(folder / name), "last_s": 1.0, **more}
                 if name == "small.mp4":
                     options["max_bytes"] = 100_000
-                assert client.ask("clip", options=options, folder=own)["check"] == "ok"
+                assert control.ask("clip", **options)["check"] == "ok"
             copy = folder / "cut off.mkv"
             copy.write_bytes(path.read_bytes())
             copy.chmod(0o600)
             assert recorder.stop()["check"] == "ok"
         assert run_capture("repair", copy, "--output", folder / "repaired.mkv").returncode == 0
         assert run_capture("repair", copy).returncode == 0
-        # In the recordings folder, which is made for it.
+        # Into the recordings folder, which the recorder creates.
         assert run_capture("record", "--source", "pattern", "--duration", "0.3").returncode == 0
     others = {place: oct(mode) for place, mode in watch.seen.items() if mode}
-    # The test itself made that one, and the user's own folder for videos is like all others.
+    # The test itself made the copy, and the video folder of the user has ordinary permissions.
     assert others.keys() <= {str(copy), str(videos)}
     seen = {Path(place).relative_to(tmp_path).as_posix() for place in watch.seen}
     assert {"run/capture", "run/capture/capture.lock", "made/out.mkv", "made/out.mkv.ledger.jsonl"} <= seen
@@ -120,7 +120,7 @@ def test_files_and_folders_are_the_users_alone_from_the_first_byte(
     assert any(place.startswith("home/Videos/Captures/Capture ") for place in seen)
 
 
-def test_what_is_seen_by_others_would_be_noticed(tmp_path: Path) -> None:
+def test_the_watch_notices_open_permissions(tmp_path: Path) -> None:
     with Watch(tmp_path) as watch, open_umask():
         (tmp_path / "open").touch(0o644)
         eventually(lambda: str(tmp_path / "open") in watch.seen, "a look at it")
@@ -131,7 +131,7 @@ def test_what_is_seen_by_others_would_be_noticed(tmp_path: Path) -> None:
 
 
 def sockets_of(process: int) -> set[str]:
-    """The numbers of the sockets that a process has open."""
+    """Return the inodes of the open sockets of a process."""
     found = set()
     for link in Path(f"/proc/{process}/fd").iterdir():
         try:
@@ -144,7 +144,7 @@ def sockets_of(process: int) -> set[str]:
 
 
 def network_sockets(process: int) -> set[str]:
-    """Those of them that lead to other machines, or could."""
+    """Return those that lead to other machines, or could."""
     known = set()
     for table in NETWORK_TABLES:
         try:
@@ -155,7 +155,7 @@ def network_sockets(process: int) -> set[str]:
     return sockets_of(process) & known
 
 
-def test_sockets_to_other_machines_would_be_noticed() -> None:
+def test_network_sockets_are_noticed() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
         one.bind(("127.0.0.1", 0))
         one.listen()
@@ -164,8 +164,8 @@ def test_sockets_to_other_machines_would_be_noticed() -> None:
         assert network_sockets(os.getpid()) == set()
 
 
-def test_it_records_where_there_is_no_network(
-    desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_it_records_without_a_network(
+    desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     by = ("unshare", "--net")
     if subprocess.run([*by, "true"], check=False, capture_output=True, timeout=60).returncode != 0:
@@ -174,13 +174,13 @@ def test_it_records_where_there_is_no_network(
     tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
     with (
         playing(capture_environment, tone, desk.sink),
-        Recorder(capture_environment, tmp_path, "record", path, "--replay", "10s", "--json", by=by) as recorder,
+        start_capture("record", path, "--replay", "10s", "--json", by=by) as recorder,
     ):
         recorder.until_recording(path)
-        own = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
-        # The clip asks it to its socket, keys are heard, the screen is read and the sound too.
-        eventually(lambda: client.running(own)[0]["buffer_s"] > 1.0, "a buffer")
-        assert client.ask("clip", options={"output": str(clip)}, folder=own)["check"] == "ok"
+        control = Control(recorder)
+        # This uses everything: the clip the control socket, the recording the screen, the sound server and the keys.
+        control.until("recording", buffer_s=1.0)
+        assert control.ask("clip", output=str(clip))["check"] == "ok"
         assert sockets_of(recorder.process.pid)
         assert network_sockets(recorder.process.pid) == set()
         summary = recorder.stop()
@@ -190,9 +190,9 @@ def test_it_records_where_there_is_no_network(
     assert loudness(track.between(0.3, track.end_s - 0.2), 440.0, track.rate) > 0.3
 
 
-def test_with_a_network_none_is_used(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_an_available_network_is_not_used(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, "--replay", "10s", "--json") as recorder:
+    with start_capture("record", path, "--replay", "10s", "--json") as recorder:
         used: set[str] = set()
 
         def has_begun() -> bool:

@@ -1,4 +1,4 @@
-"""`capture record`: what was on the screen and what was playing is in the file, at its place and at its time."""
+"""`capture record`: picture and sound are in the file, in the right place and at the right time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import PROJECT, RunCapture
+from conftest import PROJECT, RunCapture, StartCapture
 from reopened import Picture, each_picture, first_loud_s, loudness, pictures, probe, sound
 from running import Recorder, kinds
 from stage import (
@@ -40,12 +40,12 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far codecs and 4:2:0 subsampling may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 14
 
 LONG_TONE_S: Final = 60.0
 
-#: The longest block of any of the codecs: sound ends at the end of one.
+#: The longest block of any codec: sound ends with a whole block.
 BLOCK_S: Final = 0.024
 
 VIDEO_CODECS: Final = {"mp4": "h264", "mov": "h264", "mkv": "h264", "webm": "vp8"}
@@ -55,15 +55,9 @@ AUDIO_CODECS: Final = {
 }
 
 
-@pytest.fixture
-def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="session")
 def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """440 Hz, for longer than any recording here."""
+    """A tone of 440 Hz, longer than any recording here."""
     return write_tone(tmp_path_factory.mktemp("tone") / "tone.wav", 440.0, LONG_TONE_S)
 
 
@@ -76,7 +70,7 @@ def assert_colour(picture: Picture, x: int, y: int, colour: Colour) -> None:
 
 
 def assert_tone(path: Path, hz: float = 440.0, number: int = 0) -> None:
-    """That the track is a loud sine of `hz`, but for its edges."""
+    """Assert that the track is a loud sine of `hz`, except for its edges."""
     track = sound(path, number)
     middle = track.between(0.3, track.end_s - 0.3)
     assert loudness(middle, hz, track.rate) > 0.3
@@ -88,7 +82,7 @@ def assert_tone(path: Path, hz: float = 440.0, number: int = 0) -> None:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A file, what was said about it, and the exit code."""
+    """A recorded file, its summary and the exit code."""
 
     path: Path
     summary: dict[str, Any]
@@ -97,17 +91,17 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(desk: VirtualDesk, tone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recorded]:
-    """The same two seconds in every format, by the extension: a red and a green area, and a tone."""
+    """Two seconds in every format, by extension: a red and a green area, and a tone."""
     folder = tmp_path_factory.mktemp("formats")
     environment = {**desk.environment_of(os.environ), "HOME": str(folder), "PYTHONPATH": str(PROJECT)}
     found = {}
     with Stage(environment) as stage:
         stage.paint(100, 50, 200, 100, RED)
         stage.paint(801, 301, 101, 77, GREEN)
-        # As many at once as start without keeping each other waiting for seconds.
+        # More at once would delay each other's start by seconds.
         for extensions in (("mp4", "mov"), ("mkv", "webm"), ("ogg", "opus", "m4a"), ("mp3", "flac", "wav")):
             paths = [folder / f"out.{extension}" for extension in extensions]
-            # All of them together may take longer than the tone does.
+            # A new tone for each group: one tone might not last for all of them.
             with playing(environment, tone, desk.sink), ExitStack() as running:
                 recorders = [
                     running.enter_context(Recorder(environment, folder, "record", path, "--duration", "2", "--json"))
@@ -119,7 +113,7 @@ def recorded(desk: VirtualDesk, tone: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("extension", VIDEO_CODECS)
-def test_picture_and_sound_begin_and_end_together(extension: str, recorded: dict[str, Recorded]) -> None:
+def test_picture_and_sound_start_and_end_together(extension: str, recorded: dict[str, Recorded]) -> None:
     path = recorded[extension].path
     found, track = pictures(path), sound(path)
     assert recorded[extension].exit_code == 0
@@ -131,7 +125,7 @@ def test_picture_and_sound_begin_and_end_together(extension: str, recorded: dict
 
 
 @pytest.mark.parametrize("extension", VIDEO_CODECS)
-def test_picture_and_sound_are_what_was_there(extension: str, recorded: dict[str, Recorded]) -> None:
+def test_picture_and_sound_are_recorded_as_they_were(extension: str, recorded: dict[str, Recorded]) -> None:
     path = recorded[extension].path
     last = pictures(path).last
     assert last.shape == (720, 1280, 3)
@@ -142,14 +136,14 @@ def test_picture_and_sound_are_what_was_there(extension: str, recorded: dict[str
     streams = {stream["codec_type"]: stream for stream in probe(path)["streams"]}
     video, audio = streams["video"], streams["audio"]
     assert (video["codec_name"], audio["codec_name"]) == (VIDEO_CODECS[extension], AUDIO_CODECS[extension])
-    # One matrix with two names: what VP8 decoders assume, and what QuickTime knows.
+    # The same matrix by two names: VP8 decoders assume the first, QuickTime knows the second.
     assert video["color_space"] == ("bt470bg" if extension == "webm" else "smpte170m")
     assert video["color_range"] == "tv"
     assert (audio["sample_rate"], audio["channels"]) == ("48000", 2)
 
 
 @pytest.mark.parametrize("extension", VIDEO_CODECS)
-def test_the_summary_tells_what_is_in_the_file(extension: str, recorded: dict[str, Recorded]) -> None:
+def test_the_summary_matches_the_file(extension: str, recorded: dict[str, Recorded]) -> None:
     path, summary = recorded[extension].path, recorded[extension].summary
     about = probe(path)
     streams = {stream["codec_type"]: stream for stream in about["streams"]}
@@ -164,7 +158,7 @@ def test_the_summary_tells_what_is_in_the_file(extension: str, recorded: dict[st
     video = dict(summary["video"])
     assert video.pop("unchanged") > 0
     assert video.pop("dropped") >= 0
-    # VP8 has one encoder, and there is nothing to choose.
+    # VP8 has only one encoder, so there is no choice to explain.
     assert ("encoder_choice" in video) is (extension != "webm")
     assert video.pop("encoder_choice", video["encoder"]).startswith(video["encoder"])
     assert video == {
@@ -190,13 +184,13 @@ def test_the_summary_tells_what_is_in_the_file(extension: str, recorded: dict[st
 
 
 @pytest.mark.parametrize("extension", sorted(AUDIO_CODECS.keys() - VIDEO_CODECS.keys()))
-def test_sound_alone(extension: str, recorded: dict[str, Recorded]) -> None:
+def test_audio_formats_have_only_sound(extension: str, recorded: dict[str, Recorded]) -> None:
     path, summary = recorded[extension].path, recorded[extension].summary
     assert recorded[extension].exit_code == 0
     (stream,) = probe(path)["streams"]
     assert stream["codec_name"] == AUDIO_CODECS[extension]
     track = sound(path)
-    # FFmpeg lets an MP3 begin behind what the encoder put before the first sample.
+    # FFmpeg starts an MP3 after the samples that the encoder adds at the front.
     assert abs(track.start_s) <= (0.03 if extension == "mp3" else 0.02)
     assert abs(track.end_s - track.start_s - 2.0) <= 0.1
     assert_tone(path)
@@ -206,8 +200,8 @@ def test_sound_alone(extension: str, recorded: dict[str, Recorded]) -> None:
 
 
 @pytest.mark.parametrize("extension", AUDIO_CODECS)
-def test_it_decodes_to_its_end_without_a_complaint(extension: str, recorded: dict[str, Recorded]) -> None:
-    # A time base of its own, or it would count in the frames per second that it guesses.
+def test_every_file_decodes_without_errors(extension: str, recorded: dict[str, Recorded]) -> None:
+    # Set the time base, or FFmpeg would count in the frame rate that it guesses.
     arguments = ["-i", str(recorded[extension].path), "-enc_time_base:v", "1:90000", "-f", "null", "-"]
     decoded = subprocess.run(
         ["ffmpeg", "-v", "error", "-xerror", *arguments],
@@ -219,13 +213,11 @@ def test_it_decodes_to_its_end_without_a_complaint(extension: str, recorded: dic
     assert (decoded.returncode, decoded.stderr) == (0, "")
 
 
-def test_the_file_is_its_owners_alone_from_the_first_moment(
-    capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_file_is_private_from_the_start(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "private.mkv"
     before = os.umask(0)
     try:
-        with Recorder(capture_environment, tmp_path, "record", path, "--json") as recorder:
+        with start_capture("record", path, "--json") as recorder:
             recorder.until(path.exists, "the file")
             assert path.stat().st_mode & 0o777 == 0o600
             recorder.until_recording(path)
@@ -235,7 +227,7 @@ def test_the_file_is_its_owners_alone_from_the_first_moment(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_existing_file_is_replaced_when_asked_for(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_overwrite_replaces_an_existing_file(run_capture: RunCapture, tmp_path: Path) -> None:
     path = tmp_path / "again.wav"
     path.write_bytes(bytes(1_000_000))
     path.chmod(0o644)
@@ -246,7 +238,7 @@ def test_an_existing_file_is_replaced_when_asked_for(run_capture: RunCapture, tm
     assert abs(sound(path).end_s - 0.5) <= 0.1
 
 
-def test_without_a_name_it_goes_to_the_recordings_folder(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_recording_without_a_name_goes_to_the_recordings_folder(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("record", "--screen", "none", "--duration", "0.5", "--json")
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout)["path"])
@@ -256,7 +248,7 @@ def test_without_a_name_it_goes_to_the_recordings_folder(run_capture: RunCapture
     assert str(path) in done.stderr
 
 
-def test_a_name_that_looks_like_a_protocol_is_a_name(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_name_that_looks_like_a_protocol_is_a_file_name(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("record", "rec-12:30 é.mp4", "--source", "pattern", "--duration", "0.5")
     assert done.returncode == 0, done.stderr
     assert [file.name for file in tmp_path.glob("*.mp4")] == ["rec-12:30 é.mp4"]
@@ -266,12 +258,12 @@ def test_a_name_that_looks_like_a_protocol_is_a_name(run_capture: RunCapture, tm
 
 
 @pytest.mark.usefixtures("stage")
-def test_a_still_screen_gives_few_frames(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_still_screen_needs_few_frames(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("record", "still.mp4", "--duration", "2", "--audio", "none", "--json")
     video = json.loads(done.stdout)["video"]
     found = pictures(tmp_path / "still.mp4")
     assert video["frames"] == len(found.moments_s) <= 8
-    # The last frame stands in a slot that may have been counted already.
+    # The last frame may fall in a slot that was already counted.
     assert 59 <= video["frames"] + video["unchanged"] + video["dropped"] <= 61
     assert found.moments_s[0] == 0.0
     assert abs(found.end_s - 2.0) <= 0.05
@@ -288,15 +280,13 @@ def test_constant_fps_is_an_exact_grid(run_capture: RunCapture, tmp_path: Path) 
     assert abs(found.end_s - 1.5) <= 1 / 25
 
 
-def test_no_sound_when_none_is_wanted(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_audio_none_records_no_sound(run_capture: RunCapture, tmp_path: Path) -> None:
     done = run_capture("record", "mute.mkv", "--duration", "0.5", "--audio", "none", "--json")
     assert json.loads(done.stdout)["audio"] == []
     assert [stream["codec_type"] for stream in probe(tmp_path / "mute.mkv")["streams"]] == ["video"]
 
 
-def test_changes_at_edges_and_corners_are_seen(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_changes_at_edges_and_corners_are_recorded(stage: Stage, start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "edges.mkv"
     right, bottom = stage.width, stage.height
     spots = {
@@ -310,11 +300,11 @@ def test_changes_at_edges_and_corners_are_seen(
         (right - 16, bottom // 2): GREY,
     }
     arguments = ("record", path, "--quality", "high", "--no-cursor", "--json")
-    with Recorder(capture_environment, tmp_path, *arguments) as recorder:
+    with start_capture(*arguments) as recorder:
         recorder.until_recording(path)
         for (left, top), colour in spots.items():
             stage.paint(left, top, 16, 16, colour)
-            # One after another: each has to be noticed by itself.
+            # One after another: each change must be noticed by itself.
             recorder.until_grown(path, 1)
         recorder.until_grown(path, 2)
         summary = recorder.stop()
@@ -328,12 +318,12 @@ def test_changes_at_edges_and_corners_are_seen(
 
 
 def luma_edges(line: Any) -> tuple[int, int]:
-    """Where a white stretch begins and ends in a line of RGB pixels."""
+    """Return the start and end of the white stretch in a line of RGB pixels."""
     bright = [index for index, pixel in enumerate(line) if pixel.mean() > 127]
     return bright[0], bright[-1] + 1
 
 
-def test_a_region_at_an_odd_offset(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_region_at_an_odd_offset_is_exact(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
     stage.paint(333, 177, 100, 60, WHITE)
     done = run_capture(
         *("record", "region.mp4", "--region", "320x240+301+151", "--quality", "high"),
@@ -346,7 +336,7 @@ def test_a_region_at_an_odd_offset(stage: Stage, run_capture: RunCapture, tmp_pa
     assert luma_edges(last[:, 80]) == (26, 86)
 
 
-def test_an_odd_region_loses_a_line_and_says_so(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
+def test_an_odd_region_is_cropped_and_says_so(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
     stage.paint(200, 100, 101, 51, WHITE)
     done = run_capture(
         *("record", "odd.mp4", "--region", "301x201+100+50", "--quality", "high"),
@@ -363,7 +353,7 @@ def test_an_odd_region_loses_a_line_and_says_so(stage: Stage, run_capture: RunCa
     assert luma_edges(last[:, 150]) == (50, 101)
 
 
-def test_scaled_to_another_size(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
+def test_scale_changes_the_size_of_the_picture(stage: Stage, run_capture: RunCapture, tmp_path: Path) -> None:
     stage.paint(320, 180, 640, 360, BLUE)
     stage.paint(0, 0, 160, 90, RED)
     done = run_capture(
@@ -382,10 +372,12 @@ def test_scaled_to_another_size(stage: Stage, run_capture: RunCapture, tmp_path:
     assert (summary["video"]["width"], summary["video"]["height"]) == (640, 360)
 
 
-def test_the_cursor_is_where_it_was(stage: Stage, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_cursor_is_recorded_where_it_was(
+    stage: Stage, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "cursor.mkv"
     point_at(capture_environment, 101, 201)
-    with Recorder(capture_environment, tmp_path, "record", path, "--quality", "high", "--json") as recorder:
+    with start_capture("record", path, "--quality", "high", "--json") as recorder:
         recorder.until_recording(path)
         # Only the cursor moves; nothing is drawn.
         point_at(capture_environment, 640, 360)
@@ -400,13 +392,13 @@ def test_the_cursor_is_where_it_was(stage: Stage, capture_environment: dict[str,
         assert_colour(picture, left - 4, top + 8, BLACK)
         assert_colour(picture, left + 8, top - 4, BLACK)
     assert_colour(first, 101 - CURSOR_HOT + CURSOR_SIDE + 4, 205, BLACK)
-    # It left no trace where it was before.
+    # No trace is left at its earlier places.
     assert_colour(last, 105, 205, BLACK)
     assert_colour(last, 644, 364, BLACK)
 
 
 @pytest.mark.usefixtures("stage")
-def test_no_cursor_when_none_is_wanted(
+def test_no_cursor_records_no_cursor(
     capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
 ) -> None:
     point_at(capture_environment, 640, 360)
@@ -414,12 +406,12 @@ def test_no_cursor_when_none_is_wanted(
     assert pictures(tmp_path / "bare.mp4").last.max() <= COLOUR_TOLERANCE
 
 
-def test_changes_are_as_far_apart_as_they_were(
-    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+def test_changes_are_as_far_apart_as_they_were_painted(
+    stage: Stage, start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "turns.mp4"
     painted_s = []
-    with Recorder(capture_environment, tmp_path, "record", path, "--no-cursor", "--json") as recorder:
+    with start_capture("record", path, "--no-cursor", "--json") as recorder:
         recorder.until_recording(path)
         for colour in (RED, GREEN, BLUE):
             stage.paint(0, 0, 1280, 720, colour)
@@ -433,7 +425,7 @@ def test_changes_are_as_far_apart_as_they_were(
     assert is_colour(next(each_picture(path))[1], 640, 360, BLACK)
     for number in (1, 2):
         apart_s = painted_s[number] - painted_s[0]
-        # A frame and a half, and what a busy machine may add.
+        # One and a half frames, plus the delay of a busy machine.
         assert shown_s[number] - shown_s[0] == pytest.approx(apart_s, abs=0.2)
 
 
@@ -442,7 +434,7 @@ def test_changes_are_as_far_apart_as_they_were(
 
 @pytest.fixture
 def microphone(desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[str]:
-    """A microphone that hears what is played to the output `room`; its id."""
+    """A microphone that hears what is played to the output `room`; yields its id."""
     with (
         module(desk_environment, "module-null-sink", "sink_name=room", "norewinds=1", "rate=48000"),
         module(
@@ -463,8 +455,13 @@ def microphone(desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[
         pactl(desk_environment, "set-default-source", f"{desk.sink}.monitor")
 
 
-def test_two_tracks_and_a_mix(
-    microphone: str, tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_two_sources_become_two_tracks_or_one_mix(
+    microphone: str,
+    tone: Path,
+    desk: VirtualDesk,
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
 ) -> None:
     high = write_tone(tmp_path / "high.wav", 1000.0, LONG_TONE_S, level=0.4)
     two, mixed = tmp_path / "two.mkv", tmp_path / "mixed.ogg"
@@ -472,12 +469,10 @@ def test_two_tracks_and_a_mix(
     with (
         playing(capture_environment, tone, desk.sink),
         playing(capture_environment, high, "room"),
-        Recorder(
-            capture_environment,
-            tmp_path,
+        start_capture(
             *("record", two, "--screen", "none", "--audio", "internal", "--audio", microphone, *common),
         ) as recorder_of_two,
-        Recorder(capture_environment, tmp_path, "record", mixed, "--audio", "internal+mic", *common) as recorder_of_mix,
+        start_capture("record", mixed, "--audio", "internal+mic", *common) as recorder_of_mix,
     ):
         summary_of_two, summary_of_mix = recorder_of_two.summary(), recorder_of_mix.summary()
 
@@ -499,15 +494,15 @@ def test_two_tracks_and_a_mix(
     assert summary_of_mix["check"] == "ok"
 
 
-def test_silence_on_an_output_that_nobody_used(
-    tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path
+def test_an_unused_output_is_silent_until_something_plays(
+    tone: Path, desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "late.wav"
     with (
         module(capture_environment, "module-null-sink", "sink_name=unused"),
-        Recorder(capture_environment, tmp_path, "record", path, "--audio", "unused.monitor", "--json") as recorder,
+        start_capture("record", path, "--audio", "unused.monitor", "--json") as recorder,
     ):
-        # Nothing is delivered yet, and the file grows all the same.
+        # The output delivers nothing yet, but the file grows.
         recorder.until_recording(path)
         recorder.until_grown(path)
         quiet_s = path.stat().st_size / 192_000
@@ -523,19 +518,19 @@ def test_silence_on_an_output_that_nobody_used(
     assert summary["audio"][0]["silent"] is False
 
 
-def test_silence_is_said(run_capture: RunCapture) -> None:
+def test_a_silent_track_is_reported(run_capture: RunCapture) -> None:
     done = run_capture("record", "silent.ogg", "--duration", "0.5", "--json")
     (track,) = json.loads(done.stdout)["audio"]
     assert track["silent"] is True
     assert "the track internal is silent: nothing was playing on Virtual desk" in done.stderr
 
 
-def test_no_recording_begins_before_its_sound_does(
-    capture_environment: dict[str, str], desk: VirtualDesk, tone: Path, tmp_path: Path
+def test_no_recording_starts_before_its_sound(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tone: Path, tmp_path: Path
 ) -> None:
     with playing(capture_environment, tone, desk.sink):
         for number in range(3):
             path = tmp_path / f"{number}.ogg"
-            with Recorder(capture_environment, tmp_path, "record", path, "--duration", "0.3", "--json") as recorder:
+            with start_capture("record", path, "--duration", "0.3", "--json") as recorder:
                 (track,) = recorder.summary()["audio"]
             assert track["inserted_silence_s"] <= 0.01

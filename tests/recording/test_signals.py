@@ -1,4 +1,4 @@
-"""Signals in every state, once and again and again: the file is finished, nothing else is left, and it is a success."""
+"""One or more signals in every state: the file is finished, nothing else is left, and the exit code is 0."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+from callers import Control
+from conftest import StartCapture
 from running import Recorder
 
 from capture.recordings.check import check
-from capture.remote import client
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What is sent, one right after the other. Different ones, for of the same kind the system delivers but one.
+#: The signals to send in quick succession. They differ because the kernel merges pending signals of the same kind.
 SENT: Final = (
     (signal.SIGTERM,),
     (signal.SIGHUP, signal.SIGINT),
@@ -30,24 +31,16 @@ SENT: Final = (
 STOPPED_BY: Final = {"terminate", "hangup", "interrupt"}
 
 
+@dataclass(frozen=True)
 class Subject:
-    """A recorder that signals are sent to, with a name and a folder of its own."""
+    """A recorder that receives signals, and the folder of its recordings."""
 
-    def __init__(self, recorder: Recorder, name: str, folder: Path, runtime: Path) -> None:
-        self.recorder = recorder
-        self.folder = folder
-        self._name = name
-        self._runtime = runtime
+    control: Control
+    folder: Path
 
-    def ask(self, verb: str, **options: Any) -> dict[str, Any]:
-        return client.ask(verb, name=self._name, folder=self._runtime, options=options)
-
-    def until(self, state: str, **least: float) -> None:
-        def met() -> bool:
-            found = next((each for each in client.running(self._runtime) if each["name"] == self._name), {})
-            return found.get("state") == state and all(found[key] >= value for key, value in least.items())
-
-        self.recorder.until(met, f"it is {state}")
+    @property
+    def recorder(self) -> Recorder:
+        return self.control.recorder
 
 
 def reach_delay(subject: Subject) -> None:
@@ -55,39 +48,39 @@ def reach_delay(subject: Subject) -> None:
 
 
 def reach_recording(subject: Subject) -> None:
-    subject.until("recording", elapsed_s=0.3)
+    subject.control.until("recording", elapsed_s=0.3)
 
 
 def reach_pause(subject: Subject) -> None:
     reach_recording(subject)
-    assert subject.ask("pause")["state"] == "paused"
+    assert subject.control.ask("pause")["state"] == "paused"
 
 
 def reach_finishing(subject: Subject) -> None:
     reach_recording(subject)
     with ThreadPoolExecutor(1) as pool:
-        # The order is given, and what comes now comes while the file is finished.
-        pool.submit(subject.ask, "stop")
+        # After this command, signals arrive while the file is finished.
+        pool.submit(subject.control.ask, "stop")
         subject.recorder.process.send_signal(signal.SIGTERM)
 
 
 def reach_take(subject: Subject) -> None:
-    subject.until("standby")
-    subject.ask("toggle")
+    subject.control.until("standby")
+    subject.control.ask("toggle")
     reach_recording(subject)
 
 
 def reach_clip(subject: Subject) -> None:
-    subject.until("standby", buffer_s=1.5)
+    subject.control.until("standby", buffer_s=1.5)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(subject.ask, "clip", exact=True, last_s=1.2)
+        pool.submit(subject.control.ask, "clip", exact=True, last_s=1.2)
         subject.recorder.until(lambda: any(subject.folder.iterdir()), "a clip is begun")
         subject.recorder.process.send_signal(signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A state: how to get there, how many files there are in the end, and what may have ended them."""
+    """A state: how to reach it, how many files it leaves, and what may have stopped them besides the signals."""
 
     arguments: tuple[str, ...]
     reach: Callable[[Subject], None]
@@ -97,14 +90,14 @@ class Case:
 
 CASES: Final = {
     "delay": Case(("record", "out.mp4", "--delay", "1h"), reach_delay, 0),
-    "armed": Case(("record", "out.mp4", "--hold", "<f9>"), lambda subject: subject.until("armed"), 0),
+    "armed": Case(("record", "out.mp4", "--hold", "<f9>"), lambda subject: subject.control.until("armed"), 0),
     "recording": Case(("record", "out.mkv"), reach_recording, 1),
     "paused": Case(("record", "out.mp4"), reach_pause, 1),
     "finishing": Case(("record", "out.webm"), reach_finishing, 1, "remote"),
-    "standby": Case(("standby", "out.mp4"), lambda subject: subject.until("standby"), 0),
+    "standby": Case(("standby", "out.mp4"), lambda subject: subject.control.until("standby"), 0),
     "recording-in-standby": Case(("standby", "out.mp4", "--replay", "5s"), reach_take, 1),
     "replay": Case(
-        ("replay", "out.ogg", "--screen", "none"), lambda subject: subject.until("standby", buffer_s=0.3), 0
+        ("replay", "out.ogg", "--screen", "none"), lambda subject: subject.control.until("standby", buffer_s=0.3), 0
     ),
     "clip": Case(("replay", "out.mkv"), reach_clip, 1, "clip"),
 }
@@ -112,9 +105,8 @@ CASES: Final = {
 
 @pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("state", CASES)
-def test_signals_finish_what_there_is(state: str, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_signals_finish_the_recording_in_every_state(state: str, start_capture: StartCapture, tmp_path: Path) -> None:
     case = CASES[state]
-    runtime = Path(capture_environment["XDG_RUNTIME_DIR"], "capture")
 
     def send(numbers: tuple[signal.Signals, ...]) -> None:
         name = f"{state}-{len(numbers)}"
@@ -122,8 +114,8 @@ def test_signals_finish_what_there_is(state: str, capture_environment: dict[str,
         folder.mkdir()
         verb, output, *more = case.arguments
         more += ["--name", name, "--source", "pattern", "--fps", "10", "--json"]
-        with Recorder(capture_environment, tmp_path, verb, folder / output, *more) as recorder:
-            case.reach(Subject(recorder, name, folder, runtime))
+        with start_capture(verb, folder / output, *more) as recorder:
+            case.reach(Subject(Control(recorder, name), folder))
             for number in numbers:
                 recorder.process.send_signal(number)
             assert recorder.wait() == 0, recorder.stderr

@@ -1,4 +1,4 @@
-"""Standby and the replay buffer: what has just happened is saved, whole and in sync, and nothing is lost by it."""
+"""Standby and the replay buffer: clips of the last seconds are complete and in sync, and saving them loses nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
-from conftest import RunCapture
+from callers import Control
+from conftest import RunCapture, StartCapture
 from reopened import each_picture, loudness, pictures, probe, sound
-from running import Recorder, eventually
+from running import eventually
 from stage import Stage, playing, press, write_tone
 
 from capture.recordings.check import check
-from capture.remote import client
 from capture.sources.pattern import read_clock
 from capture.virtual.desk import VirtualDesk
 
@@ -28,44 +28,21 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk 
 RATE: Final = 48_000
 PATTERN: Final = ("--source", "pattern")
 
-#: A clip begins at most so long before what was asked for, plus a frame.
+#: A clip starts at most this long before the requested moment, one frame included.
 LEAD_S: Final = 2.04
 
 
-class Waiting:
-    """A recorder in standby, and orders to it."""
-
-    def __init__(self, environment: dict[str, str], recorder: Recorder) -> None:
-        self._folder = Path(environment["XDG_RUNTIME_DIR"], "capture")
-        self.recorder = recorder
-
-    @property
-    def status(self) -> dict[str, Any]:
-        return next(iter(client.running(self._folder)), {})
-
-    def until(self, state: str, kept_s: float = 0.0) -> None:
-        def met() -> bool:
-            status = self.status
-            return status.get("state") == state and float(status["buffer_s"]) >= kept_s
-
-        self.recorder.until(met, f"it is in {state} with {kept_s} s")
-
-    def ask(self, verb: str, **options: Any) -> dict[str, Any]:
-        return client.ask(verb, options=options, folder=self._folder)
-
-
 @contextmanager
-def waiting(
-    environment: dict[str, str], folder: Path, *arguments: str | Path, state: str = "standby"
-) -> Iterator[Waiting]:
-    with Recorder(environment, folder, *arguments, "--json") as recorder:
-        found = Waiting(environment, recorder)
+def waiting(start_capture: StartCapture, *arguments: str | Path, state: str = "standby") -> Iterator[Control]:
+    """Run a recorder until the context ends; yield its control client once the recorder is in `state`."""
+    with start_capture(*arguments, "--json") as recorder:
+        found = Control(recorder)
         found.until(state)
         yield found
 
 
 def beeps_s(path: Path) -> list[float]:
-    """Where the pattern's beeps begin in a file."""
+    """Return when the beeps of the pattern start in a file, in seconds."""
     track = sound(path)
     loud = np.abs(track.samples) > 0.1
     quiet_before = np.convolve(loud, np.ones(RATE // 20), "full")[: len(loud)] - loud < 0.5
@@ -73,17 +50,17 @@ def beeps_s(path: Path) -> list[float]:
 
 
 def offsets_s(path: Path) -> list[float]:
-    """For each picture of a clip of the pattern, how much later its clock is than its place in the file."""
+    """Return for each frame of a recorded pattern how far its clock is ahead of its place in the file, in seconds."""
     return [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
 
 
 # Clips
 
 
-def test_clips_of_any_moment_are_whole_and_in_sync(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_clips_of_any_moment_are_complete_and_in_sync(start_capture: StartCapture, tmp_path: Path) -> None:
     moments_s, ends_s = [], []
-    with waiting(capture_environment, tmp_path, "replay", "--last", "6s", *PATTERN) as replay:
-        replay.until("standby", 3.5)
+    with waiting(start_capture, "replay", "--last", "6s", *PATTERN) as replay:
+        replay.until("standby", buffer_s=3.5)
         for number, last_s in enumerate((1.0, 2.3, 3.1)):
             path = tmp_path / f"{number}.mp4"
             moments_s.append(time.monotonic())
@@ -93,29 +70,29 @@ def test_clips_of_any_moment_are_whole_and_in_sync(capture_environment: dict[str
             assert check(path).ok
             shifts_s = offsets_s(path)
             shift_s = float(np.median(shifts_s))
-            # The picture: each frame at its place; what the key frame brought along from before may be shown quickly.
+            # The picture: each frame in its place. Those between key frame and requested start may be shown quickly.
             assert max(abs(each_s - shift_s) for each_s in shifts_s[-20:]) < 0.05
-            # The sound: a beep at each whole second of the picture's clock.
+            # The sound: a beep at each whole second of the clock in the picture.
             for beep_s in beeps_s(path):
                 assert (beep_s + shift_s + 0.5) % 1.0 - 0.5 == pytest.approx(0.0, abs=0.04)
             ends_s.append(pictures(path).end_s + shift_s)
-    # Each ends with the moment it was asked for.
+    # Each clip ends at the moment of its request.
     assert np.diff(ends_s) == pytest.approx(np.diff(moments_s), abs=0.1)
 
 
-def test_a_key_saves_a_clip_while_somebody_types(
-    capture_environment: dict[str, str], desk: VirtualDesk, tmp_path: Path
+def test_a_hotkey_saves_a_clip_while_the_user_types(
+    capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     tone = write_tone(tmp_path / "tone.wav", 440, 30.0)
     videos = Path(capture_environment["XDG_VIDEOS_DIR"], "Captures")
     before, after = "the quick brown fox jumps ", "over the lazy dog 0123456789"
     with (
         playing(capture_environment, tone, desk.sink),
-        waiting(capture_environment, tmp_path, "replay", "--last", "20s") as replay,
+        waiting(start_capture, "replay", "--last", "20s") as replay,
     ):
-        replay.until("standby", 1.5)
+        replay.until("standby", buffer_s=1.5)
 
-        # The keyboard is listened to only a little later than orders are.
+        # The hotkeys become active a little later than the commands.
         def pressed() -> bool:
             press(capture_environment, "ctrl+alt+c")
             return videos.exists() and any(videos.glob("Capture*.mp4"))
@@ -129,18 +106,20 @@ def test_a_key_saves_a_clip_while_somebody_types(
                 )
                 if text is before:
                     press(capture_environment, "ctrl+alt+c")
-            # The hotkey's own key is heard, not taken away.
+            # The recorder hears the hotkey but does not grab it: the window gets it too.
             assert stage.typed(len(before) + 1 + len(after)) == f"{before}c{after}"
-        eventually(lambda: "saved" in replay.recorder.stderr, "the clip is told")
+        eventually(lambda: "saved" in replay.recorder.stderr, "the clip is reported")
     for path in sorted(videos.glob("Capture*.mp4"))[:2]:
         assert check(path).ok
         assert loudness(sound(path).between(0.5, 1.0), 440, RATE) > 0.4
         assert probe(path)["streams"][0]["codec_name"] == "h264"
 
 
-def test_many_saves_at_once_lose_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    with waiting(capture_environment, tmp_path, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
-        replay.until("standby", 2.0)
+def test_many_clips_saved_at_once_lose_nothing(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
+    with waiting(start_capture, "replay", "--screen", "none", "--last", "30s", *PATTERN) as replay:
+        replay.until("standby", buffer_s=2.0)
         paths = [tmp_path / f"{number}.ogg" for number in range(8)]
         processes = [
             subprocess.Popen(
@@ -149,7 +128,7 @@ def test_many_saves_at_once_lose_nothing(capture_environment: dict[str, str], tm
             for path in paths
         ]
         assert [process.wait(60) for process in processes] == [0] * len(paths)
-        replay.until("standby", 4.0)
+        replay.until("standby", buffer_s=4.0)
         whole = tmp_path / "whole.ogg"
         replay.ask("clip", output=str(whole))
     for path in (*paths, whole):
@@ -162,23 +141,23 @@ def test_many_saves_at_once_lose_nothing(capture_environment: dict[str, str], tm
     ("arguments", "name", "kinds"),
     [(("--screen", "none"), "sound.ogg", ["audio"]), (("--audio", "none"), "picture.mp4", ["video"])],
 )
-def test_sound_alone_and_picture_alone(
-    arguments: tuple[str, ...], name: str, kinds: list[str], capture_environment: dict[str, str], tmp_path: Path
+def test_clips_of_sound_alone_and_picture_alone(
+    arguments: tuple[str, ...], name: str, kinds: list[str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
-    with waiting(capture_environment, tmp_path, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
-        replay.until("standby", 2.0)
+    with waiting(start_capture, "replay", *arguments, "--last", "10s", *PATTERN) as replay:
+        replay.until("standby", buffer_s=2.0)
         summary = replay.ask("clip", output=str(tmp_path / name), last_s=1.0)
     assert summary["check"] == "ok"
     assert [stream["codec_type"] for stream in probe(tmp_path / name)["streams"]] == kinds
 
 
-def test_a_clip_that_cannot_be_saved_costs_nothing_of_the_buffer(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_a_clip_that_cannot_be_saved_leaves_the_buffer_intact(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    with waiting(capture_environment, tmp_path, "replay", folder / "base.mp4", "--last", "20s", *PATTERN) as replay:
-        replay.until("standby", 1.5)
+    with waiting(start_capture, "replay", folder / "base.mp4", "--last", "20s", *PATTERN) as replay:
+        replay.until("standby", buffer_s=1.5)
         folder.rmdir()
         failed = run_capture("clip")
         assert failed.returncode == 1
@@ -192,13 +171,15 @@ def test_a_clip_that_cannot_be_saved_costs_nothing_of_the_buffer(
         replay.recorder.until_said("the buffer is kept")
 
 
-def test_a_clip_goes_where_it_can(capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path) -> None:
+def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
+) -> None:
     folder, other = tmp_path / "gone", tmp_path / "other"
     folder.mkdir()
     other.mkdir()
     arguments = ("replay", folder / "base.mp4", "--last", "20s", "--fallback-dir", other, *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments) as replay:
-        replay.until("standby", 1.0)
+    with waiting(start_capture, *arguments) as replay:
+        replay.until("standby", buffer_s=1.0)
         folder.rmdir()
         done = run_capture("clip", "--json")
         assert done.returncode == 0, done.stderr
@@ -208,16 +189,16 @@ def test_a_clip_goes_where_it_can(capture_environment: dict[str, str], run_captu
     assert check(Path(answer["path"])).ok
 
 
-def test_mistakes_and_wishes_that_cannot_be_met(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_invalid_clip_requests_are_refused(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     nobody = run_capture("clip")
     assert nobody.returncode == 1
     assert "capture replay" in nobody.stderr
     taken = tmp_path / "taken.mp4"
     taken.write_bytes(b"mine")
-    with waiting(capture_environment, tmp_path, "replay", "--last", "5s", *PATTERN) as replay:
-        replay.until("standby", 1.0)
+    with waiting(start_capture, "replay", "--last", "5s", *PATTERN) as replay:
+        replay.until("standby", buffer_s=1.0)
         for arguments, words in (
             (("--last", "0"), "zero"),
             (("--last", "-3s"), "-3s"),
@@ -232,7 +213,7 @@ def test_mistakes_and_wishes_that_cannot_be_met(
         longer = run_capture("clip", tmp_path / "all.mp4", "--last", "1h")
         assert longer.returncode == 0
         assert "all that is kept" in longer.stdout + longer.stderr
-    with waiting(capture_environment, tmp_path, "record", "out.ogg", *PATTERN, state="recording"):
+    with waiting(start_capture, "record", "out.ogg", *PATTERN, state="recording"):
         refused = run_capture("clip")
         assert refused.returncode == 1
         assert "capture replay --last" in refused.stderr
@@ -241,11 +222,11 @@ def test_mistakes_and_wishes_that_cannot_be_met(
 # Recordings
 
 
-def test_standby_records_as_often_as_wanted_and_nothing_between(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_standby_records_repeatedly_and_nothing_in_between(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mp4"
-    with waiting(capture_environment, tmp_path, "standby", output, *PATTERN) as standby:
+    with waiting(start_capture, "standby", output, *PATTERN) as standby:
         paths = [output, tmp_path / "take (2).mp4", tmp_path / "take (3).mp4"]
         for path in paths:
             assert standby.status["buffer_bytes"] == 0
@@ -261,17 +242,17 @@ def test_standby_records_as_often_as_wanted_and_nothing_between(
         recordings = standby.recorder.stop()["recordings"]
     assert [each["check"] for each in recordings] == ["ok"] * 3
     for path in paths:
-        # The pattern begins anew with each: nothing is there from before.
+        # The pattern restarts with each recording: nothing from before is in it.
         assert max(map(abs, offsets_s(path))) < 0.1
 
 
-def test_a_recording_begins_out_of_the_buffer(
-    capture_environment: dict[str, str], run_capture: RunCapture, tmp_path: Path
+def test_a_recording_can_start_from_the_buffer(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mkv"
     arguments = ("standby", output, "--replay", "20s", "--since", "2s", *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments) as standby:
-        standby.until("standby", 3.0)
+    with waiting(start_capture, *arguments) as standby:
+        standby.until("standby", buffer_s=3.0)
         assert run_capture("toggle").returncode == 0
         standby.until("recording")
         standby.recorder.until_grown(output, 4)
@@ -280,7 +261,7 @@ def test_a_recording_begins_out_of_the_buffer(
         clip = standby.ask("clip", output=str(tmp_path / "clip.mkv"), last_s=1.0)
         assert clip["check"] == "ok"
         standby.until("standby")
-    # What the key frame brought along from before may be shown quickly; the last is the one before it once more.
+    # Frames from the key frame to the requested start may be shown quickly; the last frame repeats the one before.
     shifts_s = offsets_s(output)[-21:-1]
     assert max(shifts_s) - min(shifts_s) < 0.05
     shift_s = float(np.median(shifts_s))
@@ -289,11 +270,11 @@ def test_a_recording_begins_out_of_the_buffer(
         assert (beep_s + shift_s + 0.5) % 1.0 - 0.5 == pytest.approx(0.0, abs=0.04)
 
 
-def test_one_encoder_serves_the_file_and_the_buffer(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_one_encoder_serves_the_file_and_the_buffer(start_capture: StartCapture, tmp_path: Path) -> None:
     path, clip = tmp_path / "long.mp4", tmp_path / "clip.mp4"
     arguments = ("record", path, "--replay", "10s", *PATTERN)
-    with waiting(capture_environment, tmp_path, *arguments, state="recording") as recorder:
-        recorder.until("recording", 4.5)
+    with waiting(start_capture, *arguments, state="recording") as recorder:
+        recorder.until("recording", buffer_s=4.5)
         assert recorder.ask("clip", output=str(clip), last_s=1.0)["check"] == "ok"
         recorder.recorder.until_grown(path)
         summary = recorder.ask("stop")

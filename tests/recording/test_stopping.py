@@ -1,4 +1,4 @@
-"""How a recording ends: asked to, by key or signal, or because a device is gone. The file is whole every time."""
+"""A recording is stopped by key or by signal, and the file is complete every time."""
 
 from __future__ import annotations
 
@@ -11,36 +11,28 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import StartCapture
 from reopened import pictures, probe, sound
 from running import Recorder, eventually, kinds
 from stage import Stage, press
 
 from capture.sources.pattern import read_clock
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 FPS: Final = 10
 
-#: A recording that needs neither screen nor sound server, so that only the ending is on trial.
+#: A recording that needs neither screen nor sound server, so that only the stopping is tested.
 PATTERN: Final = ("--source", "pattern", "--fps", str(FPS), "--json")
 
 
-@pytest.fixture
-def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
-    """A desk whose servers may be ended; `capture_environment` is of this desk then."""
-    with VirtualDesk(640, 480) as desk:
-        capture_environment.update(desk.environment)
-        yield desk
-
-
 def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
-    """That the file is an ordinary one which plays as long as the summary says."""
+    """Assert that the file is valid and plays as long as the summary says."""
     assert summary["path"] == str(path)
     assert summary["check"] == "ok"
     assert summary["size_bytes"] == path.stat().st_size
-    tolerance_s = 1 / FPS + 0.05  # the last frame may have been taken just before the stop
+    tolerance_s = 1 / FPS + 0.05  # the last frame may have been grabbed just before the stop
     assert abs(pictures(path).end_s - summary["duration_s"]) <= tolerance_s
     assert abs(sound(path).end_s - summary["duration_s"]) <= tolerance_s
     assert abs(float(probe(path)["format"]["duration"]) - summary["duration_s"]) <= tolerance_s
@@ -49,11 +41,11 @@ def assert_whole(path: Path, summary: Mapping[str, Any]) -> None:
 # Signals
 
 
-def test_nohup_is_obeyed(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_nohup_is_respected(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+        with start_capture("record", path, *PATTERN) as recorder:
             recorder.until_recording(path)
             recorder.process.send_signal(signal.SIGHUP)
             recorder.until_grown(path)
@@ -69,11 +61,9 @@ def test_nohup_is_obeyed(capture_environment: dict[str, str], tmp_path: Path) ->
     ("number", "stopped_by"),
     [(signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGHUP, "hangup")],
 )
-def test_a_signal_finishes_the_file(
-    number: int, stopped_by: str, capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_signal_finishes_the_file(number: int, stopped_by: str, start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         recorder.process.send_signal(number)
         assert recorder.wait() == 0
@@ -84,16 +74,16 @@ def test_a_signal_finishes_the_file(
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
-def test_impatience_breaks_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_repeated_signals_do_not_harm_the_file(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
 
         def ended() -> bool:
             recorder.process.send_signal(signal.SIGINT)
             return recorder.process.poll() is not None
 
-        # Again and again until the process is gone: while it finishes the file, while it checks it, while it exits.
+        # Send signals until the process is gone: while it finishes the file, checks it and exits.
         eventually(ended, "the end")
         assert recorder.wait() == 0
         summary = recorder.summary()
@@ -103,9 +93,9 @@ def test_impatience_breaks_nothing(capture_environment: dict[str, str], tmp_path
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
-def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_signal_during_the_delay_leaves_nothing(start_capture: StartCapture, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--delay", "1h") as recorder:
+    with start_capture("record", path, *PATTERN, "--delay", "1h") as recorder:
         recorder.until(lambda: recorder.handles(signal.SIGINT), "its own handling of Ctrl+C")
         recorder.process.send_signal(signal.SIGINT)
         assert recorder.wait() == 0
@@ -117,7 +107,7 @@ def test_a_signal_during_the_delay_leaves_nothing(capture_environment: dict[str,
 
 
 def until_rests(recorder: Recorder, path: Path) -> bool:
-    """Wait until the file has not grown for a second, or has grown more than what was under way; whether it rests."""
+    """Wait until the file is unchanged for 200 looks or has grown by more than what was queued; True if unchanged."""
     sizes = [path.stat().st_size]
 
     def decided() -> bool:
@@ -129,23 +119,23 @@ def until_rests(recorder: Recorder, path: Path) -> bool:
 
 
 @pytest.fixture
-def listening(capture_environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[Recorder, Path]]:
-    """A recorder that was paused by its key and goes on again, so its keys are known to work; and its file."""
+def listening(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> Iterator[tuple[Recorder, Path]]:
+    """A recorder and its file. It was paused and resumed by hotkey, so its hotkeys are known to work."""
     path = tmp_path / "out.mkv"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         press(capture_environment, "ctrl+alt+p")
         while not until_rests(recorder, path):
-            # It listens only a little after the recording has begun.
+            # The hotkeys become active a little after the recording starts.
             press(capture_environment, "ctrl+alt+p")
         press(capture_environment, "ctrl+alt+p")
         recorder.until_grown(path)
         yield recorder, path
 
 
-def test_the_hotkey_stops_and_others_do_not(
-    listening: tuple[Recorder, Path], capture_environment: dict[str, str]
-) -> None:
+def test_only_the_exact_hotkey_stops(listening: tuple[Recorder, Path], capture_environment: dict[str, str]) -> None:
     recorder, path = listening
     press(capture_environment, "ctrl+alt+shift+r", "ctrl+r", "alt+r", "r")
     recorder.until_grown(path)
@@ -156,19 +146,21 @@ def test_the_hotkey_stops_and_others_do_not(
     assert_whole(path, summary)
 
 
-def test_a_pause_is_left_out(listening: tuple[Recorder, Path]) -> None:
+def test_a_pause_is_cut_out(listening: tuple[Recorder, Path]) -> None:
     recorder, path = listening
     summary = recorder.stop()
-    # Two hundred looks, five milliseconds apart.
+    # `until_rests` takes two hundred looks, five milliseconds apart.
     assert summary["paused_s"] > 0.9
     assert_whole(path, summary)
-    # The pattern's clock went on meanwhile.
+    # The clock in the pattern went on meanwhile.
     found = pictures(path)
     left_out_s = read_clock(found.last_bgr) / 1000 - found.moments_s[-1]
     assert left_out_s == pytest.approx(summary["paused_s"], abs=0.005)
 
 
-def test_the_hotkey_discards(listening: tuple[Recorder, Path], capture_environment: dict[str, str]) -> None:
+def test_the_discard_hotkey_removes_the_file(
+    listening: tuple[Recorder, Path], capture_environment: dict[str, str]
+) -> None:
     recorder, path = listening
     press(capture_environment, "ctrl+alt+x")
     assert recorder.wait() == 0
@@ -177,7 +169,9 @@ def test_the_hotkey_discards(listening: tuple[Recorder, Path], capture_environme
     assert not path.exists()
 
 
-def test_what_is_typed_arrives_whole(listening: tuple[Recorder, Path], capture_environment: dict[str, str]) -> None:
+def test_typing_reaches_the_window_completely(
+    listening: tuple[Recorder, Path], capture_environment: dict[str, str]
+) -> None:
     recorder, path = listening
     text = "the quick brown fox jumps over the lazy dog 0123456789"
     with Stage(capture_environment) as stage:
@@ -188,19 +182,23 @@ def test_what_is_typed_arrives_whole(listening: tuple[Recorder, Path], capture_e
     assert recorder.stop()["stopped_by"] == "terminate"
 
 
-def test_hotkeys_can_be_left_out(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_hotkeys_can_be_disabled(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "out.mp4"
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--no-hotkeys") as recorder:
+    with start_capture("record", path, *PATTERN, "--no-hotkeys") as recorder:
         recorder.until_recording(path)
         press(capture_environment, "ctrl+alt+x", "ctrl+alt+r")
         recorder.until_grown(path)
         assert recorder.stop()["stopped_by"] == "terminate"
 
 
-def test_without_a_keyboard_it_says_so_once_and_goes_on(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_missing_keyboard_is_reported_once_and_recording_goes_on(
+    capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
+) -> None:
     path = tmp_path / "out.mp4"
     del capture_environment["DISPLAY"]
-    with Recorder(capture_environment, tmp_path, "record", path, *PATTERN) as recorder:
+    with start_capture("record", path, *PATTERN) as recorder:
         recorder.until_recording(path)
         recorder.until_grown(path)
         summary = recorder.stop()

@@ -1,4 +1,4 @@
-"""Clips out of a running feed: where they go, under which names, and what is told of them. No devices."""
+"""Clips saved from a running feed: folders, file names, answers and events. No devices."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ KEPT_S = 3.0
 
 
 class Saving:
-    """A saver, and a feed that holds three seconds of a tone."""
+    """A clip saver, and a feed whose replay buffer holds three seconds of a tone."""
 
     def __init__(self, folder: Path, **more: Any) -> None:
-        self.told: list[Event | Summary] = []
+        self.emitted: list[Event | Summary] = []
         settings = RecordSettings(folder / "out.ogg", screen=None, replay_s=10.0, **more)
-        self.saver = ClipSaver(settings, self.told.append)
+        self.saver = ClipSaver(settings, self.emitted.append)
         encoder = AudioEncoder("opus", 2)
         buffer = ReplayBuffer(10.0, 1 << 30, [ReplayTrack.of(encoder.template)])
         times_s = np.arange(round(KEPT_S * SAMPLE_RATE)) / SAMPLE_RATE
@@ -53,7 +53,7 @@ class Saving:
         )
 
     def ask(self, count: int = 1, **options: Any) -> list[dict[str, Any]]:
-        """Save so many clips at once; what was answered."""
+        """Save `count` clips at once and return the answers."""
         answers: list[dict[str, Any]] = []
         for _ in range(count):
             self.saver.save(self.feed, Request(Command.CLIP, "test", KEPT_S, answer=answers.append, options=options))
@@ -61,10 +61,10 @@ class Saving:
         return answers
 
 
-def test_clips_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_saved_in_the_same_second_get_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     monkeypatch.setattr(clips_module, "_now", lambda: moment)
-    # All have seen that the name is free before the first takes it.
+    # Every saver sees that the name is free before the first one takes it.
     together = threading.Barrier(4)
 
     def meet_and_save(clip: Clip, path: Path, **more: Any) -> float:
@@ -82,7 +82,7 @@ def test_clips_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch
     assert all(check(path).ok for path in tmp_path.iterdir())
 
 
-def test_a_clip_is_made_into_something_else_where_there_are_no_links(
+def test_a_clip_is_transcoded_on_file_systems_without_hard_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -110,7 +110,7 @@ def test_a_clip_is_made_into_something_else_where_there_are_no_links(
         ({"nonsense": 1}, 2),
     ],
 )
-def test_what_cannot_be_saved_is_answered_once_in_one_line(
+def test_a_clip_that_cannot_be_saved_gets_one_answer_of_one_line(
     options: dict[str, Any], exit_code: int, tmp_path: Path
 ) -> None:
     saving = Saving(tmp_path)
@@ -118,13 +118,13 @@ def test_what_cannot_be_saved_is_answered_once_in_one_line(
     assert answer["ok"] is False
     assert answer["exit_code"] == exit_code
     assert answer["error"].isprintable()
-    assert [event.kind for event in saving.told if isinstance(event, Event)] == ["clip_failed"]
+    assert [event.kind for event in saving.emitted if isinstance(event, Event)] == ["clip_failed"]
     assert list(tmp_path.iterdir()) == []
     (saved,) = saving.ask()
     assert saved["ok"]
 
 
-def test_a_clip_that_fails_in_the_middle_leaves_nothing_and_goes_elsewhere(
+def test_a_clip_that_fails_midway_is_removed_and_saved_in_the_fallback_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, place = tmp_path / "other", tmp_path / "place"

@@ -1,4 +1,4 @@
-"""What the summary of a take says of it, and the ledger beside it: pauses, marks, gaps, lost slots; no devices."""
+"""Events of a take in its summary and its ledger: pauses, marks, gaps, dropped slots. No devices."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from capture.output.naming import ledger_of
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 
-def told(summary: Summary) -> list[dict[str, Any]]:
+def event_lines(summary: Summary) -> list[dict[str, Any]]:
     return [event.as_json() for event in summary.events]
 
 
 def between_ends(path: Path, recording: Path, stopped_by: str) -> list[dict[str, Any]]:
-    """What stands in a ledger between its first and its last line, of what lasts the last word."""
+    """Check the first and last line of a ledger and return those between.
+
+    Of lines that update the same event, only the last is returned.
+    """
     first, *found, last = ledger_lines(path)
     assert first == {"at_s": 0.0, "kind": "begun", "detail": str(recording)}
     assert (last["kind"], last["detail"]) == ("ended", stopped_by)
@@ -32,7 +35,7 @@ def between_ends(path: Path, recording: Path, stopped_by: str) -> list[dict[str,
     return list(latest.values())
 
 
-def test_pauses_and_marks_stand_in_the_summary_and_in_the_ledger(player: Player, tmp_path: Path) -> None:
+def test_pauses_and_marks_are_in_the_summary_and_the_ledger(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     with Recording(path, ledger=True, sources=player.sources) as recording:
         recording.until(State.RECORDING)
@@ -55,18 +58,18 @@ def test_pauses_and_marks_stand_in_the_summary_and_in_the_ledger(player: Player,
     assert fifth.at_s == pytest.approx(summary.duration_s, abs=0.03)
     assert summary.ledger == str(ledger_of(path))
     assert summary.as_json()["ledger"] == summary.ledger
-    assert between_ends(ledger_of(path), path, "stop") == told(summary)
+    assert between_ends(ledger_of(path), path, "stop") == event_lines(summary)
     assert ledger_of(path).stat().st_mode & 0o777 == 0o600
 
 
 def with_gaps() -> Iterator[ScriptedBlock]:
-    """Nothing for 0.4 s, sound with a hole of 0.2 s in it, and nothing again for a second and a half."""
+    """Yield no data for 0.4 s, then sound with a hole of 0.2 s, no data for 1.5 s, and sound again."""
     for from_s, to_s in ((0.4, 0.8), (1.0, 1.6), (3.1, 30.0)):
         for place in range(round(from_s * 50), round(to_s * 50)):
             yield ScriptedBlock(tone(0.02), place / 50)
 
 
-def test_missing_sound_stands_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, with_gaps()))
     path = tmp_path / "out.wav"
     with Recording(path, ledger=True, duration_s=3.6, sources=sources) as recording:
@@ -75,19 +78,19 @@ def test_missing_sound_stands_where_it_is_missing(tmp_path: Path, monkeypatch: p
     assert found == [("no_data", 0.0, 0.4), ("hole", 0.8, 1.0), ("no_data", 1.6, 3.1)]
     (audio,) = summary.audio
     assert audio.inserted_silence_s == pytest.approx(sum(e.end_s - e.at_s for e in summary.events), abs=0.01)
-    # And so it is in the file.
+    # The file is silent in the same places.
     silent = np.abs(sound(path).samples.reshape(-1, 480)).max(axis=1) == 0
     expected = np.zeros(len(silent), bool)
     for event in summary.events:
         expected[round(event.at_s * 100) : round(event.end_s * 100)] = True
     assert np.count_nonzero(silent != expected) <= 2 * len(summary.events)
-    assert between_ends(ledger_of(path), path, "duration") == told(summary)
+    assert between_ends(ledger_of(path), path, "duration") == event_lines(summary)
     assert sorted(event.kind for event in recording.told if isinstance(event, Event)) == ["hole", "no_data", "no_data"]
 
 
-def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     still: Pixels = np.zeros((48, 64, 4), np.uint8)
-    # It changes all the time, but for a second and a half in the middle, and a grab takes the time of several slots.
+    # The screen changes all the time, except for 1.5 s in the middle, and a grab takes several slots.
     changes = [(slot / 30, still) for slot in (*range(30), *range(75, 300))]
 
     sources = Stage(frames=lambda clock: ScriptedFrames(clock, changes, grab_s=0.12))
@@ -105,7 +108,7 @@ def test_every_slot_that_is_lost_is_in_a_run(tmp_path: Path, monkeypatch: pytest
     assert found[-1] == runs[-1].as_json()
 
 
-def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_reports_the_events_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
@@ -119,7 +122,7 @@ def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.Mo
             recording.session.send(Command.CLIP, "test", answer=done.append, options=options)
             recording.until_answered(lambda answer, done=done: done != [])  # type: ignore[misc]
             answers += done
-        # What a recording out of the buffer begins with has a past.
+        # This recording starts now: the hole came before it.
         assert is_ok(recording.ask(Command.START))
         recording.until_elapsed(0.2)
         take = recording.ask(Command.STOP)
@@ -134,7 +137,7 @@ def test_a_clip_tells_what_happened_in_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert between_ends(Path(take["ledger"]), Path(take["path"]), "stop") == []
 
 
-def test_a_take_begins_with_what_happened_in_its_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
@@ -147,13 +150,13 @@ def test_a_take_begins_with_what_happened_in_its_past(tmp_path: Path, monkeypatc
     hole, mark = take["events"]
     assert (hole["kind"], hole["at_s"]) == ("hole", pytest.approx(0.4, abs=0.03))
     assert mark["at_s"] >= 1.2
-    # The mark of the recording is in the clip as well: it happened while it was kept.
+    # The clip has the mark of the recording too: it falls within the buffered time.
     assert [event["kind"] for event in clip["events"]] == ["hole", "mark"]
     assert clip["events"][1]["at_s"] == pytest.approx(mark["at_s"], abs=0.03)
 
 
 @pytest.mark.parametrize("ending", [Command.STOP, Command.DISCARD])
-def test_a_ledger_goes_the_way_of_its_recording(ending: Command, player: Player, tmp_path: Path) -> None:
+def test_a_ledger_is_kept_or_discarded_with_its_recording(ending: Command, player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     path.write_bytes(b"old")
     ledger_of(path).write_text("old")
@@ -166,7 +169,7 @@ def test_a_ledger_goes_the_way_of_its_recording(ending: Command, player: Player,
     assert (ledger_of(path).read_text() == "old") is (ending is Command.DISCARD)
 
 
-def test_a_ledger_that_cannot_be_written_costs_the_recording_nothing(
+def test_a_ledger_that_fails_does_not_harm_the_recording(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(descriptor: int, event: Event) -> None:
@@ -182,7 +185,7 @@ def test_a_ledger_that_cannot_be_written_costs_the_recording_nothing(
     assert "No space left on device" in event.detail
 
 
-def test_a_ledger_is_asked_for_by_an_option(run_capture: RunCapture, tmp_path: Path) -> None:
+def test_the_ledger_option_writes_a_ledger(run_capture: RunCapture, tmp_path: Path) -> None:
     arguments = ("record", "out.ogg", "--source", "pattern", "--duration", "0.3s", "--ledger", "--json")
     done = run_capture(*arguments)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The session: what it does when something around it hangs, fails, or asks it to stop at an awkward moment."""
+"""A session whose surroundings hang or fail, or that is stopped at an awkward moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settings(path: Path, **more: Any) -> RecordSettings:
 
 
 def run_aside(session: Session) -> Callable[[], Any]:
-    """Run a session in a thread; what is returned waits for its end and gives what it returned."""
+    """Run a session in a thread. The returned function waits for its end and returns its result."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(session.run()))
     thread.start()
@@ -39,7 +39,7 @@ def run_aside(session: Session) -> Callable[[], Any]:
     return finish
 
 
-def test_a_listener_that_fails_harms_nothing(tmp_path: Path) -> None:
+def test_a_listener_that_raises_does_not_harm_the_recording(tmp_path: Path) -> None:
     def fail(event: Event | Progress | Summary) -> None:
         raise OSError("the terminal is gone")
 
@@ -49,7 +49,7 @@ def test_a_listener_that_fails_harms_nothing(tmp_path: Path) -> None:
     assert (summary.check, summary.stopped_by, session.error) == ("ok", "duration", None)
 
 
-def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
+def test_a_listener_that_hangs_does_not_block_the_session(tmp_path: Path) -> None:
     let_go = threading.Event()
 
     def hang(event: Event | Progress | Summary) -> None:
@@ -62,7 +62,7 @@ def test_a_listener_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
         let_go.set()
 
 
-def test_a_trigger_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation_module, "TRIGGER_LIMIT_S", 0.05)
     let_go = threading.Event()
 
@@ -90,22 +90,22 @@ def test_a_trigger_that_hangs_holds_up_nothing(tmp_path: Path, monkeypatch: pyte
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:
-    told: list[Event | Progress | Summary] = []
-    session = Session(settings(tmp_path / "out.mp4", duration_s=1.0), emit=told.append)
+    emitted: list[Event | Progress | Summary] = []
+    session = Session(settings(tmp_path / "out.mp4", duration_s=1.0), emit=emitted.append)
     assert session.run() is not None
-    states = [event.state for event in told if isinstance(event, Progress)]
+    states = [event.state for event in emitted if isinstance(event, Progress)]
     assert states[-1] is State.FINISHING
     assert State.RECORDING in states
 
 
-def test_a_stop_that_comes_before_everything_leaves_nothing(tmp_path: Path) -> None:
+def test_a_stop_before_the_start_leaves_no_file(tmp_path: Path) -> None:
     session = Session(settings(tmp_path / "out.mkv"))
     session.send(Command.STOP, "interrupt")
     assert session.run() is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_while_devices_are_chosen_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
     def hang(*_: object) -> Any:
@@ -124,7 +124,7 @@ def test_a_stop_that_comes_while_devices_are_looked_for(tmp_path: Path, monkeypa
         let_go.set()
 
 
-def test_devices_that_never_answer_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_gives_up_on_devices_that_never_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
     monkeypatch.setattr(preparation_module, "PREPARATION_LIMIT_S", 0.05)
 
@@ -138,7 +138,7 @@ def test_devices_that_never_answer_are_given_up(tmp_path: Path, monkeypatch: pyt
         let_go.set()
 
 
-def test_what_is_overwritten_comes_back_when_nothing_replaces_it(tmp_path: Path) -> None:
+def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_bytes(b"old")
 
@@ -163,7 +163,7 @@ def test_what_is_overwritten_comes_back_when_nothing_replaces_it(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_name_nobody_chose_gives_way(tmp_path: Path) -> None:
+def test_a_generated_name_avoids_existing_files(tmp_path: Path) -> None:
     path = tmp_path / "Capture.ogg"
     path.write_bytes(b"somebody else's")
     summary = Session(settings(path, screen=None, numbered=True)).run()
@@ -172,7 +172,7 @@ def test_a_name_nobody_chose_gives_way(tmp_path: Path) -> None:
     assert path.read_bytes() == b"somebody else's"
 
 
-def test_a_recording_that_somebody_removes_is_no_success(tmp_path: Path) -> None:
+def test_a_recording_whose_file_is_removed_fails(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     session = Session(settings(path), on_ready=path.unlink)
     summary = session.run()
@@ -182,7 +182,7 @@ def test_a_recording_that_somebody_removes_is_no_success(tmp_path: Path) -> None
     assert session.state is State.FAILED
 
 
-def test_an_encoder_that_does_not_exist_is_a_mistake_of_the_call(tmp_path: Path) -> None:
+def test_an_unknown_encoder_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="libx264"):
         Session(settings(tmp_path / "out.mp4", encoder="nonsense")).run()
     with pytest.raises(UsageError, match="libvpx"):
@@ -190,7 +190,7 @@ def test_an_encoder_that_does_not_exist_is_a_mistake_of_the_call(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pauses_are_left_out_of_both_tracks(tmp_path: Path) -> None:
+def test_pauses_are_cut_from_both_tracks(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     paused = threading.Event()
     session: Session

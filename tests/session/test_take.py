@@ -1,11 +1,14 @@
-"""Takes from beginning to end on scripted devices: what is in the files, and what everybody who asked was told."""
+"""Takes on scripted devices from start to finish: the content of the files, and the answer to every command."""
 
 from __future__ import annotations
 
 import json
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -30,18 +33,18 @@ from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamp
 from capture.timing.timeline import Timeline
 from capture.triggers.sound import LEAD_S, TAIL_S
 
-#: How far from its place a beginning or an end may be found.
+#: How far a start or an end may be off.
 TOLERANCE_S: Final = 0.015
 
-#: Files end with a whole packet, which is longest where sound is not compressed.
+#: Files end with a whole packet; packets of uncompressed sound are the longest.
 PACKET_S: Final = 0.12
 
 
-# Begun and ended by sound
+# Started and stopped by sound
 
 
 @pytest.mark.parametrize("extension", ["wav", "ogg", "m4a"])
-def test_from_just_before_the_first_sound_to_just_after_the_last(
+def test_a_take_lasts_from_just_before_the_first_sound_to_just_after_the_last(
     extension: str, player: Player, tmp_path: Path
 ) -> None:
     path = tmp_path / f"out.{extension}"
@@ -56,7 +59,7 @@ def test_from_just_before_the_first_sound_to_just_after_the_last(
     assert (summary.stopped_by, summary.check) == ("silence", "ok")
 
 
-def test_the_silence_that_ends_a_picture_is_cut_off(player: Player, tmp_path: Path) -> None:
+def test_the_silence_that_stops_a_video_is_cut_off(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     with Recording(
         path, video=True, wait_for_sound=True, stop_after_silence_s=0.8, sources=player.sources
@@ -74,7 +77,7 @@ def test_the_silence_that_ends_a_picture_is_cut_off(player: Player, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_each_recording_has_a_file_of_its_own(player: Player, tmp_path: Path) -> None:
+def test_each_recording_gets_its_own_file(player: Player, tmp_path: Path) -> None:
     with Recording(
         tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, each=True, sources=player.sources
     ) as recording:
@@ -95,7 +98,7 @@ def test_each_recording_has_a_file_of_its_own(player: Player, tmp_path: Path) ->
         assert track.end_s == pytest.approx(LEAD_S + 0.25 + TAIL_S, abs=PACKET_S)
 
 
-def test_silence_is_not_counted_in_a_pause(player: Player, tmp_path: Path) -> None:
+def test_silence_during_a_pause_does_not_count(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     clock = MonotonicClock()
     with Recording(path, wait_for_sound=True, stop_after_silence_s=0.6, sources=player.sources) as recording:
@@ -115,7 +118,7 @@ def test_silence_is_not_counted_in_a_pause(player: Player, tmp_path: Path) -> No
     assert summary.check == "ok"
 
 
-def test_where_nothing_is_heard_nothing_is_cut(player: Player, tmp_path: Path) -> None:
+def test_a_take_without_any_sound_is_not_cut(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     with Recording(path, stop_after_silence_s=0.5, sources=player.sources) as recording:
         summary = recording.finished()
@@ -130,8 +133,25 @@ ENDING: Final = (Command.STOP, Command.QUIT, Command.TOGGLE, Command.DISCARD)
 OTHERS: Final = tuple(command for command in Command if command not in ENDING)
 
 
+@contextmanager
+def blocked_check(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Block the check of finished files in `module` until the context ends; yield an event set once it is reached."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def block(path: Path, **more: Any) -> Any:
+        begun.set()
+        let_go.wait()
+        return check(path, **more)
+
+    monkeypatch.setattr(module, "check", block)
+    try:
+        yield begun
+    finally:
+        let_go.set()
+
+
 @pytest.mark.parametrize("ending", ENDING)
-def test_while_it_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_while_the_session_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
     def hang(*_: object) -> Any:
@@ -155,7 +175,7 @@ def test_while_it_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("ending", [Command.STOP, Command.QUIT, Command.DISCARD])
-def test_while_it_waits(ending: Command, player: Player, tmp_path: Path) -> None:
+def test_commands_while_the_session_waits_for_sound(ending: Command, player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
     with Recording(path, wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
@@ -173,7 +193,7 @@ def test_while_it_waits(ending: Command, player: Player, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("beginning", [Command.START, Command.TOGGLE])
-def test_it_need_not_wait_for_the_sound(beginning: Command, player: Player, tmp_path: Path) -> None:
+def test_a_command_can_start_the_take_before_any_sound(beginning: Command, player: Player, tmp_path: Path) -> None:
     with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         begun = recording.ask(beginning)
@@ -187,7 +207,7 @@ def test_it_need_not_wait_for_the_sound(beginning: Command, player: Player, tmp_
 
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("ending", ENDING)
-def test_while_it_records(
+def test_commands_while_a_take_is_recorded(
     ending: Command, paused: bool, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played: list[Path] = []
@@ -222,29 +242,19 @@ def test_while_it_records(
     recording.check_answers()
 
 
-def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finishing, let_go = threading.Event(), threading.Event()
-
-    def hang(path: Path, **more: Any) -> Any:
-        finishing.set()
-        let_go.wait()
-        return check(path, **more)
-
-    monkeypatch.setattr(summaries_module, "check", hang)
+def test_commands_while_a_take_is_finished(player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recording(tmp_path / "out.ogg", sources=player.sources) as recording:
         recording.until(State.RECORDING)
         recording.until_elapsed(0.2)
-        ended = recording.send(Command.STOP)
-        try:
+        with blocked_check(summaries_module, monkeypatch) as finishing:
+            ended = recording.send(Command.STOP)
             assert finishing.wait(LIMIT_S)
             endings = [recording.send(command) for command in (Command.STOP, Command.QUIT, Command.TOGGLE)]
             others = (Command.STATUS, Command.DISCARD, Command.MARK, Command.PAUSE, Command.PREVIEW)
             answers = {command: recording.ask(command) for command in others}
             assert not any(endings)
-        finally:
-            let_go.set()
         assert recording.finished().check == "ok"
-    # Whoever wants it to end is told when it has.
+    # Every command to end is answered once the take has ended.
     for ending in (ended, *endings):
         assert (ending[0]["state"], ending[0]["check"]) == ("finished", "ok")
     assert answers[Command.STATUS]["state"] == "finishing"
@@ -253,7 +263,7 @@ def test_while_it_is_being_finished(player: Player, tmp_path: Path, monkeypatch:
     recording.check_answers()
 
 
-def test_what_comes_behind_the_end_is_answered_too(player: Player, tmp_path: Path) -> None:
+def test_commands_after_the_stop_are_answered_too(player: Player, tmp_path: Path) -> None:
     with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
         for command in (Command.STOP, *Command):
@@ -262,7 +272,7 @@ def test_what_comes_behind_the_end_is_answered_too(player: Player, tmp_path: Pat
     recording.check_answers()
 
 
-def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path: Path) -> None:
+def test_thousands_of_status_requests_do_not_delay_the_stop(player: Player, tmp_path: Path) -> None:
     clock = MonotonicClock()
     with Recording(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until(State.RECORDING)
@@ -281,10 +291,10 @@ def test_thousands_of_questions_do_not_put_off_the_end(player: Player, tmp_path:
     recording.check_answers()
 
 
-# A key that is held
+# A held key
 
 
-def test_a_key_that_is_held_too_long_ends_nothing_else(player: Player, tmp_path: Path) -> None:
+def test_releasing_a_held_key_late_stops_nothing_else(player: Player, tmp_path: Path) -> None:
     with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, duration_s=0.3, sources=player.sources) as recording:
         for count in range(2):
             recording.until(State.ARMED)
@@ -296,7 +306,7 @@ def test_a_key_that_is_held_too_long_ends_nothing_else(player: Player, tmp_path:
     assert [summary.stopped_by for summary in recording.session.summaries] == ["duration", "duration"]
 
 
-def test_a_key_that_is_held_again_while_the_last_recording_is_finished(
+def test_a_key_pressed_while_the_last_take_is_finished_starts_the_next(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = MonotonicClock()
@@ -334,7 +344,7 @@ def test_marks_become_chapters(extension: str, tmp_path: Path) -> None:
         recording.until_elapsed(0.3)
         recording.ask(Command.MARK, "Ähem\n\x1b[2J")
         recording.until_elapsed(0.6)
-        # In a pause both mean the same moment.
+        # During a pause both marks fall on the same moment.
         recording.ask(Command.PAUSE)
         recording.ask(Command.MARK)
         recording.ask(Command.MARK, " last ")
@@ -353,7 +363,7 @@ def test_marks_become_chapters(extension: str, tmp_path: Path) -> None:
     assert found[-1][2] == pytest.approx(summary.duration_s, abs=0.05)
 
 
-def test_marks_that_overtook_each_other_stand_in_order(player: Player, tmp_path: Path) -> None:
+def test_marks_that_arrive_out_of_order_become_ordered_chapters(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     clock = MonotonicClock()
     with Recording(path, sources=player.sources) as recording:
@@ -372,7 +382,7 @@ def test_marks_that_overtook_each_other_stand_in_order(player: Player, tmp_path:
 # Names
 
 
-def test_a_name_is_taken_as_soon_as_a_recording_waits_under_it(player: Player, tmp_path: Path) -> None:
+def test_a_waiting_recording_reserves_its_name(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
     with Recording(path, wait_for_sound=True, sources=player.sources) as recording:
         recording.until_waiting()
@@ -384,7 +394,7 @@ def test_a_name_is_taken_as_soon_as_a_recording_waits_under_it(player: Player, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_would_be_replaced_comes_back_when_nothing_is_recorded(player: Player, tmp_path: Path) -> None:
+def test_the_old_file_comes_back_when_nothing_is_recorded(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "out.ogg"
     path.write_bytes(b"old")
     with Recording(path, wait_for_sound=True, overwrite=True, sources=player.sources) as recording:
@@ -394,10 +404,10 @@ def test_what_would_be_replaced_comes_back_when_nothing_is_recorded(player: Play
     assert list(tmp_path.iterdir()) == [path]
 
 
-# What goes wrong
+# Failures
 
 
-def test_a_source_that_is_lost_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_lost_while_the_session_waits_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.2))
     with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=sources) as recording:
         assert recording.join() is None
@@ -407,7 +417,7 @@ def test_a_source_that_is_lost_while_it_waits(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_lost_while_it_is_finished_is_the_end_of_all(
+def test_a_source_lost_while_a_take_is_finished_ends_the_session(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = threading.Event()
@@ -436,7 +446,7 @@ def test_a_source_that_is_lost_while_it_is_finished_is_the_end_of_all(
     assert check(tmp_path / "out.ogg").ok
 
 
-def test_a_finished_file_stays_whatever_goes_wrong_after_that(
+def test_a_finished_file_stays_even_if_the_check_fails(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.ogg"
@@ -458,7 +468,7 @@ def test_a_finished_file_stays_whatever_goes_wrong_after_that(
 
 
 @pytest.mark.parametrize("error", [UsageError("no"), ZeroDivisionError("by zero")])
-def test_a_file_that_cannot_be_improved_stays_as_it_was_recorded(
+def test_a_file_stays_as_recorded_if_normalising_fails(
     error: Exception, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, target_lufs: float) -> None:
@@ -476,7 +486,7 @@ def test_a_file_that_cannot_be_improved_stays_as_it_was_recorded(
     assert check(path).ok
 
 
-def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path) -> None:
+def test_the_take_has_the_requested_loudness(player: Player, tmp_path: Path) -> None:
     from capture.recordings.loudness import measure
 
     path = tmp_path / "out.wav"
@@ -490,11 +500,11 @@ def test_the_loudness_is_that_which_was_asked_for(player: Player, tmp_path: Path
     assert "-20.0 LUFS" in json.dumps(summary.as_json())
 
 
-# Out of a buffer that all takes share
+# Takes from a shared replay buffer
 
 
 @pytest.mark.parametrize("ending", [Command.STOP, Command.TOGGLE, Command.DISCARD])
-def test_a_take_that_ends_in_a_pause_leaves_the_buffer_going(ending: Command, player: Player, tmp_path: Path) -> None:
+def test_the_buffer_goes_on_after_a_take_that_ends_in_a_pause(ending: Command, player: Player, tmp_path: Path) -> None:
     with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert is_ok(recording.ask(Command.START))
@@ -512,7 +522,7 @@ def test_a_take_that_ends_in_a_pause_leaves_the_buffer_going(ending: Command, pl
 
 
 @pytest.mark.parametrize("error", [OutputError("no room"), ZeroDivisionError("by zero")])
-def test_a_take_that_cannot_begin_is_the_end_of_all(
+def test_a_take_that_cannot_start_ends_the_session(
     error: Exception, player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Muxer, *_: Any, **more: Any) -> None:
@@ -530,7 +540,7 @@ def test_a_take_that_cannot_begin_is_the_end_of_all(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
+def test_a_write_error_names_the_file_and_the_pending_clip_is_saved(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, clip = tmp_path / "out.wav", tmp_path / "clip.wav"
@@ -559,7 +569,7 @@ def test_a_file_that_cannot_be_written_on_is_named_and_the_clip_saved(
     recording.check_answers()
 
 
-def test_a_full_disk_ends_a_take_and_not_what_is_kept(player: Player, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_take_but_not_the_buffer(player: Player, tmp_path: Path) -> None:
     with small_disk(tmp_path, 6_000_000) as place:
         elsewhere = tmp_path / "clip.wav"
         with Shared(place / "out.wav", sources=player.sources) as recording:
@@ -589,7 +599,7 @@ def test_a_full_disk_ends_a_take_and_not_what_is_kept(player: Player, tmp_path: 
     recording.check_answers()
 
 
-def test_a_source_that_is_lost_ends_a_session_that_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_source_ends_a_session_with_a_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
     with Shared(tmp_path / "out.ogg", sources=sources) as recording:
         assert recording.join() is None
@@ -597,7 +607,9 @@ def test_a_source_that_is_lost_ends_a_session_that_keeps(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_delivers_nothing_ends_with_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_from_a_source_without_data_is_as_long_as_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, []))
     with Shared(tmp_path / "out.mkv", video=True, sources=sources) as recording:
         recording.until_kept(1.0)
@@ -612,7 +624,7 @@ def test_a_source_that_delivers_nothing_ends_with_the_picture(tmp_path: Path, mo
     recording.check_answers()
 
 
-def test_nothing_to_discard_is_no_reason_to_end(player: Player, tmp_path: Path) -> None:
+def test_a_discard_without_a_take_does_not_end_the_session(player: Player, tmp_path: Path) -> None:
     with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert not recording.ask(Command.DISCARD)["ok"]
@@ -621,8 +633,8 @@ def test_nothing_to_discard_is_no_reason_to_end(player: Player, tmp_path: Path) 
     recording.check_answers()
 
 
-def test_each_take_is_counted_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Loud and with a hole, before it is quiet.
+def test_each_take_has_its_own_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loud sound, then a hole, then quiet sound.
     before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02, 0.1), 1.4 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
@@ -638,19 +650,11 @@ def test_each_take_is_counted_for_itself(tmp_path: Path, monkeypatch: pytest.Mon
     recording.check_answers()
 
 
-def test_whoever_asks_while_the_last_clip_is_saved_is_told(
+def test_commands_while_the_last_clip_is_saved_are_answered(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saving, let_go = threading.Event(), threading.Event()
-
-    def hang(path: Path, **more: Any) -> Any:
-        saving.set()
-        let_go.wait()
-        return check(path, **more)
-
-    monkeypatch.setattr(clips_module, "check", hang)
     with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
-        try:
+        with blocked_check(clips_module, monkeypatch) as saving:
             recording.until_kept(0.3)
             saved = recording.send(Command.CLIP)
             assert saving.wait(LIMIT_S)
@@ -658,8 +662,6 @@ def test_whoever_asks_while_the_last_clip_is_saved_is_told(
             assert is_ok(recording.ask(Command.STATUS))
             assert "ending" in recording.ask(Command.CLIP)["error"]
             assert saved == []
-        finally:
-            let_go.set()
         recording.join()
     assert saved[0]["check"] == "ok"
     recording.check_answers()
@@ -668,7 +670,7 @@ def test_whoever_asks_while_the_last_clip_is_saved_is_told(
 # Pauses
 
 
-def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_and_sound_stay_in_sync_over_a_hundred_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fps, changes_per_s, media_s = 30, 15, 2.4
     script = [(n / changes_per_s, draw_pattern(n / changes_per_s, 320, 180)) for n in range(12 * changes_per_s)]
     screens: list[ScriptedFrames] = []
@@ -689,7 +691,7 @@ def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monke
         assert take is not None
         timeline = Timeline(take.timeline.epoch_s)
         pauses = 0
-        # A busy machine has no time for all of them.
+        # A busy machine does not get through all of them.
         while pauses < 100 and timeline.media_s(clock.now_s()) < media_s - 0.4:
             for command, note in ((Command.PAUSE, timeline.pause), (Command.RESUME, timeline.resume)):
                 clock.wait_until(clock.now_s() + float(random.uniform(0.002, 0.025)), never)
@@ -705,13 +707,13 @@ def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monke
     assert [sound(path, number).end_s for number in (0, 1)] == pytest.approx([media_s] * 2, abs=0.02)
     # Matroska counts whole milliseconds.
     assert media_s - 1 / fps - 0.002 < pictures(path).moments_s[-1] <= media_s
-    # The picture: each frame shows the clock of its moment.
+    # The picture: each frame shows the clock at its own time.
     for number, (at_s, picture) in enumerate(each_picture(path)):
         late_s = at_s - timeline.media_s(timeline.epoch_s + read_clock(picture) / 1000)
-        # The first one stands for the beginning, however long after that it was taken.
+        # The first frame is placed at the start, even if it was grabbed later.
         assert late_s < 0.5
         assert late_s >= -0.002 or number == 0
-    # The sound: what was heard outside the pauses, and nothing else.
+    # The sound: exactly what was played outside the pauses.
     index = np.arange(round((stopped_at_s - timeline.epoch_s) * SAMPLE_RATE))
     heard = pattern_tone(0, len(index))[:, 0]
     kept = np.ones(len(index), bool)
@@ -724,6 +726,6 @@ def test_a_hundred_pauses_leave_picture_and_sound_together(tmp_path: Path, monke
 
 
 def envelope(samples: Any) -> Any:
-    """The peak of every hundredth of a second."""
+    """Return the peak of every 10 ms."""
     count = len(samples) // 480
     return np.abs(samples[: count * 480]).reshape(count, 480).max(axis=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from capture.sources.chooser import choose_samples
 from capture.sources.screens import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
-from capture.virtual.desk import VirtualDesk
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 
@@ -351,17 +349,6 @@ def test_an_odd_screen_loses_its_last_column_and_row() -> None:
 
 
 # The sound server
-
-
-@pytest.fixture
-def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """A desk of its own, so that outputs may come and go, with this process on it."""
-    if sys.platform != "linux":
-        pytest.skip("a virtual desk needs Linux")
-    with VirtualDesk(320, 240) as desk:
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        yield desk
 
 
 @on_linux
