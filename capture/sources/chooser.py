@@ -16,7 +16,7 @@ from capture.sources.protocols import FrameSource, SampleSource
 
 if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
-    from capture.sources.sound_devices import Player, SoundDevice
+    from capture.sources.sound_devices import PlayingApplication, SoundDevice
     from capture.sources.x11.countdown import Countdown
 
 __all__ = [
@@ -191,7 +191,7 @@ def list_sound_devices() -> list[SoundDevice]:
     return list_soundcard_devices()
 
 
-def list_players() -> list[Player]:
+def list_players() -> list[PlayingApplication]:
     """The programs that play sound now; none where the system does not tell."""
     if sys.platform != "linux":
         return []

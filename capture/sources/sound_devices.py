@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from capture.errors import NotReadyError, UsageError
 
-__all__ = ["OWN_NAME", "Player", "SoundDevice", "choose_device", "is_program", "players_of"]
+__all__ = ["OWN_NAME", "PlayingApplication", "SoundDevice", "choose_device", "is_program", "playing_applications"]
 
 #: What this program calls itself to the sound server.
 OWN_NAME: Final = "capture"
@@ -38,7 +38,7 @@ class SoundDevice(NamedTuple):
     muted: bool = False
 
 
-class Player(NamedTuple):
+class PlayingApplication(NamedTuple):
     """A program that is playing sound now; `pid` is 0 where it is not known."""
 
     name: str
@@ -67,16 +67,16 @@ def is_program(properties: Mapping[str, str], name: str) -> bool:
     return name.casefold() in names
 
 
-def players_of(streams: Iterable[Playing]) -> list[Player]:
+def playing_applications(streams: Iterable[Playing]) -> list[PlayingApplication]:
     """The programs that play these streams, each once, by a name that `is_program` knows it by."""
-    found: dict[str, Player] = {}
+    found: dict[str, PlayingApplication] = {}
     for stream in streams:
         properties = stream.properties
         name = next((properties[key] for key in _NAMES if properties.get(key)), "")
         if name and not stream.corked:
             pid = properties.get("application.process.id", "")
             binary = properties.get("application.process.binary", "")
-            found.setdefault(name.casefold(), Player(name, binary, int(pid) if pid.isdecimal() else 0))
+            found.setdefault(name.casefold(), PlayingApplication(name, binary, int(pid) if pid.isdecimal() else 0))
     return list(found.values())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from capture.event_kinds import EventKind
 from capture.sources.pulse.loop import Loop, PlayingStream
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
-from capture.sources.sound_devices import is_program, players_of
+from capture.sources.sound_devices import is_program, playing_applications
 
 __all__ = ["ApplicationSource"]
 
@@ -40,7 +40,7 @@ class ApplicationSource(PulseReader):
         self._listen_to(loop, playing, 0.0)
         if not self._plays(playing):
             self._waits = True
-            others = ", ".join(player.name for player in players_of(playing))
+            others = ", ".join(player.name for player in playing_applications(playing))
             self._tell(
                 EventKind.WAITING,
                 f"{self._application} does not play; {f'these do: {others}' if others else 'nothing plays'}",

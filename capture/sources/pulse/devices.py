@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from capture.errors import NotReadyError
 from capture.sources.pulse.loop import Loop
-from capture.sources.sound_devices import Player, SoundDevice, players_of
+from capture.sources.sound_devices import PlayingApplication, SoundDevice, playing_applications
 
 __all__ = ["list_pulse_devices", "list_pulse_players"]
 
@@ -21,9 +21,9 @@ _CONNECT_LIMIT_S: Final = 3.0
 Answer = TypeVar("Answer")
 
 
-def list_pulse_players() -> list[Player]:
+def list_pulse_players() -> list[PlayingApplication]:
     """The programs that play sound now, each once. Raises `NotReadyError` where there is no sound server."""
-    return _asked(lambda loop: players_of(loop.playing()))
+    return _asked(lambda loop: playing_applications(loop.playing()))
 
 
 def list_pulse_devices() -> list[SoundDevice]:

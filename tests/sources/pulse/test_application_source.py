@@ -21,7 +21,7 @@ from capture.errors import NotReadyError, SourceLostError
 from capture.media import Samples
 from capture.settings import AudioTrack, RecordSettings
 from capture.sources.chooser import choose_sounds
-from capture.sources.sound_devices import Player, is_program, players_of
+from capture.sources.sound_devices import PlayingApplication, is_program, playing_applications
 from capture.virtual.desk import VirtualDesk
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
@@ -92,8 +92,13 @@ def test_each_program_that_plays_is_listed_once() -> None:
         Stream({"application.name": "Paused"}, corked=True),
         Stream({"application.process.id": "9"}),
     ]
-    assert players_of(found) == [Player("Firefox", "firefox-bin", 4711), Player("mpv", "mpv", 0)]
-    assert all(any(is_program(stream.properties, player.name) for stream in found) for player in players_of(found))
+    assert playing_applications(found) == [
+        PlayingApplication("Firefox", "firefox-bin", 4711),
+        PlayingApplication("mpv", "mpv", 0),
+    ]
+    assert all(
+        any(is_program(stream.properties, player.name) for stream in found) for player in playing_applications(found)
+    )
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
