@@ -171,7 +171,7 @@ def test_the_sound_server_dies_and_comes_back(
     assert kinds(summary) == ["device_lost", "device_back"] * 2
     lost, back, _, other = (event for event in summary["events"] if event["kind"].startswith("device_"))
     assert (lost["detail"], back["detail"], other["detail"]) == (
-        "internal: Virtual desk is gone (Connection terminated); it is silent until it is back",
+        "internal: Virtual desk is gone (Connection terminated); recording silence until it is back",
         "internal: now desk",
         "internal: now other",
     )
@@ -213,7 +213,7 @@ def test_the_sound_server_never_comes_back(
         recorder.until_recording(path)
         recorder.until_grown(path, 3)
         end_sound_server(capture_environment)
-        recorder.until_said("it is silent until it is back")
+        recorder.until_said("recording silence until it is back")
         stage.paint(0, 0, stage.width, stage.height, GREEN)
         recorder.until_grown(path, 3)
         summary = recorder.stop()
@@ -351,7 +351,7 @@ def test_a_named_device_is_waited_for(
             take.go_on(2.0)
             track, summary = take.stop()
     assert device_events(summary) == [
-        ("device_lost", "speakers.monitor: Speakers is gone; it is silent until it is back"),
+        ("device_lost", "speakers.monitor: Speakers is gone; recording silence until it is back"),
         ("device_back", "speakers.monitor: now Speakers"),
     ]
     assert summary["audio"][0]["device"] == "Speakers"
@@ -477,7 +477,7 @@ def test_a_program_is_recorded_again_when_the_server_is_back(
         take.go_on(2.0)
         track, summary = take.stop()
     assert device_events(summary) == [
-        ("device_lost", "app:one: one is gone (Connection terminated); it is silent until it is back"),
+        ("device_lost", "app:one: one is gone (Connection terminated); recording silence until it is back"),
         ("device_back", "app:one: now one"),
     ]
     (plays_s,) = (event["at_s"] for event in summary["events"] if event["kind"] == "application")

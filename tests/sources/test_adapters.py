@@ -183,7 +183,7 @@ def test_blackhole_is_a_microphone_elsewhere(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_the_very_id_is_opened(library: ScriptedLibrary) -> None:
     # Each of these a search by name would take for one of the devices.
     for id_ in ("Speakers", "speaker", "{Speaker}", "{speaker", ""):
-        with pytest.raises(NotReadyError, match="Speakers is no longer there: see capture devices"):
+        with pytest.raises(NotReadyError, match="Speakers is gone: see capture devices"):
             SoundcardSource("internal", id_, "Speakers", 2, library).open()
 
 
@@ -260,7 +260,10 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
         webcam.made = ScriptedRecorder([tone(960)] * 9, RuntimeError("unplugged"))
         assert heard()
     assert source.device == (goes_to or "Webcam")
-    assert told == [f"{name}: Webcam is gone (NoneType); it is silent until it is back", f"{name}: now {source.device}"]
+    assert told == [
+        f"{name}: Webcam is gone (NoneType); recording silence until it is back",
+        f"{name}: now {source.device}",
+    ]
     source.close()
 
 
@@ -269,7 +272,7 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
 
 def test_a_microphone_is_never_taken_for_the_internal_audio() -> None:
     devices = [SoundDevice("mic-id", "internal", "mic", True, 2)]
-    with pytest.raises(NotReadyError, match="no output whose sound could be recorded"):
+    with pytest.raises(NotReadyError, match="no output to record"):
         choose_device(devices, "internal")
     with pytest.raises(UsageError, match="the nearest are mic-id"):
         choose_device(devices, "mic-i")
@@ -396,7 +399,7 @@ def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_facto
             assert samples is None or not samples.data.any()
             if told:
                 break
-        assert told == [("device_lost", "captured.monitor: Captured is gone; it is silent until it is back")]
+        assert told == [("device_lost", "captured.monitor: Captured is gone; recording silence until it is back")]
         # The other one plays on, and was heard all the while.
         for _ in range(10):
             assert source.read(time.monotonic() + 0.05) is None

@@ -192,9 +192,9 @@ def test_another_size_is_fitted_into_the_first(connect: Any, tmp_path: Path) -> 
     source = chosen(tmp_path, lambda kind, detail: told.append((kind, detail)))
     source.grab()
     for area, said, place in (
-        (Rectangle(0, 0, 1280, 721), "1280x720+0+0 now, in the middle", (slice(180, 900), slice(320, 1600))),
-        (Rectangle(-960, 0, 3840, 2160), "3840x2160-960+0 now, made smaller to fit", (slice(0, 1080), slice(0, 1920))),
-        (MIDDLE, "the screen is 1920x1080+0+0 now", (slice(0, 1080), slice(0, 1920))),
+        (Rectangle(0, 0, 1280, 721), "now 1280x720+0+0, centred", (slice(180, 900), slice(320, 1600))),
+        (Rectangle(-960, 0, 3840, 2160), "now 3840x2160-960+0, scaled down to fit", (slice(0, 1080), slice(0, 1920))),
+        (MIDDLE, "the screen is now 1920x1080+0+0", (slice(0, 1080), slice(0, 1920))),
     ):
         desktop.monitors = (area,)
         desktop.turn += 50
@@ -219,7 +219,7 @@ def test_what_of_a_region_is_on_no_screen_is_black(connect: Any, tmp_path: Path)
     assert not picture[:, :100].any()
     assert np.array_equal(picture[:, 100:], desktop.pixels(Rectangle(0, 100, 100, 100)))
     assert told == [
-        "the screen is 1920x1080+0+0 now: of 200x100-100+100 only 100x100+0+100 is on it, the rest is black"
+        "the screen is now 1920x1080+0+0: only 100x100+0+100 of 200x100-100+100 is on it, the rest is black"
     ]
     source.close()
 
@@ -234,8 +234,8 @@ def test_a_monitor_that_is_gone_is_black_and_no_other_takes_its_place(connect: A
     desktop.monitors = (LEFT, MIDDLE, RIGHT)
     assert source.grab().pixels[..., 2].all()
     assert [detail.split(":")[0] for detail in told] == [
-        "what is recorded is on no screen any more",
-        "the screen is 800x600+1920+300 now",
+        "the recorded area is on no screen",
+        "the screen is now 800x600+1920+300",
     ]
     source.close()
 
@@ -258,7 +258,7 @@ def test_while_it_cannot_be_read_the_last_picture_stands(
     assert differs(source)
     assert source.grab().pixels[0, 0, 2] == 9
     assert [kind for kind, _ in told] == ["screen_unreadable", "screen_readable"]
-    assert "its last picture stands" in told[0][1]
+    assert "repeating its last picture" in told[0][1]
     source.close()
     assert desktop.open == 0
 

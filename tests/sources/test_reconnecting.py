@@ -128,7 +128,7 @@ def test_it_is_lost_once_and_back_once() -> None:
     assert found[1] is not None
     assert found[1].captured_at_s == pytest.approx(EPOCH_S + 0.1)
     assert stage.told == [
-        ("device_lost", "internal: Speakers is gone (Connection terminated); it is silent until it is back"),
+        ("device_lost", "internal: Speakers is gone (Connection terminated); recording silence until it is back"),
         ("device_back", "internal: now Headphones"),
     ]
     assert stage.source.device == "Headphones"
@@ -180,7 +180,7 @@ def test_what_was_raised_is_named_where_it_was_no_word_of_our_own() -> None:
     assert stage.read() is None
     assert stage.told[0] == (
         "device_lost",
-        "internal: Speakers is gone (RuntimeError: 0x88890004); it is silent until it is back",
+        "internal: Speakers is gone (RuntimeError: 0x88890004); recording silence until it is back",
     )
 
 

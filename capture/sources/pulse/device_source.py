@@ -91,7 +91,7 @@ class PulseSource(PulseReader):
             self._lose(
                 f"no {_KINDS[self.name]} is left; it is silent until there is one"
                 if self.name in _KINDS
-                else f"{self.device} is gone; it is silent until it is back"
+                else f"{self.device} is gone; recording silence until it is back"
             )
 
     def _find(self, loop: Loop) -> tuple[str, str] | None:
@@ -108,7 +108,7 @@ class PulseSource(PulseReader):
     def _missing(self, loop: Loop) -> NotReadyError:
         if loop.failed or self.name not in _KINDS:
             return self._refused(loop)
-        what = "output whose sound could be recorded" if self.name == "internal" else "microphone"
+        what = "output to record" if self.name == "internal" else "microphone"
         return NotReadyError(f"there is no {what}", "see capture devices")
 
     def _go_to(self, source_id: str, device: str) -> None:

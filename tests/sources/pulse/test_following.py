@@ -183,7 +183,7 @@ def test_without_an_output_it_does_not_begin(in_process_desk: VirtualDesk, desk_
     assert in_process_desk.sink == "desk"
     pactl(desk_environment, "unload-module", "module-null-sink")
     source = PulseSource("internal", "Desk", 2)
-    with pytest.raises(NotReadyError, match="there is no output whose sound could be recorded"):
+    with pytest.raises(NotReadyError, match="there is no output to record"):
         source.open()
     source.close()
 
