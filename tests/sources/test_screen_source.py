@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,8 +12,7 @@ from stage import BLUE, CURSOR_HOT, CURSOR_SIDE, GREEN, GREY, RED, WHITE, Stage
 from viewing import Viewer, in_pairs, opened, place
 
 from capture.media import Rectangle
-from capture.sources import screens
-from capture.virtual.desk import VirtualDesk
+from capture.sources import screen_source
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -27,14 +24,7 @@ REGION = Rectangle(301, 151, 320, 240)
 COLOURS = (RED, GREEN, BLUE, WHITE, GREY)
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.point_at(1279, 719)
-        yield opened
+pytestmark = pytest.mark.stage(pointer=(1279, 719))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +88,7 @@ def test_a_recording_begins_with_the_whole_picture(stage: Stage) -> None:
 
 
 def test_the_whole_is_read_anew_from_time_to_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", 0.0)
+    monkeypatch.setattr(screen_source, "WHOLE_EVERY_S", 0.0)
     with Viewer(SCREEN) as viewer:
         stage.paint(10, 20, 5, 5, RED)
         assert place(viewer.see()) == SCREEN

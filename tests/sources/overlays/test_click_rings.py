@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,6 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from capture.media import Rectangle
-from capture.sources import screens
 from capture.sources.overlays.click_rings import FADE_S, MOST, STEP_S, Rings, ring
 from capture.sources.overlays.overlays import Overlays
 
@@ -36,14 +34,7 @@ LEAST_RADIUS: Final = 18
 LOSS: Final = 3
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: object, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.paint(0, 0, opened.width, opened.height, BLUE)
-        yield opened
+pytestmark = pytest.mark.stage(ground=BLUE)
 
 
 def viewer(area: Rectangle, *, cursor: bool = False, overlays: Overlays | None = None) -> Viewer:

@@ -28,7 +28,6 @@ from capture.settings import RecordSettings
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from capture.sources import screens
 from capture.sources.overlays.freetype import Typeface
 from capture.sources.overlays.keystroke_strip import SHOWN_S, KeyStrip, Line, end_of, letters_for
 from capture.sources.overlays.overlays import Overlays
@@ -38,6 +37,8 @@ SCREEN: Final = Rectangle(0, 0, 1280, 720)
 
 #: What coding of high quality may change of a colour.
 LOSS: Final = 3
+
+pytestmark = pytest.mark.stage(ground=BLUE)
 
 
 @pytest.fixture
@@ -238,16 +239,6 @@ def test_however_late_it_is_looked_at_it_is_seen() -> None:
 
 
 # In the frames
-
-
-@pytest.fixture
-def stage(
-    in_process_desk: object, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.paint(0, 0, opened.width, opened.height, BLUE)
-        yield opened
 
 
 def strip_of(text: str, width: int, height: int) -> tuple[npt.NDArray[np.uint8], Rectangle]:

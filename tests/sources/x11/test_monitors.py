@@ -53,8 +53,8 @@ def monitors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 def listed(environment: dict[str, str], told: str) -> str:
     """The monitors in Python's words, as `told` lists them."""
-    ours = "from capture.sources import screens; print(screen.list_screens())"
-    others = f"from capture.sources import x11_reader; x11_reader.monitors_of = lambda connection: None; {ours}"
+    ours = "from capture.sources import screens; print(screens.list_screens())"
+    others = f"from capture.sources.x11 import reader; reader.monitors_of = lambda connection: None; {ours}"
     code = {"by us": ours, "by mss": others}[told]
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True

@@ -13,7 +13,6 @@ import pytest
 from stage import Stage, mouse
 
 from capture.media import Rectangle
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -27,15 +26,13 @@ from capture.sources.x11.xcb import Connection, Extension
 REST_S = change_watch.RESTING_S + 0.2
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    # Who does not hear of it waits for ever.
+pytestmark = pytest.mark.stage(pointer=(100, 100))
+
+
+@pytest.fixture(autouse=True)
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a watch that misses the server's report wait for ever."""
     monkeypatch.setattr(change_watch, "RESTING_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.point_at(100, 100)
-        yield opened
 
 
 @pytest.fixture

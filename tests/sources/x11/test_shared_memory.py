@@ -20,7 +20,6 @@ from capture.sources.screen_source import ScreenSource
 from capture.sources.x11.change_watch import X11Watch
 from capture.sources.x11.shared_memory import SharedMemory
 from capture.sources.x11.xcb import Connection
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -28,11 +27,7 @@ if sys.platform != "linux":
 AREA = Rectangle(100, 50, 64, 48)
 
 
-@pytest.fixture
-def stage(in_process_desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        opened.point_at(1279, 719)
-        yield opened
+pytestmark = pytest.mark.stage(pointer=(1279, 719))
 
 
 @pytest.fixture
