@@ -316,7 +316,7 @@ def test_the_output_is_suspended(own_desk: VirtualDesk, capture_environment: dic
         pactl(capture_environment, "suspend-sink", own_desk.sink, "1")
         take.go_on(1.0)
         track, summary = take.stop()
-    suspended = ("device_lost", "internal: Virtual desk is suspended; it is silent until that ends")
+    suspended = ("device_lost", "internal: Virtual desk is suspended; recording silence until that ends")
     assert device_events(summary) == [suspended, ("device_back", "internal: now Virtual desk"), suspended]
     assert_no_microphone(track)
     lost_s, back_s, again_s = (event["at_s"] for event in summary["events"] if event["kind"].startswith("device_"))
@@ -407,7 +407,7 @@ def test_the_microphone_goes_away(own_desk: VirtualDesk, capture_environment: di
                 track, summary = take.stop()
     assert device_events(summary) == [
         ("device_changed", "mic: now Webcam"),
-        ("device_lost", "mic: no microphone is left; it is silent until there is one"),
+        ("device_lost", "mic: there is no microphone; recording silence until there is one"),
         ("device_back", "mic: now Headset2"),
     ]
     moved_s, lost_s, back_s = (event["at_s"] for event in summary["events"] if event["kind"].startswith("device_"))
@@ -473,7 +473,7 @@ def test_a_program_is_recorded_again_when_the_server_is_back(
         running.enter_context(playing(capture_environment, other, "desk", program="two"))
         take.recorder.until_said("app:one: now one")
         running.enter_context(playing(capture_environment, own, "desk", program="one"))
-        take.recorder.until_said("one plays now")
+        take.recorder.until_said("one is playing")
         take.go_on(2.0)
         track, summary = take.stop()
     assert device_events(summary) == [
