@@ -16,7 +16,7 @@ from capture.sources.protocols import FrameSource, SampleSource
 
 if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
-    from capture.sources.sound_devices import Player, SoundDevice
+    from capture.sources.sound_devices import PlayingApplication, SoundDevice
     from capture.sources.x11.countdown import Countdown
     from capture.sources.x11.window_list import Window
 
@@ -263,7 +263,7 @@ def list_windows() -> list[Window]:
     return window_list.list_windows()
 
 
-def list_applications() -> list[Player]:
+def list_applications() -> list[PlayingApplication]:
     """The programs that play sound now; none where the system does not tell."""
     if sys.platform != "linux":
         return []

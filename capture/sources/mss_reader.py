@@ -1,6 +1,6 @@
-"""The screen by mss: its pixels and monitors, on every system. On X11 it is asked only where nothing quicker does.
+"""The screen and its monitors through mss, on any system. On X11 it is only the fallback for the faster readers.
 
-There it takes a tenth of a second to get ready, and copies every picture.
+There it takes a tenth of a second to open, and copies every picture.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from capture.sources.x11.monitors import NO_DISPLAY, Screen
 
 __all__ = ["MssReader"]
 
-#: mss answers a dead display with a bare assertion, and Windows says nothing but a number.
+#: mss answers a dead display with a bare assertion, and Windows with nothing but a number.
 _FAILURES: Final = (ScreenShotError, AssertionError, OSError)
 
 
 class MssReader:
-    """Reads the screen as it was when this was made, or reopened. For one thread.
+    """Reads the screen with the monitors as they were at construction or at the last `reopen`. For one thread.
 
-    On Windows it makes this process see true pixels, whatever the scale. Raises `NotReadyError`.
+    On Windows it makes this process see physical pixels, whatever the scale. Raises `NotReadyError` if there is no
+    display.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class MssReader:
             raise NotReadyError(f"there is no display to record ({error})", NO_DISPLAY) from error
 
     def screens(self) -> list[Screen]:
-        """The monitors, in the system's order; of those there are exactly one is primary. `DisplayLostError`."""
+        """Return the monitors in the system's order; exactly one of them is primary. Raises `DisplayLostError`."""
         try:
             monitors = self._grabber.monitors[1:]
         except _FAILURES as error:
@@ -55,7 +56,7 @@ class MssReader:
         ]
 
     def grab(self, area: Rectangle) -> Pixels:
-        """What is on the screen in `area`, which must lie on it. Raises `DisplayLostError`."""
+        """Return the pixels of `area`, which must lie on the screen: (height, width, 4). Raises `DisplayLostError`."""
         where = {"left": area.left, "top": area.top, "width": area.width, "height": area.height}
         try:
             return np.asarray(self._grabber.grab(where))
@@ -63,7 +64,7 @@ class MssReader:
             raise DisplayLostError(f"the screen can no longer be read ({error or 'the display is gone'})") from error
 
     def reopen(self) -> None:
-        """Know the screen as it is now. Raises `DisplayLostError`."""
+        """Read the current monitors. Raises `DisplayLostError`."""
         self.close()
         try:
             self._grabber = self._opened()
@@ -71,6 +72,6 @@ class MssReader:
             raise DisplayLostError(f"the screen can no longer be read ({error.message})") from error
 
     def close(self) -> None:
-        """May be called twice, and after the display has gone."""
+        """Close the reader; may be called twice, and after the display is gone."""
         with suppress(*_FAILURES):
             self._grabber.close()

@@ -1,8 +1,8 @@
 """The built-in test picture and tone: a running clock, and a flash and a beep at each whole second.
 
 They need no screen and no sound server, are exact to the sample, and run on any `Clock`: in real time for a first try
-of the recorder, stepped by a test. Their content is a function of the media time alone, so that a recording can be
-compared with what it must show: `read_clock` reads the time back out of a decoded picture.
+of the recorder, stepped by a test. Their content depends on the media time alone, so a recording can be compared with
+what it must show: `read_clock` reads the time back out of a decoded picture.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BEEP_HZ: Final = 1000.0
 _BEEP_LEVEL: Final = 0.5
 
 #: The clock is drawn twice: as digits, and along the top as this many black or white squares, the milliseconds since
-#: the beginning in binary, most significant first. 32 bits last seven weeks.
+#: the start in binary, most significant bit first. 32 bits last seven weeks.
 _CODE_BITS: Final = 32
 
 #: Samples per block: 20 ms.
@@ -49,7 +49,7 @@ _SEGMENTS: Final = (
 
 
 def draw_pattern(media_s: float, width: int = PATTERN_SIZE[0], height: int = PATTERN_SIZE[1]) -> Pixels:
-    """The picture at `media_s`: uint8 (height, width, 4)."""
+    """Return the picture at `media_s`: uint8 (height, width, 4)."""
     picture = np.empty((height, width, 4), np.uint8)
     column = np.linspace(40, 140, width).astype(np.uint8)
     picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] = column, 60, column[::-1], 255
@@ -61,14 +61,14 @@ def draw_pattern(media_s: float, width: int = PATTERN_SIZE[0], height: int = PAT
     _draw_digits(picture, milliseconds, top=height // 4, size=height // 5)
     if media_s % 1.0 < FLASH_S:
         picture[height * 3 // 5 : height * 9 // 10, width // 10 : width * 9 // 10, :3] = 255
-    # A block that crosses the picture once in four seconds shows uneven motion to the eye.
+    # A block that crosses the picture once in four seconds makes uneven motion visible.
     left = int(media_s / 4 % 1 * (width - cell))
     picture[height - cell :, left : left + cell, :3] = (80, 200, 250)
     return picture
 
 
 def read_clock(pixels: Pixels) -> int:
-    """The milliseconds shown by a picture of the pattern, also after lossy coding and scaling."""
+    """Return the milliseconds that a picture of the pattern shows, even after lossy coding and scaling."""
     cell = pixels.shape[1] / _CODE_BITS
     row = pixels[int(cell / 2), :, 1]
     lit = (row[int((bit + 0.5) * cell)] > 127 for bit in range(_CODE_BITS))
@@ -76,7 +76,7 @@ def read_clock(pixels: Pixels) -> int:
 
 
 def pattern_tone(start: int, count: int) -> SampleArray:
-    """Samples `start` to `start + count` of the tone since the beginning: float32 (count, 2)."""
+    """Return samples `start` to `start + count` of the tone, counted from its start: float32 (count, 2)."""
     index = np.arange(start, start + count)
     wave = _BEEP_LEVEL * np.sin(2 * np.pi * BEEP_HZ / SAMPLE_RATE * (index % SAMPLE_RATE))
     wave[index % SAMPLE_RATE >= BEEP_S * SAMPLE_RATE] = 0.0
@@ -107,7 +107,7 @@ def _draw_digits(picture: Pixels, milliseconds: int, top: int, size: int) -> Non
 
 
 class PatternFrames:
-    """The test picture as a source; it changes all the time."""
+    """The test picture as a source; every frame is a change."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -134,7 +134,7 @@ class PatternFrames:
 
 
 class PatternTone:
-    """The test tone as a source, delivered in blocks of 20 ms when their time is over, as a device would."""
+    """The test tone as a source. Delivers each block of 20 ms when its time is over, as a device would."""
 
     channels = 2
     device = "test tone"

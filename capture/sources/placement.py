@@ -1,4 +1,4 @@
-"""Where a part of a desktop lies in a picture whose size never changes, whatever becomes of part and desktop."""
+"""Fits an area of a desktop into a picture of constant size, even as the area and the desktop change."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Placement", "black", "fitted"]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`area` of a desktop that is `bounds`, in the middle of a picture of `width` x `height`.
+    """Places `area` of a desktop with these `bounds` in the middle of a picture of `width` x `height`.
 
-    Where it is too large it is made smaller; what of it is not on the desktop is black, all where it is None.
+    An area that is too large is scaled down. Whatever of it lies outside the desktop is black; everything is black if
+    `area` is None.
     """
 
     width: int
@@ -27,7 +28,7 @@ class Placement:
 
     @property
     def seen(self) -> Rectangle | None:
-        """What of the area is on the desktop."""
+        """The part of the area that is on the desktop."""
         return None if self.area is None else self.area.clipped(self.bounds)
 
     @property
@@ -35,34 +36,34 @@ class Placement:
         return self.area is not None and (self.area.width > self.width or self.area.height > self.height)
 
     def __str__(self) -> str:
-        """What of the desktop is in the picture, for people."""
+        """A message for users: which part of the desktop is in the picture."""
         seen, size = self.seen, f"{self.width}x{self.height}"
         if self.area is None:
-            return "what is recorded is on no screen any more: it is black until it is back"
+            return "the recorded area is on no screen: the picture is black until it is back"
         if seen is None:
-            return f"the screen is {self.bounds} now, and nothing of {self.area} is on it: it is black until it is back"
+            return f"the screen is now {self.bounds}, without {self.area}: the picture is black until it is back"
         if seen != self.area:
-            return f"the screen is {self.bounds} now: of {self.area} only {seen} is on it, the rest is black"
+            return f"the screen is now {self.bounds}: only {seen} of {self.area} is on it, the rest is black"
         if self.is_scaled:
-            return f"the screen is {self.area} now, made smaller to fit into {size}"
+            return f"the screen is now {self.area}, scaled down to fit {size}"
         if (self.area.width, self.area.height) != (self.width, self.height):
-            return f"the screen is {self.area} now, in the middle of {size}"
-        return f"the screen is {self.area} now"
+            return f"the screen is now {self.area}, centred in {size}"
+        return f"the screen is now {self.area}"
 
     def shows_as(self, other: Placement) -> bool:
-        """Whether the same part of the same area is in the picture."""
+        """Whether both placements show the same part of the same area."""
         return (self.area, self.seen) == (other.area, other.seen)
 
     def corner(self, part: Rectangle) -> tuple[int, int]:
-        """Column and row in the picture where a part of the area lies that is not made smaller."""
+        """Return the column and row of `part` of the area in the picture. The area must not be scaled."""
         assert self.area is not None  # noqa: S101 - it has parts
         margin_x, margin_y = (self.width - self.area.width) // 2, (self.height - self.area.height) // 2
         return margin_x + part.left - self.area.left, margin_y + part.top - self.area.top
 
     def in_pairs(self, part: Rectangle) -> Rectangle | None:
-        """`part` of an area that is not made smaller, with as little around it as makes its place in the picture even.
+        """Return `part`, grown just enough to have even sides and an even place in the picture.
 
-        None where not all of that is on the desktop.
+        The area must not be scaled. Returns None if the grown part is not all on the desktop.
         """
         assert self.seen is not None  # noqa: S101 - it has parts
         left, top = self.corner(part)
@@ -71,7 +72,7 @@ class Placement:
         return wider if self.seen.contains(wider) else None
 
     def part_at(self, place: Rectangle) -> Rectangle | None:
-        """The other way round: the part of the area at a place of the picture; None where not all of that is such."""
+        """Return the part of the area at `place` of the picture; None if it is not all on the desktop, or scaled."""
         if self.area is None or self.seen is None or self.is_scaled:
             return None
         left, top = self.corner(self.area)
@@ -79,7 +80,7 @@ class Placement:
         return part if self.seen.contains(part) else None
 
     def picture(self, pixels: Pixels | None) -> Pixels:
-        """The whole picture, given what is on the desktop at `seen`."""
+        """Return the whole picture: uint8 (height, width, 4). `pixels` are those of `seen`; None makes it black."""
         seen = self.seen
         if pixels is None or seen is None or self.area is None:
             return black(self.width, self.height)
@@ -92,7 +93,7 @@ class Placement:
 
 
 def fitted(picture: Pixels, width: int, height: int) -> Pixels:
-    """`picture` in the middle of a black one of this size, made smaller where it does not fit."""
+    """Return `picture` in the middle of a black one of this size, scaled down if it does not fit."""
     if picture.shape[:2] == (height, width):
         return picture
     scale = min(1.0, width / picture.shape[1], height / picture.shape[0])

@@ -1,4 +1,4 @@
-"""A part of a screen where the system does not tell what was drawn: Windows and macOS. Pictures are compared."""
+"""The screen source for Windows and macOS, which do not report what was drawn: it compares pictures."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from capture.sources.screens import Where, desktop_of
 
 __all__ = ["PollingScreenSource"]
 
-#: How often is looked whether the monitors are others, for they do not tell; and, while the screen cannot be read, as
-#: when it is locked, whether it can be again.
+#: How often to check for changed monitors, which these systems do not report; and how often to try the screen again
+#: while it is unreadable, as when it is locked.
 LOOK_EVERY_S: Final = 2.0
 
-#: In a long wait the screen is compared so often: each time costs a grab.
+#: How often to compare during a long wait: each comparison costs a grab.
 COMPARE_EVERY_S: Final = 1 / 30
 
 
 class PollingScreenSource:
-    """Frames of `area`, which must lie on the desktop and have even sides; the cursor is not in them.
+    """Delivers frames of `area`, without the cursor. The area must lie on the desktop and have even sides.
 
-    When the monitors become others, `where` tells what is to be seen from then on; that is fitted into the first size.
-    While the screen cannot be read its last picture stands. `tell` hears of both.
+    When the monitors change, `where` returns the area to show from then on; it is fitted into the first size. While the
+    screen is unreadable, frames repeat its last picture. Both are reported to `tell`.
     """
 
     def __init__(self, area: Rectangle, *, where: Where, tell: Callable[[EventKind, str], None]) -> None:
@@ -60,11 +60,11 @@ class PollingScreenSource:
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
 
     def begin(self, epoch_s: float) -> None:
-        """The first picture is new, whatever was seen before."""
+        """Make the first frame a new one, whatever was grabbed before."""
         self._last = self._next = self._unchanged_at_s = None
 
     def wait_for_change(self, until_s: float) -> bool:
-        # Look, and compare, which costs far less than encoding what did not change.
+        # Grab and compare: this costs far less than encoding an unchanged picture.
         while True:
             self._next = self._picture()
             if self._last is None or not np.array_equal(self._next, self._last):
@@ -92,7 +92,7 @@ class PollingScreenSource:
             self._reader.close()
 
     def _picture(self) -> Pixels:
-        """The screen as it is now, or as it was when it was last to be read."""
+        """Return the screen as it is now, or the last picture while the screen is unreadable."""
         if time.monotonic() >= self._look_at_s or not self._is_unreadable:
             try:
                 return self._read()
@@ -101,33 +101,33 @@ class PollingScreenSource:
         return self._last if self._last is not None else black(self.width, self.height)
 
     def _read(self) -> Pixels:
-        """Raises `DisplayLostError` where the screen cannot be read."""
+        """Return the screen as it is now. Raises `DisplayLostError` if it is unreadable."""
         if time.monotonic() >= self._look_at_s:
-            self._look_anew()
+            self._find_area()
         try:
             picture = self._seen()
         except DisplayLostError:
-            # It may be that the screen is another one now.
-            self._look_anew()
+            # The monitors may have changed.
+            self._find_area()
             picture = self._seen()
         self._note(None)
         return picture
 
     def _seen(self) -> Pixels:
         place, seen = self._place, self._place.seen
-        # What has more pixels than the system counts comes in that size.
+        # On a scaled display the grab has more pixels than the system counts.
         pixels = None if seen is None else fitted(self._opened.grab(seen), seen.width, seen.height)
         return place.picture(pixels)
 
-    def _look_anew(self) -> None:
-        """See where what is to be recorded is now. Raises `DisplayLostError` where there is no screen."""
+    def _find_area(self) -> None:
+        """Find the recorded area on the current monitors. Raises `DisplayLostError` if there is no screen."""
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         self._opened.reopen()
         screens = self._opened.screens()
         if not screens:
             raise DisplayLostError("no screen is connected")
-        told, self._place = self._place, replace(self._place, area=self._where(screens), bounds=desktop_of(screens))
-        if not self._place.shows_as(told):
+        reported, self._place = self._place, replace(self._place, area=self._where(screens), bounds=desktop_of(screens))
+        if not self._place.shows_as(reported):
             self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
 
     @property
@@ -136,11 +136,11 @@ class PollingScreenSource:
         return self._reader
 
     def _note(self, error: DisplayLostError | None) -> None:
-        """Tell when the screen cannot be read, and when it can be again."""
+        """Report when the screen becomes unreadable, and when it is readable again."""
         if self._is_unreadable == (error is not None):
             return
         self._is_unreadable = error is not None
         if error is not None:
-            self._tell(EventKind.SCREEN_UNREADABLE, f"{error}: its last picture stands until it can be read again")
+            self._tell(EventKind.SCREEN_UNREADABLE, f"{error}: repeating its last picture until it can be read again")
         else:
             self._tell(EventKind.SCREEN_READABLE, "the screen can be read again")

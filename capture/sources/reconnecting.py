@@ -1,7 +1,7 @@
-"""A source of sound that survives its device: what is lost is opened again, and until then there is silence.
+"""A sound source that survives its device: a lost source is reopened, and until then there is silence.
 
-A sound server that dies, a device that is unplugged, a library that fails in whatever way: to a recording all of that
-is one thing, sound that is missing for a while.
+A sound server dies, a device is unplugged, a library fails in some way of its own: to a recording all of these are the
+same thing, sound that is missing for a while.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from capture.sources.protocols import SampleSource
 
 __all__ = ["ReconnectingSource"]
 
-#: How long to wait before it is tried again, doubled from try to try up to the second figure: soon at first, as a
-#: server that is restarted is back within a moment, and never so late that two seconds of sound would be missed.
+#: The delay before the first retry, and the cap on doubling it. It starts short because a restarted server is back
+#: within a moment; the cap keeps the sound missed after the device is back well below two seconds.
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 0.5
 
-#: What is lost again sooner than this after it was opened is not there yet, and is not tried again at once.
+#: A source lost sooner than this after opening was not really back, so the retry delay keeps growing.
 STEADY_S: Final = 5.0
 
 
 class ReconnectingSource:
-    """The source that `make` makes, and made anew whenever it was lost.
+    """Wraps the source that `make` returns, and replaces it with a new one whenever it is lost.
 
-    `make` is given what the source shall tell its events to; but for the first time it may take as long as a device
-    does, and raise. What the source tells is passed on to `tell`, so that a loss is told once, whoever notices it.
+    `make` receives the function to which the source reports its events. The first call must be quick; later ones may
+    take as long as a device does, and may raise. Events are passed on to `tell`, and a loss is reported once even if
+    both the source and this wrapper notice it.
     """
 
     def __init__(
@@ -48,18 +49,18 @@ class ReconnectingSource:
         self._clock = clock
         self._tell = tell
         self._woken = threading.Event()
-        # The one that delivers, or delivered last; and one that is being opened to take its place.
-        self._source = make(self._hear)
+        # The source that delivers, or delivered last; and one that is being opened to replace it.
+        self._source = make(self._relay)
         self._opening: SampleSource | None = None
         self._is_open = False
         self.name = self._source.name
         self.channels = self._source.channels
         self._epoch_s = self._opened_at_s = self._try_at_s = clock.now_s()
         self._wait_s = FIRST_WAIT_S
-        # When the sound of each lane ended that is to be broken when the source is lost, and the breaks to hand on.
+        # For each lane that must be broken when the source is lost, when its sound ended; and the breaks to hand on.
         self._lanes: dict[int, float] = {}
         self._breaks: deque[Samples] = deque()
-        # Whether a loss was told whose end was not, and whether the source itself told one.
+        # Whether a loss was reported without its end, and whether the source itself reported one.
         self._is_lost = self._source_is_lost = False
 
     @property
@@ -67,7 +68,7 @@ class ReconnectingSource:
         return self._source.device
 
     def open(self) -> None:
-        """Open it for the first time. Raises `NotReadyError`, whatever the source raised."""
+        """Open the source for the first time. Turns any failure that is not a `CaptureError` into `NotReadyError`."""
         try:
             self._source.open()
         except CaptureError:
@@ -83,7 +84,7 @@ class ReconnectingSource:
         self._source.begin(epoch_s)
 
     def read(self, until_s: float) -> Samples | None:
-        """What the source delivers; while it is lost nothing, and after `wake` that up to now there was nothing."""
+        """Return the source's samples; while it is lost return None, and after `wake` an empty block for now."""
         while not self._breaks:
             if self._is_open:
                 try:
@@ -116,21 +117,21 @@ class ReconnectingSource:
     def _lose(self, error: Exception) -> None:
         self.close()
         why = error.message if isinstance(error, CaptureError) else f"{self.device} is gone ({in_one_line(error)})"
-        self._tell_lost(f"{self.name}: {why}; it is silent until it is back")
+        self._report_lost(f"{self.name}: {why}; recording silence until it is back")
         self._breaks.extend(self._break_at(ended_at_s, lane) for lane, ended_at_s in self._lanes.items())
         self._lanes.clear()
         was_steady = self._clock.now_s() - self._opened_at_s >= STEADY_S
-        self._put_off(FIRST_WAIT_S if was_steady else 2 * self._wait_s)
+        self._postpone_retry(FIRST_WAIT_S if was_steady else 2 * self._wait_s)
 
     def _reopen(self) -> None:
         opening: SampleSource | None = None
         self._source_is_lost = False
         try:
-            opening = self._opening = self._make(self._hear)
+            opening = self._opening = self._make(self._relay)
             opening.open()
             opening.begin(self._epoch_s)
         except Exception:
-            self._put_off(2 * self._wait_s)
+            self._postpone_retry(2 * self._wait_s)
             if opening is not None:
                 with suppress(Exception):
                     opening.close()
@@ -140,7 +141,7 @@ class ReconnectingSource:
         finally:
             self._opening = None
 
-    def _put_off(self, wait_s: float) -> None:
+    def _postpone_retry(self, wait_s: float) -> None:
         self._wait_s = min(wait_s, LONGEST_WAIT_S)
         self._try_at_s = self._clock.now_s() + self._wait_s
 
@@ -151,7 +152,7 @@ class ReconnectingSource:
     def _note_read(self, samples: Samples | None) -> None:
         self._woken.clear()
         if not self._source_is_lost:
-            self._tell_back(f"{self.name}: now {self.device}")
+            self._report_back(f"{self.name}: now {self.device}")
         if samples is not None:
             self._lanes.pop(samples.lane, None)
             if len(samples.data):
@@ -160,23 +161,23 @@ class ReconnectingSource:
     def _break_at(self, at_s: float, lane: int = 0) -> Samples:
         return Samples(np.zeros((0, self.channels), np.float32), at_s, lane)
 
-    def _hear(self, kind: EventKind, detail: str) -> None:
-        """Take in what the source tells, in the thread that opens and reads it."""
+    def _relay(self, kind: EventKind, detail: str) -> None:
+        """Pass on an event of the source. Called by the thread that opens and reads it."""
         if kind == EventKind.DEVICE_LOST:
             self._source_is_lost = True
-            self._tell_lost(detail)
+            self._report_lost(detail)
         elif kind == EventKind.DEVICE_BACK:
             self._source_is_lost = False
-            self._tell_back(detail)
+            self._report_back(detail)
         else:
             self._tell(kind, detail)
 
-    def _tell_lost(self, detail: str) -> None:
+    def _report_lost(self, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
             self._tell(EventKind.DEVICE_LOST, detail)
 
-    def _tell_back(self, detail: str) -> None:
+    def _report_back(self, detail: str) -> None:
         if self._is_lost:
             self._is_lost = False
             self._tell(EventKind.DEVICE_BACK, detail)

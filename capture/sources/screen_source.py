@@ -1,4 +1,4 @@
-"""One screen, or a part of one, as a source of frames."""
+"""A screen, or a part of one, as a source of frames."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from capture.sources.screens import Where
 
 __all__ = ["ScreenSource", "middle_s"]
 
-#: So often is a picture grabbed anew when the screen changes its size meanwhile.
+#: How often to retry a grab while the screen is being resized.
 MOST_GRABS: Final = 3
 
 
-#: Some drivers report less than they draw. What was missed is made good after so long, for a hundredth of a processor.
+#: Some drivers report less damage than they draw. A whole grab this often repairs what was missed, at the cost of a
+#: hundredth of a processor.
 WHOLE_EVERY_S: Final = 5.0
 
 
 class ScreenSource:
-    """Frames of `area` of an X11 screen, which must lie on it and have even sides.
+    """Delivers frames of `area` of an X11 screen. The area must lie on the screen and have even sides.
 
-    A frame shows what was drawn since the one before it, so it is stamped with the middle between the first report of a
-    change and the grab. The moment of the grab alone would show everything late, on a lively screen by half a slot.
+    A frame shows everything drawn since the frame before it, so its timestamp is the middle between the first report
+    of a change and the grab. The moment of the grab alone would be late, by half a slot on a busy screen.
 
-    When the monitors become others, `where` tells what is to be seen from then on; that is fitted into the first size,
-    and `tell` hears of it. With `outlined` people see where the area is. `overlays` are drawn into the frames.
+    When the monitors change, `where` returns the area to show from then on; it is fitted into the first size, and the
+    change is reported to `tell`. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class ScreenSource:
         self._cursor = cursor
         self._watch: X11Watch | None = None
         self._place = Placement(area.width, area.height, area, area)
-        # Nothing of the picture as it is placed now was grabbed yet.
+        # The picture has not been grabbed since it was last placed.
         self._is_new = True
         self._whole_at_s = 0.0
-        self._told = self._place
+        self._reported = self._place
 
     @property
     def width(self) -> int:
@@ -74,7 +75,7 @@ class ScreenSource:
         from capture.sources.x11.change_watch import X11Watch
 
         watch = self._watch = X11Watch(self._area, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
-        self._place = self._told = replace(self._place, bounds=watch.bounds)
+        self._place = self._reported = replace(self._place, bounds=watch.bounds)
         self._overlays.look_at(self._place.seen)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
         if self._outlined:
@@ -83,7 +84,7 @@ class ScreenSource:
             self._outline = LastingOutline(self._area)
 
     def begin(self, epoch_s: float) -> None:
-        """The first picture is new, whatever was seen before."""
+        """Make the first frame a whole one, whatever was grabbed before."""
         self._is_new = True
         self._overlays.begin()
         self._opened.forget()
@@ -96,12 +97,12 @@ class ScreenSource:
     def grab(self) -> Frame:
         watch = self._opened
         if watch.is_rearranged:
-            self._look_anew(watch)
+            self._find_area(watch)
         changed_at_s, part = watch.begin_grab(self._overlaid())
         tries_left = MOST_GRABS
         while True:
-            # The server may have told of another size just now.
-            self._put(watch, self._place.area)
+            # The server may have reported another size just now.
+            self._place_area(watch, self._place.area)
             now_s = time.monotonic()
             try:
                 pixels, left, top = self._grab_changed(watch, part, now_s)
@@ -116,17 +117,17 @@ class ScreenSource:
                 return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
 
     def _overlaid(self) -> Rectangle | None:
-        """What of the screen is to be read because something else is to be drawn over it now."""
+        """Return the part of the screen that must be read because the overlays on it change now."""
         clicks, keys = self._overlays.update()
         if keys is None:
             return clicks
         part = self._place.part_at(keys)
-        # What is beside the screen cannot be read anew.
+        # Margins beside the screen cannot be read from it: the frame has to be a whole one.
         self._is_new |= part is None
         return clicks if part is None else part.joined(clicks)
 
     def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
-        """Read what was drawn to alone: of a typed letter that is a hundredth of the screen."""
+        """Read only the part that was drawn to: for a typed letter that is a hundredth of the screen."""
         place = self._place
         is_due = self._is_new or now_s >= self._whole_at_s
         in_pairs = None if is_due or place.is_scaled or place.seen is None else place.in_pairs(part)
@@ -142,24 +143,24 @@ class ScreenSource:
         self._overlays.draw_clicks(pixels, part)
         return pixels
 
-    def _look_anew(self, watch: X11Watch) -> None:
-        """See where what is to be recorded is now that the monitors are others."""
+    def _find_area(self, watch: X11Watch) -> None:
+        """Find the recorded area again after the monitors have changed."""
         watch.rearranged_at_s = None
         watch.reader.renew()
         try:
             area = self._where(watch.reader.screens())
         except DisplayLostError:
-            # They change while we look, or the display is gone.
+            # The monitors are still changing, or the display is gone.
             watch.sync()
             watch.rearranged_at_s = time.monotonic()
             return
-        self._put(watch, area)
-        told, self._told = self._told, self._place
-        if not self._place.shows_as(told):
+        self._place_area(watch, area)
+        reported, self._reported = self._reported, self._place
+        if not self._place.shows_as(reported):
             self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
 
-    def _put(self, watch: X11Watch, area: Rectangle | None) -> None:
-        """Have `area` fill the picture, as far as it is on the screen."""
+    def _place_area(self, watch: X11Watch, area: Rectangle | None) -> None:
+        """Make `area` fill the picture, clipped to the screen."""
         place = replace(self._place, area=area, bounds=watch.bounds)
         if place != self._place:
             self._place, self._is_new = place, True
@@ -188,5 +189,5 @@ class ScreenSource:
 
 
 def middle_s(changed_at_s: float | None, now_s: float) -> float:
-    """The moment of what is grabbed at `now_s` and changed some time since `changed_at_s`; None: nobody knows when."""
+    """Return the timestamp of a frame grabbed at `now_s` whose content changed at `changed_at_s`; None if unknown."""
     return now_s if changed_at_s is None else (changed_at_s + now_s) / 2

@@ -1,4 +1,4 @@
-"""The screen: which monitors there are, and one of them, or a part, as a source of frames."""
+"""The monitors of this system, and the area that `--screen` and `--region` select on them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "list_screens", "refuse_wayland"]
 
 
-#: Where what is recorded lies on the screens there are now, with even sides; None where it is on none of them.
+#: Returns where the recorded area lies on the current screens, with even sides; None if it is on none of them.
 Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
 
 
 def list_screens() -> list[Screen]:
-    """The monitors, in the system's order; exactly one is primary. Raises `NotReadyError` where there is none."""
+    """Return the monitors in the system's order; exactly one is primary. Raises `NotReadyError` if there is none."""
     refuse_wayland()
     try:
         screens = _x11_screens() if sys.platform == "linux" else _mss_screens()
@@ -52,7 +52,9 @@ def _mss_screens() -> list[Screen]:
 
 
 def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Rectangle:
-    """The rectangle that `--screen` and `--region` mean; `UsageError` where there is none such."""
+    """Return the rectangle that `--screen` and `--region` select. Raises `UsageError` if there is no such screen or
+    area.
+    """
     if not screens:
         raise UsageError("no screen is connected", "connect one")
     chosen = desktop = desktop_of(screens)
@@ -74,12 +76,12 @@ def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
 
 
 def desktop_of(screens: Sequence[Screen]) -> Rectangle:
-    """The smallest rectangle around all of them, one at least."""
+    """Return the smallest rectangle around all screens; there must be at least one."""
     return functools.reduce(Rectangle.joined, (screen.area for screen in screens))
 
 
 def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Where:
-    """What tells where the area is that `choose_area` gave for `screens`, when they have become others."""
+    """Return a function that finds the area `choose_area` gave for `screens` once the monitors have changed."""
     if region is not None:
         return lambda now: region.made_even()
     if screen not in ("primary", "all"):
@@ -95,7 +97,7 @@ def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
 
 
 def refuse_wayland() -> None:
-    """X11 calls succeed under Wayland and show a black screen; better to say so."""
+    """Raise `NotReadyError` under Wayland, where X11 calls succeed but show a black screen."""
     if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
         return
     from capture.sources.x11.xlib import is_xwayland

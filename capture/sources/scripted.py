@@ -1,7 +1,7 @@
-"""Devices that follow a script: known pictures at known moments, sound with known delays, and loss on demand.
+"""Devices that follow a script: known pictures at known times, sound with known delays, and loss on demand.
 
-They fit the protocols of real devices and run on any `Clock`; on a `SteppedClock` a recording of them is the same every
-time. All moments in a script are seconds since the recording began; before `begin` they count from the construction::
+They fit the protocols of real devices and run on any `Clock`. On a `SteppedClock` a recording of them is the same every
+time. All times in a script are seconds since the recording began; before `begin` they count from construction::
 
     clock = SteppedClock()
     screen = ScriptedFrames(clock, [(0.0, blue), (1.5, green)], lost_at_s=10.0)
@@ -24,10 +24,10 @@ __all__ = ["ScriptedBlock", "ScriptedFrames", "ScriptedSamples"]
 
 
 class ScriptedFrames:
-    """A picture that changes at given moments; from `lost_at_s` on it is gone.
+    """Delivers a picture that changes at given times; the source is lost from `lost_at_s` on.
 
-    `changes` are (seconds, pixels) in order, all of one size. The first picture is there from the beginning. A grab
-    takes `grab_s`, and shows what was there when it began.
+    `changes` holds (seconds, pixels) in order, all pictures of one size. The first picture is there from the start. A
+    grab takes `grab_s` and shows the picture as it was when the grab began.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ScriptedFrames:
         self._grabbed: int | None = None
         self._woken = threading.Event()
         self.height, self.width = self._pictures[0].shape[:2]
-        #: How often the picture was grabbed.
+        #: How many frames were grabbed.
         self.grabs = 0
 
     def open(self) -> None: ...
@@ -84,7 +84,7 @@ class ScriptedFrames:
     def close(self) -> None: ...
 
     def _shown(self) -> int:
-        """The number of the picture that is there now."""
+        """Return the index of the current picture."""
         return max(0, bisect_right(self._moments_s, self._clock.now_s(), key=self._on_clock_s) - 1)
 
     def _is_lost(self) -> bool:
@@ -94,7 +94,7 @@ class ScriptedFrames:
         return self._is_lost() or self._shown() != self._grabbed
 
     def _differs_from_s(self) -> float:
-        """When the picture that is there now ends, on the clock."""
+        """Return when the current picture ends, as a time on the clock."""
         later_s = self._moments_s[self._shown() + 1 :]
         return self._on_clock_s(min([self._lost_at_s, *later_s]))
 
@@ -104,7 +104,7 @@ class ScriptedFrames:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedBlock:
-    """Sound that was heard at a moment: float32 (n, channels); it is delivered `late_s` after its last sample."""
+    """Sound heard at a known time: float32 (n, channels). It is delivered `late_s` after its last sample."""
 
     data: SampleArray
     heard_at_s: float
@@ -116,7 +116,7 @@ class ScriptedBlock:
 
 
 class ScriptedSamples:
-    """Sound that is delivered block by block, in the order given; from `lost_at_s` on the device is gone."""
+    """Delivers sound block by block, in the order given; the device is lost from `lost_at_s` on."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What is known of sound devices and of programs that play, and which of them a name means. Nothing is ever guessed."""
+"""Sound devices and playing applications, and which of them a name selects. Nothing is ever guessed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from capture.errors import NotReadyError, UsageError
 
-__all__ = ["OWN_NAME", "Player", "SoundDevice", "choose_device", "is_program", "players_of"]
+__all__ = ["OWN_NAME", "PlayingApplication", "SoundDevice", "choose_device", "is_program", "playing_applications"]
 
-#: What this program calls itself to the sound server.
+#: The name this program gives itself on the sound server.
 OWN_NAME: Final = "capture"
 
-#: The properties of a stream that name the program, as its user knows it first: the last two are what a sandbox and a
-#: desktop know it by.
+#: The stream properties that name an application, best-known name first. The last two are the names that a sandbox and
+#: a desktop use.
 _NAMES: Final = (
     "application.name",
     "application.process.binary",
@@ -25,9 +25,10 @@ _NAMES: Final = (
 
 
 class SoundDevice(NamedTuple):
-    """Something to listen to: the internal audio of an output, or a microphone.
+    """A source of sound: the internal audio of an output, or a microphone.
 
-    `id` is exact and unique; `default` marks what `internal` and `mic` mean now. `muted` outputs give silence.
+    `id` is exact and unique; `default` marks the devices that `internal` and `mic` select now. A `muted` output gives
+    silence.
     """
 
     id: str
@@ -38,8 +39,8 @@ class SoundDevice(NamedTuple):
     muted: bool = False
 
 
-class Player(NamedTuple):
-    """A program that is playing sound now; `pid` is 0 where it is not known."""
+class PlayingApplication(NamedTuple):
+    """An application that is playing sound now; `pid` is 0 if unknown."""
 
     name: str
     binary: str
@@ -47,7 +48,7 @@ class Player(NamedTuple):
 
 
 class Playing(Protocol):
-    """A stream of a program; one that is `corked` stands still."""
+    """A stream of an application; a `corked` stream is paused."""
 
     @property
     def corked(self) -> bool: ...
@@ -57,9 +58,9 @@ class Playing(Protocol):
 
 
 def is_program(properties: Mapping[str, str], name: str) -> bool:
-    """Whether a stream with these properties is of the program called `name`, in upper or lower case.
+    """Whether a stream with these properties belongs to the application `name`, ignoring case.
 
-    What this program plays itself is meant by its own name alone, whatever runs it.
+    Streams of this program match its own name alone, whatever interpreter runs it.
     """
     names = [properties[key].casefold() for key in _NAMES if key in properties]
     if OWN_NAME in names:
@@ -67,35 +68,37 @@ def is_program(properties: Mapping[str, str], name: str) -> bool:
     return name.casefold() in names
 
 
-def players_of(streams: Iterable[Playing]) -> list[Player]:
-    """The programs that play these streams, each once, by a name that `is_program` knows it by."""
-    found: dict[str, Player] = {}
+def playing_applications(streams: Iterable[Playing]) -> list[PlayingApplication]:
+    """Return the applications that play these streams, each once, under a name that `is_program` accepts."""
+    found: dict[str, PlayingApplication] = {}
     for stream in streams:
         properties = stream.properties
         name = next((properties[key] for key in _NAMES if properties.get(key)), "")
         if name and not stream.corked:
             pid = properties.get("application.process.id", "")
             binary = properties.get("application.process.binary", "")
-            found.setdefault(name.casefold(), Player(name, binary, int(pid) if pid.isdecimal() else 0))
+            found.setdefault(name.casefold(), PlayingApplication(name, binary, int(pid) if pid.isdecimal() else 0))
     return list(found.values())
 
 
 def choose_device(devices: Sequence[SoundDevice], name: str) -> SoundDevice:
-    """The device that `internal`, `mic` or an id means; `UsageError` for an id that is not there."""
+    """Return the device that `internal`, `mic` or an id selects.
+
+    Raises `NotReadyError` if there is no default device, `UsageError` if no device has this id.
+    """
     if name in ("internal", "mic"):
         for device in devices:
             if device.kind == name and device.default:
                 return device
-        what = "output whose sound could be recorded" if name == "internal" else "microphone"
+        what = "output to record" if name == "internal" else "microphone"
         raise NotReadyError(f"there is no {what}", _remedy_for_missing(name))
     for device in devices:
         if device.id == name:
             return device
     ids = [device.id for device in devices]
     near = difflib.get_close_matches(name, ids, 3, 0.0)
-    raise UsageError(
-        f"there is no sound device {name!r}", f"the nearest are {', '.join(near)}" if near else "see devices"
-    )
+    remedy = f"the nearest are {', '.join(near)}" if near else "see capture devices"
+    raise UsageError(f"there is no sound device {name!r}", remedy)
 
 
 def _remedy_for_missing(name: str) -> str:

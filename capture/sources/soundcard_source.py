@@ -1,7 +1,7 @@
 """Sound on Windows and macOS, through the soundcard library.
 
-On Windows each output has a loopback of its own. macOS has none: a virtual device such as BlackHole stands in for it
-and appears among the microphones.
+On Windows each output has its own loopback. macOS has none: a virtual device such as BlackHole replaces it and is
+listed among the microphones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from capture.sources.sound_devices import SoundDevice
 
 __all__ = ["SoundcardSource", "list_soundcard_devices"]
 
-#: Samples handed on at once: 20 ms.
+#: Samples per block: 20 ms.
 BLOCK_SAMPLES: Final = 960
 
-#: The buffer behind it. Windows drops sound when a shorter one is not emptied in time.
+#: The library's buffer. Windows drops sound if a shorter one is not emptied in time.
 BUFFER_SAMPLES: Final = 9_600
 
 #: Virtual outputs that macOS users route their sound through.
@@ -30,7 +30,7 @@ _MAC_LOOPBACKS: Final = ("BlackHole", "Loopback", "Soundflower")
 
 
 def list_soundcard_devices(library: Any = None) -> list[SoundDevice]:
-    """Every device; `library` stands in for the soundcard module. Raises `NotReadyError` where it cannot be loaded."""
+    """Return every device; `library` replaces the soundcard module. Raises `NotReadyError` if it fails to load."""
     library = library or _load()
     default_output, default_input = _id_of(library.default_speaker), _id_of(library.default_microphone)
     devices = []
@@ -51,7 +51,7 @@ def list_soundcard_devices(library: Any = None) -> list[SoundDevice]:
 
 
 def _id_of(find: Callable[[], Any]) -> str | None:
-    """The id of a default device; None where there is none, which the library answers with an error."""
+    """Return the id of a default device; None if there is none, in which case the library raises."""
     try:
         device = find()
     except (RuntimeError, OSError, ValueError):
@@ -60,7 +60,7 @@ def _id_of(find: Callable[[], Any]) -> str | None:
 
 
 def _all_recordable(library: Any) -> list[Any]:
-    """Microphones and, but on macOS which has none and where asking for them gives a warning, loopbacks of outputs."""
+    """Return microphones and the loopbacks of outputs, but no loopbacks on macOS: asking for them only warns there."""
     try:
         return list(library.all_microphones(include_loopback=sys.platform != "darwin"))
     except (RuntimeError, OSError) as error:
@@ -68,7 +68,7 @@ def _all_recordable(library: Any) -> list[Any]:
 
 
 class SoundcardSource:
-    """One device by its exact id. The library gives no timestamps: a block is stamped when it has arrived."""
+    """Records one device by its exact id. The library gives no timestamps, so a block is stamped on arrival."""
 
     def __init__(self, name: str, device_id: str, device: str, channels: int, library: Any = None) -> None:
         self.name = name
@@ -81,14 +81,14 @@ class SoundcardSource:
     def open(self) -> None:
         library = self._library or _load()
         if sys.platform == "win32":
-            # Windows wants COM initialised in every thread that touches a device.
+            # Windows needs COM initialised in every thread that touches a device.
             import ctypes
 
             ctypes.windll.ole32.CoInitializeEx(None, 0)
-        # get_microphone falls back to names that merely resemble; only the very id will do.
+        # get_microphone also accepts names that merely resemble the id: only the exact id may match.
         found = [item for item in _all_recordable(library) if str(item.id) == self._device_id]
         if not found:
-            raise NotReadyError(f"{self.device} is no longer there", "see capture devices")
+            raise NotReadyError(f"{self.device} is gone", "see capture devices")
         try:
             self._recorder = found[0].recorder(SAMPLE_RATE, channels=self.channels, blocksize=BUFFER_SAMPLES)
             self._recorder.__enter__()
@@ -96,7 +96,7 @@ class SoundcardSource:
             raise NotReadyError(f"{self.device} cannot be recorded ({error})", "see capture doctor") from error
 
     def begin(self, epoch_s: float) -> None:
-        """Nothing to do: the timeline leaves out what was heard before."""
+        """Do nothing: the timeline drops what was heard before."""
 
     def read(self, until_s: float) -> Samples | None:
         try:
@@ -106,7 +106,7 @@ class SoundcardSource:
         return Samples(data, time.monotonic() - len(data) / SAMPLE_RATE) if len(data) else None
 
     def wake(self) -> None:
-        """Nothing to do: these systems deliver all the time, silence included."""
+        """Do nothing: these systems deliver all the time, silence included."""
 
     def close(self) -> None:
         recorder, self._recorder = self._recorder, None

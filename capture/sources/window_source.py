@@ -1,4 +1,4 @@
-"""One window of an X11 desktop as a source of frames: what is seen where it is, wherever it goes."""
+"""One window of an X11 desktop as a source of frames: what is visible at its place, wherever it moves."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from capture.sources.x11.xlib import connect
 
 __all__ = ["WindowSource"]
 
-#: A picture is grabbed again when the window has moved meanwhile; one that never rests is taken as it comes.
+#: How often to grab in a row while the window moves during each grab; a window that never rests is taken as it is.
 MOST_GRABS: Final = 3
 
-#: A window is looked for again when what it is in is another one meanwhile: so often, before it counts as gone.
+#: How often to look up the window while it or its frame is being replaced, before it counts as gone.
 MOST_LOOKS: Final = 3
 
-#: What tells that a window, or one it is in, is somewhere else, has another size, is hidden, shown or gone.
+#: Events that say that the window, or one around it, was moved, resized, hidden, shown or destroyed.
 _STRUCTURE_EVENTS: Final = (
     X.ConfigureNotify,
     X.DestroyNotify,
@@ -41,11 +41,11 @@ _STRUCTURE_EVENTS: Final = (
 
 
 class WindowSource:
-    """Frames of the window that `find` gives when it is opened, with what covers it.
+    """Delivers frames of the window that `find` returns at `open`, together with whatever covers it.
 
-    Its size then, made even, stays that of the picture. When the window changes its size it is put into the middle of
-    that on black, made smaller where it is too large; while it is hidden the last picture stands. When it is closed,
-    `tell` and `end` are called once, each with `window_closed`, and the last picture stands until the end.
+    The picture keeps the window's first size, made even. A window that changes its size is centred on black, scaled
+    down if it is too large. While the window is hidden, frames repeat its last picture. When it is closed, `tell` and
+    `end` are called once, each with `window_closed`, and the last picture is repeated until the end.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class WindowSource:
             found = watch.locate()
         except _WindowGoneError as gone:
             raise NotReadyError(f"the window {self._title!r} is gone", "see capture devices") from gone
-        # A hidden one still has its size.
+        # A hidden window still has its size.
         (area, self._shown), self._hidden = found or (window.area, NOWHERE), found is None
         even = area.made_even()
         if not even.width or not even.height:
@@ -100,7 +100,7 @@ class WindowSource:
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
 
     def begin(self, epoch_s: float) -> None:
-        """The first picture is new, whatever was seen before."""
+        """Make the first frame a new one, whatever was grabbed before."""
         self._overlays.begin()
         if self._watch is not None:
             self._watch.forget()
@@ -114,7 +114,7 @@ class WindowSource:
         watch = self._watch
         assert watch is not None  # noqa: S101 - it is open
         if watch.is_rearranged:
-            self._look_anew(watch)
+            self._reread_screen(watch)
         self._overlays.update()
         changed_at_s, _ = watch.begin_grab()
         for _ in range(MOST_GRABS):
@@ -126,7 +126,7 @@ class WindowSource:
             if not watch.has_moved:
                 break
         else:
-            # What was under a window that is gone or hidden is nobody's business.
+            # The pixels under a window that is gone or hidden are private: check once more.
             self._keep_up(watch)
         if not self._hidden:
             if pixels is not None and place.seen is not None:
@@ -137,7 +137,7 @@ class WindowSource:
             self._last = black(*self._size)
         picture = self._last
         if self._overlays.draws_keys:
-            # Without them: it may stand for longer than they are shown.
+            # Draw keys into a copy: the last picture may be repeated for longer than they are shown.
             picture = self._last.copy()
             self._overlays.draw_keys(picture)
         return Frame(picture, middle_s(changed_at_s, now_s))
@@ -157,16 +157,16 @@ class WindowSource:
         if self._watch is not None:
             self._watch.close()
 
-    def _look_anew(self, watch: _WindowWatch) -> None:
-        """Have the screen as it is now read."""
+    def _reread_screen(self, watch: _WindowWatch) -> None:
+        """Read the screen as it is now."""
         watch.rearranged_at_s = None
         watch.reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
-            self._tell(EventKind.DISPLAY_CHANGED, f"the screen is {watch.bounds} now")
+            self._tell(EventKind.DISPLAY_CHANGED, f"the screen is now {watch.bounds}")
 
     def _keep_up(self, watch: _WindowWatch) -> None:
-        """Look where the window is, if it may be elsewhere."""
+        """Find the window again if it may have moved."""
         if not watch.has_moved or self._gone:
             return
         try:
@@ -178,7 +178,7 @@ class WindowSource:
         self._hidden = found is None
         if found is not None:
             area, self._shown = found
-            # With its first size, less what makes that odd, it is the picture.
+            # At its first size it fills the picture, apart from an odd row or column.
             self._area = area.made_even() if (area.width, area.height) == self._first_size else area
         self._look_at(watch, None if self._hidden else self._shown)
 
@@ -187,7 +187,7 @@ class WindowSource:
         self._overlays.look_at(area)
 
     def _seen(self, place: Placement, watch: _WindowWatch) -> Pixels | None:
-        """What is on the screen where the window is; None where that is nothing."""
+        """Return the visible pixels at the window's place; None if there are none."""
         if self._hidden or place.seen is None:
             return None
         try:
@@ -198,26 +198,26 @@ class WindowSource:
             watch.reader.renew()
             if watch.bounds == before:
                 return watch.reader.grab(place.seen)
-            # The screen has become smaller meanwhile.
+            # The screen has shrunk meanwhile.
             return None
 
 
 class _WindowGoneError(Exception):
-    """The window does not exist any more."""
+    """The window no longer exists."""
 
 
 class _WindowWatch(X11Watch):
-    """Watches a window's place as well: what happens to it counts as a change."""
+    """An `X11Watch` that also follows a window: whatever happens to the window counts as a change."""
 
     def __init__(self, number: int, *, with_cursor: bool, overlays_due_s: Callable[[], float]) -> None:
-        #: Something has happened since `locate`.
+        #: Whether a window event has arrived since `locate`.
         self.has_moved = True
         self._relations_changed = True
-        # What windows do is told in python-xlib's words.
+        # Window events are rare, so python-xlib handles them.
         self._display = connect()
         self._window = self._display.create_resource_object("window", number)
         self._root = self._display.screen().root
-        # The window, and what it is in.
+        # The window and all its ancestors but the root.
         self._nested: list[Any] = []
         try:
             super().__init__(None, with_cursor=with_cursor, overlays_due_s=overlays_due_s)
@@ -245,16 +245,16 @@ class _WindowWatch(X11Watch):
             raise DisplayLostError("the display is gone (the X server closed the connection)") from lost
 
     def locate(self) -> tuple[Rectangle, Rectangle] | None:
-        """Where the window is now, and the part of it that its frame shows; None while nothing of it can be seen.
+        """Return the window's current place, and the part of it that its frame shows; None while nothing is visible.
 
-        Window managers roll a window up by making the frame small. Raises `_WindowGoneError`.
+        Window managers roll a window up by shrinking its frame. Raises `_WindowGoneError`.
         """
-        # What happens from here on counts anew.
+        # Events from here on count as new.
         self.has_moved = False
         for _ in range(MOST_LOOKS):
             with suppress(error.XError):
                 return self._guarded(self._look)  # type: ignore[no-any-return]
-            # It is gone, or the frame that it was in.
+            # The window is gone, or the frame around it.
             self._relations_changed = True
         raise _WindowGoneError
 
@@ -276,11 +276,11 @@ class _WindowWatch(X11Watch):
         return Rectangle(-place.x, -place.y, size.width, size.height)
 
     def _follow(self) -> None:
-        """Be told of what happens to the window and to all it is in: its frame moves, and it does not."""
+        """Ask for events of the window and its ancestors: when a frame moves, the window in it does not."""
         self._nested = []
         window = self._window
         while window and window.id != self._root.id:
-            # One that was destroyed meanwhile is noticed by what is asked next.
+            # If a window was destroyed meanwhile, the next request notices.
             window.change_attributes(event_mask=X.StructureNotifyMask, onerror=error.CatchError())
             self._nested.append(window)
             window = window.query_tree().parent

@@ -93,7 +93,7 @@ def test_a_smaller_screen_is_centred_until_it_grows_back(screens: Screens, tmp_p
     ):
         recorder.until_recording(path)
         screens.resize(400, 300)
-        recorder.until_said("the screen is 400x300+0+0 now, in the middle of 800x600")
+        recorder.until_said("the screen is now 400x300+0+0, centred in 800x600")
         around = corners(0, 0, 800, 600, BLACK) | {(195, 300): BLACK, (604, 300): BLACK, (400, 145): BLACK}
         until_seen(recorder, path, corners(200, 150, 400, 300, BLUE) | around)
         # A change at the edge, and the cursor.
@@ -102,7 +102,7 @@ def test_a_smaller_screen_is_centred_until_it_grows_back(screens: Screens, tmp_p
         seen = until_seen(recorder, path, corners(580, 430, 20, 20, RED) | {(212, 162): BLACK})
         assert not differences(seen, around | {(202, 152): BLUE, (228, 178): BLUE})
         screens.resize(800, 600)
-        recorder.until_said("the screen is 800x600+0+0 now\n")
+        recorder.until_said("the screen is now 800x600+0+0\n")
         until_seen(recorder, path, corners(0, 0, 800, 600, BLUE) | corners(380, 280, 20, 20, RED))
         pane.mark(780, 580, 20, 20, WHITE)
         until_seen(recorder, path, corners(780, 580, 20, 20, WHITE))
@@ -118,14 +118,14 @@ def test_a_larger_screen_is_scaled_down(screens: Screens, tmp_path: Path) -> Non
     with Recorder(environment, tmp_path, "record", path, *ARGUMENTS) as recorder:
         recorder.until_recording(path)
         screens.resize(800, 600)
-        recorder.until_said("the screen is 800x600+0+0 now, made smaller to fit into 400x300")
+        recorder.until_said("the screen is now 800x600+0+0, scaled down to fit 400x300")
         with Pane(environment, "Behind", (0, 0, 800, 600), BLUE) as pane:
             pane.mark(760, 560, 40, 40, RED)
             mouse(environment, "mousemove 312 312")
             until_seen(recorder, path, corners(0, 0, 380, 300, BLUE) | corners(380, 280, 20, 20, RED))
             # Wider than the recording, in proportion.
             screens.resize(799, 301)
-            recorder.until_said("the screen is 798x300+0+0 now, made smaller")
+            recorder.until_said("the screen is now 798x300+0+0, scaled down")
             seen = until_seen(recorder, path, corners(0, 0, 400, 75, BLACK) | corners(0, 75, 400, 150, BLUE))
         summary = recorder.stop()
     assert not differences(seen, corners(0, 225, 400, 75, BLACK))
@@ -142,13 +142,13 @@ def test_the_part_of_a_region_outside_the_screen_is_black(screens: Screens, tmp_
     ):
         recorder.until_recording(path)
         screens.resize(400, 300)
-        recorder.until_said("of 200x100+300+250 only 100x50+300+250 is on it, the rest is black")
+        recorder.until_said("only 100x50+300+250 of 200x100+300+250 is on it, the rest is black")
         seen = until_seen(recorder, path, corners(0, 0, 100, 50, BLUE) | corners(100, 50, 100, 50, BLACK))
         assert not differences(seen, {(104, 20): BLACK, (196, 4): BLACK, (4, 54): BLACK, (4, 96): BLACK})
         with Pane(environment, "Corner", (390, 290, 10, 10), RED):
             until_seen(recorder, path, corners(90, 40, 10, 10, RED))
         screens.resize(800, 600)
-        recorder.until_said("the screen is 200x100+300+250 now")
+        recorder.until_said("the screen is now 200x100+300+250")
         until_seen(recorder, path, corners(0, 0, 200, 100, BLUE))
         summary = recorder.stop()
     assert summary["check"] == "ok"
@@ -164,7 +164,7 @@ def test_a_region_outside_the_screen_is_black_until_the_screen_grows_back(screen
     ):
         recorder.until_recording(path)
         screens.resize(400, 300)
-        recorder.until_said("nothing of 200x100+600+450 is on it")
+        recorder.until_said("without 200x100+600+450: the picture is black until it is back")
         until_seen(recorder, path, corners(0, 0, 200, 100, BLACK))
         mouse(environment, "mousemove 10 10")
         screens.resize(800, 600)
@@ -186,12 +186,12 @@ def test_a_monitor_is_followed_by_its_name(screens: Screens, tmp_path: Path) -> 
         # Half as high and moved down: it fits, so it is not scaled.
         screens.remove_monitor("RIGHT")
         screens.set_monitor("RIGHT", "400x300+400+300")
-        recorder.until_said("the screen is 400x300+400+300 now, in the middle of 400x600")
+        recorder.until_said("the screen is now 400x300+400+300, centred in 400x600")
         right.mark(0, 300, 10, 10, WHITE)
         until_seen(recorder, path, corners(0, 150, 10, 10, WHITE) | corners(0, 0, 400, 150, BLACK))
         # Like unplugging it: no other monitor is recorded instead.
         screens.remove_monitor("RIGHT")
-        recorder.until_said("what is recorded is on no screen any more")
+        recorder.until_said("the recorded area is on no screen")
         until_seen(recorder, path, corners(0, 0, 400, 600, BLACK) | {(200, 300): BLACK})
         screens.set_monitor("RIGHT", "400x600+400+0")
         until_seen(recorder, path, corners(0, 310, 10, 10, BLUE) | corners(0, 0, 400, 600, BLUE))
@@ -235,7 +235,7 @@ def test_a_window_is_followed_when_the_screen_changes(screens: Screens, tmp_path
         recorder.until_recording(path)
         until_seen(recorder, path, corners(0, 0, 100, 100, RED) | corners(100, 0, 100, 100, BLACK))
         screens.resize(800, 600)
-        recorder.until_said("the screen is 800x600+0+0 now")
+        recorder.until_said("the screen is now 800x600+0+0")
         pane.mark(180, 80, 20, 20, BLUE)
         until_seen(recorder, path, corners(0, 0, 180, 80, RED) | corners(180, 80, 20, 20, BLUE))
         pane.move(600, 450)

@@ -172,7 +172,7 @@ def test_sound_returns_in_sync_after_the_server_restarts(
     assert kinds(summary) == ["device_lost", "device_back"] * 2
     lost, back, _, other = (event for event in summary["events"] if event["kind"].startswith("device_"))
     assert (lost["detail"], back["detail"], other["detail"]) == (
-        "internal: Virtual desk is gone (Connection terminated); it is silent until it is back",
+        "internal: Virtual desk is gone (Connection terminated); recording silence until it is back",
         "internal: now desk",
         "internal: now other",
     )
@@ -218,7 +218,7 @@ def test_the_recording_goes_on_silently_if_the_server_stays_away(
         recorder.until_recording(path)
         recorder.until_grown(path, 3)
         end_sound_server(capture_environment)
-        recorder.until_said("it is silent until it is back")
+        recorder.until_said("recording silence until it is back")
         stage.paint(0, 0, stage.width, stage.height, GREEN)
         recorder.until_grown(path, 3)
         summary = recorder.stop()
@@ -323,7 +323,7 @@ def test_a_suspended_output_is_silence_until_it_resumes(
         pactl(capture_environment, "suspend-sink", own_desk.sink, "1")
         take.go_on(1.0)
         track, summary = take.stop()
-    suspended = ("device_lost", "internal: Virtual desk is suspended; it is silent until that ends")
+    suspended = ("device_lost", "internal: Virtual desk is suspended; recording silence until that ends")
     assert device_events(summary) == [suspended, ("device_back", "internal: now Virtual desk"), suspended]
     assert_no_microphone(track)
     lost_s, back_s, again_s = (event["at_s"] for event in summary["events"] if event["kind"].startswith("device_"))
@@ -358,7 +358,7 @@ def test_a_named_device_is_waited_for(
             take.go_on(2.0)
             track, summary = take.stop()
     assert device_events(summary) == [
-        ("device_lost", "speakers.monitor: Speakers is gone; it is silent until it is back"),
+        ("device_lost", "speakers.monitor: Speakers is gone; recording silence until it is back"),
         ("device_back", "speakers.monitor: now Speakers"),
     ]
     assert summary["audio"][0]["device"] == "Speakers"
@@ -409,14 +409,14 @@ def test_a_lost_microphone_is_replaced_by_the_next_or_by_silence(
             take.recorder.until_said("mic: now Webcam")
             take.go_on(1.5)
             pactl(capture_environment, "unload-module", str(webcam))
-            take.recorder.until_said("no microphone is left")
+            take.recorder.until_said("there is no microphone")
             silent_s = take.go_on(2.0)
             with microphone_in_a_room(capture_environment, "Headset2", 900):
                 take.go_on(2.0)
                 track, summary = take.stop()
     assert device_events(summary) == [
         ("device_changed", "mic: now Webcam"),
-        ("device_lost", "mic: no microphone is left; it is silent until there is one"),
+        ("device_lost", "mic: there is no microphone; recording silence until there is one"),
         ("device_back", "mic: now Headset2"),
     ]
     moved_s, lost_s, back_s = (event["at_s"] for event in summary["events"] if event["kind"].startswith("device_"))
@@ -482,11 +482,11 @@ def test_a_program_is_recorded_again_after_the_server_restarts(
         running.enter_context(playing(capture_environment, other, "desk", program="two"))
         take.recorder.until_said("app:one: now one")
         running.enter_context(playing(capture_environment, own, "desk", program="one"))
-        take.recorder.until_said("one plays now")
+        take.recorder.until_said("one is playing")
         take.go_on(2.0)
         track, summary = take.stop()
     assert device_events(summary) == [
-        ("device_lost", "app:one: one is gone (Connection terminated); it is silent until it is back"),
+        ("device_lost", "app:one: one is gone (Connection terminated); recording silence until it is back"),
         ("device_back", "app:one: now one"),
     ]
     (plays_s,) = (event["at_s"] for event in summary["events"] if event["kind"] == "application")

@@ -46,7 +46,7 @@ def panes(desk_environment: dict[str, str]) -> Iterator[None]:
             2,
             ("there is no window 'Shell'", "'Editor 1' (0x", "'Editor 2' (0x", "300x200+301+101)"),
         ),
-        (("--window", "editor"), 2, ("2 windows are called 'editor'", "give the id of one", "'Editor 1' (0x")),
+        (("--window", "editor"), 2, ("2 windows match 'editor'", "give the id of one", "'Editor 1' (0x")),
         (("--encoder", "h264_videotoolbox"), 3, ("h264_videotoolbox cannot be opened", "these can: ", "libx264")),
         (("--encoder", "libvpx"), 2, ("--encoder libvpx cannot make .mkv", "use auto, libx264, ")),
         (("--scale", "33x33"), 2, ("'33x33' cannot be encoded", "even numbers")),

@@ -1,4 +1,4 @@
-"""What stands between the recorder and other people's libraries: it records what was asked for, or tells an error."""
+"""The adapters of sound libraries and screens record exactly what was asked for, or raise our own errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk ne
 
 
 class ScriptedRecorder:
-    """Gives out `blocks` and then fails with `error`; tells whether it is open."""
+    """Returns `blocks`, then raises `error`; knows whether it is open."""
 
     def __init__(self, blocks: list[SampleArray], error: Exception, *, refuses: bool = False) -> None:
         self.is_open = False
@@ -56,7 +56,7 @@ class ScriptedRecorder:
 
 @dataclass
 class ScriptedMicrophone:
-    """A microphone or, with `isloopback`, the sound of an output."""
+    """A microphone, or with `isloopback` the loopback of an output."""
 
     id: str
     name: str
@@ -72,7 +72,7 @@ class ScriptedMicrophone:
 
 
 class ScriptedLibrary:
-    """The part of soundcard that is used; `default_…` fail as the library does where there is no device."""
+    """The part of soundcard in use; `default_…` raise as the library does if there is no such device."""
 
     def __init__(self, devices: list[ScriptedMicrophone], output: str | None = None, microphone: str | None = None):
         self._devices = devices
@@ -118,7 +118,7 @@ def library() -> ScriptedLibrary:
     )
 
 
-def test_outputs_and_microphones_are_told_apart(library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_and_microphones_are_distinguished(library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     devices = list_soundcard_devices(library)
     assert library.asked_for_loopback is True
@@ -142,7 +142,7 @@ def test_a_computer_without_a_microphone_still_has_its_output(
     ]
 
 
-def test_devices_that_cannot_be_listed(library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_to_list_devices_is_not_ready(library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**arguments: object) -> list[Any]:
         raise RuntimeError("the audio service is not running")
 
@@ -159,13 +159,13 @@ def test_blackhole_is_the_internal_audio_of_a_mac(monkeypatch: pytest.MonkeyPatc
         microphone="41",
     )
     devices = list_soundcard_devices(library)
-    # There are none, and asking for them gives a warning.
+    # macOS has none, and asking for them gives a warning.
     assert library.asked_for_loopback is False
     assert choose_device(devices, "internal").name == "BlackHole 2ch"
     assert choose_device(devices, "mic").id == "41"
 
 
-def test_a_mac_without_blackhole_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mac_without_blackhole_gets_a_hint_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     library = ScriptedLibrary([ScriptedMicrophone("41", "MacBook Pro Microphone")], microphone="41")
     with pytest.raises(NotReadyError, match="install BlackHole"):
@@ -178,14 +178,14 @@ def test_blackhole_is_a_microphone_elsewhere(monkeypatch: pytest.MonkeyPatch) ->
     assert [device.kind for device in list_soundcard_devices(library)] == ["mic"]
 
 
-def test_only_the_very_id_is_opened(library: ScriptedLibrary) -> None:
-    # Each of these a search by name would take for one of the devices.
+def test_only_the_exact_id_is_opened(library: ScriptedLibrary) -> None:
+    # A search by name would match each of these with one of the devices.
     for id_ in ("Speakers", "speaker", "{Speaker}", "{speaker", ""):
-        with pytest.raises(NotReadyError, match="Speakers is no longer there: see capture devices"):
+        with pytest.raises(NotReadyError, match="Speakers is gone: see capture devices"):
             SoundcardSource("internal", id_, "Speakers", 2, library).open()
 
 
-def test_it_delivers_what_the_device_does(library: ScriptedLibrary) -> None:
+def test_it_delivers_the_samples_of_the_device(library: ScriptedLibrary) -> None:
     device = library.all_microphones()[1]
     device.made = ScriptedRecorder([tone(960), tone(0), tone(480)], RuntimeError("unplugged"))
     source = SoundcardSource("internal", "{monitor}", "Monitor", 2, library)
@@ -208,7 +208,7 @@ def test_it_delivers_what_the_device_does(library: ScriptedLibrary) -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError("x"), OSError("x"), AssertionError("x"), TypeError("x"), ValueError("x")]
 )
-def test_whatever_the_library_raises_is_a_lost_source(error: Exception, library: ScriptedLibrary) -> None:
+def test_any_exception_of_the_library_is_a_lost_source(error: Exception, library: ScriptedLibrary) -> None:
     library.all_microphones()[0].made = ScriptedRecorder([], error)
     source = SoundcardSource("internal", "{speaker}", "Speakers", 2, library)
     source.open()
@@ -229,17 +229,17 @@ def test_close_before_open_is_harmless(library: ScriptedLibrary) -> None:
 
 
 @pytest.mark.parametrize(("name", "goes_to"), [("mic", "Headset"), ("{webcam}", "")])
-def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
+def test_an_unplugged_device_is_reopened_and_never_replaced(
     name: str, goes_to: str, library: ScriptedLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("capture.sources.soundcard_source._load", lambda: library)
     headset, webcam = library._devices[2:]
     webcam.made = ScriptedRecorder([tone(960)], TypeError("NoneType"))
-    told: list[str] = []
+    reported: list[str] = []
     settings = RecordSettings(Path("a.ogg"), screen=None)
     ((source,),) = choose_samples(
-        replace(settings, audio=(AudioTrack((name,)),)), MonotonicClock(), lambda kind, detail: told.append(detail)
+        replace(settings, audio=(AudioTrack((name,)),)), MonotonicClock(), lambda kind, detail: reported.append(detail)
     )
     source.open()
     source.begin(time.monotonic())
@@ -249,7 +249,7 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
         return samples is not None and len(samples.data) > 0
 
     assert heard()
-    # It is unplugged, and the headset is the default now; what follows first is the break.
+    # The device is unplugged, and the headset becomes the default; the break comes first.
     library._devices, library._microphone = [headset], "{headset}"
     headset.made = ScriptedRecorder([tone(960)] * 9, RuntimeError("unplugged"))
     assert [heard() for _ in range(3)] == [False, bool(goes_to), bool(goes_to)]
@@ -258,7 +258,10 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
         webcam.made = ScriptedRecorder([tone(960)] * 9, RuntimeError("unplugged"))
         assert heard()
     assert source.device == (goes_to or "Webcam")
-    assert told == [f"{name}: Webcam is gone (NoneType); it is silent until it is back", f"{name}: now {source.device}"]
+    assert reported == [
+        f"{name}: Webcam is gone (NoneType); recording silence until it is back",
+        f"{name}: now {source.device}",
+    ]
     source.close()
 
 
@@ -267,7 +270,7 @@ def test_a_device_that_is_unplugged_is_opened_again_and_no_other(
 
 def test_a_microphone_is_never_taken_for_the_internal_audio() -> None:
     devices = [SoundDevice("mic-id", "internal", "mic", True, 2)]
-    with pytest.raises(NotReadyError, match="no output whose sound could be recorded"):
+    with pytest.raises(NotReadyError, match="no output to record"):
         choose_device(devices, "internal")
     with pytest.raises(UsageError, match="the nearest are mic-id"):
         choose_device(devices, "mic-i")
@@ -295,12 +298,12 @@ DESKTOP = Rectangle(-1280, -200, 1280 + 1920 + 801, 200 + 1080)
         ("DP-2", RIGHT.area),
     ],
 )
-def test_a_screen_by_number_or_name(screen: str, area: Rectangle) -> None:
+def test_a_screen_is_selected_by_number_or_name(screen: str, area: Rectangle) -> None:
     assert choose_area(SCREENS, screen, None) == area
 
 
 @pytest.mark.parametrize("screen", ["0", "4", "HDMI", "hdmi-1", "", "Primary"])
-def test_a_screen_that_is_not_there(screen: str) -> None:
+def test_an_unknown_screen_is_a_usage_error(screen: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose_area(SCREENS, screen, None)
     assert repr(screen) in caught.value.message
@@ -323,7 +326,7 @@ def test_the_nearest_names_come_first() -> None:
         ("3", Rectangle(2720, 900, 1, 1)),
     ],
 )
-def test_a_region_is_in_the_coordinates_of_the_desktop(screen: str, region: Rectangle) -> None:
+def test_a_region_is_in_desktop_coordinates(screen: str, region: Rectangle) -> None:
     assert choose_area(SCREENS, screen, region) == region
 
 
@@ -337,7 +340,7 @@ def test_a_region_is_in_the_coordinates_of_the_desktop(screen: str, region: Rect
         ("1", Rectangle(0, 0, 10, 10), LEFT.area),
     ],
 )
-def test_a_region_that_reaches_outside(screen: str, region: Rectangle, bounds: Rectangle) -> None:
+def test_a_region_outside_the_screen_is_a_usage_error(screen: str, region: Rectangle, bounds: Rectangle) -> None:
     with pytest.raises(UsageError) as caught:
         choose_area(SCREENS, screen, region)
     assert str(region) in caught.value.message
@@ -353,18 +356,18 @@ def test_an_odd_screen_loses_its_last_column_and_row() -> None:
 
 @on_linux
 @pytest.mark.usefixtures("sound_desk")
-def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_source_waits_for_a_lost_device_and_never_replaces_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     from stage import module, pactl, playing, write_tone
 
     from capture.sources.pulse.device_source import PulseSource
 
     loud = write_tone(tmp_path_factory.mktemp("tone") / "tone.wav", 440.0, 60.0)
     captured = ("module-null-sink", "sink_name=captured", "norewinds=1")
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     with ExitStack() as loaded:
         loaded.enter_context(module(os.environ, "module-null-sink", "sink_name=other", "norewinds=1"))
         number = loaded.enter_context(module(os.environ, *captured))
-        # Where the server would move the stream to.
+        # The output to which the server would move the stream.
         pactl(os.environ, "set-default-sink", "other")
         pactl(os.environ, "set-default-source", "other.monitor")
         loaded.enter_context(playing(os.environ, loud, "other"))
@@ -373,7 +376,7 @@ def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_facto
         loudest.open()
         while (heard := loudest.read(time.monotonic() + 30.0)) is None or not is_loud(heard):
             pass
-        source = PulseSource("captured.monitor", "Captured", 2, tell=lambda *event: told.append(event))
+        source = PulseSource("captured.monitor", "Captured", 2, tell=lambda *event: reported.append(event))
         loaded.callback(source.close)
         source.open()
         assert source.read(time.monotonic() + 30.0) is not None
@@ -381,10 +384,10 @@ def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_facto
         for _ in range(1000):
             samples = source.read(time.monotonic() + 0.1)
             assert samples is None or not samples.data.any()
-            if told:
+            if reported:
                 break
-        assert told == [("device_lost", "captured.monitor: Captured is gone; it is silent until it is back")]
-        # The other one plays on, and was heard all the while.
+        assert reported == [("device_lost", "captured.monitor: Captured is gone; recording silence until it is back")]
+        # The other output kept playing all the while.
         for _ in range(10):
             assert source.read(time.monotonic() + 0.05) is None
         heard = loudest.read(time.monotonic() + 30.0)
@@ -394,7 +397,7 @@ def test_a_device_that_goes_away_is_waited_for_and_never_replaced(tmp_path_facto
         loaded.enter_context(playing(os.environ, loud, "captured"))
         while not is_loud(source.read(time.monotonic() + 30.0)):
             pass
-        assert told[1:] == [("device_back", "captured.monitor: now Captured")]
+        assert reported[1:] == [("device_back", "captured.monitor: now Captured")]
 
 
 def is_loud(samples: Samples | None) -> bool:
@@ -403,7 +406,7 @@ def is_loud(samples: Samples | None) -> bool:
 
 @on_linux
 @pytest.mark.usefixtures("sound_desk")
-def test_a_device_that_is_not_there_cannot_be_opened() -> None:
+def test_a_missing_device_is_not_ready() -> None:
     from capture.sources.pulse.device_source import PulseSource
 
     source = PulseSource("desk.monito", "Desk", 2)

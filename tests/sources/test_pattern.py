@@ -1,4 +1,4 @@
-"""The test picture and tone: what they show and sound like is known for every moment."""
+"""The test picture and tone show and sound exactly as their time demands."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_the_clock_is_read_in_any_size(size: tuple[int, int]) -> None:
         assert read_clock(picture) == round(media_s * 1000)
 
 
-def test_a_moment_that_was_computed_is_not_cut_off() -> None:
+def test_a_computed_time_is_not_rounded_down() -> None:
     moment_s = 64.029 - 64
     assert moment_s < 0.029
     assert read_clock(draw_pattern(moment_s, 320, 180)) == 29
 
 
 def coded(pictures: list[Pixels], codec: str, scale: tuple[int, int] | None) -> list[Pixels]:
-    """The pictures after encoding at medium quality and decoding."""
+    """Return the pictures after encoding at medium quality and decoding."""
     encoder = VideoEncoder(codec, *PATTERN_SIZE, 30, scale=scale, quality="medium")
     packets: list[av.Packet[Any] | None] = []
     for number, picture in enumerate(pictures):
@@ -88,7 +88,7 @@ def test_it_flashes_at_the_start_of_each_second() -> None:
 
 
 def test_the_digits_show_minutes_seconds_and_thousandths() -> None:
-    """Two moments differ in the digits just where their digits differ."""
+    """The digits of two times differ exactly where the digits' pictures do."""
 
     def digits(media_s: float) -> list[bytes]:
         area = draw_pattern(media_s)[180:330, :, 1] == 255
@@ -96,7 +96,7 @@ def test_the_digits_show_minutes_seconds_and_thousandths() -> None:
         groups = np.split(columns, np.flatnonzero(np.diff(columns) > 10) + 1)
         return [area[:, group[0] : group[0] + 72].tobytes() for group in groups]
 
-    # Moments beside the flash, and without a 1, whose shape is narrower.
+    # Times outside the flash, and without a 1, whose shape is narrower.
     shown = digits(23 * 60 + 45.678)
     assert len(shown) == 7
     assert len(set(shown)) == 7
@@ -134,7 +134,7 @@ def test_the_picture_as_a_source_shows_the_time_of_its_clock() -> None:
 
 
 def beeping(tone: SampleArray) -> list[tuple[int, int]]:
-    """The runs of samples that sound; a wave passes through zero, and is silent only when it stays there."""
+    """Return the runs of samples that sound; a wave crosses zero, but silence stays there."""
     sounds = np.convolve(tone[:, 0] != 0.0, np.ones(3), "same") > 0
     edges = np.flatnonzero(np.diff(np.concatenate([[False], sounds, [False]]).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

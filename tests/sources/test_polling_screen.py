@@ -1,4 +1,4 @@
-"""Screens of Windows and macOS, played by a double of mss: negative places, other sizes, a screen that is locked."""
+"""Screens of Windows and macOS on a double of mss: negative places, other sizes, a locked screen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RIGHT = Rectangle(1920, 300, 801, 601)
 
 
 class Desktop:
-    """What a double of mss sees: every pixel tells its place, and the `turn` that is shown."""
+    """The desktop of a double of mss: every pixel encodes its place and the current `turn`."""
 
     def __init__(self, *monitors: Rectangle, primary: int | None = 1, density: int = 1) -> None:
         self.monitors = monitors
@@ -49,7 +49,7 @@ class Desktop:
 
 
 class DoubleOfMss:
-    """As mss is: its monitors are those of its beginning, and it asks for no parameters on these systems."""
+    """Behaves as mss does here: its monitors are those of its construction, and it takes no arguments."""
 
     def __init__(self, desktop: Desktop) -> None:
         if desktop.error is not None:
@@ -88,7 +88,7 @@ class DoubleOfMss:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[Desktop], None]:
-    """Makes this machine one of Windows, or macOS, with such a desktop."""
+    """Make this machine one of Windows or macOS with the given desktop."""
 
     def to(desktop: Desktop, platform: str = "win32") -> None:
         monkeypatch.setattr(sys, "platform", platform)
@@ -123,7 +123,7 @@ def differs(source: FrameSource) -> bool:
         ({"region": Rectangle(1900, 299, 41, 21)}, Rectangle(1900, 299, 40, 20)),
     ],
 )
-def test_pixels_come_from_where_they_are(
+def test_pixels_come_from_the_requested_place(
     platform: str, wanted: dict[str, Any], area: Rectangle, connect: Any, tmp_path: Path
 ) -> None:
     desktop = Desktop(LEFT, MIDDLE, RIGHT)
@@ -135,7 +135,7 @@ def test_pixels_come_from_where_they_are(
     assert desktop.open == 0
 
 
-def test_where_nothing_is_primary_the_first_is(connect: Any) -> None:
+def test_the_first_monitor_is_primary_if_none_is_marked(connect: Any) -> None:
     connect(Desktop(LEFT, MIDDLE, primary=None), "darwin")
     assert [(item.id, item.name, item.primary) for item in list_screens()] == [
         ("1", "screen 1", True),
@@ -143,13 +143,13 @@ def test_where_nothing_is_primary_the_first_is(connect: Any) -> None:
     ]
 
 
-def test_a_region_has_to_be_on_the_desktop(connect: Any, tmp_path: Path) -> None:
+def test_a_region_must_be_on_the_desktop(connect: Any, tmp_path: Path) -> None:
     connect(Desktop(LEFT, MIDDLE))
     with pytest.raises(UsageError, match=r"-1300-10 reaches outside the screen: the screen is 3200x1280-1280-200"):
         chosen(tmp_path, region=Rectangle(-1300, -10, 100, 100))
 
 
-def test_screens_with_more_pixels_than_are_counted_come_in_the_size_that_is(connect: Any, tmp_path: Path) -> None:
+def test_a_scaled_screen_is_recorded_at_its_logical_size(connect: Any, tmp_path: Path) -> None:
     desktop = Desktop(MIDDLE, primary=0, density=2)
     connect(desktop, "darwin")
     source = chosen(tmp_path, region=Rectangle(100, 50, 64, 32))
@@ -157,7 +157,7 @@ def test_screens_with_more_pixels_than_are_counted_come_in_the_size_that_is(conn
     source.close()
 
 
-def test_only_a_change_is_one(connect: Any, tmp_path: Path) -> None:
+def test_only_a_different_picture_is_a_change(connect: Any, tmp_path: Path) -> None:
     desktop = Desktop(MIDDLE, primary=0)
     connect(desktop)
     source = chosen(tmp_path)
@@ -169,7 +169,7 @@ def test_only_a_change_is_one(connect: Any, tmp_path: Path) -> None:
         assert not differs(source)
         desktop.turn += 100
         assert differs(source)
-        # Between when it was still the same and when it was seen to be another.
+        # Between the last look at the old picture and the first at the new one.
         assert before_s <= source.grab().captured_at_s <= time.monotonic()
     # Whatever was seen before, a recording begins with a picture.
     source.begin(time.monotonic())
@@ -177,7 +177,7 @@ def test_only_a_change_is_one(connect: Any, tmp_path: Path) -> None:
     source.close()
 
 
-def test_who_waits_can_be_woken(connect: Any, tmp_path: Path) -> None:
+def test_a_waiting_thread_can_be_woken(connect: Any, tmp_path: Path) -> None:
     connect(Desktop(MIDDLE, primary=0))
     source = chosen(tmp_path)
     source.grab()
@@ -186,69 +186,69 @@ def test_who_waits_can_be_woken(connect: Any, tmp_path: Path) -> None:
     source.close()
 
 
-def test_another_size_is_fitted_into_the_first(connect: Any, tmp_path: Path) -> None:
-    desktop, told = Desktop(MIDDLE, primary=0), []
+def test_a_new_size_is_fitted_into_the_first(connect: Any, tmp_path: Path) -> None:
+    desktop, reported = Desktop(MIDDLE, primary=0), []
     connect(desktop)
-    source = chosen(tmp_path, lambda kind, detail: told.append((kind, detail)))
+    source = chosen(tmp_path, lambda kind, detail: reported.append((kind, detail)))
     source.grab()
     for area, said, place in (
-        (Rectangle(0, 0, 1280, 721), "1280x720+0+0 now, in the middle", (slice(180, 900), slice(320, 1600))),
-        (Rectangle(-960, 0, 3840, 2160), "3840x2160-960+0 now, made smaller to fit", (slice(0, 1080), slice(0, 1920))),
-        (MIDDLE, "the screen is 1920x1080+0+0 now", (slice(0, 1080), slice(0, 1920))),
+        (Rectangle(0, 0, 1280, 721), "now 1280x720+0+0, centred", (slice(180, 900), slice(320, 1600))),
+        (Rectangle(-960, 0, 3840, 2160), "now 3840x2160-960+0, scaled down to fit", (slice(0, 1080), slice(0, 1920))),
+        (MIDDLE, "the screen is now 1920x1080+0+0", (slice(0, 1080), slice(0, 1920))),
     ):
         desktop.monitors = (area,)
         desktop.turn += 50
         assert differs(source)
         picture = source.grab().pixels
-        assert (picture.shape, {kind for kind, _ in told}) == ((1080, 1920, 4), {"display_changed"})
-        assert said in told[-1][1]
+        assert (picture.shape, {kind for kind, _ in reported}) == ((1080, 1920, 4), {"display_changed"})
+        assert said in reported[-1][1]
         assert abs(picture[place][..., 2].astype(int) - desktop.turn).max() <= 1
         picture[place] = 0
         assert not picture.any()
-    assert len(told) == 3
+    assert len(reported) == 3
     source.close()
 
 
-def test_what_of_a_region_is_on_no_screen_is_black(connect: Any, tmp_path: Path) -> None:
-    desktop, told = Desktop(LEFT, MIDDLE), []
+def test_the_part_of_a_region_on_no_screen_is_black(connect: Any, tmp_path: Path) -> None:
+    desktop, reported = Desktop(LEFT, MIDDLE), []
     connect(desktop)
-    source = chosen(tmp_path, lambda kind, detail: told.append(detail), region=Rectangle(-100, 100, 200, 100))
+    source = chosen(tmp_path, lambda kind, detail: reported.append(detail), region=Rectangle(-100, 100, 200, 100))
     desktop.turn = 7
     desktop.monitors, desktop.primary = (MIDDLE,), 0
     picture = source.grab().pixels
     assert not picture[:, :100].any()
     assert np.array_equal(picture[:, 100:], desktop.pixels(Rectangle(0, 100, 100, 100)))
-    assert told == [
-        "the screen is 1920x1080+0+0 now: of 200x100-100+100 only 100x100+0+100 is on it, the rest is black"
+    assert reported == [
+        "the screen is now 1920x1080+0+0: only 100x100+0+100 of 200x100-100+100 is on it, the rest is black"
     ]
     source.close()
 
 
-def test_a_monitor_that_is_gone_is_black_and_no_other_takes_its_place(connect: Any, tmp_path: Path) -> None:
-    desktop, told = Desktop(LEFT, MIDDLE, RIGHT), []
+def test_a_lost_monitor_is_black_and_not_replaced_by_another(connect: Any, tmp_path: Path) -> None:
+    desktop, reported = Desktop(LEFT, MIDDLE, RIGHT), []
     connect(desktop)
-    source = chosen(tmp_path, lambda kind, detail: told.append(detail), screen="3")
+    source = chosen(tmp_path, lambda kind, detail: reported.append(detail), screen="3")
     desktop.turn = 1
     desktop.monitors = (LEFT, MIDDLE)
     assert not source.grab().pixels.any()
     desktop.monitors = (LEFT, MIDDLE, RIGHT)
     assert source.grab().pixels[..., 2].all()
-    assert [detail.split(":")[0] for detail in told] == [
-        "what is recorded is on no screen any more",
-        "the screen is 800x600+1920+300 now",
+    assert [detail.split(":")[0] for detail in reported] == [
+        "the recorded area is on no screen",
+        "the screen is now 800x600+1920+300",
     ]
     source.close()
 
 
 @pytest.mark.parametrize("monitors", [(MIDDLE,), ()])
-def test_while_it_cannot_be_read_the_last_picture_stands(
+def test_an_unreadable_screen_repeats_its_last_picture(
     monitors: tuple[Rectangle, ...], connect: Any, tmp_path: Path
 ) -> None:
-    desktop, told = Desktop(MIDDLE, primary=0), []
+    desktop, reported = Desktop(MIDDLE, primary=0), []
     connect(desktop)
-    source = chosen(tmp_path, lambda kind, detail: told.append((kind, detail)))
+    source = chosen(tmp_path, lambda kind, detail: reported.append((kind, detail)))
     before = source.grab().pixels.copy()
-    # As on Windows while a screen is locked, or while all are off.
+    # As on Windows while the screen is locked, or while all monitors are off.
     desktop.monitors, desktop.turn = monitors, 9
     desktop.error = ScreenShotError("Windows graphics function failed: BitBlt: Access is denied.") if monitors else None
     for _ in range(3):
@@ -257,8 +257,8 @@ def test_while_it_cannot_be_read_the_last_picture_stands(
     desktop.monitors, desktop.error = (MIDDLE,), None
     assert differs(source)
     assert source.grab().pixels[0, 0, 2] == 9
-    assert [kind for kind, _ in told] == ["screen_unreadable", "screen_readable"]
-    assert "its last picture stands" in told[0][1]
+    assert [kind for kind, _ in reported] == ["screen_unreadable", "screen_readable"]
+    assert "repeating its last picture" in reported[0][1]
     source.close()
     assert desktop.open == 0
 
@@ -286,16 +286,16 @@ def test_without_a_display_it_is_not_ready(connect: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
-def test_that_the_cursor_is_missing_is_said(platform: str, system: str, connect: Any, tmp_path: Path) -> None:
-    told: list[tuple[str, str]] = []
+def test_the_missing_cursor_is_reported(platform: str, system: str, connect: Any, tmp_path: Path) -> None:
+    reported: list[tuple[str, str]] = []
     connect(Desktop(MIDDLE, primary=0), platform)
-    chosen(tmp_path, lambda kind, detail: told.append((kind, detail)), cursor=True).close()
-    assert told == [("no_cursor", f"the mouse cursor cannot be recorded on {system} yet")]
+    chosen(tmp_path, lambda kind, detail: reported.append((kind, detail)), cursor=True).close()
+    assert reported == [("no_cursor", f"the mouse cursor cannot be recorded on {system} yet")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_real_screen_is_compared_to_the_pixel(desk_environment: dict[str, str]) -> None:
+def test_a_real_screen_is_captured_to_the_pixel(desk_environment: dict[str, str]) -> None:
     area = Rectangle(101, 51, 300, 200)
     source = PollingScreenSource(area, where=lambda screens: area, tell=lambda kind, detail: pytest.fail(detail))
     with Stage(desk_environment) as stage:

@@ -1,4 +1,4 @@
-"""What a source does whose device is lost: silence, told once, and the next try in time; whatever was raised."""
+"""A source whose device is lost delivers silence, reports the loss once and retries in time, whatever was raised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Script = list[Samples | BaseException | None]
 
 @dataclass
 class Device:
-    """Something to listen to that can be there or not; what it does next is `script`: samples, None or an error."""
+    """A sound device that may be missing; `script` is what it does next: return samples or None, or raise an error."""
 
     clock: Clock
     script: Script = field(default_factory=list)
@@ -68,16 +68,18 @@ def block(at_s: float, lane: int = 0) -> Samples:
 
 
 class Stage:
-    """A source over devices that are made one after the other."""
+    """A reconnecting source over devices that are made one after the other."""
 
     def __init__(self, *devices: Device, clock: SteppedClock | None = None) -> None:
         self.clock = clock or HastyClock(EPOCH_S)
         self.devices = list(devices)
         self.made: list[tuple[float, Device]] = []
-        self.told: list[tuple[str, str]] = []
+        self.events: list[tuple[str, str]] = []
         for device in devices:
             device.clock = self.clock
-        self.source = ReconnectingSource(self._make, self.clock, lambda kind, detail: self.told.append((kind, detail)))
+        self.source = ReconnectingSource(
+            self._make, self.clock, lambda kind, detail: self.events.append((kind, detail))
+        )
         self.tell: Tell
 
     def _make(self, tell: Tell) -> Device:
@@ -95,7 +97,7 @@ class Stage:
         return self.source.read(self.clock.now_s() + seconds)
 
     def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.told]
+        return [kind for kind, _ in self.events]
 
 
 def device(*script: Samples | BaseException | None, refuses: BaseException | None = None, **more: Any) -> Device:
@@ -106,29 +108,29 @@ GONE = SourceLostError("Speakers is gone (Connection terminated)")
 NO_SERVER = NotReadyError("no sound server answers (Connection refused)", "start PulseAudio")
 
 
-def test_a_source_that_is_well_is_passed_on_as_it_is() -> None:
+def test_a_working_source_is_passed_through_unchanged() -> None:
     stage = Stage(device(first := block(0), None, second := block(0.1)))
     assert (stage.source.name, stage.source.device, stage.source.channels) == ("internal", "Speakers", 2)
     source = stage.open()
     assert [stage.read() for _ in range(3)] == [first, None, second]
     source.close()
     source.close()
-    assert stage.told == []
+    assert stage.events == []
     assert not stage.made[0][1].is_open
 
 
-def test_it_is_lost_once_and_back_once() -> None:
+def test_a_loss_and_a_return_are_each_reported_once() -> None:
     first, second = device(block(0), GONE), device(block(3), block(3.1), device="Headphones")
     stage = Stage(first, device(refuses=NO_SERVER), device(refuses=NO_SERVER), second)
     stage.open()
     found = [stage.read(10.0) for _ in range(4)]
     lengths = [len(samples.data) for samples in found if samples is not None]
-    # The break is told where the sound ended.
+    # The break comes where the sound ended.
     assert lengths == [4800, 0, 4800, 4800]
     assert found[1] is not None
     assert found[1].captured_at_s == pytest.approx(EPOCH_S + 0.1)
-    assert stage.told == [
-        ("device_lost", "internal: Speakers is gone (Connection terminated); it is silent until it is back"),
+    assert stage.events == [
+        ("device_lost", "internal: Speakers is gone (Connection terminated); recording silence until it is back"),
         ("device_back", "internal: now Headphones"),
     ]
     assert stage.source.device == "Headphones"
@@ -151,9 +153,7 @@ def test_it_is_lost_once_and_back_once() -> None:
     ],
 )
 @pytest.mark.parametrize("where", ["open", "read", "close", "make"])
-def test_whatever_the_library_raises_and_wherever(
-    where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_exception_in_any_call_is_survived(where: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise error
 
@@ -168,37 +168,37 @@ def test_whatever_the_library_raises_and_wherever(
         make, failures = stage.source._make, iter([fail, fail])
         monkeypatch.setattr(stage.source, "_make", lambda tell: next(failures, make)(tell))
     heard = [samples for _ in range(10) if (samples := stage.read(2.0)) is not None and len(samples.data)]
-    # What follows is heard: after one that fails the last one, else both.
+    # The device after the failure is heard: only the last one if opening or reading fails, else both.
     assert len(heard) == (3 if where in ("open", "read") else 4)
     assert heard[-1].captured_at_s == EPOCH_S + 1.1
     assert stage.kinds() == ["device_lost", "device_back"] * (1 if where in ("open", "read") else 2)
 
 
-def test_what_was_raised_is_named_where_it_was_no_word_of_our_own() -> None:
+def test_an_exception_that_is_not_ours_is_named() -> None:
     stage = Stage(device(RuntimeError("0x88890004")), device())
     stage.open()
     assert stage.read() is None
-    assert stage.told[0] == (
+    assert stage.events[0] == (
         "device_lost",
-        "internal: Speakers is gone (RuntimeError: 0x88890004); it is silent until it is back",
+        "internal: Speakers is gone (RuntimeError: 0x88890004); recording silence until it is back",
     )
 
 
 @pytest.mark.parametrize("error", [RuntimeError("in use"), AssertionError("in use")])
-def test_what_cannot_be_opened_at_first_is_not_ready(error: Exception) -> None:
+def test_a_failed_first_open_is_not_ready(error: Exception) -> None:
     stage = Stage(device(refuses=error))
     with pytest.raises(NotReadyError, match=r"Speakers cannot be recorded \(\w+: in use\): see capture doctor"):
         stage.source.open()
-    assert stage.told == []
+    assert stage.events == []
 
 
-def test_what_is_not_ready_at_first_says_so_itself() -> None:
+def test_a_not_ready_error_of_the_first_open_is_passed_on() -> None:
     with pytest.raises(NotReadyError) as caught:
         Stage(device(refuses=NO_SERVER)).source.open()
     assert caught.value is NO_SERVER
 
 
-def test_it_is_tried_soon_and_then_never_too_late_nor_too_often() -> None:
+def test_retries_start_soon_and_are_neither_too_late_nor_too_frequent() -> None:
     stage = Stage(device(GONE), device(refuses=NO_SERVER))
     stage.open()
     stage.clock.advance(STEADY_S)
@@ -207,13 +207,13 @@ def test_it_is_tried_soon_and_then_never_too_late_nor_too_often() -> None:
     assert tries_s[0] <= 0.1
     waits_s = np.diff(tries_s)
     assert np.all(waits_s <= LONGEST_WAIT_S + 1e-9)
-    # Two seconds are promised for the whole return, of which a server that is there takes a tenth of one.
+    # The return may take two seconds in all, of which a running server needs a tenth of one.
     assert LONGEST_WAIT_S <= 1.0
     assert len(tries_s) <= 60.0 / LONGEST_WAIT_S + 5
     assert stage.kinds() == ["device_lost"]
 
 
-def test_what_is_lost_again_and_again_is_not_tried_all_the_time() -> None:
+def test_a_device_lost_again_and_again_is_not_retried_constantly() -> None:
     stage = Stage(device(GONE), *(device(block(n), GONE) for n in range(10)), device())
     stage.open()
     for _ in range(40):
@@ -223,7 +223,7 @@ def test_what_is_lost_again_and_again_is_not_tried_all_the_time() -> None:
     assert np.all(np.diff(tries_s) >= LONGEST_WAIT_S - 1e-9)
 
 
-def test_every_lane_that_sounded_is_broken_off_where_it_ended() -> None:
+def test_every_lane_with_sound_gets_a_break_where_it_ended() -> None:
     broken_off = Samples(block(0).data[:0], EPOCH_S + 0.1, 2)
     script: Script = [block(0, 0), block(0, 1), block(0.1, 0), block(0, 2), broken_off, GONE]
     stage = Stage(device(*script), device())
@@ -243,17 +243,17 @@ def test_every_lane_that_sounded_is_broken_off_where_it_ended() -> None:
 # What the source tells itself
 
 
-def test_a_loss_that_the_source_told_is_not_told_again() -> None:
+def test_a_loss_that_the_source_reported_is_not_reported_again() -> None:
     stage = Stage(device(None, GONE), device(None, block(3)))
     stage.open()
     stage.tell(EventKind.DEVICE_LOST, "internal: no output is left")
     stage.read()
-    assert stage.told == [("device_lost", "internal: no output is left")]
+    assert stage.events == [("device_lost", "internal: no output is left")]
     stage.read()
-    assert stage.told == [("device_lost", "internal: no output is left"), ("device_back", "internal: now Speakers")]
+    assert stage.events == [("device_lost", "internal: no output is left"), ("device_back", "internal: now Speakers")]
 
 
-def test_what_is_back_but_stands_still_is_not_back() -> None:
+def test_a_suspended_device_is_not_back() -> None:
     stage = Stage(device(GONE), second := device())
 
     def open_suspended() -> None:
@@ -271,18 +271,18 @@ def test_what_is_back_but_stands_still_is_not_back() -> None:
     assert stage.kinds() == [EventKind.DEVICE_LOST, EventKind.DEVICE_BACK]
 
 
-def test_other_words_of_the_source_are_passed_on() -> None:
+def test_other_events_of_the_source_are_passed_on() -> None:
     stage = Stage(device())
     stage.open()
     stage.tell(EventKind.DEVICE_CHANGED, "internal: now Headphones")
-    stage.tell(EventKind.WAITING, "firefox does not play")
+    stage.tell(EventKind.WAITING, "firefox is not playing yet")
     assert stage.kinds() == [EventKind.DEVICE_CHANGED, "waiting"]
 
 
 # Waiting
 
 
-def test_a_reader_that_waits_for_the_device_is_woken_and_knows_that_there_was_nothing() -> None:
+def test_a_reader_woken_while_the_device_is_lost_gets_an_empty_block() -> None:
     clock = SteppedClock(EPOCH_S)
     stage = Stage(device(GONE), device(refuses=NO_SERVER), clock=clock)
     stage.open()
@@ -297,7 +297,7 @@ def test_a_reader_that_waits_for_the_device_is_woken_and_knows_that_there_was_no
     assert (samples.data.shape, samples.ends_at_s) == ((0, 2), EPOCH_S)
 
 
-def test_one_that_is_being_opened_is_woken() -> None:
+def test_a_wake_reaches_a_source_that_is_being_opened() -> None:
     opening, woken = threading.Event(), threading.Event()
     second = device()
 
@@ -319,7 +319,7 @@ def test_one_that_is_being_opened_is_woken() -> None:
     assert found[0] is not None
 
 
-def test_a_take_of_a_device_that_is_lost_ends_without_waiting() -> None:
+def test_a_take_of_a_lost_device_ends_without_waiting() -> None:
     clock = SteppedClock(EPOCH_S)
     stage = Stage(device(block(0), GONE), device(refuses=NO_SERVER), clock=clock)
     stage.open()
@@ -332,7 +332,7 @@ def test_a_take_of_a_device_that_is_lost_ends_without_waiting() -> None:
     clock.await_waiters(1)
     timeline.stop(EPOCH_S)
     grabber.wake()
-    # The clock stands still: nothing of this is waited for.
+    # The clock stands still, so none of this waits for time.
     assert ended.wait(30)
     assert SAMPLE_RATE * sum(len(samples.data) for samples in handed_on) > 0
     grabber.close()

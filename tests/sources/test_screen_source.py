@@ -1,12 +1,10 @@
-"""What is read of the screen: the parts that changed, and put together they are the whole, the cursor too."""
+"""The screen source reads only what changed, and its parts add up to the whole screen, cursor included."""
 
 from __future__ import annotations
 
-import math
 import struct
 import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,27 +12,19 @@ from stage import BLUE, CURSOR_HOT, CURSOR_SIDE, GREEN, GREY, RED, WHITE, Stage
 from viewing import Viewer, in_pairs, opened, place
 
 from capture.media import Rectangle
-from capture.sources import screens
-from capture.virtual.desk import VirtualDesk
+from capture.sources import screen_source
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 SCREEN = Rectangle(0, 0, 1280, 720)
-#: At odd offsets, beside the edges of the screen.
+#: At odd offsets, away from the edges of the screen.
 REGION = Rectangle(301, 151, 320, 240)
 
 COLOURS = (RED, GREEN, BLUE, WHITE, GREY)
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.point_at(1279, 719)
-        yield opened
+pytestmark = pytest.mark.stage(pointer=(1279, 719))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +43,7 @@ def stage(
     ids=str,
 )
 @pytest.mark.usefixtures("stage")
-def test_what_was_drawn_is_read_and_no_more(part: Rectangle, stage: Stage) -> None:
+def test_only_the_drawn_part_is_read(part: Rectangle, stage: Stage) -> None:
     with Viewer(SCREEN) as viewer:
         stage.paint(part.left, part.top, part.width, part.height, RED)
         assert place(viewer.see()) == in_pairs(part)
@@ -70,7 +60,7 @@ def test_what_was_drawn_is_read_and_no_more(part: Rectangle, stage: Stage) -> No
         (Rectangle(0, 0, 1280, 720), Rectangle(0, 0, 320, 240)),
     ],
 )
-def test_of_a_region_only_what_lies_in_it(drawn: Rectangle, seen: Rectangle, stage: Stage) -> None:
+def test_only_the_part_inside_the_region_is_read(drawn: Rectangle, seen: Rectangle, stage: Stage) -> None:
     with Viewer(REGION) as viewer:
         stage.paint(drawn.left, drawn.top, drawn.width, drawn.height, BLUE)
         assert place(viewer.see()) == in_pairs(seen)
@@ -97,8 +87,8 @@ def test_a_recording_begins_with_the_whole_picture(stage: Stage) -> None:
     source.close()
 
 
-def test_the_whole_is_read_anew_from_time_to_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", 0.0)
+def test_the_whole_screen_is_grabbed_from_time_to_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen_source, "WHOLE_EVERY_S", 0.0)
     with Viewer(SCREEN) as viewer:
         stage.paint(10, 20, 5, 5, RED)
         assert place(viewer.see()) == SCREEN
@@ -108,7 +98,7 @@ def cursor_at(x: int, y: int) -> Rectangle:
     return Rectangle(x - CURSOR_HOT, y - CURSOR_HOT, CURSOR_SIDE, CURSOR_SIDE)
 
 
-def test_a_moved_cursor_is_taken_from_where_it_was(stage: Stage) -> None:
+def test_a_moved_cursor_is_erased_from_its_old_place(stage: Stage) -> None:
     stage.point_at(100, 200)
     with Viewer(SCREEN, cursor=True) as viewer:
         stage.point_at(131, 251)
@@ -121,7 +111,7 @@ def test_a_moved_cursor_is_taken_from_where_it_was(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "drawn", [Rectangle(90, 190, 50, 50), Rectangle(103, 203, 3, 1), Rectangle(0, 0, 101, 201), SCREEN], ids=str
 )
-def test_the_cursor_stays_above_what_is_drawn_below_it(drawn: Rectangle, stage: Stage) -> None:
+def test_the_cursor_stays_above_a_change_below_it(drawn: Rectangle, stage: Stage) -> None:
     stage.point_at(100, 200)
     with Viewer(SCREEN, cursor=True) as viewer:
         stage.paint(drawn.left, drawn.top, drawn.width, drawn.height, BLUE)
@@ -131,7 +121,7 @@ def test_the_cursor_stays_above_what_is_drawn_below_it(drawn: Rectangle, stage: 
 
 
 @pytest.mark.parametrize(("area", "cursor"), [(SCREEN, True), (REGION, True), (REGION, False)], ids=str)
-def test_whatever_happens_the_picture_is_whole(area: Rectangle, cursor: bool, stage: Stage) -> None:
+def test_the_parts_always_add_up_to_the_whole_picture(area: Rectangle, cursor: bool, stage: Stage) -> None:
     dice = np.random.default_rng(3)
     with Viewer(area, cursor=cursor) as viewer:
         for turn in range(25):
@@ -146,7 +136,7 @@ def test_whatever_happens_the_picture_is_whole(area: Rectangle, cursor: bool, st
             viewer.assert_sees_all()
 
 
-def test_a_report_of_nothing_is_no_change(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_damage_is_no_change(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     with Viewer(SCREEN) as viewer:
         watch = viewer.source._watch
         assert watch is not None
@@ -154,7 +144,7 @@ def test_a_report_of_nothing_is_no_change(stage: Stage, monkeypatch: pytest.Monk
         report = bytearray(32)
         struct.pack_into("=B15xhhHH", report, 0, watch._damaging.first_event, 100, 100, 0, 0)
         with monkeypatch.context() as patch:
-            # As servers do after they were told that a pixel was seen.
+            # As servers do once they were asked to subtract a pixel that was seen.
             patch.setattr(watch._connection, "events", lambda: iter([bytes(report)]))
             watch.hear()
         assert not viewer.source.wait_for_change(time.monotonic())

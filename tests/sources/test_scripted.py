@@ -1,4 +1,4 @@
-"""The devices that follow a script, as those who build on the package meet them."""
+"""The scripted devices, as users of the package meet them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_they_are_sources_like_any_other(clock: HastyClock) -> None:
     sound.close()
 
 
-def test_a_picture_changes_at_its_moment(clock: HastyClock) -> None:
+def test_a_picture_changes_at_its_time(clock: HastyClock) -> None:
     source = frames(clock)
     seen = []
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_a_picture_changes_at_its_moment(clock: HastyClock) -> None:
     assert source.grabs == 3
 
 
-def test_only_what_was_not_grabbed_is_a_change(clock: HastyClock) -> None:
+def test_only_a_picture_not_grabbed_yet_is_a_change(clock: HastyClock) -> None:
     source = frames(clock)
     clock.advance(1.2)
     assert source.wait_for_change(EPOCH_S)
@@ -72,7 +72,7 @@ def test_a_grabbed_picture_belongs_to_the_grabber(clock: HastyClock) -> None:
     assert source.grab().pixels[0, 0, 0] == 1
 
 
-def test_a_grab_takes_its_time_and_shows_what_was_there_when_it_began(clock: HastyClock) -> None:
+def test_a_grab_takes_its_time_and_shows_the_picture_at_its_start(clock: HastyClock) -> None:
     source = frames(clock, grab_s=2.0)
     source.wake()
     frame = source.grab()
@@ -89,7 +89,7 @@ def test_a_wake_ends_the_wait_for_a_change(clock: HastyClock) -> None:
     assert clock.now_s() == EPOCH_S
 
 
-def test_a_lost_screen_is_noticed_when_it_is_grabbed(clock: HastyClock) -> None:
+def test_a_lost_screen_raises_when_it_is_grabbed(clock: HastyClock) -> None:
     source = frames(clock, lost_at_s=0.5)
     source.grab()
     assert source.wait_for_change(EPOCH_S + 10)
@@ -98,7 +98,7 @@ def test_a_lost_screen_is_noticed_when_it_is_grabbed(clock: HastyClock) -> None:
         source.grab()
 
 
-def test_a_block_comes_when_its_last_sample_was_heard_or_later(clock: HastyClock) -> None:
+def test_a_block_comes_no_earlier_than_its_last_sample(clock: HastyClock) -> None:
     second = SAMPLE_RATE
     source = ScriptedSamples(
         "internal", clock, [ScriptedBlock(block(0.25, second), 0.0), ScriptedBlock(block(0.5, second), 1.0, late_s=0.5)]
@@ -114,7 +114,7 @@ def test_a_block_comes_when_its_last_sample_was_heard_or_later(clock: HastyClock
     assert clock.now_s() == EPOCH_S + 10
 
 
-def test_a_read_gives_up_or_is_woken(clock: HastyClock) -> None:
+def test_a_read_returns_at_its_deadline_or_when_woken(clock: HastyClock) -> None:
     source = ScriptedSamples("internal", clock, [ScriptedBlock(block(0.1, SAMPLE_RATE), 0.0)])
     source.begin(EPOCH_S)
     assert source.read(EPOCH_S + 0.5) is None
@@ -124,7 +124,7 @@ def test_a_read_gives_up_or_is_woken(clock: HastyClock) -> None:
     assert source.read(EPOCH_S + 2) is not None
 
 
-def test_a_lost_device_delivers_what_came_before(clock: HastyClock) -> None:
+def test_a_lost_device_still_delivers_earlier_blocks(clock: HastyClock) -> None:
     source = ScriptedSamples(
         "internal", clock, [ScriptedBlock(block(0.1), 0.0), ScriptedBlock(block(0.2), 1.0)], lost_at_s=0.5
     )

@@ -1,4 +1,4 @@
-"""Where the mouse was clicked: a ring that fades."""
+"""Rings that appear where the mouse is clicked, and fade."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["FADE_S", "Rings", "ring"]
 
 FADE_S: Final = 0.5
 
-#: It fades in so many steps: as smooth as 30 frames a second show it, and no frames for more.
+#: The number of steps of a fade: as smooth as 30 frames a second can show, and no frames for more.
 STEPS: Final = 15
 STEP_S: Final = FADE_S / STEPS
 
-#: More of them at once are of no use to anybody.
+#: More rings at once are of no use to a viewer.
 MOST: Final = 16
 
-#: Of the height of the picture; and the least in pixels that is seen on a small one.
+#: As a fraction of the picture's height; and the smallest radius in pixels that is visible in a small picture.
 RADIUS: Final = 0.03
 LEAST_RADIUS: Final = 18
 
-#: Of the radius, to either side of the circle. The edge stands out where the ground is of the ring's own colour.
+#: As fractions of the radius, to either side of the circle. The edge is visible even on a ground of the ring's colour.
 HALF_WIDTH: Final = 0.14
 EDGE: Final = 0.08
 
@@ -39,11 +39,11 @@ OPACITY: Final = 0.95
 
 
 def ring(radius: int) -> Sprite:
-    """A ring of this radius in pixels, to the middle of its line, around its hot spot."""
+    """Return a ring around its hot spot; `radius` is in pixels and measured to the middle of the line."""
     side = radius + math.ceil((HALF_WIDTH + EDGE) * radius) + 1
     places = np.arange(-side, side + 1, dtype=np.float32)
     off = np.abs(np.hypot(places, places[:, np.newaxis]) - radius)
-    # Half a pixel to soften the rim.
+    # Half a pixel softens the rim.
     line = np.clip(HALF_WIDTH * radius + 0.5 - off, 0, 1)
     whole = np.clip((HALF_WIDTH + EDGE) * radius + 0.5 - off, 0, 1)
     picture = coloured(line * OPACITY, COLOUR) + coloured((whole - line) * OPACITY, EDGE_COLOUR)
@@ -54,7 +54,7 @@ def ring(radius: int) -> Sprite:
 class _Click:
     x: int
     y: int
-    #: When it was first drawn, and how many of the steps were over in the last frame: -1 as long as it is in none.
+    #: When it was first drawn, and how many steps had passed in the last frame: -1 before its first frame.
     at_s: float = -math.inf
     step: int = -1
 
@@ -64,27 +64,27 @@ class _Click:
 
     @property
     def due_s(self) -> float:
-        """When it next looks other than in the last frame."""
+        """When its look changes next."""
         return self.at_s + (self.step + 1) * STEP_S
 
 
 class Rings:
-    """The rings around the clicks of the last half second, in the coordinates of the desktop.
+    """The rings around the clicks of the last half second, in desktop coordinates.
 
-    `click` and `due_s` are for any thread, the rest for the one that grabs.
+    Any thread may call `click` and `due_s`, the rest belongs to the thread that grabs.
     """
 
     def __init__(self, height: int, now_s: Callable[[], float] = time.monotonic) -> None:
-        """`height` is that of the picture in pixels."""
+        """`height` is the picture's height in pixels."""
         self._ring = ring(max(LEAST_RADIUS, round(height * RADIUS)))
         self._now_s = now_s
         self._lock = threading.Lock()
         self._clicks: list[_Click] = []
 
     def click(self, x: int, y: int, area: Rectangle) -> bool:
-        """A button was pressed at this place, now; return whether that is to be seen in a picture of `area`.
+        """Add a ring at this place now. Return whether it shows in a picture of `area`.
 
-        It will be, however late the next frame is.
+        If so, it appears in the next frame, however late that is.
         """
         if not self._ring.covered(x, y).intersects(area):
             return False
@@ -95,19 +95,19 @@ class Rings:
         return True
 
     def due_s(self) -> float:
-        """When they next look other than in the last frame."""
+        """Return when the rings' look changes next; infinite if it does not."""
         with self._lock:
             return min((click.due_s for click in self._clicks), default=math.inf)
 
     def forget(self) -> None:
-        """Show none of them any more."""
+        """Remove all rings."""
         with self._lock:
             self._clicks = [click for click in self._clicks if click.is_drawn]
             for click in self._clicks:
                 click.at_s = -math.inf
 
     def update(self) -> Rectangle | None:
-        """Let them look as they should now; return what that changes, None for nothing."""
+        """Advance the rings to the present; return the area that changes, None if none does."""
         now_s, changed = self._now_s(), None
         with self._lock:
             for click in self._clicks:
@@ -120,7 +120,7 @@ class Rings:
         return changed
 
     def draw(self, pixels: Pixels, part: Rectangle) -> None:
-        """Draw them as they were at the last `update` into a picture of `part` of the desktop."""
+        """Draw the rings as of the last `update` into `pixels`, a picture of `part` of the desktop."""
         with self._lock:
             shown = [(click.x, click.y, click.step) for click in self._clicks if click.is_drawn]
         for x, y, step in shown:

@@ -1,6 +1,6 @@
-"""Words as masks, set by FreeType in the fonts that are installed.
+"""Renders text into masks with FreeType and the installed fonts.
 
-FreeType and fonts are on every Linux that has a screen; a library of our own would bring both once more.
+Every Linux with a screen has FreeType and fonts; a library of our own would only bring both a second time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Mask: TypeAlias = npt.NDArray[np.float32]
 FONTS: Final = Path("/usr/share/fonts")
 REMEDY: Final = "install FreeType and a font (Debian: libfreetype6, fontconfig, fonts-dejavu-core)"
 
-#: A system that looks for a font answers within some hundredths of a second.
+#: How long to wait for fontconfig, which finds a font within some hundredths of a second.
 SEARCH_LIMIT_S: Final = 5.0
 
-#: What is drawn for what no font has.
+#: Drawn in place of a character that no font has.
 UNKNOWN: Final = "\N{WHITE SQUARE}"
 
 _RENDER: Final = 1 << 2
-#: FreeType counts in sixty-fourths of a pixel.
+#: FreeType's unit is a sixty-fourth of a pixel.
 _FRACTION: Final = 64
 
 
@@ -69,14 +69,14 @@ class _Face(Structure):
 
 
 class Typeface:
-    """Letters of one size in pixels. For one thread; `close` when it is not needed any more.
+    """Letters of one size in pixels. For one thread; `close` it after use.
 
-    Raises `NotReadyError` where there is no FreeType or no font.
+    Raises `NotReadyError` if there is no FreeType or no font.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        #: How far below the top of a mask its letters stand, and how high it is.
+        #: The baseline below the top of a mask, and the height of a mask, in pixels.
         self.ascent, self.height = size, round(1.3 * size)
         self._faces: list[Any] = []
         self._glyphs: dict[str, tuple[Mask, int, int, float]] = {}
@@ -84,7 +84,7 @@ class Typeface:
         try:
             self._freetype = ctypes.CDLL(name or "libfreetype.so.6")
         except OSError as error:
-            raise NotReadyError("there is nothing to write keys with (no FreeType)", REMEDY) from error
+            raise NotReadyError("showing keys needs FreeType, which is not installed", REMEDY) from error
         self._freetype.FT_Get_Char_Index.argtypes = (Pointer, c_ulong)
         self._freetype.FT_Load_Glyph.argtypes = (Pointer, c_uint, c_int)
         self._freetype.FT_Set_Pixel_Sizes.argtypes = (Pointer, c_uint, c_uint)
@@ -92,13 +92,13 @@ class Typeface:
         self._freetype.FT_Done_FreeType.argtypes = (Pointer,)
         self._library = Pointer()
         if self._freetype.FT_Init_FreeType(byref(self._library)):
-            raise NotReadyError("there is nothing to write keys with (FreeType does not begin)", REMEDY)
+            raise NotReadyError("showing keys needs FreeType, which failed to start", REMEDY)
         if not any(map(self._add_face, _fonts("A"))):
             self.close()
-            raise NotReadyError("there is no font to write keys with", REMEDY)
+            raise NotReadyError("showing keys needs a font, and none is installed", REMEDY)
 
     def close(self) -> None:
-        """Give back what it takes; may be called twice."""
+        """Free the library; may be called twice."""
         self._faces.clear()
         self._glyphs.clear()
         library, self._library = self._library, Pointer()
@@ -106,16 +106,16 @@ class Typeface:
             self._freetype.FT_Done_FreeType(library)
 
     def width(self, text: str) -> int:
-        """How wide `text` is."""
+        """Return the width of `text` in pixels."""
         return round(sum(self._glyph(char)[3] for char in text))
 
     def set(self, text: str) -> Mask:
-        """How much of each pixel `text` covers, 0 to 1; every mask is as high, and as wide as its text."""
+        """Return how much of each pixel `text` covers: float32 (`height`, width of the text), 0 to 1."""
         mask = np.zeros((self.height, max(1, self.width(text))), np.float32)
         pen = 0.0
         for char in text:
             glyph, left, top, advance = self._glyph(char)
-            # What sticks out at the ends is cut off.
+            # Strokes that stick out at the ends are cut off.
             x, y = max(0, round(pen) + left), max(0, self.ascent - top)
             place = mask[y : y + glyph.shape[0], x : x + glyph.shape[1]]
             np.maximum(place, glyph[: place.shape[0], : place.shape[1]], out=place)
@@ -123,7 +123,7 @@ class Typeface:
         return mask
 
     def _glyph(self, char: str) -> tuple[Mask, int, int, float]:
-        """A letter's mask, how far right of the pen and above the line it begins, and how far the pen moves."""
+        """Return a letter's mask, its offsets right of the pen and above the baseline, and the pen's advance."""
         if char not in self._glyphs:
             self._glyphs[char] = self._draw(char)
         return self._glyphs[char]
@@ -169,7 +169,7 @@ class Typeface:
 
 
 def _fonts(char: str) -> Iterator[tuple[Path, int]]:
-    """Font files that may have the character, the best one first, and the number of the font in the file."""
+    """Yield font files that may have the character, best first, each with the font's index in the file."""
     asked = ("fc-match", "-f", "%{file}\t%{index}", f"sans:bold:scalable=true:charset={ord(char):x}")
     with suppress(OSError, subprocess.SubprocessError, ValueError):
         found = subprocess.run(asked, capture_output=True, text=True, timeout=SEARCH_LIMIT_S, check=True).stdout

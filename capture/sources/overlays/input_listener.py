@@ -1,4 +1,4 @@
-"""The thread that hears what is pressed on an X11 desktop, and decides which of it may be shown."""
+"""Listens to keys and clicks on an X11 desktop, and decides which of them may be shown."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from capture.threads.worker import Worker
 
 __all__ = ["HELD_BACK_S", "InputListener", "KeystrokeFilter"]
 
-#: A program tells some milliseconds after the focus has changed that it is a password field that has it now. Keys are
-#: held back for so long, and shown if there was no such news: nobody notices the delay.
+#: A program reports only some milliseconds after the focus has changed that it is now in a password field. Keys are
+#: held back for this long and shown if no such report came; the delay is too short to notice.
 HELD_BACK_S: Final = 0.15
 
 END_LIMIT_S: Final = 2.0
 
 
 class Secrets(Protocol):
-    """Knows whether what is typed now is to be hidden: `prompts.Prompts`, or what stands in for it."""
+    """Decides whether typing must be hidden: `password_prompts.Prompts`, or a double of it."""
 
     def hides_typing(self) -> bool: ...
 
 
 class KeystrokeFilter:
-    """Keys on their way to be shown. `forget` is for any thread, the rest for one."""
+    """Holds keys back until it is safe to show them. Any thread may call `forget`, the rest is for one thread."""
 
     def __init__(
         self,
@@ -51,21 +51,21 @@ class KeystrokeFilter:
         self._held_back: deque[tuple[float, Label]] = deque()
 
     def press(self, label: Label) -> None:
-        """A key was pressed just now. What may be a password is forgotten at once."""
+        """Handle a key pressed just now. One that may belong to a password is dropped at once."""
         if self._secrets.hides_typing():
-            # Those just before it may have been its first letters.
+            # The keys just before it may have been the first letters of the password.
             self.forget()
             return
         with self._lock:
             self._held_back.append((self._now_s() + HELD_BACK_S, label))
 
     def due_s(self) -> float:
-        """When the next key is to be shown."""
+        """Return when the next key may be shown; infinite if none is held back."""
         with self._lock:
             return self._held_back[0][0] if self._held_back else math.inf
 
     def show_due(self) -> None:
-        """Show what was held back for long enough, if it still may be."""
+        """Show the keys that were held back long enough, unless typing must be hidden now."""
         if self.due_s() > self._now_s():
             return
         if self._secrets.hides_typing():
@@ -79,17 +79,16 @@ class KeystrokeFilter:
             self._show(label)
 
     def forget(self) -> None:
-        """Show none of them."""
+        """Drop all keys that are held back."""
         with self._lock:
             self._held_back.clear()
 
 
 class InputListener:
-    """Begins to listen when it is made; `close` and `forget` are for any thread.
+    """Listens from construction until `close`. Any thread may call `close` and `forget`.
 
-    `click` and `key` are called by a thread of its own, with the place of a button that went down on the screen, and
-    with a key that was held back long enough. Without `key` keys are not listened to. Raises `NotReadyError` where what
-    is pressed cannot be heard.
+    Its own thread calls `click` with the place of a pressed button on the screen, and `key` with each key that was held
+    back long enough. Without `key` it does not listen to keys. Raises `NotReadyError` if presses cannot be read.
     """
 
     def __init__(self, click: Callable[[int, int], None], key: Callable[[Label], None] | None) -> None:
@@ -105,24 +104,24 @@ class InputListener:
                 self._typing = KeystrokeFilter(self._prompts, key)
             except (error.XError, error.ConnectionClosedError, OSError) as lost:
                 self._presses.close()
-                raise NotReadyError(f"keys cannot be heard ({lost})", "see capture doctor") from lost
-        # A byte in this pair ends the wait for what is pressed.
+                raise NotReadyError(f"the keyboard cannot be read ({lost})", "see capture doctor") from lost
+        # A byte in this pair ends the wait for presses.
         self._wake_out, self._wake_in = socket.socketpair()
         self._worker = Worker("presses", self._run)
         self._worker.start()
 
     @property
     def knows_fields(self) -> bool:
-        """Whether programs can tell of their password fields here."""
+        """Whether programs can report their password fields here."""
         return self._prompts is not None and self._prompts.knows_fields
 
     def forget(self) -> None:
-        """Let nothing that was pressed up to now be shown."""
+        """Drop every key pressed so far that is not shown yet."""
         if self._typing is not None:
             self._typing.forget()
 
     def close(self) -> bool:
-        """Listen no more, and return whether its thread has ended; may be called twice."""
+        """Stop listening, and return whether the thread has ended; may be called twice."""
         with suppress(OSError):
             self._wake_in.send(b"!")
         has_ended = self._worker.join(END_LIMIT_S)
@@ -132,7 +131,7 @@ class InputListener:
 
     def _run(self) -> None:
         try:
-            # When the display is gone, whoever grabs from it says so.
+            # If the display is gone, the source that grabs from it reports that.
             with suppress(error.ConnectionClosedError, OSError):
                 while not self._is_woken():
                     for press in self._presses.read():
@@ -146,7 +145,7 @@ class InputListener:
             self._wake_out.close()
 
     def _is_woken(self) -> bool:
-        """Wait until something is pressed or due; whether it is the end."""
+        """Wait until a press arrives or a key is due; return whether to end."""
         due_s = self._typing.due_s() if self._typing is not None else math.inf
         wait_s = None if due_s == math.inf else max(0.0, due_s - time.monotonic())
         readable, _, _ = select.select([self._presses, self._presses.display, self._wake_out], [], [], wait_s)
@@ -154,7 +153,7 @@ class InputListener:
         return self._wake_out in readable
 
     def _follow_keyboard(self) -> None:
-        """Take in that keys mean something else now."""
+        """Follow changes of the keyboard mapping."""
         display = self._presses.display
         while display.pending_events():
             event = display.next_event()

@@ -1,4 +1,4 @@
-"""What people call the keys of an X11 keyboard: the letter that is typed, or `Ctrl+Alt+T`."""
+"""Names keys of an X11 keyboard as people do: the letter that is typed, or `Ctrl+Alt+T`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from Xlib.display import Display
 
 __all__ = ["Keyboard", "Label", "character"]
 
-#: Symbols of X11 beyond Latin-1 are numbered in pages, most of them as an older code numbers its characters.
+#: X11's keysyms beyond Latin-1 come in pages, most of them numbered like the characters of an older encoding.
 _PAGES: Final = {
     **{0x00: "latin-1", 0x01: "iso8859-2", 0x02: "iso8859-3", 0x03: "iso8859-4", 0x04: "shift_jis"},
     **{0x05: "iso8859-6", 0x06: "koi8-u", 0x07: "iso8859-7", 0x0C: "iso8859-8", 0x0D: "tis-620", 0x13: "iso8859-15"},
 }
 
-#: Where they are not: runs of characters by the number of the first.
+#: Exceptions: runs of characters by the keysym of the first.
 _RUNS: Final = {
     0x6A1: "ђѓёєѕіїјљњћќґўџ№ЂЃЁЄЅІЇЈЉЊЋЌҐЎЏ",
     0x7A1: "ΆΈΉΊΪ",
@@ -38,10 +38,10 @@ _RUNS: Final = {
 }
 _CHARACTERS: Final = {first + place: char for first, run in _RUNS.items() for place, char in enumerate(run)}
 
-#: From here on the number is the character's own in Unicode, and this.
+#: A keysym from here on is this plus the character's number in Unicode.
 _UNICODE: Final = 0x1000000
 
-#: Keys that type nothing.
+#: Keys that type no character.
 _NAMES: Final[Mapping[int, str]] = {
     **{0xFF08: "Backspace", 0xFF09: "Tab", 0xFE20: "Tab", 0xFF0D: "Enter", 0xFF8D: "Enter", 0xFF1B: "Esc"},
     **{0xFF50: "Home", 0xFF51: "Left", 0xFF52: "Up", 0xFF53: "Right", 0xFF54: "Down"},
@@ -55,42 +55,42 @@ _NAMES: Final[Mapping[int, str]] = {
 
 _KEYPAD: Final = range(0xFF80, 0xFFBE)
 
-#: Modifiers that stand before a key when they are held, in this order, by the symbols of their keys.
+#: Modifiers that are written before a key, in this order, with the keysyms of their keys.
 _HELD: Final = {"Ctrl": (0xFFE3, 0xFFE4), "Alt": (0xFFE9, 0xFFEA), "Super": (0xFFEB, 0xFFEC)}
 _NUM_LOCK: Final = (0xFF7F,)
 _LEVEL_3: Final = (0xFE03, 0xFF7E)
 
-#: In the state of a press: which of the keyboard's layouts is chosen.
+#: Where a press's state holds the selected keyboard layout.
 _GROUP_SHIFT: Final = 13
 _GROUPS: Final = 3
 
-#: Of the symbols of a key, where those of the first two layouts begin, alone and with AltGr.
+#: The index of a key's first keysym in each of the first two layouts, plain and with AltGr.
 _PLAIN: Final = (0, 2)
 _WITH_LEVEL_3: Final = (4, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a key that went down is called; `typed` for a character, which belongs to those around it."""
+    """The name of a pressed key; `typed` if it is a character, to be joined with its neighbours."""
 
     text: str
     typed: bool
 
 
 class Keyboard:
-    """The keyboard as the server's table has it, which may change; for one thread."""
+    """The keyboard with the server's mapping, which may change. For one thread."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._masks: dict[str, int] | None = None
 
     def refresh(self, event: Any) -> None:
-        """The server has told that keys mean something else now."""
+        """Apply a change of the mapping that the server has reported."""
         self._display.refresh_keyboard_mapping(event)
         self._masks = None
 
     def read(self, place: int, state: int) -> Label | None:
-        """What the key at `place` is called with `state` held and locked; None for modifiers and unknown ones."""
+        """Return the name of key code `place` under the modifiers in `state`; None for a modifier or an unknown key."""
         masks = self._masks = self._masks or self._find_masks()
         held = [name for name in _HELD if state & masks[name]]
         shift = bool(state & X.ShiftMask)
@@ -99,7 +99,7 @@ class Keyboard:
             return Label("+".join([*held, *(["Shift"] if shift else []), name]), typed=False)
         char = character(symbol)
         if held:
-            # A shortcut is called by what stands on the key, in Latin letters where there are some.
+            # A shortcut is named by what is printed on the key, in Latin letters if it has any.
             plain = character(self._display.keycode_to_keysym(place, 0)) or char
             name = plain.upper() if plain != " " else "Space"
             return Label("+".join([*held, *(["Shift"] if shift else []), name]), typed=False) if plain else None
@@ -122,7 +122,7 @@ class Keyboard:
         return symbol
 
     def _find_masks(self) -> dict[str, int]:
-        """The bits of a press's state by the modifier that they stand for; 0 where there is none."""
+        """Return the bit of each modifier in a press's state; 0 if the keyboard lacks it."""
         wanted = {**_HELD, "Num": _NUM_LOCK, "Level 3": _LEVEL_3}
         masks = {**dict.fromkeys(wanted, 0), "Ctrl": X.ControlMask}
         taken = X.ShiftMask | X.LockMask | X.ControlMask
@@ -136,7 +136,7 @@ class Keyboard:
 
 
 def character(symbol: int) -> str:
-    """The character that a symbol of X11 stands for, "" for none that can be seen."""
+    """Return the character of a keysym, "" if it has no visible one."""
     if symbol in _CHARACTERS:
         return _CHARACTERS[symbol]
     char = ""
@@ -144,6 +144,6 @@ def character(symbol: int) -> str:
         char = chr(symbol - _UNICODE) if symbol - _UNICODE < 0x110000 else ""
     elif symbol >> 8 in _PAGES:
         char = bytes([symbol & 0xFF]).decode(_PAGES[symbol >> 8], errors="ignore")
-        # The kana of that code are half as wide as people write them.
+        # That encoding has kana of half width; people write full-width ones.
         char = unicodedata.normalize("NFKC", char) if symbol >> 8 == 0x04 else char
     return char if char.isprintable() else ""

@@ -1,4 +1,4 @@
-"""The keys that were pressed, as a strip at the bottom of the picture."""
+"""Shows the keys that were pressed in a strip at the bottom of the picture."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from capture.sources.overlays.sprites import Sprite, coloured
 
 __all__ = ["SHOWN_S", "KeyStrip", "Lettering", "Line", "end_of", "letters_for"]
 
-#: How long the last key stays to be read.
+#: How long the strip stays after the last key.
 SHOWN_S: Final = 2.0
 
-#: Of the height of the picture: the letters, 30 pixels at 1080; and what is left free below the strip.
+#: As fractions of the picture's height: the letters, 30 pixels at 1080; and the space below the strip.
 LETTERS: Final = 0.028
 LEAST_LETTERS: Final = 16
 MARGIN: Final = 0.04
 
-#: Of the width of the picture.
+#: As a fraction of the picture's width.
 WIDEST: Final = 0.9
 
-#: Of the size of the letters: around them, and of the strip's corners.
+#: As fractions of the letters' size: the space around them, and the radius of the strip's corners.
 PADDING: Final = 0.55
 CORNER: Final = 0.4
 
@@ -36,7 +36,7 @@ INK: Final = (255, 255, 255)
 PAPER: Final = (16, 16, 16)
 OPACITY: Final = 0.8
 
-#: No more characters than this are shown, wide as the picture may be, and no more keys remembered.
+#: The most characters shown, however wide the picture, and the most keys remembered.
 MOST_TYPED: Final = 80
 
 _BETWEEN: Final = "  "
@@ -44,7 +44,7 @@ _LEFT_OUT: Final = "…"
 
 
 class Lettering(Protocol):
-    """Sets words: `typeface.Typeface`, or what stands in for it."""
+    """Renders words: `freetype.Typeface`, or a double of it."""
 
     size: int
 
@@ -66,7 +66,7 @@ class _Entry:
 
 
 class Line:
-    """What is said of the keys pressed one after the other: typed characters run together, others stand alone."""
+    """The text for a sequence of keys: typed characters are joined, other keys are separate."""
 
     def __init__(self) -> None:
         self._entries: tuple[_Entry, ...] = ()
@@ -76,7 +76,7 @@ class Line:
         if typed and last is not None and last.typed:
             self._entries = (*self._entries[:-1], replace(last, text=(last.text + text)[-MOST_TYPED:]))
         elif typed and text == " ":
-            # Alone it would not be seen.
+            # Alone it would be invisible.
             self.add("Space", typed=False)
         elif last is not None and not last.typed and last.text == text:
             self._entries = (*self._entries[:-1], replace(last, times=last.times + 1))
@@ -91,10 +91,10 @@ class Line:
 
 
 def end_of(text: str, width: int, measure: Callable[[str], int]) -> str:
-    """As much of the end of `text` as is no wider than that."""
+    """Return the longest end of `text` that is no wider than `width`, after an ellipsis if it was cut."""
     if len(text) <= MOST_TYPED and measure(text) <= width:
         return text
-    # Measuring takes as long as there are letters.
+    # The time to measure grows with the number of letters.
     text = text[-MOST_TYPED:]
     while text and measure(_LEFT_OUT + text) > width:
         text = text[1:]
@@ -102,55 +102,55 @@ def end_of(text: str, width: int, measure: Callable[[str], int]) -> str:
 
 
 class KeyStrip:
-    """In the coordinates of the picture. Every key is in one frame at least, however late that is.
+    """The strip, in picture coordinates. Every key is in one frame at least, however late that frame is.
 
-    `add` is for one thread, `due_s` and `forget` for any, the rest for the one that grabs.
+    `add` is for one thread, any thread may call `due_s` and `forget`, the rest belongs to the thread that grabs.
     """
 
     def __init__(
         self, width: int, height: int, lettering: Lettering, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """`width` and `height` are those of the picture in pixels."""
+        """`width` and `height` are the picture's, in pixels."""
         self._width = width
         self._height = height
         self._lettering = lettering
         self._now_s = now_s
         self._lock = threading.Lock()
         self._line = Line()
-        # What is to be shown, and until when, which is open before its first frame; and what is in the last frame.
+        # The next strip, and when it expires, infinite before its first frame; and the strip in the last frame.
         self._wanted: Sprite | None = None
         self._until_s = -math.inf
         self._shown: Sprite | None = None
         self._times_forgotten = 0
 
     def add(self, text: str, *, typed: bool) -> None:
-        """A key was pressed that is called this."""
+        """Add a key with this name."""
         with self._lock:
             if self._now_s() >= self._until_s:
                 self._line.clear()
             self._line.add(text, typed=typed)
             said, times_forgotten = str(self._line), self._times_forgotten
-        # Looking for a font takes its time, and whoever grabs must not wait for it.
+        # Finding a font takes time, and the thread that grabs must not wait for it.
         drawn = self._drawn(said)
         with self._lock:
             if self._times_forgotten == times_forgotten:
                 self._wanted, self._until_s = drawn, math.inf
 
     def due_s(self) -> float:
-        """When it next looks other than in the last frame."""
+        """Return when the strip changes its look next: at once is -inf, never is inf."""
         with self._lock:
             if self._wanted is not self._shown:
                 return -math.inf
             return math.inf if self._shown is None else self._until_s
 
     def forget(self) -> None:
-        """Show and remember none of it any more."""
+        """Hide the strip and drop all keys."""
         with self._lock:
             self._times_forgotten += 1
             self._clear()
 
     def update(self) -> Rectangle | None:
-        """Let it look as it should now; return what of the picture that changes, None for nothing."""
+        """Bring the strip up to date; return the part of the picture that changes, None if none does."""
         with self._lock:
             if self._now_s() >= self._until_s:
                 self._clear()
@@ -163,24 +163,24 @@ class KeyStrip:
             return parts[0].joined(parts[-1])
 
     def draw(self, pixels: Pixels, left: int, top: int) -> None:
-        """Draw it as it was at the last `update` into the part of the picture that begins at this place."""
+        """Draw the strip as of the last `update` into the part of the picture that begins at `left`, `top`."""
         x, y = self._place
         if self._shown is not None:
             self._shown.draw(pixels, x - left, y - top)
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is to be seen since the last `update`."""
+        """Whether the strip is visible as of the last `update`."""
         return self._shown is not None
 
     def close(self) -> None:
-        """Give the letters back, once nothing is added any more; may be called twice."""
+        """Close the lettering, after the last `add`; may be called twice."""
         self._lettering.close()
 
     @property
     def _place(self) -> tuple[int, int]:
-        """Where the middle of its lower edge is."""
-        # All its edges lie between pairs of pixels: 4:2:0 colour would spill over others.
+        """The middle of the strip's lower edge."""
+        # All edges lie between pairs of pixels: otherwise 4:2:0 colour would spill over them.
         return self._width // 2 & ~1, self._height - round(self._height * MARGIN) & ~1
 
     def _clear(self) -> None:
@@ -199,12 +199,12 @@ class KeyStrip:
 
 
 def letters_for(height: int) -> int:
-    """The size of the letters in a picture of this height, in pixels."""
+    """Return the size of the letters in a picture of this height, in pixels."""
     return max(LEAST_LETTERS, round(height * LETTERS))
 
 
 def _rounded(height: int, width: int, corner: float) -> npt.NDArray[np.float32]:
-    """A rectangle with round corners, 0 to 1."""
+    """Return the mask of a rectangle with round corners: float32 (height, width), 0 to 1."""
     y, x = np.arange(height)[:, np.newaxis] + 0.5, np.arange(width) + 0.5
     beyond_x = np.maximum(np.maximum(corner - x, x - (width - corner)), 0)
     beyond_y = np.maximum(np.maximum(corner - y, y - (height - corner)), 0)

@@ -1,6 +1,6 @@
-"""What is drawn over the recorded picture for those who watch it, and is on no screen: clicks and keys.
+"""Draws clicks and keys over the recorded picture; nothing of them is on any screen.
 
-They lie above the cursor: pixels, then the cursor, then the rings of clicks, then the strip of keys.
+Layers from below: pixels, the cursor, click rings, the keystroke strip.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYS_SHOWN", "Overlays"]
 
-#: The kind of the event that says so, and what it says.
+#: The kind of the event that reports shown keys, and its text.
 KEYS_SHOWN: Final = EventKind.KEYS_SHOWN
-_SAID: Final = "the keys that are pressed are shown in the recording"
-_WARNED: Final = "; programs do not tell of their password fields here, only known prompts for passwords are left out"
+_REPORT: Final = "the recording shows the keys you press"
+_WARNING: Final = "; programs do not report password fields here, so only known password prompts are hidden"
 
 
 class Overlays:
-    """Nothing, unless `clicks` or `keys` are wanted. Used by the thread that grabs; `due_s` by any.
+    """Draws `clicks` and `keys` if asked to. Belongs to the thread that grabs; any thread may call `due_s`.
 
-    What is pressed is taken in from `attend` until `rest`; before and after nobody remembers it. `tell` hears that keys
-    are shown when it is opened, and in every further recording.
+    Presses count from `attend` until `rest`; outside that time they are dropped. `tell` reports that keys are shown, at
+    `open` and at the start of each further recording.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Overlays:
         self._wake: Callable[[], None] = lambda: None
         self._rings: Rings | None = None
         self._strip: KeyStrip | None = None
-        self._hearing: InputListener | None = None
+        self._listener: InputListener | None = None
         self._attends = False
         self._recordings = 0
         self._area: Rectangle | None = None
 
     def open(self, width: int, height: int, wake: Callable[[], None]) -> None:
-        """Begin to hear; the size is that of the picture. `wake` is called by any thread when something is to be drawn.
+        """Start listening; the size is the picture's. Any thread may call `wake`, when there is something to draw.
 
-        Raises `NotReadyError` where that cannot be.
+        Raises `NotReadyError` if listening fails.
         """
         if not self._wants_clicks and not self._wants_keys:
             return
@@ -70,71 +70,71 @@ class Overlays:
             from capture.sources.overlays.keystroke_strip import KeyStrip, letters_for
 
             self._strip = KeyStrip(width, height, Typeface(letters_for(height)))
-        self._hearing = InputListener(self._click, self._key if self._wants_keys else None)
-        self._say()
+        self._listener = InputListener(self._click, self._key if self._wants_keys else None)
+        self._report_keys()
 
     def begin(self) -> None:
-        """A recording begins: nothing of what was before belongs to it."""
+        """Start a recording: drop everything pressed before."""
         self.rest()
         self._recordings += 1
         if self._recordings > 1:
-            self._say()
+            self._report_keys()
 
     def attend(self) -> None:
-        """From here on what is pressed is shown."""
+        """Show presses from now on."""
         if not self._attends:
-            if self._hearing is not None:
-                self._hearing.forget()
+            if self._listener is not None:
+                self._listener.forget()
             self._attends = True
 
     def rest(self) -> None:
-        """Nothing is recorded from here on: show nothing of what is pressed, and forget what was."""
+        """Stop showing presses and remove those that are shown: nothing is recorded, as in a pause."""
         self._attends = False
-        if self._hearing is not None:
-            self._hearing.forget()
+        if self._listener is not None:
+            self._listener.forget()
         for layer in (self._rings, self._strip):
             if layer is not None:
                 layer.forget()
 
     def look_at(self, area: Rectangle | None) -> None:
-        """This part of the desktop is what the picture shows, None for nothing of it."""
+        """Set the part of the desktop that the picture shows; None if it shows none."""
         self._area = area
 
     def due_s(self) -> float:
-        """When it next looks other than in the last frame; infinite for never."""
+        """Return when an overlay changes its look next; infinite for never."""
         return min((layer.due_s() for layer in (self._rings, self._strip) if layer is not None), default=math.inf)
 
     def update(self) -> tuple[Rectangle | None, Rectangle | None]:
-        """Let all look as it should now; return what changes by that: of the desktop, and of the picture."""
+        """Bring all overlays up to date; return the changed part of the desktop, and that of the picture."""
         clicks = self._rings.update() if self._rings is not None else None
         keys = self._strip.update() if self._strip is not None else None
         return clicks, keys
 
     def draw_clicks(self, pixels: Pixels, part: Rectangle) -> None:
-        """Draw the clicks as they were at the last `update` into a picture of `part` of the desktop."""
+        """Draw clicks as of the last `update` into `pixels`, a picture of `part` of the desktop."""
         if self._rings is not None:
             self._rings.draw(pixels, part)
 
     def draw_keys(self, pixels: Pixels, left: int = 0, top: int = 0) -> None:
-        """Draw the keys likewise into the part of the picture that begins at column `left` and row `top`."""
+        """Draw keys as of the last `update` into the part of the picture that begins at column `left`, row `top`."""
         if self._strip is not None:
             self._strip.draw(pixels, left, top)
 
     @property
     def draws_keys(self) -> bool:
-        """Whether keys are to be drawn since the last `update`."""
+        """Whether there are keys to draw as of the last `update`."""
         return self._strip is not None and self._strip.is_shown
 
     def close(self) -> None:
-        """Hear nothing more; may be called twice."""
-        # A thread that hangs may still want its letters.
-        has_ended = self._hearing is None or self._hearing.close()
+        """Stop listening; may be called twice."""
+        # A listener thread that hangs may still use the strip's letters.
+        has_ended = self._listener is None or self._listener.close()
         if self._strip is not None and has_ended:
             self._strip.close()
 
-    def _say(self) -> None:
-        if self._hearing is not None and self._wants_keys:
-            self._tell(KEYS_SHOWN, _SAID + ("" if self._hearing.knows_fields else _WARNED))
+    def _report_keys(self) -> None:
+        if self._listener is not None and self._wants_keys:
+            self._tell(KEYS_SHOWN, _REPORT + ("" if self._listener.knows_fields else _WARNING))
 
     def _click(self, x: int, y: int) -> None:
         if self._attends and self._rings is not None and self._area is not None and self._rings.click(x, y, self._area):

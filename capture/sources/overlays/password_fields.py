@@ -1,4 +1,4 @@
-"""Whether a password field has the focus, as programs tell screen readers (AT-SPI, by D-Bus)."""
+"""Knows whether a password field has the focus, from what programs report to screen readers (AT-SPI over D-Bus)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from capture.threads.worker import Worker
 
 __all__ = ["PasswordFields"]
 
-#: What AT-SPI numbers the role of a field for passwords (ATSPI_ROLE_PASSWORD_TEXT).
+#: AT-SPI's number for the role of a password field (ATSPI_ROLE_PASSWORD_TEXT).
 PASSWORD_TEXT: Final = 40
 
-#: Both buses answer within some milliseconds; one that hangs must not keep the recorder from beginning.
+#: Both buses answer within some milliseconds; one that hangs must not delay the recorder.
 ANSWER_LIMIT_S: Final = 2.0
 END_LIMIT_S: Final = 2.0
 
@@ -28,51 +28,51 @@ _OBJECT: Final = "org.a11y.atspi.Event.Object"
 _WINDOW: Final = "org.a11y.atspi.Event.Window"
 _BUS: Final = "org.freedesktop.DBus"
 
-#: Programs only tell what somebody has asked the registry for.
+#: Programs only report events that a client has requested from the registry.
 _WANTED: Final = ("object:state-changed:focused", "window:activate", "window:deactivate", "window:destroy")
 _REGISTRY: Final = DBusAddress(
     "/org/a11y/atspi/registry", "org.a11y.atspi.Registry", interface="org.a11y.atspi.Registry"
 )
 _LAUNCHER: Final = DBusAddress("/org/a11y/bus", "org.a11y.Bus", interface="org.a11y.Bus")
 
-#: All that can go wrong on a bus: it is not there, it ends, it answers something else.
+#: Everything that can go wrong on a bus: it is missing, it ends, it answers something else.
 _TROUBLES: Final = (OSError, RuntimeError, ValueError, KeyError, IndexError, StopIteration)
 
 
 class PasswordFields:
-    """Follows the focus from when it is made, in a thread of its own. `focused` and `close` are for any thread.
+    """Follows the focus from construction on, on its own thread. Any thread may call `focused` and `close`.
 
-    Of a program that does not take part in this nothing is known.
+    A program that does not support accessibility is unknown here.
     """
 
     def __init__(self, address: str | None) -> None:
-        """`address` is that of the accessibility bus, None where only the session's bus may know it.
+        """`address` is the accessibility bus; with None the session bus is asked for it.
 
-        Raises `OSError` where there is none.
+        Raises `OSError` if there is none.
         """
         try:
             self._connection = _connected(address)
         except _TROUBLES as trouble:
             raise OSError(f"there is no accessibility bus ({trouble})") from trouble
-        # A byte in this pair ends the wait for news.
+        # A byte in this pair ends the wait for messages.
         self._wake_out, self._wake_in = socket.socketpair()
-        # The object with the focus and the active window, their programs first; and whether the one is in the other.
-        self._there: tuple[str, str] | None = None
+        # The focused object and the active window, each as (program, path); and whether the window holds the object.
+        self._focus: tuple[str, str] | None = None
         self._window: tuple[str, str] | None = None
         self._window_is_active = True
         self._is_secret = False
-        # The number of the question for what it is, while that is open.
+        # The serial of the pending request for the object's role.
         self._asked = 0
         self._worker = Worker("password fields", self._run)
         self._worker.start()
 
     @property
     def focused(self) -> bool:
-        """Whether what is typed now may be a password; also while that is not yet known."""
+        """Whether typing may go into a password field; also true until the role is known."""
         return self._is_secret and self._window_is_active
 
     def close(self) -> None:
-        """Follow it no more; may be called twice."""
+        """Stop following the focus; may be called twice."""
         with suppress(OSError):
             self._wake_in.send(b"!")
         if self._worker.join(END_LIMIT_S):
@@ -88,7 +88,7 @@ class PasswordFields:
                     while True:
                         self._take_in(self._connection.receive(timeout=0))
         except _TROUBLES:
-            # The bus has ended, and with it what could be known.
+            # The bus has ended: there is nothing left to know.
             self._is_secret = False
         finally:
             self._connection.close()
@@ -98,43 +98,47 @@ class PasswordFields:
         fields, kind = message.header.fields, message.header.message_type
         if kind is MessageType.signal:
             program, path = fields.get(HeaderFields.sender, ""), fields.get(HeaderFields.path, "")
-            self._hear(fields.get(HeaderFields.interface), fields.get(HeaderFields.member), program, path, message.body)
+            self._on_event(
+                fields.get(HeaderFields.interface), fields.get(HeaderFields.member), program, path, message.body
+            )
         elif fields.get(HeaderFields.reply_serial) == self._asked:
-            # A program that does not know has no field for passwords there.
+            # A program that returns an error has no password field there.
             self._is_secret = kind is MessageType.method_return and message.body[0] == PASSWORD_TEXT
 
-    def _hear(self, interface: str | None, member: str | None, program: str, path: str, body: Sequence[Any]) -> None:
+    def _on_event(
+        self, interface: str | None, member: str | None, program: str, path: str, body: Sequence[Any]
+    ) -> None:
         here = program, path
-        is_its_program = self._there is not None and self._there[0] == program
+        is_its_program = self._focus is not None and self._focus[0] == program
         if interface == _OBJECT and body[0] == "focused":
             if body[1]:
-                self._look_at(program, path)
-            elif here == self._there:
+                self._ask_role(program, path)
+            elif here == self._focus:
                 self._leave()
         elif interface == _WINDOW and member == "Activate":
             self._window = here
             self._window_is_active |= is_its_program
         elif interface == _WINDOW and is_its_program:
-            # Of a window that was active before this began only its leaving tells which it is.
+            # A window that was active before this started is only recognised when it is left.
             if here == self._window or (self._window is None and member == "Deactivate"):
                 self._window_is_active = False
-        elif interface == _BUS and self._there is not None and body[0] == self._there[0] and not body[2]:
+        elif interface == _BUS and self._focus is not None and body[0] == self._focus[0] and not body[2]:
             # The program has ended.
             self._leave()
 
-    def _look_at(self, program: str, path: str) -> None:
-        """Ask what has the focus now, and take it for secret until that is known."""
-        self._there, self._window_is_active, self._is_secret = (program, path), True, True
+    def _ask_role(self, program: str, path: str) -> None:
+        """Ask for the role of the newly focused object, and treat it as secret until the reply."""
+        self._focus, self._window_is_active, self._is_secret = (program, path), True, True
         self._asked = next(self._connection.outgoing_serial)
         accessible = DBusAddress(path, program, interface="org.a11y.atspi.Accessible")
         self._connection.send(new_method_call(accessible, "GetRole"), serial=self._asked)
 
     def _leave(self) -> None:
-        self._there, self._is_secret, self._asked = None, False, 0
+        self._focus, self._is_secret, self._asked = None, False, 0
 
 
 def _connected(address: str | None) -> DBusConnection:
-    """A connection on which the focus is told."""
+    """Return a connection that receives focus events."""
     connection = open_dbus_connection(address or _address())
     focus = MatchRule(type="signal", interface=_OBJECT, member="StateChanged")
     focus.add_arg_condition(0, "focused")
@@ -152,7 +156,7 @@ def _connected(address: str | None) -> DBusConnection:
 
 
 def _address() -> str:
-    """Where the accessibility bus is, as the session's bus knows; none is started for this."""
+    """Return the accessibility bus's address from the session bus, without starting one."""
     with open_dbus_connection(os.environ["DBUS_SESSION_BUS_ADDRESS"]) as session:
         question = new_method_call(_LAUNCHER, "GetAddress")
         question.header.flags |= MessageFlag.no_auto_start

@@ -1,4 +1,4 @@
-"""Whether what is typed on an X11 desktop may be a password, as far as that can be known."""
+"""Decides whether typing on an X11 desktop may be a password, as well as that can be known."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from capture.sources.x11.input_record import Presses
 
 __all__ = ["Prompts"]
 
-#: What is in the names of programs that ask for passwords, and lock the screen until they get one; as their windows
-#: tell them (WM_CLASS), in small letters.
+#: Parts of the names of programs that ask for passwords or lock the screen, as their windows report them (WM_CLASS), in
+#: lower case.
 PROMPTS: Final = (
     *("pinentry", "askpass", "gcr-prompter", "keyring", "kwallet", "polkit", "policykit"),
     *("gksu", "kdesu", "lxqt-sudo", "lxsudo", "keepass", "bitwarden", "1password"),
@@ -25,53 +25,53 @@ PROMPTS: Final = (
     *("xsecurelock", "kscreenlocker", "physlock"),
 )
 
-#: Windows lie in each other less deeply than this.
+#: Windows are nested less deeply than this.
 _DEEPEST: Final = 32
 
 
 class Prompts:
-    """Knows whether what is typed now may be a password. `hides_typing` is for one thread.
+    """Decides whether typing may be a password. `hides_typing` is for one thread.
 
-    It may be one while a password field has the focus, of a program that tells assistive technology; while a window has
-    it of a program whose job is to ask for passwords, or a terminal in which a command asks for one; and while a
-    program has the keyboard to itself.
+    It may be one while a password field has the focus, in a program that reports it to assistive technology; while the
+    focused window belongs to a program that asks for passwords, or to a terminal in which a command asks for one; and
+    while a program has grabbed the keyboard.
     """
 
     def __init__(self, display: Display, presses: Presses) -> None:
-        """`display` is asked with, and `presses` knows who holds the keyboard."""
+        """`display` is for requests, and `presses` reports keyboard grabs."""
         self._display = display
         self._presses = presses
         self._root = display.screen().root
-        self._tells_processes = display.has_extension(res.extname)
+        self._reports_processes = display.has_extension(res.extname)
         self._fields: PasswordFields | None = None
         with suppress(OSError):
             self._fields = PasswordFields(self._accessibility_bus())
 
     @property
     def knows_fields(self) -> bool:
-        """Whether programs can tell of their password fields here."""
+        """Whether programs can report their password fields here."""
         return self._fields is not None
 
     def hides_typing(self) -> bool:
-        """Whether what is typed now is to be hidden. Raises `ConnectionClosedError` when the server has ended."""
+        """Whether typing must be hidden now. Raises `ConnectionClosedError` once the server has ended."""
         if self._presses.keyboard_is_held or (self._fields is not None and self._fields.focused):
             return True
         try:
             return any(self._is_prompt(window) for window in self._windows_with_focus())
         except error.XError:
-            # The window was closed while it was looked at; what was typed into it, nobody knows.
+            # The window was closed meanwhile: what was typed into it is unknown.
             return True
 
     def close(self) -> None:
-        """Look no more; may be called twice."""
+        """Stop following the focus; may be called twice."""
         if self._fields is not None:
             self._fields.close()
 
     def _windows_with_focus(self) -> Iterator[Any]:
-        """The window that hears the keyboard, and those that it is in."""
+        """Yield the window with the keyboard focus, then its ancestors."""
         focus = self._display.get_input_focus().focus
         if focus == X.PointerRoot:
-            # Without a window manager keys go to wherever the pointer is.
+            # Without a window manager, keys go to the window under the pointer.
             focus = self._root
             for _ in range(_DEEPEST):
                 if not (inner := focus.query_pointer().child):
@@ -91,14 +91,14 @@ class Prompts:
         return any(part in called for part in PROMPTS) or any(map(waits_for_password, self._processes(window)))
 
     def _processes(self, window: Any) -> list[int]:
-        """The process that the window belongs to, where the server knows."""
-        if not self._tells_processes:
+        """Return the process that owns the window, empty if the server does not know."""
+        if not self._reports_processes:
             return []
         asked = [{"client": window.id, "mask": res.LocalClientPIDMask}]
         found = self._display.res_query_client_ids(asked).ids
         return [int(value) for each in found if each.spec.mask == res.LocalClientPIDMask for value in each.value[:1]]
 
     def _accessibility_bus(self) -> str | None:
-        """Where programs tell, as the display knows it."""
+        """Return the address of the accessibility bus, if the display has it."""
         said = self._root.get_full_text_property(self._display.get_atom("AT_SPI_BUS"))
         return str(said) if said else None

@@ -1,4 +1,4 @@
-"""Small pictures that are drawn into recorded ones: the cursor, the ring of a click, the strip of keys."""
+"""Small pictures to draw into frames: the cursor, a click ring, the keystroke strip."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Sprite", "coloured"]
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A picture with holes, and the point of it that is put where it is drawn: its hot spot.
+    """A picture with transparency and a hot spot, the point of it that lies where it is drawn.
 
-    `picture` is uint16 (height, width, 4), blue-green-red-alpha, colours multiplied by alpha already.
+    `picture` is uint16 (height, width, 4): blue, green, red, alpha, the colours already multiplied by alpha.
     """
 
     picture: npt.NDArray[np.uint16]
@@ -24,12 +24,12 @@ class Sprite:
     hot_y: int = 0
 
     def covered(self, x: int, y: int) -> Rectangle:
-        """What the picture covers with its hot spot at column `x`, row `y`."""
+        """Return the rectangle the picture covers with its hot spot at column `x`, row `y`."""
         height, width = self.picture.shape[:2]
         return Rectangle(x - self.hot_x, y - self.hot_y, width, height)
 
     def draw(self, pixels: Pixels, x: int, y: int) -> None:
-        """Blend it into `pixels` with its hot spot at column `x`, row `y`; parts outside are left out."""
+        """Blend the picture into `pixels` with its hot spot at column `x`, row `y`, clipped to `pixels`."""
         left, top = x - self.hot_x, y - self.hot_y
         height, width = self.picture.shape[:2]
         x0, y0 = max(0, left), max(0, top)
@@ -42,11 +42,11 @@ class Sprite:
         under[...] = (over + under * see_through // 255).astype(np.uint8)
 
     def faded(self, level: float) -> Sprite:
-        """The same with that much of it left, from 1 down to 0."""
+        """Return the sprite with its opacity multiplied by `level`, 1 down to 0."""
         return Sprite((self.picture * level).astype(np.uint16), self.hot_x, self.hot_y)
 
 
 def coloured(alpha: npt.NDArray[np.float32], colour: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """A picture of one colour, red-green-blue, that covers as much as `alpha` says, 0 to 1; as `Sprite` orders it."""
+    """Return a picture of one colour (red, green, blue) in `Sprite`'s order; `alpha` is its opacity, 0 to 1."""
     red, green, blue = colour
     return alpha[..., np.newaxis] * np.array((blue, green, red, 255), np.float32)

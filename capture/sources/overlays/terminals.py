@@ -1,4 +1,4 @@
-"""Whether a terminal waits for a password: it shows what is typed in no way, and takes it line by line."""
+"""Detects a terminal that waits for a password: it does not echo, and takes input line by line."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Final
 
 __all__ = ["waits_for_password"]
 
-#: Where Linux counts pseudo-terminals from, in the numbers of devices.
+#: The range of Linux's major device numbers for pseudo-terminals.
 _FIRST_MAJOR: Final = 136
 _LAST_MAJOR: Final = 143
 
-#: Of /proc/PID/stat behind the name: state, parent, group, session, terminal.
+#: The field of /proc/PID/stat, counted after the name: state, parent, group, session, terminal.
 _TERMINAL: Final = 4
 
-#: More than any terminal was seen to run; a bound for one key press.
+#: More than any terminal was seen to run; it bounds the work for one key press.
 MOST_PROCESSES: Final = 500
 
 
 def waits_for_password(pid: int) -> bool:
     """Whether a command in the terminal window of process `pid` asks for a password, as sudo, ssh and passwd do.
 
-    Editors and shells draw what is typed themselves, and take it key by key; that is told apart.
+    Editors and shells echo typing themselves and take it key by key, so they do not count.
     """
     return any(_is_silent(path) for path in {path for each in _descendants(pid) for path in _terminal_of(each)})
 
@@ -36,7 +36,7 @@ def _is_silent(path: Path) -> bool:
     import termios
 
     with suppress(OSError, termios.error):
-        # Held open by its process: opening and closing it here changes nothing.
+        # Its process holds it open, so opening and closing it here changes nothing.
         terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             flags: int = termios.tcgetattr(terminal)[3]
@@ -66,11 +66,11 @@ def _tasks(pid: int) -> list[Path]:
 
 
 def _terminal_of(pid: int) -> Iterator[Path]:
-    """The pseudo-terminal that a process belongs to, if any."""
+    """Yield the pseudo-terminal that the process belongs to, if any."""
     if sys.platform == "win32":
         return
     with suppress(OSError, ValueError, IndexError):
-        # The name may hold anything, brackets too.
+        # The name may contain anything, even brackets.
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         device = int(stat[_TERMINAL])
         if _FIRST_MAJOR <= os.major(device) <= _LAST_MAJOR:

@@ -1,4 +1,4 @@
-"""The sound of one program and of no other, while the user goes on hearing it."""
+"""Records the sound of one application and no other, while the user keeps hearing it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from capture.event_kinds import EventKind
 from capture.sources.pulse.loop import Loop, PlayingStream
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
-from capture.sources.sound_devices import is_program, players_of
+from capture.sources.sound_devices import is_program, playing_applications
 
 __all__ = ["ApplicationSource"]
 
 
 class ApplicationSource(PulseReader):
-    """All the streams of the program called `application`, on whatever outputs they are, each in a lane of its own.
+    """Records all streams of the application `application`, on any output, each in its own lane.
 
-    The server copies exactly these streams; nothing is moved or loaded for it. They come and go while it reads, and one
-    that is moved is followed. While none plays nothing is delivered. `tell` is given what is worth remembering, by the
-    thread that opens and reads.
+    The server copies exactly these streams; nothing is moved or loaded for it. Streams come and go while it reads, and
+    one that moves to another output is followed. While none plays, nothing is delivered. `tell` reports whether the
+    application plays, on the thread that opens and reads.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class ApplicationSource(PulseReader):
         self._listen_to(loop, playing, 0.0)
         if not self._plays(playing):
             self._waits = True
-            others = ", ".join(player.name for player in players_of(playing))
+            others = ", ".join(player.name for player in playing_applications(playing))
             self._tell(
                 EventKind.WAITING,
-                f"{self._application} does not play; {f'these do: {others}' if others else 'nothing plays'}",
+                f"{self._application} is not playing yet; waiting for it{f' (playing: {others})' if others else ''}",
             )
 
     def _attend(self, loop: Loop, now_s: float) -> None:
         for index, heard in tuple(self._streams.items()):
             if heard.failed:
-                # Its end, or a move: the server ends what listens to a stream before it moves it.
+                # The stream ended or moved: before moving a stream the server ends whatever records it.
                 self._drop(index)
                 self._look_at_s = min(self._look_at_s, now_s if heard.was_ready else now_s + RETRY_S)
         if loop.take_changed() or now_s >= self._look_at_s:
@@ -62,7 +62,7 @@ class ApplicationSource(PulseReader):
                 return
             if self._waits and self._plays(playing):
                 self._waits = False
-                self._tell(EventKind.APPLICATION, f"{self._application} plays now")
+                self._tell(EventKind.APPLICATION, f"{self._application} is playing")
 
     def _plays(self, playing: list[PlayingStream]) -> bool:
         return any(self._is_wanted(stream) and not stream.corked for stream in playing)
@@ -71,9 +71,9 @@ class ApplicationSource(PulseReader):
         return is_program(stream.properties, self._application)
 
     def _listen_to(self, loop: Loop, playing: list[PlayingStream], now_s: float) -> None:
-        """Listen to those streams of the program that it does not listen to yet, and no more to those that ended.
+        """Open the application's new streams and drop those that ended.
 
-        Also to those that stand still: it is too late for their beginning when they go on.
+        Paused streams are opened too: once they resume it is too late to catch their beginning.
         """
         wanted = {stream.index: stream for stream in playing if self._is_wanted(stream)}
         for index in self._streams.keys() - wanted.keys():
@@ -85,5 +85,5 @@ class ApplicationSource(PulseReader):
             if output is not None and output.monitor:
                 self._listen(index, output.monitor, only=index)
             else:
-                # Between two outputs.
+                # The stream is just moving between outputs.
                 self._look_at_s = now_s + RETRY_S

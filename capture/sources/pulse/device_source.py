@@ -1,4 +1,4 @@
-"""Sound from PulseAudio or PipeWire: what an output plays, or what a microphone hears; never any but the wanted."""
+"""Records a device of PulseAudio or PipeWire: what an output plays, or what a microphone hears, and never another."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from capture.sources.pulse.timed_stream import TimestampedStream
 
 __all__ = ["PulseSource"]
 
-#: Between the end of one default device and the choice of the next there is none for a moment; longer, and it is said.
+#: Between the end of one default device and the choice of the next there is none for a moment. Longer gaps are
+#: reported.
 NO_DEFAULT_S: Final = 0.5
 
 _STREAM: Final = 0
 
-#: What `internal` and `mic` are made of.
+#: The kinds of device behind `internal` and `mic`.
 _KINDS: Final = {"internal": "output", "mic": "microphone"}
 
 
 class PulseSource(PulseReader):
-    """What `name` means: `internal` what the default output plays, `mic` what the default microphone hears, any other
-    name the source of exactly that id.
+    """Records the device that `name` selects: `internal` is what the default output plays, `mic` is the default
+    microphone, any other name is the source with exactly that id.
 
-    The first two go along when another output or microphone becomes the default; `internal` is never a microphone, and
-    `mic` never what an output plays. While there is no such device, or it is suspended, nothing is delivered, and it is
-    waited for. `tell` is given what happens to it, by the thread that reads.
+    `internal` and `mic` follow the default when it changes; `internal` is never a microphone, and `mic` never what an
+    output plays. While there is no such device, or it is suspended, nothing is delivered, and the source waits for it.
+    `tell` reports what happens to the device, on the thread that reads.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class PulseSource(PulseReader):
     ) -> None:
         super().__init__(name, device, channels, fragment_s)
         self._tell = tell
-        # What is listened to, and what it is called where that is still to be told.
+        # The id of the source that is recorded; and the name of its device while it is not reported yet.
         self._heard = ""
         self._moving_to: str | None = None
         self._without_since_s = math.inf
@@ -64,12 +65,12 @@ class PulseSource(PulseReader):
             self._leave()
             self._look_at_s = now_s if heard.was_ready else now_s + RETRY_S
         elif heard is not None and heard.ready:
-            self._tell_state(heard)
+            self._report_state(heard)
         if loop.take_changed() or now_s >= self._look_at_s:
             self._look(loop, now_s)
 
     def _look(self, loop: Loop, now_s: float) -> None:
-        """Go to what is meant now."""
+        """Switch to the device that `name` selects now."""
         self._look_at_s = math.inf
         try:
             found = self._find(loop)
@@ -89,13 +90,13 @@ class PulseSource(PulseReader):
             self._look_at_s = tell_at_s
         else:
             self._lose(
-                f"no {_KINDS[self.name]} is left; it is silent until there is one"
+                f"there is no {_KINDS[self.name]}; recording silence until there is one"
                 if self.name in _KINDS
-                else f"{self.device} is gone; it is silent until it is back"
+                else f"{self.device} is gone; recording silence until it is back"
             )
 
     def _find(self, loop: Loop) -> tuple[str, str] | None:
-        """The id of the source that is meant now, and what people call the device; None where there is none."""
+        """Return the id of the source that `name` selects now and its device's description; None if there is none."""
         if self.name == "internal":
             output = loop.default_output()
             return (output.monitor, output.description) if output is not None and output.monitor else None
@@ -108,7 +109,7 @@ class PulseSource(PulseReader):
     def _missing(self, loop: Loop) -> NotReadyError:
         if loop.failed or self.name not in _KINDS:
             return self._refused(loop)
-        what = "output whose sound could be recorded" if self.name == "internal" else "microphone"
+        what = "output to record" if self.name == "internal" else "microphone"
         return NotReadyError(f"there is no {what}", "see capture devices")
 
     def _go_to(self, source_id: str, device: str) -> None:
@@ -120,10 +121,10 @@ class PulseSource(PulseReader):
         if _STREAM in self._streams:
             self._drop(_STREAM)
 
-    def _tell_state(self, heard: TimestampedStream) -> None:
-        """Tell what has changed since it was told last: that it is another device, suspended, or there again."""
+    def _report_state(self, heard: TimestampedStream) -> None:
+        """Report what has changed since the last report: another device, suspended, or back."""
         if heard.suspended:
-            self._lose(f"{self._moving_to or self.device} is suspended; it is silent until that ends")
+            self._lose(f"{self._moving_to or self.device} is suspended; recording silence until that ends")
             return
         moved_to, self._moving_to = self._moving_to, None
         was_lost, self._is_lost = self._is_lost, False

@@ -1,4 +1,4 @@
-"""The devices of PulseAudio or PipeWire, and who is playing on them."""
+"""Lists the devices of PulseAudio or PipeWire, and the applications that play on them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Final, TypeVar
 
 from capture.errors import NotReadyError
 from capture.sources.pulse.loop import Loop
-from capture.sources.sound_devices import Player, SoundDevice, players_of
+from capture.sources.sound_devices import PlayingApplication, SoundDevice, playing_applications
 
 __all__ = ["list_pulse_devices", "list_pulse_players"]
 
 _NO_SERVER: Final = "start PulseAudio or PipeWire, or use --audio none"
 _STUCK: Final = "restart it, or use --audio none"
 
-#: A server answers within milliseconds; one that is stuck accepts and never does.
+#: A server answers within milliseconds; one that is stuck accepts the connection and never answers.
 _CONNECT_LIMIT_S: Final = 3.0
 
 Answer = TypeVar("Answer")
 
 
-def list_pulse_players() -> list[Player]:
-    """The programs that play sound now, each once. Raises `NotReadyError` where there is no sound server."""
-    return _asked(lambda loop: players_of(loop.playing()))
+def list_pulse_players() -> list[PlayingApplication]:
+    """Return the applications that play sound now, each once. Raises `NotReadyError` if there is no sound server."""
+    return _asked(lambda loop: playing_applications(loop.playing()))
 
 
 def list_pulse_devices() -> list[SoundDevice]:
-    """Every device, outputs first. Raises `NotReadyError` where there is no sound server."""
+    """Return every device, outputs first. Raises `NotReadyError` if there is no sound server."""
     return _asked(_devices)
 
 
@@ -55,14 +55,14 @@ def _devices(loop: Loop) -> list[SoundDevice]:
             found.muted,
         )
         for found in loop.inputs()
-        # What an output plays is listed as the output's, whatever the server's default source is.
+        # Monitors are listed as their outputs, whatever the server's default source is.
         if not found.is_monitor
     ]
     return outputs + microphones
 
 
 def _asked(question: Callable[[Loop], Answer]) -> Answer:
-    """What `question` finds out from the server, which has a limited time to answer."""
+    """Return what `question` learns from the server. Raises `NotReadyError` if the server does not answer in time."""
     loop = Loop("capture devices")
     try:
         deadline_s = time.monotonic() + _CONNECT_LIMIT_S
@@ -74,7 +74,7 @@ def _asked(question: Callable[[Loop], Answer]) -> Answer:
             loop.serve(0.1)
         answer = question(loop)
         if loop.failed:
-            # It went while it was asked: then there is no answer, which looks like no devices.
+            # The server died during the question, and the empty answer would look like no devices.
             raise NotReadyError(f"no sound server answers ({loop.error()})", _NO_SERVER)
         return answer
     except TimeoutError as error:

@@ -1,10 +1,10 @@
-"""The few calls of PulseAudio's client library that recording, and playing what was recorded, need, through ctypes.
+"""The calls of PulseAudio's client library that recording and playback need, through ctypes.
 
-A binding of our own, because a recorder needs what the general ones do not pass on: `DONT_MOVE`, without which the
-server may connect a stream whose output is unplugged to the microphone; the timing that tells when a sample is heard;
-and a connection that ends with an error instead of ending the process. PipeWire's server speaks the same protocol.
+The general bindings lack what a recorder needs: `DONT_MOVE`, without which the server may connect a stream whose output
+is unplugged to the microphone; the timing that says when a sample is heard; and a connection that ends with an error
+instead of ending the process. PipeWire's server speaks the same protocol.
 
-Here are the calls, the structures and the numbers alone; `pulse_loop` and `pulse_streams` make something of them.
+This module has only the calls, the structures and the numbers; `loop` and `streams` build on them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ SAMPLE_FLOAT32_NATIVE: Final = 5 if np.little_endian else 6
 OPERATION_RUNNING: Final = 0
 SEEK_RELATIVE: Final = 0
 NO_INDEX: Final = 0xFFFFFFFF
-ABOUT_OUTPUTS: Final = 0x1 | 0x80  # the sinks, and the server, whose default one of them is
-ABOUT_INPUTS: Final = 0x2 | 0x80  # the sources, and the same
+ABOUT_OUTPUTS: Final = 0x1 | 0x80  # the sinks, and the server with its default sink
+ABOUT_INPUTS: Final = 0x2 | 0x80  # the sources, and the server with its default source
 ABOUT_STREAMS: Final = 0x4  # the sink inputs
 _CHANNELS_MAX: Final = 32
 DEFAULT: Final = 0xFFFFFFFF
@@ -84,7 +84,7 @@ class Volume(Structure):
 
 
 class SinkInfo(Structure):
-    # Only the beginning: the library makes these, and hands out where they are.
+    # Only the first fields: the library allocates these structures and hands out pointers.
     _fields_ = (
         ("name", c_char_p),
         ("index", c_uint32),
@@ -100,7 +100,7 @@ class SinkInfo(Structure):
 
 
 class SourceInfo(Structure):
-    # Only the beginning, too.
+    # Only the first fields, too.
     _fields_ = (
         ("name", c_char_p),
         ("index", c_uint32),
@@ -150,7 +150,7 @@ OnData: Final = CFUNCTYPE(None, Pointer, c_size_t, Pointer)
 
 
 class Library:
-    """libpulse with its signatures declared. Raises `NotReadyError` where it is not installed."""
+    """libpulse with its signatures declared. Raises `NotReadyError` if it is not installed."""
 
     def __init__(self) -> None:
         try:

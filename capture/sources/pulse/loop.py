@@ -1,6 +1,6 @@
-"""A connection to the sound server: serving it, what it is asked, and what it tells when something changes.
+"""A connection to the sound server: the loop that serves it, requests, and change notifications.
 
-Everything is called by the thread that made the loop, but for `Loop.wake`.
+Only the thread that made the loop may use it, except for `Loop.wake`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from capture.sources.pulse.libpulse import (
 
 __all__ = ["ANSWER_LIMIT_S", "Input", "Loop", "Output", "PlayingStream"]
 
-#: How long to wait for an answer that a local server gives within a millisecond.
+#: How long to wait for an answer; a local server gives it within a millisecond.
 ANSWER_LIMIT_S: Final = 1.0
 
-#: So many messages of the server are handled before whoever serves the loop may look at what came of them.
+#: The most messages handled in one `serve`, so that the caller gets to look at the results.
 MOST_ROUNDS: Final = 16
 
-#: What the server says of something is read from this structure.
+#: The structure that holds an answer of the server.
 Info = TypeVar("Info", bound=Structure)
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A sink: `monitor` is the exact name of the source that hears what it plays, "" where there is none.
+    """A sink. `monitor` is the exact name of the source that records what it plays, "" if there is none.
 
-    One that is `muted`, or turned down all the way, gives silence.
+    `muted` includes turned down to zero: either gives silence.
     """
 
     index: int
@@ -62,7 +62,7 @@ class Output:
 
 
 class Input(NamedTuple):
-    """A source, by its exact name: a microphone, or with `is_monitor` what an output plays."""
+    """A source, by its exact name: a microphone, or what an output plays if `is_monitor`."""
 
     name: str
     description: str
@@ -73,10 +73,10 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlayingStream:
-    """A sink input: what a program sends to the output with the index `output`.
+    """A sink input: a stream that a program plays to the output with the index `output`.
 
-    `properties` has those of `PROPERTIES` that the program, or the server for it, has set. One that is `corked` stands
-    still.
+    `properties` holds those of `PROPERTIES` that the program, or the server for it, has set. A `corked` stream is
+    paused.
     """
 
     index: int
@@ -85,7 +85,7 @@ class PlayingStream:
     properties: Mapping[str, str]
 
 
-#: What tells whose stream one is. Sandboxes are told apart by the last one.
+#: The properties that identify a stream's owner. The last one tells sandboxed programs apart.
 PROPERTIES: Final = (
     "application.name",
     "application.process.binary",
@@ -98,7 +98,7 @@ PROPERTIES: Final = (
 class Loop:
     """A connection to the sound server and the loop that serves it.
 
-    The questions serve the loop until the server has answered; they raise `TimeoutError` where it takes long.
+    Requests serve the loop until the server has answered. They raise `TimeoutError` after `ANSWER_LIMIT_S`.
     """
 
     def __init__(self, name: str, server: str | None = None) -> None:
@@ -117,29 +117,29 @@ class Loop:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no server, or no longer."""
+        """Whether there is no server, or the connection has ended."""
         return not self._loop or bool(self.library.context_get_state(self.context) >= CONTEXT_FAILED)
 
     def error(self) -> str:
-        """The last error of the connection in the library's words."""
+        """Return the connection's last error, in the library's words."""
         if not self._loop:
             return "closed"
         text = self.library.strerror(self.library.context_errno(self.context))
         return text.decode(errors="replace") if text else "unknown error"
 
     def serve(self, timeout_s: float) -> None:
-        """Handle what the server sent, waiting for something for at most `timeout_s`."""
+        """Handle messages from the server, waiting at most `timeout_s` for the first."""
         if not self._loop:
             return
         self.library.mainloop_prepare(self._loop, max(0, min(int(timeout_s * 1e6), 2_000_000_000)))
         self.library.mainloop_poll(self._loop)
         handled, rounds = self.library.mainloop_dispatch(self._loop), 1
-        # A round handles one message of the server's; the others are there as well, mostly.
+        # A round handles one message, and usually several have arrived.
         while handled > 0 and rounds < MOST_ROUNDS:
             handled, rounds = self.library.mainloop_iterate(self._loop, 0, None), rounds + 1
 
     def watch(self, *, outputs: bool = False, inputs: bool = False, streams: bool = False) -> None:
-        """Have `take_changed` tell of changes: of the outputs or inputs and which is the default, of the streams."""
+        """Make `take_changed` report changes of the outputs or inputs and of their default, or of the streams."""
         mask = ABOUT_OUTPUTS * outputs | ABOUT_INPUTS * inputs | ABOUT_STREAMS * streams
         self._changed = True
         self.library.context_set_subscribe_callback(self.context, self._on_event, None)
@@ -148,7 +148,7 @@ class Loop:
             self.library.operation_unref(operation)
 
     def take_changed(self) -> bool:
-        """Whether something that is watched may have changed since the last call; at first always."""
+        """Whether anything watched may have changed since the last call; always True at first."""
         changed, self._changed = self._changed, False
         return changed
 
@@ -156,30 +156,30 @@ class Loop:
         self._changed = True
 
     def default_output(self) -> Output | None:
-        """Where programs play to that do not choose; None while there is no output at all."""
+        """Return the default output; None while there is no output at all."""
         found = self._ask(self.library.get_sink_by_name, b"@DEFAULT_SINK@", of=SinkInfo, read=_output)
         return found[0] if found else None
 
     def outputs(self) -> dict[int, Output]:
-        """Every output by its index."""
+        """Return every output by its index."""
         return {output.index: output for output in self._ask(self.library.get_sinks, of=SinkInfo, read=_output)}
 
     def default_microphone(self) -> Input | None:
-        """What programs hear that do not choose; None where that is not a microphone but what an output plays."""
+        """Return the default microphone; None if the default source is missing, or is what an output plays."""
         found = self.input("@DEFAULT_SOURCE@")
         return found if found is not None and not found.is_monitor else None
 
     def input(self, name: str) -> Input | None:
-        """The source of this very name; None while it is not there."""
+        """Return the source with exactly this name; None if there is none."""
         found = self._ask(self.library.get_source_by_name, name.encode(), of=SourceInfo, read=_input)
         return found[0] if found else None
 
     def inputs(self) -> list[Input]:
-        """Every source, those that hear what an output plays as well."""
+        """Return every source, monitors of outputs included."""
         return self._ask(self.library.get_sources, of=SourceInfo, read=_input)
 
     def playing(self) -> list[PlayingStream]:
-        """Every stream to an output, in the order of their beginnings."""
+        """Return every stream to an output, oldest first."""
         clients = dict(
             self._ask(
                 self.library.get_clients,
@@ -200,14 +200,14 @@ class Loop:
         return {name: _text(value) for name, value in found.items() if value}
 
     def _ask(self, question: Any, *arguments: object, of: type[Info], read: Callable[[Info], Found]) -> list[Found]:
-        """What `read` makes of each answer to `question`; nothing where there is none, or no server."""
+        """Return what `read` makes of each answer to `question`; empty if there is no answer or no server."""
         found: list[Found] = []
         if self.failed:
-            # To ask would only hide the error that the connection ended with.
+            # Asking would only hide the error that ended the connection.
             return found
 
         def collect(_context: object, info: int | None, _end: object, _data: object) -> None:
-            # Nothing may be raised into the library; what cannot be read is not there.
+            # No exception may reach the library; an answer that fails to parse is dropped.
             with suppress(Exception):
                 if info:
                     found.append(read(ctypes.cast(info, POINTER(of)).contents))
@@ -219,9 +219,9 @@ class Loop:
         return found
 
     def settle(self, operation: Any) -> bool:
-        """Serve the loop until the server has carried `operation` out, or is gone; whether that came in time.
+        """Serve the loop until the server has carried out `operation`, or is gone. Return whether that came in time.
 
-        The operation is given back, and cancelled if it was in vain.
+        Releases the operation, and cancels it on a timeout.
         """
         if not operation:
             return True
@@ -236,13 +236,13 @@ class Loop:
         return not running
 
     def wake(self) -> None:
-        """Make a thread in `serve` return; any thread may call this, also after `close`."""
+        """Make a thread in `serve` return. Any thread may call this, even after `close`."""
         with self._lock:
             if self._loop:
                 self.library.mainloop_wakeup(self._loop)
 
     def close(self) -> None:
-        """End the connection; may be called twice."""
+        """Close the connection; may be called twice."""
         with self._lock:
             if self._loop:
                 self.library.context_disconnect(self.context)

@@ -1,4 +1,4 @@
-"""What all sources of the sound server have in common: a connection, and streams that come and go."""
+"""The base of all sources on the sound server: a connection, and streams that come and go."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from capture.sources.pulse.timed_stream import ARRIVAL_GAP_S, TimestampedStream
 
 __all__ = ["FRAGMENT_S", "RETRY_S", "PulseReader"]
 
-#: How much sound the server sends at once, where nothing else is asked for. A server without hardware renders in pieces
-#: of this length, so it is also the grain of the moment at which a program's sound is taken up.
+#: How much sound the server sends at once by default. A server without hardware renders in pieces of this length, so it
+#: also limits how precisely the start of a program's sound is caught.
 FRAGMENT_S: Final = 0.025
 
-#: A local server answers within milliseconds; one that starts up just now may take this long.
+#: How long to wait for the server: it answers within milliseconds, but one that is starting may take this long.
 CONNECT_S: Final = 3.0
 
-#: How long the first sound of a device is waited for before a recording may begin: several fragments.
+#: How long to wait for a device's first sound before a recording may begin: several fragments.
 FIRST_SOUND_S: Final = 0.2
 
-#: When to try again what the server refused: it is rearranging its devices, and may not tell when it has.
+#: When to retry what the server refused: it is rearranging its devices, and may not report when it is done.
 RETRY_S: Final = 0.3
 
-#: By how much the last fragment of a block may come late. Looked at a little too soon, it would be waited for.
+#: How late the last fragment of a block may be. Looking a little too early would mean waiting a second time.
 WAVERING_S: Final = 0.003
 
 _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
 
 
 class PulseReader:
-    """A connection to the sound server and the streams that a source listens to, by keys of the source's choice.
+    """A connection to the sound server and the streams that a source records, by keys of the source's choice.
 
-    The subclass decides which those are: in `_begin`, once connected, and in `_attend`, whenever something may have
-    happened. Blocks are handed on when one has come together, of all lanes, the one that reaches furthest last.
+    The subclass chooses the streams: in `_begin`, once connected, and in `_attend`, whenever something may have
+    happened. Once a block is complete, all lanes hand on theirs, the one that reaches furthest last.
     """
 
     def __init__(self, name: str, device: str, channels: int, fragment_s: float) -> None:
@@ -54,13 +54,13 @@ class PulseReader:
         self._loop: Loop | None = None
         self._streams: dict[int, TimestampedStream] = {}
         self._queue: deque[Samples] = deque()
-        #: When `_attend` has to look again although the server told nothing.
+        #: When `_attend` has to look again even if the server reports nothing.
         self._look_at_s = math.inf
-        # By when this thread meant to look at the streams again.
+        # When this thread meant to look at the streams again.
         self._due_s = -math.inf
 
     def open(self) -> None:
-        """Connect. Raises `NotReadyError` where no server answers or the device refuses, and when it is woken."""
+        """Connect. Raises `NotReadyError` if no server answers, the device refuses, or `wake` is called meanwhile."""
         loop = self._loop = Loop("capture")
         deadline_s = time.monotonic() + CONNECT_S
         while not loop.connected:
@@ -73,12 +73,12 @@ class PulseReader:
             raise NotReadyError(str(error), _REMEDY) from error
 
     def begin(self, epoch_s: float) -> None:
-        """Nothing to do: the timeline leaves out what was heard before."""
+        """Do nothing: the timeline drops what was heard before."""
 
     def read(self, until_s: float) -> Samples | None:
-        """The next 0.25 s, or what came of it until `until_s`; after `wake` also that nothing can come just now.
+        """Return the next 0.25 s, or as much as came until `until_s`; after `wake` maybe an empty block.
 
-        Raises `SourceLostError` when the server goes, once all that came of it was read.
+        Raises `SourceLostError` once the server is gone and everything it delivered was read.
         """
         loop = self._loop
         if loop is None:
@@ -112,7 +112,7 @@ class PulseReader:
             self._loop.wake()
 
     def _rest(self, until_s: float) -> None:
-        """Let a whole block come before its first fragment is looked at: each would wake this thread."""
+        """Sleep until a whole block has arrived: otherwise each of its fragments would wake this thread."""
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
         rest_s = min(complete_in_s + WAVERING_S, until_s - time.monotonic())
         if complete_in_s > self._fragment_s and rest_s > 0.0:
@@ -126,15 +126,15 @@ class PulseReader:
             self._loop.close()
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
-        """Begin to listen. Raises `NotReadyError`."""
+        """Open the first streams. Raises `NotReadyError`."""
         raise NotImplementedError
 
     def _attend(self, loop: Loop, now_s: float) -> None:
-        """Look after the streams: some may have failed, others may be called for."""
+        """Look after the streams: some may have failed, others may be needed."""
         raise NotImplementedError
 
     def _listen(self, key: int, device: str, *, only: int | None = None) -> None:
-        """Begin to listen to the source `device`, or in it to the one stream `only`, in the lowest free lane."""
+        """Record the source `device`, or only the stream `only` in it, in the lowest free lane."""
         if self._loop is None:
             raise ValueError("listening before the connection")
         taken = {heard.lane for heard in self._streams.values()}
@@ -142,12 +142,12 @@ class PulseReader:
         stream = RecordStream(self._loop, device, self.channels, self._fragment_s, only=only)
         heard = TimestampedStream(stream, self.channels, lane)
         if self._streams:
-            # Said at once, so that the other lanes wait for what comes in this one.
+            # Announce the lane at once, so that the others wait for its sound.
             self._queue.append(heard.break_at(time.monotonic()))
         self._streams[key] = heard
 
     def _drop(self, key: int) -> None:
-        """Listen to it no more; what came of it is handed on."""
+        """Close a stream, and hand on what it delivered."""
         heard = self._streams.pop(key)
         heard.take_in(ends_at_s := time.monotonic())
         while (rest := heard.hand_on(now=True)) is not None:
@@ -164,7 +164,7 @@ class PulseReader:
         self._queue.extend(sorted(found, key=lambda samples: samples.ends_at_s))
 
     def _nothing(self) -> Samples | None:
-        """What there is to say when nothing came: where nothing can come, that up to now there was nothing."""
+        """Return an empty block for now if nothing can arrive and `wake` asked; otherwise None."""
         woken, self._woken = self._woken, False
         self._due_s = now_s = time.monotonic()
         if not woken or any(heard.ready and not heard.suspended for heard in self._streams.values()):
@@ -172,14 +172,14 @@ class PulseReader:
         return Samples(np.zeros((0, self.channels), np.float32), now_s)
 
     def _give_up(self, loop: Loop) -> None:
-        """The server is gone: hand on what came of it, and when all of it was, raise."""
+        """Hand on what the dead server delivered. Raises `SourceLostError` once all of it was read."""
         for key in tuple(self._streams):
             self._drop(key)
         if not self._queue:
             raise SourceLostError(f"{self.device} is gone ({loop.error()})")
 
     def _await_ready(self, loop: Loop, key: int, deadline_s: float) -> None:
-        """Serve the loop until the stream runs. Raises `NotReadyError`."""
+        """Serve the loop until the stream is ready. Raises `NotReadyError`."""
         heard = self._streams[key]
         while not heard.ready:
             if heard.failed or loop.failed or self._woken or time.monotonic() > deadline_s:
@@ -187,9 +187,9 @@ class PulseReader:
             loop.serve(0.1)
 
     def _await_sound(self, loop: Loop, key: int) -> None:
-        """Serve the loop until the stream delivers, as it does at once unless the device stands still.
+        """Serve the loop until the stream delivers, which it does at once unless the device is suspended.
 
-        A recording that began before would begin with silence.
+        A recording that began earlier would begin with silence.
         """
         heard, give_up_s = self._streams[key], time.monotonic() + FIRST_SOUND_S
         while not (heard.has_sound or heard.failed or heard.suspended or loop.failed or self._woken):

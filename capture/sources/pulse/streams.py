@@ -1,6 +1,6 @@
-"""Sound that flows to and from the sound server, with the server's own account of when it is heard.
+"""Record and playback streams of the sound server, with the server's timing of when sound is heard.
 
-Everything is called by the thread that made the loop.
+Only the thread that made the loop may use them.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ __all__ = ["PlaybackStream", "RecordStream", "Timing"]
 
 
 class Timing:
-    """One answer of the server to "where are you?"."""
+    """The server's timing of a stream at one moment."""
 
     def __init__(self, info: TimingInfo) -> None:
-        #: Bytes put into this stream so far.
+        #: Bytes written to this stream so far.
         self.write_index = int(info.write_index)
-        #: Bytes taken out of it: by this process from an input, by an output for being rendered.
+        #: Bytes read from it: by this process from an input, by an output for rendering.
         self.read_index = int(info.read_index)
-        #: How long after that moment the last of them will be heard (outputs), or was picked up (inputs, negative).
+        #: How long after that moment the last of them is heard (outputs), or was picked up (inputs, negative).
         self.delay_s = (int(info.sink_us) - int(info.source_us)) / 1e6
-        #: Bytes of silence that an output rendered after it ran out of sound.
+        #: Bytes of silence that an output has rendered since it ran out of sound.
         self.starved_bytes = 0 if info.playing else max(0, int(info.since_underrun))
 
 
 class _Stream:
-    """What both directions have in common: a float32 stream at `SAMPLE_RATE`, not yet connected."""
+    """The base of both directions: a float32 stream at `SAMPLE_RATE`, not connected yet."""
 
     def __init__(self, loop: Loop, name: str, channels: int) -> None:
         self._loop = loop
@@ -65,7 +65,7 @@ class _Stream:
 
     @property
     def ready(self) -> bool:
-        """Whether the stream runs."""
+        """Whether the stream is running."""
         return bool(self._stream and self._lib.stream_get_state(self._stream) == STREAM_READY)
 
     @property
@@ -75,18 +75,18 @@ class _Stream:
 
     @property
     def suspended(self) -> bool:
-        """Whether the device stands still, by somebody's order or because another program took it."""
+        """Whether the device is suspended, by a user or because another program took it."""
         return self.ready and bool(self._lib.stream_is_suspended(self._stream) > 0)
 
     def ask_timing(self) -> bool:
-        """Send for the timing and return whether that could be; `timing` has it when it came."""
+        """Request the timing and return whether that worked; `timing` returns it once it has come."""
         if self._operation is not None or not self._stream:
             return False
         self._operation = self._lib.stream_update_timing_info(self._stream, None, None)
         return self._operation is not None
 
     def timing(self) -> Timing | None:
-        """The answer to `ask_timing`, once; None while it is under way or when none was asked for."""
+        """Return the answer to `ask_timing`, once; None while it is pending or was not requested."""
         if self._operation is None or self._lib.operation_get_state(self._operation) == OPERATION_RUNNING:
             return None
         self._lib.operation_unref(self._operation)
@@ -95,7 +95,7 @@ class _Stream:
         return Timing(info.contents) if info else None
 
     def close(self) -> None:
-        """End the stream; may be called twice."""
+        """Close the stream; may be called twice."""
         if self._stream:
             if self._operation is not None:
                 self._lib.operation_unref(self._operation)
@@ -106,16 +106,16 @@ class _Stream:
 
 
 class RecordStream(_Stream):
-    """A float32 stream at `SAMPLE_RATE` from the source called `device`, which the server may never move elsewhere.
+    """Records the source `device` as float32 at `SAMPLE_RATE`; the server may never move it elsewhere.
 
-    With `only`, the index of a `PlayingStream`, it hears of the output whose monitor `device` is nothing but that one.
-    The server ends it when that stream ends or goes to another output.
+    With `only`, the index of a `PlayingStream`, it records just that stream, on the output whose monitor is `device`.
+    The server ends it when that stream ends or moves to another output.
     """
 
     def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float, *, only: int | None = None) -> None:
         super().__init__(loop, "capture", channels)
         self._fragments: deque[SampleArray] = deque()
-        # Taken in as they come, since the library gives out nothing any more once the stream has ended.
+        # Samples are collected as they come, since the library returns none after the stream has ended.
         self._on_data = OnData(self._collect)
         self._lib.stream_set_read_callback(self._stream, self._on_data, None)
         fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
@@ -132,9 +132,9 @@ class RecordStream(_Stream):
         return bool(self._fragments)
 
     def read(self) -> SampleArray | None:
-        """The next fragment as float32 (n, channels), zeros where the server lost some; None while there is none.
+        """Return the next fragment as float32 (n, channels), zeros where the server lost some; None if there is none.
 
-        What came before the stream failed can still be read.
+        Fragments that came before the stream failed can still be read.
         """
         return self._fragments.popleft() if self._fragments else None
 
@@ -144,7 +144,7 @@ class RecordStream(_Stream):
         super().close()
 
     def _collect(self, _stream: object, _size_bytes: object, _data: object) -> None:
-        # Nothing may be raised into the library.
+        # No exception may reach the library.
         with suppress(Exception):
             data, size_bytes = Pointer(), c_size_t()
             while self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) == 0 and size_bytes.value:
@@ -159,16 +159,16 @@ class RecordStream(_Stream):
 
 
 class PlaybackStream(_Stream):
-    """A float32 stream at `SAMPLE_RATE` to the default output, called `name`, heard about `latency_s` after `write`.
+    """Plays float32 at `SAMPLE_RATE` to the default output under `name`, heard about `latency_s` after `write`.
 
-    It begins with the first sample written; where too little is written it falls silent and goes on with the next.
+    It starts with the first sample written. If too little is written it falls silent and resumes with the next sample.
     """
 
     def __init__(self, loop: Loop, name: str, channels: int, latency_s: float = 0.1) -> None:
         super().__init__(loop, name, channels)
         self._frame_bytes = 4 * channels
         target_bytes = max(1, round(latency_s * SAMPLE_RATE)) * self._frame_bytes
-        # Begun at the first sample: what is shorter than the buffer would never be heard.
+        # Start at the first sample: otherwise sound shorter than the buffer would never be heard.
         attributes = BufferAttributes(DEFAULT, target_bytes, self._frame_bytes, DEFAULT, DEFAULT)
         self._lib.stream_connect_playback(self._stream, None, byref(attributes), STREAM_ADJUST_LATENCY, None, None)
         self._stopped = False
@@ -177,9 +177,9 @@ class PlaybackStream(_Stream):
         self._heard_at_s: float | None = None
 
     def write(self, samples: SampleArray) -> int:
-        """Write as many of the frames (n, channels) as the server wants now; return how many.
+        """Write as many of the samples (n, channels) as the server wants now; return how many.
 
-        0 before it is `ready`, when nothing is wanted, and after `stop`.
+        Returns 0 before it is `ready`, when the server wants none, and after `stop`.
         """
         if self._stopped or not self.ready:
             return 0
@@ -192,8 +192,8 @@ class PlaybackStream(_Stream):
         data = np.ascontiguousarray(samples[:count], np.float32)
         size_bytes = count * self._frame_bytes
         if data.nbytes != size_bytes:
-            raise ValueError(f"{samples.shape} is not what {self._channels} channels need")
-        # Without a function that frees them the library copies the samples.
+            raise ValueError(f"samples of shape {samples.shape} do not fit {self._channels} channels")
+        # Without a function to free them, the library copies the samples.
         if self._lib.stream_write(self._stream, data.ctypes.data, size_bytes, None, 0, SEEK_RELATIVE) < 0:
             return 0
         self._written_bytes += size_bytes
@@ -201,8 +201,8 @@ class PlaybackStream(_Stream):
         return count
 
     def drained(self) -> bool:
-        """Whether all that was written has been heard, or never will be. To be asked again and again between `serve`s;
-        it sends for the timing each time, and the answer comes with the next `serve`.
+        """Whether everything written has been heard, or never will be. Call it repeatedly between `serve`s: it requests
+        the timing each time, and the answer comes with the next `serve`.
         """
         if self.failed or self._stopped:
             return True
@@ -219,23 +219,23 @@ class PlaybackStream(_Stream):
         return self._heard_at_s is not None and time.monotonic() >= self._heard_at_s
 
     def stop(self) -> float:
-        """Play nothing more that is not rendered yet; return how many seconds from now its end is heard, or recorded.
+        """Drop what is not rendered yet; return in how many seconds the rest has been heard, or recorded.
 
-        Serves the loop for the moment that the server needs to answer. Nothing is written any more afterwards.
+        Serves the loop for the moment that the server takes to answer. Write nothing afterwards.
         """
         if self._stopped or not self.ready:
             self._stopped = True
             return 0.0
         self._stopped = True
-        # By one answer it is known when a sample is heard, by the next, with the stream standing still, which is the
-        # last. The delay of the second would not do: an output without a stream renders far ahead.
+        # The first answer says when a sample is heard; the second, with the stream paused, which sample is the last.
+        # The second one's delay is useless: an output without a stream renders far ahead.
         before, asked_at_s = self._timing_now()
         self._loop.settle(self._lib.stream_cork(self._stream, 1, None, None))
         after, _ = self._timing_now()
         self._loop.settle(self._lib.stream_flush(self._stream, None, None))
         if before is None or after is None:
             return 0.0
-        # What the output takes back of it, whoever records the output has been given already.
+        # Even if the output takes back part of it, a recorder of the output has received that already.
         rendered_s = self._seconds(max(0, after.read_index - before.read_index))
         heard_at_s = asked_at_s + before.delay_s + rendered_s
         return max(0.0, heard_at_s - time.monotonic())
@@ -244,14 +244,14 @@ class PlaybackStream(_Stream):
         return size_bytes / (self._frame_bytes * SAMPLE_RATE)
 
     def _timing_now(self) -> tuple[Timing | None, float]:
-        """The server's answer, and the moment it was given."""
+        """Return the server's answer, and the time at which it was given."""
         self._settle_timing()
         begun_s = time.monotonic()
         self.ask_timing()
         return self._settle_timing(), (begun_s + time.monotonic()) / 2
 
     def _settle_timing(self) -> Timing | None:
-        """The answer that is under way."""
+        """Return the pending answer, waiting for it."""
         deadline_s = time.monotonic() + ANSWER_LIMIT_S
         while (timing := self.timing()) is None and self._operation is not None and time.monotonic() < deadline_s:
             self._loop.serve(ANSWER_LIMIT_S / 10)

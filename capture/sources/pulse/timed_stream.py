@@ -1,4 +1,4 @@
-"""One stream of the sound server and what came through it, stamped by the server's account of when it is heard."""
+"""Stamps the samples of a record stream with the server's timing of when they are heard."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from capture.sources.pulse.streams import RecordStream
 
 __all__ = ["ARRIVAL_GAP_S", "BLOCK_SAMPLES", "TimestampedStream"]
 
-#: How much is handed on at once, 0.25 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
+#: The block size, 0.25 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
 BLOCK_SAMPLES: Final = 12_000
 
-#: How often the server is asked when its sound is heard, and how many answers are compared. An answer is exact to half
-#: the time it took, a tenth of a millisecond, unless it was held up; the quickest of the last few shows which were.
+#: How often to request the server's timing, and how many answers to compare. An answer is exact to half its round trip,
+#: a tenth of a millisecond, unless it was held up; the quickest of the last few shows which ones were.
 TIMING_INTERVAL_S: Final = 1.0
 TIMINGS_KEPT: Final = 6
 
-#: An answer that took longer tells nothing: this process, or the server, stood still meanwhile.
+#: An answer with a longer round trip is useless: this process, or the server, was stopped meanwhile.
 TRIP_LIMIT_S: Final = 0.1
 
-#: The first sound waits this long for the first answer. After it, it is stamped by its arrival.
+#: How long the first sound waits for the first answer. After that it is stamped by its arrival.
 FIRST_ANSWER_S: Final = 0.25
 
-#: Where so much more time went by than sound came, the device was stopped and the old answers mean nothing. What it
-#: delivered last is handed on by then: a little later silence would stand in its place.
+#: If this much more time has passed than sound has come, the device was stopped, and old answers no longer apply. Its
+#: last sound has to be handed on by then: a little later there would be silence in its place.
 ARRIVAL_GAP_S: Final = 0.3
 
-#: Answers that differ by more than this, and by more than how long the newer one took, tell that sound is missing
-#: between the two; delays of outputs waver by some milliseconds.
+#: Two answers that differ by more than this, and by more than the newer one's round trip, mean that sound is missing
+#: between them. The delays of outputs waver by only some milliseconds.
 JUMP_S: Final = 0.05
 
 
 class TimestampedStream:
-    """A stream and what came through it, stamped by the server's own account of when its sound is heard.
+    """Wraps a record stream and stamps its samples with the server's timing of when they are heard.
 
-    That is with the delay of the output that will play it, less that of the microphone that picked it up. How late this
-    process got to read it plays no part.
+    That includes the delay of the output that will play them, less the delay of the microphone that picked them up. How
+    late this process reads them does not matter.
     """
 
     def __init__(self, stream: RecordStream, channels: int, lane: int) -> None:
@@ -49,7 +49,7 @@ class TimestampedStream:
         self.was_ready = False
         self._stream = stream
         self._channels = channels
-        # What is complete and stamped, and what follows.
+        # Complete, stamped blocks; and the parts that follow.
         self._blocks: deque[Samples] = deque()
         self._parts: list[SampleArray] = []
         self._count_waiting = 0
@@ -57,59 +57,59 @@ class TimestampedStream:
         self._arrived_at_s = -math.inf
         self._waiting_since_s = math.inf
         self._has_stopped = False
-        # The run that what is waiting belongs to, and those after it that are known of already.
+        # The run of the waiting parts, and the runs after it that are already known.
         self._runs: deque[_Run] = deque([_Run(0)])
         self._asked_at_s = 0.0
         self._awaits_answer = False
 
     @property
     def ready(self) -> bool:
-        """Whether it runs."""
+        """Whether the stream is running."""
         self.was_ready = self.was_ready or self._stream.ready
         return self.was_ready and not self._stream.failed
 
     @property
     def failed(self) -> bool:
-        """Whether the device, the stream it listens to, or the server is gone."""
+        """Whether the device, the stream that is recorded, or the server is gone."""
         return self._stream.failed
 
     @property
     def suspended(self) -> bool:
-        """Whether the device stands still and delivers nothing."""
+        """Whether the device is suspended and delivers nothing."""
         return self._stream.suspended
 
     @property
     def has_sound(self) -> bool:
-        """Whether something came that was not taken in yet."""
+        """Whether there is sound that was not taken in yet."""
         return self._stream.has_sound
 
     @property
     def complete(self) -> bool:
-        """Whether a block has come together."""
+        """Whether a block is complete."""
         is_due = self._count_waiting >= BLOCK_SAMPLES or self._has_stopped
         return bool(self._blocks) or (is_due and self._is_stamped())
 
     @property
     def waits_until_s(self) -> float:
-        """Until when there may come more to what is waiting, before that is a block by itself; infinite for nothing."""
+        """How long the waiting parts may still grow before they become a block; infinite if there are none."""
         waits = self._count_waiting and not self._has_stopped
         return self._arrived_at_s + ARRIVAL_GAP_S if waits else math.inf
 
     @property
     def complete_in_s(self) -> float:
-        """How long a block takes to come together from now on, while nobody needs to look; 0 where somebody does.
+        """How long the next block takes to complete without attention; 0 if the stream needs attention now.
 
-        The server's answers have to be read as they come, or they tell nothing.
+        The server's answers have to be read as they come, or they are useless.
         """
         if self._awaits_answer or len(self._runs[-1].answers) < TIMINGS_KEPT:
             return 0.0
         return max(0.0, (BLOCK_SAMPLES - self._count_waiting) / SAMPLE_RATE)
 
     def take_in(self, now_s: float, *, held_up: bool = False) -> None:
-        """Take what came since the last call, and look after the timing.
+        """Read what came since the last call, and keep the timing up to date.
 
-        Where this thread was `held_up` since then, as in a process that was stopped, a pause in what arrives is no
-        pause of the device: the server has kept what was heard, as far as it has room.
+        `held_up` says that this thread was delayed since then, as in a stopped process. Then a gap in the arrivals is
+        no gap of the device: the server has kept the sound, as much as it has room for.
         """
         self._learn_timing(now_s)
         parts: list[SampleArray] = []
@@ -131,17 +131,17 @@ class TimestampedStream:
             self._awaits_answer = True
 
     def hand_on(self, *, now: bool = False) -> Samples | None:
-        """The next block; None while what is waiting has no stamp, unless it has to be `now`, or there is nothing."""
+        """Return the next block. None if there is none, or if it has no timing yet, unless it is needed `now`."""
         if not self._blocks and (now or self._is_stamped()):
             self._complete_block()
         return self._blocks.popleft() if self._blocks else None
 
     def break_at(self, at_s: float) -> Samples:
-        """What says that another sound begins in this lane."""
+        """Return the empty block that marks the start of another sound in this lane."""
         return Samples(np.zeros((0, self._channels), np.float32), at_s, self.lane)
 
     def close(self) -> None:
-        """End the stream; may be called twice."""
+        """Close the stream; may be called twice."""
         self._stream.close()
 
     def _learn_timing(self, now_s: float) -> None:
@@ -156,7 +156,7 @@ class TimestampedStream:
         origin_s = self._asked_at_s + trip_s / 2 + timing.delay_s - sent / SAMPLE_RATE
         run = self._runs[-1]
         if run.answers and abs(origin_s - run.origin_s) > JUMP_S + trip_s:
-            # Where the server lost sound because nobody fetched it, that was just now.
+            # If the server lost sound because it was not read, that was just now.
             run = _Run(max(sent, self._count_read))
             self._runs.append(run)
         run.answers.append((trip_s, origin_s))
@@ -176,7 +176,7 @@ class TimestampedStream:
             self._count_read += len(part)
 
     def _complete_block(self) -> None:
-        """Stamp what is waiting, whatever is known of its time."""
+        """Stamp the waiting parts, whatever is known of their timing."""
         if self._parts:
             data = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
             begins_at_s = self._origin_s() + (self._count_read - len(data)) / SAMPLE_RATE
@@ -187,21 +187,21 @@ class TimestampedStream:
         return bool(self._runs[0].answers) or self._arrived_at_s - self._waiting_since_s >= FIRST_ANSWER_S
 
     def _origin_s(self) -> float:
-        """When sample 0 was heard; before the server told, by arrival."""
+        """When sample 0 was heard; judged by arrival until the first answer."""
         run = self._runs[0]
         return run.origin_s if run.answers else self._arrived_at_s - self._count_read / SAMPLE_RATE
 
     def _wants_timing(self, now_s: float) -> bool:
-        """At first with every fragment, then now and then: the delay of an output changes."""
+        """Whether to request the timing: first with every fragment, then now and then, as an output's delay changes."""
         return len(self._runs[-1].answers) < TIMINGS_KEPT or now_s - self._asked_at_s > TIMING_INTERVAL_S
 
 
 class _Run:
-    """A stretch of a stream in which no sound is missing; it begins with sample `first`."""
+    """A stretch of a stream with no sound missing; it begins with sample `first`."""
 
     def __init__(self, first: int) -> None:
         self.first = first
-        #: How long an answer took, and when sample 0 of the stream was heard by it.
+        #: Round trips of answers, each with the time at which sample 0 of the stream was heard by it.
         self.answers: deque[tuple[float, float]] = deque(maxlen=TIMINGS_KEPT)
 
     @property

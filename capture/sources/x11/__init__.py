@@ -1,5 +1,5 @@
-"""The X11 screen: pixels, damage, pointer and windows, over our own connection.
+"""The X11 screen: pixels, damage, pointer and windows.
 
-`xcb` speaks the protocol's bytes where speed counts, `xlib` is python-xlib where it does not; `reader` grabs,
-`change_watch` hears damage. Imports `sources.protocols` and the ground; used by the screen and window sources.
+`xcb` sends the protocol's bytes where speed counts, `xlib` is python-xlib for the rest; `reader` grabs, and
+`change_watch` follows damage. Imports `sources.protocols` and the ground; used by the screen and window sources.
 """

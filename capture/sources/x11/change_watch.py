@@ -1,4 +1,4 @@
-"""What an X server tells about its screen: what was drawn to, and the cursor's place and looks."""
+"""Reports what an X server draws on its screen, and where the cursor is and what it looks like."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ __all__ = ["NOWHERE", "X11Watch"]
 #: recording, and is a quarter of a slot at 30 fps.
 SETTLE_S: Final = 0.008
 
-#: Monitors change one by one, and some are off for a moment. What is seen between is no arrangement of anybody's.
+#: Monitors change one by one, and some go off for a moment. Waiting this long after the last change skips the
+#: arrangements in between.
 REARRANGING_S: Final = 0.5
 
-#: X11's coordinates have 16 bits: nothing is drawn here, and no cursor comes near.
+#: Far outside X11's 16-bit coordinates: nothing is drawn here, and no cursor comes near.
 NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
-#: Where the cursor is has to be asked. That is done so often, and at the end of every wait until the mouse has rested
-#: for so long. While it rests, a server that says when it is used again is asked more seldom: what it does not say may
-#: be seen that late.
+#: The cursor's place has to be requested: every `POINTER_EVERY_S`, and at the end of every wait until the mouse has
+#: rested for `RESTING_S`. From then on, if the server reports when the mouse is used again, the interval is
+#: `RESTING_EVERY_S`: a movement that the server does not report may be seen that late.
 POINTER_EVERY_S: Final = 0.1
 RESTING_S: Final = 0.5
 RESTING_EVERY_S: Final = 0.5
 
-#: Core requests, and what is wanted of the window behind all others: what becomes of its size.
+#: Core requests, and the event mask of the root window: changes of its size.
 _CHANGE_ATTRIBUTES: Final = 2
 _GET_GEOMETRY: Final = 14
 _QUERY_POINTER: Final = 38
@@ -51,37 +52,37 @@ _GET_INPUT_FOCUS: Final = 43
 _EVENT_MASK: Final = 1 << 11
 _STRUCTURE_EVENTS: Final = 1 << 17
 
-#: The event that tells of a size.
+#: The event with a window's new size.
 _CONFIGURE_NOTIFY: Final = 22
 
-#: Requests of the extension DAMAGE 1.1, and the level at which it reports the rectangle around all that was drawn.
+#: Requests of the extension DAMAGE 1.1, and the level at which it reports the bounding box of everything drawn.
 _DAMAGE_CREATE: Final = 1
 _DAMAGE_SUBTRACT: Final = 3
 _BOUNDING_BOX: Final = 2
 
-#: Requests of XFIXES 2; its second event tells of another cursor, and of nothing else when its mask is 1.
+#: Requests of XFIXES 2. Its second event reports a new cursor, and nothing else if its mask is 1.
 _SELECT_CURSOR_INPUT: Final = 3
 _GET_CURSOR_IMAGE: Final = 4
 _CURSOR_NOTIFY: Final = 1
 _CURSOR_NOTIFY_MASK: Final = 1
 
-#: That of every extension which asks for its version, as the server wants it before all else.
+#: The number of every extension's version request, which the server wants before all others.
 _QUERY_VERSION: Final = 0
 
-#: What a thread that waits is told: to return, or to look at the overlays.
+#: What wakes a waiting thread: to return, or to ask the overlays again.
 _WAKE: Final = b"!"
 _LOOK: Final = b"?"
 
 
-#: What is drawn as long as nothing is known of the real one.
+#: The cursor until the real one is known.
 _NO_CURSOR: Final = Sprite(np.zeros((0, 0, 4), np.uint16), 0, 0)
 
 
 class X11Watch:
-    """Watches `area` of the screen, None for nothing, through a connection of its own. For one thread, but for `wake`.
+    """Watches `area` of the screen, or nothing if None, on its own connection. For one thread, except the two `wake`s.
 
-    What is drawn over the picture changes by itself: `overlays_due_s` says when next. Raises `NotReadyError` where
-    there is no X server. Without its DAMAGE extension every moment counts as a change.
+    Overlays change without damage: `overlays_due_s` returns when they change next. Raises `NotReadyError` if there is
+    no X server. Without the DAMAGE extension every moment counts as a change.
     """
 
     def __init__(
@@ -89,14 +90,14 @@ class X11Watch:
     ) -> None:
         self._area = area or NOWHERE
         self._overlays_due_s = overlays_due_s
-        # A byte in this pair ends a wait: `select` hears of nothing else.
+        # A byte in this pair ends a wait in `select`.
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_in.setblocking(False)
         self._damage: int | None = None
         self._damaging: Extension | None = None
         self._fixes: Extension | None = None
         self._activity: Activity | None = None
-        #: When the server last told of another size of the screen or other monitors; None when that was looked at.
+        #: When the server last reported a new screen size or new monitors; None once that was handled.
         self.rearranged_at_s: float | None = None
         try:
             self._connection = Connection()
@@ -107,52 +108,53 @@ class X11Watch:
             self._watch_root()
             self._watch_damage()
             self._with_cursor = with_cursor and self._watch_cursor()
-            #: What the screen is read through.
+            #: Reads the pixels of the screen.
             self.reader = X11Reader(self._connection)
         except BaseException:
             self._disconnect()
             raise
         self._changed_at_s: float | None
-        # Around all that was reported as drawn, within the area.
+        # The bounding box of the reported damage, within the area.
         self._drawn: Rectangle | None
         self._cursor = _NO_CURSOR
         self._cursor_is_other = True
-        # When it was last asked for, and where it was then; and when the mouse was last in use.
+        # When the cursor's place was last requested, and where it was; and when the mouse was last used.
         self._pointer_asked_s = self._mouse_used_s = -math.inf
         self._pointer_at = (NOWHERE.left, NOWHERE.top)
-        # In the last frame: where the hot spot was, and what the picture covered.
+        # In the last frame: the place of the hot spot, and the rectangle that the cursor covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
         self.forget()
-        # What was asked for so far has to reach the server. That it reports all as drawn to begin with is no news.
+        # Flush the requests so far, and take in the initial report that everything is damaged.
         self.sync()
 
     def forget(self) -> None:
-        """Take the picture for changed: it was never seen."""
+        """Mark the whole area as changed, as if it had never been grabbed."""
         self._changed_at_s = 0.0
         self._drawn = self._area
 
     @property
     def is_rearranged(self) -> bool:
-        """Whether the size of the screen or its monitors have changed, and nothing of that for a while."""
+        """Whether the screen's size or its monitors changed, and have been stable for `REARRANGING_S`."""
         return self.rearranged_at_s is not None and time.monotonic() >= self.rearranged_at_s + REARRANGING_S
 
     def look_at(self, area: Rectangle | None) -> None:
-        """Watch another part of the screen from here on; with None nothing of it."""
+        """Watch another part of the screen from now on; None watches nothing."""
         self._area = area or NOWHERE
 
     def sync(self) -> None:
-        """Take in whatever has happened up to now."""
+        """Handle everything that has happened so far, with a round trip to the server."""
         self._connection.ask(struct.pack("=BxH", _GET_INPUT_FOCUS, 1))
         self.hear()
 
     def wait_for_change(self, until_s: float) -> bool:
-        """Block until something in the area was drawn and has settled, the cursor moved, or overlays change; at most
-        `until_s`.
+        """Block until something in the area was drawn and has settled, the cursor moved, or overlays are due.
+
+        Returns whether there is a change; at `until_s` at the latest, or False after `wake`.
         """
-        # What came along with an answer would not end the wait.
+        # Events that arrived with a reply would not end the wait.
         self.hear()
-        # Whoever only looks wants to know what the server knows, and not what it has said so far.
+        # A call that does not wait needs what the server knows now, not just what it has sent.
         is_look = until_s <= time.monotonic()
         if is_look and not self._with_cursor:
             self.sync()
@@ -178,11 +180,11 @@ class X11Watch:
                 return False
 
     def begin_grab(self, overlaid: Rectangle | None = None) -> tuple[float | None, Rectangle]:
-        """From here on changes count anew; return when the first since the last call was reported, None for never.
+        """Start a new round of changes. Return when the first one of the last round was reported, and the part to read.
 
-        And what is to be read, a part of the area: around it everything is as it was at the last call, the cursor too.
-        In it is what of `overlaid` is in the area. To be called before the pixels are read, so that no change falls in
-        between.
+        The time is None if unknown. Outside the part everything is as it was at the last call, the cursor included; it
+        contains as much of `overlaid` as lies in the area. Call this before reading pixels, or changes in between are
+        lost.
         """
         self.hear()
         changed_at_s, self._changed_at_s = self._changed_at_s, None
@@ -193,28 +195,28 @@ class X11Watch:
             return None, self._area
         assert self._damaging is not None  # noqa: S101 - that is what the damage is of
         self._connection.tell(self._damaging.request(_DAMAGE_SUBTRACT, struct.pack("=III", self._damage, 0, 0)))
-        # The server works through each connection on its own: only an answer says that this was done. What is
-        # reported until then counts as a new change, for the server will not report that part again.
+        # The server works through each connection separately: only a reply proves that it has handled the request.
+        # Damage reported until then counts as a new change, because the server will not report that part again.
         if self._with_cursor:
             cursor = self._follow_cursor()
         else:
             self.sync()
             cursor = None
-        # That too may be seen already; and nothing of it is lost if it comes twice.
+        # The pixels may include that damage already; reading it twice loses nothing.
         parts = [part for part in (drawn, self._drawn, cursor, overlaid) if part is not None]
         changed = functools.reduce(Rectangle.joined, parts) if parts else None
-        # A change that was none, such as a cursor beyond the area, needs a frame too: one was asked for.
+        # A change without damage in the area, such as a cursor outside it, still owes the caller a frame.
         nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
         return changed_at_s or None, (changed.clipped(self._area) if changed is not None else None) or nothing
 
     def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
-        """Draw the cursor where it was at `begin_grab` into a picture of `part` of the screen."""
+        """Draw the cursor as it was at `begin_grab` into `pixels`, a picture of `part` of the screen."""
         if self._cursor_seen_at is not None:
             x, y = self._cursor_seen_at
             self._cursor.draw(pixels, x - part.left, y - part.top)
 
     def _follow_cursor(self) -> Rectangle | None:
-        """Look where the cursor is; return what it covers and no longer covers, None where it is as it was."""
+        """Request the cursor's place; return the box around its old and new picture, None if it is unchanged."""
         if not self._with_cursor:
             return None
         here = self._pointer()
@@ -228,11 +230,11 @@ class X11Watch:
         return now.joined(before)
 
     def wake(self) -> None:
-        """Make a thread in `wait_for_change` return; any thread may call this, also after `close`."""
+        """Make a thread in `wait_for_change` return. Any thread may call this, even after `close`."""
         self._send(_WAKE)
 
     def wake_for_overlays(self) -> None:
-        """Make it ask again when overlays are due; likewise."""
+        """Make a thread in `wait_for_change` ask again when overlays are due. Any thread may call this, as above."""
         self._send(_LOOK)
 
     def _send(self, word: bytes) -> None:
@@ -240,7 +242,7 @@ class X11Watch:
             self._wake_in.send(word)
 
     def close(self) -> None:
-        """End the connection; may be called twice."""
+        """Close the connection; may be called twice."""
         self.reader.close()
         self._disconnect()
 
@@ -253,7 +255,7 @@ class X11Watch:
         self._wake_out.close()
 
     def _sources(self) -> list[Connection | Display]:
-        """What tells that something has happened, for `select`."""
+        """Return the connections to pass to `select`."""
         return [self._connection]
 
     def _watch_root(self) -> None:
@@ -262,7 +264,7 @@ class X11Watch:
         connection.tell(struct.pack("=BxH", _CHANGE_ATTRIBUTES, 4) + mask)
         size = connection.ask(struct.pack("=BxHI", _GET_GEOMETRY, 2, connection.root))
         if size is None:
-            raise NotReadyError("the X server does not tell the size of its screen", "see capture doctor")
+            raise NotReadyError("the X server did not report the size of its screen", "see capture doctor")
         #: The whole screen, all monitors together.
         self.bounds = Rectangle(0, 0, *struct.unpack_from("=HH", size, 16))
 
@@ -284,14 +286,14 @@ class X11Watch:
         return True
 
     def _extension(self, name: str, major: int, minor: int) -> Extension | None:
-        """The extension, told which version of it is spoken; None where the server does not have it."""
+        """Return the extension after agreeing on its version; None if the server does not have it."""
         found = self._connection.extension(name)
         if found is not None:
             self._connection.ask(found.request(_QUERY_VERSION, struct.pack("=II", major, minor)))
         return found
 
     def hear(self) -> None:
-        """Take in what the server has sent without waiting for more."""
+        """Handle the events that have arrived, without waiting for more."""
         damaged = self._damaging.first_event if self._damaging is not None else None
         cursor = self._fixes.first_event + _CURSOR_NOTIFY if self._fixes is not None else None
         for event in self._connection.events():
@@ -316,7 +318,7 @@ class X11Watch:
             self._changed_at_s = time.monotonic()
 
     def _pointer_due_s(self, until_s: float) -> float:
-        """When it is to be asked for in a wait that lasts until `until_s`."""
+        """Return when to request the cursor's place, in a wait that lasts until `until_s`."""
         if not self._with_cursor:
             return math.inf
         rests = self._pointer_asked_s > self._mouse_used_s + RESTING_S
@@ -325,7 +327,7 @@ class X11Watch:
         return due_s if rests else min(due_s, until_s)
 
     def _pointer(self) -> tuple[int, int]:
-        """Ask where it is, and take in whatever has happened up to then."""
+        """Request the cursor's place, and handle the events up to the reply."""
         where = self._connection.ask(struct.pack("=BxHI", _QUERY_POINTER, 2, self._connection.root))
         self.hear()
         self._pointer_asked_s = time.monotonic()
@@ -335,7 +337,7 @@ class X11Watch:
         return x, y
 
     def _cursor_moved(self) -> bool:
-        """Whether the cursor is elsewhere than in the last frame, and was or is to be seen in the area."""
+        """Whether the cursor has left its place in the last frame, and the old or the new place is in the area."""
         here = self._pointer()
         there = self._cursor_seen_at
         if here == there:
@@ -346,10 +348,10 @@ class X11Watch:
         return self._cursor.covered(*place).intersects(self._area)
 
     def _fetch_cursor(self) -> None:
-        """See what the cursor looks like; where the server does not tell, it looks as it did."""
-        assert self._fixes is not None  # noqa: S101 - it told that there is another cursor
+        """Request the cursor's picture; without a reply it keeps the old one."""
+        assert self._fixes is not None  # noqa: S101 - it reported the new cursor
         image = self._connection.ask(self._fixes.request(_GET_CURSOR_IMAGE))
-        # There is none when the program whose cursor is shown has ended.
+        # There is no reply if the program whose cursor is shown has ended.
         if image is not None:
             width, height, hot_x, hot_y = struct.unpack_from("=4H", image, 12)
             argb = np.frombuffer(image, "=u4", width * height, 32).astype("<u4").view(np.uint8)

@@ -1,4 +1,4 @@
-"""The seconds until a recording begins, in large figures on an X11 screen; gone before it does."""
+"""Shows the seconds until a recording begins in large figures on an X11 screen; gone before it does."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from capture.threads.worker import Worker
 
 __all__ = ["Countdown"]
 
-#: How long the end of the thread is waited for: a server that hangs must not make the recorder hang.
+#: How long to wait for the thread to end: a server that hangs must not hang the recorder.
 END_LIMIT_S: Final = 2.0
 
-#: A figure in pixels: the length and the thickness of its strokes, and what is left free around it.
+#: A figure in pixels: the length and the thickness of its strokes, and the free space around it.
 STROKE: Final = 56
 THICKNESS: Final = 14
 GAP: Final = 24
 
-#: White on black: the fonts that servers bring are small, and not all bring the same.
+#: White on black, drawn from strokes: the fonts of X servers are small, and not all have the same.
 INK: Final = 0xFFFFFF
 PAPER: Final = 0x101010
 
-#: Where the strokes of a figure begin, in strokes to the right and down, and whether they stand.
+#: Where the strokes of a figure begin, in strokes to the right and down, and whether they are vertical.
 _STROKES: Final = {
     "a": (0, 0, False),
     "b": (1, 0, True),
@@ -46,7 +46,7 @@ _FIGURES: Final = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", 
 
 
 class Countdown:
-    """Shown in the middle of the area that `where` gives, until `end`. Where that is not possible nothing happens."""
+    """Counts down in the middle of the area that `where` returns, from now until `end`. Shows nothing if that fails."""
 
     def __init__(
         self, where: Callable[[], Rectangle], delay_s: float, now_s: Callable[[], float] = time.monotonic
@@ -59,12 +59,12 @@ class Countdown:
         self._worker.start()
 
     def end(self) -> None:
-        """Return when nothing of it is on the screen any more."""
+        """Remove the countdown; returns once it is off the screen."""
         self._over.set()
         self._worker.join(END_LIMIT_S)
 
     def _run(self) -> None:
-        # Nothing depends on it.
+        # The recording goes on without it.
         with suppress(CaptureError, error.XError, error.ConnectionClosedError, OSError):
             area = self._where()
             display = connect()
@@ -88,7 +88,7 @@ class Countdown:
             _write(window, pen, str(max(1, math.ceil(left_s))).rjust(most))
             window.configure(stack_mode=X.Above)
             display.sync()
-            # Until the number is another one.
+            # Until the figure changes.
             self._over.wait(left_s - math.ceil(left_s) + 1.0 if left_s > 1.0 else None)
         window.destroy()
         display.sync()

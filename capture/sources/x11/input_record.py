@@ -1,7 +1,7 @@
-"""What is pressed anywhere on an X11 desktop, and who holds its keyboard, as the server's RECORD extension tells it.
+"""Reads key and button presses of a whole X11 desktop, and keyboard grabs, through the server's RECORD extension.
 
-It tells where the pointer was and which modifiers were held at each press, and that also while another program has
-grabbed mouse or keyboard; what is pressed reaches its window as ever.
+Each press comes with the pointer's place and the modifiers held, even while another program has grabbed the mouse or
+the keyboard. The presses still reach their windows.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from capture.sources.x11.xlib import connect
 
 __all__ = ["Button", "Key", "Presses"]
 
-#: The server begins to tell within a millisecond of being asked.
+#: How long to wait for the server to start recording; it does within a millisecond.
 BEGIN_LIMIT_S: Final = 5.0
 
 #: The wheel counts as buttons to X11: up, down, left, right.
 _WHEEL: Final = (4, 5, 6, 7)
 
-#: What the core protocol and XInput2 call their requests for the keyboard alone.
+#: The requests of the core protocol and of XInput2 that grab and release the keyboard.
 _GRAB_KEYBOARD: Final = 31
 _UNGRAB_KEYBOARD: Final = 32
 _XI_GRAB_DEVICE: Final = 51
 _XI_UNGRAB_DEVICE: Final = 52
 _XINPUT: Final = "XInputExtension"
 
-#: XInput2's number of the pointer that all mice move. Whatever else is grabbed may be a keyboard.
+#: XInput2's number of the pointer that all mice move. Any other device that is grabbed may be a keyboard.
 _CORE_POINTER: Final = 2
 
-#: Type, detail, time, root, x and y on the screen, state: of an event of 32 bytes.
+#: An event of 32 bytes: type, detail, time, root, x and y on the screen, state.
 _EVENT: Final = struct.Struct("=BBxxIIxxxxxxxxhhxxxxHxx")
 _SUCCESS: Final = 0
 _REPLY: Final = 1
 
-#: Of what is recorded: nothing.
+#: A RECORD range that records nothing.
 _NOTHING: Final = {
     "core_requests": (0, 0),
     "core_replies": (0, 0),
@@ -59,7 +59,7 @@ _NOTHING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button of the mouse went down at this place of the screen."""
+    """A mouse button was pressed at this place of the screen."""
 
     x: int
     y: int
@@ -67,7 +67,7 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key went down: its place on the keyboard, and what was held and locked just then, as X11 counts."""
+    """A key was pressed: its key code, and the modifiers held and locked at that moment, as X11's bit mask."""
 
     place: int
     state: int
@@ -77,23 +77,23 @@ Press: TypeAlias = Button | Key
 
 
 class Presses:
-    """Hears buttons, and with `keys` also keys, through a connection of its own; for one thread.
+    """Reads button presses, and with `keys` also key presses, on its own connection. For one thread.
 
-    Raises `NotReadyError` where the server does not tell.
+    Raises `NotReadyError` if the server cannot record them.
     """
 
     def __init__(self, *, keys: bool) -> None:
         self._heard: list[Press] = []
         self._started = False
-        # Who has the keyboard to itself; and of whose requests the answers are still to come.
+        # The clients that hold the keyboard; and those whose grab has no reply yet.
         self._holders: set[int] = set()
         self._asking: set[int] = set()
-        #: For questions to the server; it also hears when the keyboard's table changes.
+        #: For requests to the server; it also receives changes of the keyboard mapping.
         self.display = asking = connect()
         try:
             if not asking.has_extension(record.extname):
                 raise NotReadyError(
-                    "this X server does not tell what is pressed (it has no RECORD extension)",
+                    "this X server does not report presses (it has no RECORD extension)",
                     "record without --show-clicks and --show-keys",
                 )
             self._records = connect()
@@ -107,7 +107,7 @@ class Presses:
         try:
             context = self.display.record_create_context(0, [record.AllClients], ranges)
             self.display.sync()
-            # The library's own function waits for the end of all that will ever be told.
+            # The library's own function blocks until recording ends.
             inner = self._records.display
             record.EnableContext(
                 callback=self._take_in,
@@ -123,58 +123,58 @@ class Presses:
                 self.read()
         except (error.XError, error.ConnectionClosedError, OSError) as lost:
             self.close()
-            raise NotReadyError(f"what is pressed cannot be heard ({lost})", "see capture doctor") from lost
+            raise NotReadyError(f"key and button presses cannot be read ({lost})", "see capture doctor") from lost
         if not self._started:
             self.close()
             raise NotReadyError("the X server does not answer", "see capture doctor")
 
     @property
     def keyboard_is_held(self) -> bool:
-        """Whether a program has taken the keyboard for itself since this began, as prompts for passwords do."""
+        """Whether a program has grabbed the keyboard since recording began, as password prompts do."""
         return bool(self._holders)
 
     def fileno(self) -> int:
-        """What can be read when there is something to hear."""
+        """Return the descriptor for `select`: readable when there is something to `read`."""
         return int(self._records.fileno())
 
     def read(self) -> list[Press]:
-        """What was pressed since the last call. Raises `ConnectionClosedError` when the server has ended."""
-        # It waits for nothing, and gives what has come to `_take_in`.
+        """Return the presses since the last call. Raises `ConnectionClosedError` once the server has ended."""
+        # This does not wait; it passes everything that has arrived to `_take_in`.
         self._records.pending_events()
         heard, self._heard = self._heard, []
         return heard
 
     def close(self) -> None:
-        """Hear nothing more; may be called twice."""
+        """Stop reading; may be called twice."""
         for display in (self._records, self.display):
             with suppress(OSError, error.ConnectionClosedError):
                 display.close()
 
-    def _take_in(self, told: Any) -> None:
-        """One thing the server tells; the library calls this while it reads."""
-        if told.category == record.StartOfData:
+    def _take_in(self, reply: Any) -> None:
+        """Handle one RECORD reply; the library calls this while it reads."""
+        if reply.category == record.StartOfData:
             self._started = True
-        elif told.category == record.ClientDied:
-            self._let_go(told.id_base)
-        elif told.client_swapped:
-            # Nobody on this machine has its bytes the other way round.
+        elif reply.category == record.ClientDied:
+            self._forget_client(reply.id_base)
+        elif reply.client_swapped:
+            # No client on this machine has the other byte order.
             return
-        elif told.category == record.FromClient:
-            self._hear_request(told.id_base, told.data)
-        elif told.category == record.FromServer:
-            if told.data[:1] == bytes([_REPLY]):
-                self._hear_answer(told.id_base, told.data)
+        elif reply.category == record.FromClient:
+            self._on_request(reply.id_base, reply.data)
+        elif reply.category == record.FromServer:
+            if reply.data[:1] == bytes([_REPLY]):
+                self._on_reply(reply.id_base, reply.data)
             else:
-                self._hear_events(told.data)
+                self._on_events(reply.data)
 
-    def _hear_events(self, data: bytes) -> None:
+    def _on_events(self, data: bytes) -> None:
         for kind, detail, _time, _root, x, y, state in _EVENT.iter_unpack(data[: len(data) // 32 * 32]):
             if kind == X.ButtonPress and detail not in _WHEEL:
                 self._heard.append(Button(x, y))
             elif kind == X.KeyPress:
                 self._heard.append(Key(detail, state))
 
-    def _hear_request(self, client: int, data: bytes) -> None:
+    def _on_request(self, client: int, data: bytes) -> None:
         while len(data) >= 4:
             request, minor, length = struct.unpack_from("=BBH", data)
             if request == _GRAB_KEYBOARD:
@@ -187,26 +187,26 @@ class Presses:
                 self._holders.discard(client)
             data = data[4 * max(1, length) :]
 
-    def _hear_answer(self, client: int, data: bytes) -> None:
+    def _on_reply(self, client: int, data: bytes) -> None:
         if client in self._asking:
             self._asking.remove(client)
-            # XInput2 repeats the request's number where the core protocol has the outcome.
+            # XInput2 has the request's number where the core protocol has the status.
             outcome = data[8] if data[1] == _XI_GRAB_DEVICE else data[1]
             if outcome == _SUCCESS:
                 self._holders.add(client)
 
-    def _let_go(self, client: int) -> None:
+    def _forget_client(self, client: int) -> None:
         self._holders.discard(client)
         self._asking.discard(client)
 
 
 def _device(request: bytes, at: int) -> int:
-    """The number of the device that a request of XInput2 is about."""
+    """Return the device number in an XInput2 request."""
     return int.from_bytes(request[at : at + 2], sys.byteorder)
 
 
 def _ranges(*, keys: bool, xinput: int) -> list[dict[str, Any]]:
-    """What is to be told, in the words of the RECORD protocol."""
+    """Return the RECORD ranges to enable."""
     ranges = [{**_NOTHING, "device_events": (X.ButtonPress, X.ButtonPress)}]
     if keys:
         grabs = (_GRAB_KEYBOARD, _UNGRAB_KEYBOARD)

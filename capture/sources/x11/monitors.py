@@ -1,4 +1,4 @@
-"""The monitors of an X11 desktop, as its extension RANDR tells them."""
+"""The monitors of an X11 desktop, from the RANDR extension."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_DISPLAY", "Screen", "monitors_of"]
 
-#: What to do where there is no display.
+#: The remedy if there is no display.
 NO_DISPLAY: Final = "use --screen none, or capture headless -- COMMAND"
 
-#: Requests of RANDR 1.5, from which version on it knows monitors, however many outputs each is made of.
+#: Requests of RANDR 1.5, the first version with monitors, each of which may have several outputs.
 _QUERY_VERSION: Final = 0
 _GET_OUTPUT_INFO: Final = 9
 _GET_MONITORS: Final = 42
 _OLDEST: Final = (1, 5)
 
-#: Of monitors those that are on.
+#: List only the monitors that are on.
 _ACTIVE: Final = 1
 
-#: Where the answers' lists begin, and what tells of one monitor before its outputs: a name, whether it is the primary
-#: one and was made by itself, a count of outputs, place and size.
+#: Where the lists in the replies begin, and a monitor's fields before its outputs: a name, whether it is primary and
+#: whether it was made automatically, the number of outputs, place and size.
 _MONITORS_AT: Final = 32
 _MONITOR: Final = struct.Struct("=I??HhhHH8x")
 _OUTPUT_LISTS_AT: Final = 36
 
 
 class Screen(NamedTuple):
-    """A monitor. `id` is its number from 1, `name` what the system calls its output."""
+    """A monitor. `id` is its number from 1, `name` the system's name of its output."""
 
     id: str
     name: str
@@ -41,9 +41,9 @@ class Screen(NamedTuple):
 
 
 def monitors_of(connection: Connection) -> list[Screen] | None:
-    """The monitors that are on now, in the system's order; of those there are exactly one is primary.
+    """Return the monitors that are on, in the system's order; exactly one of them is primary.
 
-    None where the server does not tell. Raises `DisplayLostError`.
+    Returns None if the server does not list monitors. Raises `DisplayLostError`.
     """
     extension = connection.extension("RANDR")
     if extension is None:
@@ -71,10 +71,10 @@ def monitors_of(connection: Connection) -> list[Screen] | None:
 
 
 def _name(connection: Connection, extension: Extension, output: int | None) -> str:
-    """What an output is called; "" where there is none, or no longer."""
+    """Return the name of an output, "" if it does not exist."""
     if output is None:
         return ""
-    # As things are now, and not as they were at some moment.
+    # Time 0 means the current configuration.
     answer = connection.ask(extension.request(_GET_OUTPUT_INFO, struct.pack("=II", output, 0)))
     if answer is None:
         return ""

@@ -1,4 +1,4 @@
-"""What is shown on an X11 screen and is in no recording: a line around an area, and windows that nothing handles."""
+"""Draws on an X11 screen but not in the recording: an outline around an area, and windows that take no clicks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from capture.sources.x11.xlib import connect
 
 __all__ = ["LastingOutline", "Outline", "make_window"]
 
-#: Pixels; seen on any screen, and in nobody's way.
+#: Pixels: visible on any screen, and out of the way.
 THICKNESS: Final = 3
 
-#: Orange stands out from light and from dark.
+#: Orange stands out on light and on dark.
 COLOUR: Final = 0xFF7A00
 
 
 class Outline:
-    """Four thin windows, none in the area; invisible at first."""
+    """An outline of four thin windows, all outside the area; hidden at first."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -30,7 +30,7 @@ class Outline:
         self._sides = [make_window(display, Rectangle(0, 0, 1, 1), COLOUR) for _ in range(4)]
 
     def show(self, area: Rectangle | None) -> None:
-        """Be around `area`, or with None nowhere; returns when it is."""
+        """Outline `area`, or hide if None; returns once that is on the screen."""
         if area == self._shown:
             return
         self._shown = area
@@ -50,21 +50,21 @@ class Outline:
 
 
 class LastingOutline:
-    """An outline with a connection of its own, shown until `close`, which may be called twice."""
+    """An outline with its own connection, shown until `close`, which may be called twice."""
 
     def __init__(self, area: Rectangle) -> None:
-        """Raises `NotReadyError` where there is no X server."""
+        """Show the outline. Raises `NotReadyError` if there is no X server."""
         self._display = connect()
         Outline(self._display).show(area)
 
     def close(self) -> None:
-        # The server takes away what belonged to the connection.
+        # The server removes the windows together with the connection.
         with suppress(OSError, error.ConnectionClosedError):
             self._display.close()
 
 
 def make_window(display: Display, place: Rectangle, colour: int) -> Any:
-    """A window that no window manager handles and no click hits, not shown yet."""
+    """Return a new hidden window that window managers ignore and clicks pass through."""
     window = display.screen().root.create_window(
         *(place.left, place.top, place.width, place.height, 0, X.CopyFromParent),
         background_pixel=colour,
@@ -72,13 +72,13 @@ def make_window(display: Display, place: Rectangle, colour: int) -> Any:
         save_under=True,
     )
     if display.has_extension(shape.extname):
-        # Clicks go to what is below.
+        # Clicks go to the window below.
         window.shape_rectangles(shape.SO.Set, shape.SK.Input, X.Unsorted, 0, 0, [])
     return window
 
 
 def _around(area: Rectangle) -> list[Rectangle]:
-    """The four sides, outside of the area."""
+    """Return the four sides, outside the area."""
     left, top = area.left - THICKNESS, area.top - THICKNESS
     width = area.width + 2 * THICKNESS
     return [

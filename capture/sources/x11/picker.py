@@ -1,4 +1,4 @@
-"""Showing with the mouse what of an X11 desktop is to be recorded."""
+"""Lets the user choose a region or a window of an X11 desktop with the mouse."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from capture.sources.x11.xlib import connect
 
 __all__ = ["point_at_window", "point_out_region"]
 
-#: A program whose menu is open holds the mouse for as long; a key that started the recorder until it is let go.
+#: How long to retry the grab: a program with an open menu holds the mouse, and a shortcut that started the recorder
+#: holds the keyboard until its key is released.
 GRAB_LIMIT_S: Final = 3.0
 GRAB_INTERVAL_S: Final = 0.02
 
-#: Less was a click and no drag.
+#: A shorter drag counts as a click.
 LEAST_SIDE: Final = 8
 
-#: The number of the cross in X11's font of cursors.
+#: The crosshair's number in X11's cursor font.
 _CROSSHAIR: Final = 34
 
 _MOUSE_EVENTS: Final = X.ButtonPressMask | X.ButtonReleaseMask | X.PointerMotionMask
@@ -36,12 +37,12 @@ _RIGHT_BUTTON: Final = 3
 
 
 def point_out_region(say: Callable[[str], None]) -> Rectangle:
-    """The area that is dragged over, with even sides. `say` is called when that can begin.
+    """Return the rectangle that the user drags, with even sides. `say` is called with instructions once they can begin.
 
-    Raises `UsageError` after Esc or the right button, and `NotReadyError` where the mouse cannot be had.
+    Raises `UsageError` after Esc or the right button, `NotReadyError` if the mouse cannot be grabbed.
     """
     with _held_mouse() as display, _outline(display) as outline:
-        say("drag over what is to be recorded; Esc leaves it")
+        say("Drag a rectangle to record (Esc cancels)")
         start: tuple[int, int] | None = None
         for event in _mouse_events(display):
             here = event.root_x, event.root_y
@@ -59,9 +60,9 @@ def point_out_region(say: Callable[[str], None]) -> Rectangle:
 
 
 def point_at_window(say: Callable[[str], None]) -> Window:
-    """The window that is clicked at; the one under the mouse is outlined. Else like `point_out_region`."""
+    """Return the window that the user clicks, outlining the one under the mouse. Otherwise like `point_out_region`."""
     with _held_mouse() as display, _outline(display) as outline:
-        say("click at the window that is to be recorded; Esc leaves it")
+        say("Click the window to record (Esc cancels)")
         pressed = False
         for event in _mouse_events(display):
             found = window_at(display, event.root_x, event.root_y)
@@ -69,21 +70,21 @@ def point_at_window(say: Callable[[str], None]) -> Window:
             if event.type == X.ButtonPress:
                 pressed = event.detail == _LEFT_BUTTON
             elif event.type == X.ButtonRelease and pressed and found is not None:
-                # Not before: the program would be told of a button that was let go, but never pressed.
+                # Not at the press: the program below would receive a release without a press.
                 return found
     raise AssertionError("the mouse never ends")
 
 
 @contextmanager
 def _held_mouse() -> Iterator[Display]:
-    """A connection that all keys and all of the mouse go to. Whatever happens, they are let go."""
+    """Open a connection that receives all keys and mouse events; both grabs end with the context, whatever happens."""
     refuse_wayland()
     display = connect()
     try:
         _hold(display)
         yield display
     except (error.XError, error.ConnectionClosedError, OSError) as lost:
-        raise NotReadyError(f"the mouse cannot be followed ({lost})", "try again") from lost
+        raise NotReadyError(f"the X server stopped reporting the mouse ({lost})", "try again") from lost
     finally:
         with suppress(error.ConnectionClosedError, OSError):
             display.ungrab_pointer(X.CurrentTime)
@@ -114,7 +115,7 @@ def _cross(display: Display) -> Any:
     font = display.open_font("cursor")
     if font is None:
         return X.NONE
-    # Black, with its white edge behind it.
+    # Black, with its white edge as the mask.
     return font.create_glyph_cursor(font, _CROSSHAIR, _CROSSHAIR + 1, (0, 0, 0), (65535, 65535, 65535))
 
 
@@ -129,10 +130,10 @@ def _outline(display: Display) -> Iterator[Outline]:
 
 
 def _mouse_events(display: Display) -> Iterator[Any]:
-    """What the mouse does; of its ways only where it has got to. Raises `UsageError` when it is called off."""
+    """Yield mouse events; of several motions only the last. Raises `UsageError` if the user cancels."""
     while True:
         if not (waiting := display.pending_events()):
-            # Not in the library: Ctrl+C in the middle of one of its reads would leave it unusable.
+            # Wait outside the library: Ctrl+C during one of its reads would leave it unusable.
             select.select([display], [], [])
         way: Any = None
         for _ in range(waiting):
@@ -145,7 +146,7 @@ def _mouse_events(display: Display) -> Iterator[Any]:
                 way = None
             escaped = event.type == X.KeyPress and display.keycode_to_keysym(event.detail, 0) == XK.XK_Escape
             if escaped or (event.type == X.ButtonPress and event.detail == _RIGHT_BUTTON):
-                raise UsageError("nothing was selected", "give --region WxH+X+Y or --window TITLE to do without")
+                raise UsageError("nothing was selected", "give --region WxH+X+Y or --window TITLE instead")
             if event.type in (X.ButtonPress, X.ButtonRelease):
                 yield event
         if way is not None:
@@ -153,6 +154,6 @@ def _mouse_events(display: Display) -> Iterator[Any]:
 
 
 def _between(start: tuple[int, int], end: tuple[int, int]) -> Rectangle:
-    """The rectangle with these two pixels in its corners."""
+    """Return the rectangle with these two pixels in its corners."""
     (left, right), (top, bottom) = sorted((start[0], end[0])), sorted((start[1], end[1]))
     return Rectangle(left, top, right - left + 1, bottom - top + 1)

@@ -1,7 +1,7 @@
-"""When the mouse of an X11 desktop is taken in hand, as the extension SYNC tells.
+"""Reports when the mouse of an X11 desktop is used after a rest, through the SYNC extension.
 
-No event says that the pointer moves. But the server counts for how long it has not been used, and gives alarm when that
-falls back to nothing: when a hand moves it, and when a program does.
+No event reports that the pointer moves. But the server counts how long it has been idle, and triggers an alarm when
+that drops back to zero, whether a hand or a program moved it.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _CREATE_ALARM: Final = 8
 _ALARM_NOTIFY: Final = 1
 _VERSION: Final = (3, 0)
 
-#: What counts the milliseconds: of the pointer that all mice move, which is always the second device, or of everything
-#: that people use. Servers older than ten years have the latter alone.
+#: The counters of idle milliseconds: of the pointer that all mice move, which is always device 2; or of all input.
+#: Servers older than ten years have only the latter.
 _COUNTERS: Final = ("DEVICEIDLETIME 2", "IDLETIME")
 
-#: Where the list of counters begins, and what stands in it before a name.
+#: Where the list of counters begins, and a counter's fields before its name.
 _COUNTERS_AT: Final = 32
 _COUNTER: Final = struct.Struct("=I8xH")
 
-#: What is told of an alarm: its number, that all of this follows, the counter, how its value is meant, the value in two
-#: halves, the test, by how much the value grows after it in two halves, and whether there is an event.
+#: The fields of a new alarm: its number, a mask saying that all fields follow, the counter, the value's type, the value
+#: in two halves, the test, the value's increment in two halves, and whether to send an event.
 _ALARM: Final = struct.Struct("=IIIIiIIiII")
 _ALL_OF_IT: Final = 0x3F
 _ABSOLUTE: Final = 0
 _FALLS_TO: Final = 1
 
-#: What has rested for less is still in use.
+#: A pointer idle for less than this counts as still in use.
 _RESTED_MS: Final = 100
 
 
 class Activity:
-    """Has a connection told when the mouse is used after a rest. Make it by `of`."""
+    """An alarm that reports on a connection when the mouse is used after a rest. Make it with `of`."""
 
     def __init__(self, event: int, alarm: int) -> None:
         self._event = event
@@ -49,7 +49,7 @@ class Activity:
 
     @classmethod
     def of(cls, connection: Connection) -> Self | None:
-        """None where the server does not tell. Raises `DisplayLostError`."""
+        """Set the alarm on `connection`; returns None if the server has no such counter. Raises `DisplayLostError`."""
         extension = connection.extension("SYNC")
         if extension is None:
             return None
@@ -65,12 +65,12 @@ class Activity:
         return cls(extension.first_event + _ALARM_NOTIFY, alarm)
 
     def is_told_by(self, event: bytes) -> bool:
-        """Whether one of the connection's events says so."""
+        """Whether this event of the connection is the alarm."""
         return event[0] & 0x7F == self._event and struct.unpack_from("=I", event, 4)[0] == self._alarm
 
 
 def _counters(answer: bytes) -> dict[str, int]:
-    """What is counted, by name."""
+    """Return the counters' numbers by name."""
     found = {}
     place = _COUNTERS_AT
     (count,) = struct.unpack_from("=I", answer, 8)

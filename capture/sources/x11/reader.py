@@ -1,4 +1,4 @@
-"""What is on an X11 screen, and which monitors there are: by our own connection, or else by mss."""
+"""Reads pixels and monitors of an X11 screen, through our own connection or else through mss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["X11Reader", "screens_of"]
 
 
 class X11Reader:
-    """Reads the screen of a `Connection`, in its thread. Raises `NotReadyError`."""
+    """Reads the screen of a `Connection`, on its thread. Raises `NotReadyError` if not even mss can."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -27,21 +27,21 @@ class X11Reader:
         self._slow: MssReader | None = None if self._memory is not None else _mss_reader()
 
     def grab(self, area: Rectangle) -> Pixels:
-        """What is on the screen in `area`, which must lie on it. Raises `DisplayLostError`."""
+        """Return the pixels of `area`, which must lie on the screen: (height, width, 4). Raises `DisplayLostError`."""
         if self._memory is not None:
             return self._memory.grab(area)
-        assert self._slow is not None  # noqa: S101 - there is one of both
+        assert self._slow is not None  # noqa: S101 - one of the two is set
         return self._slow.grab(area)
 
     def screens(self) -> list[Screen]:
-        """The monitors there are now. Raises `DisplayLostError`."""
+        """Return the current monitors. Raises `DisplayLostError`."""
         try:
             return screens_of(self._connection)
         except NotReadyError as error:
             raise DisplayLostError(f"the monitors cannot be listed ({error.message})") from error
 
     def renew(self) -> None:
-        """The screen has another size, or other monitors. Raises `DisplayLostError`."""
+        """Adapt to a new screen size or new monitors. Raises `DisplayLostError`."""
         if self._slow is not None:
             self._slow.reopen()
 
@@ -51,10 +51,10 @@ class X11Reader:
 
 
 def screens_of(connection: Connection) -> list[Screen]:
-    """The monitors of an X11 desktop, in its order. Raises `DisplayLostError`, and `NotReadyError`."""
-    told = monitors_of(connection)
-    if told is not None:
-        return told
+    """Return the monitors of an X11 desktop, in its order. Raises `DisplayLostError` and `NotReadyError`."""
+    found = monitors_of(connection)
+    if found is not None:
+        return found
     with closing(_mss_reader()) as reader:
         return reader.screens()
 

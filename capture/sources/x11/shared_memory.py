@@ -1,4 +1,4 @@
-"""Pixels of the screen in memory that the X server shares with this process: nothing is copied on the way."""
+"""Grabs pixels into memory that the X server shares with this process, without copying them on the way."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from capture.sources.x11.xcb import Connection, Extension
 
 __all__ = ["SharedMemory"]
 
-#: Requests of the extension MIT-SHM 1.2, from which version on memory can be shared by its descriptor: whoever the
-#: server runs as, and nobody else can find it.
+#: Requests of the extension MIT-SHM 1.2, the first version that shares memory by descriptor: this works whatever user
+#: the server runs as, and no other process can find the memory.
 _QUERY_VERSION: Final = 0
 _DETACH: Final = 2
 _GET_IMAGE: Final = 4
 _ATTACH_DESCRIPTOR: Final = 6
 _OLDEST: Final = (1, 2)
 
-#: Pixels as they are, all bits of them.
+#: Pixels as stored, all their bits.
 _Z_PIXMAP: Final = 2
 _ALL_PLANES: Final = 0xFFFFFFFF
 
 _PIXEL_BYTES: Final = 4
 
-#: Memory comes in steps of so many bytes, so that parts of about one size can have the same.
+#: Segments are rounded up to a multiple of this, so that parts of about the same size can reuse them.
 _STEP_BYTES: Final = 1 << 18
 
 
 @dataclass(slots=True)
 class _Segment:
-    """A stretch of shared memory. It is free as long as nobody holds what was last read into it."""
+    """A stretch of shared memory. It is free once nothing references the pixels last read into it."""
 
     number: int
     memory: mmap.mmap
@@ -50,9 +50,9 @@ class _Segment:
 
 
 class SharedMemory:
-    """Reads parts of the screen of a `Connection`, for its thread. Make it by `of`.
+    """Reads parts of the screen of a `Connection`, on its thread. Make it with `of`.
 
-    What was read stays as it is while anybody holds it, or an array made from it; then its memory is used again.
+    An array stays valid as long as it, or an array made from it, is referenced; then its memory is reused.
     """
 
     def __init__(self, connection: Connection, extension: Extension) -> None:
@@ -62,7 +62,7 @@ class SharedMemory:
 
     @classmethod
     def of(cls, connection: Connection) -> Self | None:
-        """None where the server shares no memory with this process, as over a network, or has unusual pixels."""
+        """Return a reader; None if the server shares no memory, as over a network, or has unusual pixels."""
         extension = connection.extension("MIT-SHM")
         if extension is None or not connection.has_usual_pixels or sys.platform != "linux":
             return None
@@ -77,7 +77,7 @@ class SharedMemory:
         return found
 
     def grab(self, area: Rectangle) -> Pixels:
-        """What is on the screen in `area`, uint8 (height, width, 4). `DisplayLostError` also where that is not."""
+        """Return the pixels of `area`: uint8 (height, width, 4). Raises `DisplayLostError`, also off the screen."""
         size_bytes = area.width * area.height * _PIXEL_BYTES
         segment = self._free_segment(size_bytes)
         what = struct.pack("=IhhHH", self._connection.root, area.left, area.top, area.width, area.height)
@@ -86,7 +86,7 @@ class SharedMemory:
         if answer is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
         values = np.frombuffer(segment.memory, np.uint8, size_bytes)
-        # Every array that is made from this one holds it.
+        # Every array made from this one holds a reference to it.
         segment.holder = weakref.ref(values)
         return values.reshape(area.height, area.width, _PIXEL_BYTES)
 
@@ -94,7 +94,7 @@ class SharedMemory:
         fitting = [segment for segment in self._segments if segment.is_free and len(segment.memory) >= size_bytes]
         if fitting:
             return min(fitting, key=lambda segment: len(segment.memory))
-        # What is too small for what is read now will not be wanted soon.
+        # Segments that are too small now are unlikely to be needed again soon.
         for segment in [segment for segment in self._segments if segment.is_free]:
             self._segments.remove(segment)
             self._connection.tell(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
@@ -103,7 +103,7 @@ class SharedMemory:
 
     def _make_segment(self, size_bytes: int) -> _Segment:
         if sys.platform != "linux":
-            raise DisplayLostError("memory can be shared on Linux alone")
+            raise DisplayLostError("sharing memory with the X server needs Linux")
         descriptor = os.memfd_create("capture")
         try:
             os.ftruncate(descriptor, size_bytes)
@@ -112,7 +112,7 @@ class SharedMemory:
             os.close(descriptor)
             raise
         number = self._connection.new_id()
-        # The connection closes the descriptor. Not read-only: the server writes.
+        # libxcb closes the descriptor. Not read-only, because the server writes.
         attach = self._extension.request(_ATTACH_DESCRIPTOR, struct.pack("=IB3x", number, False))
         self._connection.tell(attach, descriptor)
         return _Segment(number, memory)

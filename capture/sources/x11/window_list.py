@@ -1,4 +1,4 @@
-"""The windows of an X11 desktop: which there are, which one is meant by a name, and which one is in use."""
+"""The windows of an X11 desktop: the list, the one that a name selects, and the active one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from capture.sources.x11.xlib import connect
 
 __all__ = ["Window", "active_window", "choose_window", "list_windows", "listing", "window_at"]
 
-#: Window managers put windows into frames; none was seen that nests them deeper.
+#: How deep to look for a titled window: window managers wrap windows in frames, and none was seen to nest them deeper.
 _FRAMES: Final = 3
 
-#: How many windows are named when a person has to choose.
+#: How many windows a message lists.
 _NAMED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window. `id` is its number as X11's tools write it, `area` where it is, its frame left out."""
+    """A window. `id` is its number as X11's tools print it, `area` its place without the frame."""
 
     id: str
     title: str
@@ -42,21 +42,21 @@ class Window:
 
 
 def list_windows() -> list[Window]:
-    """The titled windows that can be seen, topmost last. Raises `NotReadyError`."""
+    """Return the visible titled windows, topmost last. Raises `NotReadyError`."""
     with listing() as display:
         return _windows(display)
 
 
 def active_window() -> Window:
-    """The window that is worked in: what the window manager says, else whichever hears the keyboard.
+    """Return the active window: the window manager's, or without one the window with the keyboard focus.
 
-    Raises `UsageError` where there is none.
+    Raises `UsageError` if there is none.
     """
     with listing() as display:
         windows = _windows(display)
         found = next((window for window in windows if window.active), None)
         if found is None and (number := _active_top(display)):
-            # One without a title.
+            # A window without a title.
             found = _seen(display.create_resource_object("window", number), display, title="", active=True)
     if found is None:
         raise UsageError("no window is active", f"name one: {_named(windows)}")
@@ -64,9 +64,9 @@ def active_window() -> Window:
 
 
 def choose_window(windows: Sequence[Window], wanted: str) -> Window:
-    """The window that `--window` means: by its whole title, its id, or a part of its title in any case.
+    """Return the window that `--window` selects: by its whole title, its id, or a part of its title in any case.
 
-    Raises `UsageError` where there is none such, or more than one.
+    Raises `UsageError` if no window matches, or more than one.
     """
     folded = wanted.casefold()
     for found in (
@@ -77,12 +77,12 @@ def choose_window(windows: Sequence[Window], wanted: str) -> Window:
         if len(found) == 1:
             return found[0]
         if found:
-            raise UsageError(f"{len(found)} windows are called {wanted!r}", f"give the id of one: {_named(found)}")
+            raise UsageError(f"{len(found)} windows match {wanted!r}", f"give the id of one: {_named(found)}")
     raise UsageError(f"there is no window {wanted!r}", f"there are {_named(windows)}")
 
 
 def window_at(display: Display, x: int, y: int) -> Window | None:
-    """The topmost titled window there, also where its frame is."""
+    """Return the topmost titled window at this place, its frame included; None if there is none."""
     for child in reversed(display.screen().root.query_tree().children):
         try:
             place = child.get_geometry()
@@ -97,7 +97,7 @@ def window_at(display: Display, x: int, y: int) -> Window | None:
 
 @contextmanager
 def listing() -> Iterator[Display]:
-    """A connection to look at windows with. Raises `NotReadyError` where that fails."""
+    """Open a connection for listing windows. Raises `NotReadyError` if that, or the work inside, fails."""
     refuse_wayland()
     display = connect()
     try:
@@ -119,12 +119,12 @@ def _windows(display: Display) -> list[Window]:
     size = root.get_geometry()
     screen = Rectangle(0, 0, size.width, size.height)
     found = [_titled(child, display, _FRAMES, active=child.id == active) for child in root.query_tree().children]
-    # Window managers keep windows of their own beside the screen.
+    # Window managers keep helper windows beside the screen.
     return [window for window in found if window is not None and window.area.intersects(screen)]
 
 
 def _titled(window: Any, display: Display, depth: int, *, active: bool) -> Window | None:
-    """The window, or the first titled one in it: window managers wrap them in frames."""
+    """Return the window, or the first titled one inside it: window managers wrap windows in frames."""
     try:
         if window.get_attributes().map_state != X.IsViewable:
             return None
@@ -133,13 +133,13 @@ def _titled(window: Any, display: Display, depth: int, *, active: bool) -> Windo
             return _seen(window, display, title, active=active)
         inside = window.query_tree().children if depth else []
     except error.XError:
-        # It was closed while we looked.
+        # It was closed meanwhile.
         return None
     return next((found for child in inside if (found := _titled(child, display, depth - 1, active=active))), None)
 
 
 def _title(window: Any, display: Display) -> str:
-    # The second one is what programs from before Unicode set.
+    # The second property is the one that programs from before Unicode set.
     title = window.get_full_text_property(display.get_atom("_NET_WM_NAME")) or window.get_wm_name()
     return title.decode(errors="replace") if isinstance(title, bytes) else str(title or "")
 
@@ -151,18 +151,18 @@ def _seen(window: Any, display: Display, title: str, *, active: bool) -> Window:
 
 
 def _active_top(display: Display) -> int:
-    """The number of the root's child that holds the active window, 0 for none."""
+    """Return the number of the root's child that holds the active window, 0 if there is none."""
     root = display.screen().root
     said = root.get_full_property(display.get_atom("_NET_ACTIVE_WINDOW"), X.AnyPropertyType)
     if said is not None and len(said.value) and said.value[0]:
         try:
             return _top(display.create_resource_object("window", int(said.value[0])), root)
         except error.XError:
-            # A window manager that has ended leaves it behind.
+            # A window manager that has ended leaves the property behind.
             pass
     focus = display.get_input_focus().focus
     if focus == X.PointerRoot:
-        # Without a window manager keys go to wherever the pointer is.
+        # Without a window manager, keys go to the window under the pointer.
         focus = root.query_pointer().child
     if isinstance(focus, int) or focus.id == root.id:
         return 0
@@ -173,7 +173,7 @@ def _active_top(display: Display) -> int:
 
 
 def _top(window: Any, root: Any) -> int:
-    """The number of the root's child that `window` is or is in."""
+    """Return the number of the root's child that is or contains `window`."""
     while (parent := window.query_tree().parent) and parent.id != root.id:
         window = parent
     return int(window.id)

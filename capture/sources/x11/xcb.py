@@ -1,7 +1,7 @@
-"""A connection to an X server that costs little: requests and events as the bytes of the protocol, through libxcb.
+"""A cheap connection to an X server: requests and events as bytes of the protocol, through libxcb.
 
-A question and its answer take half of the time that they take through python-xlib, and an event next to nothing. Where
-something is asked for every frame it is asked here; all else is better said in python-xlib's words.
+A request with its reply takes half as long as through python-xlib, and an event next to nothing. What every frame needs
+is requested here; everything else reads better with python-xlib.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Connection", "Extension"]
 #: Core requests.
 _QUERY_EXTENSION: Final = 98
 
-#: Answers, events and errors are of this length, but for answers that say that they are longer.
+#: Replies, events and errors have this length; a reply says in its head how much longer it is.
 _MESSAGE_BYTES: Final = 32
 
 _LIBRARY: Final = "libxcb.so.1"
@@ -40,19 +40,19 @@ class _Screens(Structure):
 
 
 class Extension(NamedTuple):
-    """How an extension's requests and events are numbered here."""
+    """An extension with the opcode and the first event number that this server gave it."""
 
     opcode: int
     first_event: int
 
     def request(self, number: int, body: bytes = b"") -> bytes:
-        """The extension's request of that number; `body` is what follows its head, a whole number of four bytes."""
+        """Return the extension's request `number`. `body` follows the head; its length must be a multiple of four."""
         return struct.pack("=BBH", self.opcode, number, 1 + len(body) // 4) + body
 
 
 @cache
 def _library() -> Any:
-    """libxcb. Raises `OSError` where it is not installed."""
+    """Return libxcb with its signatures declared. Raises `OSError` if it is not installed."""
     found = ctypes.CDLL(_LIBRARY)
     declared: dict[str, tuple[Any, list[Any]]] = {
         "xcb_connect": (Pointer, [c_char_p, POINTER(c_int)]),
@@ -87,12 +87,12 @@ def _free() -> Any:
 class Connection:
     """A connection to the display that DISPLAY names, for one thread.
 
-    Requests are bytes as the protocol has them, in this machine's order, their own length included, and a whole number
-    of four. Everything but the constructor raises `DisplayLostError` when the server is gone.
+    Requests are the protocol's bytes in this machine's byte order, including their own length, padded to a multiple of
+    four bytes. Everything but the constructor raises `DisplayLostError` once the server is gone.
     """
 
     def __init__(self) -> None:
-        """Raises `NotReadyError` where there is no X server, or no libxcb."""
+        """Connect. Raises `NotReadyError` if there is no X server or no libxcb."""
         try:
             self._lib = _library()
         except OSError as error:
@@ -107,32 +107,32 @@ class Connection:
         screens = self._lib.xcb_setup_roots_iterator(self._lib.xcb_get_setup(self._handle))
         for _ in range(preferred.value):
             self._lib.xcb_screen_next(byref(screens))
-        #: The window behind all others.
+        #: The root window.
         self.root = int(screens.data[0])
-        #: Whether its pixels are of 32 bits each: blue, green, red, and nothing.
+        #: Whether its pixels have 32 bits each: blue, green, red, and unused.
         self.has_usual_pixels = self._has_usual_pixels()
         self._descriptor = int(self._lib.xcb_get_file_descriptor(self._handle))
-        # What is sent; libxcb writes before what it is given, and does not look at it any more afterwards.
+        # The vectors to send. libxcb uses the two entries before the one it is given, and keeps no reference to them.
         self._vectors = (_Vector * 3)()
         self._vector = ctypes.cast(byref(self._vectors, 2 * ctypes.sizeof(_Vector)), POINTER(_Vector))
         self._request = _Request(1, None, 0, 0)
 
     def _has_usual_pixels(self) -> bool:
-        """Look into what the server has told of itself, as the protocol lays it out."""
-        setup = self._lib.xcb_get_setup(self._handle)
-        (length,) = struct.unpack_from("=H", ctypes.string_at(setup, 8), 6)
-        told = ctypes.string_at(setup, 8 + 4 * length)
-        vendor, roots, formats, order = struct.unpack_from("=H2xBBB", told, 24)
+        """Read the pixel format from the connection's setup, as the protocol lays it out."""
+        address = self._lib.xcb_get_setup(self._handle)
+        (length,) = struct.unpack_from("=H", ctypes.string_at(address, 8), 6)
+        setup = ctypes.string_at(address, 8 + 4 * length)
+        vendor, roots, formats, order = struct.unpack_from("=H2xBBB", setup, 24)
         place = 40 + vendor + -vendor % 4
-        bits = {told[at]: told[at + 1] for at in range(place, place + 8 * formats, 8)}
+        bits = {setup[at]: setup[at + 1] for at in range(place, place + 8 * formats, 8)}
         place += 8 * formats
         for _ in range(roots):
-            number, visual, depth, depths = struct.unpack_from("=I28xI2xBB", told, place)
+            number, visual, depth, depths = struct.unpack_from("=I28xI2xBB", setup, place)
             place += 40
             for _ in range(depths):
-                (count,) = struct.unpack_from("=H", told, place + 2)
+                (count,) = struct.unpack_from("=H", setup, place + 2)
                 kinds = {
-                    kind: masks for kind, *masks in struct.iter_unpack("=I4x3I4x", told[place + 8 :][: 24 * count])
+                    kind: masks for kind, *masks in struct.iter_unpack("=I4x3I4x", setup[place + 8 :][: 24 * count])
                 }
                 place += 8 + 24 * count
                 if number == self.root and visual in kinds:
@@ -140,11 +140,11 @@ class Connection:
         return False
 
     def fileno(self) -> int:
-        """For `select`. What came along with an answer is not waited for any more: see `events` after each."""
+        """Return the descriptor for `select`. It does not show events that came with a reply: read `events` first."""
         return self._descriptor
 
     def extension(self, name: str) -> Extension | None:
-        """How the extension is numbered; None where the server does not have it."""
+        """Return the numbers of an extension; None if the server does not have it."""
         encoded = name.encode()
         padded = encoded + bytes(-len(encoded) % 4)
         head = struct.pack("=BxHHxx", _QUERY_EXTENSION, 2 + len(padded) // 4, len(encoded))
@@ -154,18 +154,18 @@ class Connection:
         return Extension(opcode=answer[9], first_event=answer[10])
 
     def new_id(self) -> int:
-        """A number for something that is to be made."""
+        """Return an id for a new resource."""
         return int(self._lib.xcb_generate_id(self._handle))
 
     def tell(self, request: bytes, descriptor: int | None = None) -> None:
-        """Send what has no answer, and with it perhaps a descriptor, which is closed. Errors are not heard of.
+        """Send a request that has no reply, and a descriptor with it, which is then closed. Errors are ignored.
 
-        It leaves with the next question, or when nothing more is asked: a server that is to act has to be asked.
+        It leaves with the next `ask`. If the server has to act now, `ask` something.
         """
         self._send(request, descriptor, is_void=True)
 
     def ask(self, request: bytes) -> bytes | None:
-        """Send a question and wait for its answer; None where the server says that it cannot be answered."""
+        """Send a request and return its reply; None if the server answers with an error."""
         number = self._send(request, None, is_void=False)
         error = Pointer()
         answer = self._lib.xcb_wait_for_reply(self._handle, number, byref(error))
@@ -181,25 +181,25 @@ class Connection:
             _free()(answer)
 
     def events(self) -> Iterator[bytes]:
-        """What has happened since the last call, in its order."""
+        """Yield the events since the last call, in order: 32 bytes each."""
         self._check()
         while event := self._lib.xcb_poll_for_event(self._handle):
             message = ctypes.string_at(event, _MESSAGE_BYTES)
             _free()(event)
-            # 0 is an error; the highest bit tells that another client has sent it.
+            # Type 0 is an error; the highest bit marks an event that another client sent.
             if message[0] & 0x7F:
                 yield message
-        # What the server still said before it went was heard first.
+        # Events that arrived before the server died were delivered first.
         self._check()
 
     def close(self) -> None:
-        """End the connection; may be called twice."""
+        """Close the connection; may be called twice."""
         handle, self._handle = self._handle, None
         if handle:
             self._lib.xcb_disconnect(handle)
 
     def _send(self, request: bytes, descriptor: int | None, *, is_void: bool) -> int:
-        # It must not be given what is closed.
+        # libxcb must not be given a closed handle.
         self._check()
         self._vectors[2] = _Vector(request, len(request))
         what = self._request

@@ -1,4 +1,4 @@
-"""A connection to the X server in python-xlib's words, for what is asked seldom."""
+"""Connections to the X server through python-xlib, for requests that are rare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["connect", "is_xwayland"]
 
 
 def is_xwayland() -> bool:
-    """Whether the X server is a guest of a Wayland desktop, whose windows it cannot see."""
+    """Whether the X server runs inside a Wayland desktop, whose windows it cannot see."""
     display = connect()
     try:
         if display.has_extension("XWAYLAND"):
@@ -25,7 +25,7 @@ def is_xwayland() -> bool:
 
 
 def connect() -> Display:
-    """A connection of its own to the X server. Raises `NotReadyError` where there is none."""
+    """Return a new connection to the X server. Raises `NotReadyError` if there is none."""
     try:
         return Display()
     except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:

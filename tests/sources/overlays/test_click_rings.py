@@ -1,11 +1,10 @@
-"""`--show-clicks`: a ring where the mouse was clicked, in the picture alone; it fades, and nothing of it is left."""
+"""`--show-clicks`: a ring appears at each click, in the picture alone, fades, and leaves nothing behind."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,6 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from capture.media import Rectangle
-from capture.sources import screens
 from capture.sources.overlays.click_rings import FADE_S, MOST, STEP_S, Rings, ring
 from capture.sources.overlays.overlays import Overlays
 
@@ -28,27 +26,20 @@ SCREEN: Final = Rectangle(0, 0, 1280, 720)
 #: At odd offsets.
 REGION: Final = Rectangle(301, 151, 320, 240)
 
-#: The radius of rings in a picture of 720 lines, and in the smallest ones; and how far the line reaches beyond it.
+#: The radius of rings in a picture of 720 lines, and in the smallest ones; and how far the line extends beyond it.
 RADIUS: Final = 22
 LEAST_RADIUS: Final = 18
 
-#: What coding of high quality may change of a colour.
+#: How far high-quality coding may change a colour.
 LOSS: Final = 3
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: object, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.paint(0, 0, opened.width, opened.height, BLUE)
-        yield opened
+pytestmark = pytest.mark.stage(ground=BLUE)
 
 
 def viewer(area: Rectangle, *, cursor: bool = False, overlays: Overlays | None = None) -> Viewer:
     opened = Viewer(area, cursor=cursor, overlays=overlays or Overlays(clicks=True))
-    # From here on what is pressed counts.
+    # Presses count from here on.
     opened.source.wait_for_change(time.monotonic())
     return opened
 
@@ -80,7 +71,7 @@ def assert_near(found: tuple[float, float], wanted: tuple[float, float]) -> None
 
 
 def until_faded(viewer: Viewer) -> list[Rectangle]:
-    """The parts of the picture that are read until nothing more is due."""
+    """Return the parts of the picture that are read until no overlay is due."""
     parts = []
     while viewer.source._overlays.due_s() < math.inf:
         parts.append(place(viewer.see()))
@@ -91,12 +82,12 @@ def until_faded(viewer: Viewer) -> list[Rectangle]:
 
 
 @pytest.mark.parametrize("cursor", [False, True])
-def test_a_ring_is_where_the_click_was_and_fades(cursor: bool, stage: Stage, desk_environment: dict[str, str]) -> None:
+def test_a_ring_appears_at_the_click_and_fades(cursor: bool, stage: Stage, desk_environment: dict[str, str]) -> None:
     stage.point_at(1279, 719)
     with viewer(SCREEN, cursor=cursor) as opened:
-        # Where the mouse is when the frame is made is another matter.
+        # Where the mouse is once the frame is made does not matter.
         mouse(desk_environment, "mousemove 401 303 click 1 mousemove 1000 600")
-        # The cursor may be seen elsewhere before the click is heard.
+        # The cursor may show up elsewhere before the click arrives.
         parts = [place(opened.see())]
         while (ring_seen := standing_out(opened.picture[250:350, 350:450, 2::-1], BLUE)) is None:
             parts.append(place(opened.see()))
@@ -107,7 +98,7 @@ def test_a_ring_is_where_the_click_was_and_fades(cursor: bool, stage: Stage, des
         if not cursor:
             assert set(parts) == {in_pairs(around(401, 303))}
         opened.assert_sees_all()
-        # And nothing more comes of it.
+        # And nothing follows.
         assert not opened.source.wait_for_change(time.monotonic() + 0.1)
 
 
@@ -123,7 +114,7 @@ def test_a_ring_is_where_the_click_was_and_fades(cursor: bool, stage: Stage, des
     ],
     ids=str,
 )
-def test_it_is_cut_at_the_edges(
+def test_a_ring_is_cut_at_the_edges(
     area: Rectangle, at: tuple[int, int], stage: Stage, desk_environment: dict[str, str]
 ) -> None:
     whole = around(*at, RADIUS if area == SCREEN else LEAST_RADIUS)
@@ -139,7 +130,7 @@ def test_it_is_cut_at_the_edges(
         opened.assert_sees_all()
 
 
-def test_what_is_drawn_below_it_is_seen_through_it(stage: Stage, desk_environment: dict[str, str]) -> None:
+def test_changes_below_a_ring_show_through_it(stage: Stage, desk_environment: dict[str, str]) -> None:
     with viewer(SCREEN) as opened:
         click(desk_environment, (401, 303))
         opened.see()
@@ -148,7 +139,7 @@ def test_what_is_drawn_below_it_is_seen_through_it(stage: Stage, desk_environmen
         while opened.source._overlays.due_s() < math.inf:
             opened.see()
             stage.paint(405, 280, 7, 70, BLUE)
-        # The last of it may have been painted after the last frame.
+        # The last paint may have come after the last frame.
         if opened.source.wait_for_change(time.monotonic() + 0.1):
             opened.see()
         opened.assert_sees_all()
@@ -169,24 +160,22 @@ def test_several_clicks_are_several_rings(stage: Stage, desk_environment: dict[s
         opened.assert_sees_all()
 
 
-def test_elsewhere_and_with_the_wheel_nothing_is_standing_out(stage: Stage, desk_environment: dict[str, str]) -> None:
+def test_clicks_outside_and_the_wheel_show_no_ring(stage: Stage, desk_environment: dict[str, str]) -> None:
     with viewer(REGION) as opened:
         mouse(desk_environment, "mousemove 100 100 click 1 mousemove 500 300 click 4 click 5")
-        # Heard after those.
+        # Arrives after the others.
         click(desk_environment, (350, 200))
         opened.see()
         assert is_seen_within(opened, around(350 - REGION.left, 200 - REGION.top, LEAST_RADIUS))
 
 
-def test_what_is_clicked_while_nothing_is_recorded_is_never_shown(
-    stage: Stage, desk_environment: dict[str, str]
-) -> None:
+def test_clicks_while_not_recording_are_never_shown(stage: Stage, desk_environment: dict[str, str]) -> None:
     overlays = Heard(clicks=True)
     with viewer(SCREEN, overlays=overlays) as opened:
         click(desk_environment, (200, 200))
         opened.see()
         opened.source.idle()
-        # What was shown is taken away at once.
+        # The ring that was shown is removed at once.
         opened.see()
         assert seen(opened) is None
         opened.source.idle()
@@ -201,7 +190,9 @@ def test_what_is_clicked_while_nothing_is_recorded_is_never_shown(
 # In the file
 
 
-def test_in_the_file_it_is_there_and_gone(stage: Stage, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_ring_in_the_file_appears_and_disappears(
+    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     stage.point_at(0, 0)
     path = tmp_path / "clicked.mkv"
     quietly = ("--quality", "high", "--audio", "none", "--no-cursor", "--json")
@@ -223,11 +214,13 @@ def test_in_the_file_it_is_there_and_gone(stage: Stage, capture_environment: dic
 
 
 def rings_in(moment: tuple[float, Picture]) -> Rectangle | None:
-    """Where something is on the blue ground of a picture."""
+    """Return where something is on the picture's blue ground."""
     return standing_out(moment[1], BLUE)
 
 
-def test_in_a_window_that_is_made_to_fit(stage: Stage, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_rings_in_a_scaled_window_are_where_the_clicks_were(
+    stage: Stage, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
     path = tmp_path / "window.mkv"
     arguments = ("--window", "Editor", "--show-clicks", "--quality", "high", "--audio", "none", "--no-cursor", "--json")
     with (
@@ -235,13 +228,13 @@ def test_in_a_window_that_is_made_to_fit(stage: Stage, capture_environment: dict
         Recorder(capture_environment, tmp_path, "record", path, *arguments) as recorder,
     ):
         recorder.until_recording(path)
-        # Twice as wide: half as large, and bars above and below.
+        # Twice as wide: half as large, with bars above and below.
         pane.resize(640, 240)
         recorder.until_grown(path, 2)
         mouse(capture_environment, "mousemove 501 131 click 1")
 
         def rings() -> list[Rectangle]:
-            # What is green there, and in some of them is not.
+            # Green here, and in some pictures covered.
             parts = (standing_out(picture[62:178], GREEN) for _, picture in each_picture(path))
             return [part for part in parts if part is not None and part.width < 100]
 
@@ -276,11 +269,11 @@ def test_rings_fade_in_steps_and_end() -> None:
     assert now_s - 100.0 == pytest.approx(FADE_S, abs=STEP_S)
 
 
-def test_more_of_them_than_can_be_seen_are_left_out() -> None:
+def test_rings_beyond_the_limit_are_dropped() -> None:
     now_s = 100.0
     rings = Rings(720, lambda: now_s)
     assert [rings.click(9 * each, 9, SCREEN) for each in range(MOST + 1)] == [*[True] * MOST, False]
-    # However late they are looked at, all are seen.
+    # However late the look, all of them show.
     now_s += 2 * FADE_S
     assert rings.update() == around(0, 9).joined(around(9 * (MOST - 1), 9))
     assert not rings.click(9, 9, SCREEN)
@@ -289,7 +282,7 @@ def test_more_of_them_than_can_be_seen_are_left_out() -> None:
     assert rings.click(9, 9, SCREEN)
 
 
-def test_forgotten_rings_are_taken_away() -> None:
+def test_forgotten_rings_are_removed() -> None:
     now_s = 100.0
     rings = Rings(720, lambda: now_s)
     rings.click(100, 100, SCREEN)

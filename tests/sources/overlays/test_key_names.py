@@ -1,4 +1,4 @@
-"""Keys are called what people call them, on any keyboard."""
+"""Keys have the names that people use, on any keyboard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECOND_LAYOUT: Final = 1 << 13
 
 
 class Table:
-    """A keyboard by its symbols: at each place those of a key, alone, with Shift, and so on."""
+    """A keyboard given by its keysyms: for each key the plain one, the one with Shift, and so on."""
 
     def __init__(self, **keys: tuple[Any, ...]) -> None:
         self.places = {name: number for number, name in enumerate(keys, 20)}
@@ -99,18 +99,18 @@ TABLE: Final = Table(
         ("dead", 0, "´", True),  # noqa: RUF001
     ],
 )
-def test_what_a_key_is_called(key: str, state: int, text: str, typed: bool) -> None:
+def test_a_key_has_the_name_people_use(key: str, state: int, text: str, typed: bool) -> None:
     assert Keyboard(TABLE).read(TABLE.places[key], state) == Label(text, typed)
 
 
 @pytest.mark.parametrize("key", ["ctrl", "alt", "super", "num", "level3", "media"])
-def test_what_is_no_key_of_its_own(key: str) -> None:
+def test_modifiers_and_unknown_keys_have_no_name(key: str) -> None:
     assert Keyboard(TABLE).read(TABLE.places[key], 0) is None
     assert Keyboard(TABLE).read(255, 0) is None
 
 
 def known_symbols() -> dict[str, tuple[int, str | None]]:
-    """pynput's table of X11's symbols, which is read without its connecting to a display."""
+    """Return pynput's table of keysyms, read without its connecting to a display."""
     found = util.find_spec("pynput")
     assert found is not None
     assert found.submodule_search_locations is not None
@@ -124,7 +124,7 @@ def known_symbols() -> dict[str, tuple[int, str | None]]:
     return symbols
 
 
-def test_letters_of_all_scripts() -> None:
+def test_letters_of_all_scripts_have_their_character() -> None:
     checked = 0
     for name, (symbol, char) in known_symbols().items():
         page = symbol >> 8
@@ -138,13 +138,13 @@ def test_letters_of_all_scripts() -> None:
 
 
 @pytest.mark.parametrize("symbol", [0, 0xFFE1, 0xFF08, 0x1FFFFFFF, 0x100000A, 0x7F, 0xEFFF])
-def test_symbols_without_a_character(symbol: int) -> None:
+def test_other_keysyms_have_no_character(symbol: int) -> None:
     assert character(symbol) == ""
 
 
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Display]:
-    """Of a desk of its own: other tests need their keyboard as it is."""
+    """The display of a desk of its own: other tests need their keyboard unchanged."""
     with VirtualDesk(320, 240) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
@@ -164,7 +164,9 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Display]:
         ("us,gr", "a", SECOND_LAYOUT, "α"),  # noqa: RUF001 - Greek
     ],
 )
-def test_layouts_of_a_real_server(layout: str, symbol: str, state: int, text: str, display: Display) -> None:
+def test_layouts_of_a_real_server_are_followed(
+    layout: str, symbol: str, state: int, text: str, display: Display
+) -> None:
     keyboard = Keyboard(display)
     keyboard.read(24, 0)
     subprocess.run(["setxkbmap", layout], check=True, timeout=30)

@@ -1,4 +1,4 @@
-"""`--show-keys`: what is pressed stands at the bottom of the picture for a while, and is then gone."""
+"""`--show-keys`: pressed keys appear at the bottom of the picture for a while, and are then gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from capture.settings import RecordSettings
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from capture.sources import screens
 from capture.sources.overlays.freetype import Typeface
 from capture.sources.overlays.keystroke_strip import SHOWN_S, KeyStrip, Line, end_of, letters_for
 from capture.sources.overlays.overlays import Overlays
@@ -36,8 +35,10 @@ from capture.sources.placement import Placement
 
 SCREEN: Final = Rectangle(0, 0, 1280, 720)
 
-#: What coding of high quality may change of a colour.
+#: How far high-quality coding may change a colour.
 LOSS: Final = 3
+
+pytestmark = pytest.mark.stage(ground=BLUE)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def typeface() -> Iterator[Typeface]:
 
 
 def line(*keys: str) -> Line:
-    """What is said after these; words in capitals are keys that type nothing."""
+    """Return the line after these words; a word in capitals is a key that types no character."""
     made = Line()
     for key in keys:
         if key.isupper():
@@ -75,30 +76,30 @@ def line(*keys: str) -> Line:
         ((), ""),
     ],
 )
-def test_what_is_said_of_keys(keys: tuple[str, ...], text: str) -> None:
+def test_a_sequence_of_keys_becomes_a_line(keys: tuple[str, ...], text: str) -> None:
     assert str(line(*keys)) == text
 
 
-def test_of_what_does_not_fit_the_end_is_said() -> None:
+def test_text_that_does_not_fit_keeps_its_end() -> None:
     assert end_of("abcdefghij", 10, len) == "abcdefghij"
     assert end_of("abcdefghijk", 10, len) == "…cdefghijk"
     assert end_of("abc", 0, len) == "…"
     assert 70 < len(end_of("abc " * 10_000, 10**6, len)) < 100
 
 
-def test_what_was_said_before_is_not_remembered_without_end() -> None:
+def test_the_line_is_bounded() -> None:
     assert str(line("ab" * 500)) == "ab" * 40
     assert len(str(line(*(f"F{number}" for number in range(500))))) < 700
 
 
-def test_letters_are_as_high_as_they_should_be(typeface: Typeface) -> None:
+def test_letters_have_the_intended_height(typeface: Typeface) -> None:
     assert [letters_for(height) for height in (1080, 720, 240)] == [30, 20, 16]
     rows = np.flatnonzero(typeface.set("H").max(axis=1) > 0.5)
     assert 20 <= len(rows) <= 24
     assert typeface.set("gÅ").max(axis=1)[[0, -1]].max() < 0.5
 
 
-def test_each_letter_has_a_shape_of_its_own(typeface: Typeface) -> None:
+def test_each_letter_has_its_own_shape(typeface: Typeface) -> None:
     chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ0123456789+-*/.,;:!?éñßжщЯωΔ€…"
     shapes = {typeface.set(char).tobytes() for char in chars}
     assert len(shapes) == len(chars)
@@ -106,22 +107,22 @@ def test_each_letter_has_a_shape_of_its_own(typeface: Typeface) -> None:
     assert typeface.set("").shape == (typeface.height, 1)
 
 
-def test_what_no_font_has_is_a_box(typeface: Typeface) -> None:
-    # Nobody's letters are here.
+def test_a_character_in_no_font_is_a_box(typeface: Typeface) -> None:
+    # A private range: no font has letters here.
     first, second = typeface.set("\U000f0000"), typeface.set("\U000f0001")
     assert first.max() == 1.0
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("missing", ["FreeType", "font"])
-def test_without_letters_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_freetype_or_font_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from capture.sources.overlays import freetype as module
 
     if missing == "font":
         monkeypatch.setattr(module, "_fonts", lambda char: [])
     else:
         monkeypatch.setattr("ctypes.util.find_library", lambda name: "libnothing.so.0")
-    with pytest.raises(NotReadyError, match=f"no {missing}.*: install FreeType and a font"):
+    with pytest.raises(NotReadyError, match=f"showing keys needs (a )?{missing}, .*: install FreeType and a font"):
         Typeface(30)
 
 
@@ -129,7 +130,7 @@ def test_without_letters_it_says_what_to_install(missing: str, monkeypatch: pyte
 
 
 class Blocks:
-    """Letters that are blocks."""
+    """Lettering whose letters are blocks."""
 
     size = 20
 
@@ -143,7 +144,7 @@ class Blocks:
 
 
 class Shown:
-    """A strip in a picture of 640×360, and what an encoder makes of its parts."""
+    """A strip in a picture of 640×360, and the picture that an encoder makes of its parts."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -186,19 +187,19 @@ def test_the_strip_comes_and_goes() -> None:
     assert second is not None
     assert second.contains(first)
     assert 8 <= second.width - first.width <= 12
-    # The last key counts.
+    # The time counts from the last key.
     shown.now_s += SHOWN_S * 0.9
     assert shown.look() is None
     shown.now_s += SHOWN_S * 0.2
     assert shown.look() == second
     assert np.array_equal(shown.picture, shown.ground)
     assert (strip.due_s(), strip.is_shown) == (math.inf, False)
-    # And what was typed before is not said again.
+    # And earlier typing does not come back.
     strip.add("c", typed=True)
     assert shown.look() == first
 
 
-def test_a_forgotten_strip_is_taken_away() -> None:
+def test_a_forgotten_strip_is_removed() -> None:
     shown = Shown()
     shown.strip.add("secret", typed=False)
     part = shown.look()
@@ -212,7 +213,7 @@ def test_a_forgotten_strip_is_taken_away() -> None:
     assert again.width < 40
 
 
-def test_what_is_forgotten_while_it_is_being_drawn_is_not_shown() -> None:
+def test_a_strip_forgotten_while_it_is_drawn_is_not_shown() -> None:
     shown = Shown()
 
     class Slow(Blocks):
@@ -225,7 +226,7 @@ def test_what_is_forgotten_while_it_is_being_drawn_is_not_shown() -> None:
     assert shown.look() is None
 
 
-def test_however_late_it_is_looked_at_it_is_seen() -> None:
+def test_a_strip_appears_however_late_the_frame() -> None:
     shown = Shown()
     shown.strip.add("a", typed=True)
     shown.now_s += 2 * SHOWN_S
@@ -240,18 +241,8 @@ def test_however_late_it_is_looked_at_it_is_seen() -> None:
 # In the frames
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: object, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(screens, "WHOLE_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.paint(0, 0, opened.width, opened.height, BLUE)
-        yield opened
-
-
 def strip_of(text: str, width: int, height: int) -> tuple[npt.NDArray[np.uint8], Rectangle]:
-    """A blue picture with just this in the strip, RGB, and where the strip is."""
+    """Return a blue RGB picture with just this text in the strip, and the strip's place."""
     face = Typeface(letters_for(height))
     strip = KeyStrip(width, height, face)
     strip.add(text, typed=False)
@@ -264,20 +255,20 @@ def strip_of(text: str, width: int, height: int) -> tuple[npt.NDArray[np.uint8],
     return pixels[..., 2::-1], part
 
 
-def test_only_the_strip_is_read_and_what_was_there_comes_back(stage: Stage, desk_environment: dict[str, str]) -> None:
-    told: list[tuple[str, str]] = []
-    overlays = Overlays(keys=True, tell=lambda kind, detail: told.append((kind, detail)))
+def test_only_the_strip_is_read_and_the_picture_below_returns(stage: Stage, desk_environment: dict[str, str]) -> None:
+    reported: list[tuple[str, str]] = []
+    overlays = Overlays(keys=True, tell=lambda kind, detail: reported.append((kind, detail)))
     stage.point_at(0, 0)
     with Viewer(SCREEN, overlays=overlays) as opened:
-        assert [kind for kind, _ in told] == ["keys_shown"]
-        assert "only known prompts" in told[0][1]
+        assert [kind for kind, _ in reported] == ["keys_shown"]
+        assert "only known password prompts" in reported[0][1]
         opened.source.wait_for_change(0.0)
         press(desk_environment, "ctrl+alt+t")
         part = place(opened.see())
         wanted, where = strip_of("Ctrl+Alt+T", 1280, 720)
         assert part == where
         assert np.array_equal(opened.picture[..., 2::-1], wanted)
-        # What is drawn below it lies below it.
+        # The strip stays above what is drawn below it.
         stage.paint(600, 0, 20, 720, GREEN)
         stage.paint(600, 0, 20, 720, BLUE)
         opened.see()
@@ -285,12 +276,12 @@ def test_only_the_strip_is_read_and_what_was_there_comes_back(stage: Stage, desk
         assert place(opened.see()) == where
         opened.assert_sees_all()
         assert overlays.due_s() == math.inf
-        # Each recording of a session says so.
+        # Each recording of a session reports it.
         opened.source.begin(0.0)
-        assert [kind for kind, _ in told] == ["keys_shown"] * 2
+        assert [kind for kind, _ in reported] == ["keys_shown"] * 2
 
 
-def test_keys_pressed_while_nothing_is_recorded_are_never_shown(stage: Stage, desk_environment: dict[str, str]) -> None:
+def test_keys_pressed_while_not_recording_are_never_shown(stage: Stage, desk_environment: dict[str, str]) -> None:
     overlays = Heard(keys=True)
     with Viewer(SCREEN, overlays=overlays) as opened:
         press(desk_environment, "a")
@@ -314,17 +305,17 @@ def test_keys_pressed_while_nothing_is_recorded_are_never_shown(stage: Stage, de
 
 
 class Watched:
-    """The pictures of a recording that goes on, on a blue ground, and what their strips say."""
+    """The pictures of a running recording on a blue ground, and the text in their strips."""
 
     def __init__(self, path: Path, width: int, height: int) -> None:
         self.path = path
         self._size = width, height
 
     def has_shown(self, text: str) -> bool:
-        """Whether a picture has just this in its strip, as coding leaves it."""
+        """Whether some picture has exactly this in its strip, as coded."""
         wanted, where = strip_of(text, *self._size)
         rows, columns = slice(where.top, where.bottom), slice(where.left, where.right)
-        # Where colours are of several lines they reach so far.
+        # Colours shared by several lines extend this far.
         around = Rectangle(where.left - 2, where.top - 2, where.width + 4, where.height + 4)
         assert not (where.left | where.top | where.width | where.height) & 1
         return any(
@@ -335,11 +326,11 @@ class Watched:
         )
 
     def is_clean(self) -> bool:
-        """Whether nothing is left of it in the last picture."""
+        """Whether the last picture has no trace of the strip."""
         return standing_out(pictures(self.path).last, BLUE) is None
 
 
-def test_in_the_file_keys_are_read_but_never_those_of_a_prompt(
+def test_the_file_shows_keys_but_never_those_of_a_password_prompt(
     stage: Stage, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "typed.mkv"
@@ -359,12 +350,12 @@ def test_in_the_file_keys_are_read_but_never_those_of_a_prompt(
         prompt.take_focus()
         subprocess.run(["xdotool", "type", "--delay", "20", "secret"], env=capture_environment, check=True, timeout=30)
         press(capture_environment, "Return")
-        # The key after those: what came before it would stand before it.
+        # The key after those: whatever came before it would be to its left.
         editor.take_focus()
         press(capture_environment, "ctrl+s")
         recorder.until(lambda: watched.has_shown("Ctrl+S"), "the key alone")
         summary = recorder.stop()
-        assert "the keys that are pressed are shown in the recording" in recorder.stderr
+        assert "the recording shows the keys you press" in recorder.stderr
     assert summary["check"] == "ok"
     assert [event["kind"] for event in summary["events"]] == ["keys_shown"]
     shown = [picture for _, picture in each_picture(path)]
@@ -387,7 +378,7 @@ def test_in_a_window_the_strip_is_at_the_bottom_of_the_picture(
         press(capture_environment, "F5")
         watched = Watched(path, 320, 240)
         recorder.until(lambda: watched.has_shown("F5"), "the key")
-        # While it is hidden the last picture stands, and so do not the keys.
+        # While the window is hidden its last picture is repeated, but the keys are not.
         pane.show(False)
         recorder.until(watched.is_clean, "its end")
         press(capture_environment, "F6")
@@ -396,10 +387,10 @@ def test_in_a_window_the_strip_is_at_the_bottom_of_the_picture(
         recorder.stop()
 
 
-# Said, and refused
+# Reports and refusals
 
 
-def test_while_it_is_on_it_is_said() -> None:
+def test_the_live_line_says_that_keys_are_shown() -> None:
     from io import StringIO
 
     from capture.sources.overlays.overlays import KEYS_SHOWN
@@ -419,25 +410,27 @@ def test_while_it_is_on_it_is_said() -> None:
 
 @pytest.mark.parametrize("option", ["--show-keys", "--show-clicks"])
 @pytest.mark.parametrize("more", [("out.ogg",), ("out.mp4", "--screen", "none"), ("out.mp4", "--source", "pattern")])
-def test_without_a_screen_it_is_a_mistake(option: str, more: tuple[str, ...], run_capture: RunCapture) -> None:
+def test_overlays_without_a_screen_are_a_usage_error(
+    option: str, more: tuple[str, ...], run_capture: RunCapture
+) -> None:
     done = run_capture("record", *more, option, "--duration", "0.2")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert option in done.stderr
 
 
-def test_the_settings_ask_for_it_and_the_line_has_the_last_word(
+def test_the_settings_enable_it_and_the_command_line_overrides(
     run_capture: RunCapture, capture_environment: dict[str, str]
 ) -> None:
     settings = Path(capture_environment["XDG_CONFIG_HOME"]) / "capture" / "settings.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text("[record]\nshow_keys = true\n")
     shown = run_capture("record", "shown.mkv", "--audio", "none", "--duration", "0.2")
-    assert (shown.returncode, "keys that are pressed" in shown.stderr) == (0, True), shown.stderr
+    assert (shown.returncode, "keys you press" in shown.stderr) == (0, True), shown.stderr
     hidden = run_capture("record", "hidden.mkv", "--audio", "none", "--no-show-keys", "--duration", "0.2")
-    assert (hidden.returncode, "keys that are pressed" in hidden.stderr) == (0, False), hidden.stderr
+    assert (hidden.returncode, "keys you press" in hidden.stderr) == (0, False), hidden.stderr
 
 
-def test_unless_it_is_asked_for_nobody_listens(in_process_desk: object) -> None:
+def test_nothing_listens_unless_asked_to(in_process_desk: object) -> None:
     overlays = Overlays()
     with Viewer(SCREEN, overlays=overlays):
         assert "presses" not in {thread.name for thread in threading.enumerate()}
@@ -448,10 +441,10 @@ def test_unless_it_is_asked_for_nobody_listens(in_process_desk: object) -> None:
     ("area", "bounds", "place", "part"),
     [
         (Rectangle(100, 50, 640, 360), SCREEN, Rectangle(10, 300, 64, 32), Rectangle(110, 350, 64, 32)),
-        # In the middle, with bars around.
+        # Centred, with bars around.
         (Rectangle(100, 50, 320, 240), SCREEN, Rectangle(170, 100, 64, 32), Rectangle(110, 90, 64, 32)),
         (Rectangle(100, 50, 320, 240), SCREEN, Rectangle(170, 300, 64, 32), None),
-        # Made smaller, half beyond the screen, and not on it.
+        # Scaled down, half beyond the screen, and off it.
         (SCREEN, SCREEN, Rectangle(10, 300, 64, 32), None),
         (Rectangle(100, 50, 640, 360), Rectangle(0, 0, 800, 400), Rectangle(10, 300, 64, 60), None),
         (None, SCREEN, Rectangle(10, 300, 64, 32), None),
@@ -470,7 +463,7 @@ def test_the_part_of_the_screen_below_a_strip(
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
 @pytest.mark.parametrize("window", [None, "Editor"])
 @pytest.mark.parametrize("option", ["show_keys", "show_clicks"])
-def test_elsewhere_it_is_refused(
+def test_overlays_are_refused_on_other_systems(
     platform: str, system: str, window: str | None, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from capture.clock import MonotonicClock
@@ -488,13 +481,13 @@ def test_a_sound_file_shows_nothing(tmp_path: Path) -> None:
         RecordSettings(tmp_path / "out.ogg", screen=None, show_keys=True).check()
 
 
-def test_without_the_record_extension_it_is_refused(in_process_desk: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlays_need_the_record_extension(in_process_desk: object, monkeypatch: pytest.MonkeyPatch) -> None:
     from Xlib.display import Display
 
     from capture.sources.x11.input_record import Presses
 
     monkeypatch.setattr(Display, "has_extension", lambda self, name: name != "RECORD")
-    with pytest.raises(NotReadyError, match="does not tell what is pressed"):
+    with pytest.raises(NotReadyError, match="does not report presses"):
         Presses(keys=True)
 
 

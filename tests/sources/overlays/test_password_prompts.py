@@ -1,4 +1,4 @@
-"""What is typed while something asks for a password is hidden, whatever tells that it does."""
+"""Typing is hidden while something asks for a password, however that becomes known."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from capture.sources.overlays.password_prompts import Prompts
 from capture.sources.overlays.terminals import waits_for_password
 from capture.sources.x11.input_record import Button, Key, Presses
 
-#: What AT-SPI numbers an ordinary field.
+#: AT-SPI's number of an ordinary field.
 TEXT: Final = 61
 
 
-# Who holds the keyboard
+# Keyboard grabs
 
 
 @pytest.fixture
@@ -51,21 +51,21 @@ def presses(in_process_desk: object) -> Iterator[Presses]:
 
 @pytest.fixture
 def holder(in_process_desk: object) -> Iterator[Display]:
-    """A connection of a program that may take the keyboard."""
+    """The connection of a program that may grab the keyboard."""
     display = Display()
     yield display
-    # In some tests it has ended before.
+    # Some tests close it.
     with suppress(ConnectionClosedError):
         display.close()
 
 
 def hear(presses: Presses, environment: dict[str, str]) -> None:
-    """Wait until everything up to now was heard: it comes in one order."""
+    """Wait until everything so far has arrived: events come in one order."""
     press(environment, "F12")
     eventually(lambda: any(isinstance(each, Key) for each in presses.read()), "the key")
 
 
-def test_buttons_and_keys_are_heard_where_they_were(presses: Presses, desk_environment: dict[str, str]) -> None:
+def test_presses_come_with_their_place(presses: Presses, desk_environment: dict[str, str]) -> None:
     mouse(desk_environment, "mousemove 300 200 click 1 mousemove 500 301 click 3 click 4 key ctrl+shift+r")
     heard: list[Button | Key] = []
 
@@ -104,7 +104,7 @@ def ungrab_xinput(display: Display, device: int = 3) -> None:
     ("take", "give_back"),
     [(grab_core, ungrab_core), (grab_xinput, ungrab_xinput), (grab_core, Display.close), (grab_xinput, Display.close)],
 )
-def test_a_program_that_has_the_keyboard_to_itself(
+def test_a_program_that_grabs_the_keyboard_is_noticed(
     take: Callable[[Display], None],
     give_back: Callable[[Display], None],
     presses: Presses,
@@ -121,7 +121,7 @@ def test_a_program_that_has_the_keyboard_to_itself(
     assert not presses.keyboard_is_held
 
 
-def test_others_that_want_it_and_those_that_hold_the_mouse_do_not_count(
+def test_refused_grabs_and_mouse_grabs_do_not_count(
     presses: Presses, holder: Display, desk_environment: dict[str, str]
 ) -> None:
     grab_xinput(holder, device=2)
@@ -150,7 +150,7 @@ def prompts(presses: Presses) -> Iterator[Prompts]:
 
 
 @pytest.mark.parametrize("framed", [False, True])
-def test_windows_of_programs_that_ask_for_passwords(
+def test_typing_into_a_password_program_is_hidden(
     framed: bool, prompts: Prompts, desk_environment: dict[str, str]
 ) -> None:
     with (
@@ -165,7 +165,7 @@ def test_windows_of_programs_that_ask_for_passwords(
         assert not prompts.hides_typing()
 
 
-def test_where_the_pointer_is_has_the_focus_without_a_window_manager(
+def test_without_a_window_manager_the_window_under_the_pointer_has_the_focus(
     prompts: Prompts, presses: Presses, desk_environment: dict[str, str]
 ) -> None:
     with Pane(desk_environment, "Key", (200, 0, 99, 99), GREY, program="ssh-askpass", framed=True):
@@ -178,7 +178,7 @@ def test_where_the_pointer_is_has_the_focus_without_a_window_manager(
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
-    """A pseudo-terminal with a command in it, as a terminal window has them; its end here, and the command's number."""
+    """A pseudo-terminal with a command in it, as in a terminal window: this end of it, and the command's pid."""
     here, there = pty.openpty()
     command = subprocess.Popen(
         ["sleep", "1000"], stdin=there, stdout=there, stderr=there, start_new_session=True, preexec_fn=take_terminal
@@ -210,16 +210,16 @@ def set_flags(terminal: int, *, echo: bool, lines: bool) -> None:
     [(True, True, False), (False, True, True), (False, False, False), (True, False, False)],
     ids=["a command that reads", "sudo", "a shell", "a game"],
 )
-def test_a_terminal_that_shows_nothing_of_what_is_typed(
+def test_typing_into_a_terminal_without_echo_is_hidden(
     echo: bool, lines: bool, secret: bool, prompts: Prompts, desk_environment: dict[str, str]
 ) -> None:
-    # The window belongs to this process, and so does the terminal.
+    # Both the window and the terminal belong to this process.
     with terminal() as (here, pid), Pane(desk_environment, "Shell", (0, 0, 99, 99), GREY, program="xterm") as window:
         window.take_focus()
         set_flags(here, echo=echo, lines=lines)
         assert waits_for_password(os.getpid()) is secret
         assert prompts.hides_typing() is secret
-        # No child of its own has a terminal.
+        # None of its children has a terminal.
         assert not waits_for_password(pid)
 
 
@@ -227,7 +227,7 @@ def test_a_terminal_that_shows_nothing_of_what_is_typed(
 
 
 class Program:
-    """Programs on an accessibility bus, and the registry where listeners say what they want to hear."""
+    """A program on an accessibility bus, and the registry where listeners request events."""
 
     def __init__(self, address: str, *, answers: bool = True) -> None:
         self.registered: list[str] = []
@@ -242,7 +242,7 @@ class Program:
         self._thread.start()
 
     def close(self) -> None:
-        # A message to itself ends the wait for one.
+        # A message to itself ends its wait.
         self.emit("org.test.End", "End", "/", ("", 0, 0))
         self._thread.join()
         with suppress(OSError):
@@ -285,7 +285,7 @@ class Program:
 
 @pytest.fixture
 def bus(tmp_path: Path, desk_environment: dict[str, str]) -> Iterator[str]:
-    """The address of a bus; it stands for that of the session and for that of accessibility."""
+    """The address of a bus that serves as both the session bus and the accessibility bus."""
     daemon = subprocess.Popen(
         ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={tmp_path}"],
         stdout=subprocess.PIPE,
@@ -320,7 +320,7 @@ def following(address: str | None) -> Iterator[PasswordFields]:
         fields.close()
 
 
-def test_a_password_field_is_known_while_it_has_the_focus(bus: str) -> None:
+def test_a_password_field_is_noticed_while_it_has_the_focus(bus: str) -> None:
     with program(bus) as dialog, following(bus) as fields:
         assert "object:state-changed:focused" in dialog.registered
         assert not fields.focused
@@ -335,12 +335,12 @@ def test_a_password_field_is_known_while_it_has_the_focus(bus: str) -> None:
         eventually(lambda: not fields.focused, "that it has left")
 
 
-def test_another_window_does_not_take_it_for_its_own(bus: str) -> None:
+def test_events_of_other_windows_do_not_count(bus: str) -> None:
     with program(bus) as dialog, program(bus) as other, following(bus) as fields:
         dialog.window("Activate")
         dialog.focus("/password")
         eventually(lambda: fields.focused, "the password field")
-        # A tooltip goes, and a window of somebody else.
+        # A tooltip closes, and a window of another program.
         dialog.window("Destroy", "/tooltip")
         other.window("Deactivate")
         dialog.window("Deactivate")
@@ -351,7 +351,7 @@ def test_another_window_does_not_take_it_for_its_own(bus: str) -> None:
         eventually(lambda: not fields.focused, "the other program")
 
 
-def test_until_it_is_known_what_has_the_focus_all_is_hidden(bus: str) -> None:
+def test_typing_is_hidden_until_the_role_is_known(bus: str) -> None:
     with program(bus), program(bus, answers=False) as silent, following(bus) as fields:
         silent.focus("/name")
         eventually(lambda: fields.focused, "the doubt")
@@ -367,7 +367,7 @@ def test_a_program_that_ends_leaves_no_field_behind(bus: str) -> None:
         eventually(lambda: not fields.focused, "the end of its program")
 
 
-def test_the_sessions_bus_knows_where_it_is(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_bus_knows_the_accessibility_bus(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
     with program(bus) as dialog, following(None) as fields:
         dialog.focus("/password")
@@ -375,7 +375,7 @@ def test_the_sessions_bus_knows_where_it_is(bus: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("address", [None, "", "disabled:", "unix:path=/nonexistent/bus", "nonsense", "unix:x"])
-def test_without_a_bus_nothing_is_known(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_accessibility_bus_is_an_error(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if address is None:
         monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     else:
@@ -384,13 +384,13 @@ def test_without_a_bus_nothing_is_known(address: str | None, monkeypatch: pytest
         PasswordFields(None)
 
 
-def test_nothing_is_started_for_it(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_accessibility_bus_is_never_started(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
     with pytest.raises(OSError, match=r"no accessibility bus.*GetAddress"):
         PasswordFields(None)
 
 
-# What becomes of keys
+# Keystroke filter
 
 
 class Secrets:
@@ -401,7 +401,7 @@ class Secrets:
 
 
 class Typist:
-    """Keys that are typed one after the other, and which of them are shown."""
+    """Types keys one after the other, and knows which of them were shown."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -435,7 +435,7 @@ def test_keys_are_held_back_for_a_moment() -> None:
     assert typist.shown == "ab"
 
 
-def test_nothing_is_shown_of_a_password() -> None:
+def test_no_key_of_a_password_is_shown() -> None:
     typist = Typist()
     typist.type("name", every_s=HELD_BACK_S)
     typist.secrets.hidden = True
@@ -446,7 +446,7 @@ def test_nothing_is_shown_of_a_password() -> None:
     assert typist.shown == "namemore"
 
 
-def test_the_news_of_a_password_field_may_come_late() -> None:
+def test_the_report_of_a_password_field_may_come_late() -> None:
     typist = Typist()
     typist.type("se")
     typist.secrets.hidden = True
@@ -462,7 +462,7 @@ def test_the_news_of_a_password_field_may_come_late() -> None:
     assert typist.shown == ""
 
 
-def test_what_is_forgotten_is_never_shown() -> None:
+def test_forgotten_keys_are_never_shown() -> None:
     typist = Typist()
     typist.type("abc")
     typist.forget()

@@ -21,17 +21,17 @@ from capture.errors import NotReadyError, SourceLostError
 from capture.media import Samples
 from capture.settings import AudioTrack, RecordSettings
 from capture.sources.chooser import choose_samples
-from capture.sources.sound_devices import Player, is_program, players_of
+from capture.sources.sound_devices import PlayingApplication, is_program, playing_applications
 from capture.virtual.desk import VirtualDesk
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
 
-#: What the program plays that is wanted, and what others do.
+#: What the recorded program plays, and what others do.
 OWN_HZ: Final = 440.0
 SECOND_HZ: Final = 660.0
 OTHER_HZ: Final = 1000.0
 
-#: Two of these together are not yet bent by the mix.
+#: Two of these together do not clip in the mix.
 LEVEL: Final = 0.3
 
 #: 60 dB below.
@@ -52,26 +52,26 @@ FIREFOX: Final = {
 
 
 @pytest.mark.parametrize("name", ["Firefox", "firefox", "FIREFOX", "firefox-bin", "Firefox-Bin", "org.mozilla.Firefox"])
-def test_a_program_is_known_by_each_of_its_names(name: str) -> None:
+def test_a_program_matches_each_of_its_names(name: str) -> None:
     assert is_program(FIREFOX, name)
 
 
 @pytest.mark.parametrize("name", ["fire", "firefox ", "refox", "", "4711", "org.mozilla", "firefox-bin2", "*"])
-def test_a_name_is_the_whole_name(name: str) -> None:
+def test_only_a_whole_name_matches(name: str) -> None:
     assert not is_program(FIREFOX, name)
 
 
-def test_a_sandboxed_program_is_known_to_its_portal() -> None:
+def test_a_sandboxed_program_matches_its_portal_name() -> None:
     assert is_program({"pipewire.access.portal.app_id": "org.videolan.VLC"}, "org.videolan.vlc")
 
 
-def test_a_program_without_names_is_none() -> None:
+def test_a_program_without_names_never_matches() -> None:
     assert not is_program({}, "")
     assert not is_program({"application.process.id": "1"}, "")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("capture", True), ("Capture", True), ("python3", False)])
-def test_what_the_recorder_plays_itself_is_meant_by_its_name_alone(name: str, meant: bool) -> None:
+def test_sound_of_the_recorder_matches_its_own_name_alone(name: str, meant: bool) -> None:
     own = {"application.name": "capture", "application.process.binary": "python3"}
     assert is_program(own, name) is meant
 
@@ -92,12 +92,19 @@ def test_each_program_that_plays_is_listed_once() -> None:
         Stream({"application.name": "Paused"}, corked=True),
         Stream({"application.process.id": "9"}),
     ]
-    assert players_of(found) == [Player("Firefox", "firefox-bin", 4711), Player("mpv", "mpv", 0)]
-    assert all(any(is_program(stream.properties, player.name) for stream in found) for player in players_of(found))
+    assert playing_applications(found) == [
+        PlayingApplication("Firefox", "firefox-bin", 4711),
+        PlayingApplication("mpv", "mpv", 0),
+    ]
+    assert all(
+        any(is_program(stream.properties, player.name) for stream in found) for player in playing_applications(found)
+    )
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
-def test_elsewhere_it_cannot_be_had(platform: str, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_application_sound_is_refused_on_other_systems(
+    platform: str, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     settings = RecordSettings(Path("a.ogg"), screen=None)
     with pytest.raises(NotReadyError, match=rf"firefox alone cannot be recorded on {system}: use --audio internal"):
@@ -109,7 +116,7 @@ def test_elsewhere_it_cannot_be_had(platform: str, system: str, monkeypatch: pyt
 
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
-    """A minute of a sine of so many Hz."""
+    """Return a file with a minute of a sine of the given frequency."""
     folder = tmp_path_factory.mktemp("tones")
 
     def tone(hz: float) -> Path:
@@ -121,13 +128,13 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
 
 @dataclass
 class Take:
-    """A recording of `app:one` into a WAV file that a test looks at while it goes on."""
+    """A recording of `app:one` into a WAV file, which the test reads while it grows."""
 
     recorder: Recorder
     path: Path
 
     def go_on(self, seconds: float) -> None:
-        """Wait until so much more is in the file."""
+        """Wait until the file is this much longer."""
         size = self.path.stat().st_size
         self.recorder.until(lambda: self.path.stat().st_size > size + seconds * BYTES_PER_S, f"{seconds} s more")
 
@@ -136,7 +143,7 @@ class Take:
         return self.path.stat().st_size / BYTES_PER_S
 
     def stop(self) -> tuple[Track, dict[str, Any]]:
-        """What is in it, and the summary; without events about sound that was missing."""
+        """Stop; return the track and the summary, without events about missing sound."""
         summary = self.recorder.stop()
         assert [event for event in summary["events"] if event["kind"] == "hole"] == []
         assert summary["check"] == "ok"
@@ -145,7 +152,7 @@ class Take:
 
 @pytest.fixture
 def begin(capture_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Take]]:
-    """Begins to record a source, and returns when the first of it is in the file."""
+    """Start recording a source; returns once the file has its first samples."""
     with ExitStack() as running:
 
         def call(source: str = "app:one") -> Take:
@@ -166,14 +173,14 @@ def room(capture_environment: dict[str, str]) -> Iterator[str]:
 
 
 def kinds(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """The events about the application: kind and detail."""
+    """Return the kind and detail of the events about the application."""
     return [
         (event["kind"], event["detail"]) for event in summary["events"] if event["kind"] in ("waiting", "application")
     ]
 
 
 @on_linux
-def test_one_program_and_no_other(
+def test_one_program_is_recorded_and_no_other(
     begin: Callable[..., Take],
     tones: Callable[[float], Path],
     desk: VirtualDesk,
@@ -192,14 +199,14 @@ def test_one_program_and_no_other(
     middle = track.between(0.4, track.end_s - 0.3)
     assert loudness(middle, OWN_HZ, track.rate) == pytest.approx(LEVEL, rel=0.02)
     assert loudness(middle, OTHER_HZ, track.rate) < NOTHING
-    # Which was to be heard all the while.
+    # The other program was audible all the while.
     assert loudness(heard.between(0.4, heard.end_s - 0.3), OTHER_HZ, heard.rate) == pytest.approx(LEVEL, rel=0.02)
     assert kinds(summary) == []
     assert summary["audio"][0]["inserted_silence_s"] < 0.3
 
 
 @on_linux
-def test_all_its_streams_on_all_outputs(
+def test_all_streams_of_the_program_are_recorded_on_all_outputs(
     begin: Callable[..., Take],
     tones: Callable[[float], Path],
     desk: VirtualDesk,
@@ -217,7 +224,7 @@ def test_all_its_streams_on_all_outputs(
             take.go_on(3.0)
             track, _ = take.stop()
     first_s = first_loud_s(track)
-    # The first goes on unharmed: a jump in its phase would make it quieter on the whole.
+    # The first stream continues intact: a phase jump would make it quieter overall.
     assert loudness(track.between(first_s + 0.1, track.end_s - 0.3), OWN_HZ, track.rate) > 0.98 * LEVEL
     assert loudness(track.between(first_s, alone_until_s - 0.1), SECOND_HZ, track.rate) < NOTHING
     assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
@@ -225,7 +232,7 @@ def test_all_its_streams_on_all_outputs(
 
 
 @on_linux
-def test_a_program_that_begins_later(
+def test_a_program_that_starts_playing_later_is_recorded(
     begin: Callable[..., Take],
     tones: Callable[[float], Path],
     desk: VirtualDesk,
@@ -238,11 +245,14 @@ def test_a_program_that_begins_later(
         quiet_s = take.length_s
         with playing(capture_environment, tones(OWN_HZ), desk.sink, program="one"):
             take.go_on(2.0)
-        # It ends, and another one of its name begins.
+        # It ends, and another stream of the same name begins.
         with playing(capture_environment, tones(SECOND_HZ), desk.sink, program="one"):
             take.go_on(2.0)
             track, summary = take.stop()
-    assert kinds(summary) == [("waiting", "one does not play; these do: other"), ("application", "one plays now")]
+    assert kinds(summary) == [
+        ("waiting", "one is not playing yet; waiting for it (playing: other)"),
+        ("application", "one is playing"),
+    ]
     assert abs(track.between(0.0, quiet_s)).max() == 0.0
     begins_s = first_loud_s(track)
     assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.98 * LEVEL
@@ -251,7 +261,7 @@ def test_a_program_that_begins_later(
 
 
 @on_linux
-def test_a_stream_that_moves_to_another_output(
+def test_a_stream_that_moves_to_another_output_is_followed(
     begin: Callable[..., Take],
     tones: Callable[[float], Path],
     desk: VirtualDesk,
@@ -272,12 +282,12 @@ def test_a_stream_that_moves_to_another_output(
     assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.9 * LEVEL
     assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), OWN_HZ, track.rate) > 0.98 * LEVEL
     assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
-    # What is missing is the move itself.
+    # Only the move itself is missing.
     assert summary["audio"][0]["inserted_silence_s"] < 1.0
 
 
 @on_linux
-def test_a_program_that_never_plays(
+def test_a_program_that_never_plays_is_silence(
     begin: Callable[..., Take],
     tones: Callable[[float], Path],
     desk: VirtualDesk,
@@ -288,16 +298,16 @@ def test_a_program_that_never_plays(
         take = begin()
         take.go_on(1.0)
         track, summary = take.stop()
-    assert kinds(summary) == [("waiting", "one does not play; these do: other")]
+    assert kinds(summary) == [("waiting", "one is not playing yet; waiting for it (playing: other)")]
     assert len(track.samples) > track.rate
     assert abs(track.samples).max() == 0.0
     assert summary["audio"][0]["silent"] is True
 
 
 @on_linux
-def test_nothing_plays_at_all(begin: Callable[..., Take]) -> None:
+def test_waiting_is_reported_when_nothing_plays(begin: Callable[..., Take]) -> None:
     _, summary = begin().stop()
-    assert kinds(summary) == [("waiting", "one does not play; nothing plays")]
+    assert kinds(summary) == [("waiting", "one is not playing yet; waiting for it")]
 
 
 # The source
@@ -305,7 +315,7 @@ def test_nothing_plays_at_all(begin: Callable[..., Take]) -> None:
 
 @on_linux
 @pytest.mark.usefixtures("in_process_desk")
-def test_devices_lists_what_a_program_can_be_called(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
+def test_devices_lists_playing_programs_by_name(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
     from capture.desktop.devices import describe_devices
 
     with (
@@ -320,7 +330,7 @@ def test_devices_lists_what_a_program_can_be_called(tones: Callable[[float], Pat
 
 
 def heard_in_lane(read: Callable[[], Samples | None], lane: int) -> None:
-    """Read until there is sound in this lane."""
+    """Read until this lane has sound."""
     deadline_s = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline_s:
         samples = read()
@@ -331,7 +341,7 @@ def heard_in_lane(read: Callable[[], Samples | None], lane: int) -> None:
 
 @on_linux
 @pytest.mark.usefixtures("in_process_desk")
-def test_a_lane_is_used_again(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
+def test_a_free_lane_is_reused(tones: Callable[[float], Path], desk: VirtualDesk) -> None:
     from capture.sources.pulse.application_source import ApplicationSource
 
     source = ApplicationSource("app:one", "one", 0.025)
@@ -356,7 +366,7 @@ def test_a_lane_is_used_again(tones: Callable[[float], Path], desk: VirtualDesk)
 
 
 @on_linux
-def test_the_server_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_goes_away_is_a_lost_source(monkeypatch: pytest.MonkeyPatch) -> None:
     from capture.sources.pulse.application_source import ApplicationSource
 
     source = ApplicationSource("app:one", "one")

@@ -1,4 +1,4 @@
-"""`internal` is what is heard: it goes along when the sound moves to another output, and never to a microphone."""
+"""`internal` is what the user hears: it follows the default output, and never becomes a microphone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What is played to the first output, to the other one, and into the microphone.
+#: The tones of the first output, the other output, and the microphone.
 FIRST_HZ: Final = 440.0
 OTHER_HZ: Final = 660.0
 MICROPHONE_HZ: Final = 1000.0
@@ -38,7 +38,7 @@ Load = Callable[..., int]
 
 @pytest.fixture
 def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
-    """A desk of the test's own: outputs come and go."""
+    """A desk of the test's own: its outputs come and go."""
     assert temporary_folder.is_dir()
     with VirtualDesk(320, 240) as opened:
         yield opened
@@ -46,7 +46,7 @@ def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
 
 @pytest.fixture
 def load(desk_environment: dict[str, str]) -> Iterator[Load]:
-    """Adds an output by its name and the name that people know it by."""
+    """Add an output, given its name and description."""
     with ExitStack() as loaded:
 
         def call(name: str, description: str) -> int:
@@ -59,13 +59,14 @@ def load(desk_environment: dict[str, str]) -> Iterator[Load]:
 
 @dataclass
 class Scene:
-    """An output `desk`, which is the default, with a tone on it, another output with another tone, and a microphone
-    that hears a third and is the default among the inputs: the server's idea of a place for streams without a home.
+    """The default output `desk` with a tone, another output with another tone, and a microphone with a third one.
+
+    The microphone is the default input: the place where the server would move a stream without a home.
     """
 
     environment: dict[str, str]
     folder: Path
-    #: The module that the other output is.
+    #: The module of the other output.
     other: int
 
     def tone(self, hz: float) -> Path:
@@ -90,7 +91,7 @@ def scene(desk: VirtualDesk, load: Load, capture_environment: dict[str, str], tm
 
 
 class Take:
-    """A recording of `internal` into a WAV file that a test looks at while it goes on."""
+    """A recording of `internal` into a WAV file, which the test reads while it grows."""
 
     def __init__(self, scene: Scene) -> None:
         self._path = scene.folder / "internal.wav"
@@ -105,13 +106,13 @@ class Take:
         self._recorder.__exit__(None, None, None)
 
     def go_on(self, seconds: float) -> float:
-        """Wait until so much more is in the file; its length then."""
+        """Wait until the file is this much longer; return its length."""
         size = self._path.stat().st_size + seconds * BYTES_PER_S
         self._recorder.until(lambda: self._path.stat().st_size > size, f"{seconds} s more")
         return self._path.stat().st_size / BYTES_PER_S
 
     def stop(self) -> tuple[Track, list[str], dict[str, Any]]:
-        """What is in it, the moves that were told, and the summary. No microphone was heard and nothing is missing."""
+        """Stop; return the track, the reported moves and the summary. Asserts: no microphone, and no sound missing."""
         summary = self._recorder.stop()
         assert summary["check"] == "ok"
         assert [event for event in summary["events"] if event["kind"] == "hole"] == []
@@ -122,7 +123,7 @@ class Take:
 
 
 def assert_heard(track: Track, from_s: float, to_s: float, *wanted_hz: float) -> None:
-    """That these tones are in this part, as loud as they are played."""
+    """Assert that these tones are in this part, as loud as they are played."""
     for hz in wanted_hz:
         assert loudness(track.between(from_s, to_s), hz, track.rate) > 0.95 * LEVEL
 
@@ -131,7 +132,7 @@ def assert_not_heard(track: Track, from_s: float, to_s: float, hz: float) -> Non
     assert loudness(track.between(from_s, to_s), hz, track.rate) < NOTHING
 
 
-def test_another_default_output(scene: Scene) -> None:
+def test_a_new_default_output_is_followed(scene: Scene) -> None:
     with Take(scene) as take:
         before_s = take.go_on(1.0)
         pactl(scene.environment, "set-default-sink", "other")
@@ -141,13 +142,13 @@ def test_another_default_output(scene: Scene) -> None:
     assert summary["audio"][0]["device"] == "Headphones"
     assert_heard(track, 0.4, before_s - 0.1, FIRST_HZ)
     assert_not_heard(track, 0.4, before_s - 0.1, OTHER_HZ)
-    # From the move on all of it; the server has taken along what played to the old default.
+    # Everything from the move on; the server also moves what played to the old default.
     (at_s,) = [event["at_s"] for event in summary["events"] if event["kind"] == "device_changed"]
     assert_heard(track, at_s + 0.3, track.end_s - 0.2, FIRST_HZ, OTHER_HZ)
     assert summary["audio"][0]["inserted_silence_s"] < 1.0
 
 
-def test_the_output_is_unplugged(scene: Scene) -> None:
+def test_an_unplugged_output_is_replaced_by_the_new_default(scene: Scene) -> None:
     pactl(scene.environment, "set-default-sink", "other")
     with Take(scene) as take:
         before_s = take.go_on(1.0)
@@ -156,13 +157,13 @@ def test_the_output_is_unplugged(scene: Scene) -> None:
         track, moves, summary = take.stop()
     assert moves == ["internal: now Virtual desk"]
     assert_heard(track, 0.4, before_s - 0.1, OTHER_HZ)
-    # The server has moved all players there.
+    # The server has moved all streams there.
     assert_heard(track, track.end_s - 1.2, track.end_s - 0.2, FIRST_HZ, OTHER_HZ)
-    # The way there, and the beginning.
+    # The move, and the beginning.
     assert summary["audio"][0]["inserted_silence_s"] < 1.0
 
 
-def test_no_output_is_left_for_a_while(scene: Scene, load: Load) -> None:
+def test_recording_resumes_after_a_time_without_any_output(scene: Scene, load: Load) -> None:
     with Take(scene) as take:
         before_s = take.go_on(1.0)
         pactl(scene.environment, "unload-module", "module-null-sink")
@@ -171,25 +172,25 @@ def test_no_output_is_left_for_a_while(scene: Scene, load: Load) -> None:
         with playing(scene.environment, scene.tone(OTHER_HZ), "later"):
             take.go_on(3.0)
             track, moves, _ = take.stop()
-    assert moves == ["internal: no output is left; it is silent until there is one", "internal: now Speakers"]
+    assert moves == ["internal: there is no output; recording silence until there is one", "internal: now Speakers"]
     assert_heard(track, 0.4, before_s - 0.1, FIRST_HZ)
     assert abs(track.between(silent_s - 0.9, silent_s - 0.4)).max() == 0.0
     assert_heard(track, track.end_s - 1.2, track.end_s - 0.2, OTHER_HZ)
 
 
-def test_without_an_output_it_does_not_begin(in_process_desk: VirtualDesk, desk_environment: dict[str, str]) -> None:
+def test_without_an_output_it_is_not_ready(in_process_desk: VirtualDesk, desk_environment: dict[str, str]) -> None:
     from capture.sources.pulse.device_source import PulseSource
 
     assert in_process_desk.sink == "desk"
     pactl(desk_environment, "unload-module", "module-null-sink")
     source = PulseSource("internal", "Desk", 2)
-    with pytest.raises(NotReadyError, match="there is no output whose sound could be recorded"):
+    with pytest.raises(NotReadyError, match="there is no output to record"):
         source.open()
     source.close()
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_the_server_goes_away(desk: VirtualDesk) -> None:
+def test_a_server_that_goes_away_is_a_lost_source(desk: VirtualDesk) -> None:
     from capture.sources.pulse.device_source import PulseSource
 
     source = PulseSource("internal", "Desk", 2)

@@ -1,4 +1,4 @@
-"""When the sound of a stream was heard, by what the server answers; also after devices and processes stood still."""
+"""Samples are stamped by the server's timing, even after devices and processes were stopped."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from capture.sources.pulse import timed_stream as module
 from capture.sources.pulse.timed_stream import TimestampedStream
 from capture.timing.sample_timeline import STARVED_MARGIN_S, STARVED_S
 
-#: Samples of one fragment: 25 ms.
+#: Samples per fragment: 25 ms.
 FRAGMENT = 1_200
 
-#: How long an answer takes.
+#: The round trip of an answer.
 TRIP_S = 0.0004
 
 #: When the first sample of the stream was heard.
@@ -28,12 +28,12 @@ ORIGIN_S = 100.0
 
 @dataclass
 class Stream:
-    """A stream of the server. `heard_s` is the moment of every sample that the server has put into it so far. The value
-    of a sample is its number.
+    """A stream of the server. `heard_s` has the time of every sample that the server has written so far. The value of a
+    sample is its number.
     """
 
     delay_s: float = 0.0
-    #: How long ago the last fragment was over.
+    #: How long ago the last fragment ended.
     behind_s: float = 0.0
     heard_s: list[float] = field(default_factory=list)
     fragments: deque[SampleArray] = field(default_factory=deque)
@@ -59,10 +59,10 @@ class Stream:
 
 
 class Stage:
-    """A stream that is read as a source reads it, on a clock of its own."""
+    """A stream read as a source does, on its own clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # What the clock shows, and when the last fragment was over.
+        # The clock's time, and when the last fragment ended.
         self.now_s = self.over_s = ORIGIN_S
         self.stream = Stream()
         self.heard = TimestampedStream(cast(Any, self.stream), 2, lane=0)
@@ -70,7 +70,7 @@ class Stage:
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now_s))
 
     def deliver(self, *, keeps: bool = True) -> None:
-        """A fragment is over; the server gives it out, or with `keeps` false finds no room for it."""
+        """End a fragment: the server delivers it, or drops it for lack of room if `keeps` is false."""
         self.over_s += FRAGMENT / SAMPLE_RATE
         self.now_s = max(self.now_s, self.over_s)
         if keeps:
@@ -80,7 +80,7 @@ class Stage:
             self.stream.fragments.append(np.repeat(np.arange(first, first + FRAGMENT, dtype=np.float32)[:, None], 2, 1))
 
     def look(self, *, held_up: bool = False) -> None:
-        """Look at the stream, and once more when the answer has come that was asked for, as soon as it has."""
+        """Read the stream, and again as soon as a requested answer has come."""
         self.stream.behind_s = self.now_s - self.over_s
         self.heard.take_in(self.now_s, held_up=held_up)
         if self.stream.answer is not None:
@@ -95,14 +95,14 @@ class Stage:
             self.look()
 
     def end(self) -> None:
-        """Hand on the rest, and look whether every sample was stamped with its moment."""
+        """Hand on the rest, and check that every sample has its own time."""
         while (samples := self.heard.hand_on(now=True)) is not None:
             self.blocks.append(samples)
         errors_s = self.errors_s()
         assert np.abs(errors_s).max() < 0.002, f"{errors_s.min():+.3f} to {errors_s.max():+.3f} s off"
 
     def errors_s(self) -> Any:
-        """How far each sample is from its moment; every one of the stream is there, and once."""
+        """Return each sample's distance from its time; every sample of the stream is there, exactly once."""
         numbers = np.concatenate([block.data[:, 0] for block in self.blocks])
         assert np.array_equal(numbers, np.arange(len(self.stream.heard_s)))
         stamped_s = np.concatenate(
@@ -116,13 +116,13 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(monkeypatch)
 
 
-def test_it_is_heard_when_the_server_says(stage: Stage) -> None:
+def test_samples_are_stamped_with_the_servers_timing(stage: Stage) -> None:
     stage.stream.delay_s = 0.08
     stage.go_on(3.0)
     stage.end()
 
 
-def test_the_last_that_came_is_handed_on_before_silence_stands_in_its_place(stage: Stage) -> None:
+def test_the_last_sound_is_handed_on_before_silence_replaces_it(stage: Stage) -> None:
     stage.go_on(1.03)
     waits_until_s = stage.heard.waits_until_s
     assert stage.blocks[-1].ends_at_s < ORIGIN_S + 1.01
@@ -137,7 +137,7 @@ def test_the_last_that_came_is_handed_on_before_silence_stands_in_its_place(stag
     stage.end()
 
 
-def test_who_looks_late_at_what_has_come_all_along_sees_no_pause(stage: Stage) -> None:
+def test_a_late_read_of_continuous_sound_is_no_gap(stage: Stage) -> None:
     for _ in range(12):
         for _ in range(12):
             stage.deliver()
@@ -146,7 +146,7 @@ def test_who_looks_late_at_what_has_come_all_along_sees_no_pause(stage: Stage) -
     assert {len(block.data) for block in stage.blocks} == {12 * FRAGMENT}
 
 
-def test_a_device_that_stood_still(stage: Stage) -> None:
+def test_a_device_that_was_stopped_leaves_a_gap(stage: Stage) -> None:
     stage.go_on(1.03)
     stage.over_s += 4.0
     stage.now_s = stage.over_s
@@ -156,7 +156,7 @@ def test_a_device_that_stood_still(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stopped_s", [0.5, 5.0])
-def test_a_process_that_stood_still_while_the_server_kept_all(stage: Stage, stopped_s: float) -> None:
+def test_a_stopped_process_loses_nothing_that_the_server_kept(stage: Stage, stopped_s: float) -> None:
     stage.go_on(1.03)
     for _ in range(round(stopped_s * SAMPLE_RATE / FRAGMENT)):
         stage.deliver()
@@ -166,11 +166,11 @@ def test_a_process_that_stood_still_while_the_server_kept_all(stage: Stage, stop
 
 
 @pytest.mark.parametrize("piece", [1, 7, 400])
-def test_a_process_that_stood_still_for_longer_than_the_server_keeps(stage: Stage, piece: int) -> None:
+def test_a_process_stopped_for_longer_than_the_server_keeps_leaves_a_gap(stage: Stage, piece: int) -> None:
     stage.go_on(1.03)
     for number in range(round(30.0 * SAMPLE_RATE / FRAGMENT)):
         stage.deliver(keeps=number < 400)
-    # What was kept comes over piece by piece, the newest sound behind it.
+    # The server delivers what it kept piece by piece, then the newest sound.
     waiting, stage.stream.fragments = stage.stream.fragments, deque()
     stage.stream.answer = None
     held_up = True
@@ -184,7 +184,7 @@ def test_a_process_that_stood_still_for_longer_than_the_server_keeps(stage: Stag
     stage.end()
 
 
-def test_an_answer_that_was_held_up_counts_for_nothing(stage: Stage) -> None:
+def test_a_delayed_answer_does_not_count(stage: Stage) -> None:
     stage.go_on(1.0)
     for _ in range(20):
         stage.go_on(module.TIMING_INTERVAL_S)
@@ -197,13 +197,13 @@ def test_an_answer_that_was_held_up_counts_for_nothing(stage: Stage) -> None:
     stage.end()
 
 
-def test_without_an_answer_it_is_stamped_by_its_arrival(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_without_an_answer_is_stamped_by_its_arrival(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stream, "timing", lambda stream: None)
     stage.go_on(1.0)
     stage.end()
 
 
-def test_a_delay_that_changes_is_followed(stage: Stage) -> None:
+def test_a_changing_delay_is_followed(stage: Stage) -> None:
     stage.go_on(2.0)
     stage.stream.delay_s = 0.02
     stage.go_on(3.0)

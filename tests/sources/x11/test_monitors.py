@@ -1,4 +1,4 @@
-"""Several monitors, at odd places and of odd sizes: what is recorded is what was asked for, to the pixel."""
+"""Several monitors of odd sizes at odd places: the recording has the requested area, to the pixel."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 3
 
-#: On a screen of 1280×720: its first line belongs to none of them.
+#: On a screen of 1280×720 whose first line belongs to no monitor.
 MONITORS: Final = {"LEFT": "641/160x719/180+0+1", "RIGHT": "639/160x701/180+641+1"}
 
 
@@ -61,7 +61,7 @@ def listed(environment: dict[str, str], told: str) -> str:
     ).stdout
 
 
-def test_monitors_are_told_as_mss_tells_them(monitors: dict[str, str]) -> None:
+def test_monitors_are_listed_as_mss_lists_them(monitors: dict[str, str]) -> None:
     found = listed(monitors, "by us")
     assert found.count("Screen(") == 2
     assert "Rectangle(left=641, top=1, width=639, height=701)" in found
@@ -81,18 +81,18 @@ def assert_all(picture: Any, colour: tuple[int, int, int]) -> None:
 
 
 def white(line: Any) -> list[int]:
-    """Where a line is white; other colours may be off by a pixel at odd places, brightness not."""
+    """Return where a line is white; other colours may be off by a pixel at odd places, brightness may not."""
     return [int(place) for place in np.flatnonzero(line.mean(axis=1) > 160)]
 
 
-def test_a_monitor_of_an_odd_size_at_an_odd_place(monitors: dict[str, str], tmp_path: Path) -> None:
+def test_a_monitor_of_odd_size_at_an_odd_place_is_recorded(monitors: dict[str, str], tmp_path: Path) -> None:
     picture = last_picture(monitors, tmp_path, "--screen", "2")
     assert picture.shape == (700, 638, 3)
     assert white(picture[3]) == white(picture[:, 3]) == [*range(8)]
     assert_all(picture[12:, 12:], BLUE)
 
 
-def test_a_region_across_two_monitors(monitors: dict[str, str], tmp_path: Path) -> None:
+def test_a_region_across_two_monitors_is_recorded(monitors: dict[str, str], tmp_path: Path) -> None:
     picture = last_picture(monitors, tmp_path, "--region", "100x60+601+1")
     assert picture.shape == (60, 100, 3)
     assert white(picture[3]) == [*range(40, 48)]
@@ -106,7 +106,7 @@ def test_a_click_is_shown_where_it_was_on_a_monitor(monitors: dict[str, str], tm
     arguments = ("--screen", "2", "--show-clicks", "--quality", "high", "--audio", "none", "--no-cursor", "--json")
     with Recorder(monitors, tmp_path, "record", path, *arguments) as recorder:
         recorder.until_recording(path)
-        # On the other monitor first, and that is not to be seen.
+        # First on the other monitor, where it must not show.
         mouse(monitors, "mousemove 300 300 click 1 mousemove 941 301 click 1")
 
         def rings() -> list[Rectangle]:
@@ -120,7 +120,7 @@ def test_a_click_is_shown_where_it_was_on_a_monitor(monitors: dict[str, str], tm
         assert abs(part.top + part.height / 2 - (301 - 1 - 12)) <= 1.5
 
 
-def test_all_monitors(monitors: dict[str, str], tmp_path: Path) -> None:
+def test_all_monitors_are_recorded(monitors: dict[str, str], tmp_path: Path) -> None:
     picture = last_picture(monitors, tmp_path, "--screen", "all")
     assert picture.shape == (718, 1280, 3)
     assert white(picture[3]) == [*range(8), *range(641, 649)]
@@ -128,7 +128,7 @@ def test_all_monitors(monitors: dict[str, str], tmp_path: Path) -> None:
     assert_all(picture[710:, :620], RED)
 
 
-def test_a_window_across_two_monitors(monitors: dict[str, str], tmp_path: Path) -> None:
+def test_a_window_across_two_monitors_is_recorded(monitors: dict[str, str], tmp_path: Path) -> None:
     with Pane(monitors, "Across", (541, 303, 201, 101), WHITE):
         picture = last_picture(monitors, tmp_path, "--window", "across")
     assert picture.shape == (100, 200, 3)

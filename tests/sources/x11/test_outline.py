@@ -1,4 +1,4 @@
-"""What is shown on the screen for those who record, and is in no recording: the countdown and the outline."""
+"""The countdown and the outline are on the screen, but in no recording."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from capture.sources.x11.countdown import PAPER, Countdown
 from capture.sources.x11.outline import LastingOutline
 from capture.sources.x11.window_list import choose_window, list_windows
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 14
 
 
 @pytest.fixture(autouse=True)
 def background(desk_environment: dict[str, str]) -> Iterator[None]:
-    """All of the screen is blue, and painted again by the server when it was covered."""
+    """Make the whole screen blue; the server repaints it wherever it was covered."""
     with Pane(desk_environment, "Behind", (0, 0, 1280, 720), BLUE):
         yield
 
@@ -38,7 +38,7 @@ def assert_blue(path: Path) -> None:
         assert np.abs(picture.astype(int) - BLUE).max() <= COLOUR_TOLERANCE
 
 
-def test_the_countdown_is_seen_and_not_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_countdown_is_shown_and_not_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "delayed.mkv"
     arguments = ("--delay", "2", "--duration", "0.6", "--audio", "none", "--no-cursor", "--json")
     with Recorder(capture_environment, tmp_path, "record", path, *arguments) as recorder:
@@ -49,7 +49,7 @@ def test_the_countdown_is_seen_and_not_recorded(capture_environment: dict[str, s
     assert_blue(path)
 
 
-def test_a_countdown_that_is_broken_off_is_gone(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_cancelled_countdown_disappears(capture_environment: dict[str, str], tmp_path: Path) -> None:
     arguments = ("record", "never.mkv", "--delay", "1000", "--region", "300x300+10+10", "--audio", "none")
     with Recorder(capture_environment, tmp_path, *arguments) as recorder:
         recorder.until(lambda: colour_at(capture_environment, 160, 160) != BLUE, "the countdown")
@@ -59,12 +59,12 @@ def test_a_countdown_that_is_broken_off_is_gone(capture_environment: dict[str, s
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_the_countdown_tells_the_seconds(desk_environment: dict[str, str]) -> None:
+def test_the_countdown_shows_the_seconds(desk_environment: dict[str, str]) -> None:
     paper = (PAPER >> 16, PAPER >> 8 & 0xFF, PAPER & 0xFF)
     now_s = 100.0
     countdown = Countdown(lambda: Rectangle(400, 200, 201, 201), 1.1, lambda: now_s)
     try:
-        # A 2 has a stroke below on the left, a 1 has not.
+        # A 2 has a stroke at the lower left, a 1 has not.
         left, low = 500 - 59 + 24 + 7, 300 - 87 + 24 + 84
         eventually(lambda: colour_at(desk_environment, left, low) == (255, 255, 255), "the 2")
         now_s = 101.0
@@ -95,7 +95,7 @@ def test_a_region_is_outlined_while_it_is_recorded(capture_environment: dict[str
     assert [colour_at(capture_environment, x, y) for x, y in around] == [BLUE] * len(around)
 
 
-def test_a_click_at_the_outline_goes_to_what_is_below(
+def test_a_click_on_the_outline_reaches_the_window_below(
     in_process_desk: object, desk_environment: dict[str, str]
 ) -> None:
     from Xlib.display import Display
@@ -112,7 +112,7 @@ def test_a_click_at_the_outline_goes_to_what_is_below(
     outline.close()
 
 
-def test_in_standby_the_screen_is_not_marked(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_no_outline_is_shown_in_standby(capture_environment: dict[str, str], tmp_path: Path) -> None:
     arguments = ("standby", "waiting.mkv", "--region", "200x100+301+151", "--audio", "none", "--no-hotkeys", "--json")
     with Recorder(capture_environment, tmp_path, *arguments) as recorder:
         status = [sys.executable, "-m", "capture", "status", "--json"]

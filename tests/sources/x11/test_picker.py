@@ -1,4 +1,4 @@
-"""`--region select` and `--window select`: what was shown with the mouse is recorded, and nothing of the showing."""
+"""`--region select` and `--window select` record what the user chose with the mouse, and nothing of the choosing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capture.sources.chooser import point_out
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE = 14
 
 ARGUMENTS = ("--quality", "high", "--audio", "none", "--no-cursor", "--duration", "0.6", "--json")
@@ -31,7 +31,7 @@ ARGUMENTS = ("--quality", "high", "--audio", "none", "--no-cursor", "--duration"
 def panes(desk_environment: dict[str, str]) -> Iterator[None]:
     """A blue window over the whole screen, and on it a red one at 200,150 of 400×300 in a frame, half covered by grey.
 
-    All of it is painted again by the server itself when it was covered.
+    The server itself repaints whatever was covered.
     """
     with (
         Pane(desk_environment, "Behind", (0, 0, 1280, 720), BLUE),
@@ -42,7 +42,7 @@ def panes(desk_environment: dict[str, str]) -> Iterator[None]:
 
 
 def drag(environment: Mapping[str, str], *places: tuple[int, int]) -> None:
-    """Press at the first place, move along the others, and let go at the last, as xdotool's one command."""
+    """Press at the first place, move along the others, and release at the last, in one command of xdotool."""
     ways = [f"mousemove {x} {y}" for x, y in places]
     mouse(environment, ways[0], "mousedown 1", *ways[1:], "mouseup 1")
 
@@ -52,7 +52,7 @@ def assert_all(picture: Any, colour: Colour) -> None:
 
 
 def assert_free(environment: dict[str, str]) -> None:
-    """That keys and mouse go to the windows again."""
+    """Assert that keys and mouse reach the windows again."""
     with Stage(environment) as stage:
         stage.take_focus()
         press(environment, "f", "r", "e", "e")
@@ -60,11 +60,11 @@ def assert_free(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("panes")
-def test_a_region_is_dragged(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_dragged_region_is_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "dragged.mkv"
     with Recorder(capture_environment, tmp_path, "record", path, "--region", "select", *ARGUMENTS) as recorder:
-        recorder.until_said("drag over what is to be recorded")
-        # A click is no drag; and the outline was in the picture before it was outside of it.
+        recorder.until_said("Drag a rectangle to record (Esc cancels)")
+        # A click is no drag. The outline was inside the picture before it was outside.
         drag(capture_environment, (50, 60), (51, 60))
         drag(capture_environment, (700, 500), (900, 550), (650, 160), (330, 171))
         summary = recorder.summary()
@@ -82,12 +82,12 @@ def test_a_region_is_dragged(capture_environment: dict[str, str], tmp_path: Path
 
 @pytest.mark.usefixtures("panes")
 @pytest.mark.parametrize(("x", "y"), [(250, 300), (193, 300)])
-def test_a_window_is_clicked_also_at_its_frame(
+def test_a_window_is_chosen_by_a_click_even_on_its_frame(
     x: int, y: int, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "clicked.mkv"
     with Recorder(capture_environment, tmp_path, "record", path, "--window", "select", *ARGUMENTS) as recorder:
-        recorder.until_said("click at the window")
+        recorder.until_said("Click the window to record (Esc cancels)")
         mouse(capture_environment, "mousemove 1000 600", f"mousemove {x} {y}", "click 1")
         summary = recorder.summary()
         assert recorder.wait() == 0, recorder.stderr
@@ -100,10 +100,10 @@ def test_a_window_is_clicked_also_at_its_frame(
 
 @pytest.mark.parametrize("option", ["--region", "--window"])
 @pytest.mark.parametrize("way", ["key Escape", "click 3", "mousemove 100 100 mousedown 1 mousemove 300 300 key Escape"])
-def test_it_can_be_called_off(option: str, way: str, capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_choosing_can_be_cancelled(option: str, way: str, capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "nothing.mkv"
     with Recorder(capture_environment, tmp_path, "record", path, option, "select", *ARGUMENTS) as recorder:
-        recorder.until_said("Esc leaves it")
+        recorder.until_said("(Esc cancels)")
         mouse(capture_environment, way)
         assert recorder.wait() == 2
         assert "nothing was selected" in recorder.stderr
@@ -113,13 +113,13 @@ def test_it_can_be_called_off(option: str, way: str, capture_environment: dict[s
     assert_free(capture_environment)
 
 
-def test_a_recorder_that_is_killed_lets_go(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_recorder_releases_mouse_and_keyboard(capture_environment: dict[str, str], tmp_path: Path) -> None:
     with Recorder(capture_environment, tmp_path, "record", "x.mkv", "--region", "select", *ARGUMENTS) as recorder:
-        recorder.until_said("Esc leaves it")
+        recorder.until_said("(Esc cancels)")
     assert_free(capture_environment)
 
 
-def test_a_mouse_that_is_held_by_another(
+def test_a_mouse_held_by_another_program_is_not_ready(
     in_process_desk: object, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from Xlib import X
@@ -150,13 +150,15 @@ def test_a_mouse_that_is_held_by_another(
         ("out.ogg", "--window", "select"),
     ],
 )
-def test_nothing_is_asked_where_it_would_be_in_vain(arguments: tuple[str, ...], run_capture: RunCapture) -> None:
+def test_contradicting_arguments_are_refused_before_any_choice(
+    arguments: tuple[str, ...], run_capture: RunCapture
+) -> None:
     done = run_capture("record", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
-def test_elsewhere_it_says_what_can_be_done(
+def test_other_systems_get_a_remedy(
     platform: str, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
@@ -164,6 +166,6 @@ def test_elsewhere_it_says_what_can_be_done(
         point_out(RecordSettings(tmp_path / "out.mp4"), "region", pytest.fail)
 
 
-def test_a_screen_is_needed(tmp_path: Path) -> None:
+def test_choosing_needs_a_screen(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--region select needs a screen"):
         point_out(RecordSettings(tmp_path / "out.mp4", screen=None), "region", pytest.fail)

@@ -1,4 +1,4 @@
-"""A mouse that is used after a rest is noticed at once: the X server tells, and is not asked."""
+"""A mouse used after a rest is noticed at once: the X server reports it, without being asked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from stage import Stage, mouse
 
 from capture.media import Rectangle
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -23,24 +22,22 @@ from capture.sources.x11.change_watch import X11Watch
 from capture.sources.x11.pointer_activity import Activity
 from capture.sources.x11.xcb import Connection, Extension
 
-#: Longer than a mouse may rest and be in use yet.
+#: Longer than a mouse may rest and still count as used.
 REST_S = change_watch.RESTING_S + 0.2
 
 
-@pytest.fixture
-def stage(
-    in_process_desk: VirtualDesk, desk_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    # Who does not hear of it waits for ever.
+pytestmark = pytest.mark.stage(pointer=(100, 100))
+
+
+@pytest.fixture(autouse=True)
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a watch that misses the server's report wait for ever."""
     monkeypatch.setattr(change_watch, "RESTING_EVERY_S", math.inf)
-    with Stage(desk_environment) as opened:
-        opened.point_at(100, 100)
-        yield opened
 
 
 @pytest.fixture
 def watch(stage: Stage) -> Iterator[X11Watch]:
-    """One that has seen all there is to see, with a cursor that rests."""
+    """A watch that has seen everything so far, with a cursor at rest."""
     opened = X11Watch(Rectangle(0, 0, 1280, 720), with_cursor=True)
     try:
         while opened.wait_for_change(time.monotonic() + REST_S):
@@ -59,7 +56,7 @@ def by_a_program(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("move", [by_hand, by_a_program])
-def test_a_mouse_that_begins_to_move_is_seen_without_asking(
+def test_a_mouse_that_starts_moving_is_noticed_without_polling(
     move: Callable[[Stage], None], stage: Stage, watch: X11Watch
 ) -> None:
     for _ in range(2):
@@ -77,7 +74,7 @@ def test_a_click_and_a_key_move_no_cursor(watch: X11Watch) -> None:
     assert not watch.wait_for_change(time.monotonic() + REST_S)
 
 
-def test_a_server_that_does_not_tell_is_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_reports_is_polled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Activity, "of", lambda connection: None)
     opened = X11Watch(Rectangle(0, 0, 1280, 720), with_cursor=True)
     try:
@@ -90,10 +87,10 @@ def test_a_server_that_does_not_tell_is_asked(stage: Stage, monkeypatch: pytest.
 
 
 class Older(Connection):
-    """A connection to a server that counts other things."""
+    """A connection to a server with other counters."""
 
     def __init__(self, counters: dict[bytes, int] | None) -> None:
-        self.told: list[bytes] = []
+        self.sent: list[bytes] = []
         self._counters = counters
 
     def extension(self, name: str) -> Extension | None:
@@ -109,7 +106,7 @@ class Older(Connection):
         return struct.pack("=8xI20x", len(padded)) + b"".join(padded)
 
     def tell(self, request: bytes, descriptor: int | None = None) -> None:
-        self.told.append(request)
+        self.sent.append(request)
 
     def new_id(self) -> int:
         return 4242
@@ -125,22 +122,22 @@ class Older(Connection):
         (None, None),
     ],
 )
-def test_the_pointer_is_listened_to_or_else_all_that_people_use(
+def test_the_pointers_counter_is_preferred_to_that_of_all_input(
     counters: dict[bytes, int] | None, chosen: int | None
 ) -> None:
     connection = Older(counters)
     activity = Activity.of(connection)
     if chosen is None:
-        assert (activity, connection.told) == (None, [])
+        assert (activity, connection.sent) == (None, [])
         return
     assert activity is not None
-    [alarm] = connection.told
+    [alarm] = connection.sent
     assert len(alarm) == 4 * struct.unpack_from("=H", alarm, 2)[0]
     assert struct.unpack_from("=II", alarm, 4) == (4242, 0x3F)
     assert struct.unpack_from("=I", alarm, 12) == (chosen,)
     rung = struct.pack("=BBHI24x", 84, 1, 0, 4242)
     assert activity.is_told_by(rung)
-    # Sent by another client, another alarm's, another event.
+    # Sent by another client, of another alarm, of another kind.
     assert activity.is_told_by(bytes([rung[0] | 0x80]) + rung[1:])
     assert not activity.is_told_by(struct.pack("=BBHI24x", 84, 1, 0, 4243))
     assert not activity.is_told_by(struct.pack("=BBHI24x", 83, 1, 0, 4242))

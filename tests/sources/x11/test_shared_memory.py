@@ -1,4 +1,4 @@
-"""What is read of the screen into shared memory stays as it is while somebody holds it, and no longer."""
+"""Pixels in shared memory stay unchanged for as long as they are referenced, and no longer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from capture.sources.screen_source import ScreenSource
 from capture.sources.x11.change_watch import X11Watch
 from capture.sources.x11.shared_memory import SharedMemory
 from capture.sources.x11.xcb import Connection
-from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -28,11 +27,7 @@ if sys.platform != "linux":
 AREA = Rectangle(100, 50, 64, 48)
 
 
-@pytest.fixture
-def stage(in_process_desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[Stage]:
-    with Stage(desk_environment) as opened:
-        opened.point_at(1279, 719)
-        yield opened
+pytestmark = pytest.mark.stage(pointer=(1279, 719))
 
 
 @pytest.fixture
@@ -50,17 +45,17 @@ def memory(connection: Connection) -> SharedMemory:
 
 
 def colour_of(pixels: Pixels) -> Colour:
-    """The one colour of all of it, red, green, blue."""
+    """Return the colour that all pixels share: red, green, blue."""
     (colour,) = np.unique(pixels[..., :3].reshape(-1, 3), axis=0)
     blue, green, red = (int(value) for value in colour)
     return red, green, blue
 
 
-def test_what_is_held_stays_as_it_was(stage: Stage, memory: SharedMemory) -> None:
+def test_referenced_pixels_stay_unchanged(stage: Stage, memory: SharedMemory) -> None:
     held: list[tuple[Pixels, Colour]] = []
     for colour in (RED, GREEN, BLACK):
         stage.paint(0, 0, stage.width, stage.height, colour)
-        # Of the last one a row alone, which is not what was read.
+        # Keep only a row of the last one, not the array that `grab` returned.
         pixels = memory.grab(AREA)
         held.append((pixels[3] if colour == BLACK else pixels, colour))
     del pixels
@@ -69,7 +64,7 @@ def test_what_is_held_stays_as_it_was(stage: Stage, memory: SharedMemory) -> Non
     assert [colour_of(pixels) for pixels, _ in held] == [colour for _, colour in held]
 
 
-def test_what_nobody_holds_is_used_again(stage: Stage, memory: SharedMemory) -> None:
+def test_unreferenced_memory_is_reused(stage: Stage, memory: SharedMemory) -> None:
     for number in range(40):
         memory.grab(Rectangle(number, number, 64 + number % 3, 48))
     gc.collect()
@@ -84,26 +79,26 @@ def test_what_nobody_holds_is_used_again(stage: Stage, memory: SharedMemory) -> 
     assert len(memory._segments) == 3
 
 
-def test_what_lies_beyond_the_screen_cannot_be_read(stage: Stage, memory: SharedMemory) -> None:
+def test_an_area_off_the_screen_raises(stage: Stage, memory: SharedMemory) -> None:
     with pytest.raises(DisplayLostError, match="can no longer be read"):
         memory.grab(Rectangle(stage.width - 10, 0, 20, 20))
     assert memory.grab(AREA).shape == (48, 64, 4), "and it goes on"
 
 
-def test_a_question_that_cannot_be_answered_has_none(connection: Connection) -> None:
-    # QueryPointer of a window that there is not.
+def test_a_failed_request_has_no_reply(connection: Connection) -> None:
+    # QueryPointer of a window that does not exist.
     assert connection.ask(bytes((38, 0)) + (2).to_bytes(2, sys.byteorder) + (99).to_bytes(4, sys.byteorder)) is None
     assert connection.extension("NOT-AN-EXTENSION") is None
     assert connection.extension("DAMAGE") is not None
 
 
-def test_a_connection_that_was_closed_says_so(connection: Connection) -> None:
+def test_a_closed_connection_raises(connection: Connection) -> None:
     connection.close()
     with pytest.raises(DisplayLostError):
         connection.tell(bytes(4))
 
 
-def test_without_a_server_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":4242")
     with pytest.raises(NotReadyError, match="no display"):
         Connection()
@@ -111,7 +106,7 @@ def test_without_a_server_there_is_no_connection(monkeypatch: pytest.MonkeyPatch
 
 @contextmanager
 def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterator[None]:
-    """An X server of its own, with a screen of 320 x 240."""
+    """An X server of its own with a screen of 320 x 240."""
     reading, writing = os.pipe()
     argv = [
         "Xvfb",
@@ -141,7 +136,7 @@ def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterat
     [(["-extension", "MIT-SHM"], 1), (["-extension", "MIT-SHM", "-extension", "RANDR"], 0)],
     ids=["no memory", "no monitors"],
 )
-def test_a_server_that_shares_no_memory_is_read_all_the_same(
+def test_a_server_without_shared_memory_is_read_through_mss(
     monkeypatch: pytest.MonkeyPatch, options: list[str], monitors: int
 ) -> None:
     with server(monkeypatch, 24, *options):
@@ -163,7 +158,7 @@ def test_a_server_that_shares_no_memory_is_read_all_the_same(
         assert colour_of(frame.pixels) == BLACK
 
 
-def test_pixels_that_are_not_the_usual_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with server(monkeypatch, 16):
         source = ScreenSource(Rectangle(10, 10, 64, 48), cursor=False)
         with pytest.raises(NotReadyError, match="depth"):

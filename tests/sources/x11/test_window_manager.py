@@ -1,4 +1,4 @@
-"""`--window` under a window manager, which puts windows into frames, hides them, and may end before they do."""
+"""`--window` under a window manager, which frames windows, hides them, and may end before they do."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if sys.platform != "linux":
 
 from capture.sources.x11.window_list import list_windows
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 3
 
 ARGUMENTS: Final = ("--quality", "high", "--audio", "none", "--no-cursor", "--no-hotkeys", "--json")
 
-#: Two workspaces, green, and nothing else on the screen.
+#: Two green workspaces, and nothing else on the screen.
 CONFIGURATION: Final = """<JWM>
 <Desktops width="2" height="1"><Background type="solid">#1EC83C</Background></Desktops>
 <WindowStyle><Corner>0</Corner></WindowStyle>
 <SnapMode distance="0">none</SnapMode>
 </JWM>"""
 
-#: Where the marks of `Managed` are in its picture.
+#: Where the marks of `Manager`'s editor are in its picture.
 MARKED: Final[dict[tuple[int, int], Colour]] = {
     **{(x, y): WHITE for x in (3, 16) for y in (3, 16)},
     **{(x, y): BLUE for x in (303, 316) for y in (223, 236)},
@@ -98,7 +98,7 @@ def is_so(picture: Picture, colours: dict[tuple[int, int], Colour]) -> bool:
 
 
 def around(picture: Picture, x: int, y: int) -> npt.NDArray[np.float64]:
-    """The colour there, by the pixels around it as well: a single one may be off by a little more."""
+    """Return the colour there, averaged with the pixels around: a single one may be off by a little more."""
     return np.asarray(
         np.median(picture[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3), axis=0), np.float64
     )
@@ -125,7 +125,7 @@ def test_the_active_window_is_recorded_without_its_frame(manager: Manager, tmp_p
     assert is_so(last, MARKED | {(319, 0): RED, (0, 239): RED, (160, 1): RED})
 
 
-def test_it_is_followed_wherever_it_is_put(manager: Manager, tmp_path: Path) -> None:
+def test_the_window_is_followed_wherever_it_goes(manager: Manager, tmp_path: Path) -> None:
     path = tmp_path / "followed.mkv"
     editor, maximised = manager.editor, ("_NET_WM_STATE_MAXIMIZED_VERT", "_NET_WM_STATE_MAXIMIZED_HORZ")
     with Recorder(manager.environment, tmp_path, "record", path, "--window", "Editor", *ARGUMENTS) as recorder:
@@ -138,7 +138,7 @@ def test_it_is_followed_wherever_it_is_put(manager: Manager, tmp_path: Path) -> 
         editor.ask_manager("_NET_WM_STATE", 1, *maximised)
         eventually(lambda: editor.place[2] > 700, "it is large")
         _, _, width, height = editor.place
-        # Made smaller to fit, in the middle, on black.
+        # Scaled down to fit, centred on black.
         high = round(height * 320 / width)
         until_seen(recorder, path, {(160, 120): RED, (2, 120 - high // 2 + 2): WHITE, (160, 117 - high // 2): BLACK})
         editor.ask_manager("_NET_WM_STATE", 0, *maximised)
@@ -147,7 +147,7 @@ def test_it_is_followed_wherever_it_is_put(manager: Manager, tmp_path: Path) -> 
     assert (summary["video"]["width"], summary["video"]["height"], summary["check"]) == (320, 240, "ok")
 
 
-def test_what_is_behind_a_hidden_window_is_not_recorded(manager: Manager, tmp_path: Path) -> None:
+def test_the_screen_behind_a_hidden_window_is_not_recorded(manager: Manager, tmp_path: Path) -> None:
     path = tmp_path / "hidden.mkv"
     editor = manager.editor
     left, top, _, _ = editor.place
@@ -171,10 +171,10 @@ def test_what_is_behind_a_hidden_window_is_not_recorded(manager: Manager, tmp_pa
         assert is_so(picture, MARKED), f"at {at_s}"
 
 
-def test_it_outlives_its_window_manager(manager: Manager, tmp_path: Path) -> None:
+def test_recording_outlives_the_window_manager(manager: Manager, tmp_path: Path) -> None:
     path = tmp_path / "outlived.mkv"
     arguments = ("record", path, "--window", "Editor", *ARGUMENTS)
-    # The cursor is that of the window manager, and is asked for after its end too.
+    # The cursor belongs to the window manager, and is requested even after its end.
     with Recorder(manager.environment, tmp_path, *(each for each in arguments if each != "--no-cursor")) as recorder:
         recorder.until_recording(path)
         manager.end()

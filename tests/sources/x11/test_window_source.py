@@ -1,4 +1,4 @@
-"""`--window`: one window is in the file, wherever it goes and whatever becomes of it."""
+"""`--window` records one window, wherever it moves and whatever happens to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from capture.errors import UsageError
 from capture.sources.placement import fitted
 from capture.sources.x11.window_list import Window, choose_window
 
-#: What the codecs and the way to 4:2:0 colour may change of a colour in the middle of an area.
+#: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 3
 
 QUIETLY: Final = ("--quality", "high", "--audio", "none", "--json")
@@ -33,7 +33,7 @@ QUIETLY: Final = ("--quality", "high", "--audio", "none", "--json")
 
 @pytest.fixture
 def stage(desk_environment: dict[str, str]) -> Iterator[Stage]:
-    """What is behind the windows: green."""
+    """The green stage behind the windows."""
     with Stage(desk_environment) as opened:
         opened.paint(0, 0, opened.width, opened.height, GREEN)
         mouse(desk_environment, f"mousemove {opened.width - 1} {opened.height - 1}")
@@ -58,7 +58,7 @@ def marked(environment: dict[str, str], title: str = "Editor", *, framed: bool =
     return pane
 
 
-#: Where in the picture of `marked` which colour is.
+#: The colours at places of the picture of `marked`.
 MARKED: Final[dict[tuple[int, int], Colour]] = {
     (10, 10): WHITE,
     (310, 230): BLUE,
@@ -73,7 +73,7 @@ MARKED: Final[dict[tuple[int, int], Colour]] = {
 
 @pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize("framed", [False, True])
-def test_it_stays_in_the_picture_where_it_was(
+def test_a_moved_window_keeps_its_place_in_the_picture(
     framed: bool, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "moved.mkv"
@@ -94,7 +94,7 @@ def test_it_stays_in_the_picture_where_it_was(
 
 
 @pytest.mark.usefixtures("stage")
-def test_what_is_outside_the_screen_is_black(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_part_outside_the_screen_is_black(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "outside.mkv"
     with (
         marked(capture_environment) as pane,
@@ -120,7 +120,7 @@ def test_what_is_outside_the_screen_is_black(capture_environment: dict[str, str]
 
 
 @pytest.mark.usefixtures("stage")
-def test_what_covers_it_is_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_windows_that_cover_it_are_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "covered.mkv"
     with (
         marked(capture_environment),
@@ -155,7 +155,7 @@ def test_the_cursor_is_drawn_where_it_is_in_the_window(capture_environment: dict
 
 
 @pytest.mark.usefixtures("stage")
-def test_another_size_is_fitted_into_the_first(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_new_size_is_fitted_into_the_first(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "resized.mkv"
     with (
         Pane(capture_environment, "Editor", (100, 50, 320, 240), RED) as pane,
@@ -165,7 +165,7 @@ def test_another_size_is_fitted_into_the_first(capture_environment: dict[str, st
         pane.resize(200, 100)
         recorder.until_grown(path, 2)
         smaller = pictures(path).last
-        # Twice as wide: half as large, and bars above and below.
+        # Twice as wide: half as large, with bars above and below.
         pane.resize(640, 240)
         pane.mark(320, 0, 320, 240, BLUE)
         recorder.until_grown(path, 2)
@@ -192,7 +192,7 @@ def test_fitting_keeps_the_shape() -> None:
 
 
 @pytest.mark.usefixtures("stage")
-def test_an_odd_size_loses_a_line_and_says_so(
+def test_an_odd_size_is_cropped_and_reported(
     run_capture: RunCapture, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with Pane(capture_environment, "Odd", (100, 50, 301, 201), RED):
@@ -207,7 +207,7 @@ def test_an_odd_size_loses_a_line_and_says_so(
 
 @pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize("framed", [False, True])
-def test_while_it_is_hidden_the_last_picture_stands(
+def test_a_hidden_window_repeats_its_last_picture(
     framed: bool, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "hidden.mkv"
@@ -228,9 +228,7 @@ def test_while_it_is_hidden_the_last_picture_stands(
 
 
 @pytest.mark.usefixtures("stage")
-def test_of_a_window_that_is_rolled_up_nothing_else_is_recorded(
-    capture_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_rolled_up_window_shows_nothing_else(capture_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "rolled.mkv"
     arguments = ("record", path, "--window", "Editor", "--no-cursor", *QUIETLY)
     with (
@@ -291,7 +289,7 @@ def windows(*titles: str) -> list[Window]:
         (("[a-z]+", "b"), "[a-z]", 0),
     ],
 )
-def test_a_window_by_title_or_id(titles: tuple[str, ...], wanted: str, number: int) -> None:
+def test_a_window_is_selected_by_title_or_id(titles: tuple[str, ...], wanted: str, number: int) -> None:
     there = windows(*titles)
     assert choose_window(there, wanted) is there[number]
 
@@ -301,18 +299,18 @@ def test_a_window_by_title_or_id(titles: tuple[str, ...], wanted: str, number: i
     [
         ((), "Editor", r"there is no window 'Editor': there are none with a title"),
         (("Shell",), "Editor", r"there is no window 'Editor': there are 'Shell' \(0x11, 10x10\+0\+0\)"),
-        (("Editor", "Shell", "Editor"), "Editor", r"2 windows are called 'Editor': give the id of one: .*0x11.*0x13"),
-        (("Editor 1", "Editor 2"), "edit", r"2 windows are called 'edit': .*'Editor 1' .*'Editor 2' "),
+        (("Editor", "Shell", "Editor"), "Editor", r"2 windows match 'Editor': give the id of one: .*0x11.*0x13"),
+        (("Editor 1", "Editor 2"), "edit", r"2 windows match 'edit': .*'Editor 1' .*'Editor 2' "),
         (("x",) * 20, "y", r"and 12 more$"),
     ],
 )
-def test_a_window_that_is_not_meant_clearly(titles: tuple[str, ...], wanted: str, said: str) -> None:
+def test_an_ambiguous_or_unknown_window_is_a_usage_error(titles: tuple[str, ...], wanted: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         choose_window(windows(*titles), wanted)
 
 
 @pytest.mark.usefixtures("stage")
-def test_the_choice_is_told_and_can_be_made_by_id(
+def test_an_ambiguous_title_lists_ids_to_choose_from(
     run_capture: RunCapture, capture_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with (
@@ -365,7 +363,7 @@ def test_without_any_window_none_is_active(run_capture: RunCapture) -> None:
         ({"window": " "}, "names no window"),
     ],
 )
-def test_a_window_is_the_whole_picture(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_a_window_excludes_a_screen_or_a_region(more: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
         RecordSettings(tmp_path / "out.mp4", **{"window": "Editor", **more}).check()
 
@@ -373,14 +371,14 @@ def test_a_window_is_the_whole_picture(more: dict[str, Any], said: str, tmp_path
 @pytest.mark.parametrize(
     "more", [("--screen", "primary"), ("--screen", "none"), ("--region", "64x64+0+0"), ("--source", "pattern")]
 )
-def test_a_mistake_with_windows_is_told(more: tuple[str, ...], run_capture: RunCapture) -> None:
+def test_a_usage_error_with_windows_names_the_remedy(more: tuple[str, ...], run_capture: RunCapture) -> None:
     done = run_capture("record", "out.mp4", "--window", "Editor", *more)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--window" in done.stderr
 
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "macOS")])
-def test_elsewhere_it_says_what_can_be_done(
+def test_other_systems_get_a_remedy(
     platform: str, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from capture.clock import MonotonicClock
