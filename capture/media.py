@@ -68,9 +68,9 @@ class Rectangle:
 
     def intersects(self, other: Rectangle) -> bool:
         """Whether the two share a pixel; an empty rectangle shares none."""
-        return self.clipped(other) is not None
+        return self.intersection(other) is not None
 
-    def clipped(self, bounds: Rectangle) -> Rectangle | None:
+    def intersection(self, bounds: Rectangle) -> Rectangle | None:
         """Return the part of this rectangle inside `bounds`, or None if they share no pixel."""
         if bounds.contains(self) and self.width > 0 and self.height > 0:
             return self
@@ -78,14 +78,14 @@ class Rectangle:
         width, height = min(self.right, bounds.right) - left, min(self.bottom, bounds.bottom) - top
         return Rectangle(left, top, width, height) if width > 0 and height > 0 else None
 
-    def joined(self, other: Rectangle | None) -> Rectangle:
+    def union(self, other: Rectangle | None) -> Rectangle:
         """Return the smallest rectangle that contains both."""
         if other is None:
             return self
         left, top = min(self.left, other.left), min(self.top, other.top)
         return Rectangle(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
 
-    def made_even(self) -> Rectangle:
+    def trimmed_to_even(self) -> Rectangle:
         """Return this rectangle without its last column or row if that count is odd: 4:2:0 colour needs pairs."""
         return Rectangle(self.left, self.top, self.width & ~1, self.height & ~1)
 

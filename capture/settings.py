@@ -226,7 +226,7 @@ _BOUNDS: Final[Mapping[str, Callable[[Any], Problem | None]]] = {
     "sound_threshold_dbfs": _threshold_problem,
     "replay_s": time_problem,
     "buffer_bytes": _bytes_problem,
-    "since_s": lambda seconds: time_problem(seconds, zero_allowed=True),
+    "pre_roll_s": lambda seconds: time_problem(seconds, zero_allowed=True),
     "fallback_folder": _folder_problem,
     "hold": _hold_problem,
     "loudness_lufs": _loudness_problem,
@@ -242,7 +242,7 @@ _OPTIONAL: Final = frozenset(
 
 _FLAGS: Final = (
     *("constant_fps", "cursor", "show_clicks", "show_keys", "pattern", "overwrite", "numbered", "wait_for_sound"),
-    *("dated", "each", "standby", "voice", "ledger"),
+    *("dated", "repeat", "standby", "voice", "ledger"),
 )
 
 
@@ -279,11 +279,11 @@ class SettingOptions(TypedDict, total=False):
     stop_after_silence_s: float | None
     sound_threshold_dbfs: float
     dated: bool
-    each: bool
+    repeat: bool
     standby: bool
     replay_s: float | None
     buffer_bytes: int
-    since_s: float
+    pre_roll_s: float
     fallback_folder: str | os.PathLike[str] | None
     hold: str | None
     voice: bool
@@ -335,7 +335,7 @@ class RecordSettings:
     #: The name tells when a recording began, and each recording gets a new one.
     dated: bool = False
     #: Record again and again, each time into a file of its own.
-    each: bool = False
+    repeat: bool = False
     #: Wait for any number of recordings, begun by a key or a command.
     standby: bool = False
     #: Keep this much in memory, for clips; None keeps nothing.
@@ -343,7 +343,7 @@ class RecordSettings:
     #: Memory limit of the replay buffer.
     buffer_bytes: int = 500_000_000
     #: A recording begun in standby starts this long before, out of the replay buffer.
-    since_s: float = 0.0
+    pre_roll_s: float = 0.0
     #: Where a clip goes that cannot be saved where it should.
     fallback_folder: Path | None = None
     #: The key that records for as long as it is held, as in `<ctrl>+<alt>+space`.
@@ -393,7 +393,7 @@ class RecordSettings:
     @property
     def is_numbered(self) -> bool:
         """Whether a name that is taken gives way to the next one."""
-        return self.numbered or self.each or self.standby
+        return self.numbered or self.repeat or self.standby
 
     def check(self) -> None:
         """Raise `UsageError` where the file system is against it. Touches nothing."""
@@ -467,18 +467,18 @@ class RecordSettings:
 
     def _check_waiting(self) -> None:
         """The same for what begins a recording, and for the replay buffer."""
-        if self.each and not self.waits:
+        if self.repeat and not self.waits:
             raise SettingError(
-                "{each} needs something that begins every recording",
+                "{repeat} needs something that begins every recording",
                 "add {wait_for_sound} or {hold:KEY}",
-                each=True,
+                repeat=True,
                 wait_for_sound=True,
             )
-        if self.since_s > (self.replay_s or 0.0):
+        if self.pre_roll_s > (self.replay_s or 0.0):
             raise SettingError(
-                f"{{since_s}} reaches further back than the buffer of {self.replay_s or 0:g} s",
+                f"{{pre_roll_s}} reaches further back than the buffer of {self.replay_s or 0:g} s",
                 "keep more with {replay_s:T}",
-                since_s=self.since_s,
+                pre_roll_s=self.pre_roll_s,
             )
         if self.waits and self.replay_s is not None and self.container.audio_codec == "flac":
             # A FLAC packet is numbered from the beginning of its stream.

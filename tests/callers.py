@@ -64,17 +64,17 @@ class Caller:
         self._received.close()
         self.socket.close()
 
-    def say(self, *requests: bytes | dict[str, Any]) -> None:
+    def send(self, *requests: bytes | dict[str, Any]) -> None:
         """Send requests: bytes as they are, dictionaries as JSON."""
         self.socket.sendall(
             b"".join(request if isinstance(request, bytes) else as_line(request) for request in requests)
         )
 
-    def end(self) -> None:
+    def finish_sending(self) -> None:
         """Close the sending side; answers can still be read."""
         self.socket.shutdown(socket.SHUT_WR)
 
-    def hears(self) -> dict[str, Any] | None:
+    def receive(self) -> dict[str, Any] | None:
         """Return the next answer, or None if the recorder closes the connection."""
         try:
             line = self._received.readline()

@@ -105,9 +105,9 @@ def hear(name: str) -> Callable[[], str]:
 
 
 def list_devices() -> str:
-    from capture.sources.pulse.devices import list_pulse_devices, list_pulse_players
+    from capture.sources.pulse.devices import list_pulse_applications, list_pulse_devices
 
-    return f"{len(list_pulse_devices())} devices, {len(list_pulse_players())} programs"
+    return f"{len(list_pulse_devices())} devices, {len(list_pulse_applications())} programs"
 
 
 def diagnose() -> str:

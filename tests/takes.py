@@ -85,12 +85,12 @@ class Recording:
     """A session that runs in its own thread, and everything it emitted. Leaving the context ends it."""
 
     def __init__(self, output: Path, **more: Any) -> None:
-        self.told: list[Event | Progress | Summary] = []
+        self.emitted: list[Event | Progress | Summary] = []
         self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
         video, clock, triggers = more.pop("video", False), more.pop("clock", None), more.pop("triggers", ())
         sources = more.pop("sources", None)
         settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
-        self.session = Session(settings, sources=sources, emit=self.told.append, clock=clock, triggers=triggers)
+        self.session = Session(settings, sources=sources, emit=self.emitted.append, clock=clock, triggers=triggers)
         self.raised: BaseException | None = None
         self.summary: Summary | None = None
         self.thread = threading.Thread(target=self._run)
@@ -110,7 +110,7 @@ class Recording:
         self.join()
 
     @property
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return self.thread.is_alive()
 
     def wait(self, seconds: float) -> None:
@@ -118,7 +118,7 @@ class Recording:
 
     def join(self) -> Summary | None:
         self.wait(LIMIT_S)
-        assert not self.goes_on, "the session hangs"
+        assert not self.is_running, "the session hangs"
         return self.summary
 
     def finished(self) -> Summary:
@@ -131,7 +131,7 @@ class Recording:
         eventually(lambda: self.session.state is state, f"the state {state}, not {self.session.state}")
 
     def until_waiting(self) -> None:
-        eventually(lambda: any(isinstance(item, Progress) and item.waiting_for for item in self.told), "it to wait")
+        eventually(lambda: any(isinstance(item, Progress) and item.waiting_for for item in self.emitted), "it to wait")
 
     def until_elapsed(self, seconds: float) -> None:
         self.until_answered(lambda answer: answer["elapsed_s"] >= seconds)
@@ -162,14 +162,14 @@ class Recording:
             assert answers[0]["ok"] or answers[0]["error"]
 
     def events(self, kind: str) -> list[Event]:
-        return [item for item in self.told if isinstance(item, Event) and item.kind == kind]
+        return [item for item in self.emitted if isinstance(item, Event) and item.kind == kind]
 
 
 def is_ok(answer: dict[str, Any]) -> bool:
     return answer["ok"] is True
 
 
-class Shared(Recording):
+class StandbyRecording(Recording):
     """A session in standby with a replay buffer of 20 s."""
 
     def __init__(self, output: Path, **more: Any) -> None:

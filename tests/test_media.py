@@ -36,12 +36,12 @@ def test_contains_and_intersects_agree_with_sets_of_pixels(one: Rectangle, other
 def test_an_empty_rectangle_intersects_nothing(one: Rectangle, other: Rectangle) -> None:
     assert not one.intersects(other)
     assert not other.intersects(one)
-    assert other.clipped(one) is None
+    assert other.intersection(one) is None
 
 
 @given(small)
 def test_made_even_drops_at_most_one_column_and_row(rectangle: Rectangle) -> None:
-    even = rectangle.made_even()
+    even = rectangle.trimmed_to_even()
     assert (even.left, even.top) == (rectangle.left, rectangle.top)
     assert (even.width % 2, even.height % 2) == (0, 0)
     assert rectangle.width - even.width == rectangle.width % 2

@@ -504,9 +504,9 @@ def test_voice_needs_a_container_with_opus(tmp_path: Path) -> None:
 
 
 def test_each_needs_a_trigger_that_starts_every_recording(fine: RecordSettings) -> None:
-    assert "each=True needs something" in refusal(lambda: replace(fine, each=True))
+    assert "repeat=True needs something" in refusal(lambda: replace(fine, repeat=True))
     for values in ({"wait_for_sound": True}, {"hold": "<f9>"}):
-        waiting = replace(fine, each=True, **values)
+        waiting = replace(fine, repeat=True, **values)
         assert waiting.waits
         waiting.check()
 
@@ -533,7 +533,7 @@ def test_an_unknown_extension_is_refused_on_construction() -> None:
         *(("scale", value) for value in ((101, 33), (0, 0), (8, 8), (1280.0, 720.0), "1280x720", (1280,), 7)),
         *(("region", value) for value in (Rectangle(0, 0, 1, 1), "100x100+0+0", Rectangle(0, 0, -5, 10))),
         *(("replay_s", value) for value in (-5, 0, "60s")),
-        *(("since_s", value) for value in (-1, None)),
+        *(("pre_roll_s", value) for value in (-1, None)),
         *(("buffer_bytes", value) for value in (0, -1, 1.5, "500MB")),
         *(("quality", value) for value in ("best", None, 3)),
         *(("encoder", value) for value in ("h265", "", None)),
@@ -616,7 +616,7 @@ SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "quality": st.sampled_from(QUALITIES),
     "replay_s": st.floats(1, 100),
     "hold": st.sampled_from([None, "<f9>"]),
-    "since_s": st.floats(0, 10),
+    "pre_roll_s": st.floats(0, 10),
 }
 NAMES: Final = [each.name for each in fields(RecordSettings) if each.init]
 

@@ -162,14 +162,14 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
     running.start()
     until(lambda: session.state is State.RECORDING, "the recording")
     begun_s, end_s = clock.now_s(), clock.now_s() + length_s
-    outlets = session._core.feed.outlets if session._core.feed is not None else None
+    tee = session._core.feed.tee if session._core.feed is not None else None
     begun_bytes = 0
     while clock.now_s() < end_s:
         clock.await_waiters(1 + has_picture)
         # Go no faster than the encoder: a real device would not either, and waiting data takes memory.
-        if outlets is not None:
+        if tee is not None:
             reached_s = clock.now_s() - begun_s - _BEHIND_S
-            outlets.await_reached(reached_s, _PATIENCE_S, but=0 if has_picture else None)
+            tee.await_reached(reached_s, _PATIENCE_S, except_track=0 if has_picture else None)
         clock.advance(_STEP_S)
         begun_bytes = begun_bytes or (resident_bytes() if clock.now_s() > end_s - 0.9 * length_s else 0)
     while running.is_alive():

@@ -34,7 +34,7 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
         try:
             remote.start(session.send)
         except NotReadyError as error:
-            session.record_event(remote.absence, str(error))
+            session.record_event(remote.unavailable_event, str(error))
         _tell_leftovers(remote, terminal)
         yield
     finally:
@@ -44,7 +44,7 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
 
 def _tell_leftovers(remote: RemoteControl, terminal: Terminal) -> None:
     """Name what recorders left that crashed, as far as it is there still."""
-    for path in remote.left_recordings:
+    for path in remote.interrupted_recordings:
         if os.path.lexists(path):
             terminal.say(
                 f"a recorder that did not end by itself left {path}: capture repair {_as_argument(path)} makes it whole"

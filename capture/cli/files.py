@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable, tell
+from capture.cli.text import printable, say
 from capture.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _repair(arguments: Arguments) -> int:
             continue
         found.append(done.as_json())
         what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "whole already"
-        tell(arguments, f"{done.path}: {what}")
+        say(arguments, f"{done.path}: {what}")
     if arguments.json:
         print(json.dumps({"files": found}))
     return 0 if all(each["ok"] for each in found) else 1

@@ -76,9 +76,10 @@ _OPTIONS: Final = {
     "sound_threshold_dbfs": "--sound-threshold",
     "replay_s": "--replay",
     "buffer_bytes": "--buffer-size",
-    "since_s": "--since",
     "fallback_folder": "--fallback-dir",
     "loudness_lufs": "--loudness",
+    "pre_roll_s": "--pre-roll",
+    "ledger": "--log",
 }
 
 
@@ -153,10 +154,10 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "wait_for_sound": bool(getattr(arguments, "wait_for_sound", False)),
         "stop_after_silence_s": _optional_time(silence),
         "sound_threshold_dbfs": parse_level(getattr(arguments, "sound_threshold", "-50dB")),
-        "each": getattr(arguments, "each", False),
+        "repeat": getattr(arguments, "repeat", False),
         "standby": arguments.verb in ("standby", "replay"),
         "replay_s": replay_s,
-        "since_s": _optional_time(getattr(arguments, "since", None)) or 0.0,
+        "pre_roll_s": _optional_time(getattr(arguments, "pre_roll", None)) or 0.0,
         "buffer_bytes": config.replay_buffer_bytes if size is None else parse_size(size),
         "fallback_folder": None if fallback is None else Path(fallback),
         # In the settings it is meant for whoever waits for keys anyway.

@@ -147,7 +147,14 @@ def _fill_clip(parser: _Parser) -> None:
     add("--last", metavar="T", help="how much of it (all that is kept)")
     add("--exact", action="store_true", help="begin exactly there, not up to 2 s before")
     add("--max-size", metavar="SIZE", help="encode it anew to fit, like 10MB")
-    add("--ledger", action="store_true", help="write down what happened, in a file beside it")
+    _add_renamed(
+        parser,
+        "--log",
+        "--ledger",
+        dest="ledger",
+        action="store_true",
+        help="write down what happened, in a file beside it",
+    )
     add("--format", metavar="FORMAT", help="what to make of it: gif, webp, mp4, ogg, m4a")
     _add_whose(parser)
 
@@ -240,12 +247,26 @@ _NO_PICTURE = {
 }
 
 
+def _add_renamed(parser: _Parser, name: str, old_name: str, **options: Any) -> None:
+    """Add an option that had another name, which goes on working and is in no help."""
+    option = parser.add_argument(name, **options)
+    hidden = {**options, "dest": option.dest, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    parser.add_argument(old_name, **hidden)
+
+
 def _add_output(parser: _Parser) -> None:
     parser.add_argument(
         "output", metavar="OUTPUT", nargs="?", help="the file to make; without it, a dated one in the recordings folder"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    parser.add_argument("--ledger", action="store_true", help="write down what happens, in OUTPUT.ledger.jsonl")
+    _add_renamed(
+        parser,
+        "--log",
+        "--ledger",
+        dest="ledger",
+        action="store_true",
+        help="write down what happens, in OUTPUT.ledger.jsonl",
+    )
 
 
 def _add_picture_options(parser: _Parser) -> None:
@@ -326,7 +347,13 @@ def _add_buffer_options(parser: _Parser) -> None:
 def _add_control_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--replay", metavar="T", help="keep the last T besides, for clips")
-    add("--each", action="store_true", help="go on with the next recording, each in a file of its own")
+    _add_renamed(
+        parser,
+        "--repeat",
+        "--each",
+        action="store_true",
+        help="go on with the next recording, each in a file of its own",
+    )
     add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
     _add_buffer_options(parser)
     _add_hotkeys_and_name(parser)
@@ -350,7 +377,13 @@ def _add_waiting_options(parser: _Parser) -> None:
     _add_sound_options(parser)
     add = parser.add_argument
     add("--duration", metavar="T", help="the longest that one recording lasts")
-    add("--since", metavar="T", help="begin recordings this long before the key, out of the buffer")
+    _add_renamed(
+        parser,
+        "--pre-roll",
+        "--since",
+        metavar="T",
+        help="begin recordings this long before the key, out of the buffer",
+    )
     add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
     _add_buffer_options(parser)
     _add_hotkeys_and_name(parser)

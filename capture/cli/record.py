@@ -76,9 +76,9 @@ def _record(arguments: Arguments) -> int:
         terminal.say(note)
     for what in ("region", "window"):
         if getattr(arguments, what, None) == SELECT:
-            from capture.sources.chooser import point_out
+            from capture.sources.chooser import pick
 
-            settings = point_out(settings, what, terminal.say)
+            settings = pick(settings, what, terminal.say)
     notifier = None
     if settings.standby or settings.replay_s is not None:
         from capture.desktop.notify import Notifier
@@ -109,7 +109,7 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
     from capture.cli.terminal import as_clock, as_size
     from capture.events import Event, Summary
 
-    def tell(event: Event | Progress | Summary) -> None:
+    def report(event: Event | Progress | Summary) -> None:
         terminal(event)
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
@@ -117,7 +117,7 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
         elif isinstance(event, Event) and event.kind in _SHOWN:
             notifier.announce("capture", event.detail)
 
-    return tell
+    return report
 
 
 def _keys(settings: RecordSettings, hotkeys: bool) -> str:
@@ -171,7 +171,7 @@ def conclude(
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
-        if session.settings.each or session.settings.standby:
+        if session.settings.repeat or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}
         print(json.dumps(found | more))
     if not session.summaries and session.error is None:

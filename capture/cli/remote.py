@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import fail, tell
+from capture.cli.text import fail, say
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _clip(arguments: Arguments) -> int:
 
 
 def _status(arguments: Arguments) -> int:
-    from capture.remote.client import none_running, running
+    from capture.remote.client import not_running_error, running
 
     everyone = running()
     found = [recorder for recorder in everyone if arguments.name in (None, recorder["name"])]
@@ -54,9 +54,9 @@ def _status(arguments: Arguments) -> int:
         print(json.dumps({"running": [_as_status(recorder) for recorder in found]}))
         return 0
     if not found:
-        raise none_running(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
+        raise not_running_error(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
     for recorder in found:
-        tell(
+        say(
             arguments,
             "  ".join(
                 [recorder["name"], str(recorder.get("state")), *_measures(recorder), str(recorder.get("path") or "")]
@@ -78,15 +78,15 @@ def _stop(arguments: Arguments) -> int:
     answer = _order(arguments)
     if answer.get("path"):
         return _saved(arguments, answer)
-    tell(arguments, "it waits no more" if answer.get("state") in ("armed", "standby") else "nothing was kept")
+    say(arguments, "it waits no more" if answer.get("state") in ("armed", "standby") else "nothing was kept")
     return 0
 
 
 def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
     """Say where a recorder has saved a file, and what it found in it."""
-    tell(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
+    say(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
     if answer.get("note"):
-        tell(arguments, str(answer["note"]))
+        say(arguments, str(answer["note"]))
     if answer.get("check", "ok") != "ok":
         return fail(f"the check found: {answer['check']}", 1, arguments.debug)
     return 0
@@ -95,25 +95,25 @@ def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
 def _change(arguments: Arguments) -> int:
     answer = _order(arguments)
     state = str(answer.get("state"))
-    tell(arguments, f"{'resumed' if arguments.verb == 'resume' else state}{_at(answer)}")
+    say(arguments, f"{'resumed' if arguments.verb == 'resume' else state}{_at(answer)}")
     return 0
 
 
 def _discard(arguments: Arguments) -> int:
     answer = _order(arguments)
-    tell(arguments, f"{answer['discarded']} is gone" if answer.get("discarded") else "it waits no more")
+    say(arguments, f"{answer['discarded']} is gone" if answer.get("discarded") else "it waits no more")
     return 0
 
 
 def _mark(arguments: Arguments) -> int:
     answer = _order(arguments, arguments.text)
-    tell(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
+    say(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
     return 0
 
 
 def _preview(arguments: Arguments) -> int:
     _order(arguments)
-    tell(arguments, "playing what was recorded so far")
+    say(arguments, "playing what was recorded so far")
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable, tell
+from capture.cli.text import printable, say
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def _config(arguments: Arguments) -> int:
             origin = "chosen " if each in config.chosen else "default"
             print(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
     elif not names:
-        tell(arguments, f"{name} is gone from the file")
+        say(arguments, f"{name} is gone from the file")
     elif values or arguments.unset:
-        tell(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
+        say(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
     else:
         # For scripts: a line for each, and nothing where there is none.
         print(as_typed(found["settings"][name], between="\n"))
@@ -71,10 +71,10 @@ def _autostart(arguments: Arguments) -> int:
     if arguments.json:
         print(json.dumps({"autostart": {"installed": False} if entry is None else entry.as_json()}))
     elif entry is None:
-        tell(arguments, "off: nothing begins with the session")
+        say(arguments, "off: nothing begins with the session")
     else:
         trouble = f"  but {entry.trouble}" if entry.trouble else ""
-        tell(arguments, f"on: {' '.join(entry.command)} begins with the session ({entry.place}){trouble}")
+        say(arguments, f"on: {' '.join(entry.command)} begins with the session ({entry.place}){trouble}")
     return 1 if entry is not None and entry.trouble else 0
 
 

@@ -11,7 +11,7 @@ from capture.cli.parser import Arguments
 if TYPE_CHECKING:
     pass
 
-__all__ = ["fail", "printable", "tell"]
+__all__ = ["fail", "printable", "say"]
 
 
 def fail(message: str, exit_code: int, debug: bool) -> int:
@@ -21,7 +21,7 @@ def fail(message: str, exit_code: int, debug: bool) -> int:
     return exit_code
 
 
-def tell(arguments: Arguments, line: str) -> None:
+def say(arguments: Arguments, line: str) -> None:
     if not (arguments.json or arguments.quiet):
         print(printable(line))
 

@@ -24,7 +24,7 @@ from capture.codecs.bitstream import bits_of
 from capture.errors import EncoderError
 from capture.media import SAMPLE_RATE, SampleArray
 
-__all__ = ["FRAME_SAMPLES", "StereoAac", "as_pair"]
+__all__ = ["FRAME_SAMPLES", "StereoAac", "as_stereo"]
 
 #: Samples in a packet. The first packet starts this much before the sound.
 FRAME_SAMPLES: Final = 1024
@@ -168,7 +168,7 @@ class _Line:
         return self._encode(None)
 
 
-def as_pair(packet: bytes) -> bytes:
+def as_stereo(packet: bytes) -> bytes:
     """Rewrite a mono packet as a stereo packet with that sound on both channels.
 
     Raises `EncoderError` if the packet does not have the layout of FFmpeg's encoder.
@@ -194,7 +194,7 @@ def as_pair(packet: bytes) -> bytes:
 
 
 def _pair(packet: Packet) -> Packet:
-    pair: Packet = av.Packet(as_pair(bytes(packet)))
+    pair: Packet = av.Packet(as_stereo(bytes(packet)))
     pair.is_keyframe, pair.duration = True, packet.duration
     for note in packet.iter_sidedata():
         pair.set_sidedata(note)

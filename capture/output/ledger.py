@@ -60,7 +60,7 @@ class Ledger:
         # What was left out, by kind: a LEFT_OUT event with its time and count.
         self._left_out: dict[str, Event] = {}
 
-    def write_into(self, write: Callable[[Event], None]) -> None:
+    def copy_to(self, write: Callable[[Event], None]) -> None:
         """Call `write` with all kept events, past and future; with a run when it starts and again when it ends.
 
         `write` is called like `report`.

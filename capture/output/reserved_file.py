@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from capture.errors import OutputError, UsageError
 
-__all__ = ["ReservedFile", "is_being_made"]
+__all__ = ["ReservedFile", "is_being_recorded"]
 
 _PRIVATE: Final = 0o600
 
@@ -99,7 +99,7 @@ class ReservedFile:
             os.close(descriptor)
 
 
-def is_being_made(path: Path) -> bool:
+def is_being_recorded(path: Path) -> bool:
     """Whether a recorder is writing the file at `path`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)

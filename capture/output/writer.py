@@ -58,7 +58,7 @@ class FileWriter:
         muxer.start(templates)
         self._worker.start()
 
-    def begin_with(self, packets: Iterable[tuple[int, av.Packet[Any]]], begins_s: float) -> None:
+    def prepend(self, packets: Iterable[tuple[int, av.Packet[Any]]], begins_s: float) -> None:
         """Write these packets first, and subtract `begins_s` from the times of all packets. Call it before `start`."""
         self._waiting.extend(packets)
         self._begins_s = begins_s

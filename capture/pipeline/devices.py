@@ -90,7 +90,7 @@ class DeviceSet:
 
     def _input(self, source: SampleSource) -> SoundInput:
         device = DeviceThread(f"sound {source.name}", source, self._on_failure)
-        keep_s = (KEPT_MEANWHILE_S if self._settings.each else KEPT_S) if self._settings.waits else 0.0
+        keep_s = (KEPT_MEANWHILE_S if self._settings.repeat else KEPT_S) if self._settings.waits else 0.0
         watch = self._listener() if self._listener is not None else lambda samples: None
         return SoundInput(source, device, SoundGrabber(source, self._clock, keep_s=keep_s, watch=watch))
 

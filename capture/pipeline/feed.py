@@ -46,16 +46,14 @@ class Feed:
         record_event: Callable[[Event], None],
     ) -> None:
         """Raises `NotReadyError` when an encoder cannot be opened."""
-        self.outlets = Tee()
+        self.tee = Tee()
         #: The events of the last `replay_s` seconds, in media time; None without a replay buffer.
         self.ledger = Ledger(span_s=settings.replay_s) if settings.replay_s is not None else None
         self._record_event = record_event
-        self.pipeline = Pipeline(
-            inputs, settings, clock, self.outlets.put, on_failure=on_failure, record_event=self._note
-        )
+        self.pipeline = Pipeline(inputs, settings, clock, self.tee.put, on_failure=on_failure, record_event=self._note)
         if settings.replay_s is not None:
             tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
-            self.outlets.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
+            self.tee.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
 
     def _note(self, event: Event) -> None:
         if self.ledger is not None:
@@ -74,10 +72,10 @@ class Feed:
     @property
     def buffer(self) -> ReplayBuffer | None:
         """The replay buffer, or None without one."""
-        return self.outlets.buffer
+        return self.tee.buffer
 
     @property
-    def keeps(self) -> bool:
+    def is_buffering(self) -> bool:
         """Whether the replay buffer is being filled."""
         return self.buffer is not None and self.pipeline.has_begun
 
@@ -87,11 +85,11 @@ class Feed:
         Takes up to `CATCH_UP_S`, and about a second more when a device delivers nothing. `writer` gets no pictures
         after `CATCH_UP_S`.
         """
-        pipeline, outlets = self.pipeline, self.outlets
+        pipeline, tee = self.pipeline, self.tee
         pipeline.flush()
-        if outlets.await_reached(media_s, CATCH_UP_S):
+        if tee.await_reached(media_s, CATCH_UP_S):
             return
         pictures = 0 if pipeline.has_picture else None
         if writer is not None and pictures is not None:
-            outlets.leave_out(writer, pictures)
-        outlets.await_reached(media_s - _INSIDE_S, SILENCE_S, but=pictures)
+            tee.leave_out(writer, pictures)
+        tee.await_reached(media_s - _INSIDE_S, SILENCE_S, except_track=pictures)

@@ -107,7 +107,7 @@ class FrameGrabber:
         """Return how many of the last `DROPS_KEPT` dropped slots are between two media times."""
         return sum(from_s < at_s <= to_s for at_s in tuple(self._drops_s))
 
-    def beat(self) -> None:
+    def repeat_now(self) -> None:
         """Send a still picture again now, so that the packets reach up to this moment. Any thread may call this."""
         self._beat_wanted = not self._constant
         self.wake()

@@ -220,7 +220,7 @@ class Pipeline:
     def flush(self) -> None:
         """Make everything captured so far come out soon: repeat a still picture, and deliver partly filled blocks."""
         if self._grabber is not None:
-            self._grabber.beat()
+            self._grabber.repeat_now()
         self._wake_sounds()
 
     def begin_count(self, from_s: float) -> None:

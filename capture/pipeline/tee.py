@@ -97,7 +97,7 @@ class Tee:
                     copies[0].set_sidedata(note)
                 packets += [(track, copy) for copy in copies]
             packets.sort(key=lambda item: float((item[1].dts or 0) * (item[1].time_base or 0)))
-            writer.begin_with(packets, clip.start_s)
+            writer.prepend(packets, clip.start_s)
             self._writers.append(writer)
             return clip.start_s
 
@@ -113,14 +113,14 @@ class Tee:
         with self._changed:
             self._left_out.add((writer, track))
 
-    def await_reached(self, at_s: float, timeout_s: float, *, but: int | None = None) -> bool:
+    def await_reached(self, at_s: float, timeout_s: float, *, except_track: int | None = None) -> bool:
         """Wait until every track except number `but` has reached the media time `at_s`.
 
         Returns False if that took longer than `timeout_s`.
         """
 
         def is_met() -> bool:
-            return all(reached_s >= at_s for track, reached_s in self._reached_s.items() if track != but)
+            return all(reached_s >= at_s for track, reached_s in self._reached_s.items() if track != except_track)
 
         with self._changed:
             return self._changed.wait_for(is_met, timeout_s)

@@ -22,7 +22,7 @@ from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import StreamReport, check
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
-__all__ = ["Change", "remake"]
+__all__ = ["Change", "apply_gain"]
 
 #: A longer hole in a track is real and stays; shorter ones come from rounded timestamps.
 _HOLE_S: Final = 0.03
@@ -39,7 +39,7 @@ class Change:
     ceiling_db: float | None = None
 
 
-def remake(path: Path, muxer: Muxer, changes: Sequence[Change | None]) -> list[Chapter]:
+def apply_gain(path: Path, muxer: Muxer, changes: Sequence[Change | None]) -> list[Chapter]:
     """Write the recording at `path` into `muxer`, each audio track with its change; return its chapters.
 
     A changed track is encoded like a recording and keeps its start time; a track whose change is None is copied. Raises

@@ -165,7 +165,7 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
     plans = [_Plan(before, target_lufs) for before in measure(path)]
     if not any(plan.needs_change for plan in plans):
         return tuple(plan.report() for plan in plans)
-    from capture.recordings.gain import remake
+    from capture.recordings.gain import apply_gain
     from capture.recordings.rewrite import rewrite
 
     passes = 0
@@ -179,7 +179,7 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
             raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
         return all(good)
 
-    rewrite(path, lambda muxer: remake(path, muxer, [plan.change() for plan in plans]), is_good=is_good)
+    rewrite(path, lambda muxer: apply_gain(path, muxer, [plan.change() for plan in plans]), is_good=is_good)
     return tuple(plan.report() for plan in plans)
 
 

@@ -24,7 +24,7 @@ from capture.errors import OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
 from capture.output.muxer import Chapter, Muxer
 from capture.output.naming import check_output
-from capture.output.reserved_file import ReservedFile, is_being_made
+from capture.output.reserved_file import ReservedFile, is_being_recorded
 from capture.recordings.check import CheckReport, check
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 
@@ -71,7 +71,7 @@ def repair(path: str | os.PathLike[str], output: str | os.PathLike[str] | None =
         container_of(output)
         check_output(output, overwrite=False)
     before = check(path, listen=False)
-    if is_being_made(path):
+    if is_being_recorded(path):
         raise RecordingError(f"{path} is still being recorded", "repair it after the recording has ended")
     if not before.plays:
         raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _UNCHANGED)

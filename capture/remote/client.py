@@ -18,7 +18,7 @@ from capture.errors import CaptureError, UsageError
 from capture.remote.protocol import TEXT_LIMIT, as_line, cleaned
 from capture.remote.runtime_folder import RuntimeFolder, check_name, default_folder
 
-__all__ = ["ask", "none_running", "running"]
+__all__ = ["ask", "not_running_error", "running"]
 
 #: A recorder answers within milliseconds, or a tenth of a second when it is busy.
 STATUS_LIMIT_S: Final = 1.0
@@ -175,7 +175,7 @@ def _recorders(path: Path | None, gives_up_at_s: float) -> Iterator[list[_Record
         yield found
 
 
-def none_running(name: str | None = None, names: str = "") -> CaptureError:
+def not_running_error(name: str | None = None, names: str = "") -> CaptureError:
     """Return the error for no running recorder, or none called `name`; `names` lists those that run."""
     if name is None or not names:
         return CaptureError("no recorder is running", "start one with capture record, or capture replay for clips")
@@ -189,7 +189,7 @@ def _chosen(recorders: list[_Recorder], name: str | None) -> _Recorder:
             if recorder.name == name:
                 return recorder
     if name is not None or not recorders:
-        raise none_running(name, names)
+        raise not_running_error(name, names)
     if len(recorders) > 1:
         raise UsageError(f"several recorders are running ({names})", "choose one with --name")
     return recorders[0]

@@ -278,7 +278,7 @@ class Claim:
         self.name = name
         self.folder = folder
         #: The note of a recorder of this name that crashed; empty when the last one ended properly.
-        self.left_behind = _read(lock)
+        self.crash_note = _read(lock)
         self._lock = lock
         try:
             self.note(None)

@@ -54,7 +54,7 @@ class RemoteControl:
     `claim`, `start` and `stop`; any thread may call the rest.
     """
 
-    absence = EventKind.NO_REMOTE
+    unavailable_event = EventKind.NO_REMOTE
 
     def __init__(self, name: str | None = None, *, folder: Path | None = None) -> None:
         self._wanted = name
@@ -72,14 +72,14 @@ class RemoteControl:
         return self._name
 
     @property
-    def left_behind(self) -> dict[str, Any]:
+    def crash_note(self) -> dict[str, Any]:
         """The note of a recorder that crashed under this name: its `pid`, and `recording` if it was writing a file."""
-        return self._claim.left_behind if self._claim else {}
+        return self._claim.crash_note if self._claim else {}
 
     @property
-    def left_recordings(self) -> list[str]:
+    def interrupted_recordings(self) -> list[str]:
         """The files that crashed recorders of any name were writing."""
-        notes = [self.left_behind, *self._leftovers]
+        notes = [self.crash_note, *self._leftovers]
         return [note["recording"] for note in notes if isinstance(note.get("recording"), str)]
 
     def claim(self) -> None:

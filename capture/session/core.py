@@ -97,7 +97,7 @@ class SessionCore:
     def save_clip(self, request: Request) -> None:
         """Save what the replay buffer holds up to the request, on another thread."""
         feed = self.feed
-        if feed is None or not feed.keeps:
+        if feed is None or not feed.is_buffering:
             refuse(request, "this recorder keeps no replay buffer: start one with capture replay --last 60s")
             return
         self.clips.save(feed, request)
@@ -111,4 +111,4 @@ class SessionCore:
     @property
     def repeats(self) -> bool:
         """Whether one recording follows the other."""
-        return self.settings.each or self.settings.standby
+        return self.settings.repeat or self.settings.standby

@@ -92,8 +92,8 @@ def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callab
         worker = Worker("trigger", partial(trigger.start, send))
         worker.start()
         if not worker.join(TRIGGER_LIMIT_S):
-            record_event(trigger.absence, "the display does not answer: stop with Ctrl+C")
+            record_event(trigger.unavailable_event, "the display does not answer: stop with Ctrl+C")
         elif isinstance(worker.error, CaptureError):
-            record_event(trigger.absence, str(worker.error))
+            record_event(trigger.unavailable_event, str(worker.error))
         elif worker.error is not None:
             raise worker.error

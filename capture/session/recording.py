@@ -160,7 +160,7 @@ class RecordingControl:
         self._ended_at_s = take.stop_s
         self._core.state = State.FINISHING
         self._core.emit(take.progress(self._core.state))
-        if self._core.settings.each and not self._core.over:
+        if self._core.settings.repeat and not self._core.over:
             self._listen()
         self._finishing.begin()
         if not self._finish(take.end, take):

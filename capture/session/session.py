@@ -68,7 +68,7 @@ class Session:
         self.settings = settings
         clock = clock or MonotonicClock()
         self._dispatcher = EventDispatcher(emit)
-        self._core = core = SessionCore(settings, clock, self._dispatcher.tell)
+        self._core = core = SessionCore(settings, clock, self._dispatcher.dispatch)
         self._triggers = triggers
         self._on_ready = on_ready
         self._ready = False

@@ -34,10 +34,11 @@ __all__ = ["Take"]
 
 
 class Take:
-    """Made when a recording may begin at any moment; everything it needs stands ready.
+    """One recording, made before it begins so that it can begin at any moment.
 
-    Its methods belong to the thread of the session, `tell` and `record_event` to any, and `end`, `conclude` to one that
-    may take its time. `settled_at_s` is the moment up to which it is settled that the recording goes on.
+    The session's thread calls its methods; any thread may call `record_now` and `record_event`; `end` and `conclude`
+    run on a thread that may take its time. `settled_at_s` gives the moment up to which nothing can cut the recording
+    any more.
     """
 
     def __init__(
@@ -104,19 +105,19 @@ class Take:
             self._muxer = self._make_numbered_muxer()
         if self._settings.ledger:
             self._begin_ledger(self._muxer.path)
-        pipeline, outlets = self._feed.pipeline, self._feed.outlets
+        pipeline, tee = self._feed.pipeline, self._feed.tee
         self._begun_at_s = at_s
         if pipeline.has_begun:
             self._is_part = True
-            since_s = max(0.0, self.timeline.media_s(at_s) - self._settings.since_s)
-            self._origin_s = outlets.attach_since(self._writer, since_s)
+            since_s = max(0.0, self.timeline.media_s(at_s) - self._settings.pre_roll_s)
+            self._origin_s = tee.attach_since(self._writer, since_s)
             pipeline.begin_count(self._origin_s)
             if self._feed.ledger is not None:
                 for event in self._feed.ledger.between(self._origin_s, math.inf):
                     self._ledger.record(event)
             self._writer.start(self._muxer, pipeline.templates)
         else:
-            outlets.attach(self._writer)
+            tee.attach(self._writer)
             self._writer.start(self._muxer, pipeline.templates)
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self._asked_at_s = self._clock.now_s()
@@ -140,7 +141,7 @@ class Take:
         except OutputError as error:
             self._lose_ledger(error)
         else:
-            self._ledger.write_into(file.add)
+            self._ledger.copy_to(file.add)
 
     def _lose_ledger(self, error: OutputError) -> None:
         self.record_now(EventKind.NO_LEDGER, str(error))
@@ -259,7 +260,7 @@ class Take:
         silent_at_s = self._stop_playing()
         if self._is_part:
             self._feed.catch_up(self.timeline.media_s(self.stop_s), self._writer)
-            self._feed.outlets.detach(self._writer)
+            self._feed.tee.detach(self._writer)
             # A pause is that of the take: the buffer and the next take go on.
             self.timeline.resume(max(self._clock.now_s(), silent_at_s))
             self._feed.pipeline.wake()
@@ -348,7 +349,7 @@ class Take:
             return
         self.is_discarded = True
         # A take that could not begin has no writer thread, and the feed would wait for it.
-        self._feed.outlets.detach(self._writer)
+        self._feed.tee.detach(self._writer)
         if self._stands:
             return
         if self._muxer is not None:

@@ -62,7 +62,7 @@ class Waiting:
                     return None
                 case Action.CLIP:
                     self._core.save_clip(message)
-                case Action.MARK if self._core.feed is not None and self._core.feed.keeps:
+                case Action.MARK if self._core.feed is not None and self._core.feed.is_buffering:
                     # For the clips that it falls into.
                     self._core.emit(replace(self._core.feed.mark(message.at_s, message.text), at_s=0.0))
                     self._core.answer(message)

@@ -31,7 +31,7 @@ __all__ = [
     "list_applications",
     "list_audio_devices",
     "list_windows",
-    "point_out",
+    "pick",
 ]
 
 #: How much sound is sent at once: beside a picture little, since a program's sound can be taken up that much later than
@@ -135,7 +135,7 @@ def choose_frames(
     screens = list_screens()
     area = choose_area(screens, settings.screen, settings.region)
     where = follow_area(screens, settings.screen, settings.region)
-    even = area.made_even()
+    even = area.trimmed_to_even()
     said = (
         "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
     )
@@ -144,11 +144,13 @@ def choose_frames(
 
         if settings.cursor:
             report(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
-        return PollingScreenSource(even, where=where, tell=report), said
+        return PollingScreenSource(even, where=where, report=report), said
     # A recorder that waits all day does not mark the screen all day.
     outlined = settings.region is not None and not settings.standby
     overlays = _overlays(settings, report)
-    source = ScreenSource(even, cursor=settings.cursor, outlined=outlined, where=where, tell=report, overlays=overlays)
+    source = ScreenSource(
+        even, cursor=settings.cursor, outlined=outlined, where=where, report=report, overlays=overlays
+    )
     return source, said
 
 
@@ -163,7 +165,7 @@ def _refuse_overlays(settings: RecordSettings) -> None:
 def _overlays(settings: RecordSettings, report: Report) -> Overlays:
     from capture.sources.overlays.overlays import Overlays
 
-    return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, tell=report)
+    return Overlays(clicks=settings.show_clicks, keys=settings.show_keys, report=report)
 
 
 def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable[[str], None]) -> FrameSource:
@@ -178,9 +180,9 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
     overlays = _overlays(settings, report)
     if wanted == "active":
         # Whoever has it begin later uses the time to go to that window.
-        return WindowSource(active_window, cursor=settings.cursor, tell=report, end=end, overlays=overlays)
+        return WindowSource(active_window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
     window = choose_window(list_windows(), wanted)
-    return WindowSource(lambda: window, cursor=settings.cursor, tell=report, end=end, overlays=overlays)
+    return WindowSource(lambda: window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
 
 
 def begin_countdown(settings: RecordSettings) -> Countdown | None:
@@ -195,7 +197,7 @@ def begin_countdown(settings: RecordSettings) -> Countdown | None:
     )
 
 
-def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -> RecordSettings:
+def pick(settings: RecordSettings, what: str, say: Callable[[str], None]) -> RecordSettings:
     """The settings with the `region` or the `window` that is shown with the mouse; `say` says when and how.
 
     Raises `UsageError` where that is called off, `NotReadyError` where it cannot be.
@@ -204,11 +206,11 @@ def point_out(settings: RecordSettings, what: str, say: Callable[[str], None]) -
         raise UsageError(f"--{what} select needs a screen to be recorded", "drop it, or record a screen")
     if sys.platform != "linux":
         raise NotReadyError(f"nothing can be shown with the mouse on {_system()} yet", "use --region WxH+X+Y")
-    from capture.sources.x11.picker import point_at_window, point_out_region
+    from capture.sources.x11.picker import pick_region, pick_window
 
     if what == "window":
-        return replace(settings, window=point_at_window(say).id)
-    return replace(settings, region=point_out_region(say))
+        return replace(settings, window=pick_window(say).id)
+    return replace(settings, region=pick_region(say))
 
 
 def choose_samples(
@@ -267,9 +269,9 @@ def list_applications() -> list[PlayingApplication]:
     """The programs that play sound now; none where the system does not tell."""
     if sys.platform != "linux":
         return []
-    from capture.sources.pulse.devices import list_pulse_players
+    from capture.sources.pulse.devices import list_pulse_applications
 
-    return list_pulse_players()
+    return list_pulse_applications()
 
 
 def _pattern_tone(name: str, clock: Clock) -> SampleSource:

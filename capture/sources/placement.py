@@ -29,7 +29,7 @@ class Placement:
     @property
     def seen(self) -> Rectangle | None:
         """The part of the area that is on the desktop."""
-        return None if self.area is None else self.area.clipped(self.bounds)
+        return None if self.area is None else self.area.intersection(self.bounds)
 
     @property
     def is_scaled(self) -> bool:
@@ -60,7 +60,7 @@ class Placement:
         margin_x, margin_y = (self.width - self.area.width) // 2, (self.height - self.area.height) // 2
         return margin_x + part.left - self.area.left, margin_y + part.top - self.area.top
 
-    def in_pairs(self, part: Rectangle) -> Rectangle | None:
+    def evened(self, part: Rectangle) -> Rectangle | None:
         """Return `part`, grown just enough to have even sides and an even place in the picture.
 
         The area must not be scaled. Returns None if the grown part is not all on the desktop.

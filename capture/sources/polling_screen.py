@@ -15,7 +15,7 @@ from capture.event_kinds import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.mss_reader import MssReader
 from capture.sources.placement import Placement, black, fitted
-from capture.sources.screen_source import middle_s
+from capture.sources.screen_source import capture_time_s
 from capture.sources.screens import Where, desktop_of
 
 __all__ = ["PollingScreenSource"]
@@ -32,12 +32,12 @@ class PollingScreenSource:
     """Delivers frames of `area`, without the cursor. The area must lie on the desktop and have even sides.
 
     When the monitors change, `where` returns the area to show from then on; it is fitted into the first size. While the
-    screen is unreadable, frames repeat its last picture. Both are reported to `tell`.
+    screen is unreadable, frames repeat its last picture. Both go to `report`.
     """
 
-    def __init__(self, area: Rectangle, *, where: Where, tell: Callable[[EventKind, str], None]) -> None:
+    def __init__(self, area: Rectangle, *, where: Where, report: Callable[[EventKind, str], None]) -> None:
         self._where = where
-        self._tell = tell
+        self._report = report
         self._reader: MssReader | None = None
         self._place = Placement(area.width, area.height, area, area)
         self._look_at_s = 0.0
@@ -80,7 +80,7 @@ class PollingScreenSource:
         changed_at_s, now_s = self._unchanged_at_s, time.monotonic()
         pixels, self._next = self._next if self._next is not None else self._picture(), None
         self._last, self._unchanged_at_s = pixels, now_s
-        return Frame(pixels, middle_s(changed_at_s, now_s))
+        return Frame(pixels, capture_time_s(changed_at_s, now_s))
 
     def idle(self) -> None: ...
 
@@ -128,7 +128,7 @@ class PollingScreenSource:
             raise DisplayLostError("no screen is connected")
         reported, self._place = self._place, replace(self._place, area=self._where(screens), bounds=desktop_of(screens))
         if not self._place.shows_as(reported):
-            self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
+            self._report(EventKind.DISPLAY_CHANGED, str(self._place))
 
     @property
     def _opened(self) -> MssReader:
@@ -141,6 +141,6 @@ class PollingScreenSource:
             return
         self._is_unreadable = error is not None
         if error is not None:
-            self._tell(EventKind.SCREEN_UNREADABLE, f"{error}: repeating its last picture until it can be read again")
+            self._report(EventKind.SCREEN_UNREADABLE, f"{error}: repeating its last picture until it can be read again")
         else:
-            self._tell(EventKind.SCREEN_READABLE, "the screen can be read again")
+            self._report(EventKind.SCREEN_READABLE, "the screen can be read again")

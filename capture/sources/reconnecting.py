@@ -35,7 +35,7 @@ class ReconnectingSource:
     """Wraps the source that `make` returns, and replaces it with a new one whenever it is lost.
 
     `make` receives the function to which the source reports its events. The first call must be quick; later ones may
-    take as long as a device does, and may raise. Events are passed on to `tell`, and a loss is reported once even if
+    take as long as a device does, and may raise. Events are passed on to `report`, and a loss is reported once even if
     both the source and this wrapper notice it.
     """
 
@@ -43,11 +43,11 @@ class ReconnectingSource:
         self,
         make: Callable[[Callable[[EventKind, str], None]], SampleSource],
         clock: Clock,
-        tell: Callable[[EventKind, str], None],
+        report: Callable[[EventKind, str], None],
     ) -> None:
         self._make = make
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._woken = threading.Event()
         # The source that delivers, or delivered last; and one that is being opened to replace it.
         self._source = make(self._relay)
@@ -170,14 +170,14 @@ class ReconnectingSource:
             self._source_is_lost = False
             self._report_back(detail)
         else:
-            self._tell(kind, detail)
+            self._report(kind, detail)
 
     def _report_lost(self, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._tell(EventKind.DEVICE_LOST, detail)
+            self._report(EventKind.DEVICE_LOST, detail)
 
     def _report_back(self, detail: str) -> None:
         if self._is_lost:
             self._is_lost = False
-            self._tell(EventKind.DEVICE_BACK, detail)
+            self._report(EventKind.DEVICE_BACK, detail)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from capture.sources.x11.outline import LastingOutline
 from capture.sources.screens import Where
 
-__all__ = ["ScreenSource", "middle_s"]
+__all__ = ["ScreenSource", "capture_time_s"]
 
 #: How often to retry a grab while the screen is being resized.
 MOST_GRABS: Final = 3
@@ -36,7 +36,7 @@ class ScreenSource:
     of a change and the grab. The moment of the grab alone would be late, by half a slot on a busy screen.
 
     When the monitors change, `where` returns the area to show from then on; it is fitted into the first size, and the
-    change is reported to `tell`. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
+    change goes to `report`. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class ScreenSource:
         cursor: bool,
         outlined: bool = False,
         where: Where | None = None,
-        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
+        report: Callable[[EventKind, str], None] = lambda kind, detail: None,
         overlays: Overlays | None = None,
     ) -> None:
         self._area = area
         self._overlays = overlays or Overlays()
         self._where = where or (lambda screens: area)
-        self._tell = tell
+        self._report = report
         self._outlined = outlined
         self._outline: LastingOutline | None = None
         self._cursor = cursor
@@ -114,7 +114,7 @@ class ScreenSource:
                 watch.reader.renew()
             else:
                 self._overlays.draw_keys(pixels, left, top)
-                return Frame(pixels, middle_s(changed_at_s, now_s), left, top)
+                return Frame(pixels, capture_time_s(changed_at_s, now_s), left, top)
 
     def _overlaid(self) -> Rectangle | None:
         """Return the part of the screen that must be read because the overlays on it change now."""
@@ -124,13 +124,13 @@ class ScreenSource:
         part = self._place.part_at(keys)
         # Margins beside the screen cannot be read from it: the frame has to be a whole one.
         self._is_new |= part is None
-        return clicks if part is None else part.joined(clicks)
+        return clicks if part is None else part.union(clicks)
 
     def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
         """Read only the part that was drawn to: for a typed letter that is a hundredth of the screen."""
         place = self._place
         is_due = self._is_new or now_s >= self._whole_at_s
-        in_pairs = None if is_due or place.is_scaled or place.seen is None else place.in_pairs(part)
+        in_pairs = None if is_due or place.is_scaled or place.seen is None else place.evened(part)
         if in_pairs is not None:
             return self._seen(watch, in_pairs), *place.corner(in_pairs)
         picture = place.picture(None if place.seen is None else self._seen(watch, place.seen))
@@ -157,7 +157,7 @@ class ScreenSource:
         self._place_area(watch, area)
         reported, self._reported = self._reported, self._place
         if not self._place.shows_as(reported):
-            self._tell(EventKind.DISPLAY_CHANGED, str(self._place))
+            self._report(EventKind.DISPLAY_CHANGED, str(self._place))
 
     def _place_area(self, watch: X11Watch, area: Rectangle | None) -> None:
         """Make `area` fill the picture, clipped to the screen."""
@@ -188,6 +188,6 @@ class ScreenSource:
         return self._watch
 
 
-def middle_s(changed_at_s: float | None, now_s: float) -> float:
+def capture_time_s(changed_at_s: float | None, now_s: float) -> float:
     """Return the timestamp of a frame grabbed at `now_s` whose content changed at `changed_at_s`; None if unknown."""
     return now_s if changed_at_s is None else (changed_at_s + now_s) / 2

@@ -17,7 +17,7 @@ from capture.sources.x11.monitors import NO_DISPLAY, Screen
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "list_screens", "refuse_wayland"]
+__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "list_screens", "require_x11"]
 
 
 #: Returns where the recorded area lies on the current screens, with even sides; None if it is on none of them.
@@ -26,7 +26,7 @@ Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
 
 def list_screens() -> list[Screen]:
     """Return the monitors in the system's order; exactly one is primary. Raises `NotReadyError` if there is none."""
-    refuse_wayland()
+    require_x11()
     try:
         screens = _x11_screens() if sys.platform == "linux" else _mss_screens()
     except DisplayLostError as error:
@@ -77,26 +77,26 @@ def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
 
 def desktop_of(screens: Sequence[Screen]) -> Rectangle:
     """Return the smallest rectangle around all screens; there must be at least one."""
-    return functools.reduce(Rectangle.joined, (screen.area for screen in screens))
+    return functools.reduce(Rectangle.union, (screen.area for screen in screens))
 
 
 def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None) -> Where:
     """Return a function that finds the area `choose_area` gave for `screens` once the monitors have changed."""
     if region is not None:
-        return lambda now: region.made_even()
+        return lambda now: region.trimmed_to_even()
     if screen not in ("primary", "all"):
         # Numbers change when a monitor is unplugged; names do not.
         screen = next((item.name for item in screens if screen in (item.id, item.name)), screen)
 
     def find(now: Sequence[Screen]) -> Rectangle | None:
         with suppress(UsageError):
-            return choose_area(now, screen, None).made_even()
+            return choose_area(now, screen, None).trimmed_to_even()
         return None
 
     return find
 
 
-def refuse_wayland() -> None:
+def require_x11() -> None:
     """Raise `NotReadyError` under Wayland, where X11 calls succeed but show a black screen."""
     if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
         return

@@ -15,7 +15,7 @@ from capture.event_kinds import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement, black
-from capture.sources.screen_source import middle_s
+from capture.sources.screen_source import capture_time_s
 from capture.sources.x11.change_watch import NOWHERE, X11Watch
 from capture.sources.x11.window_list import Window
 from capture.sources.x11.xcb import Connection
@@ -44,7 +44,7 @@ class WindowSource:
     """Delivers frames of the window that `find` returns at `open`, together with whatever covers it.
 
     The picture keeps the window's first size, made even. A window that changes its size is centred on black, scaled
-    down if it is too large. While the window is hidden, frames repeat its last picture. When it is closed, `tell` and
+    down if it is too large. While the window is hidden, frames repeat its last picture. When it is closed, `report` and
     `end` are called once, each with `window_closed`, and the last picture is repeated until the end.
     """
 
@@ -53,14 +53,14 @@ class WindowSource:
         find: Callable[[], Window],
         *,
         cursor: bool,
-        tell: Callable[[EventKind, str], None],
+        report: Callable[[EventKind, str], None],
         end: Callable[[str], None],
         overlays: Overlays | None = None,
     ) -> None:
         self._find = find
         self._overlays = overlays or Overlays()
         self._cursor = cursor
-        self._tell = tell
+        self._report = report
         self._end = end
         self._title = ""
         self._size = self._first_size = (0, 0)
@@ -89,13 +89,13 @@ class WindowSource:
             raise NotReadyError(f"the window {self._title!r} is gone", "see capture devices") from gone
         # A hidden window still has its size.
         (area, self._shown), self._hidden = found or (window.area, NOWHERE), found is None
-        even = area.made_even()
+        even = area.trimmed_to_even()
         if not even.width or not even.height:
             raise UsageError(f"the window {self._title!r} has no area to record", "choose another one")
         self._first_size, self._size, self._area = (area.width, area.height), (even.width, even.height), even
         if even != area:
             sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
-            self._tell(EventKind.CROPPED, f"{sizes}: sizes must be even")
+            self._report(EventKind.CROPPED, f"{sizes}: sizes must be even")
         self._look_at(watch, None if self._hidden else self._shown)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)
 
@@ -120,7 +120,7 @@ class WindowSource:
         for _ in range(MOST_GRABS):
             now_s = time.monotonic()
             self._keep_up(watch)
-            place = Placement(*self._size, self._area, self._shown.clipped(watch.bounds) or NOWHERE)
+            place = Placement(*self._size, self._area, self._shown.intersection(watch.bounds) or NOWHERE)
             pixels = self._seen(place, watch)
             watch.sync()
             if not watch.has_moved:
@@ -140,7 +140,7 @@ class WindowSource:
             # Draw keys into a copy: the last picture may be repeated for longer than they are shown.
             picture = self._last.copy()
             self._overlays.draw_keys(picture)
-        return Frame(picture, middle_s(changed_at_s, now_s))
+        return Frame(picture, capture_time_s(changed_at_s, now_s))
 
     def idle(self) -> None:
         self._overlays.rest()
@@ -163,7 +163,7 @@ class WindowSource:
         watch.reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
-            self._tell(EventKind.DISPLAY_CHANGED, f"the screen is now {watch.bounds}")
+            self._report(EventKind.DISPLAY_CHANGED, f"the screen is now {watch.bounds}")
 
     def _keep_up(self, watch: _WindowWatch) -> None:
         """Find the window again if it may have moved."""
@@ -173,13 +173,13 @@ class WindowSource:
             found = watch.locate()
         except _WindowGoneError:
             found, self._gone = None, True
-            self._tell(EventKind.WINDOW_CLOSED, f"the window {self._title!r} was closed")
+            self._report(EventKind.WINDOW_CLOSED, f"the window {self._title!r} was closed")
             self._end("window_closed")
         self._hidden = found is None
         if found is not None:
             area, self._shown = found
             # At its first size it fills the picture, apart from an odd row or column.
-            self._area = area.made_even() if (area.width, area.height) == self._first_size else area
+            self._area = area.trimmed_to_even() if (area.width, area.height) == self._first_size else area
         self._look_at(watch, None if self._hidden else self._shown)
 
     def _look_at(self, watch: _WindowWatch, area: Rectangle | None) -> None:
@@ -267,7 +267,7 @@ class _WindowWatch(X11Watch):
         area, *frames = map(self._place_of, self._nested)
         shown: Rectangle | None = area
         for frame in frames:
-            shown = shown.clipped(frame) if shown is not None else None
+            shown = shown.intersection(frame) if shown is not None else None
         return (area, shown) if shown is not None else None
 
     def _place_of(self, window: Any) -> Rectangle:

@@ -19,7 +19,7 @@ EVENTS_END_S: Final = 1.0
 
 
 class EventDispatcher:
-    """Calls `listener` with each event in order, on a separate thread. Any thread may call `tell`."""
+    """Calls `listener` with each event in order, on a separate thread. Any thread may call `dispatch`."""
 
     def __init__(self, listener: EventSink) -> None:
         self._listener = listener
@@ -29,7 +29,7 @@ class EventDispatcher:
     def start(self) -> None:
         self._worker.start()
 
-    def tell(self, event: Event | Progress | Summary) -> None:
+    def dispatch(self, event: Event | Progress | Summary) -> None:
         """Queue `event` for the listener; drop it if the queue is full or closed."""
         with suppress(Closed):
             self._events.offer(event)

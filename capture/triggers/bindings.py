@@ -22,7 +22,7 @@ __all__ = [
     "Hotkey",
     "KeyEvent",
     "Matcher",
-    "as_spoken",
+    "as_readable",
     "check_bindings",
 ]
 
@@ -99,7 +99,7 @@ def check_bindings(bindings: Mapping[str, Command], hold: str | None = None) -> 
     _table(bindings, hold)
 
 
-def as_spoken(text: str) -> str:
+def as_readable(text: str) -> str:
     """Return a key for people to read: Ctrl+Alt+R for `<ctrl>+<alt>+r`. Raises `UsageError` when it does not exist."""
     combination = _parse(text)
     held = [modifier for modifier in MODIFIERS if modifier in combination.modifiers]

@@ -51,7 +51,7 @@ class Hotkeys:
     as `space` or `<f9>`, or a virtual code such as `<65>`. The brackets around a name are optional.
     """
 
-    absence = EventKind.NO_HOTKEYS
+    unavailable_event = EventKind.NO_HOTKEYS
 
     def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> None:
         """Raise `UsageError` for a key that does not exist or has two commands. Needs no display."""

@@ -26,7 +26,7 @@ class Trigger(TakeObserver, Protocol):
     """Sends commands to a session, such as hotkeys do."""
 
     @property
-    def absence(self) -> EventKind:
+    def unavailable_event(self) -> EventKind:
         """The kind of the event that reports that this trigger does not work here."""
         ...
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from capture.errors import NotReadyError
 from capture.virtual.supervised_process import SupervisedProcess
 
-__all__ = ["not_serving", "start_server"]
+__all__ = ["server_error", "start_server"]
 
 
 def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path, package: str) -> SupervisedProcess:
@@ -29,7 +29,7 @@ def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path,
             raise NotReadyError(f"cannot run {argv[0]} ({error.strerror})", f"reinstall {package}") from error
 
 
-def not_serving(name: str, log: Path, deadline_s: float) -> NotReadyError:
+def server_error(name: str, log: Path, deadline_s: float) -> NotReadyError:
     """Return the error for a server that has ended, or has not answered by `deadline_s` (monotonic)."""
     trouble = "does not answer" if time.monotonic() >= deadline_s else "did not start"
     lines = [line.strip() for line in log.read_text("utf-8", "replace").split("\n")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.unix_socket import listens
-from capture.virtual.server import not_serving, start_server
+from capture.virtual.server import server_error, start_server
 from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["SINK", "SoundServer"]
@@ -73,7 +73,7 @@ class SoundServer:
     def await_ready(self, deadline_s: float) -> None:
         """Return once the server answers. Raises `NotReadyError` when it fails or `deadline_s` (monotonic) passes."""
         if self._program is None or not self._program.await_answer(partial(listens, str(self.socket)), deadline_s):
-            raise not_serving("pulseaudio", self._log, deadline_s)
+            raise server_error("pulseaudio", self._log, deadline_s)
 
     def close(self) -> None:
         """End the server; may be called twice."""

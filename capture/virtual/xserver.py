@@ -17,7 +17,7 @@ from typing import Final
 
 from capture.errors import NotReadyError
 from capture.unix_socket import ANSWER_LIMIT_S, connect, listens
-from capture.virtual.server import not_serving, start_server
+from capture.virtual.server import server_error, start_server
 from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["XServer"]
@@ -63,7 +63,7 @@ class XServer:
             self.close()
             said = self._log.read_text("utf-8", "replace")
             if not any(words in said for words in NUMBER_IN_USE_MESSAGES):
-                raise not_serving("Xvfb", self._log, deadline_s)
+                raise server_error("Xvfb", self._log, deadline_s)
         raise NotReadyError(f"displays :{FIRST_NUMBER} to :{LAST_NUMBER} are all in use", "end some of those X servers")
 
     def close(self) -> None:

@@ -150,12 +150,12 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", "--audio", "app:"), ("'app:'", "app:firefox")),
         (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "empty source")),
         # one recording after another
-        (("record", "out.mp4", "--each"), ("--each", "--wait-for-sound", "--hold")),
-        (("note", "out.ogg", "--each", "--no-wait-for-sound"), ("--each", "--wait-for-sound", "--hold")),
+        (("record", "out.mp4", "--repeat"), ("--repeat", "--wait-for-sound", "--hold")),
+        (("note", "out.ogg", "--repeat", "--no-wait-for-sound"), ("--repeat", "--wait-for-sound", "--hold")),
         (("record", "out.mp4", "--hold", "nonsense"), ("'nonsense'", "<f9>")),
         (("record", "out.mp4", "--hold", "<ctrl>+"), ("'<ctrl>+'", "<f9>")),
         (("record", "out.mp4", "--name", "a/b"), ("'a/b'", "letters and digits")),
-        (("headless", "out.mp4", "--each", "--", "true"), ("--each",)),
+        (("headless", "out.mp4", "--repeat", "--", "true"), ("--repeat",)),
         # notes
         (("note", "out.avi"), ("'.avi'", ".ogg")),
         (("note", "taken.mp4"), ("taken.mp4", "exists already", "--overwrite")),
@@ -488,3 +488,10 @@ def test_any_arguments_end_with_a_documented_exit_code(extension: str, chosen: l
     assert result.exit_code in {1, 2, 3}
     assert result.stdout == ""
     assert result.message
+
+
+def test_options_under_their_old_names_go_on_working(folder: Path) -> None:
+    for old, more in (("--each", ()), ("--ledger", ("--screen", "none", "--audio", "none"))):
+        message = Refused(("record", "out.mp4", old, *more)).message
+        assert "unrecognized" not in message
+    assert "unrecognized" not in Refused(("standby", "--since", "5s")).message

@@ -15,7 +15,7 @@ from av.codec.context import Flags
 from capture.codecs import stereo_aac as aac
 from capture.codecs.bitstream import bits_of
 from capture.codecs.null_container import open_null_container
-from capture.codecs.stereo_aac import FRAME_SAMPLES, StereoAac, as_pair
+from capture.codecs.stereo_aac import FRAME_SAMPLES, StereoAac, as_stereo
 from capture.errors import EncoderError
 from capture.media import SAMPLE_RATE, SampleArray
 
@@ -135,7 +135,7 @@ def test_a_mono_packet_decodes_to_both_channels(stage: Stage, make: Callable[...
     frame.sample_rate, frame.pts = SAMPLE_RATE, 0
     packets = [bytes(packet) for packet in (*stage.one.encode(frame), *stage.one.encode(None))]
     alone = decoded(packets, stage.one)
-    both = decoded([as_pair(packet) for packet in packets], stage.both)
+    both = decoded([as_stereo(packet) for packet in packets], stage.both)
     assert np.array_equal(both[:, 0], both[:, 1])
     assert np.array_equal(both[:, :1], alone)
 
@@ -233,4 +233,4 @@ def test_block_sizes_make_no_difference_to_packets() -> None:
 def test_a_stereo_packet_is_refused(stage: Stage) -> None:
     packets = stage.encoded_alone(same(tone(0.2)))
     with pytest.raises(EncoderError, match="did not make a mono packet"):
-        as_pair(bytes(packets[2]))
+        as_stereo(bytes(packets[2]))

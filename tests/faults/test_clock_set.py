@@ -15,7 +15,7 @@ from typing import Self
 
 import pytest
 from reopened import first_loud_s, sound
-from takes import Player, Recording, Shared, is_ok, tone
+from takes import Player, Recording, StandbyRecording, is_ok, tone
 
 import capture.session.clip_saver as clips_module
 import capture.session.take as take_module
@@ -78,7 +78,7 @@ def test_recordings_of_the_same_second_get_different_names(
 ) -> None:
     # The same second three times, and once the day before.
     leaping.leaps = iter([timedelta(0), timedelta(0), timedelta(days=-1), timedelta(0)])
-    with Shared(tmp_path / "out.wav", dated=True, numbered=True, sources=player.sources) as recording:
+    with StandbyRecording(tmp_path / "out.wav", dated=True, numbered=True, sources=player.sources) as recording:
         recording.until_kept(0.3)
         for _ in range(2):
             assert is_ok(recording.ask(Command.START))

@@ -129,7 +129,7 @@ def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequenc
         # With several at once, each gets less work.
         fps = str(30 if len(kills) == 1 else 10)
         source = ("--source", "pattern", "--fps", fps) if kill.of_pattern else ()
-        commands.append(("record", path, "--ledger", "--name", f"{folder.name}-{number}", *source))
+        commands.append(("record", path, "--log", "--name", f"{folder.name}-{number}", *source))
     began_s: list[float] = []
     with recorders(environment, folder, commands) as running:
         for path, recorder in zip(paths, running, strict=True):

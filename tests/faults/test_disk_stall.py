@@ -95,7 +95,7 @@ class PatternRecording(Recording):
 
         def has_ended() -> bool:
             self.session.send(Command.QUIT, "interrupt")
-            return not self.goes_on
+            return not self.is_running
 
         eventually(has_ended, "the end")
 

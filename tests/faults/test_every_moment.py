@@ -109,7 +109,7 @@ class Stepped:
     def end(self, command: Command) -> None:
         """End the recording now. Step the clock until it ends, because the session waits for the last of the sound."""
         self.recording.send(command, at_s=self.now_s)
-        while self.recording.session.state is State.RECORDING or self.recording.goes_on:
+        while self.recording.session.state is State.RECORDING or self.recording.is_running:
             self.clock.advance(STEP_S)
             self.recording.wait(0.01)
 

@@ -61,13 +61,13 @@ class Crowd:
             self._failures.append(error)
 
     @property
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
     def finished(self) -> None:
         for thread in self._threads:
             thread.join(LIMIT_S)
-        assert not self.goes_on
+        assert not self.is_running
         assert self._failures == []
 
 
@@ -76,9 +76,9 @@ def flooding(folder: Path, name: str, times: int) -> Callable[[], None]:
         with Caller(folder, name) as caller:
             # Send many at once: a caller need not wait for an answer before the next request.
             for first in range(0, times, 50):
-                caller.say(*[{"verb": "status"}] * min(50, times - first))
+                caller.send(*[{"verb": "status"}] * min(50, times - first))
                 for _ in range(min(50, times - first)):
-                    answer = caller.hears()
+                    answer = caller.receive()
                     assert answer is not None
                     assert answer["ok"]
 
@@ -91,8 +91,8 @@ def talking_nonsense(folder: Path, name: str, times: int) -> Callable[[], None]:
         with Caller(folder, name) as caller:
             for _ in range(times):
                 for nonsense in (*NONSENSE, random.bytes(200).replace(b"\n", b"") + b"\n"):
-                    caller.say(nonsense)
-                    assert refusal(caller.hears())
+                    caller.send(nonsense)
+                    assert refusal(caller.receive())
 
     return visit
 
@@ -106,12 +106,12 @@ def test_a_flood_drops_no_frame_and_no_sample(tmp_path: Path, monkeypatch: pytes
         stepped.go_on(20)
         # Some callers send nothing, one stops in the middle of a word, and one never reads.
         silent = [callers.enter_context(Caller(folder, "flood")) for _ in range(8)]
-        silent[0].say(b'{"verb": "st')
-        silent[1].say(*[{"verb": "status"}] * 300)
+        silent[0].send(b'{"verb": "st')
+        silent[1].send(*[{"verb": "status"}] * 300)
         crowd = Crowd(*[flooding(folder, "flood", TIMES)] * ASKING, talking_nonsense(folder, "flood", 10))
         # Stop before the scripted sound runs out.
         begun_s, steps = stepped.now_s, 0
-        while crowd.goes_on and stepped.now_s < begun_s + 10.0:
+        while crowd.is_running and stepped.now_s < begun_s + 10.0:
             stepped.go_on(1)
             steps += 1
         crowd.finished()

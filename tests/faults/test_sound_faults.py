@@ -503,7 +503,7 @@ def test_a_reader_of_a_suspended_device_gets_empty_samples_up_to_now(
     for name, value in own_desk.environment.items():
         monkeypatch.setenv(name, value)
     reported = threading.Event()
-    source = PulseSource("internal", "Desk", 2, tell=lambda kind, detail: reported.set())
+    source = PulseSource("internal", "Desk", 2, report=lambda kind, detail: reported.set())
     source.open()
     pactl(capture_environment, "suspend-sink", own_desk.sink, "1")
     try:

@@ -15,7 +15,7 @@ from conftest import RunCapture, StartCapture
 from reopened import each_picture, sound
 
 from capture.errors import UsageError
-from capture.output.reserved_file import ReservedFile, is_being_made
+from capture.output.reserved_file import ReservedFile, is_being_recorded
 from capture.recordings.check import check
 from capture.sources.pattern import read_clock
 
@@ -43,7 +43,7 @@ def test_the_second_recorder_is_refused_and_the_first_goes_on(
         summary = recorder.stop()
     assert (summary["check"], summary["size_bytes"]) == ("ok", path.stat().st_size)
     assert check(path).ok
-    assert not is_being_made(path)
+    assert not is_being_recorded(path)
     # Now the file may be replaced.
     assert run_capture("record", path, *PATTERN, "--overwrite", "--duration", "0.5").returncode == 0
     assert check(path).duration_s < 1.0
@@ -89,7 +89,7 @@ def test_only_one_thread_reserves_a_name(overwrite: bool, tmp_path: Path) -> Non
                 path.write_bytes(b"old")
             taken = [own for own in pool.map(take, range(at_once)) if own is not None]
             assert len(taken) == 1
-            assert is_being_made(path)
+            assert is_being_recorded(path)
             taken[0].keep()
             path.unlink()
             assert list(tmp_path.iterdir()) == []

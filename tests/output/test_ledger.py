@@ -156,7 +156,7 @@ def test_each_event_is_written_at_once(tmp_path: Path) -> None:
     file = LedgerFile(recording, never)
     assert file.path == ledger_of(recording)
     assert file.path.stat().st_mode & 0o777 == 0o600
-    ledger.write_into(file.add)
+    ledger.copy_to(file.add)
     ledger.record(dropped(10))
     begun = [
         {"at_s": 0.0, "kind": "begun", "detail": str(recording)},

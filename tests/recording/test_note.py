@@ -52,7 +52,7 @@ def test_every_message_becomes_its_own_file(
     capture_environment: dict[str, str], start_capture: StartCapture, desk: VirtualDesk, tmp_path: Path
 ) -> None:
     output = tmp_path / "note.ogg"
-    with start_capture("note", output, "--each", "--json") as recorder:
+    with start_capture("note", output, "--repeat", "--json") as recorder:
         note = Control(recorder)
         note.until("armed")
         for number in (5, 6):
@@ -234,7 +234,7 @@ def test_discard_removes_the_file_and_says_so(taking: tuple[Control, Path], run_
     assert "gone" in done.stdout + done.stderr
     assert not path.exists()
     assert note.recorder.wait() == 0
-    assert f"{path} is gone" in note.recorder.stderr
+    assert f"{path} was discarded" in note.recorder.stderr
     assert note.recorder.summary() == {"path": None, "stopped_by": "discard"}
 
 
@@ -288,7 +288,7 @@ def keys(environment: dict[str, str], *orders: str) -> None:
 def holding(capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path) -> Any:
     """A recorder that waits for its key and has proved that it receives keys."""
     path = tmp_path / "out.wav"
-    with start_capture("record", path, "--hold", HOLD, "--each", "--json") as recorder:
+    with start_capture("record", path, "--hold", HOLD, "--repeat", "--json") as recorder:
         note = Control(recorder)
         note.until("armed")
         note.recorder.until(lambda: hears_keys(capture_environment, note), "it hears keys")

@@ -91,7 +91,7 @@ def test_files_and_folders_are_private_from_the_first_byte(
     capture_environment["XDG_RUNTIME_DIR"] = str(run)
     videos = Path(capture_environment["XDG_VIDEOS_DIR"])
     path = folder / "out.mkv"
-    arguments = ("record", path, "--source", "pattern", "--fps", "5", "--replay", "20s", "--ledger", "--json")
+    arguments = ("record", path, "--source", "pattern", "--fps", "5", "--replay", "20s", "--log", "--json")
     with Watch(folder, run, videos) as watch, open_umask():
         with start_capture(*arguments, "--loudness", "-20LUFS") as recorder:
             recorder.until_recording(path)

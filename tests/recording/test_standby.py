@@ -250,7 +250,7 @@ def test_a_recording_can_start_from_the_buffer(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
     output = tmp_path / "take.mkv"
-    arguments = ("standby", output, "--replay", "20s", "--since", "2s", *PATTERN)
+    arguments = ("standby", output, "--replay", "20s", "--pre-roll", "2s", *PATTERN)
     with waiting(start_capture, *arguments) as standby:
         standby.until("standby", buffer_s=3.0)
         assert run_capture("toggle").returncode == 0

@@ -64,8 +64,8 @@ def test_a_text_arrives_on_one_line_without_control_codes(text: str, sent: str, 
         ask("mark", text=text, folder=runtime_path)
         with Caller(runtime_path) as caller:
             raw = as_line({"verb": "mark", "text": text})
-            caller.say(raw)
-            answer = caller.hears()
+            caller.send(raw)
+            answer = caller.receive()
             assert answer is not None
             assert answer["ok"] is (len(raw) <= REQUEST_LIMIT_BYTES)
     assert {request.text for request in session.requests} == {sent}
@@ -100,51 +100,51 @@ def test_a_text_arrives_on_one_line_without_control_codes(text: str, sent: str, 
 )
 def test_an_invalid_request_is_refused_and_the_next_one_served(line: bytes, runtime_path: Path) -> None:
     with recorder(runtime_path) as session, Caller(runtime_path) as caller:
-        caller.say(line, {"verb": "status"})
-        assert refusal(caller.hears()).startswith(("a request", "the verb is one of status, stop", "a text has"))
-        assert caller.hears() == {"name": "capture", "pid": os.getpid(), **STATUS}
+        caller.send(line, {"verb": "status"})
+        assert refusal(caller.receive()).startswith(("a request", "the verb is one of status, stop", "a text has"))
+        assert caller.receive() == {"name": "capture", "pid": os.getpid(), **STATUS}
     assert len(session.requests) == 1
 
 
 def test_the_longest_request_is_accepted_and_one_byte_more_refused(runtime_path: Path) -> None:
     request = b'{"verb": "status"}'
     with recorder(runtime_path), Caller(runtime_path) as caller:
-        caller.say(request.ljust(REQUEST_LIMIT_BYTES - 1) + b"\n", request.ljust(REQUEST_LIMIT_BYTES) + b"\n")
-        assert (caller.hears() or {})["ok"]
-        assert refusal(caller.hears()) == "a request has at most 4096 bytes"
+        caller.send(request.ljust(REQUEST_LIMIT_BYTES - 1) + b"\n", request.ljust(REQUEST_LIMIT_BYTES) + b"\n")
+        assert (caller.receive() or {})["ok"]
+        assert refusal(caller.receive()) == "a request has at most 4096 bytes"
 
 
 def test_a_request_that_is_too_long_is_refused_before_it_ends(runtime_path: Path) -> None:
     with recorder(runtime_path), Caller(runtime_path) as caller:
-        caller.say(b"x" * REQUEST_LIMIT_BYTES)
-        assert refusal(caller.hears()) == "a request has at most 4096 bytes"
-        caller.say(b"x" * 10_000, b"\n", {"verb": "status"})
-        assert (caller.hears() or {})["ok"]
+        caller.send(b"x" * REQUEST_LIMIT_BYTES)
+        assert refusal(caller.receive()) == "a request has at most 4096 bytes"
+        caller.send(b"x" * 10_000, b"\n", {"verb": "status"})
+        assert (caller.receive() or {})["ok"]
 
 
 def test_half_a_request_is_refused_when_the_caller_stops_sending(runtime_path: Path) -> None:
     with recorder(runtime_path) as session, Caller(runtime_path) as caller:
-        caller.say(b'{"verb": "st')
-        caller.end()
-        assert "a request is a line" in refusal(caller.hears())
-        assert caller.hears() is None
+        caller.send(b'{"verb": "st')
+        caller.finish_sending()
+        assert "a request is a line" in refusal(caller.receive())
+        assert caller.receive() is None
         assert session.requests == []
 
 
 def test_the_last_request_needs_no_line_end(runtime_path: Path) -> None:
     with recorder(runtime_path), Caller(runtime_path) as caller:
-        caller.say({"verb": "status"}, b'{"verb": "status"}')
-        caller.end()
-        assert [(caller.hears() or {}).get("ok") for _ in range(3)] == [True, True, None]
+        caller.send({"verb": "status"}, b'{"verb": "status"}')
+        caller.finish_sending()
+        assert [(caller.receive() or {}).get("ok") for _ in range(3)] == [True, True, None]
 
 
 def test_a_request_may_arrive_in_pieces(runtime_path: Path) -> None:
     with recorder(runtime_path), Caller(runtime_path) as caller:
         for byte in b'{"verb": "status"}\n{"verb"':
-            caller.say(bytes([byte]))
-        assert (caller.hears() or {})["ok"]
-        caller.say(b': "status"}\n')
-        assert (caller.hears() or {})["ok"]
+            caller.send(bytes([byte]))
+        assert (caller.receive() or {})["ok"]
+        caller.send(b': "status"}\n')
+        assert (caller.receive() or {})["ok"]
 
 
 def test_a_caller_that_never_completes_its_request_is_dropped(
@@ -152,15 +152,15 @@ def test_a_caller_that_never_completes_its_request_is_dropped(
 ) -> None:
     monkeypatch.setattr(connection, "PATIENCE_S", 0.1)
     with recorder(runtime_path), Caller(runtime_path) as silent, Caller(runtime_path) as halfway:
-        halfway.say(b'{"verb": "st')
-        assert halfway.hears() is None
-        assert silent.hears() is None
+        halfway.send(b'{"verb": "st')
+        assert halfway.receive() is None
+        assert silent.receive() is None
 
 
 def test_a_caller_that_never_reads_its_answer_is_dropped(runtime_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE_S", 0.1)
     with recorder(runtime_path, lambda request: {**STATUS, "long": "x" * 1_000_000}), Caller(runtime_path) as deaf:
-        deaf.say({"verb": "status"})
+        deaf.send({"verb": "status"})
         # The rest of the answer is not sent.
         eventually(lambda: _is_closed(deaf.socket), "the connection is closed")
         monkeypatch.setattr(connection, "PATIENCE_S", LIMIT_S)

@@ -329,8 +329,8 @@ def crashed(folder: Path) -> Path:
 
 def test_the_name_of_a_killed_recorder_is_free(crashed: Path) -> None:
     made = claim("x", crashed)
-    assert made.left_behind["recording"] == "/recordings/talk.mp4"
-    assert made.left_behind["pid"] != os.getpid()
+    assert made.crash_note["recording"] == "/recordings/talk.mp4"
+    assert made.crash_note["pid"] != os.getpid()
     assert json.loads((crashed / "x.lock").read_text()) == {"pid": os.getpid()}
     made.release()
     assert not crashed.exists()
@@ -398,7 +398,7 @@ def test_an_unreadable_note_counts_as_empty(content: bytes, folder: Path) -> Non
     folder.mkdir(mode=0o700)
     (folder / "x.lock").write_bytes(content)
     made = claim("x", folder)
-    assert made.left_behind == {}
+    assert made.crash_note == {}
     made.release()
 
 

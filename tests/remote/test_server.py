@@ -37,34 +37,34 @@ NOBODY: Final = 65_534
 
 def test_answers_come_in_the_order_of_the_requests(runtime_path: Path) -> None:
     with recorder(runtime_path, lambda request: {"ok": True, "text": request.text}), Caller(runtime_path) as caller:
-        caller.say(*({"verb": "mark", "text": str(number)} for number in range(100)))
-        assert [(caller.hears() or {})["text"] for _ in range(100)] == list(map(str, range(100)))
+        caller.send(*({"verb": "mark", "text": str(number)} for number in range(100)))
+        assert [(caller.receive() or {})["text"] for _ in range(100)] == list(map(str, range(100)))
 
 
 def test_other_callers_are_served_while_a_file_is_being_finished(runtime_path: Path) -> None:
     with recorder(runtime_path) as session, Caller(runtime_path) as stopping:
-        stopping.say({"verb": "stop"}, {"verb": "status"})
+        stopping.send({"verb": "stop"}, {"verb": "status"})
         eventually(lambda: session.of(Command.STOP), "stop")
         for _ in range(10):
             assert ask("status", folder=runtime_path)["ok"]
         session.answer(session.of(Command.STOP)[0], {"ok": True, "path": "/talk.mp4"})
-        assert (stopping.hears() or {})["path"] == "/talk.mp4"
-        assert (stopping.hears() or {})["state"] == "recording"
+        assert (stopping.receive() or {})["path"] == "/talk.mp4"
+        assert (stopping.receive() or {})["state"] == "recording"
 
 
 def test_a_second_or_late_answer_is_ignored(runtime_path: Path) -> None:
     with recorder(runtime_path) as session, Caller(runtime_path) as caller:
-        caller.say({"verb": "stop"})
+        caller.send({"verb": "stop"})
         eventually(lambda: session.requests, "stop")
         (stop,) = session.requests
         session.answer(stop, {"ok": True, "given": 1})
         session.answer(stop, {"ok": True, "given": 2})
-        assert (caller.hears() or {})["given"] == 1
-        caller.say({"verb": "pause"})
+        assert (caller.receive() or {})["given"] == 1
+        caller.send({"verb": "pause"})
         eventually(lambda: session.of(Command.PAUSE), "pause")
         session.answer(stop, {"ok": True, "given": 3})
         session.answer(session.of(Command.PAUSE)[0], {"ok": True, "given": 4})
-        assert (caller.hears() or {})["given"] == 4
+        assert (caller.receive() or {})["given"] == 4
     session.answer(stop, {"ok": True})
 
 
@@ -76,32 +76,32 @@ def test_an_answer_that_cannot_be_sent_ends_only_that_connection(runtime_path: P
         return STATUS if request.command is Command.STATUS else not_json
 
     with recorder(runtime_path, script), Caller(runtime_path) as caller, Caller(runtime_path) as other:
-        caller.say({"verb": "pause"})
-        other.say({"verb": "preview"})
-        assert caller.hears() is None
-        assert other.hears() is None
+        caller.send({"verb": "pause"})
+        other.send({"verb": "preview"})
+        assert caller.receive() is None
+        assert other.receive() is None
         assert ask("status", folder=runtime_path)["ok"]
 
 
 def test_a_request_counts_even_if_its_caller_leaves(runtime_path: Path) -> None:
     with recorder(runtime_path, lambda request: None) as session:
         with Caller(runtime_path) as caller:
-            caller.say({"verb": "pause"})
+            caller.send({"verb": "pause"})
         eventually(lambda: session.requests, "pause")
         session.answer(session.requests[0], {"ok": True})
         with Caller(runtime_path) as caller:
-            caller.say({"verb": "resume"})
+            caller.send({"verb": "resume"})
             eventually(lambda: session.of(Command.RESUME), "resume")
             session.answer(session.of(Command.RESUME)[0], {"ok": True})
-            assert caller.hears() is not None
+            assert caller.receive() is not None
 
 
 def test_thousands_of_requests_are_all_answered(runtime_path: Path) -> None:
     def flood() -> None:
         with Caller(runtime_path) as caller:
             for _ in range(500):
-                caller.say({"verb": "status"})
-                answers.append(caller.hears())
+                caller.send({"verb": "status"})
+                answers.append(caller.receive())
 
     answers: list[dict[str, Any] | None] = []
     with recorder(runtime_path) as session:
@@ -120,24 +120,24 @@ def test_callers_beyond_the_limit_wait_for_their_turn(runtime_path: Path) -> Non
     with recorder(runtime_path, lambda request: None) as session, ExitStack() as callers:
         crowd = [callers.enter_context(Caller(runtime_path)) for _ in range(CONNECTIONS + 10)]
         for caller in crowd:
-            caller.say({"verb": "pause"})
+            caller.send({"verb": "pause"})
         eventually(lambda: len(session.requests) == CONNECTIONS, "all that are served")
         # Ten callers get their answers, leave, and make room for the last ones.
         for number in range(10):
             session.answer(session.requests[number], {"ok": True})
-            assert (crowd[number].hears() or {})["ok"]
+            assert (crowd[number].receive() or {})["ok"]
             crowd[number].__exit__()
         eventually(lambda: len(session.requests) == CONNECTIONS + 10, "those that waited")
         for request in session.requests[10:]:
             session.answer(request, {"ok": True})
-        assert all((caller.hears() or {})["ok"] for caller in crowd[10:])
+        assert all((caller.receive() or {})["ok"] for caller in crowd[10:])
 
 
 def test_callers_that_left_before_their_answer_make_room(runtime_path: Path) -> None:
     with recorder(runtime_path, only_status) as session:
         with ExitStack() as callers:
             for _ in range(CONNECTIONS):
-                callers.enter_context(Caller(runtime_path)).say({"verb": "preview"})
+                callers.enter_context(Caller(runtime_path)).send({"verb": "preview"})
             eventually(lambda: len(session.requests) == CONNECTIONS, "all that are served")
         assert ask("status", folder=runtime_path)["ok"]
 
@@ -230,10 +230,10 @@ def test_a_recorder_claims_its_name_before_it_starts(runtime_path: Path) -> None
     assert third.name == "capture-2"
     # A caller that connects early is answered as soon as the server starts.
     with Caller(runtime_path, "talk") as caller:
-        caller.say({"verb": "status"})
+        caller.send({"verb": "status"})
         control.start(ScriptedSession(only_status))
         control.start(ScriptedSession(only_status))
-        assert (caller.hears() or {})["name"] == "talk"
+        assert (caller.receive() or {})["name"] == "talk"
     for each in (control, other, third):
         each.stop()
         each.stop()
@@ -258,15 +258,15 @@ def test_waiting_callers_learn_that_the_recorder_has_ended(runtime_path: Path) -
     control, session = RemoteControl(folder=runtime_path), ScriptedSession(lambda request: None)
     control.start(session)
     with Caller(runtime_path) as waiting, Caller(runtime_path) as answered, Caller(runtime_path) as idle:
-        waiting.say({"verb": "preview"}, {"verb": "status"})
-        answered.say({"verb": "stop"})
+        waiting.send({"verb": "preview"}, {"verb": "status"})
+        answered.send({"verb": "stop"})
         eventually(lambda: len(session.requests) == 2, "both")
         session.answer(session.of(Command.STOP)[0], {"ok": True, "path": "/talk.mp4"})
         control.stop()
-        assert (answered.hears() or {})["path"] == "/talk.mp4"
-        assert refusal(waiting.hears()) == "the recorder has ended"
-        assert refusal(waiting.hears()) == "the recorder has ended"
-        assert idle.hears() is None
+        assert (answered.receive() or {})["path"] == "/talk.mp4"
+        assert refusal(waiting.receive()) == "the recorder has ended"
+        assert refusal(waiting.receive()) == "the recorder has ended"
+        assert idle.receive() is None
     session.answer(session.of(Command.PREVIEW)[0], {"ok": True})
 
 
@@ -341,7 +341,7 @@ def test_a_killed_recorder_is_not_listed_and_its_note_is_kept(runtime_path: Path
     assert "recording" in json.loads((runtime_path / "x.lock").read_text())
     control = RemoteControl("x", folder=runtime_path)
     control.claim()
-    assert control.left_behind == {"pid": process.pid, "recording": "/talk.mp4"}
+    assert control.crash_note == {"pid": process.pid, "recording": "/talk.mp4"}
     control.start(ScriptedSession(only_status))
     assert [found["pid"] for found in running(runtime_path)] == [os.getpid()]
     control.take_began("/other.mp4")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import RunCapture
 from reopened import ledger_lines, sound
-from takes import Player, Recording, Shared, Stage, is_ok, tone
+from takes import Player, Recording, Stage, StandbyRecording, is_ok, tone
 
 from capture.events import Command, Event, State, Summary
 from capture.media import Pixels
@@ -85,7 +85,11 @@ def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path, monkeypat
         expected[round(event.at_s * 100) : round(event.end_s * 100)] = True
     assert np.count_nonzero(silent != expected) <= 2 * len(summary.events)
     assert between_ends(ledger_of(path), path, "duration") == event_lines(summary)
-    assert sorted(event.kind for event in recording.told if isinstance(event, Event)) == ["hole", "no_data", "no_data"]
+    assert sorted(event.kind for event in recording.emitted if isinstance(event, Event)) == [
+        "hole",
+        "no_data",
+        "no_data",
+    ]
 
 
 def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +117,7 @@ def test_a_clip_reports_the_events_within_it(tmp_path: Path, monkeypatch: pytest
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
     clip, short = tmp_path / "clip.ogg", tmp_path / "short.ogg"
-    with Shared(tmp_path / "out.ogg", ledger=True, sources=sources) as recording:
+    with StandbyRecording(tmp_path / "out.ogg", ledger=True, sources=sources) as recording:
         recording.until_kept(1.5)
         answers = []
         for path, last_s in ((clip, 20.0), (short, 0.3)):
@@ -141,7 +145,7 @@ def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path, m
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
-    with Shared(tmp_path / "out.wav", since_s=20.0, sources=sources) as recording:
+    with StandbyRecording(tmp_path / "out.wav", pre_roll_s=20.0, sources=sources) as recording:
         recording.until_kept(1.2)
         recording.ask(Command.START)
         recording.ask(Command.MARK, "begun")
@@ -186,7 +190,7 @@ def test_a_ledger_that_fails_does_not_harm_the_recording(
 
 
 def test_the_ledger_option_writes_a_ledger(run_capture: RunCapture, tmp_path: Path) -> None:
-    arguments = ("record", "out.ogg", "--source", "pattern", "--duration", "0.3s", "--ledger", "--json")
+    arguments = ("record", "out.ogg", "--source", "pattern", "--duration", "0.3s", "--log", "--json")
     done = run_capture(*arguments)
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout)["path"])

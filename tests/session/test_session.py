@@ -67,7 +67,7 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
     let_go = threading.Event()
 
     class Hanging:
-        absence = EventKind.NO_HOTKEYS
+        unavailable_event = EventKind.NO_HOTKEYS
 
         def start(self, send: Send) -> None:
             let_go.wait()

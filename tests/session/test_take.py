@@ -16,7 +16,7 @@ import pytest
 from disks import fill, small_disk
 from reopened import chapters, each_picture, first_loud_s, pictures, sound
 from running import eventually
-from takes import LIMIT_S, Player, Recording, Shared, Stage, is_ok, tone
+from takes import LIMIT_S, Player, Recording, Stage, StandbyRecording, is_ok, tone
 
 import capture.playback.preview as preview_module
 import capture.session.clip_saver as clips_module
@@ -79,7 +79,7 @@ def test_the_silence_that_stops_a_video_is_cut_off(player: Player, tmp_path: Pat
 
 def test_each_recording_gets_its_own_file(player: Player, tmp_path: Path) -> None:
     with Recording(
-        tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, each=True, sources=player.sources
+        tmp_path / "note.wav", wait_for_sound=True, stop_after_silence_s=0.3, repeat=True, sources=player.sources
     ) as recording:
         for count in range(3):
             recording.until(State.ARMED)
@@ -295,7 +295,7 @@ def test_thousands_of_status_requests_do_not_delay_the_stop(player: Player, tmp_
 
 
 def test_releasing_a_held_key_late_stops_nothing_else(player: Player, tmp_path: Path) -> None:
-    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, duration_s=0.3, sources=player.sources) as recording:
+    with Recording(tmp_path / "out.ogg", hold="<f9>", repeat=True, duration_s=0.3, sources=player.sources) as recording:
         for count in range(2):
             recording.until(State.ARMED)
             recording.session.send(Command.START, "hotkey")
@@ -321,7 +321,7 @@ def test_a_key_pressed_while_the_last_take_is_finished_starts_the_next(
 
     again: list[float] = []
     monkeypatch.setattr(summaries_module, "check", hold_again)
-    with Recording(tmp_path / "out.wav", hold="<f9>", each=True, sources=player.sources) as recording:
+    with Recording(tmp_path / "out.wav", hold="<f9>", repeat=True, sources=player.sources) as recording:
         recording.until_waiting()
         recording.ask(Command.START)
         recording.until_elapsed(0.2)
@@ -436,7 +436,7 @@ def test_a_source_lost_while_a_take_is_finished_ends_the_session(
         return check(path, **more)
 
     monkeypatch.setattr(summaries_module, "check", lose)
-    with Recording(tmp_path / "out.ogg", hold="<f9>", each=True, sources=sources) as recording:
+    with Recording(tmp_path / "out.ogg", hold="<f9>", repeat=True, sources=sources) as recording:
         recording.until_waiting()
         recording.ask(Command.START)
         recording.until_elapsed(0.2)
@@ -505,7 +505,7 @@ def test_the_take_has_the_requested_loudness(player: Player, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("ending", [Command.STOP, Command.TOGGLE, Command.DISCARD])
 def test_the_buffer_goes_on_after_a_take_that_ends_in_a_pause(ending: Command, player: Player, tmp_path: Path) -> None:
-    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
+    with StandbyRecording(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert is_ok(recording.ask(Command.START))
         recording.until_elapsed(0.3)
@@ -528,14 +528,14 @@ def test_a_take_that_cannot_start_ends_the_session(
     def fail(self: Muxer, *_: Any, **more: Any) -> None:
         raise error
 
-    with Shared(tmp_path / "out.ogg", sources=player.sources) as recording:
+    with StandbyRecording(tmp_path / "out.ogg", sources=player.sources) as recording:
         recording.until_kept(0.3)
         monkeypatch.setattr(Muxer, "start", fail)
         assert "no room" in recording.ask(Command.START)["error"] or isinstance(error, ZeroDivisionError)
         recording.join()
     assert recording.raised is error
     assert recording.session._core.feed is not None
-    assert recording.session._core.feed.outlets._writers == []
+    assert recording.session._core.feed.tee._writers == []
     recording.check_answers()
     assert list(tmp_path.iterdir()) == []
 
@@ -553,7 +553,7 @@ def test_a_write_error_names_the_file_and_the_pending_clip_is_saved(
         write(self, stream, packet)
 
     monkeypatch.setattr(Muxer, "write", fail)
-    with Shared(path, sources=player.sources) as recording:
+    with StandbyRecording(path, sources=player.sources) as recording:
         recording.until_kept(0.3)
         recording.ask(Command.START)
         recording.until_elapsed(0.3)
@@ -572,7 +572,7 @@ def test_a_write_error_names_the_file_and_the_pending_clip_is_saved(
 def test_a_full_disk_ends_the_take_but_not_the_buffer(player: Player, tmp_path: Path) -> None:
     with small_disk(tmp_path, 6_000_000) as place:
         elsewhere = tmp_path / "clip.wav"
-        with Shared(place / "out.wav", sources=player.sources) as recording:
+        with StandbyRecording(place / "out.wav", sources=player.sources) as recording:
             recording.until_kept(0.3)
             assert is_ok(recording.ask(Command.START))
             recording.until_elapsed(0.3)
@@ -601,7 +601,7 @@ def test_a_full_disk_ends_the_take_but_not_the_buffer(player: Player, tmp_path: 
 
 def test_a_lost_source_ends_a_session_with_a_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
-    with Shared(tmp_path / "out.ogg", sources=sources) as recording:
+    with StandbyRecording(tmp_path / "out.ogg", sources=sources) as recording:
         assert recording.join() is None
     assert isinstance(recording.session.error, SourceLostError)
     assert list(tmp_path.iterdir()) == []
@@ -611,7 +611,7 @@ def test_sound_from_a_source_without_data_is_as_long_as_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, []))
-    with Shared(tmp_path / "out.mkv", video=True, sources=sources) as recording:
+    with StandbyRecording(tmp_path / "out.mkv", video=True, sources=sources) as recording:
         recording.until_kept(1.0)
         clip = recording.ask(Command.CLIP)
         recording.ask(Command.START)
@@ -625,7 +625,7 @@ def test_sound_from_a_source_without_data_is_as_long_as_the_picture(
 
 
 def test_a_discard_without_a_take_does_not_end_the_session(player: Player, tmp_path: Path) -> None:
-    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
+    with StandbyRecording(tmp_path / "out.wav", sources=player.sources) as recording:
         recording.until_kept(0.3)
         assert not recording.ask(Command.DISCARD)["ok"]
         recording.session.send(Command.DISCARD, "hotkey")
@@ -638,7 +638,7 @@ def test_each_take_has_its_own_statistics(tmp_path: Path, monkeypatch: pytest.Mo
     before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02, 0.1), 1.4 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
-    with Shared(tmp_path / "out.mkv", video=True, screen="primary", sources=sources) as recording:
+    with StandbyRecording(tmp_path / "out.mkv", video=True, screen="primary", sources=sources) as recording:
         recording.until_kept(3.0)
         recording.ask(Command.START)
         recording.until_elapsed(0.5)
@@ -653,7 +653,7 @@ def test_each_take_has_its_own_statistics(tmp_path: Path, monkeypatch: pytest.Mo
 def test_commands_while_the_last_clip_is_saved_are_answered(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Shared(tmp_path / "out.wav", sources=player.sources) as recording:
+    with StandbyRecording(tmp_path / "out.wav", sources=player.sources) as recording:
         with blocked_check(clips_module, monkeypatch) as saving:
             recording.until_kept(0.3)
             saved = recording.send(Command.CLIP)

@@ -348,7 +348,7 @@ def test_a_region_outside_the_screen_is_a_usage_error(screen: str, region: Recta
 
 
 def test_an_odd_screen_loses_its_last_column_and_row() -> None:
-    assert choose_area(SCREENS, "3", None).made_even() == Rectangle(1920, 300, 800, 600)
+    assert choose_area(SCREENS, "3", None).trimmed_to_even() == Rectangle(1920, 300, 800, 600)
 
 
 # The sound server
@@ -376,7 +376,7 @@ def test_the_source_waits_for_a_lost_device_and_never_replaces_it(tmp_path_facto
         loudest.open()
         while (heard := loudest.read(time.monotonic() + 30.0)) is None or not is_loud(heard):
             pass
-        source = PulseSource("captured.monitor", "Captured", 2, tell=lambda *event: reported.append(event))
+        source = PulseSource("captured.monitor", "Captured", 2, report=lambda *event: reported.append(event))
         loaded.callback(source.close)
         source.open()
         assert source.read(time.monotonic() + 30.0) is not None

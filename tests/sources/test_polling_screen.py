@@ -98,9 +98,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[Desktop], None]:
     return to
 
 
-def chosen(tmp_path: Path, tell: Callable[[str, str], None] = lambda kind, detail: None, **more: Any) -> FrameSource:
+def chosen(tmp_path: Path, report: Callable[[str, str], None] = lambda kind, detail: None, **more: Any) -> FrameSource:
     settings = RecordSettings(tmp_path / "out.mp4", **{"cursor": False, **more})
-    source, _ = choose_frames(settings, MonotonicClock(), tell)
+    source, _ = choose_frames(settings, MonotonicClock(), report)
     assert source is not None
     source.open()
     source.begin(time.monotonic())
@@ -297,7 +297,7 @@ def test_the_missing_cursor_is_reported(platform: str, system: str, connect: Any
 @pytest.mark.usefixtures("in_process_desk")
 def test_a_real_screen_is_captured_to_the_pixel(desk_environment: dict[str, str]) -> None:
     area = Rectangle(101, 51, 300, 200)
-    source = PollingScreenSource(area, where=lambda screens: area, tell=lambda kind, detail: pytest.fail(detail))
+    source = PollingScreenSource(area, where=lambda screens: area, report=lambda kind, detail: pytest.fail(detail))
     with Stage(desk_environment) as stage:
         source.open()
         source.begin(time.monotonic())

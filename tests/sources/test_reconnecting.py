@@ -80,10 +80,10 @@ class Stage:
         self.source = ReconnectingSource(
             self._make, self.clock, lambda kind, detail: self.events.append((kind, detail))
         )
-        self.tell: Tell
+        self.report: Tell
 
-    def _make(self, tell: Tell) -> Device:
-        self.tell = tell
+    def _make(self, report: Tell) -> Device:
+        self.tell = report
         device = self.devices.pop(0) if len(self.devices) > 1 else self.devices[0]
         self.made.append((self.clock.now_s() - EPOCH_S, device))
         return device
@@ -166,7 +166,7 @@ def test_any_exception_in_any_call_is_survived(where: str, error: Exception, mon
     stage.open()
     if where == "make":
         make, failures = stage.source._make, iter([fail, fail])
-        monkeypatch.setattr(stage.source, "_make", lambda tell: next(failures, make)(tell))
+        monkeypatch.setattr(stage.source, "_make", lambda report: next(failures, make)(report))
     heard = [samples for _ in range(10) if (samples := stage.read(2.0)) is not None and len(samples.data)]
     # The device after the failure is heard: only the last one if opening or reading fails, else both.
     assert len(heard) == (3 if where in ("open", "read") else 4)

@@ -102,7 +102,7 @@ def test_a_moved_cursor_is_erased_from_its_old_place(stage: Stage) -> None:
     stage.point_at(100, 200)
     with Viewer(SCREEN, cursor=True) as viewer:
         stage.point_at(131, 251)
-        assert place(viewer.see()).contains(cursor_at(100, 200).joined(cursor_at(131, 251)))
+        assert place(viewer.see()).contains(cursor_at(100, 200).union(cursor_at(131, 251)))
         viewer.assert_sees_all()
         assert viewer.picture[251, 131, 2] == RED[0]
         assert viewer.picture[200, 100, 2] == 0

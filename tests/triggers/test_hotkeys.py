@@ -25,7 +25,7 @@ from capture.triggers.bindings import (
     NAMED_KEYS,
     KeyEvent,
     Matcher,
-    as_spoken,
+    as_readable,
     check_bindings,
 )
 from capture.triggers.hotkeys import Hotkeys, _event_of, _names_of
@@ -150,7 +150,7 @@ def test_the_default_keys_are_valid() -> None:
     ],
 )
 def test_a_key_has_a_readable_name(text: str, spoken: str) -> None:
-    assert as_spoken(text) == spoken
+    assert as_readable(text) == spoken
 
 
 def test_an_invalid_key_is_refused_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Rings that appear where the mouse is clicked, and fade."""
+"""ClickRings that appear where the mouse is clicked, and fade."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from capture.media import Pixels, Rectangle
 from capture.sources.overlays.sprites import Sprite, coloured
 
-__all__ = ["FADE_S", "Rings", "ring"]
+__all__ = ["FADE_S", "ClickRings", "ring"]
 
 FADE_S: Final = 0.5
 
@@ -68,7 +68,7 @@ class _Click:
         return self.at_s + (self.step + 1) * STEP_S
 
 
-class Rings:
+class ClickRings:
     """The rings around the clicks of the last half second, in desktop coordinates.
 
     Any thread may call `click` and `due_s`, the rest belongs to the thread that grabs.
@@ -115,7 +115,7 @@ class Rings:
                     click.at_s = now_s
                 if click.due_s <= now_s:
                     click.step = int(min(STEPS, (now_s - click.at_s) / STEP_S))
-                    changed = self._ring.covered(click.x, click.y).joined(changed)
+                    changed = self._ring.covered(click.x, click.y).union(changed)
             self._clicks = [click for click in self._clicks if click.step < STEPS]
         return changed
 

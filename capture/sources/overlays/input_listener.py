@@ -16,8 +16,8 @@ from Xlib import X, error
 
 from capture.errors import NotReadyError
 from capture.sources.overlays.key_names import Keyboard, Label
-from capture.sources.overlays.password_prompts import Prompts
-from capture.sources.x11.input_record import Button, Key, Presses
+from capture.sources.overlays.password_prompts import PasswordPrompts
+from capture.sources.x11.input_record import Button, Key, PressReader
 from capture.threads.worker import Worker
 
 __all__ = ["HELD_BACK_S", "InputListener", "KeystrokeFilter"]
@@ -93,14 +93,14 @@ class InputListener:
 
     def __init__(self, click: Callable[[int, int], None], key: Callable[[Label], None] | None) -> None:
         self._click = click
-        self._presses = Presses(keys=key is not None)
+        self._presses = PressReader(keys=key is not None)
         self._keyboard: Keyboard | None = None
-        self._prompts: Prompts | None = None
+        self._prompts: PasswordPrompts | None = None
         self._typing: KeystrokeFilter | None = None
         if key is not None:
             try:
                 self._keyboard = Keyboard(self._presses.display)
-                self._prompts = Prompts(self._presses.display, self._presses)
+                self._prompts = PasswordPrompts(self._presses.display, self._presses)
                 self._typing = KeystrokeFilter(self._prompts, key)
             except (error.XError, error.ConnectionClosedError, OSError) as lost:
                 self._presses.close()

@@ -160,7 +160,7 @@ class KeyStrip:
             if self._shown is not None:
                 self._until_s = self._now_s() + SHOWN_S
             parts = [sprite.covered(*self._place) for sprite in (before, self._shown) if sprite is not None]
-            return parts[0].joined(parts[-1])
+            return parts[0].union(parts[-1])
 
     def draw(self, pixels: Pixels, left: int, top: int) -> None:
         """Draw the strip as of the last `update` into the part of the picture that begins at `left`, `top`."""

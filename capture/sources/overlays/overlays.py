@@ -13,7 +13,7 @@ from capture.event_kinds import EventKind
 from capture.media import Pixels, Rectangle
 
 if TYPE_CHECKING:
-    from capture.sources.overlays.click_rings import Rings
+    from capture.sources.overlays.click_rings import ClickRings
     from capture.sources.overlays.input_listener import InputListener
     from capture.sources.overlays.key_names import Label
     from capture.sources.overlays.keystroke_strip import KeyStrip
@@ -29,8 +29,8 @@ _WARNING: Final = "; programs do not report password fields here, so only known 
 class Overlays:
     """Draws `clicks` and `keys` if asked to. Belongs to the thread that grabs; any thread may call `due_s`.
 
-    Presses count from `attend` until `rest`; outside that time they are dropped. `tell` reports that keys are shown, at
-    `open` and at the start of each further recording.
+    Presses count from `attend` until `rest`; outside that time they are dropped. `report` is called when keys are
+    shown, at `open` and at the start of each further recording.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Overlays:
         *,
         clicks: bool = False,
         keys: bool = False,
-        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
+        report: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         self._wants_clicks = clicks
         self._wants_keys = keys
-        self._tell = tell
+        self._report = report
         self._wake: Callable[[], None] = lambda: None
-        self._rings: Rings | None = None
+        self._rings: ClickRings | None = None
         self._strip: KeyStrip | None = None
         self._listener: InputListener | None = None
         self._attends = False
@@ -62,9 +62,9 @@ class Overlays:
 
         self._wake = wake
         if self._wants_clicks:
-            from capture.sources.overlays.click_rings import Rings
+            from capture.sources.overlays.click_rings import ClickRings
 
-            self._rings = Rings(height)
+            self._rings = ClickRings(height)
         if self._wants_keys:
             from capture.sources.overlays.freetype import Typeface
             from capture.sources.overlays.keystroke_strip import KeyStrip, letters_for
@@ -134,7 +134,7 @@ class Overlays:
 
     def _report_keys(self) -> None:
         if self._listener is not None and self._wants_keys:
-            self._tell(KEYS_SHOWN, _REPORT + ("" if self._listener.knows_fields else _WARNING))
+            self._report(KEYS_SHOWN, _REPORT + ("" if self._listener.knows_fields else _WARNING))
 
     def _click(self, x: int, y: int) -> None:
         if self._attends and self._rings is not None and self._area is not None and self._rings.click(x, y, self._area):

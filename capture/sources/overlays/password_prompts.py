@@ -12,9 +12,9 @@ from Xlib.ext import res
 
 from capture.sources.overlays.password_fields import PasswordFields
 from capture.sources.overlays.terminals import waits_for_password
-from capture.sources.x11.input_record import Presses
+from capture.sources.x11.input_record import PressReader
 
-__all__ = ["Prompts"]
+__all__ = ["PasswordPrompts"]
 
 #: Parts of the names of programs that ask for passwords or lock the screen, as their windows report them (WM_CLASS), in
 #: lower case.
@@ -29,7 +29,7 @@ PROMPTS: Final = (
 _DEEPEST: Final = 32
 
 
-class Prompts:
+class PasswordPrompts:
     """Decides whether typing may be a password. `hides_typing` is for one thread.
 
     It may be one while a password field has the focus, in a program that reports it to assistive technology; while the
@@ -37,7 +37,7 @@ class Prompts:
     while a program has grabbed the keyboard.
     """
 
-    def __init__(self, display: Display, presses: Presses) -> None:
+    def __init__(self, display: Display, presses: PressReader) -> None:
         """`display` is for requests, and `presses` reports keyboard grabs."""
         self._display = display
         self._presses = presses

@@ -17,7 +17,7 @@ class ApplicationSource(PulseReader):
     """Records all streams of the application `application`, on any output, each in its own lane.
 
     The server copies exactly these streams; nothing is moved or loaded for it. Streams come and go while it reads, and
-    one that moves to another output is followed. While none plays, nothing is delivered. `tell` reports whether the
+    one that moves to another output is followed. While none plays, nothing is delivered. `report` learns whether the
     application plays, on the thread that opens and reads.
     """
 
@@ -26,11 +26,11 @@ class ApplicationSource(PulseReader):
         name: str,
         application: str,
         fragment_s: float = FRAGMENT_S,
-        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
+        report: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         super().__init__(name, application, 2, fragment_s)
         self._application = application
-        self._tell = tell
+        self._report = report
         self._waits = False
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
@@ -41,7 +41,7 @@ class ApplicationSource(PulseReader):
         if not self._plays(playing):
             self._waits = True
             others = ", ".join(player.name for player in playing_applications(playing))
-            self._tell(
+            self._report(
                 EventKind.WAITING,
                 f"{self._application} is not playing yet; waiting for it{f' (playing: {others})' if others else ''}",
             )
@@ -62,7 +62,7 @@ class ApplicationSource(PulseReader):
                 return
             if self._waits and self._plays(playing):
                 self._waits = False
-                self._tell(EventKind.APPLICATION, f"{self._application} is playing")
+                self._report(EventKind.APPLICATION, f"{self._application} is playing")
 
     def _plays(self, playing: list[PlayingStream]) -> bool:
         return any(self._is_wanted(stream) and not stream.corked for stream in playing)

@@ -30,7 +30,7 @@ class PulseSource(PulseReader):
 
     `internal` and `mic` follow the default when it changes; `internal` is never a microphone, and `mic` never what an
     output plays. While there is no such device, or it is suspended, nothing is delivered, and the source waits for it.
-    `tell` reports what happens to the device, on the thread that reads.
+    `report` gets what happens to the device, on the thread that reads.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class PulseSource(PulseReader):
         device: str,
         channels: int,
         fragment_s: float = FRAGMENT_S,
-        tell: Callable[[EventKind, str], None] = lambda kind, detail: None,
+        report: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
         super().__init__(name, device, channels, fragment_s)
-        self._tell = tell
+        self._report = report
         # The id of the source that is recorded; and the name of its device while it is not reported yet.
         self._heard = ""
         self._moving_to: str | None = None
@@ -130,11 +130,11 @@ class PulseSource(PulseReader):
         was_lost, self._is_lost = self._is_lost, False
         self.device = moved_to or self.device
         if was_lost or moved_to is not None:
-            self._tell(
+            self._report(
                 EventKind.DEVICE_BACK if was_lost else EventKind.DEVICE_CHANGED, f"{self.name}: now {self.device}"
             )
 
     def _lose(self, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._tell(EventKind.DEVICE_LOST, f"{self.name}: {detail}")
+            self._report(EventKind.DEVICE_LOST, f"{self.name}: {detail}")

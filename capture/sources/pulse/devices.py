@@ -10,7 +10,7 @@ from capture.errors import NotReadyError
 from capture.sources.pulse.loop import Loop
 from capture.sources.sound_devices import PlayingApplication, SoundDevice, playing_applications
 
-__all__ = ["list_pulse_devices", "list_pulse_players"]
+__all__ = ["list_pulse_applications", "list_pulse_devices"]
 
 _NO_SERVER: Final = "start PulseAudio or PipeWire, or use --audio none"
 _STUCK: Final = "restart it, or use --audio none"
@@ -21,7 +21,7 @@ _CONNECT_LIMIT_S: Final = 3.0
 Answer = TypeVar("Answer")
 
 
-def list_pulse_players() -> list[PlayingApplication]:
+def list_pulse_applications() -> list[PlayingApplication]:
     """Return the applications that play sound now, each once. Raises `NotReadyError` if there is no sound server."""
     return _asked(lambda loop: playing_applications(loop.playing()))
 

@@ -211,8 +211,8 @@ class PlaybackStream(_Stream):
         if self._heard_at_s is None:
             timing = self.timing()
             if timing is not None and timing.read_index >= self._written_bytes:
-                middle_s = (self._asked_at_s + time.monotonic()) / 2
-                self._heard_at_s = middle_s + timing.delay_s - self._seconds(timing.starved_bytes)
+                capture_time_s = (self._asked_at_s + time.monotonic()) / 2
+                self._heard_at_s = capture_time_s + timing.delay_s - self._seconds(timing.starved_bytes)
             elif self._operation is None:
                 self._asked_at_s = time.monotonic()
                 self.ask_timing()

@@ -17,7 +17,7 @@ import numpy as np
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
 from capture.sources.overlays.sprites import Sprite
-from capture.sources.x11.pointer_activity import Activity
+from capture.sources.x11.pointer_activity import PointerActivity
 from capture.sources.x11.reader import X11Reader
 from capture.sources.x11.xcb import Connection, Extension
 
@@ -96,7 +96,7 @@ class X11Watch:
         self._damage: int | None = None
         self._damaging: Extension | None = None
         self._fixes: Extension | None = None
-        self._activity: Activity | None = None
+        self._activity: PointerActivity | None = None
         #: When the server last reported a new screen size or new monitors; None once that was handled.
         self.rearranged_at_s: float | None = None
         try:
@@ -194,7 +194,7 @@ class X11Watch:
             self._follow_cursor()
             return None, self._area
         assert self._damaging is not None  # noqa: S101 - that is what the damage is of
-        self._connection.tell(self._damaging.request(_DAMAGE_SUBTRACT, struct.pack("=III", self._damage, 0, 0)))
+        self._connection.send(self._damaging.request(_DAMAGE_SUBTRACT, struct.pack("=III", self._damage, 0, 0)))
         # The server works through each connection separately: only a reply proves that it has handled the request.
         # Damage reported until then counts as a new change, because the server will not report that part again.
         if self._with_cursor:
@@ -204,10 +204,10 @@ class X11Watch:
             cursor = None
         # The pixels may include that damage already; reading it twice loses nothing.
         parts = [part for part in (drawn, self._drawn, cursor, overlaid) if part is not None]
-        changed = functools.reduce(Rectangle.joined, parts) if parts else None
+        changed = functools.reduce(Rectangle.union, parts) if parts else None
         # A change without damage in the area, such as a cursor outside it, still owes the caller a frame.
         nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
-        return changed_at_s or None, (changed.clipped(self._area) if changed is not None else None) or nothing
+        return changed_at_s or None, (changed.intersection(self._area) if changed is not None else None) or nothing
 
     def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
         """Draw the cursor as it was at `begin_grab` into `pixels`, a picture of `part` of the screen."""
@@ -227,7 +227,7 @@ class X11Watch:
             return None
         before, now = self._cursor_covered, self._cursor.covered(*here)
         self._cursor_seen_at, self._cursor_covered = here, now
-        return now.joined(before)
+        return now.union(before)
 
     def wake(self) -> None:
         """Make a thread in `wait_for_change` return. Any thread may call this, even after `close`."""
@@ -261,7 +261,7 @@ class X11Watch:
     def _watch_root(self) -> None:
         connection = self._connection
         mask = struct.pack("=III", connection.root, _EVENT_MASK, _STRUCTURE_EVENTS)
-        connection.tell(struct.pack("=BxH", _CHANGE_ATTRIBUTES, 4) + mask)
+        connection.send(struct.pack("=BxH", _CHANGE_ATTRIBUTES, 4) + mask)
         size = connection.ask(struct.pack("=BxHI", _GET_GEOMETRY, 2, connection.root))
         if size is None:
             raise NotReadyError("the X server did not report the size of its screen", "see capture doctor")
@@ -274,15 +274,15 @@ class X11Watch:
             return
         self._damaging, self._damage = extension, self._connection.new_id()
         what = struct.pack("=IIB3x", self._damage, self._connection.root, _BOUNDING_BOX)
-        self._connection.tell(extension.request(_DAMAGE_CREATE, what))
+        self._connection.send(extension.request(_DAMAGE_CREATE, what))
 
     def _watch_cursor(self) -> bool:
         self._fixes = self._extension("XFIXES", 2, 0)
         if self._fixes is None:
             return False
         what = struct.pack("=II", self._connection.root, _CURSOR_NOTIFY_MASK)
-        self._connection.tell(self._fixes.request(_SELECT_CURSOR_INPUT, what))
-        self._activity = Activity.of(self._connection)
+        self._connection.send(self._fixes.request(_SELECT_CURSOR_INPUT, what))
+        self._activity = PointerActivity.of(self._connection)
         return True
 
     def _extension(self, name: str, major: int, minor: int) -> Extension | None:
@@ -299,14 +299,14 @@ class X11Watch:
         for event in self._connection.events():
             kind = event[0] & 0x7F
             if kind == damaged:
-                inside = Rectangle(*struct.unpack_from("=hhHH", event, 16)).clipped(self._area)
+                inside = Rectangle(*struct.unpack_from("=hhHH", event, 16)).intersection(self._area)
                 if inside is not None:
-                    self._drawn = inside.joined(self._drawn)
+                    self._drawn = inside.union(self._drawn)
                     self._note_change()
             elif kind == cursor:
                 self._cursor_is_other = True
                 self._note_change()
-            elif self._activity is not None and self._activity.is_told_by(event):
+            elif self._activity is not None and self._activity.is_reported_by(event):
                 self._mouse_used_s = time.monotonic()
                 self._pointer_asked_s = -math.inf
             elif kind == _CONFIGURE_NOTIFY:

@@ -20,7 +20,7 @@ from Xlib.ext import record
 from capture.errors import NotReadyError
 from capture.sources.x11.xlib import connect
 
-__all__ = ["Button", "Key", "Presses"]
+__all__ = ["Button", "Key", "PressReader"]
 
 #: How long to wait for the server to start recording; it does within a millisecond.
 BEGIN_LIMIT_S: Final = 5.0
@@ -76,7 +76,7 @@ class Key:
 Press: TypeAlias = Button | Key
 
 
-class Presses:
+class PressReader:
     """Reads button presses, and with `keys` also key presses, on its own connection. For one thread.
 
     Raises `NotReadyError` if the server cannot record them.

@@ -13,12 +13,12 @@ from Xlib.display import Display
 
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
-from capture.sources.screens import refuse_wayland
+from capture.sources.screens import require_x11
 from capture.sources.x11.outline import Outline
 from capture.sources.x11.window_list import Window, window_at
 from capture.sources.x11.xlib import connect
 
-__all__ = ["point_at_window", "point_out_region"]
+__all__ = ["pick_region", "pick_window"]
 
 #: How long to retry the grab: a program with an open menu holds the mouse, and a shortcut that started the recorder
 #: holds the keyboard until its key is released.
@@ -36,7 +36,7 @@ _LEFT_BUTTON: Final = 1
 _RIGHT_BUTTON: Final = 3
 
 
-def point_out_region(say: Callable[[str], None]) -> Rectangle:
+def pick_region(say: Callable[[str], None]) -> Rectangle:
     """Return the rectangle that the user drags, with even sides. `say` is called with instructions once they can begin.
 
     Raises `UsageError` after Esc or the right button, `NotReadyError` if the mouse cannot be grabbed.
@@ -53,14 +53,14 @@ def point_out_region(say: Callable[[str], None]) -> Rectangle:
             elif start is not None and event.type == X.ButtonRelease and event.detail == _LEFT_BUTTON:
                 area = _between(start, here)
                 if min(area.width, area.height) >= LEAST_SIDE:
-                    return area.made_even()
+                    return area.trimmed_to_even()
                 start = None
                 outline.show(None)
     raise AssertionError("the mouse never ends")
 
 
-def point_at_window(say: Callable[[str], None]) -> Window:
-    """Return the window that the user clicks, outlining the one under the mouse. Otherwise like `point_out_region`."""
+def pick_window(say: Callable[[str], None]) -> Window:
+    """Return the window that the user clicks, outlining the one under the mouse. Otherwise like `pick_region`."""
     with _held_mouse() as display, _outline(display) as outline:
         say("Click the window to record (Esc cancels)")
         pressed = False
@@ -78,7 +78,7 @@ def point_at_window(say: Callable[[str], None]) -> Window:
 @contextmanager
 def _held_mouse() -> Iterator[Display]:
     """Open a connection that receives all keys and mouse events; both grabs end with the context, whatever happens."""
-    refuse_wayland()
+    require_x11()
     display = connect()
     try:
         _hold(display)

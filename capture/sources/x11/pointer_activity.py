@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from capture.sources.x11.xcb import Connection
 
-__all__ = ["Activity"]
+__all__ = ["PointerActivity"]
 
 #: Requests of SYNC 3, and its second event.
 _INITIALIZE: Final = 0
@@ -40,7 +40,7 @@ _FALLS_TO: Final = 1
 _RESTED_MS: Final = 100
 
 
-class Activity:
+class PointerActivity:
     """An alarm that reports on a connection when the mouse is used after a rest. Make it with `of`."""
 
     def __init__(self, event: int, alarm: int) -> None:
@@ -61,10 +61,10 @@ class Activity:
             return None
         alarm = connection.new_id()
         how = _ALARM.pack(alarm, _ALL_OF_IT, counter, _ABSOLUTE, 0, _RESTED_MS, _FALLS_TO, 0, 0, True)
-        connection.tell(extension.request(_CREATE_ALARM, how))
+        connection.send(extension.request(_CREATE_ALARM, how))
         return cls(extension.first_event + _ALARM_NOTIFY, alarm)
 
-    def is_told_by(self, event: bytes) -> bool:
+    def is_reported_by(self, event: bytes) -> bool:
         """Whether this event of the connection is the alarm."""
         return event[0] & 0x7F == self._event and struct.unpack_from("=I", event, 4)[0] == self._alarm
 

@@ -97,7 +97,7 @@ class SharedMemory:
         # Segments that are too small now are unlikely to be needed again soon.
         for segment in [segment for segment in self._segments if segment.is_free]:
             self._segments.remove(segment)
-            self._connection.tell(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
+            self._connection.send(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
         self._segments.append(self._make_segment(-(-size_bytes // _STEP_BYTES) * _STEP_BYTES))
         return self._segments[-1]
 
@@ -114,5 +114,5 @@ class SharedMemory:
         number = self._connection.new_id()
         # libxcb closes the descriptor. Not read-only, because the server writes.
         attach = self._extension.request(_ATTACH_DESCRIPTOR, struct.pack("=IB3x", number, False))
-        self._connection.tell(attach, descriptor)
+        self._connection.send(attach, descriptor)
         return _Segment(number, memory)

@@ -12,7 +12,7 @@ from Xlib.display import Display
 
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
-from capture.sources.screens import refuse_wayland
+from capture.sources.screens import require_x11
 from capture.sources.x11.xlib import connect
 
 __all__ = ["Window", "active_window", "choose_window", "list_windows", "listing", "window_at"]
@@ -98,7 +98,7 @@ def window_at(display: Display, x: int, y: int) -> Window | None:
 @contextmanager
 def listing() -> Iterator[Display]:
     """Open a connection for listing windows. Raises `NotReadyError` if that, or the work inside, fails."""
-    refuse_wayland()
+    require_x11()
     display = connect()
     try:
         yield display

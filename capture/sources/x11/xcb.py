@@ -157,7 +157,7 @@ class Connection:
         """Return an id for a new resource."""
         return int(self._lib.xcb_generate_id(self._handle))
 
-    def tell(self, request: bytes, descriptor: int | None = None) -> None:
+    def send(self, request: bytes, descriptor: int | None = None) -> None:
         """Send a request that has no reply, and a descriptor with it, which is then closed. Errors are ignored.
 
         It leaves with the next `ask`. If the server has to act now, `ask` something.

@@ -19,7 +19,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from capture.media import Rectangle
-from capture.sources.overlays.click_rings import FADE_S, MOST, STEP_S, Rings, ring
+from capture.sources.overlays.click_rings import FADE_S, MOST, STEP_S, ClickRings, ring
 from capture.sources.overlays.overlays import Overlays
 
 SCREEN: Final = Rectangle(0, 0, 1280, 720)
@@ -118,7 +118,7 @@ def test_a_ring_is_cut_at_the_edges(
     area: Rectangle, at: tuple[int, int], stage: Stage, desk_environment: dict[str, str]
 ) -> None:
     whole = around(*at, RADIUS if area == SCREEN else LEAST_RADIUS)
-    inside = whole.clipped(area)
+    inside = whole.intersection(area)
     assert inside is not None
     with viewer(area) as opened:
         click(desk_environment, at)
@@ -155,7 +155,7 @@ def test_several_clicks_are_several_rings(stage: Stage, desk_environment: dict[s
             return found is not None and found.width > 400
 
         eventually(are_seen, "both rings")
-        assert is_seen_within(opened, around(200, 200).joined(around(600, 500)))
+        assert is_seen_within(opened, around(200, 200).union(around(600, 500)))
         until_faded(opened)
         opened.assert_sees_all()
 
@@ -248,7 +248,7 @@ def test_rings_in_a_scaled_window_are_where_the_clicks_were(
 
 def test_rings_fade_in_steps_and_end() -> None:
     now_s = 100.0
-    rings = Rings(720, lambda: now_s)
+    rings = ClickRings(720, lambda: now_s)
     pixels = np.zeros((200, 200, 4), np.uint8)
     assert (rings.due_s(), rings.update()) == (math.inf, None)
     assert rings.click(100, 100, SCREEN)
@@ -271,11 +271,11 @@ def test_rings_fade_in_steps_and_end() -> None:
 
 def test_rings_beyond_the_limit_are_dropped() -> None:
     now_s = 100.0
-    rings = Rings(720, lambda: now_s)
+    rings = ClickRings(720, lambda: now_s)
     assert [rings.click(9 * each, 9, SCREEN) for each in range(MOST + 1)] == [*[True] * MOST, False]
     # However late the look, all of them show.
     now_s += 2 * FADE_S
-    assert rings.update() == around(0, 9).joined(around(9 * (MOST - 1), 9))
+    assert rings.update() == around(0, 9).union(around(9 * (MOST - 1), 9))
     assert not rings.click(9, 9, SCREEN)
     now_s += 2 * FADE_S
     rings.update()
@@ -284,7 +284,7 @@ def test_rings_beyond_the_limit_are_dropped() -> None:
 
 def test_forgotten_rings_are_removed() -> None:
     now_s = 100.0
-    rings = Rings(720, lambda: now_s)
+    rings = ClickRings(720, lambda: now_s)
     rings.click(100, 100, SCREEN)
     rings.update()
     rings.click(500, 500, SCREEN)

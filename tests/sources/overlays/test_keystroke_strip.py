@@ -257,7 +257,7 @@ def strip_of(text: str, width: int, height: int) -> tuple[npt.NDArray[np.uint8],
 
 def test_only_the_strip_is_read_and_the_picture_below_returns(stage: Stage, desk_environment: dict[str, str]) -> None:
     reported: list[tuple[str, str]] = []
-    overlays = Overlays(keys=True, tell=lambda kind, detail: reported.append((kind, detail)))
+    overlays = Overlays(keys=True, report=lambda kind, detail: reported.append((kind, detail)))
     stage.point_at(0, 0)
     with Viewer(SCREEN, overlays=overlays) as opened:
         assert [kind for kind, _ in reported] == ["keys_shown"]
@@ -477,18 +477,18 @@ def test_overlays_are_refused_on_other_systems(
 
 
 def test_a_sound_file_shows_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--show-keys needs a picture"):
+    with pytest.raises(UsageError, match="show_keys=True needs a picture"):
         RecordSettings(tmp_path / "out.ogg", screen=None, show_keys=True).check()
 
 
 def test_overlays_need_the_record_extension(in_process_desk: object, monkeypatch: pytest.MonkeyPatch) -> None:
     from Xlib.display import Display
 
-    from capture.sources.x11.input_record import Presses
+    from capture.sources.x11.input_record import PressReader
 
     monkeypatch.setattr(Display, "has_extension", lambda self, name: name != "RECORD")
     with pytest.raises(NotReadyError, match="does not report presses"):
-        Presses(keys=True)
+        PressReader(keys=True)
 
 
 def test_the_end_of_the_display_ends_the_listening(in_process_desk: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,9 +30,9 @@ from Xlib.error import ConnectionClosedError
 from capture.sources.overlays.input_listener import HELD_BACK_S, KeystrokeFilter
 from capture.sources.overlays.key_names import Label
 from capture.sources.overlays.password_fields import PASSWORD_TEXT, PasswordFields
-from capture.sources.overlays.password_prompts import Prompts
+from capture.sources.overlays.password_prompts import PasswordPrompts
 from capture.sources.overlays.terminals import waits_for_password
-from capture.sources.x11.input_record import Button, Key, Presses
+from capture.sources.x11.input_record import Button, Key, PressReader
 
 #: AT-SPI's number of an ordinary field.
 TEXT: Final = 61
@@ -42,8 +42,8 @@ TEXT: Final = 61
 
 
 @pytest.fixture
-def presses(in_process_desk: object) -> Iterator[Presses]:
-    opened = Presses(keys=True)
+def presses(in_process_desk: object) -> Iterator[PressReader]:
+    opened = PressReader(keys=True)
     yield opened
     opened.close()
     opened.close()
@@ -59,13 +59,13 @@ def holder(in_process_desk: object) -> Iterator[Display]:
         display.close()
 
 
-def hear(presses: Presses, environment: dict[str, str]) -> None:
+def hear(presses: PressReader, environment: dict[str, str]) -> None:
     """Wait until everything so far has arrived: events come in one order."""
     press(environment, "F12")
     eventually(lambda: any(isinstance(each, Key) for each in presses.read()), "the key")
 
 
-def test_presses_come_with_their_place(presses: Presses, desk_environment: dict[str, str]) -> None:
+def test_presses_come_with_their_place(presses: PressReader, desk_environment: dict[str, str]) -> None:
     mouse(desk_environment, "mousemove 300 200 click 1 mousemove 500 301 click 3 click 4 key ctrl+shift+r")
     heard: list[Button | Key] = []
 
@@ -107,7 +107,7 @@ def ungrab_xinput(display: Display, device: int = 3) -> None:
 def test_a_program_that_grabs_the_keyboard_is_noticed(
     take: Callable[[Display], None],
     give_back: Callable[[Display], None],
-    presses: Presses,
+    presses: PressReader,
     holder: Display,
     desk_environment: dict[str, str],
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_program_that_grabs_the_keyboard_is_noticed(
 
 
 def test_refused_grabs_and_mouse_grabs_do_not_count(
-    presses: Presses, holder: Display, desk_environment: dict[str, str]
+    presses: PressReader, holder: Display, desk_environment: dict[str, str]
 ) -> None:
     grab_xinput(holder, device=2)
     hear(presses, desk_environment)
@@ -142,8 +142,8 @@ def test_refused_grabs_and_mouse_grabs_do_not_count(
 
 
 @pytest.fixture
-def prompts(presses: Presses) -> Iterator[Prompts]:
-    opened = Prompts(presses.display, presses)
+def prompts(presses: PressReader) -> Iterator[PasswordPrompts]:
+    opened = PasswordPrompts(presses.display, presses)
     yield opened
     opened.close()
     opened.close()
@@ -151,7 +151,7 @@ def prompts(presses: Presses) -> Iterator[Prompts]:
 
 @pytest.mark.parametrize("framed", [False, True])
 def test_typing_into_a_password_program_is_hidden(
-    framed: bool, prompts: Prompts, desk_environment: dict[str, str]
+    framed: bool, prompts: PasswordPrompts, desk_environment: dict[str, str]
 ) -> None:
     with (
         Pane(desk_environment, "Editor", (0, 0, 99, 99), GREY, program="editor") as editor,
@@ -166,7 +166,7 @@ def test_typing_into_a_password_program_is_hidden(
 
 
 def test_without_a_window_manager_the_window_under_the_pointer_has_the_focus(
-    prompts: Prompts, presses: Presses, desk_environment: dict[str, str]
+    prompts: PasswordPrompts, presses: PressReader, desk_environment: dict[str, str]
 ) -> None:
     with Pane(desk_environment, "Key", (200, 0, 99, 99), GREY, program="ssh-askpass", framed=True):
         presses.display.set_input_focus(X.PointerRoot, X.RevertToPointerRoot, X.CurrentTime)
@@ -211,7 +211,7 @@ def set_flags(terminal: int, *, echo: bool, lines: bool) -> None:
     ids=["a command that reads", "sudo", "a shell", "a game"],
 )
 def test_typing_into_a_terminal_without_echo_is_hidden(
-    echo: bool, lines: bool, secret: bool, prompts: Prompts, desk_environment: dict[str, str]
+    echo: bool, lines: bool, secret: bool, prompts: PasswordPrompts, desk_environment: dict[str, str]
 ) -> None:
     # Both the window and the terminal belong to this process.
     with terminal() as (here, pid), Pane(desk_environment, "Shell", (0, 0, 99, 99), GREY, program="xterm") as window:

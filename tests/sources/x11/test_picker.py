@@ -16,7 +16,7 @@ from stage import BLUE, GREY, RED, Colour, Pane, Stage, mouse, press
 
 from capture.errors import NotReadyError, UsageError
 from capture.settings import RecordSettings
-from capture.sources.chooser import point_out
+from capture.sources.chooser import pick
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -135,7 +135,7 @@ def test_a_mouse_held_by_another_program_is_not_ready(
         )
         assert held == X.GrabSuccess
         with pytest.raises(NotReadyError, match="another program holds the mouse"):
-            picker.point_out_region(lambda text: pytest.fail(text))
+            picker.pick_region(lambda text: pytest.fail(text))
     finally:
         menu.close()
 
@@ -163,9 +163,9 @@ def test_other_systems_get_a_remedy(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(NotReadyError, match=rf"on {system} yet: use --region"):
-        point_out(RecordSettings(tmp_path / "out.mp4"), "region", pytest.fail)
+        pick(RecordSettings(tmp_path / "out.mp4"), "region", pytest.fail)
 
 
 def test_choosing_needs_a_screen(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--region select needs a screen"):
-        point_out(RecordSettings(tmp_path / "out.mp4", screen=None), "region", pytest.fail)
+        pick(RecordSettings(tmp_path / "out.mp4", screen=None), "region", pytest.fail)

@@ -19,7 +19,7 @@ if sys.platform != "linux":
 
 from capture.sources.x11 import change_watch
 from capture.sources.x11.change_watch import X11Watch
-from capture.sources.x11.pointer_activity import Activity
+from capture.sources.x11.pointer_activity import PointerActivity
 from capture.sources.x11.xcb import Connection, Extension
 
 #: Longer than a mouse may rest and still count as used.
@@ -75,7 +75,7 @@ def test_a_click_and_a_key_move_no_cursor(watch: X11Watch) -> None:
 
 
 def test_a_server_without_reports_is_polled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Activity, "of", lambda connection: None)
+    monkeypatch.setattr(PointerActivity, "of", lambda connection: None)
     opened = X11Watch(Rectangle(0, 0, 1280, 720), with_cursor=True)
     try:
         while opened.wait_for_change(time.monotonic() + REST_S):
@@ -105,7 +105,7 @@ class Older(Connection):
         padded = [each + bytes(-len(each) % 4) for each in listed]
         return struct.pack("=8xI20x", len(padded)) + b"".join(padded)
 
-    def tell(self, request: bytes, descriptor: int | None = None) -> None:
+    def send(self, request: bytes, descriptor: int | None = None) -> None:
         self.sent.append(request)
 
     def new_id(self) -> int:
@@ -126,7 +126,7 @@ def test_the_pointers_counter_is_preferred_to_that_of_all_input(
     counters: dict[bytes, int] | None, chosen: int | None
 ) -> None:
     connection = Older(counters)
-    activity = Activity.of(connection)
+    activity = PointerActivity.of(connection)
     if chosen is None:
         assert (activity, connection.sent) == (None, [])
         return
@@ -136,8 +136,8 @@ def test_the_pointers_counter_is_preferred_to_that_of_all_input(
     assert struct.unpack_from("=II", alarm, 4) == (4242, 0x3F)
     assert struct.unpack_from("=I", alarm, 12) == (chosen,)
     rung = struct.pack("=BBHI24x", 84, 1, 0, 4242)
-    assert activity.is_told_by(rung)
+    assert activity.is_reported_by(rung)
     # Sent by another client, of another alarm, of another kind.
-    assert activity.is_told_by(bytes([rung[0] | 0x80]) + rung[1:])
-    assert not activity.is_told_by(struct.pack("=BBHI24x", 84, 1, 0, 4243))
-    assert not activity.is_told_by(struct.pack("=BBHI24x", 83, 1, 0, 4242))
+    assert activity.is_reported_by(bytes([rung[0] | 0x80]) + rung[1:])
+    assert not activity.is_reported_by(struct.pack("=BBHI24x", 84, 1, 0, 4243))
+    assert not activity.is_reported_by(struct.pack("=BBHI24x", 83, 1, 0, 4242))

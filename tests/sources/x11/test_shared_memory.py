@@ -95,7 +95,7 @@ def test_a_failed_request_has_no_reply(connection: Connection) -> None:
 def test_a_closed_connection_raises(connection: Connection) -> None:
     connection.close()
     with pytest.raises(DisplayLostError):
-        connection.tell(bytes(4))
+        connection.send(bytes(4))
 
 
 def test_no_server_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

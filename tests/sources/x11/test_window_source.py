@@ -21,7 +21,8 @@ from capture.settings import RecordSettings
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from capture.errors import UsageError
+from capture.cli.options import as_option
+from capture.errors import SettingError, UsageError
 from capture.sources.placement import fitted
 from capture.sources.x11.window_list import Window, choose_window
 
@@ -357,15 +358,16 @@ def test_without_any_window_none_is_active(run_capture: RunCapture) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"region": Rectangle(0, 0, 64, 64)}, r"--window Editor and --region 64x64\+0\+0"),
-        ({"screen": "2"}, "--window Editor and --screen 2"),
+        ({"region": Rectangle(0, 0, 64, 64)}, "--window Editor and --region 64x64+0+0 are two pictures"),
+        ({"screen": "2"}, "--window Editor and --screen 2 are two pictures"),
         ({"screen": None}, "needs a picture"),
-        ({"window": " "}, "names no window"),
+        ({"window": " "}, "--window ' ' names nothing"),
     ],
 )
 def test_a_window_excludes_a_screen_or_a_region(more: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=said):
-        RecordSettings(tmp_path / "out.mp4", **{"window": "Editor", **more}).check()
+    with pytest.raises(SettingError) as caught:
+        RecordSettings(tmp_path / "out.mp4", **{"window": "Editor", **more})
+    assert said in str(caught.value.named(as_option))
 
 
 @pytest.mark.parametrize(
