@@ -117,6 +117,7 @@ def test_an_exception_in_the_block_keeps_the_recording(error: BaseException, tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals reach a process of choice on Unix alone")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_block_keeps_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp4"
     recorder = capture.Recorder(path, pattern=True)

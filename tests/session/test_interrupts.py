@@ -85,6 +85,7 @@ def test_what_would_be_replaced_gives_way_to_what_was_recorded(tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals reach a thread of choice on Unix alone")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_main_thread_keeps_what_was_recorded(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     session = Session(RecordSettings(path, pattern=True))
@@ -104,6 +105,7 @@ def test_ctrl_c_in_the_main_thread_keeps_what_was_recorded(tmp_path: Path) -> No
     assert [summary.stopped_by for summary in session.summaries] == ["interrupt"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_the_file_is_finished_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import capture.session.summaries as summaries_module
 
