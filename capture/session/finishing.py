@@ -11,7 +11,7 @@ from capture.events import Command, Event, Progress, Request
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.force_stop import Impatience, StopEscalation
-from capture.session.inbox import PROGRESS_INTERVAL_S, Message, StepDone, WorkerFailure, refuse
+from capture.session.inbox import PROGRESS_INTERVAL_S, WorkerFailure, refuse
 
 __all__ = ["Finishing"]
 
@@ -46,10 +46,19 @@ class Finishing:
         """
         next_requests: list[Request] = []
         worker = self._inbox.run_aside("finishing", step)
-        while (message := self._receive()) != StepDone(worker):
-            if message is None:
-                self._core.emit(progress())
-            elif isinstance(message, WorkerFailure):
+        done = StepDone(worker)
+        while True:
+            message: Message | None
+            try:
+                message = self._inbox.receive(PROGRESS_INTERVAL_S)
+                if message is None:
+                    self._core.emit(progress())
+            except KeyboardInterrupt as interrupt:
+                message = self._noted(interrupt)
+            # An interrupt may take the last message away with it: an empty inbox and an ended worker say the same.
+            if message == done or (message is None and worker.join(0.0)):
+                break
+            if isinstance(message, WorkerFailure):
                 self._core.note_failure(message)
             elif isinstance(message, Request):
                 self._core.over |= message.command is Command.QUIT
@@ -83,7 +92,10 @@ class Finishing:
         self.begin()
         worker = self._inbox.run_aside("clips", close)
         while not worker.join(0.0):
-            message = self._receive()
+            try:
+                message = self._inbox.receive(PROGRESS_INTERVAL_S)
+            except KeyboardInterrupt as interrupt:
+                message = self._noted(interrupt)
             if not isinstance(message, Request):
                 continue
             action = action_of(Phase.CLOSING, message.command)
@@ -101,12 +113,10 @@ class Finishing:
         if interrupt is not None:
             raise interrupt
 
-    def _receive(self) -> Message | None:
-        try:
-            return self._inbox.receive(PROGRESS_INTERVAL_S)
-        except KeyboardInterrupt as interrupt:
-            self._interrupt = interrupt
-            return Request(Command.QUIT, "interrupt", self._core.clock.now_s())
+    def _noted(self, interrupt: KeyboardInterrupt) -> Request:
+        """Keep a Ctrl+C to be raised later; the request that it stands for."""
+        self._interrupt = interrupt
+        return Request(Command.QUIT, "interrupt", self._core.clock.now_s())
 
     def _abandons(self, request: Request, what: str) -> bool:
         """Whether this request means "abandon the file"; the one before it only warns."""
