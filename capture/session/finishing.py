@@ -11,7 +11,7 @@ from capture.events import Command, Event, Progress, Request
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.force_stop import Impatience, StopEscalation
-from capture.session.inbox import PROGRESS_INTERVAL_S, WorkerFailure, refuse
+from capture.session.inbox import PROGRESS_INTERVAL_S, Message, StepDone, WorkerFailure, refuse
 
 __all__ = ["Finishing"]
 
