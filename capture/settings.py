@@ -416,7 +416,7 @@ class RecordSettings:
         suffix = self.output.suffix
         if self.wants_video and not self.container.holds_video:
             raise SettingError(
-                f"{suffix} holds sound alone, but a picture is to be recorded",
+                f"{suffix} holds sound alone, but a picture was requested",
                 "use {screen:none}, or end the name in .mp4, .mov, .mkv or .webm",
                 screen=self.screen,
             )

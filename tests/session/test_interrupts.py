@@ -22,11 +22,11 @@ from capture.settings import RecordSettings
 
 
 class Stumble(BaseException):
-    """No `Exception`: what only `except BaseException` catches."""
+    """Not an `Exception`: only `except BaseException` catches it."""
 
 
 class StumblingClock(MonotonicClock):
-    """Raises in the session's thread, once, when it is told to."""
+    """A clock that raises `error` once, in `thread`."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
