@@ -1,7 +1,7 @@
 """Record the screen and what the computer is playing.
 
-Importing this package needs no screen and no sound server, and loads nothing heavy: each public name is fetched from
-its module when it is first used. A recording from Python::
+Importing this package needs no screen and no sound server, and is fast: the module of a public name is imported when
+the name is first used. A recording from Python::
 
     import capture
 

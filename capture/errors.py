@@ -2,16 +2,16 @@
 
 ::
 
-    CaptureError            anything a person is told in one line
+    CaptureError            the base of all; its text is one line for the user
     ├── UsageError          the request is invalid; nothing was touched               (exit 2)
-    │   └── SettingError        a field of the settings cannot have its value
-    ├── NotReadyError       the surroundings lack something: display, sound, rights   (exit 3)
-    └── RecordingError      it went wrong while writing or reading a recording        (exit 1)
-        ├── SourceLostError     a device that was delivering is gone
-        │   └── DisplayLostError    the display is, with all that could be seen on it
+    │   └── SettingError        a setting has an invalid value
+    ├── NotReadyError       something is missing: display, sound server, permission   (exit 3)
+    └── RecordingError      writing or reading a recording failed                     (exit 1)
+        ├── SourceLostError     a device disappeared while it was being recorded
+        │   └── DisplayLostError    the display disappeared
         ├── OutputError         the file cannot be created, written or closed
-        │   ├── DiskFullError       there is no room for more of it
-        │   └── FileGoneError       somebody removed it
+        │   ├── DiskFullError       the disk is full
+        │   └── FileGoneError       the file was removed
         └── EncoderError        an encoder refused its settings or its input
 
 A caller's mistake and a failure are different branches, so that a script can tell "fix the call" from "try again".
@@ -41,19 +41,19 @@ __all__ = [
 
 
 class CaptureError(Exception):
-    """A failure with what was found and what to do about it.
+    """A failure: what happened, and what to do about it.
 
-    ``str(error)`` is one line: the message, then the remedy where there is one.
+    ``str(error)`` is one line: the message, then the remedy if there is one.
     """
 
     exit_code = 1
 
-    #: The kind of the event that tells of it, and what `stopped_by` says of a recording that it ended.
+    #: The kind of the event that reports it, and the `stopped_by` of a recording that it ended.
     event_kind = EventKind.FAILED
     stopped_by = "failed"
 
-    #: The `Summary` of the recording that ended with this error, where it left one; set by `capture.record` and
-    #: `capture.Recorder`.
+    #: The `Summary` of the recording that ended with this error, if it has one. `capture.record` and `capture.Recorder`
+    #: set it.
     summary: Any = None
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -66,7 +66,7 @@ class CaptureError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """What to tell a person of any error."""
+    """Return one line about any error, for the user."""
     return str(error) if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
 
 
@@ -77,20 +77,20 @@ class UsageError(CaptureError):
 
 
 class SettingError(UsageError):
-    """One or several fields of the settings have values that cannot be recorded.
+    """One or more fields of the settings have invalid values.
 
-    `message` and `remedy` name fields in braces: `{fps}` stands for the field with its value, `{screen:none}` for the
-    field with another value. They are written as Python's keyword arguments, until `named` writes them otherwise.
+    `message` and `remedy` are templates: `{fps}` becomes the field with its value, `{screen:none}` the field with
+    another value. They appear as Python keyword arguments; `named` returns the error with another notation.
     """
 
     def __init__(self, message: str, remedy: str = "", **fields: object) -> None:
         self._templates = (message, remedy)
-        #: The values that are at fault, by field.
+        #: The invalid values, by field.
         self.fields = fields
         super().__init__(*self._written(_as_keyword))
 
     def named(self, write: Callable[[str, object], str]) -> UsageError:
-        """The same error with each field written by `write(name, value)`, as a command line writes its options."""
+        """Return the same error with each field written by `write(name, value)`, for example as an option."""
         return UsageError(*self._written(write))
 
     def _written(self, write: Callable[[str, object], str]) -> tuple[str, str]:
@@ -100,7 +100,7 @@ class SettingError(UsageError):
 
 
 class _Names(dict[str, Any]):
-    """Gives `str.format_map` the fields of an error, also those that have no value in it."""
+    """Gives `str.format_map` the fields of an error; one without a value in it has None."""
 
     def __init__(self, fields: Mapping[str, object], write: Callable[[str, object], str]) -> None:
         super().__init__({name: _Name(name, value, write) for name, value in fields.items()})
@@ -125,7 +125,7 @@ def _as_keyword(name: str, value: object) -> str:
 
 
 class NotReadyError(CaptureError):
-    """Something outside this program has to be provided first."""
+    """Something outside this program is missing: a display, a sound server or a permission."""
 
     exit_code = 3
 
@@ -135,13 +135,13 @@ class RecordingError(CaptureError):
 
 
 class SourceLostError(RecordingError):
-    """A device stopped existing while it was being recorded."""
+    """A device disappeared while it was being recorded."""
 
     event_kind = EventKind.DEVICE_LOST
 
 
 class DisplayLostError(SourceLostError):
-    """The display went away while its screen was being recorded."""
+    """The display disappeared while its screen was being recorded."""
 
     event_kind = EventKind.DISPLAY_LOST
     stopped_by = "display_lost"
@@ -152,7 +152,7 @@ class OutputError(RecordingError):
 
 
 class DiskFullError(OutputError):
-    """The disk, or what the user may have of it, has no room for more of the recording."""
+    """The disk is full, or the user's quota on it is."""
 
     event_kind = EventKind.DISK_FULL
     stopped_by = "disk_full"

@@ -1,4 +1,4 @@
-"""The kinds of events: everything that can happen to a recording, by the names that scripts rely on."""
+"""The kinds of events in a recording. Scripts rely on their names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["EventKind"]
 
 
 class EventKind(StrEnum):
-    """What happened. In JSON and in the ledger a kind is its value.
+    """What happened. JSON and the ledger contain the value.
 
-    The details of the kinds about a source of sound begin with its name and a colon. From DEVICE_LOST to DEVICE_BACK
-    there is silence in its place; DEVICE_CHANGED is a move to another device.
+    The detail of an event about an audio source starts with the source's name and a colon. Between DEVICE_LOST and
+    DEVICE_BACK the source is recorded as silence; DEVICE_CHANGED is a move to another device.
     """
 
     APPLICATION = "application"

@@ -1,4 +1,4 @@
-"""Commands in, events out: the only two languages a session speaks.
+"""The commands that a session takes, and the events, progress and summaries that it emits.
 
 The terminal line, the JSON and the tests all read the same events.
 """
@@ -30,11 +30,11 @@ __all__ = [
 
 
 class State(Enum):
-    """Where a session is: idle → armed → recording ⇄ paused → finishing → finished | discarded | failed."""
+    """The state of a session: idle → armed → recording ⇄ paused → finishing → finished | discarded | failed."""
 
     IDLE = "idle"
     ARMED = "armed"
-    #: As armed, but for as many recordings as are wanted; a replay buffer may fill meanwhile.
+    #: As armed, but for any number of recordings; a replay buffer may fill meanwhile.
     STANDBY = "standby"
     RECORDING = "recording"
     PAUSED = "paused"
@@ -45,37 +45,38 @@ class State(Enum):
 
 
 class Command(Enum):
-    """What can be asked of a running session. Asking for what already is so changes nothing."""
+    """A command for a running session. A command for the current state, such as PAUSE when paused, changes nothing."""
 
-    #: Begin to record, where it waits for that.
+    #: Start recording, if the session is waiting.
     START = "start"
     STOP = "stop"
-    #: Stop, and let nothing follow.
+    #: Stop, and end the session.
     QUIT = "quit"
-    #: Begin where it waits, else stop.
+    #: Start if the session is waiting, else stop.
     TOGGLE = "toggle"
     PAUSE = "pause"
     RESUME = "resume"
     TOGGLE_PAUSE = "toggle_pause"
     DISCARD = "discard"
-    #: Remember this moment; its name is in the request's text.
+    #: Add a chapter mark; its title is in the request's text.
     MARK = "mark"
     #: While paused, play what was recorded so far.
     PREVIEW = "preview"
     #: Save what the replay buffer holds.
     CLIP = "clip"
-    #: Only the answer is wanted.
+    #: Change nothing, and answer with the state.
     STATUS = "status"
 
 
-#: What is told to whoever asked: `{"ok": True, …}` or `{"ok": False, "error": "what is wrong and what to do"}`.
+#: Takes the answer to a request: `{"ok": True, …}` or `{"ok": False, "error": "what is wrong and what to do"}`.
 Answer: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 class Request(NamedTuple):
-    """A command, who gave it (`hotkey`, …: what `stopped_by` will say), and the moment meant on the session's clock.
+    """A command, its origin (`hotkey`, …: the `stopped_by` of a summary), and its moment on the session's clock.
 
-    `answer`, where somebody waits for one, is called once by a thread of the session and must only pass it on.
+    `answer` takes the answer, if one is expected. A thread of the session calls it once; it must only pass the answer
+    on.
     """
 
     command: Command
@@ -83,12 +84,12 @@ class Request(NamedTuple):
     at_s: float
     text: str = ""
     answer: Answer | None = None
-    #: What a CLIP wants, as `settings.ClipOrder.of` reads it.
+    #: The options of a CLIP, as `settings.ClipOrder.of` reads them.
     options: Mapping[str, Any] = MappingProxyType({})
 
 
 class Send(Protocol):
-    """Takes commands to a session; any thread may call it. Without `at_s` the moment meant is now."""
+    """Sends a command to a session. Any thread may call it. `at_s` is the command's moment; None means now."""
 
     def __call__(
         self,
@@ -104,14 +105,14 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth remembering of a recording. Moments are seconds into the recording, pauses left out."""
+    """Something that happened to a recording. Moments are seconds into the recording; pauses do not count."""
 
     kind: EventKind
     at_s: float
     detail: str = ""
-    #: When it ended; None for what has no length.
+    #: When it ended; None if it has no length.
     to_s: float | None = None
-    #: How many there were of what is counted; 0 for what is not.
+    #: How many there were, for events that are counted; 0 for others.
     count: int = 0
 
     @property
@@ -119,12 +120,12 @@ class Event:
         return self.at_s if self.to_s is None else self.to_s
 
     def moved(self, by_s: float) -> Event:
-        """The same on a time line that begins so much earlier; nothing lies before its beginning."""
+        """Return the event on a timeline that starts `by_s` earlier. Moments before its start become 0."""
         to_s = None if self.to_s is None else max(0.0, self.to_s + by_s)
         return replace(self, at_s=max(0.0, self.at_s + by_s), to_s=to_s)
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that scripts rely on; `to_s` and `count` only where there is one."""
+        """Return the keys that scripts rely on, without `to_s` and `count` when the event has none."""
         found: dict[str, Any] = {"at_s": round(self.at_s, 3), "kind": self.kind, "detail": self.detail}
         if self.to_s is not None:
             found["to_s"] = round(self.to_s, 3)
@@ -134,16 +135,16 @@ class Event:
 
 
 class Level(NamedTuple):
-    """How loud one audio track was since the last report, and what is the matter with it if anything."""
+    """The peak level of an audio track since the last report, and its problem if it has one."""
 
     source: str
     peak_dbfs: float
-    #: "" while sound comes, else "nothing is playing" (zeros are delivered) or "no data" (nothing is).
+    #: "" while there is sound, "nothing is playing" when the device delivers zeros, "no data" when it delivers nothing.
     trouble: str = ""
 
 
 class Progress(NamedTuple):
-    """The state of things, several times a second. `fps` is the rate of frames taken since the last report."""
+    """The progress of a recording, several times a second. `fps` is the rate of new frames since the last report."""
 
     state: State
     elapsed_s: float
@@ -153,16 +154,16 @@ class Progress(NamedTuple):
     fps: float = 0.0
     dropped: int = 0
     levels: tuple[Level, ...] = ()
-    #: What makes the recording begin, while it waits for that.
+    #: While the session waits, what starts the recording: "waiting for sound", "hold Ctrl+Alt+Space to record".
     waiting_for: str = ""
-    #: What the replay buffer holds.
+    #: The length and size of the replay buffer.
     buffer_s: float = 0.0
     buffer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """The picture of a finished recording. `unchanged` and `dropped` count slots of 1/fps that gave no frame."""
+    """The picture of a finished recording. `unchanged` and `dropped` count slots of 1/fps without a frame."""
 
     codec: str
     encoder: str
@@ -171,7 +172,7 @@ class VideoSummary:
     frames: int
     unchanged: int
     dropped: int
-    #: Why it is this encoder; None where there was no choice.
+    #: Why this encoder was chosen; None if there was no choice.
     encoder_choice: str | None = None
 
 
@@ -193,7 +194,7 @@ class AudioSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of a recording. `as_json` gives the keys that scripts rely on, in their order."""
+    """The result of a recording. `as_json` returns the keys that scripts rely on, in a fixed order."""
 
     path: str
     container: str
@@ -205,7 +206,7 @@ class Summary:
     events: tuple[Event, ...]
     stopped_by: str
     check: str
-    #: The file that tells what happened to it, where one was wanted.
+    #: The path of the ledger; None if none was requested.
     ledger: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -228,10 +229,7 @@ EventSink: TypeAlias = Callable[[Event | Progress | Summary], None]
 
 
 def _plain(record: VideoSummary | AudioSummary) -> dict[str, Any]:
-    """The fields of a record as JSON values, seconds and levels to the millisecond and the thousandth.
-
-    What is None has no key.
-    """
+    """Return the fields of a record as JSON values, rounded to thousandths, without those that are None."""
     values = {name: getattr(record, name) for name in record.__slots__}
     rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
     return {name: value for name, value in rounded.items() if value is not None}

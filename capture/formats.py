@@ -1,4 +1,4 @@
-"""The file formats that capture writes, and which encoders make them."""
+"""The file formats that capture writes, and the encoders for them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from capture.errors import UsageError
 
 __all__ = ["CLIP_FORMATS", "CONTAINERS", "ENCODERS", "QUALITIES", "Container", "container_of"]
 
-#: What a clip can be turned into.
+#: The formats that `clip --format` converts to.
 CLIP_FORMATS: Final = ("gif", "webp", "mp4", "ogg", "m4a")
 
 
 QUALITIES: Final = ("low", "medium", "high")
 
 
-#: Which of FFmpeg's encoders make a video codec: the first works everywhere, the others need a device of theirs.
+#: FFmpeg's encoders for each video codec. The first works everywhere, the others need their hardware.
 ENCODERS: Final[dict[str, tuple[str, ...]]] = {
     "h264": ("libx264", "h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"),
     "vp8": ("libvpx",),
@@ -24,7 +24,7 @@ ENCODERS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Container(NamedTuple):
-    """A file format: the name FFmpeg knows it by and what is put inside."""
+    """A file format: FFmpeg's name for it, its codecs, and how many audio tracks it may have."""
 
     format: str
     video_codec: str | None
@@ -36,7 +36,7 @@ class Container(NamedTuple):
         return self.video_codec is not None
 
 
-#: By extension. Sound-only formats are what players show as one song: one track each.
+#: The formats by extension. Formats for sound alone get one track, because players show such a file as one song.
 CONTAINERS: Final[dict[str, Container]] = {
     "mp4": Container("mp4", "h264", "aac", 16),
     "mov": Container("mov", "h264", "aac", 16),
@@ -52,10 +52,11 @@ CONTAINERS: Final[dict[str, Container]] = {
 
 
 def container_of(path: Path) -> Container:
-    """The container that the extension of `path` names; `UsageError` for one that is not known."""
+    """Return the container that the extension of `path` selects. Raises `UsageError` for an unknown extension."""
     container = CONTAINERS.get(path.suffix[1:].lower())
     if container is None:
-        known = " ".join(f".{name}" for name in CONTAINERS)
-        found = f"the extension {path.suffix!r}" if path.suffix else f"{str(path)!r} has no extension; a missing one"
-        raise UsageError(f"{found} names no format that can be written", f"use one of {known}")
+        known = ", ".join(f".{name}" for name in CONTAINERS)
+        if not path.suffix:
+            raise UsageError(f"{str(path)!r} has no extension", f"add one of {known}")
+        raise UsageError(f"{path.suffix!r} is not a format that capture writes", f"use one of {known}")
     return container

@@ -1,6 +1,6 @@
-"""Text to values: times, sizes, levels, regions and tracks, as people write them.
+"""Parses times, sizes, levels, regions and audio tracks as users write them.
 
-Every parser raises `UsageError` with the text and the remedy, and nothing else, whatever it is given. The bounds are
+For invalid text a parser raises `UsageError` with the text and the remedy, and never another exception. The bounds are
 those of `capture.settings`.
 """
 
@@ -40,7 +40,7 @@ _GEOMETRY: Final = re.compile(r"([0-9]{1,6})x([0-9]{1,6})", re.ASCII)
 
 
 def parse_time(text: str, *, zero_allowed: bool = False) -> float:
-    """Seconds from `90`, `90s`, `1m30s`, `1:30` or `1:02:03`; also `500ms` and decimals."""
+    """Return seconds from `90`, `90s`, `1m30s`, `1:30` or `1:02:03`; also `500ms` and decimals."""
     seconds = _seconds(text.strip())
     if seconds is None:
         raise UsageError(f"{text!r} is not a time", "write it like 90, 90s, 1m30s or 1:30")
@@ -61,7 +61,7 @@ def _seconds(text: str) -> float | None:
 
 
 def parse_level(text: str) -> float:
-    """Decibels below full scale from `-50dB`, `-50 dBFS` or `-50`."""
+    """Return dBFS from `-50dB`, `-50 dBFS` or `-50`."""
     match = _LEVEL.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a level", "write it like -50dB")
@@ -69,7 +69,7 @@ def parse_level(text: str) -> float:
 
 
 def parse_loudness(text: str) -> float:
-    """LUFS, below 0 and above -70, from `-16LUFS`, `-16 LUFS` or `-16`."""
+    """Return LUFS, between -70 and 0, from `-16LUFS`, `-16 LUFS` or `-16`."""
     match = _LOUDNESS.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a loudness", "write it like -16LUFS")
@@ -79,7 +79,7 @@ def parse_loudness(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count), `16MiB` (1024s) or a bare number."""
+    """Return bytes from `500KB`, `16MB`, `2GB` (thousands, as sharing limits count), `16MiB` (1024s) or `500`."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3].lower() == "ib" and not match[2]):
         raise UsageError(f"{text!r} is not a size", "write it like 500KB, 16MB or 2GB")
@@ -90,7 +90,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_region(text: str) -> Rectangle:
-    """A rectangle from `WxH+X+Y`; X and Y may be negative: `640x480+-1280+0` or `640x480-1280+0`."""
+    """Return a rectangle from `WxH+X+Y`; X and Y may be negative: `640x480+-1280+0` or `640x480-1280+0`."""
     match = _REGION.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a region", "write it like 1280x720+100+50")
@@ -100,7 +100,7 @@ def parse_region(text: str) -> Rectangle:
 
 
 def parse_geometry(text: str) -> tuple[int, int]:
-    """Width and height, both even, from `WxH`."""
+    """Return width and height, both even, from `WxH`."""
     match = _GEOMETRY.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a picture size", "write it like 1280x720")
@@ -110,14 +110,17 @@ def parse_geometry(text: str) -> tuple[int, int]:
 
 
 def parse_fps(text: str) -> float:
-    """Frames per second."""
+    """Return frames per second from a plain decimal number."""
     fps = float(text) if _PLAIN.fullmatch(text.strip()) else 0.0
     _refuse(text, problem_of("fps", fps))
     return fps
 
 
 def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:
-    """Tracks from the values of every `--audio`: one track each, `+` mixes within it, `none` alone means no sound."""
+    """Return the tracks from the values of all `--audio` options, one track each.
+
+    `+` mixes sources in a track; `none`, given alone, means no sound.
+    """
     return tracks_of(list(values))
 
 

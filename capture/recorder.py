@@ -1,4 +1,4 @@
-"""The face for Python users: `record` a file, or run a `Recorder` while a block of your own code runs.
+"""The Python interface: `record` a file, or record with a `Recorder` while a block of your own code runs.
 
 ::
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder", "record"]
 
-#: What `stopped_by` says of a recording that the program itself ended.
+#: The `stopped_by` of a recording that the calling program ended.
 _BY_PROGRAM: Final = "program"
 
-#: How often a thread that waits for the session looks whether Ctrl+C was pressed. Windows delivers it only then.
+#: How often a thread that waits for the session checks for Ctrl+C. Windows delivers it only between waits.
 _LOOK_S: Final = 0.2
 
 
@@ -47,7 +47,7 @@ def record(
 
     `settings` are the fields of `RecordSettings`. Blocks the calling thread. Raises `UsageError` and `NotReadyError`
     before anything is touched, and the `RecordingError` that ended a recording early: its `summary` describes what was
-    kept. Ctrl+C, or any other exception raised into this call, first finishes the file.
+    kept. Ctrl+C, or any other exception raised into this call, finishes the file first.
     """
     session = Session(RecordSettings(output, **settings), sources=sources)  # type: ignore[arg-type]
     summary = session.run()
@@ -60,12 +60,13 @@ def record(
 class Recorder:
     """Records while the block of a `with` statement runs.
 
-    Entering starts the recording and returns when it has begun, or waits for what begins it where the settings say so.
-    Leaving stops it and returns when the file is finished; an exception in the block, Ctrl+C included, finishes the
-    file first and then goes on. A recording that failed raises its `RecordingError` at the end of the block.
+    Entering the block returns when the recording has started, or when it waits for its start if the settings say so.
+    Leaving the block stops the recording and returns when the file is finished. An exception in the block, Ctrl+C
+    included, also finishes the file and then propagates. A recording that failed raises its `RecordingError` at the end
+    of the block.
 
-    `settings` are the fields of `RecordSettings`; `on_event` is called with every event, on a thread of its own. All
-    methods may be called from any thread inside the block.
+    `settings` are the fields of `RecordSettings`. `on_event` is called with every event, on a separate thread. Any
+    thread may call the methods, inside the block.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Recorder:
         self._began = threading.Event()
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._on_event = on_event
-        #: The clips that were saved.
+        #: The summaries of saved clips.
         self.clips: list[Summary] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="recorder")
@@ -100,35 +101,35 @@ class Recorder:
 
     @property
     def summary(self) -> Summary | None:
-        """The summary of the last recording; None before its end, and when nothing was kept."""
+        """The summary of the last recording; None before it ends, and when nothing was kept."""
         return self._session.summaries[-1] if self._session.summaries else None
 
     @property
     def summaries(self) -> tuple[Summary, ...]:
-        """One for every recording that was kept: with `standby` or `each` there are several."""
+        """The summary of each recording that was kept; with `standby` or `repeat` there may be several."""
         return tuple(self._session.summaries)
 
     @property
     def elapsed_s(self) -> float:
-        """How much has been recorded, pauses left out."""
+        """The length of the recording so far, without pauses."""
         return float(self._ask(Command.STATUS)["elapsed_s"])
 
     def start(self) -> None:
-        """Begin a recording, where the settings made the recorder wait."""
+        """Start a recording, if the settings made the recorder wait."""
         self._ask(Command.START)
 
     def stop(self) -> Summary | None:
-        """End the recording, and return its summary once the file is finished; None when nothing was kept."""
+        """Stop the recording and return its summary when the file is finished; None when nothing was kept."""
         before = len(self._session.summaries)
         self._ask(Command.STOP)
         return self.summary if len(self._session.summaries) > before else None
 
     def discard(self) -> None:
-        """End the recording and remove its file."""
+        """Stop the recording and delete its file."""
         self._ask(Command.DISCARD)
 
     def pause(self) -> None:
-        """Leave out everything from now on, until `resume`."""
+        """Pause the recording until `resume`."""
         self._ask(Command.PAUSE)
 
     def resume(self) -> None:
@@ -148,19 +149,19 @@ class Recorder:
         max_bytes: int | None = None,
         ledger: bool = False,
     ) -> Path:
-        """Save the last `last_s` seconds of the replay buffer (default: all of it); return where.
+        """Save the last `last_s` seconds of the replay buffer (default: all of it) and return the path.
 
-        Needs `replay_s` in the settings. Without `output` the clip gets a dated name. `exact` begins it at that very
-        moment instead of up to two seconds before; `format` and `max_bytes` convert it, `ledger` writes down beside it
-        what happened. Raises `UsageError` for a request that is invalid and `RecordingError` when it cannot be saved;
-        the buffer keeps what it holds.
+        Needs `replay_s` in the settings. Without `output` the name has the date and time. `exact` starts the clip
+        exactly there instead of up to two seconds earlier; `format` and `max_bytes` convert it; `ledger` writes its
+        events into a file beside it. Raises `UsageError` for an invalid request and `RecordingError` when the clip
+        cannot be saved; the buffer stays as it is.
         """
         path = None if output is None else Path(output).absolute()
         order = ClipOrder.of(ClipOrder(path, last_s, exact, format, max_bytes, ledger).as_options())
         return Path(self._ask(Command.CLIP, options=order.as_options(), refused=RecordingError)["path"])
 
     def events(self) -> Iterator[Event]:
-        """Yield what happens to the recording, from its beginning to its end; one thread may iterate."""
+        """Yield the events of the recording until it ends. Only one thread may iterate."""
         while (event := self._events.get()) is not None:
             yield event
 
@@ -179,7 +180,7 @@ class Recorder:
             raise
         if not self._began.is_set():
             self._thread.join()
-            self._raise_what_ended_it()
+            self._raise_error()
         return self
 
     def __exit__(
@@ -191,13 +192,13 @@ class Recorder:
             try:
                 self._thread.join(_LOOK_S)
             except KeyboardInterrupt as pressed:
-                # As in the command line: the second time it is said, the third time the file is abandoned.
+                # As on the command line: the second Ctrl+C warns, the third abandons the file.
                 interrupt = pressed
                 self._session.send(Command.QUIT, "interrupt")
         if error is None:
             if interrupt is not None:
                 raise interrupt
-            self._raise_what_ended_it()
+            self._raise_error()
 
     def _run(self) -> None:
         try:
@@ -214,7 +215,7 @@ class Recorder:
         elif isinstance(event, Summary) and event.stopped_by == "clip":
             self.clips.append(event)
 
-    def _raise_what_ended_it(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
         _raise_failure(self._session)
@@ -226,7 +227,7 @@ class Recorder:
         options: Mapping[str, Any] = MappingProxyType({}),
         refused: type[CaptureError] = UsageError,
     ) -> dict[str, Any]:
-        """Give a command and return the answer; raises `refused` with its words when there is a refusal."""
+        """Send a command and return the answer. Raises `refused` with the reason when the session refuses it."""
         answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
         answered = threading.Event()
 
@@ -245,7 +246,7 @@ class Recorder:
 
 
 def _raise_failure(session: Session) -> None:
-    """Raise what ended the last recording early, with the summary of what was kept."""
+    """If an error ended the last recording early, raise it with the summary of what was kept."""
     if session.error is not None:
         session.error.summary = session.summaries[-1] if session.summaries else None
         raise session.error

@@ -1,7 +1,7 @@
-"""What to record, and what to save of it: every value is checked when it is set, whoever sets it.
+"""The settings of a recording and of a clip; every value is checked when it is set.
 
-`RecordSettings` raises `SettingError` for a value that cannot be recorded and for values that contradict each other;
-`RecordSettings.check` asks the file system as well. The parsers of `capture.parsing` use the same bounds.
+`RecordSettings` raises `SettingError` for an invalid value and for values that contradict each other;
+`RecordSettings.check` also looks at the file system. The parsers of `capture.parsing` use the same bounds.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ __all__ = [
     "tracks_of",
 ]
 
-#: Above this a slot is shorter than a grab of a small screen takes.
+#: With a higher rate, a slot is shorter than the grab of a small screen.
 MAX_FPS: Final = 240
 MIN_FPS: Final = 0.1
 
-#: A thousand hours. Longer times are slips of the keyboard.
+#: A thousand hours. A longer time is a typing error.
 MAX_TIME_S: Final = 3_600_000.0
 
-#: More than any file system holds in a file, and few enough to be counted with.
+#: Larger than a file on any file system, and small enough to calculate with.
 MAX_CLIP_BYTES: Final = 1 << 60
 
-#: The widest picture that H.264 level 6.2 codes, and the smallest that every encoder takes.
+#: The largest side that H.264 level 6.2 allows, and the smallest that every encoder accepts.
 MAX_PICTURE_SIDE: Final = 16_384
 MIN_PICTURE_SIDE: Final = 16
 
-#: Loudness targets lie strictly between these. EBU R 128 gates at the lower one: what is quieter counts as silence.
+#: Loudness targets lie strictly between these. EBU R 128 gates at the lower one: quieter sound counts as silence.
 LOUDNESS_LUFS: Final = (-70.0, 0.0)
 
-#: How a source that is one application's sound is written: this and the application's name.
+#: The prefix of an audio source that is one application; the application's name follows.
 APPLICATION: Final = "app:"
 
-#: What to do about a value: the problem with it, and the remedy.
+#: The problem with a value, as the end of a sentence about it, and the remedy.
 Problem: TypeAlias = tuple[str, str]
 
 
@@ -74,7 +74,7 @@ class AudioTrack(NamedTuple):
 
 
 def tracks_of(audio: object) -> tuple[AudioTrack, ...]:
-    """Tracks from what a caller gives: `"internal+mic"` is one mixed track, `["internal", "mic"]` are two.
+    """Return the tracks that a caller asks for: `"internal+mic"` is one mixed track, `["internal", "mic"]` are two.
 
     `None`, `"none"` and an empty sequence mean no sound. Raises `UsageError`.
     """
@@ -82,10 +82,10 @@ def tracks_of(audio: object) -> tuple[AudioTrack, ...]:
         return ()
     given = [audio] if isinstance(audio, str | AudioTrack) else audio
     if not isinstance(given, Sequence) or not all(isinstance(each, str | AudioTrack) for each in given):
-        raise UsageError(f"audio={audio!r} names no sources", "write it like 'internal' or ['internal', 'mic']")
+        raise UsageError(f"audio={audio!r} is not an audio source", "write it like 'internal' or ['internal', 'mic']")
     if "none" in given:
         if len(given) > 1:
-            raise UsageError("the audio source none was given beside other sources", "give either none or sources")
+            raise UsageError("the audio source none was given together with others", "give either none or sources")
         return ()
     tracks = tuple(AudioTrack(tuple(_sources(each))) for each in given)
     names = [track.name for track in tracks]
@@ -131,17 +131,17 @@ def _is_whole(value: object) -> bool:
 
 
 def time_problem(seconds: Any, *, zero_allowed: bool = False) -> Problem | None:
-    """What is wrong with a length of time in seconds; None for a good one."""
+    """Return what is wrong with a length of time in seconds; None if it is valid."""
     if not _is_number(seconds) or seconds < 0:
         return "is not a time", "give seconds"
     if seconds == 0 and not zero_allowed:
-        return "is no time at all", "give more than zero seconds"
+        return "is zero", "give more than zero seconds"
     return ("is longer than a thousand hours", "give a shorter time") if seconds > MAX_TIME_S else None
 
 
 def _fps_problem(fps: Any) -> Problem | None:
     fine = _is_number(fps) and MIN_FPS <= fps <= MAX_FPS
-    return None if fine else ("frames per second cannot be recorded", f"give a number from {MIN_FPS} to {MAX_FPS}")
+    return None if fine else ("is not a valid frame rate", f"give a number from {MIN_FPS} to {MAX_FPS}")
 
 
 def _scale_problem(scale: Any) -> Problem | None:
@@ -149,7 +149,7 @@ def _scale_problem(scale: Any) -> Problem | None:
         return "is not a picture size", "give width and height, like 1280x720"
     if any(not MIN_PICTURE_SIDE <= side <= MAX_PICTURE_SIDE or side % 2 for side in scale):
         return (
-            "cannot be encoded",
+            "is not a size that can be encoded",
             f"use even numbers from {MIN_PICTURE_SIDE} to {MAX_PICTURE_SIDE}, like 1280x720",
         )
     return None
@@ -166,7 +166,7 @@ def _region_problem(region: Any) -> Problem | None:
 
 def _threshold_problem(dbfs: Any) -> Problem | None:
     fine = _is_number(dbfs) and -90.0 <= dbfs < 0.0
-    return None if fine else ("is met always or never", "give one like -50dB")
+    return None if fine else ("is not between -90dB and 0dB", "give one like -50dB")
 
 
 def _loudness_problem(lufs: Any) -> Problem | None:
@@ -176,32 +176,36 @@ def _loudness_problem(lufs: Any) -> Problem | None:
 
 
 def _bytes_problem(size: Any) -> Problem | None:
-    return None if _is_whole(size) and size > 0 else ("leaves no room for anything", "give more than zero bytes")
+    return None if _is_whole(size) and size > 0 else ("is less than one byte", "give a larger size")
 
 
 def _name_problem(text: Any) -> Problem | None:
     fine = isinstance(text, str) and text.strip() and text.isprintable()
-    return None if fine else ("names nothing", "see capture devices")
+    return None if fine else ("is not a name or title", "see capture devices")
 
 
 def _quality_problem(quality: Any) -> Problem | None:
-    return None if quality in QUALITIES else ("is not known as a quality", f"use {', '.join(QUALITIES)}")
+    return None if quality in QUALITIES else ("is unknown", f"use {', '.join(QUALITIES)}")
 
 
 def _encoder_problem(encoder: Any) -> Problem | None:
-    return None if isinstance(encoder, str) and encoder else ("names no encoder", "use auto")
+    return None if isinstance(encoder, str) and encoder else ("is not the name of an encoder", "use auto")
 
 
 def _hold_problem(key: Any) -> Problem | None:
-    return _as_problem(lambda: check_bindings({}, key)) if isinstance(key, str) else ("is no key", "give one like <f9>")
+    if not isinstance(key, str):
+        return "is not a key", "give one like <f9>"
+    return _as_problem(lambda: check_bindings({}, key))
 
 
 def _recorder_problem(name: Any) -> Problem | None:
-    return _as_problem(lambda: check_recorder_name(name)) if isinstance(name, str) else ("is no name", "give letters")
+    if not isinstance(name, str):
+        return "is not a name", "give letters and digits"
+    return _as_problem(lambda: check_recorder_name(name))
 
 
 def _folder_problem(folder: Any) -> Problem | None:
-    return None if isinstance(folder, str | os.PathLike) else ("is no folder", "give a path")
+    return None if isinstance(folder, str | os.PathLike) else ("is not a folder", "give a path")
 
 
 def _as_problem(check: Callable[[], None]) -> Problem | None:
@@ -247,16 +251,19 @@ _FLAGS: Final = (
 
 
 def problem_of(field_name: str, value: object) -> Problem | None:
-    """What is wrong with `value` for the field of `RecordSettings`, by itself; None when it is fine."""
+    """Return what is wrong with one value for this field of `RecordSettings`; None if it is valid.
+
+    This does not compare it with other fields.
+    """
     if field_name in _FLAGS:
-        return None if isinstance(value, bool) else ("is neither True nor False", "give one of them")
+        return None if isinstance(value, bool) else ("is neither True nor False", "give True or False")
     if value is None and field_name in _OPTIONAL:
         return None
     return _BOUNDS[field_name](value)
 
 
 class SettingOptions(TypedDict, total=False):
-    """The fields of `RecordSettings` but `output`, with the types that a caller may give."""
+    """The fields of `RecordSettings` except `output`, with the types that a caller may give."""
 
     audio: str | Sequence[str | AudioTrack] | None
     screen: str | int | None
@@ -294,17 +301,17 @@ class SettingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
-    """Everything that decides a recording.
+    """The settings of a recording.
 
-    Made with any value that means something: `output` and folders also as `str`, `audio` also as a string or a list of
-    strings, `screen` also as a number. Raises `SettingError`, which names the field and its value, for what cannot be
-    recorded, and `UsageError` for an output whose extension is unknown.
+    The constructor also accepts `output` and folders as `str`, `audio` as a string or a list of strings, and `screen`
+    as a number. It raises `SettingError`, which names the field and its value, for invalid settings, and `UsageError`
+    for an output with an unknown extension.
     """
 
     output: Path
     audio: tuple[AudioTrack, ...] = (AudioTrack(("internal",)),)
-    #: `primary`, `all`, a number from 1 or a name from `devices`; None records no picture. `auto` becomes `primary`
-    #: where the file holds a picture, and else None.
+    #: `primary`, `all`, a number from 1 or a name from `devices`; None records no picture. `auto` becomes `primary` if
+    #: the format has a picture, else None.
     screen: str | None = "auto"
     region: Rectangle | None = None
     #: One window instead of a screen: its title, a part of that, its id, or `active`.
@@ -314,7 +321,7 @@ class RecordSettings:
     fps: float = 30.0
     constant_fps: bool = False
     cursor: bool = True
-    #: Draw a ring around the mouse when it is clicked, and the keys that are pressed, into the picture.
+    #: Draw a ring at each mouse click, and the pressed keys, into the picture.
     show_clicks: bool = False
     show_keys: bool = False
     quality: str = "medium"
@@ -324,37 +331,37 @@ class RecordSettings:
     #: The built-in picture and tone in place of the devices.
     pattern: bool = False
     overwrite: bool = False
-    #: When the name is taken use the next free one, with ` (2)` and so on.
+    #: If the name is taken, use the next free one, with ` (2)` and so on.
     numbered: bool = False
-    #: Begin when sound begins, with a moment before it.
+    #: Start when sound starts, with 0.1 s before it.
     wait_for_sound: bool = False
-    #: Stop after this much silence; None goes on.
+    #: Stop after this much silence; None never does.
     stop_after_silence_s: float | None = None
-    #: What is louder than this, and than the noise of the source, is sound.
+    #: Sound counts if it is louder than this and above the noise floor of the source.
     sound_threshold_dbfs: float = -50.0
-    #: The name tells when a recording began, and each recording gets a new one.
+    #: The name contains the date and time of the start, and each recording gets a new one.
     dated: bool = False
-    #: Record again and again, each time into a file of its own.
+    #: Record repeatedly, each time into a new file.
     repeat: bool = False
-    #: Wait for any number of recordings, begun by a key or a command.
+    #: Wait for any number of recordings, started by a key or a command.
     standby: bool = False
     #: Keep this much in memory, for clips; None keeps nothing.
     replay_s: float | None = None
     #: Memory limit of the replay buffer.
     buffer_bytes: int = 500_000_000
-    #: A recording begun in standby starts this long before, out of the replay buffer.
+    #: In standby, a recording starts this long before its start command, from the replay buffer.
     pre_roll_s: float = 0.0
-    #: Where a clip goes that cannot be saved where it should.
+    #: The folder for a clip that cannot be saved in its own.
     fallback_folder: Path | None = None
-    #: The key that records for as long as it is held, as in `<ctrl>+<alt>+space`.
+    #: The key that records while it is held, as in `<ctrl>+<alt>+space`.
     hold: str | None = None
-    #: Encode as messengers do their voice notes.
+    #: Encode as messengers encode voice notes.
     voice: bool = False
-    #: Bring the finished recording to this loudness, in LUFS.
+    #: Normalise the finished recording to this loudness, in LUFS.
     loudness_lufs: float | None = None
-    #: Write down what happens to the recording, into a file beside it.
+    #: Write the events of the recording into a file beside it.
     ledger: bool = False
-    #: The name of this recorder for the remote control; None takes a free one.
+    #: The name of this recorder for remote control; None uses a free one.
     name: str | None = None
     container: Container = field(init=False)
 
@@ -387,16 +394,16 @@ class RecordSettings:
 
     @property
     def waits(self) -> bool:
-        """Whether something outside begins the recording."""
+        """Whether the recording waits for sound, a key or a command to start."""
         return self.wait_for_sound or self.hold is not None or self.standby
 
     @property
     def is_numbered(self) -> bool:
-        """Whether a name that is taken gives way to the next one."""
+        """Whether a taken name is replaced by the next free one."""
         return self.numbered or self.repeat or self.standby
 
     def check(self) -> None:
-        """Raise `UsageError` where the file system is against it. Touches nothing."""
+        """Raise `UsageError` if the file system does not allow the recording. Touches nothing."""
         if self.fallback_folder is not None and not _is_folder(self.fallback_folder):
             raise UsageError(f"the folder {self.fallback_folder} does not exist", "create it first")
         if not self.numbered:
@@ -409,7 +416,7 @@ class RecordSettings:
         suffix = self.output.suffix
         if self.wants_video and not self.container.holds_video:
             raise SettingError(
-                f"{suffix} holds sound alone, and a picture was asked for",
+                f"{suffix} holds sound alone, but a picture was requested",
                 "use {screen:none}, or end the name in .mp4, .mov, .mkv or .webm",
                 screen=self.screen,
             )
@@ -424,22 +431,22 @@ class RecordSettings:
         for name, other in others.items():
             if self.window is not None and other is not None:
                 raise SettingError(
-                    f"{{window}} and {{{name}}} are two pictures",
+                    f"{{window}} and {{{name}}} exclude each other",
                     "drop one of them",
                     **{"window": self.window, name: other},
                 )
         known = ENCODERS.get(self.container.video_codec or "", ())
         if self.wants_video and self.encoder != "auto" and self.encoder not in known:
             raise SettingError(
-                f"{{encoder}} cannot make {suffix}", f"use auto, {', '.join(known)}", encoder=self.encoder
+                f"{{encoder}} is not an encoder for {suffix}", f"use auto, {', '.join(known)}", encoder=self.encoder
             )
 
     def _check_sound(self) -> None:
-        """The same for what concerns sound."""
+        """Raise `SettingError` when values that concern sound contradict each other or the container."""
         suffix = self.output.suffix
         if not self.wants_video and not self.audio:
             raise SettingError(
-                "neither picture nor sound is to be recorded", "drop {screen:none} or {audio:none}", audio="none"
+                "neither picture nor sound would be recorded", "drop {screen:none} or {audio:none}", audio="none"
             )
         if len(self.audio) > self.container.max_audio_tracks:
             raise SettingError(
@@ -456,43 +463,43 @@ class RecordSettings:
         for name, given in needing.items():
             if given and not self.audio:
                 raise SettingError(
-                    f"{{{name}}} needs sound, and none is to be recorded",
+                    f"{{{name}}} needs sound, but none would be recorded",
                     "drop it, or {audio:none}",
                     **{name: getattr(self, name)},
                 )
         if self.voice and self.container.audio_codec != "opus":
             raise SettingError(
-                f"{{voice}} writes Opus, and {suffix} cannot hold it", "end the name in .ogg or .opus", voice=True
+                f"{{voice}} writes Opus, which {suffix} cannot hold", "end the name in .ogg or .opus", voice=True
             )
 
     def _check_waiting(self) -> None:
-        """The same for what begins a recording, and for the replay buffer."""
+        """Raise `SettingError` when values about the start of recordings or the replay buffer contradict each other."""
         if self.repeat and not self.waits:
             raise SettingError(
-                "{repeat} needs something that begins every recording",
+                "{repeat} needs something that starts each recording",
                 "add {wait_for_sound} or {hold:KEY}",
                 repeat=True,
                 wait_for_sound=True,
             )
         if self.pre_roll_s > (self.replay_s or 0.0):
             raise SettingError(
-                f"{{pre_roll_s}} reaches further back than the buffer of {self.replay_s or 0:g} s",
+                f"{{pre_roll_s}} is longer than the replay buffer of {self.replay_s or 0:g} s",
                 "keep more with {replay_s:T}",
                 pre_roll_s=self.pre_roll_s,
             )
         if self.waits and self.replay_s is not None and self.container.audio_codec == "flac":
-            # A FLAC packet is numbered from the beginning of its stream.
+            # A FLAC packet contains its number, counted from the start of the stream.
             raise SettingError(
-                f"no {self.output.suffix} can begin in the middle of a replay buffer",
+                f"a {self.output.suffix} file cannot start in the middle of a replay buffer",
                 "end the name in .wav or .ogg",
                 replay_s=self.replay_s,
             )
 
 
 def _path_of(name: str, value: object) -> Path:
-    """The value as a path. Raises `SettingError` for what is no path."""
+    """Return the value as a `Path`. Raises `SettingError` if it is not a path."""
     if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes):
-        raise SettingError(f"{{{name}}} is no path", "give a str or a Path", **{name: value})
+        raise SettingError(f"{{{name}}} is not a path", "give a str or a Path", **{name: value})
     return Path(path)
 
 
@@ -505,43 +512,44 @@ def _is_folder(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClipOrder:
-    """What is wanted of a replay buffer."""
+    """A request to save a clip from a replay buffer."""
 
     output: Path | None = None
-    #: How much; None is all there is.
+    #: The length of the clip; None saves the whole buffer.
     last_s: float | None = None
-    #: Begin exactly there, instead of up to two seconds before.
+    #: Start exactly there, instead of up to two seconds earlier.
     exact: bool = False
-    #: The extension of what to turn it into; None keeps what was recorded.
+    #: The extension of the format to convert to; None keeps the recorded format.
     format: str | None = None
-    #: Encode it anew so that it is no larger.
+    #: Re-encode the clip to fit into this size.
     max_bytes: int | None = None
-    #: Write down what happened in it, into a file beside it.
+    #: Write the events of the clip into a file beside it.
     ledger: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ClipOrder:
-        """An order from the options of a request. Raises `UsageError` for what cannot be meant."""
-        # Exactly these: `true` would count as 1.
+        """Return the order in the options of a request. Raises `UsageError` for an invalid option."""
+        # Compare exact types: a JSON `true` is an `int` to `isinstance`.
         flags = {"exact": (bool,), "ledger": (bool,)}
         kinds = {"output": (str,), "last_s": (int, float), "format": (str,), "max_bytes": (int,), **flags}
         for name, value in options.items():
             if type(value) not in kinds.get(name, ()):
                 given = f"{name[:EXCERPT]}={excerpt(value)}"
-                raise UsageError(f"a clip cannot have {given}", f"it takes {', '.join(kinds)}")
+                raise UsageError(f"{given} is not an option of a clip", f"use {', '.join(kinds)}")
         order = cls(**{**options, **({"output": Path(options["output"])} if "output" in options else {})})
         if order.last_s is not None and not 0 < order.last_s <= MAX_TIME_S:
-            raise UsageError(f"{excerpt(order.last_s)} s is no length for a clip", "give more than zero seconds")
+            limit = f"give more than zero seconds, and at most {MAX_TIME_S:.0f}"
+            raise UsageError(f"{excerpt(order.last_s)} s is not a valid clip length", limit)
         if order.max_bytes is not None and not 0 < order.max_bytes <= MAX_CLIP_BYTES:
-            raise UsageError(f"{excerpt(order.max_bytes)} bytes is no size for a clip", "give more than zero bytes")
+            raise UsageError(f"{excerpt(order.max_bytes)} bytes is not a valid clip size", "give more than zero bytes")
         if order.format is not None and order.format not in CLIP_FORMATS:
-            raise UsageError(f"{excerpt(order.format)} is no format for a clip", f"use {', '.join(CLIP_FORMATS)}")
+            raise UsageError(f"{excerpt(order.format)} is not a clip format", f"use {', '.join(CLIP_FORMATS)}")
         if order.output is not None:
             check_name(order.output)
         return order
 
     def as_options(self) -> dict[str, Any]:
-        """What `of` reads again."""
+        """Return the order as options that `of` reads."""
         given = {name: getattr(self, name) for name in self.__slots__}
         found = {name: value for name, value in given.items() if value}
         return {**found, "output": str(self.output.absolute())} if self.output is not None else found

@@ -4,7 +4,7 @@ Usage: python dying_server.py SOCKET FOLDER OPERATION CUTS
 
 A proxy socket in FOLDER passes on what the server at SOCKET sends, up to a number of bytes. The first line of JSON on
 standard output is the outcome without a cut; one line follows for each of CUTS cuts. The cuts lie close together at
-first, during the handshake, and wider apart once sound flows. This is a program of its own because the faults it looks
+first, during the handshake, and wider apart once sound flows. This is a separate program because the faults it looks
 for may kill the process.
 """
 

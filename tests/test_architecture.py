@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: imports run down, neighbours are strangers, nothing heavy is loaded unasked."""
+"""The architecture: imports follow the order of the rooms, and heavy libraries are loaded only when they are used."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import capture
 
 PROJECT = Path(__file__).parent.parent
 
-#: The rooms of the house, from the ground up. A room is a package or a module directly under `capture`; `face` is the
-#: package's own `__init__`. A room may import rooms of earlier lines, and no other room of its own line.
+#: The rooms, lowest first. A room is a package or a module directly under `capture`; `face` is `capture/__init__.py`. A
+#: room may import rooms of earlier lines, but no other room of its own line.
 ORDER: Final = (
     "event_kinds version",
     "errors clock media events unix_socket",
@@ -39,22 +39,22 @@ FLOORS: Final = {room: floor for floor, rooms in enumerate(ORDER) for room in ro
 
 GROUND = {*ORDER[0].split(), *ORDER[1].split()}
 
-#: Bound to one system, or connecting to it on import.
+#: Libraries that work on one system only, or connect to it on import.
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
 ADAPTERS = (
     *("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.playback.", "capture.virtual.supervisor"),
     "capture.pixels.libyuv",
 )
 
-#: What takes a noticeable time to import.
+#: Libraries that take a noticeable time to import.
 HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pynput", "soundcard")
 
-#: Where the name to import is not the name to install.
+#: Names to install that differ from the name to import.
 INSTALLED_AS = {"Xlib": "python-xlib"}
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the program by its dotted name."""
+    """Return the path of every module of the program, by dotted name."""
     found = {}
     for path in sorted((PROJECT / "capture").rglob("*.py")):
         parts = path.relative_to(PROJECT).with_suffix("").parts
@@ -66,7 +66,7 @@ MODULES = modules()
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """What the module imports, anywhere in its text: the program's modules by name, all others by their root."""
+    """Yield the modules that a module imports, anywhere in its text; those of other packages by their root."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -89,18 +89,18 @@ IMPORTS = {name: set(imports(name, path)) for name, path in MODULES.items()}
 
 
 def room(module: str) -> str:
-    """The room a module stands in: `sources` for `capture.sources.x11.reader`."""
+    """Return the room of a module: `sources` for `capture.sources.x11.reader`."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "face"
 
 
 def outside(module: str) -> set[str]:
-    """The third-party libraries that `module` imports."""
+    """Return the third-party libraries that `module` imports."""
     roots = {name.partition(".")[0] for name in IMPORTS[module]}
     return roots - set(sys.stdlib_module_names) - {"capture"}
 
 
-def test_the_reader_of_imports_sees_what_there_is(tmp_path: Path) -> None:
+def test_all_forms_of_imports_are_found(tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     path.write_text(
         "import os, xml.dom\n"
@@ -135,12 +135,12 @@ def test_imports_run_one_way(module: str) -> None:
         assert there == here or FLOORS[there] < FLOORS[here], f"{module} may not import {imported}"
 
 
-def test_every_room_has_its_place_in_the_order() -> None:
+def test_every_room_is_in_the_order() -> None:
     assert {room(module) for module in MODULES} == set(FLOORS)
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str]:
-    """Modules that import each other in a circle; none where there is no circle."""
+    """Return the modules that import each other in a circle, or import such modules; none without a circle."""
     left = {name: set(imported) for name, imported in imports.items()}
     while free := [name for name, imported in left.items() if not imported & left.keys()]:
         for name in free:
@@ -158,22 +158,22 @@ def test_no_circle_inside_a_room(here: str) -> None:
     assert circle({name: IMPORTS[name] - {name} for name in MODULES if room(name) == here}) == []
 
 
-def test_nothing_inside_uses_the_packages_own_face() -> None:
+def test_no_module_imports_the_public_package() -> None:
     assert [name for name in MODULES if name.startswith("capture.") and "capture" in IMPORTS[name]] == []
 
 
-def test_only_the_command_starts_the_command_line() -> None:
+def test_only_the_entry_point_imports_the_command_line() -> None:
     inside = [name for name in MODULES if room(name) != "cli"]
     assert [name for name in inside if "capture.cli.main" in IMPORTS[name]] == ["capture.__main__"]
 
 
-def test_the_ground_needs_the_standard_library_and_numpy_alone() -> None:
+def test_the_lowest_rooms_need_only_the_standard_library_and_numpy() -> None:
     assert {
         module: found for module in MODULES if room(module) in GROUND and (found := outside(module) - {"numpy"})
     } == {}
 
 
-def test_the_terminal_knows_events_and_nothing_else() -> None:
+def test_the_terminal_imports_only_events() -> None:
     assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.event_kinds", "capture.events"}
 
 
@@ -183,16 +183,16 @@ def test_platform_libraries_stay_in_their_adapters() -> None:
     assert sorted(name for name in users if not name.startswith(ADAPTERS)) == []
 
 
-#: What tells the date: by the name of what has it.
+#: Functions that read the date, by the name of their owner.
 DATE_READERS = {
     "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "asctime", "strftime"},
     "datetime": {"now", "utcnow", "today"},
     "date": {"today"},
 }
 
-#: They name files by the moment at which they were made. All that is measured is measured on the monotonic clock, which
-#: nobody can set.
-TELL_THE_DATE = ["capture.cli.options", "capture.session.clip_saver", "capture.session.take"]
+#: Modules that name files by date and time. Everything that is measured is measured on the monotonic clock, which
+#: setting the system's date does not change.
+MODULES_WITH_DATES = ["capture.cli.options", "capture.session.clip_saver", "capture.session.take"]
 
 
 def reads_the_date(path: Path) -> bool:
@@ -207,17 +207,17 @@ def reads_the_date(path: Path) -> bool:
     return False
 
 
-def test_the_date_names_files_and_measures_nothing(tmp_path: Path) -> None:
+def test_dates_only_name_files(tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     for program in ("import time\ntime.time()", "from time import time_ns", "import datetime\ndatetime.date.today()"):
         path.write_text(program)
         assert reads_the_date(path)
     path.write_text("import time\ntime.monotonic()\nevent.time")
     assert not reads_the_date(path)
-    assert [name for name, path in MODULES.items() if reads_the_date(path)] == TELL_THE_DATE
+    assert [name for name, path in MODULES.items() if reads_the_date(path)] == MODULES_WITH_DATES
 
 
-#: What speaks to other machines.
+#: Libraries that connect to other machines.
 NETWORK_LIBRARIES = {
     *("aiohttp", "asyncio", "ftplib", "http", "httpx", "imaplib", "nntplib", "poplib", "requests", "smtplib"),
     *("socketserver", "ssl", "telnetlib", "urllib3", "websockets", "xmlrpc"),
@@ -229,7 +229,7 @@ NETWORK_NAMES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_no_module_speaks_to_another_machine(module: str) -> None:
+def test_no_module_uses_the_network(module: str) -> None:
     assert IMPORTS[module] & NETWORK_LIBRARIES == set()
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute | ast.Name):
@@ -239,7 +239,7 @@ def test_no_module_speaks_to_another_machine(module: str) -> None:
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert [name for name in named if name.startswith("urllib") and name != "urllib.parse"] == []
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("socket.socket", "socket"):
-            # Without a family it would be one of the Internet's.
+            # Without a family, it would be an Internet socket.
             local = [ast.unparse(argument) for argument in node.args[:1]] == ["socket.AF_UNIX"]
             assert local or [keyword.arg for keyword in node.keywords] == ["fileno"]
 
@@ -251,11 +251,11 @@ def test_every_library_is_declared() -> None:
     assert used == installed
 
 
-# What happens when it is loaded
+# Loading
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with neither screen nor sound server in reach."""
+    """Run a program without a screen and without a sound server."""
     nowhere = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PROJECT),
@@ -277,7 +277,7 @@ LOADED = (
 )
 
 
-def test_heavy_libraries_would_be_seen() -> None:
+def test_loaded_heavy_libraries_are_found() -> None:
     assert json.loads(run(f"import sys, numpy, mss {LOADED}").stderr) == ["mss", "numpy"]
 
 
@@ -302,7 +302,7 @@ def test_every_module_can_be_imported_without_screen_and_sound() -> None:
     run(f"import importlib\nfor name in {names}:\n    importlib.import_module(name)")
 
 
-def test_the_public_names_are_sorted_and_there() -> None:
+def test_the_public_names_are_sorted_and_exist() -> None:
     assert capture.__all__ == sorted(set(capture.__all__))
     for name in capture.__all__:
         assert getattr(capture, name) is not None

@@ -1,4 +1,4 @@
-"""The face for Python users: `record`, and `Recorder` around a block of code."""
+"""The Python interface: `record`, and `Recorder` around a block of code."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_a_file_is_recorded_in_two_lines(tmp_path: Path) -> None:
     assert check(tmp_path / "talk.mp4").ok
 
 
-def test_a_sound_file_needs_no_word_on_the_screen(tmp_path: Path) -> None:
+def test_a_format_for_sound_alone_needs_no_screen_setting(tmp_path: Path) -> None:
     assert capture.record(tmp_path / "talk.ogg", duration_s=0.3, pattern=True).video is None
 
 
-def test_a_block_is_recorded_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+def test_a_block_is_recorded_from_start_to_end(tmp_path: Path) -> None:
     with capture.Recorder(tmp_path / "talk.mkv", pattern=True) as recorder:
         assert recorder.state is State.RECORDING
         assert recorder.summary is None
@@ -74,13 +74,13 @@ def test_events_are_iterated_until_the_end(tmp_path: Path) -> None:
     assert recorder.summary.stopped_by == "duration"
 
 
-def test_a_clip_of_what_has_happened(tmp_path: Path) -> None:
+def test_a_clip_is_saved_in_standby(tmp_path: Path) -> None:
     with capture.Recorder(tmp_path / "talk.mp4", pattern=True, standby=True, replay_s=10) as recorder:
         assert recorder.state is State.STANDBY
         path = tmp_path / "best.mp4"
 
         def saved() -> bool:
-            # The first packets may still be on their way.
+            # The buffer may still be empty.
             with suppress(capture.RecordingError):
                 return recorder.save_clip(path, last_s=5) == path
             return False
@@ -116,7 +116,7 @@ def test_an_exception_in_the_block_keeps_the_recording(error: BaseException, tmp
     assert recorder.summary.duration_s >= 0.3
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals reach a process of choice on Unix alone")
+@pytest.mark.skipif(sys.platform == "win32", reason="only Unix can send SIGINT to one process")
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_block_keeps_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp4"
@@ -142,11 +142,11 @@ def test_a_discarded_recording_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_refused_says_why(tmp_path: Path) -> None:
+def test_a_refusal_gives_the_reason(tmp_path: Path) -> None:
     with capture.Recorder(tmp_path / "talk.ogg", pattern=True) as recorder:
         with pytest.raises(capture.RecordingError, match="keeps no replay buffer"):
             recorder.save_clip()
-        with pytest.raises(capture.UsageError, match="no length for a clip"):
+        with pytest.raises(capture.UsageError, match="-3 s is not a valid clip length"):
             recorder.save_clip(last_s=-3)
 
 
@@ -158,7 +158,7 @@ def test_a_mistake_is_raised_before_anything_is_touched(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_is_raised_with_what_was_kept(tmp_path: Path) -> None:
+def test_a_failure_is_raised_with_the_summary_of_what_was_kept(tmp_path: Path) -> None:
     def make(name: str, clock: Any) -> ScriptedSamples:
         return ScriptedSamples(name, clock, [], lost_at_s=0.4)
 
@@ -177,15 +177,15 @@ def test_a_failure_is_raised_with_what_was_kept(tmp_path: Path) -> None:
     assert recorder.summary.path == str(tmp_path / "block.ogg")
 
 
-def test_sources_have_to_fit_the_settings(tmp_path: Path) -> None:
+def test_sources_must_match_the_settings(tmp_path: Path) -> None:
     clock = capture.MonotonicClock()
     tone = capture.PatternTone("tone", clock)
-    with pytest.raises(capture.UsageError, match="screen is 'primary', and no frame source was given"):
+    with pytest.raises(capture.UsageError, match="screen is 'primary', but no frame source was given"):
         capture.record(tmp_path / "talk.mp4", sources=capture.GivenSources(None, [tone]))
-    with pytest.raises(capture.UsageError, match="audio asks for 2 tracks, and 1 were given"):
+    with pytest.raises(capture.UsageError, match="audio asks for 2 tracks, but 1 were given"):
         capture.record(tmp_path / "talk.mkv", screen=None, audio=["a", "b"], sources=capture.GivenSources(None, [tone]))
     frames = capture.PatternFrames(clock)
-    with pytest.raises(capture.UsageError, match="screen is None, and a frame source was given"):
+    with pytest.raises(capture.UsageError, match="screen is None, but a frame source was given"):
         capture.record(tmp_path / "talk.mkv", screen=None, sources=capture.GivenSources(frames, [tone]))
     assert list(tmp_path.iterdir()) == []
 
@@ -201,7 +201,7 @@ def test_given_sources_are_recorded(tmp_path: Path) -> None:
     assert summary.video is not None
 
 
-def test_options_are_typed_as_the_settings_are() -> None:
+def test_setting_options_has_every_field_of_the_settings() -> None:
     from dataclasses import fields
 
     from capture.settings import RecordSettings, SettingOptions
@@ -210,7 +210,7 @@ def test_options_are_typed_as_the_settings_are() -> None:
     assert set(SettingOptions.__annotations__) == named - {"output"}
 
 
-def test_lists_and_files_by_their_public_names(tmp_path: Path) -> None:
+def test_check_and_repair_are_public(tmp_path: Path) -> None:
     path = str(tmp_path / "talk.mp4")
     capture.record(path, duration_s=0.3, pattern=True)
     assert capture.check(path).ok

@@ -83,7 +83,8 @@ def _left_over(trial: Trial, findings: Findings) -> None:
         ) as after:
             after.wait()
             said = after.said.replace("\n", "")
-    findings.expect(f"{path}: capture repair" in said, "the next start names the file and capture repair")
+    message = f"a crash cut off {path}. To fix it: capture repair"
+    findings.expect(message in said, "the next start names the file and capture repair")
     expect_repairable(path, findings)
     expect_whole(Path(trial.folder, "next.ogg"), findings)
 

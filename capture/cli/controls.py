@@ -1,4 +1,4 @@
-"""The signals and the remote control around a recorder: started and stopped here, and nowhere else."""
+"""Connects a recorder to signals and to the remote control while it runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ __all__ = ["under_control"]
 
 @contextmanager
 def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *, ends_process: bool) -> Iterator[None]:
-    """Let signals and other terminals command `session` inside the block.
+    """Let signals and other terminals control `session` inside the block, and name recordings that crashes cut off.
 
-    Raises `UsageError` when the recorder's name is taken. Where no remote control is possible the session says so and
-    records without. With `ends_process` further signals are ignored at the end, because the process is about to exit.
+    Raises `UsageError` when the recorder's name is taken. When remote control does not work here, the session gets an
+    event and records without it. With `ends_process`, signals that come after the block are ignored, because the
+    process is about to exit.
     """
     from capture.triggers.signals import Signals
 
@@ -35,24 +36,22 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
             remote.start(session.send)
         except NotReadyError as error:
             session.record_event(remote.unavailable_event, str(error))
-        _tell_leftovers(remote, terminal)
+        _report_cut_off(remote, terminal)
         yield
     finally:
         remote.stop()
         signals.stop(ignoring=ends_process)
 
 
-def _tell_leftovers(remote: RemoteControl, terminal: Terminal) -> None:
-    """Name what recorders left that crashed, as far as it is there still."""
+def _report_cut_off(remote: RemoteControl, terminal: Terminal) -> None:
+    """Name the recordings of crashed recorders that still exist, with the command that repairs each."""
     for path in remote.interrupted_recordings:
         if os.path.lexists(path):
-            terminal.say(
-                f"a recorder that did not end by itself left {path}: capture repair {_as_argument(path)} makes it whole"
-            )
+            terminal.say(f"a crash cut off {path}. To fix it: capture repair {_as_argument(path)}")
 
 
 def _as_argument(path: str) -> str:
-    """A path as it can be typed into a shell, whatever it is made of."""
+    """Return `path` quoted for a shell; unprintable bytes become escapes, in a form that bash and zsh read."""
     if path.isprintable():
         return shlex.quote(path)
     plain = {ord(char) for char in string.digits + string.ascii_letters + "/._- "}

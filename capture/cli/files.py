@@ -1,4 +1,4 @@
-"""The verbs that act on saved recordings."""
+"""The verbs for saved recordings: check, repair."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _repair(arguments: Arguments) -> int:
     path = Path(arguments.path)
     output = None if arguments.output is None else Path(arguments.output)
     if path.is_dir() and output is not None:
-        raise UsageError(f"{path} is a folder, and --output names one file", "repair its files one by one")
+        raise UsageError(f"--output names one file, but {path} is a folder", "drop --output, or name one recording")
     found: list[dict[str, Any]] = []
     for each in recordings_in(path) if path.is_dir() else [path]:
         try:
@@ -54,7 +54,7 @@ def _repair(arguments: Arguments) -> int:
             print(f"capture: {printable(str(error))}", file=sys.stderr)
             continue
         found.append(done.as_json())
-        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "whole already"
+        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "already complete"
         say(arguments, f"{done.path}: {what}")
     if arguments.json:
         print(json.dumps({"files": found}))

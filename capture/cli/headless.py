@@ -1,4 +1,4 @@
-"""The verb headless: records a program on a private virtual desktop."""
+"""The verb headless: runs a program on a private virtual desktop and records it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _headless(arguments: Arguments) -> int:
     from capture.virtual.desk import VirtualDesk
 
     if not arguments.command:
-        raise UsageError("headless has no command to run", "write it behind --, as in capture headless -- glxgears")
+        raise UsageError("headless has no command to run", "write it after --, as in capture headless -- glxgears")
     settings = settings_of(arguments, load())
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = terminal_of(arguments, "Ctrl+C stops")
     desk = VirtualDesk(width, height)
     program = _Program(desk, arguments.command)
-    # The user's own, not the desk's: it is from there that the orders come.
+    # Created outside the desk: commands come from the user's own session, not from the desk's.
     remote = RemoteControl(settings.name)
     session = Session(
         settings,
@@ -56,7 +56,7 @@ def _headless(arguments: Arguments) -> int:
 
 @contextmanager
 def _on_desk(desk: VirtualDesk) -> Iterator[None]:
-    """Let this process's sources find the desk where they would find the user's."""
+    """Replace the environment of this process by the desk's inside the block, so that its sources find the desk."""
     before = dict(os.environ)
     wanted = desk.environment_of(before)
     try:
@@ -69,7 +69,7 @@ def _on_desk(desk: VirtualDesk) -> Iterator[None]:
 
 
 class _Program:
-    """The command of `headless`, whose end stops the recording."""
+    """Runs the command of `headless`; its end stops the recording."""
 
     def __init__(self, desk: VirtualDesk, command: Sequence[str]) -> None:
         self._desk = desk
@@ -79,7 +79,7 @@ class _Program:
     def start(self, send: Send) -> None:
         from capture.events import Command
 
-        # Standard output is kept for the JSON.
+        # Standard output is reserved for the JSON.
         process = self._process = self._desk.run(self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
 
         def watch() -> None:
@@ -89,7 +89,7 @@ class _Program:
         threading.Thread(target=watch, name="command", daemon=True).start()
 
     def exit_code(self) -> int | None:
-        """What the command ended with; None while it runs, that is, when the recording was stopped before."""
+        """Return the command's exit code; None if it still runs because the recording was stopped first."""
         return None if self._process is None else self._process.poll()
 
 

@@ -1,6 +1,6 @@
-"""The command line: parses it, runs one verb, and turns every error into one line and an exit code.
+"""Parses the command line, runs one verb, and turns every error into one line and an exit code.
 
-A verb's module is imported when the verb runs, and imports what it needs then: `capture --help` answers at once.
+The module of a verb is imported when the verb runs and imports what it needs then, so `capture --help` answers at once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from capture.errors import CaptureError, SettingError
 
 __all__ = ["main"]
 
-#: The module in `capture.cli` that holds each verb, in its `VERBS`.
-_HOMES: Final = {
+#: The modules in `capture.cli` and the verbs in their `VERBS`.
+_MODULES: Final = {
     "record": ("record", "note", "standby", "replay"),
     "headless": ("headless",),
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
@@ -31,10 +31,10 @@ _HOMES: Final = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command `argv` (default: the process's) and return its exit code."""
+    """Run capture with the arguments `argv` (default: the process's) and return the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A device or a file may have a name that the terminal's encoding cannot write.
+        # The name of a device or file may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in before_command(given)
     try:
@@ -49,20 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CaptureError as error:
         return fail(str(error), error.exit_code, debug)
     except BrokenPipeError:
-        # The reader of our output has gone, as after `| head`; there is nobody left to tell.
+        # The reader of our output is gone, as after `| head`. Redirect stdout, so that its flush at exit cannot fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return fail("interrupted", 1, debug)
     except Exception as error:
-        return fail(f"internal error ({type(error).__name__}: {error}); --debug shows where", 1, debug)
+        return fail(f"internal error ({type(error).__name__}: {error}): --debug shows where", 1, debug)
     finally:
-        # A verb that records turns it off while it starts.
+        # A verb that records turns garbage collection off while it starts.
         gc.enable()
     return exit_code
 
 
 def _verb(name: str) -> Verb:
-    home = next(home for home, names in _HOMES.items() if name in names)
-    verb: Verb = importlib.import_module(f"capture.cli.{home}").VERBS[name]
+    module = next(module for module, names in _MODULES.items() if name in names)
+    verb: Verb = importlib.import_module(f"capture.cli.{module}").VERBS[name]
     return verb

@@ -1,4 +1,4 @@
-"""From the words of the command line to `RecordSettings`."""
+"""Turns parsed arguments and the user's settings into `RecordSettings`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from capture.formats import ENCODERS, Container, container_of
 
 __all__ = ["as_option", "fill", "settings_of"]
 
-#: A private desktop has no microphone, and a voice note is what the computer plays.
-_OF_THEIR_OWN_SOUND: Final = ("headless", "note")
+#: Verbs that ignore the setting `record.audio`: a private desktop has no microphone, and a voice note is what the
+#: computer plays.
+_INTERNAL_AUDIO_VERBS: Final = ("headless", "note")
 
 
 def fill(config: Config, options: MutableMapping[str, Any]) -> None:
-    """Give the `options` of a recording that are None, which nobody gave, the values of the settings.
+    """Set the `options` that were not given, and so are None, from the settings in `config`.
 
-    `options` are those of the command line, as `vars(arguments)`; what is not among them is not added. Where a file
-    holds fewer tracks than the settings name, they are mixed; an encoder that cannot make the file is not asked to.
-    Raises `UsageError` for an output whose extension is not known.
+    `options` are those of the command line, as `vars(arguments)`; none is added. If the file can hold fewer tracks than
+    the settings name, they are mixed; if the encoder in the settings cannot write the file, `auto` is used. Raises
+    `UsageError` for an output with an unknown extension.
     """
     container = _container(options)
-    # Where there is no screen, nobody asked for these.
+    # Without a screen to record, overlays from the settings would be an error that the user did not cause.
     pictured = container.holds_video and options.get("screen") != "none" and options.get("source") != "pattern"
     given = {
         "audio": _audio(config, options, container),
@@ -57,17 +58,17 @@ def _audio(config: Config, options: Mapping[str, Any], container: Container) -> 
     chosen = config["record.audio"]
     tracks = list(chosen) if isinstance(chosen, tuple) else []
     pictured = container.holds_video and options.get("screen") != "none"
-    if options.get("source") == "pattern" or options.get("verb") in _OF_THEIR_OWN_SOUND:
+    if options.get("source") == "pattern" or options.get("verb") in _INTERNAL_AUDIO_VERBS:
         return ["internal"]
     if tracks == ["none"]:
-        # Without a picture there would be nothing left.
+        # A recording without a picture needs sound.
         return tracks if pictured else ["internal"]
     if len(tracks) > container.max_audio_tracks:
         return ["+".join(dict.fromkeys("+".join(tracks).split("+")))]
     return tracks
 
 
-#: The option of each field of `RecordSettings`; a field that no option sets has none.
+#: The options of `RecordSettings` fields whose names differ from the field's.
 _OPTIONS: Final = {
     "output": "OUTPUT",
     "duration_s": "--duration",
@@ -84,7 +85,7 @@ _OPTIONS: Final = {
 
 
 def as_option(field: str, value: object) -> str:
-    """A field of the settings as it is written on the command line, with its value unless it is a flag."""
+    """Return a field of `RecordSettings` as written on the command line, with its value unless it is a flag."""
     option = _OPTIONS.get(field) or f"--{field.replace('_', '-')}"
     if value is None or isinstance(value, bool):
         return option
@@ -99,7 +100,10 @@ def as_option(field: str, value: object) -> str:
 
 
 def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
-    """What the arguments of a verb that records ask for, and where they say nothing `config`. Raises `UsageError`."""
+    """Return the settings that the arguments of a recording verb ask for; `config` fills what they leave open.
+
+    Raises `UsageError`.
+    """
     from pathlib import Path
 
     from capture.parsing import (
@@ -121,9 +125,9 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     for option in ("screen", "region"):
         other = getattr(arguments, option)
         if window is not None and other is not None:
-            raise UsageError(f"--window {window} and --{option} {other} are two pictures", "drop one of them")
+            raise UsageError(f"--window {window} and --{option} {other} exclude each other", "drop one of them")
     if arguments.region == SELECT and arguments.verb == "headless":
-        raise UsageError("nobody sees the desktop of headless to select from", "give --region WxH+X+Y")
+        raise UsageError("the desktop of headless is invisible: there is nothing to select", "give --region WxH+X+Y")
     loudness = None
     if arguments.loudness is not None:
         loudness = parse_loudness(arguments.loudness)
@@ -160,7 +164,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "pre_roll_s": _optional_time(getattr(arguments, "pre_roll", None)) or 0.0,
         "buffer_bytes": config.replay_buffer_bytes if size is None else parse_size(size),
         "fallback_folder": None if fallback is None else Path(fallback),
-        # In the settings it is meant for whoever waits for keys anyway.
+        # The setting applies to standby, which waits for keys anyway.
         "hold": config.hold if hold is None and arguments.verb == "standby" else hold,
         "voice": bool(arguments.voice),
         "loudness_lufs": loudness,
@@ -177,7 +181,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     ending, now = "ogg" if screen is None else "mp4", datetime.now().astimezone()
     folder = config.folder_for(ending)
     settings = RecordSettings(folder / dated_name(ending, now), **values)
-    # A mistake is told before the folder is made.
+    # Report a mistake before the folder is created.
     settings.check()
     default_path(ending, now=now, folder=folder)
     return settings

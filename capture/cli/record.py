@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-#: What the desktop is told of, where nobody looks at the terminal.
-_SHOWN: Final = (
+#: Events that become desktop notifications.
+_NOTIFIED: Final = (
     EventKind.CLIP_FAILED,
     EventKind.FAILED,
     EventKind.DEVICE_LOST,
@@ -37,26 +37,26 @@ _SHOWN: Final = (
 
 
 def load_numpy() -> None:
-    """Import numpy without the threads that it starts for multiplying matrices, which nothing here does.
+    """Import numpy without its threads for multiplying matrices, which capture never does.
 
-    One a processor, they spin for a while: 0.1 s of processor time.
+    It would start one for each processor, and they spin at first: 0.1 s of CPU time.
     """
     threads = "OPENBLAS_NUM_THREADS"
     if threads not in os.environ:
         os.environ[threads] = "1"
         importlib.import_module("numpy")
-        # What a recorder starts is to have them.
+        # Programs that capture starts keep their threads.
         del os.environ[threads]
 
 
-def _collect_garbage_from_here() -> None:
-    """All that is there now stays to the end, modules above all: it is not looked through any more."""
+def _start_garbage_collection() -> None:
+    """Turn garbage collection on, for new objects only: those that exist now, mostly modules, live until the end."""
     gc.freeze()
     gc.enable()
 
 
 def _record(arguments: Arguments) -> int:
-    # While everything is loaded it would be looked through again and again: a tenth of the time to start.
+    # Garbage collection during the imports takes a tenth of the start-up time.
     gc.disable()
     load_numpy()
     from capture.config.store import hotkeys, load
@@ -83,14 +83,14 @@ def _record(arguments: Arguments) -> int:
     if settings.standby or settings.replay_s is not None:
         from capture.desktop.notify import Notifier
 
-        # Where keys are pressed nobody looks at this terminal.
+        # Someone who presses a hotkey is not looking at this terminal.
         notifier = Notifier()
     session = Session(
         settings,
         emit=_announcing(terminal, notifier),
         triggers=triggers,
         observers=[remote],
-        on_ready=_collect_garbage_from_here,
+        on_ready=_start_garbage_collection,
         progress_interval_s=terminal.progress_interval_s,
     )
     try:
@@ -103,7 +103,7 @@ def _record(arguments: Arguments) -> int:
 
 
 def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
-    """What tells events on the terminal, and what became of files on the desktop as well."""
+    """Return a sink that sends events to the terminal, and saved files and failures to the desktop as well."""
     if notifier is None:
         return terminal
     from capture.cli.terminal import as_clock, as_size
@@ -114,24 +114,24 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
             notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
-        elif isinstance(event, Event) and event.kind in _SHOWN:
+        elif isinstance(event, Event) and event.kind in _NOTIFIED:
             notifier.announce("capture", event.detail)
 
     return report
 
 
 def _keys(settings: RecordSettings, hotkeys: bool) -> str:
-    """What to tell people of the keys."""
+    """Return the hint about keys in the live line."""
     if not hotkeys:
         return "Ctrl+C stops"
     clip = "Ctrl+Alt+C saves a clip, " if settings.replay_s is not None else ""
     if settings.standby:
-        return f"{clip}Ctrl+Alt+R records, Ctrl+C ends"
+        return f"{clip}Ctrl+Alt+R records, Ctrl+C quits"
     return f"{clip}Ctrl+Alt+R or Ctrl+C stops"
 
 
 def _note(arguments: Arguments) -> int:
-    """`record` with other defaults: what is not said otherwise is what a voice note wants."""
+    """Record with the defaults of a voice note."""
     from pathlib import Path
 
     from capture.formats import container_of
@@ -147,8 +147,10 @@ def _note(arguments: Arguments) -> int:
 
 
 def end_process(arguments: Arguments, exit_code: int) -> int:
-    """End the process at once: Python would first take apart all that was loaded, which takes a twentieth of a second,
-    and wait for a thread that hangs, or crash with one that goes on.
+    """End the process at once if it is ours to end; otherwise return `exit_code`.
+
+    Python's own exit takes apart everything that was loaded, which takes 0.05 s, and then waits for a thread that
+    hangs, or crashes with one that is still running.
     """
     if arguments.ends_process:
         sys.stdout.flush()
@@ -166,7 +168,7 @@ def terminal_of(arguments: Arguments, keys: str) -> Terminal:
 def conclude(
     arguments: Arguments, terminal: Terminal, session: Session, summary: Summary | None, more: dict[str, Any]
 ) -> int:
-    """Print what became of the recording and return the exit code."""
+    """Print the result of the recording and return the exit code; `more` is added to the JSON."""
     terminal.end()
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
@@ -179,7 +181,7 @@ def conclude(
             terminal.say("nothing was kept")
         return 0
     if session.error is not None:
-        kept = f"; {summary.path} has what was recorded until then" if summary and summary.size_bytes else ""
+        kept = f"; what was recorded until then is in {summary.path}" if summary and summary.size_bytes else ""
         terminal.complain(f"capture: {session.error}{kept}")
         return session.error.exit_code
     return 0 if all(each.check == "ok" for each in session.summaries) else 1

@@ -1,4 +1,4 @@
-"""The verbs that act on a recorder running elsewhere."""
+"""The verbs that control a running recorder: status, stop, pause, resume, toggle, discard, mark, preview, clip."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def _clip(arguments: Arguments) -> int:
     output = None if arguments.output is None else Path(arguments.output)
     form = arguments.format
     if form is not None and form not in CLIP_FORMATS:
-        raise UsageError(f"{form!r} is no format for a clip", f"use one of {', '.join(CLIP_FORMATS)}")
+        raise UsageError(f"{form!r} is not a clip format", f"use {', '.join(CLIP_FORMATS)}")
     if output is not None:
         ending = output.suffix[1:].lower()
         if form is not None and ending != form:
-            raise UsageError(f"{output} does not end in .{form}", "drop --format, or name the clip accordingly")
+            raise UsageError(f"{output} does not end in .{form}", f"drop --format, or end the name in .{form}")
         if ending not in CLIP_FORMATS:
             container_of(output)
         check_output(output, overwrite=False)
@@ -42,7 +42,7 @@ def _clip(arguments: Arguments) -> int:
         None if arguments.max_size is None else parse_size(arguments.max_size),
         arguments.ledger,
     )
-    return _saved(arguments, _order(arguments, options=order.as_options()))
+    return _saved(arguments, _send(arguments, options=order.as_options()))
 
 
 def _status(arguments: Arguments) -> int:
@@ -65,7 +65,7 @@ def _status(arguments: Arguments) -> int:
     return 0
 
 
-#: The keys of a recorder in the JSON of `status` that scripts rely on; what is not known or not there is null.
+#: The keys of a recorder in the JSON of `status` that scripts rely on; unknown values are null.
 _STATUS_KEYS = ("name", "state", "path", "elapsed_s", "size_bytes", "buffer_s", "buffer_bytes", "pid")
 
 
@@ -75,15 +75,20 @@ def _as_status(recorder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stop(arguments: Arguments) -> int:
-    answer = _order(arguments)
+    answer = _send(arguments)
     if answer.get("path"):
         return _saved(arguments, answer)
-    say(arguments, "it waits no more" if answer.get("state") in ("armed", "standby") else "nothing was kept")
+    say(arguments, _stopped(answer) if answer.get("state") in ("armed", "standby") else "nothing was kept")
     return 0
 
 
+def _stopped(answer: dict[str, Any]) -> str:
+    """Describe the end of a recorder that was waiting, and with it of its replay buffer."""
+    return "stopped; the replay buffer was dropped" if answer.get("buffer_bytes") else "stopped"
+
+
 def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
-    """Say where a recorder has saved a file, and what it found in it."""
+    """Print where the recorder saved a file and what its check found; return the exit code."""
     say(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
     if answer.get("note"):
         say(arguments, str(answer["note"]))
@@ -93,32 +98,32 @@ def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
 
 
 def _change(arguments: Arguments) -> int:
-    answer = _order(arguments)
+    answer = _send(arguments)
     state = str(answer.get("state"))
     say(arguments, f"{'resumed' if arguments.verb == 'resume' else state}{_at(answer)}")
     return 0
 
 
 def _discard(arguments: Arguments) -> int:
-    answer = _order(arguments)
-    say(arguments, f"{answer['discarded']} is gone" if answer.get("discarded") else "it waits no more")
+    answer = _send(arguments)
+    say(arguments, f"deleted {answer['discarded']}" if answer.get("discarded") else _stopped(answer))
     return 0
 
 
 def _mark(arguments: Arguments) -> int:
-    answer = _order(arguments, arguments.text)
+    answer = _send(arguments, arguments.text)
     say(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
     return 0
 
 
 def _preview(arguments: Arguments) -> int:
-    _order(arguments)
+    _send(arguments)
     say(arguments, "playing what was recorded so far")
     return 0
 
 
-def _order(arguments: Arguments, text: str = "", options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Give the recorder the order that the verb is, and print its answer where JSON is wanted."""
+def _send(arguments: Arguments, text: str = "", options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Send the verb to the recorder as a command and return its answer, which `--json` also prints."""
     from capture.remote.client import ask
 
     answer = ask(arguments.verb, name=arguments.name, text=text, options=options)
@@ -128,8 +133,8 @@ def _order(arguments: Arguments, text: str = "", options: dict[str, Any] | None 
 
 
 def _measures(answer: dict[str, Any]) -> list[str]:
-    """How long and how large, as far as the recorder told."""
-    # After the order was given: it takes longer to load than that.
+    """Return the length and the size in the answer, formatted; one that it lacks is left out."""
+    # Imported after the command was sent: the import takes longer than the command.
     from capture.cli.terminal import as_clock, as_size
 
     elapsed_s, size_bytes = answer.get("duration_s", answer.get("elapsed_s")), answer.get("size_bytes")

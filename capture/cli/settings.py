@@ -1,4 +1,4 @@
-"""The verb config: the user's settings and autostart."""
+"""The verb config: shows and changes the user's settings and autostart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _config(arguments: Arguments) -> int:
 
     name, values = arguments.setting, arguments.values
     if arguments.unset and (name in (None, "autostart") or values):
-        raise UsageError("--unset takes the name of one setting, and no value", "see capture config --help")
+        raise UsageError("--unset takes the name of one setting and no value", "see capture config --help")
     if name == "autostart":
         return _autostart(arguments)
     name = RENAMED.get(name, name)
@@ -31,7 +31,7 @@ def _config(arguments: Arguments) -> int:
         config = change(name, values)
     elif arguments.unset:
         config = unset(name)
-        # One that does not exist can be taken out of the file all the same.
+        # An unknown setting can be removed from the file too.
         names = [name] if name in SETTINGS else []
     else:
         config = load()
@@ -41,16 +41,16 @@ def _config(arguments: Arguments) -> int:
     if arguments.json:
         print(json.dumps(found))
     elif name is None:
-        print(printable(f"{config.path}{'' if config.path.exists() else ' (not there: all are defaults)'}"))
+        print(printable(f"{config.path}{'' if config.path.exists() else ' (no such file: all settings are defaults)'}"))
         for each, value in found["settings"].items():
             origin = "chosen " if each in config.chosen else "default"
             print(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
     elif not names:
-        say(arguments, f"{name} is gone from the file")
+        say(arguments, f"removed {name} from the file")
     elif values or arguments.unset:
         say(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
     else:
-        # For scripts: a line for each, and nothing where there is none.
+        # For scripts: one value a line, and an empty line for an empty value.
         print(as_typed(found["settings"][name], between="\n"))
     return 0
 
@@ -61,7 +61,7 @@ def _autostart(arguments: Arguments) -> int:
 
     order = " ".join(arguments.values) or "status"
     if order not in ("on", "off", "status"):
-        raise UsageError(f"autostart cannot be {order!r}", "use on, off or status")
+        raise UsageError(f"{order!r} is unknown to autostart", "use on, off or status")
     autostart = autostart_of_this_system()
     if order == "on":
         autostart.install([*own_command(), load().autostart_verb])
@@ -71,10 +71,10 @@ def _autostart(arguments: Arguments) -> int:
     if arguments.json:
         print(json.dumps({"autostart": {"installed": False} if entry is None else entry.as_json()}))
     elif entry is None:
-        say(arguments, "off: nothing begins with the session")
+        say(arguments, "off: capture does not start with your session")
     else:
-        trouble = f"  but {entry.trouble}" if entry.trouble else ""
-        say(arguments, f"on: {' '.join(entry.command)} begins with the session ({entry.place}){trouble}")
+        trouble = f", but {entry.trouble}" if entry.trouble else ""
+        say(arguments, f"on: {' '.join(entry.command)} starts with your session ({entry.place}){trouble}")
     return 1 if entry is not None and entry.trouble else 0
 
 

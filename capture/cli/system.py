@@ -1,4 +1,4 @@
-"""The verbs that look at this machine: devices, doctor."""
+"""The verbs that inspect this machine: devices, doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees: one live line while it records, plain lines where nobody watches, and the result."""
+"""Shows a recording in the terminal: one live line, or plain lines in a log, and the result."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from capture.events import Event, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
 
-#: Where the output is no terminal, one line in this time: a log that can be read.
+#: How often a log gets a line when the output is no terminal: rarely enough that the log stays readable.
 PLAIN_INTERVAL_S: Final = 60.0
 
-#: How often the live line is written anew, and how often it is asked how things are where there is none: each time
-#: takes a thousandth of a second.
+#: How often progress is reported with a live line, and without one. Each report takes a millisecond.
 _LIVE_INTERVAL_S: Final = 0.2
 _UNSEEN_INTERVAL_S: Final = 0.5
 
-#: The terminal's own word for "clear from here to the end of the line"; takes the ^C away as well that Ctrl+C leaves.
+#: The control code that clears the line to its end. It also removes the ^C that Ctrl+C leaves.
 _CLEAR_TO_END: Final = "\x1b[K"
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DBFS: Final = -60.0
 
+#: The same as `media.SILENCE_DBFS`. That module imports numpy, which verbs such as `stop` do not wait for.
+_SILENCE_DBFS: Final = -90.0
+
 
 def as_clock(seconds: float) -> str:
-    """Seconds as `1:05.3` or `1:02:03`."""
-    # Whole tenths: 65.3 is stored as a little less, and would be told as 65.2.
+    """Format seconds as `1:05.3` or `1:02:03`."""
+    # Round to whole tenths first: 65.3 is stored as a little less, and would be shown as 65.2.
     minutes, tenths = divmod(int(max(0.0, seconds) * 10 + 1e-6), 600)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{tenths // 10:02d}" if hours else f"{minutes}:{tenths / 10:04.1f}"
 
 
 def as_size(size_bytes: float) -> str:
-    """Bytes in thousands, as `1.2 MB`."""
+    """Format bytes as `1.2 MB`, counted in thousands."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if size_bytes < 1000 or unit == "GB":
             break
@@ -44,14 +46,14 @@ def as_size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
 
 
-#: What happens all the time, or at somebody's wish, and is seen in the live line.
-_IN_THE_LINE: Final = frozenset({"dropped", "pause", "resume"})
+#: Events that get no line because the live line shows them: they are frequent, or the user caused them.
+_IN_LIVE_LINE: Final = frozenset({"dropped", "pause", "resume"})
 
 
 class Terminal:
-    """Takes a session's events from any thread and writes them to `stream`.
+    """Writes a session's events to `stream`. Any thread may call it.
 
-    `keys` is what to say about stopping. Nothing is written with `quiet`, except what went wrong.
+    `keys` is the hint at the end of the live line: which keys stop. With `quiet` it writes only what went wrong.
     """
 
     def __init__(
@@ -65,18 +67,18 @@ class Terminal:
         self._keys = keys
         self._stream = stream or sys.stderr
         self._quiet = quiet
-        # What people have to know all the time.
-        self._shown = ""
+        # A warning that stays in the live line: pressed keys are in the picture.
+        self._warning = ""
         self._live = self._stream.isatty() and not quiet
         self._now_s = now_s
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
         self._line_open = False
-        # The sources that there is no sound from now.
+        # The names of the sources that are lost now.
         self._lost: list[str] = []
 
     @property
     def progress_interval_s(self) -> float:
-        """How often it is to be told how a recording goes."""
+        """How often this wants a `Progress`."""
         return _LIVE_INTERVAL_S if self._live else _UNSEEN_INTERVAL_S
 
     def __call__(self, event: Event | Progress | Summary) -> None:
@@ -84,13 +86,13 @@ class Terminal:
             self._show(event)
         elif isinstance(event, Summary):
             self.conclude(event)
-        elif event.kind not in _IN_THE_LINE:
+        elif event.kind not in _IN_LIVE_LINE:
             if event.kind == EventKind.NO_HOTKEYS:
                 self._keys = "Ctrl+C stops"
             elif event.kind == EventKind.KEYS_SHOWN:
-                self._shown = "keys are shown"
+                self._warning = "keys are shown"
             elif event.kind == EventKind.ENCODER and not self._live:
-                # Who is not there to see how it goes finds it in the summary.
+                # A log does without it: the summary names the encoder.
                 return
             self._note_loss(event)
             text = f"mark: {event.detail}" if event.kind == EventKind.MARK else event.detail
@@ -103,13 +105,13 @@ class Terminal:
                 self.say(text)
 
     def say(self, text: str) -> None:
-        """Write a line of its own."""
+        """Write a line above the live line, unless quiet."""
         if not self._quiet:
             self._erase()
             print(printable(text), file=self._stream, flush=True)
 
     def complain(self, text: str) -> None:
-        """Write what went wrong, also when quiet."""
+        """Write what went wrong, even when quiet."""
         self._erase()
         print(printable(text), file=self._stream, flush=True)
 
@@ -121,12 +123,12 @@ class Terminal:
             self._lost.remove(source)
 
     def end(self) -> None:
-        """Leave no live line behind."""
+        """Erase the live line."""
         self._erase()
         self._stream.flush()
 
     def conclude(self, summary: Summary) -> None:
-        """Say where the recording is, how long and how large."""
+        """Write where the recording is, its length and size, and what is wrong with it."""
         self.say(f"saved {summary.path}  {as_clock(summary.duration_s)}  {as_size(summary.size_bytes)}")
         for track in summary.audio:
             if track.silent:
@@ -136,7 +138,7 @@ class Terminal:
 
     def _show(self, progress: Progress) -> None:
         if self._live:
-            # The last column stays free: a line that fills it wraps on some terminals.
+            # Leave the last column free: a line that fills it wraps on some terminals.
             width = _columns(self._stream) - 1
             text = printable(self._line(progress))[:width]
             self._stream.write(f"\r{text}{_CLEAR_TO_END}")
@@ -149,26 +151,27 @@ class Terminal:
     def _line(self, progress: Progress) -> str:
         if progress.state is State.STANDBY:
             kept = f"  {as_clock(progress.buffer_s)} in memory, {as_size(progress.buffer_bytes)}"
-            return self._told(f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}")
+            return self._with_hints(f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}")
         if progress.waiting_for:
-            return self._told(f"○ waiting for {progress.waiting_for}")
+            return self._with_hints(f"○ {progress.waiting_for}")
         if progress.state is State.ARMED:
-            return f"○ recording begins in {-progress.elapsed_s:.0f} s"
+            return f"○ recording starts in {-progress.elapsed_s:.0f} s"
         mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")
         parts = [f"{mark} {progress.state.value} {as_clock(progress.elapsed_s)}"]
         if self._lost:
-            # In front, where it is seen in a narrow terminal as well.
+            # Near the front, where a narrow terminal shows it too.
             parts.append(f"NO SOUND from {', '.join(self._lost)}")
         if progress.width:
-            lost = f" ({progress.dropped} dropped)" if progress.dropped else ""
-            parts.append(f"{progress.width}x{progress.height} {progress.fps:.0f} fps{lost}")
+            rate = f"{progress.fps:.0f} fps" if progress.fps >= 0.5 else "still"
+            dropped = f" ({progress.dropped} dropped)" if progress.dropped else ""
+            parts.append(f"{progress.width}x{progress.height} {rate}{dropped}")
         parts += [_meter(level) for level in progress.levels]
         parts.append(as_size(progress.size_bytes))
-        return self._told(*parts)
+        return self._with_hints(*parts)
 
-    def _told(self, *parts: str) -> str:
-        """A line of these parts and what belongs into every one."""
-        return "  ".join([*parts, *filter(None, (self._shown, self._keys))])
+    def _with_hints(self, *parts: str) -> str:
+        """Join the parts of a line and the hints that end every line."""
+        return "  ".join([*parts, *filter(None, (self._warning, self._keys))])
 
     def _erase(self) -> None:
         if self._line_open:
@@ -177,12 +180,14 @@ class Terminal:
 
 
 def _meter(level: Level) -> str:
-    """A bar of eight and a number, or what is the matter."""
+    """Return the source's name and a bar of eight cells with the level, `silent`, or the problem."""
     if level.trouble:
         return f"{level.source}: {level.trouble}"
     filled = max(0.0, min(1.0, 1.0 - level.peak_dbfs / _METER_FLOOR_DBFS)) * 8
     bar = "".join(_BARS[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
-    return f"{level.source} {bar} {level.peak_dbfs:4.0f} dB"
+    reading = f"{level.peak_dbfs:.0f} dB" if level.peak_dbfs > _SILENCE_DBFS else "silent"
+    # As wide as -60 dB with a space, so that the line stays steady.
+    return f"{level.source} {bar} {reading:>7}"
 
 
 def _columns(stream: TextIO) -> int:
@@ -195,5 +200,5 @@ def _columns(stream: TextIO) -> int:
 
 
 def printable(text: str) -> str:
-    """Without control codes: names from outside must not drive the terminal."""
+    """Return `text` without control codes: names from outside must not drive the terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,4 +1,4 @@
-"""What a verb prints, with nothing in it that a terminal could obey."""
+"""Prints what verbs say, without control codes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ __all__ = ["fail", "printable", "say"]
 
 
 def fail(message: str, exit_code: int, debug: bool) -> int:
+    """Print an error, with `debug` after its traceback, and return `exit_code`."""
     if debug:
         traceback.print_exc()
     print(f"capture: {printable(message)}", file=sys.stderr)
@@ -22,9 +23,11 @@ def fail(message: str, exit_code: int, debug: bool) -> int:
 
 
 def say(arguments: Arguments, line: str) -> None:
+    """Print a line on standard output, unless `--json` or `--quiet` was given."""
     if not (arguments.json or arguments.quiet):
         print(printable(line))
 
 
 def printable(text: str) -> str:
+    """Return `text` without control codes: names from outside must not drive the terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,6 +1,6 @@
 """Writes H.264 pictures without an encoder: the last one again, or the last one with some macroblocks replaced.
 
-A still screen is repeated a thousand times an hour, or on a constant grid thirty times a second. And when somebody
+A still screen is repeated a thousand times an hour, or on a constant grid thirty times a second. And when the user
 types, a caret blinks or a clock ticks, almost nothing changes. For an encoder each of these is a whole picture to
 compare with the last one, which takes milliseconds. Its output would be a slice that marks nearly every macroblock as
 skipped (ITU-T H.264, sections 7.3.3 and 7.3.4). Given the layout of the stream, we can write that slice ourselves. The

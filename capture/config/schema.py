@@ -1,7 +1,6 @@
-"""The user's settings: which there are, what was chosen in `settings.toml`, and changing that file.
+"""Defines the user's settings: their names, defaults, help texts and bounds.
 
-Nothing in the file is passed over: a name that does not exist, or a value that cannot be meant, is a `UsageError`
-that names the file, the setting and the remedy. Loads nothing of the desktop; used by one thread.
+Needs no display and no sound server.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["RENAMED", "SETTINGS", "Setting", "Value", "as_typed"]
 
-#: What a setting can be; a tuple is a list in TOML and JSON.
+#: The value of a setting; a tuple is a list in TOML and JSON.
 Value: TypeAlias = str | bool | float | tuple[str, ...]
 
 _VERBS: Final = ("standby", "replay")
 
 
 class Setting(NamedTuple):
-    """One setting. Its values are of the type of `default`; `check` raises `UsageError` for those that cannot be."""
+    """One setting. Its values have the type of `default`; `check` raises `UsageError` for an invalid one."""
 
     name: str
     default: Value
@@ -40,7 +39,7 @@ def _check_key(text: str) -> None:
 def _one_of(*names: str) -> Callable[[str], None]:
     def check(text: str) -> None:
         if text not in names:
-            raise UsageError(f"{text!r} is not known", f"use {', '.join(names)}")
+            raise UsageError(f"{text!r} is unknown", f"use {', '.join(names)}")
 
     return check
 
@@ -52,11 +51,11 @@ def _check_folder(text: str) -> None:
         folder = Path(text).expanduser()
         taken = folder.exists() and not folder.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{text!r} cannot be a folder ({error})", "write it like ~/Videos") from error
+        raise UsageError(f"{text!r} is not a valid folder ({error})", "write it like ~/Videos") from error
     if not text.isprintable():
-        raise UsageError(f"{text!r} holds characters that cannot be shown", "choose another folder")
+        raise UsageError(f"{text!r} contains unprintable characters", "choose another folder")
     if not folder.is_absolute():
-        raise UsageError(f"{text!r} is not a whole path", "write it from the root or from ~, like ~/Videos")
+        raise UsageError(f"{text!r} is not an absolute path", "start it with / or ~, like ~/Videos")
     if taken:
         raise UsageError(f"{text!r} is not a folder", "name a folder")
 
@@ -64,60 +63,54 @@ def _check_folder(text: str) -> None:
 SETTINGS: Final[Mapping[str, Setting]] = {
     setting.name: setting
     for setting in (
-        *(
-            Setting(f"hotkeys.{hotkey.name}", hotkey.key, f"the key to {hotkey.about}", _check_key)
-            for hotkey in HOTKEYS
-        ),
-        Setting("hotkeys.hold", "", "the key that records for as long as it is held", _check_key),
-        Setting("autostart.verb", "standby", "what begins with the session: standby or replay", _one_of(*_VERBS)),
-        Setting("folder.video", "", "where recordings with a picture go", _check_folder),
-        Setting("folder.sound", "", "where recordings of sound alone go", _check_folder),
-        Setting("replay.last", "60s", "how much the replay buffer keeps", parse_time),
-        Setting("replay.buffer_size", "500MB", "how much memory the replay buffer may take", parse_size),
-        Setting("record.audio", ("internal",), "the audio tracks; mixed into one where one fits", parse_audio),
-        Setting("record.fps", 30, "frames per second at most", lambda fps: parse_fps(plain_number(fps))),
+        *(Setting(f"hotkeys.{hotkey.name}", hotkey.key, f"key to {hotkey.about}", _check_key) for hotkey in HOTKEYS),
+        Setting("hotkeys.hold", "", "key that records while it is held", _check_key),
+        Setting("autostart.verb", "standby", "what autostart runs: standby or replay", _one_of(*_VERBS)),
+        Setting("folder.video", "", "folder of recordings with a picture", _check_folder),
+        Setting("folder.sound", "", "folder of recordings of sound alone", _check_folder),
+        Setting("replay.last", "60s", "length of the replay buffer", parse_time),
+        Setting("replay.buffer_size", "500MB", "memory limit of the replay buffer", parse_size),
+        Setting("record.audio", ("internal",), "audio tracks; mixed for formats with one track", parse_audio),
+        Setting("record.fps", 30, "maximum frame rate", lambda fps: parse_fps(plain_number(fps))),
         Setting("record.quality", "medium", "low, medium or high", _one_of(*QUALITIES)),
         Setting(
             "record.encoder",
             "auto",
-            "auto, or FFmpeg's name of one, for the formats it can make",
+            "auto, or FFmpeg's name of a video encoder",
             _one_of("auto", *(name for names in ENCODERS.values() for name in names)),
         ),
         Setting("record.cursor", True, "draw the mouse cursor", lambda drawn: None),
-        Setting("record.show_clicks", False, "draw a ring where the mouse is clicked", lambda drawn: None),
-        Setting("record.show_keys", False, "show the keys that are pressed, in the picture", lambda drawn: None),
+        Setting("record.show_clicks", False, "draw a ring at each mouse click", lambda drawn: None),
+        Setting("record.show_keys", False, "show pressed keys in the picture", lambda drawn: None),
     )
 }
 
 
-# Changing them
-
-
-#: Settings that had another name: a file may still have it, and it is taken for the new one.
+#: New names of renamed settings, by old name. A file that uses an old name still works.
 RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record"}
 
 
 def setting_of(name: str) -> Setting:
-    """The setting `name`, or the one that used to be called so. Raises `UsageError` for one that does not exist."""
+    """Return the setting with this name or old name. Raises `UsageError` when there is none."""
     name = RENAMED.get(name, name)
     if name not in SETTINGS:
-        raise UsageError(f"there is no setting {name!r}", _meant(name))
+        raise UsageError(f"there is no setting {name!r}", _suggestion(name))
     return SETTINGS[name]
 
 
-def _meant(name: str) -> str:
-    # Only a mistake needs it.
+def _suggestion(name: str) -> str:
+    # Imported here because only a mistake needs it.
     from difflib import get_close_matches
 
     close = get_close_matches(name, SETTINGS, n=1)
-    return f"did you mean {close[0]}?" if close else "capture config lists those there are"
+    return f"did you mean {close[0]}?" if close else "capture config lists them all"
 
 
 # Values
 
 
 def as_typed(value: object, between: str = ", ") -> str:
-    """A value in words that `capture config` takes, those of a list with something between."""
+    """Format a value as `capture config` accepts it, with `between` between the items of a list."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):
@@ -126,8 +119,5 @@ def as_typed(value: object, between: str = ", ") -> str:
 
 
 def plain_number(number: object) -> str:
-    """A number as `parse_fps` takes it, never with an exponent."""
+    """Format a number as `parse_fps` accepts it: without an exponent."""
     return f"{number:.6f}".rstrip("0").rstrip(".") if isinstance(number, float) else str(number)
-
-
-# The file

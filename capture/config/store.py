@@ -1,4 +1,8 @@
-"""The user's settings file: reading it, and changing one setting."""
+"""Reads the user's settings file `settings.toml`, and changes one setting in it.
+
+Nothing in the file is ignored: an unknown name or an invalid value is a `UsageError` that names the file, the setting
+and the remedy. One thread uses it.
+"""
 
 from __future__ import annotations
 
@@ -24,27 +28,27 @@ from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]
 
-_TRUTHS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+_BOOLEANS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _PRIVATE_FOLDER: Final = 0o700
-_HEADER: Final = "# The settings of capture. `capture config` tells which there are and what they mean.\n"
+_HEADER: Final = "# The settings of capture. `capture config` lists them all and what they mean.\n"
 _KEYS: Final = tuple(name for name in SETTINGS if name.startswith("hotkeys."))
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings in force. `config[name]` is the value chosen or else the default; `chosen` is the user's alone."""
+    """The settings in force. `config[name]` is the user's value or the default; `chosen` has the user's values only."""
 
     path: Path
     chosen: Mapping[str, Value]
-    #: The settings that the file has under a name they no longer have.
+    #: The old names that the file uses.
     old_names: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of the file, a line each: the new name of each setting under an old one."""
+        """Notes for the user, one line each: the new name of each setting that the file has under an old one."""
         return tuple(
-            f"{self.path}: the setting {name} is called {RENAMED[name]} now; please rename it"
+            f"{self.path}: the setting {name} is now called {RENAMED[name]}; please rename it"
             for name in self.old_names
         )
 
@@ -53,7 +57,7 @@ class Config:
 
     @property
     def hold(self) -> str | None:
-        """The key that records for as long as it is held."""
+        """The key that records while it is held; None when there is none."""
         return self._text("hotkeys.hold") or None
 
     @property
@@ -69,13 +73,19 @@ class Config:
         return parse_size(self._text("replay.buffer_size"))
 
     def folder_for(self, extension: str) -> Path:
-        """Where recordings that end in `extension` go; it need not exist. Raises `UsageError` for an unknown one."""
+        """Return the folder of recordings with this extension. It need not exist.
+
+        Raises `UsageError` for an unknown extension.
+        """
         container = container_of(Path(f"recording.{extension.removeprefix('.')}"))
         folder = self._text("folder.video" if container.holds_video else "folder.sound")
         return Path(folder).expanduser() if folder else recordings_folder(extension)
 
     def in_force(self, name: str) -> str | bool | float | list[str]:
-        """The value of a setting as JSON has it, of a folder where that is. Raises `UsageError` for an unknown one."""
+        """Return the value of a setting as in JSON; for a folder that was not chosen, the default path.
+
+        Raises `UsageError` for an unknown setting.
+        """
         if name in ("folder.video", "folder.sound"):
             return str(self.folder_for("mp4" if name == "folder.video" else "ogg"))
         value = self.chosen.get(name, setting_of(name).default)
@@ -89,52 +99,52 @@ class Config:
 
 
 def settings_path() -> Path:
-    """Where the settings are; the file need not exist."""
+    """Return the path of the user's settings. The file need not exist."""
     import platformdirs
 
     return platformdirs.user_config_path("capture", appauthor=False) / "settings.toml"
 
 
 def load(path: Path | None = None) -> Config:
-    """The settings of `path`, or else of the user; the defaults where there is no such file.
+    """Return the settings in the file `path` (default: the user's); without such a file, the defaults.
 
-    Raises `UsageError` for a file that cannot be read or understood, or in which one key means two things.
+    Raises `UsageError` for a file that cannot be read or parsed, or that uses one key twice.
     """
     path = settings_path() if path is None else path
-    chosen, mistakes, old_names = _understood(_parsed(path, _read(path)))
+    chosen, mistakes, old_names = _interpret(_parse(path, _read(path)))
     for name, mistake in mistakes.items():
         which = f"{name}: " if name in SETTINGS else ""
         raise UsageError(f"{path}: {which}{mistake.message}", mistake.remedy) from mistake
     config = Config(path, chosen, old_names)
     for one, other in _clashes(config):
-        raise UsageError(f"{path}: {_same(config, one, other)}", "give each a key of its own")
+        raise UsageError(f"{path}: {_same(config, one, other)}", "give each its own key")
     return config
 
 
 def hotkeys(config: Config) -> Mapping[str, Command]:
-    """The commands of the keys, as `Hotkeys` takes them. Raises `UsageError` for keys that cannot be."""
+    """Return the command of each key, as `Hotkeys` takes them. Raises `UsageError` for an invalid key."""
     bindings = {str(key): hotkey.command for hotkey in HOTKEYS if (key := config[f"hotkeys.{hotkey.name}"])}
     check_bindings(bindings, config.hold)
     return bindings
 
 
 def change(name: str, words: Sequence[str], path: Path | None = None) -> Config:
-    """Choose what `words` say for the setting `name`, in the file `path` or else the user's; the settings after that.
+    """Set `name` to the value that `words` say, in the file `path` (default: the user's); return the new settings.
 
-    Raises `UsageError`, and has changed nothing, where that cannot be meant or the file is broken; `OutputError` where
-    it cannot be written. What else is wrong in the file stays, and hinders nothing: it may be mended one by one.
+    Raises `UsageError` for an invalid value or a broken file, and changes nothing then; `OutputError` when the file
+    cannot be written. Other mistakes in the file stay and do no harm here, so that they can be fixed one by one.
     """
     setting = setting_of(name)
     try:
-        value = _of_words(setting, words)
+        value = _from_words(setting, words)
     except UsageError as error:
         raise UsageError(f"{name}: {error.message}", error.remedy) from error
     path = settings_path() if path is None else path
     text = _read(path)
-    _parsed(path, text)
+    _parse(path, text)
 
     def edit() -> str:
-        # One under its old name gives way to the new one.
+        # The new name replaces the old one.
         return with_value(
             _without(text, _old_keys(path, text, setting.name)) or _HEADER, tuple(setting.name.split(".")), value
         )
@@ -143,24 +153,24 @@ def change(name: str, words: Sequence[str], path: Path | None = None) -> Config:
 
 
 def unset(name: str, path: Path | None = None) -> Config:
-    """Take the setting `name` out of the file, so that its default is in force; also one that does not exist.
+    """Remove the setting `name` from the file, so that its default is in force; return the new settings.
 
-    Raises as `change` does.
+    An unknown setting can be removed too. Raises as `change` does.
     """
     path = settings_path() if path is None else path
     text = _read(path)
-    there = {_name(keys): keys for keys, _ in _entries(_parsed(path, text))}
+    present = {_name(keys): keys for keys, _ in _entries(_parse(path, text))}
     wanted = RENAMED.get(name, name)
-    found = [keys for each, keys in there.items() if RENAMED.get(each, each) == wanted]
+    found = [keys for each, keys in present.items() if RENAMED.get(each, each) == wanted]
     if found:
         return _replace(path, wanted, lambda: _without(text, found))
     setting_of(name)
-    return Config(path, _understood(_parsed(path, text))[0])
+    return Config(path, _interpret(_parse(path, text))[0])
 
 
 def _old_keys(path: Path, text: str, name: str) -> list[tuple[str, ...]]:
-    """The keys in the file that are the setting `name` under an old name."""
-    return [keys for keys, _ in _entries(_parsed(path, text)) if RENAMED.get(_name(keys)) == name]
+    """Return the keys in the file that are old names of the setting `name`."""
+    return [keys for keys, _ in _entries(_parse(path, text)) if RENAMED.get(_name(keys)) == name]
 
 
 def _without(text: str, entries: Sequence[tuple[str, ...]]) -> str:
@@ -174,26 +184,26 @@ def _replace(path: Path, name: str, edit: Callable[[], str]) -> Config:
         text = edit()
     except ValueError as error:
         raise UsageError(
-            f"{path}: {name} is written there in a way that this cannot change ({error})", "change it in the file"
+            f"{path}: {name} is written in a form that capture cannot change ({error})", "edit the file by hand"
         ) from error
-    config = Config(path, _understood(_parsed(path, text))[0])
+    config = Config(path, _interpret(_parse(path, text))[0])
     for one, other in _clashes(config):
         if name in (one, other):
-            raise UsageError(_same(config, one, other, would_be=True), "give each a key of its own")
+            raise UsageError(_same(config, one, other, would_be=True), "give each its own key")
     _write(path, text)
     return config
 
 
-def _of_words(setting: Setting, words: Sequence[str]) -> Value:
-    """The value that was typed. Raises `UsageError`."""
+def _from_words(setting: Setting, words: Sequence[str]) -> Value:
+    """Return the value that the user typed. Raises `UsageError`."""
     if not words or (len(words) > 1 and not isinstance(setting.default, tuple)):
-        raise UsageError(f"{len(words)} values were given", "give one; one with spaces goes in quotation marks")
+        raise UsageError(f"{len(words)} values were given", "give one, in quotation marks if it has spaces")
     word = words[0]
     value: Value
     if isinstance(setting.default, bool):
-        if word.lower() not in _TRUTHS:
+        if word.lower() not in _BOOLEANS:
             raise UsageError(f"{word!r} is neither on nor off", "use on or off")
-        value = _TRUTHS[word.lower()]
+        value = _BOOLEANS[word.lower()]
     elif isinstance(setting.default, tuple):
         value = tuple(words)
     elif isinstance(setting.default, str):
@@ -205,13 +215,13 @@ def _of_words(setting: Setting, words: Sequence[str]) -> Value:
     try:
         " ".join(words).encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"{word!r} is not UTF-8", "choose another name") from error
+        raise UsageError(f"{word!r} is not UTF-8", "choose another value") from error
     setting.check(value)
     return value
 
 
-def _of_toml(setting: Setting, found: object) -> Value:
-    """The value in the file, if it is of the right type. Raises `UsageError`."""
+def _from_toml(setting: Setting, found: object) -> Value:
+    """Return the value in the file, as the setting's type. Raises `UsageError`."""
     value: Value | None = None
     match setting.default, found:
         case bool(), bool():
@@ -227,15 +237,13 @@ def _of_toml(setting: Setting, found: object) -> Value:
         case _, int() | float() if not isinstance(found, bool):
             value = found
     if value is None or value == ():
-        raise UsageError(
-            "the value is not of the right kind", f"write it like {setting.name} = {as_toml(setting.default)}"
-        )
+        raise UsageError("the value has the wrong type", f"write it like {setting.name} = {as_toml(setting.default)}")
     setting.check(value)
     return value
 
 
 def _clashes(config: Config) -> Iterator[tuple[str, str]]:
-    """The settings that are one and the same key, two at a time."""
+    """Yield the settings that use the same key, in pairs."""
     keys = [(name, str(config[name])) for name in _KEYS if config[name]]
     for (one, key), (other, other_key) in combinations(keys, 2):
         try:
@@ -249,29 +257,29 @@ def _same(config: Config, one: str, other: str, *, would_be: bool = False) -> st
 
 
 def _read(path: Path) -> str:
-    """What the file holds; nothing where there is none."""
+    """Return the text of the file; "" when there is none."""
     try:
-        # Editors of Windows begin a file with a mark of its encoding.
+        # Editors on Windows may start a file with a byte order mark.
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text", "save it as that, or remove it") from error
+        raise UsageError(f"{path} is not UTF-8 text", "save it as UTF-8, or remove it") from error
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{path} cannot be read ({reason})", "see what it is and whose, or remove it") from error
+        raise UsageError(f"{path} cannot be read ({reason})", "check its type and permissions, or remove it") from error
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        # Beside its own errors the reader lets through those of numbers with thousands of digits.
-        raise UsageError(f"{path} cannot be understood ({error})", "mend it there, or remove it") from error
+        # `tomllib` raises plain ValueError too, for numbers with thousands of digits.
+        raise UsageError(f"{path} is not valid TOML ({error})", "correct it, or remove it") from error
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], object]]:
-    """The keys and values of a file, each by its path; a table that is none of ours stands for itself."""
+    """Yield the path and the value of each key in a file; an unknown table is one entry."""
     groups = {name.partition(".")[0] for name in SETTINGS}
     for key, value in content.items():
         if key in groups and isinstance(value, dict):
@@ -281,19 +289,19 @@ def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], obje
 
 
 def _name(path: tuple[str, ...]) -> str:
-    """What people call the key: `a.b`; one in which a point stands cannot be confused with that."""
+    """Return the name of a key as users write it: `a.b`. A part that contains a dot is quoted."""
     return ".".join(as_toml(part) if "." in part else part for part in path)
 
 
-def _understood(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, UsageError], tuple[str, ...]]:
-    """The settings of a file, what is wrong with the others, by name, and which are under an old name."""
+def _interpret(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, UsageError], tuple[str, ...]]:
+    """Return the settings in a file, the mistakes in it by name, and the old names that it uses."""
     chosen: dict[str, Value] = {}
     mistakes: dict[str, UsageError] = {}
     old_names: list[str] = []
     for path, found in _entries(content):
         name = _name(path)
         try:
-            value = _of_toml(setting_of(name), found)
+            value = _from_toml(setting_of(name), found)
         except UsageError as mistake:
             mistakes[name] = mistake
             continue
@@ -306,8 +314,8 @@ def _understood(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str,
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file as a whole; only its user can read it. Raises `OutputError`."""
-    # Where it is a link, to a collection of such files for one, the link stays.
+    """Replace the file atomically; only its user can read it. Raises `OutputError`."""
+    # Write to the target of a link, as into a repository of dotfiles, and keep the link.
     target = Path(os.path.realpath(path))
     try:
         target.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -325,4 +333,4 @@ def _write(path: Path, text: str) -> None:
             raise
     except OSError as error:
         reason = error.strerror or error
-        raise OutputError(f"{path} cannot be written ({reason})", "see to the rights of its folder") from error
+        raise OutputError(f"{path} cannot be written ({reason})", "check the permissions of its folder") from error

@@ -1,7 +1,7 @@
-"""Changes one key of a TOML text and leaves the rest as a person wrote it: comments, order and blank lines.
+"""Changes one key of a TOML text and keeps the rest as its author wrote it: comments, order and blank lines.
 
-The text is taken apart into statements, each as many lines as it takes to be TOML by itself. What comes out is read
-again: where more than the one key would have changed, nothing is.
+The text is split into statements: the fewest lines that are valid TOML on their own. The result is parsed again; if
+anything but the one key changed, the edit is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class _Statement(NamedTuple):
-    """Lines `first` to before `end` of a text: the head of the table `path`, or what gives the key `path` a value."""
+    """Lines `first` up to, not including, `end`: the header of the table `path`, or the assignment to the key `path`.
+
+    `table` is the table that it belongs to.
+    """
 
     first: int
     end: int
@@ -30,9 +33,9 @@ class _Statement(NamedTuple):
 
 
 def as_toml(value: TomlValue) -> str:
-    """`value` as it is written in TOML; text must be without lone surrogates."""
+    """Format `value` as TOML; text must not contain lone surrogates."""
     if isinstance(value, str):
-        # JSON's way of writing text is TOML's, but for this character.
+        # JSON strings are TOML strings, except for this character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -42,9 +45,9 @@ def as_toml(value: TomlValue) -> str:
 
 
 def with_value(text: str, path: tuple[str, ...], value: TomlValue) -> str:
-    """`text`, which is TOML, with `value` for the key `path` of a table.
+    """Return `text`, which is TOML, with the key `path` of a table set to `value`.
 
-    Raises `ValueError` where it is written in a way that this cannot change.
+    Raises `ValueError` when the key is written in a form that this module cannot change.
     """
     wanted = tomllib.loads(text)
     _set(wanted, path, list(value) if isinstance(value, tuple) else value)
@@ -52,7 +55,10 @@ def with_value(text: str, path: tuple[str, ...], value: TomlValue) -> str:
 
 
 def without(text: str, path: tuple[str, ...]) -> str:
-    """`text`, which is TOML, without the key `path`. Raises `ValueError` where that cannot be done or is not there."""
+    """Return `text`, which is TOML, without the key `path`.
+
+    Raises `ValueError` when the key is absent, or written in a form that this module cannot change.
+    """
     wanted = tomllib.loads(text)
     _set(wanted, path, None)
     return _checked(text, wanted, lambda lines: _remove(lines, path))
@@ -64,7 +70,7 @@ def _checked(text: str, wanted: dict[str, Any], change: Any) -> str:
     change(lines)
     changed = "\n".join(lines)
     if _pruned(tomllib.loads(changed)) != _pruned(wanted):
-        raise ValueError("more than the one key would change")
+        raise ValueError("other keys would change too")
     return changed.replace("\n", ends)
 
 
@@ -93,26 +99,26 @@ def _remove(lines: list[str], path: tuple[str, ...]) -> None:
         if found.path == path:
             del lines[found.first : found.end]
             return
-    raise ValueError("it stands nowhere by itself")
+    raise ValueError("it has no line of its own")
 
 
 def _statements(lines: Sequence[str]) -> Iterator[_Statement]:
     table: tuple[str, ...] = ()
     first = 0
     while first < len(lines):
-        begun = lines[first].strip(" \t")
-        if not begun or begun.startswith("#"):
+        start = lines[first].strip(" \t")
+        if not start or start.startswith("#"):
             first += 1
             continue
         end = first + 1
         while (content := _loaded(lines[first:end])) is None:
             end += 1
             if end > len(lines):
-                raise ValueError("it cannot be taken apart")
+                raise ValueError("it cannot be split into statements")
         path = _path(content)
-        if begun.startswith("["):
-            # What is in one of several tables of a name belongs to none of ours.
-            table = path if not begun.startswith("[[") else ("[[",)
+        if start.startswith("["):
+            # No setting is in an array of tables: give its keys a path that matches none.
+            table = path if not start.startswith("[[") else ("[[",)
             yield _Statement(first, end, table, table)
         else:
             yield _Statement(first, end, (*table, *path), table)
@@ -127,7 +133,7 @@ def _loaded(lines: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _path(content: Any) -> tuple[str, ...]:
-    """The keys that lead to the one value, or the one empty table, of a statement."""
+    """Return the keys that lead to the only value, or the only empty table, of a statement."""
     path: list[str] = []
     while isinstance(content, dict) and len(content) == 1:
         ((key, content),) = content.items()
@@ -136,7 +142,7 @@ def _path(content: Any) -> tuple[str, ...]:
 
 
 def _replaced(statement: str, value: str) -> str:
-    """The statement with another value, and the comment that stands behind it."""
+    """Return the statement with another value and the same trailing comment."""
     comment = ""
     for found in re.finditer("#", statement):
         before = statement[: found.start()]
@@ -151,12 +157,12 @@ def _key(path: Sequence[str]) -> str:
 
 
 def _set(content: dict[str, Any], path: tuple[str, ...], value: object) -> None:
-    """Set a key, or remove it for None. Raises `ValueError` where a value stands in the place of its table."""
+    """Set a key, or remove it for None. Raises `ValueError` when the name of its table is a plain key."""
     *tables, key = path
     for name in tables:
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
-            raise ValueError(f"{name} is no table")
+            raise ValueError(f"{name} is not a table")
     if value is None:
         content.pop(key, None)
     else:
@@ -164,7 +170,7 @@ def _set(content: dict[str, Any], path: tuple[str, ...], value: object) -> None:
 
 
 def _pruned(content: dict[str, Any]) -> dict[str, Any]:
-    """Without tables that are empty: they hold no settings."""
+    """Return `content` without empty tables: they hold no settings."""
     content = deepcopy(content)
     for key, value in list(content.items()):
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The sources of a session: chosen, opened side by side, and kept open from take to take."""
+"""Chooses a session's sources, opens them in parallel, and keeps them open from take to take."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from capture.sources.protocols import FrameSource, SampleSource
 
 __all__ = ["DeviceSet", "SoundInput"]
 
-#: A device that takes longer to close is left alone; its thread ends with the process.
+#: How long to wait for a device to close. After that its thread is left alone and ends with the process.
 DEVICE_END_S: Final = 3.0
 
-#: How long samples from before a take are kept, when the take may turn out to have begun already: as long as it takes
-#: to be sure of a sound, and the moment before it. When one take follows the other, the next may begin while the last
-#: one is being finished.
+#: How long samples from before a take are kept if the take may turn out to have started already: the time that it takes
+#: to be sure of a sound, and the moment before it. With repeated takes it is longer, because the next take may start
+#: while the last one is being finished.
 KEPT_S: Final = 1.5
 KEPT_MEANWHILE_S: Final = 10.0
 
@@ -35,11 +35,12 @@ class SoundInput(NamedTuple):
 
 
 class DeviceSet:
-    """`choose`, `open` and `begin` in this order, then `close`; each may take as long as a device does.
+    """A session's sources and their threads.
 
-    `report` takes the kind and the detail of what happens to a source. `end` is called with the reason when a source
-    has come to its end and the recording ends with it. `listener` makes a callable that gets every block of one source
-    of sound; None when sound neither begins nor ends a take.
+    Call `choose`, `open` and `begin` in this order, then `close`; each blocks for as long as a device takes. `report`
+    is called with the kind and the detail of an event about a source, `end` with the reason when a source ends and the
+    recording with it. `listener` makes a callable that gets every block of one audio source; None when sound neither
+    starts nor stops a take.
     """
 
     def __init__(
@@ -63,21 +64,21 @@ class DeviceSet:
         self._sources: list[list[SampleSource]] = []
         self._devices: list[DeviceThread] = []
         self._begun = False
-        #: The source of frames and its thread; None when no picture is recorded.
+        #: The frame source and its thread; None when no picture is recorded.
         self.frames: FrameSource | None = None
         self.screen: DeviceThread | None = None
         #: The inputs of each audio track.
         self.sounds: list[list[SoundInput]] = []
-        #: How the picture's size differs from what was asked for; "" when it does not.
+        #: How the picture's size differs from the requested one; "" when it does not.
         self.size_note = ""
 
     def choose(self) -> None:
-        """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` when none can be had."""
+        """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` without a server."""
         self.frames, self.size_note = self._chooser.choose_frames(self._settings, self._clock, self._report, self._end)
         self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
     def open(self) -> None:
-        """Open every device at once; raises the first failure."""
+        """Open all devices in parallel. Raises the first failure."""
         if self.frames is not None:
             self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
             self._devices.append(self.screen)

@@ -1,5 +1,6 @@
-"""A session from the first command to the last file: the only room that wires the others.
+"""Runs a session from the first command to the last file; the only package that connects the others.
 
-`session` obeys commands, `take` is one recording, `clip_saver` saves from the replay buffer, `inbox` holds what comes
-in, `force_stop` decides when a file that hangs is given up. Imports everything below; used by `recorder` and `cli`.
+`session` obeys commands, `take` is one recording, `clip_saver` saves clips from the replay buffer, `inbox` queues
+messages, `force_stop` decides when to abandon a file that hangs. Imports everything below; used by `recorder` and
+`cli`.
 """

@@ -1,4 +1,4 @@
-"""Saves what a replay buffer holds, on demand: each clip in a thread of its own, while the buffer goes on filling."""
+"""Saves clips from a replay buffer, each on its own thread, while the buffer keeps filling."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from capture.threads.worker import Worker
 
 __all__ = ["ClipSaver"]
 
-#: As much more than the buffer holds has to be asked for before that is worth a word.
+#: A clip gets a note when the buffer is shorter than the requested length by more than this.
 _SHORT_S: Final = 0.5
 
 
 class ClipSaver:
-    """Used by the thread of a session; what it starts has ended when `close` returns.
+    """Saves clips on request. The session's thread calls it. Its own threads have ended when `close` returns.
 
-    `emit` is told what became of each clip: its `Summary`, or an `Event` that says what went wrong. A clip that cannot
-    be saved costs nothing of the buffer: the next try still has it.
+    `emit` is called with the `Summary` of each clip, or with an `Event` that says what went wrong. A clip that cannot
+    be saved leaves the buffer as it is, for the next try.
     """
 
     def __init__(self, settings: RecordSettings, emit: Callable[[Event | Summary], None]) -> None:
@@ -43,19 +43,19 @@ class ClipSaver:
         self._workers: list[Worker] = []
 
     def save(self, feed: Feed, request: Request) -> None:
-        """Save what `feed` holds up to the moment of `request`, which is answered when that is done."""
-        worker = Worker("clip", lambda: self._attend(feed, request))
+        """Save the buffer of `feed` up to the moment of `request` on another thread, which then answers it."""
+        worker = Worker("clip", lambda: self._handle(feed, request))
         self._workers = [*(each for each in self._workers if not each.join(0.0)), worker]
         worker.start()
 
     def close(self) -> None:
-        """Wait for the clips that are being saved."""
+        """Wait until all clips are saved."""
         for worker in self._workers:
             worker.join()
 
-    def _attend(self, feed: Feed, request: Request) -> None:
+    def _handle(self, feed: Feed, request: Request) -> None:
         try:
-            summary, note = self._saved(feed, request)
+            summary, note = self._save_clip(feed, request)
         except Exception as error:
             why = in_one_line(error)
             self._emit(Event(EventKind.CLIP_FAILED, 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
@@ -66,22 +66,23 @@ class ClipSaver:
             self._emit(Event(EventKind.CLIP, 0.0, note))
         _answer(request, {"ok": True, "note": note, **summary.as_json()})
 
-    def _saved(self, feed: Feed, request: Request) -> tuple[Summary, str]:
+    def _save_clip(self, feed: Feed, request: Request) -> tuple[Summary, str]:
+        """Save a clip and return its summary and a note for the user, "" if there is none."""
         order = ClipOrder.of(request.options)
         buffer, timeline = feed.buffer, feed.pipeline.timeline
-        assert buffer is not None  # noqa: S101 - the session looked
+        assert buffer is not None  # noqa: S101 - the session has checked it
         until_s = timeline.media_s(request.at_s)
         feed.catch_up(until_s)
         kept_s = buffer.seconds
         wanted_s = self._settings.replay_s or 0.0 if order.last_s is None else order.last_s
         clip = buffer.snapshot(wanted_s, until_s)
         if clip.is_empty:
-            raise CaptureError("the replay buffer is empty still", "try again in a moment")
+            raise CaptureError("the replay buffer is still empty", "try again in a moment")
         marks = feed.ledger.of(EventKind.MARK) if feed.ledger is not None else ()
-        path, begins_s, note = self._written(clip, order, marks)
+        path, begins_s, note = self._write_or_fall_back(clip, order, marks)
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
-            note = f"{order.last_s:g} s were asked for, and {kept_s:.1f} s are all that is kept{note and '; '}{note}"
-        # What is an animation was looked at when it was made.
+            note = f"{order.last_s:g} s were requested, but the buffer has only {kept_s:.1f} s{note and '; '}{note}"
+        # An animation was already checked when it was made.
         report = check(path, listen=False) if path.suffix[1:].lower() in CONTAINERS else None
         summary = self._summary(feed, clip, path, report)
         if feed.ledger is not None:
@@ -91,10 +92,10 @@ class ClipSaver:
             return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
         return summary, note
 
-    def _written(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float, str]:
-        """Write the clip where it was ordered to or else where it may go instead.
+    def _write_or_fall_back(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float, str]:
+        """Write the clip to its path or, if that fails, into the fallback folder.
 
-        Returned are where that is, which moment of the feed it begins with, and what to say.
+        Returns the path, the moment in the feed where the clip starts, and a note for the user.
         """
         wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
         try:
@@ -103,25 +104,26 @@ class ClipSaver:
             fallback = self._settings.fallback_folder
             if fallback is None:
                 raise
-            made = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
-            return *made, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
+            written = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
+            return *written, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
 
     def _ending(self, order: ClipOrder) -> str:
         return order.format or self._settings.output.suffix[1:]
 
     def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float]:
-        """A clip at `path`, or where nobody chose that the next free name; turned into what was ordered.
+        """Write the clip to `path`, converted as ordered; if the user did not choose the name, to the next free one.
 
-        It is made under another name: what a kill leaves of it is not taken for a clip.
+        Returns the path and the moment in the feed where the clip starts. The clip gets its name when it is complete,
+        so that what a kill leaves behind is not mistaken for a clip.
         """
-        own, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
-        turned = ending != own and ending in CLIP_FORMATS
+        recorded, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
+        converts = ending != recorded and ending in CLIP_FORMATS
         with scratch_folder(path.parent) as folder:
-            made = folder / f"clip.{own if turned else ending}"
+            made = folder / f"clip.{recorded if converts else ending}"
             try:
                 begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
-                if turned or order.max_bytes is not None:
-                    made = _turned(made, ending if turned else None, order.max_bytes)
+                if converts or order.max_bytes is not None:
+                    made = _convert(made, ending if converts else None, order.max_bytes)
             except OutputError as error:
                 raise OutputError(error.message.replace(str(made), str(path)), error.remedy) from error
             return _under_free_name(made, path, chosen=order.output is not None), begins_s
@@ -148,20 +150,20 @@ class ClipSaver:
 
 
 def _frames(clip: Clip) -> int:
-    """How many pictures a clip has."""
+    """Return the number of frames in a clip."""
     return sum(count for track, count in zip(clip.tracks, clip.counts, strict=True) if track.is_picture)
 
 
-def _turned(made: Path, form: str | None, max_bytes: int | None) -> Path:
-    """What was made, in another form and no larger than allowed."""
-    # Encoding anew is for the few clips that want it.
+def _convert(made: Path, form: str | None, max_bytes: int | None) -> Path:
+    """Convert a clip to another format, or re-encode it to fit into `max_bytes`; return the new file."""
+    # Imported here because few clips are re-encoded.
     from capture.recordings.transcode import convert, fit
 
     return convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
 
 
 def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
-    """Give what was made the name `path`; where nobody chose that, the next that is free."""
+    """Rename a finished file to `path`, or to the next free name if the user did not choose `path`."""
     for free in candidates(path):
         try:
             _rename(made, free)
@@ -174,23 +176,24 @@ def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
 
 
 def _rename(made: Path, path: Path) -> None:
-    """Give a finished file its name. Raises `UsageError` where that is taken, `OutputError` where it cannot be."""
+    """Rename a finished file. Raises `UsageError` if the name is taken, `OutputError` if it cannot be written."""
     try:
-        # Renaming would replace what has the name.
+        # A link, because a rename would replace an existing file.
         try:
             path.hardlink_to(made)
         except FileExistsError:
             raise
         except OSError:
-            # Not every file system knows links.
-            _take_name(made, path)
+            # Some file systems have no hard links.
+            _rename_without_link(made, path)
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", "choose another name") from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
 
 
-def _take_name(made: Path, path: Path) -> None:
+def _rename_without_link(made: Path, path: Path) -> None:
+    """Create `path`, which fails if it exists, and then replace it. Raises `OSError`."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         made.replace(path)
@@ -200,7 +203,7 @@ def _take_name(made: Path, path: Path) -> None:
 
 
 def _write_ledger(clip: Summary) -> tuple[str | None, str]:
-    """Write down beside the clip what happened in it; where that is, and what went wrong if anything did."""
+    """Write the clip's ledger beside it; return its path, None if there is none, and what went wrong, "" if nothing."""
     troubles: list[OutputError] = []
     try:
         file = LedgerFile(Path(clip.path), troubles.append)

@@ -1,4 +1,4 @@
-"""Which command a session obeys in which phase, and what it answers to the others. One table, nothing else."""
+"""The table of what a session does with each command in each phase: an action, or a refusal."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ __all__ = ["Action", "Phase", "Refusal", "action_of"]
 
 
 class Phase(Enum):
-    """What a session is doing when a command reaches it."""
+    """What a session is doing when a command arrives."""
 
-    #: Devices are being found and opened, or the countdown runs.
+    #: Finding and opening devices, or counting down.
     PREPARING = "preparing"
-    #: It waits for sound or for a key to begin one recording.
+    #: Waiting for sound or a key to start a recording.
     ARMED = "armed"
-    #: It waits for any number of recordings.
+    #: Waiting for commands to start any number of recordings.
     STANDBY = "standby"
     RECORDING = "recording"
     PAUSED = "paused"
-    #: The file of a recording is being finished.
+    #: Finishing the file of a recording.
     FINISHING = "finishing"
-    #: The last clips are being saved; then the session ends.
+    #: Saving the last clips; then the session ends.
     CLOSING = "closing"
 
 
 class Action(Enum):
-    """What obeying a command comes to."""
+    """How a session carries out a command."""
 
-    #: Answer with the state of things; there is nothing else to do.
+    #: Answer with the state, and do nothing else.
     ANSWER = "answer"
-    #: Begin a recording.
+    #: Start a recording.
     BEGIN = "begin"
-    #: End the recording, or the wait for one.
+    #: Stop the recording, or the wait for one.
     END = "end"
     PAUSE = "pause"
     RESUME = "resume"
     MARK = "mark"
     PREVIEW = "preview"
     CLIP = "clip"
-    #: Begin the next recording, once this one is finished.
+    #: Start the next recording when this one is finished.
     NEXT = "next"
     #: Answer when the file is finished.
     AWAIT_FILE = "await file"
 
 
-#: Why a command is refused, for the one who gave it.
+#: Why a command is refused; the text of the answer.
 Refusal = str
 
 _NOT_YET: Final = "nothing is being recorded yet"
 _FINISHING: Final = "the recording is being finished"
-_ENDING: Final = "the recorder is ending"
+_ENDING: Final = "the recorder is shutting down"
 
 _WHILE_RECORDING: Final[Mapping[Command, Action | Refusal]] = {
     Command.START: Action.ANSWER,
@@ -94,9 +94,9 @@ _TABLE: Final[Mapping[Phase, Mapping[Command, Action | Refusal]]] = {
     Phase.ARMED: _WHILE_ARMED,
     Phase.STANDBY: {
         **_WHILE_ARMED,
-        # A desktop's key may be bound to this one command alone.
+        # A key in the desktop's settings may be bound to this command alone.
         Command.TOGGLE_PAUSE: Action.BEGIN,
-        # There is no recording to discard, and nobody means to end the wait and lose the replay buffer.
+        # There is no recording to discard, and ending the wait would lose the replay buffer.
         Command.DISCARD: _NOT_YET,
     },
     Phase.RECORDING: _WHILE_RECORDING,
@@ -121,5 +121,5 @@ _TABLE: Final[Mapping[Phase, Mapping[Command, Action | Refusal]]] = {
 
 
 def action_of(phase: Phase, command: Command) -> Action | Refusal:
-    """What to do about `command` in `phase`: an action, or the words of a refusal."""
+    """Return what to do about `command` in `phase`: an action, or the text of a refusal."""
     return _TABLE[phase][command]

@@ -1,4 +1,4 @@
-"""What the parts of a session share: its state, its current take, its failure, and how requests are answered."""
+"""The state that the parts of a session share: the current take, the failure, the inbox and the feed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["SessionCore"]
 
 
 class SessionCore:
-    """Changed by the session's thread alone; `record_event`, `record_of_feed` and `on_worker_failure` are for any."""
+    """The shared state of a session.
+
+    Only the session's thread changes it. Any thread may call `record_event`, `record_of_feed` and `on_worker_failure`.
+    """
 
     def __init__(self, settings: RecordSettings, clock: Clock, emit: EventSink) -> None:
         self.settings = settings
@@ -25,11 +28,11 @@ class SessionCore:
         self.inbox = Inbox()
         self.clips = ClipSaver(settings, emit)
         self.state = State.IDLE
-        #: What ended a recording early, if anything did; what was recorded until then is in the file.
+        #: The first error that ended a recording early; what was recorded until then is in the file.
         self.error: CaptureError | None = None
-        #: The same for the current recording: another may follow it.
+        #: The error that ended the current recording early.
         self.failure: CaptureError | None = None
-        #: Whether no other recording may follow.
+        #: Whether the session ends after the current recording.
         self.over = False
         #: True once we have given up on a thread that is blocked on the disk.
         self.is_stuck = False
@@ -40,7 +43,7 @@ class SessionCore:
         self._early: list[Event] = []
 
     def adopt(self, take: Take) -> None:
-        """Make `take` the current one; it gets the events that came before there was any."""
+        """Make `take` the current one. The first take also gets the events that came before it."""
         self.failure = None
         early, self._early, self.take = self._early, [], take
         for event in early:
@@ -59,7 +62,7 @@ class SessionCore:
             self._early.append(Event(kind, 0.0, detail))
 
     def answer(self, request: Request) -> None:
-        """Answer a request with the state of things."""
+        """Answer a request with the state of the session."""
         if request.answer is not None:
             status = self.take.status() if self.take is not None else {"path": None, "elapsed_s": 0.0}
             buffer_s, buffer_bytes = self.buffered
@@ -70,9 +73,9 @@ class SessionCore:
         self.inbox.put(WorkerFailure(worker, error))
 
     def note_failure(self, failure: WorkerFailure) -> CaptureError:
-        """End the recording with this failure, unless an earlier one did; return the one it ends with."""
+        """End the recording with this failure, unless an earlier one did; return the failure that it ends with."""
         error = failure.error
-        # A full disk ends a recording, but not the replay buffer in memory.
+        # A full disk ends a recording, but not a replay buffer in memory.
         goes_on = self.settings.standby and isinstance(error, DiskFullError)
         self.over |= not goes_on
         if self.failure is not None:
@@ -85,17 +88,17 @@ class SessionCore:
         return error
 
     def fail(self, error: CaptureError) -> None:
-        """The current recording ends with `error`; the session keeps the first of all."""
+        """Make `error` the failure of the current recording, and the session's error if it is the first."""
         self.failure = error
         self.error = self.error or error
 
     def record_of_feed(self, event: Event) -> None:
-        """Give what happened to picture or sound to the current recording; between two recordings it is dropped."""
+        """Add an event of the picture or the sound to the current recording; without one, drop it."""
         if self.take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
             self.take.record_of_feed(event)
 
     def save_clip(self, request: Request) -> None:
-        """Save what the replay buffer holds up to the request, on another thread."""
+        """Save the replay buffer up to the moment of the request, on another thread."""
         feed = self.feed
         if feed is None or not feed.is_buffering:
             refuse(request, "this recorder keeps no replay buffer: start one with capture replay --last 60s")
@@ -104,11 +107,11 @@ class SessionCore:
 
     @property
     def buffered(self) -> tuple[float, int]:
-        """Seconds and bytes in the replay buffer."""
+        """The seconds and bytes in the replay buffer."""
         buffer = self.feed.buffer if self.feed is not None else None
         return (buffer.seconds, buffer.size_bytes) if buffer is not None else (0.0, 0)
 
     @property
     def repeats(self) -> bool:
-        """Whether one recording follows the other."""
+        """Whether another recording may follow the current one."""
         return self.settings.repeat or self.settings.standby

@@ -1,4 +1,4 @@
-"""What happens after a recording ends: its file and the last clips are finished while commands keep coming."""
+"""Finishes the file of a recording and the last clips, while the session keeps obeying commands."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from capture.session.inbox import PROGRESS_INTERVAL_S, Message, StepDone, Worker
 
 __all__ = ["Finishing"]
 
-#: How long the devices may take to end once the disk has been given up.
+#: How long the pipeline may take to end once a thread that is blocked on the disk has been given up.
 STUCK_END_S: Final = 1.0
 
 
 class Finishing:
-    """Runs the steps after a recording on threads of their own, and handles what comes in meanwhile.
+    """Runs the steps after a recording on other threads, and handles the messages that arrive meanwhile.
 
-    Used by the session's thread. Where another recording follows, requests that begin and end it are kept until the
-    session waits again, because a key may be held already. Ctrl+C counts as a request to quit, and is raised by
-    `raise_interrupt` when all is done.
+    Used by the session's thread. If another recording follows, it queues the requests that start and stop that one
+    until the session waits again, because the user may already hold the key. It treats Ctrl+C as a request to quit;
+    `raise_interrupt` raises it afterwards.
     """
 
     def __init__(self, core: SessionCore) -> None:
@@ -36,13 +36,13 @@ class Finishing:
         self.ending: list[Request] = []
 
     def begin(self) -> None:
-        """A recording has ended; from now on a repeated request to quit counts."""
+        """Note the end of a recording: repeated requests to quit count from now on."""
         self._escalation = StopEscalation(self._core.clock.now_s())
 
     def run(self, step: Callable[[], None], progress: Callable[[], Progress], path: str | None) -> bool:
-        """Run one step of finishing the file at `path`; raises what it raised.
+        """Run one step of finishing the file at `path`. Raises what the step raises.
 
-        False when the user insists on the end so often that the file has to be abandoned.
+        Returns False when the user asked to quit often enough to abandon the file.
         """
         next_requests: list[Request] = []
         worker = self._inbox.run_aside("finishing", step)
@@ -74,7 +74,7 @@ class Finishing:
     def _handle(self, request: Request, next_requests: list[Request]) -> None:
         action = action_of(Phase.FINISHING, request.command)
         if action is Action.NEXT and not self._core.repeats:
-            # No recording follows that it could begin.
+            # No recording follows this one.
             action = Action.AWAIT_FILE if request.command is Command.TOGGLE else "the recording is being finished"
         if action is Action.NEXT or (next_requests and request.command is Command.STOP):
             next_requests.append(request)
@@ -88,7 +88,7 @@ class Finishing:
             refuse(request, str(action))
 
     def await_clips(self, close: Callable[[], None]) -> bool:
-        """Let the clips that are being saved be finished. False when the user insists on the end first."""
+        """Wait until all clips are saved. Return False when the user asked to quit often enough to abandon them."""
         self.begin()
         worker = self._inbox.run_aside("clips", close)
         while not worker.join(0.0):
@@ -108,7 +108,7 @@ class Finishing:
         return True
 
     def raise_interrupt(self) -> None:
-        """Raise the Ctrl+C that came while something was being finished, if one did."""
+        """Raise the Ctrl+C that was pressed while a file was being finished, if there was one."""
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt

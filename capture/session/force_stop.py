@@ -1,4 +1,4 @@
-"""When repeated stop requests mean "abandon the file": the second warns, the third abandons."""
+"""Decides when repeated stop requests mean "abandon the file": the second warns, the third abandons."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Final
 
 __all__ = ["Impatience", "StopEscalation"]
 
-#: Requests closer together than this count as one: nearly all files are finished in a moment, and none may be abandoned
-#: because Ctrl+C was pressed three times in a row.
+#: Requests closer together than this count as one. Nearly every file is finished in a moment, and pressing Ctrl+C three
+#: times in a row must not abandon it.
 INSISTS_AFTER_S: Final = 3.0
 
 
 class Impatience(Enum):
-    """What one more stop request means."""
+    """What a repeated stop request means."""
 
     NONE = "wait on"
-    #: Say what the next request will mean.
+    #: Warn that the next request abandons the file.
     WARNED = "the next one abandons the file"
     ABANDONED = "abandon the file"
 
 
 class StopEscalation:
-    """Counts stop requests while a file takes long to finish, as on a disk that stalls.
+    """Counts stop requests while a file takes long to finish, for example on a disk that stalls.
 
-    `since_s` is when the first request ended the recording.
+    `since_s` is the moment of the first request, which ended the recording.
     """
 
     def __init__(self, since_s: float) -> None:
@@ -32,7 +32,7 @@ class StopEscalation:
         self._warned = False
 
     def ask(self, at_s: float) -> Impatience:
-        """Count a stop request that came at `at_s`."""
+        """Count a stop request that was made at `at_s`, and return what it means."""
         if at_s - self._since_s < INSISTS_AFTER_S:
             return Impatience.NONE
         if self._warned:

@@ -1,4 +1,4 @@
-"""A session's inbox: requests, failures of its threads and finished steps, in the order they came."""
+"""The inbox of a session: requests, failures of its threads and finished steps, in order of arrival."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from capture.threads.worker import Worker
 
 __all__ = ["PROGRESS_INTERVAL_S", "WAITING_INTERVAL_S", "Inbox", "Message", "StepDone", "WorkerFailure", "refuse"]
 
-#: How long the session's thread waits for a message before it reports progress, and before it does so while waiting.
+#: How often the session reports progress while it records, and while it waits for a recording to start.
 PROGRESS_INTERVAL_S: Final = 0.2
 WAITING_INTERVAL_S: Final = 1.0
 
@@ -25,7 +25,7 @@ class WorkerFailure(NamedTuple):
 
 
 class StepDone(NamedTuple):
-    """A step that ran on a thread of its own has returned or raised."""
+    """A step that ran on another thread has returned or raised."""
 
     worker: Worker
 
@@ -34,7 +34,7 @@ Message: TypeAlias = Request | WorkerFailure | StepDone
 
 
 class Inbox:
-    """Any thread may put, a signal handler too; the session's thread receives."""
+    """A queue of messages. Any thread and any signal handler may put; the session's thread receives."""
 
     def __init__(self) -> None:
         self._messages: SimpleQueue[Message] = SimpleQueue()
@@ -43,29 +43,30 @@ class Inbox:
         self._messages.put(message)
 
     def put_back(self, requests: Iterable[Request]) -> None:
-        """Queue requests again, behind what has come since."""
+        """Queue requests again, behind the messages that have arrived since."""
         for request in requests:
             self._messages.put(request)
 
     def receive(self, timeout_s: float) -> Message | None:
-        """The next message; None when none comes within `timeout_s`, which may be negative."""
+        """Return the next message; None when none arrives within `timeout_s`. A negative timeout counts as 0."""
         with suppress(Empty):
             return self._messages.get(timeout=max(0.0, timeout_s))
         return None
 
     def run_aside(self, name: str, step: Callable[[], None]) -> Worker:
-        """Run `step` on a thread of its own; its `StepDone` comes in when it ends, well or not."""
+        """Run `step` on another thread; its `StepDone` arrives when it returns or raises."""
         worker = Worker(name, step, on_end=lambda: self.put(StepDone(worker)))
         worker.start()
         return worker
 
     def refuse_all(self, why: str) -> None:
-        """Refuse every request that waits, so that nobody who asked is left without an answer."""
+        """Refuse all queued requests, so that each gets an answer."""
         while (message := self.receive(0.0)) is not None:
             if isinstance(message, Request):
                 refuse(message, why)
 
 
 def refuse(request: Request, why: str) -> None:
+    """Answer a request, if it wants an answer, with the reason why it is refused."""
     if request.answer is not None:
         request.answer({"ok": False, "error": why})

@@ -1,4 +1,4 @@
-"""What happens before a session can record: devices are opened, a countdown runs, triggers start."""
+"""Prepares a session for recording: opens the devices, counts down, starts triggers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from capture.triggers.trigger import Trigger
 
 __all__ = ["Preparation", "start_triggers"]
 
-#: Devices are found and opened within a tenth of a second each; a server that hangs must not make the recorder hang.
+#: How long finding or opening devices may take; 0.1 s is normal. A server that hangs must not make the recorder hang.
 PREPARATION_LIMIT_S: Final = 12.0
 
-#: Hotkeys are ready within a tenth of a second. A display that hangs never makes them ready, and no command waits.
+#: How long the start of a trigger may take. Hotkeys take 0.1 s; on a display that hangs they never start, and the
+#: session must not wait for them.
 TRIGGER_LIMIT_S: Final = 2.0
 
 
 class Preparation:
-    """Runs the steps before the first recording while commands are still obeyed; used by the session's thread.
+    """Runs the steps before the first recording, and obeys commands meanwhile. Used by the session's thread.
 
-    `answer` gives a request the state of things.
+    `answer` answers a request with the state of the session.
     """
 
     def __init__(self, inbox: Inbox, clock: Clock, answer: Callable[[Request], None]) -> None:
@@ -38,9 +39,9 @@ class Preparation:
         self._answer = answer
 
     def run(self, step: Callable[[], None]) -> bool:
-        """Run `step` on a thread of its own. False when a request ended the session meanwhile.
+        """Run `step` on another thread. Return False when a request ended the session meanwhile.
 
-        Raises what the step raised, and `NotReadyError` when a display or a sound server leaves it hanging.
+        Raises what the step raises, and `NotReadyError` when the display or the sound server does not answer.
         """
         worker = self._inbox.run_aside("preparation", step)
         gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
@@ -55,7 +56,7 @@ class Preparation:
         raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
 
     def count_down(self, settings: RecordSettings, emit: EventSink) -> bool:
-        """Wait for `settings.delay_s`, reporting how much is left. False when a request ended the session meanwhile."""
+        """Wait for `settings.delay_s` and report the time left. Return False when a request ended the session."""
         shown = begin_countdown(settings)
         try:
             begins_at_s = self._clock.now_s() + settings.delay_s
@@ -67,7 +68,7 @@ class Preparation:
             return True
         finally:
             if shown is not None:
-                # Gone before the first frame.
+                # Removed before the first frame is grabbed.
                 shown.end()
 
     def _end_is_waiting(self) -> bool:
@@ -77,7 +78,7 @@ class Preparation:
         return False
 
     def _is_ended_by(self, request: Request) -> bool:
-        """Answer a request; whether it ends the session before anything is recorded."""
+        """Answer a request; return whether it ends the session before anything is recorded."""
         action = action_of(Phase.PREPARING, request.command)
         if isinstance(action, Action):
             self._answer(request)
@@ -87,7 +88,7 @@ class Preparation:
 
 
 def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callable[[EventKind, str], None]) -> None:
-    """Start every trigger; one that does not work here, or hangs, becomes an event. Raises its other errors."""
+    """Start every trigger. One that does not work here, or hangs, becomes an event; other errors are raised."""
     for trigger in triggers:
         worker = Worker("trigger", partial(trigger.start, send))
         worker.start()

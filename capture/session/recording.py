@@ -1,4 +1,4 @@
-"""One recording from its first sample to its checked file, and the commands that are obeyed meanwhile."""
+"""Runs one recording from its first sample to its checked file, and obeys commands meanwhile."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["RecordingControl"]
 
 
 class RecordingControl:
-    """Records takes, one after the other; used by the session's thread.
+    """Records takes, one after the other. Used by the session's thread.
 
-    `listen` lets sound begin the next recording, also while the last one is being finished.
+    `listen` lets sound start the next recording, even while the last one is being finished.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class RecordingControl:
         self._ended_at_s = -math.inf
 
     def record(self, take: Take, begin: Request, on_begun: Callable[[], None]) -> Summary | None:
-        """Record one take from its beginning to its finished file; None when nothing was kept.
+        """Record one take up to its finished file, and return its summary; None when nothing was kept.
 
-        `on_begun` is called when the take has begun. An exception raised into this call, as by Ctrl+C, ends the
-        recording: its file is finished first, then the exception goes on.
+        `on_begun` is called when the take has started. An exception raised into this call, such as Ctrl+C, stops the
+        recording; it propagates when the file is finished.
         """
-        # What the last take holds is not recorded twice.
+        # Do not record again what the last take contains.
         begins_at_s = max(begin.at_s, self._ended_at_s)
         try:
             take.begin(begins_at_s)
@@ -70,7 +70,7 @@ class RecordingControl:
             try:
                 on_begun()
             except CaptureError:
-                # What should be recorded did not start: there is nothing to keep.
+                # The program to record did not start: there is nothing to keep.
                 self._end(take)
                 take.discard()
                 raise
@@ -88,7 +88,7 @@ class RecordingControl:
             summary = self._conclude(take, stopped_by)
         except BaseException as error:
             if stopped_by is not None:
-                # What was recorded stays, finished or not.
+                # Keep what was recorded, even if the file is not finished.
                 take.leave()
             for request in self._finishing.ending:
                 refuse(request, f"{take.path} could not be finished ({error})")
@@ -101,7 +101,7 @@ class RecordingControl:
         return summary
 
     def _control(self, take: Take) -> str | None:
-        """Obey commands and report progress until the end; return what ended it, None for a discard."""
+        """Obey commands and report progress until the end; return the `stopped_by`, None for a discard."""
         look_at_s = self._core.clock.now_s() + self._progress_interval_s
         while True:
             now_s, stop_s = self._core.clock.now_s(), take.stop_s
@@ -126,7 +126,7 @@ class RecordingControl:
             self._obey(take, message, action)
 
     def _obey(self, take: Take, request: Request, action: Action | str) -> None:
-        """Do what is asked while the recording goes on, and answer."""
+        """Carry out a command that does not end the recording, and answer it."""
         match action:
             case Action.CLIP:
                 self._core.save_clip(request)
@@ -155,7 +155,7 @@ class RecordingControl:
         self._core.emit(take.progress(state))
 
     def _end(self, take: Take) -> None:
-        """Let what is under way reach the file, stage by stage from the devices on."""
+        """Stop the take, and flush the pipeline stage by stage, from the devices to the file."""
         take.stop(self._core.clock.now_s())
         self._ended_at_s = take.stop_s
         self._core.state = State.FINISHING
@@ -167,14 +167,14 @@ class RecordingControl:
             take.leave()
 
     def _finish(self, step: Callable[[], None], take: Take) -> bool:
-        """Run one step of finishing the file; False when it was abandoned."""
+        """Run one step of finishing the file; return False when it was abandoned."""
         finished = self._finishing.run(step, lambda: take.progress(self._core.state), take.path)
         if not finished:
             self._core.abandon(OutputError(f"{take.path} was left unfinished", "to fix it, run capture repair"))
         return finished
 
     def _conclude(self, take: Take, stopped_by: str | None) -> Summary | None:
-        """Check the file of an ended take; None when nothing is kept."""
+        """Check the file of an ended take and return its summary; None when nothing is kept."""
         if take.is_left:
             return self._keep(take.describe_left(stopped_by or "discard"))
         if stopped_by is None or take.is_empty:
@@ -188,7 +188,7 @@ class RecordingControl:
         if take.is_gone and self._core.failure is None:
             self._core.fail(FileGoneError(f"{take.path} is gone", "something removed it while it was being recorded"))
         if isinstance(self._core.failure, DiskFullError):
-            # Also when that showed only while the file was being finished.
+            # The disk may have become full only while the file was being finished.
             stopped_by = self._core.failure.stopped_by
         found: list[Summary] = []
         if not self._finish(
@@ -204,7 +204,7 @@ class RecordingControl:
         return summary
 
     def _answer_ending(self, request: Request, take: Take, summary: Summary | None) -> None:
-        """Answer the request that ended a recording with what became of it."""
+        """Answer the request that ended a recording with its result."""
         if request.answer is None:
             return
         if self._core.failure is not None:
@@ -215,7 +215,7 @@ class RecordingControl:
             request.answer({"ok": True, "state": self._core.state.value, **summary.as_json()})
 
     def _report_encoder(self) -> None:
-        """Say once which video encoder is used and why; the summary has it too, so it is no event of the recording."""
+        """Report once which video encoder is used and why. The summary has it too, so it is not an event."""
         choice = self._core.feed.pipeline.encoder_choice if self._core.feed is not None else ""
         if choice and not self._core.summaries:
             self._core.emit(Event(EventKind.ENCODER, 0.0, choice))

@@ -1,4 +1,4 @@
-"""A session from the first command to the last file.
+"""Runs a session from the first command to the last file.
 
 ::
 
@@ -8,7 +8,7 @@
               └──────────────────────────────────────┘
 
 A session opens its devices once and records one take, or several one after the other. Commands come in by one queue,
-events go out by one callable, and every timestamp comes from one clock. This room is where the stages are wired.
+events go out by one callable, and every timestamp comes from one clock. This package connects the stages.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ __all__ = ["Session"]
 
 
 class Session:
-    """Construct, `run` once; `send` commands from any thread, also before `run`.
+    """A recorder with its devices, for one take or several.
 
-    `sources` chooses what is recorded: the devices that `settings` name, or sources of the caller's own. `emit` is
-    called on one thread of its own; it may block or raise without harm to the recording. `triggers` are started and
-    stopped by the session, `observers` only learn which file is being recorded. `on_ready` is called once by the thread
-    of `run`, as soon as the session records or waits: whatever it starts is in the file from its beginning. Progress is
-    reported every `progress_interval_s`, at most half a second.
+    Call `run` once. Any thread may `send` commands, even before `run`. `sources` chooses what is recorded: the devices
+    that `settings` name (default), or the caller's own sources. `emit` is called on a separate thread; it may block or
+    raise without harm to the recording. The session starts and stops `triggers`; `observers` are only informed which
+    file is being recorded. The thread of `run` calls `on_ready` once, as soon as the session records or waits: a
+    program that it starts is in the recording from its first moment. Progress is reported every `progress_interval_s`,
+    at most half a second.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Session:
         self._triggers = triggers
         self._on_ready = on_ready
         self._ready = False
-        # Waiting for sound or for silence means looking at it this often.
+        # Whether sound starts or stops recordings: the trigger is then checked with every progress.
         waits = settings.wait_for_sound or settings.stop_after_silence_s is not None
         self._sound = SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s) if waits else None
         self._devices = DeviceSet(
@@ -103,7 +104,7 @@ class Session:
 
     @property
     def error(self) -> CaptureError | None:
-        """What ended a recording early, if anything did; what was recorded until then is in the file."""
+        """The error that ended a recording early, or None; what was recorded until then is in the file."""
         return self._core.error
 
     @property
@@ -126,7 +127,7 @@ class Session:
         answer: Answer | None = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Give a command; any thread, also a signal handler. `given_by` is what `stopped_by` will say."""
+        """Send a command. Any thread or signal handler may call it. `given_by` becomes the summary's `stopped_by`."""
         moment_s = self._core.clock.now_s() if at_s is None else at_s
         self._core.inbox.put(Request(command, given_by, moment_s, text, answer, options))
 
@@ -135,12 +136,12 @@ class Session:
         self._core.record_event(kind, detail)
 
     def run(self) -> Summary | None:
-        """Record, and return the summary of the last recording; None when none was begun, or it was discarded.
+        """Record, and return the summary of the last recording; None when none was started, or it was discarded.
 
-        Raises `UsageError` and `NotReadyError` before anything is touched, `OutputError` when the file cannot be made.
-        A failure while recording raises nothing: the summary describes what was kept, and `error` says what happened.
-        Any other exception that is raised into this call, Ctrl+C above all, first ends the recording and finishes its
-        file, which is then among `summaries`.
+        Raises `UsageError` and `NotReadyError` before anything is touched, and `OutputError` when the file cannot be
+        created. A failure while recording raises nothing: the summary describes what was kept, and `error` is the
+        failure. Any other exception raised into this call, such as Ctrl+C, stops the recording and finishes its file
+        first; its summary is then in `summaries`.
         """
         self._dispatcher.start()
         try:
@@ -182,7 +183,7 @@ class Session:
         return True
 
     def _begin_waiting(self) -> Feed | None:
-        """Let the devices run; the feed that fills a replay buffer meanwhile, if one is kept."""
+        """Start the devices; return the feed that fills the replay buffer, or None if none is kept."""
         now_s = self._core.clock.now_s()
         if self.settings.replay_s is None:
             self._devices.begin(now_s)
@@ -195,7 +196,7 @@ class Session:
         feed.pipeline.timeline.stop(self._core.clock.now_s())
         worker = Worker("ending", feed.pipeline.finish)
         worker.start()
-        # An encoder may itself wait for a disk that does not answer.
+        # The encoder may be blocked on a disk that does not answer.
         worker.join(STUCK_END_S if self.is_stuck else None)
         if worker.error is not None:
             raise worker.error
@@ -221,14 +222,14 @@ class Session:
                     break
                 summary = self._recording.record(take, begin, self._get_ready)
             except BaseException:
-                # A take that has become a recording stays.
+                # This does nothing to a take that has become a recording.
                 take.discard()
                 raise
             self._core.over |= not self._core.repeats
         return summary
 
     def _listen(self) -> None:
-        """Let sound begin the next recording, also while the last one is being finished."""
+        """Let sound start the next recording, even while the last one is being finished."""
         if self._sound is not None and self.settings.wait_for_sound:
             self._sound.start(self.send)
             self._sound.arm()
@@ -251,7 +252,7 @@ class Session:
         return self._waiting.await_begin()
 
     def _get_ready(self) -> None:
-        """Once, when the session records or waits: call `on_ready` and start the triggers."""
+        """Call `on_ready` and start the triggers, the first time the session records or waits."""
         if not self._ready:
             self._ready = True
             self._on_ready()

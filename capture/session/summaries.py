@@ -1,4 +1,4 @@
-"""The last steps of a recording: trims and loudness that were asked for, the check, and the summary."""
+"""The last steps of a recording: cut the silence, normalise the loudness, and check the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Verdict", "improve", "judge"]
 
 
 class Verdict(NamedTuple):
-    """What the check of a finished file found: `words` are "ok" or the first problem."""
+    """The result of checking a finished file: `words` are "ok" or the first problem."""
 
     duration_s: float
     words: str
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
 def improve(
     path: Path, settings: RecordSettings, length_s: float, stopped_by: str, report: Callable[[EventKind, str], None]
 ) -> None:
-    """Cut the silence behind the end, and set the loudness. When that fails the file stays as it was recorded."""
+    """Cut the silence at the end and normalise the loudness, as the settings ask. A failure leaves it as it is."""
     try:
         if stopped_by == "silence" and settings.wants_video:
             from capture.recordings.rewrite import cut_end
@@ -35,7 +35,7 @@ def improve(
 
             report(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, normalise(path, settings.loudness_lufs))))
     except Exception as error:
-        # Whatever it is, it must not cost the recording.
+        # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
 
 
@@ -44,7 +44,7 @@ def judge(path: Path, length_s: float) -> Verdict:
     try:
         report = check(path, listen=False)
     except UsageError as error:
-        # It exists, and this user may not read it.
+        # The file exists, but this user may not read it.
         return Verdict(length_s, error.message)
     duration_s = max((stream.duration_s for stream in report.streams), default=0.0)
     return Verdict(duration_s, next(iter(report.problems), "ok"))

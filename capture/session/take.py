@@ -1,4 +1,4 @@
-"""One recording that is being made: its file, its pipeline, and what is remembered of it until it is a summary."""
+"""One recording in progress: its file, its part of the feed, and its events, up to its summary."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = ["Take"]
 
 
 class Take:
-    """One recording, made before it begins so that it can begin at any moment.
+    """One recording. It is created before it starts, so that it can start at any moment.
 
     The session's thread calls its methods; any thread may call `record_now` and `record_event`; `end` and `conclude`
-    run on a thread that may take its time. `settled_at_s` gives the moment up to which nothing can cut the recording
-    any more.
+    run on another thread, because they may take long. `settled_at_s` returns the moment before which everything is
+    certain to stay in the recording.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Take:
         on_failure: Callable[[str, BaseException], None],
         emit: Callable[[Event], None],
     ) -> None:
-        """Raises `UsageError` and `OutputError` where the file cannot be made."""
+        """Raises `UsageError` and `OutputError` when the file cannot be created."""
         self._feed = feed
         self._settings = settings
         self._clock = clock
@@ -62,24 +62,24 @@ class Take:
         self._asked_at_s = 0.0
         self._preview: Preview | None = None
         self._begun = threading.Event()
-        # From when it is a recording that is kept, whatever goes wrong after that.
-        self._stands = False
-        #: Whether its file is given up as it is, and a thread may still be at it.
+        # Whether the recording is kept from now on, whatever goes wrong later.
+        self._is_kept = False
+        #: Whether the file was abandoned as it is; a thread may still be writing to it.
         self.is_left = False
         self.is_discarded = False
         self._muxer: Muxer | None = None
-        # When the feed is a session's, the take is a part of it.
+        # Whether the take is only a part of its feed, which then also fills the replay buffer.
         self._is_part = False
         self._begun_at_s = self._origin_s = 0.0
         self._stop_s = math.inf
         if not settings.is_numbered:
-            # The name is this recorder's from now on, however long it waits.
+            # Reserve the name now, however long the recorder waits.
             self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
         self._writer = FileWriter(on_failure, self._settled_s)
 
     @property
     def stop_s(self) -> float:
-        """When it ends: when it was stopped, or has its duration. Infinite while that is open."""
+        """The moment when it ends: it was stopped, or has its full duration. Infinite while neither is known."""
         if not self._is_part:
             return self.timeline.stop_s
         full_s = self._begun_at_s + (self._settings.duration_s or math.inf)
@@ -87,7 +87,7 @@ class Take:
         return min(self._stop_s, full_s + self.timeline.paused_s(now_s) - self.timeline.paused_s(self._begun_at_s))
 
     def media_s(self, at_s: float) -> float:
-        """How much of the recording lies before a moment."""
+        """Convert a moment on the clock to seconds into the recording, without pauses."""
         return max(0.0, self.timeline.media_s(at_s) - self._origin_s)
 
     @property
@@ -96,11 +96,11 @@ class Take:
 
     @property
     def path(self) -> str | None:
-        """Where the file is; None as long as it has no name."""
+        """The path of the file; None as long as it has no name."""
         return str(self._muxer.path) if self._muxer is not None else None
 
     def begin(self, at_s: float) -> None:
-        """Record from `at_s` on. Raises `OutputError` where the file cannot be written."""
+        """Record from `at_s` on. Raises `OutputError` when the file cannot be written."""
         if self._muxer is None:
             self._muxer = self._make_numbered_muxer()
         if self._settings.ledger:
@@ -124,7 +124,7 @@ class Take:
         self._begun.set()
 
     def _make_numbered_muxer(self) -> Muxer:
-        """A file under the first name that is free."""
+        """Return a muxer that writes under the first free name."""
         path = self._settings.output
         if self._settings.dated:
             path = path.with_name(dated_name(path.suffix, datetime.now().astimezone()))
@@ -134,7 +134,7 @@ class Take:
         raise AssertionError("candidates never end")
 
     def _begin_ledger(self, recording: Path) -> None:
-        """Have everything that happens written down. Where that cannot be it is said: the recording is worth more."""
+        """Write all events into a ledger. A failure becomes an event and does not stop the recording."""
         overwrite = self._settings.overwrite and not self._settings.is_numbered
         try:
             file = self._ledger_file = LedgerFile(recording, self._lose_ledger, overwrite=overwrite)
@@ -146,7 +146,7 @@ class Take:
     def _lose_ledger(self, error: OutputError) -> None:
         self.record_now(EventKind.NO_LEDGER, str(error))
 
-    # While it goes on
+    # While it records
 
     def pause(self, at_s: float) -> None:
         self.timeline.pause(at_s)
@@ -154,7 +154,7 @@ class Take:
         self._feed.pipeline.wake()
 
     def resume(self, at_s: float) -> float:
-        """Go on from `at_s`, or from when the last of a preview has been heard, and return which it was."""
+        """Resume at `at_s`, or later, when the end of a preview has been heard; return that moment."""
         resumed_at_s = max(at_s, self._stop_playing())
         self.timeline.resume(resumed_at_s)
         from_s, to_s = self.timeline.pauses()[-1]
@@ -163,45 +163,45 @@ class Take:
         return resumed_at_s
 
     def stop(self, at_s: float) -> None:
-        """End it at `at_s`; an earlier end stays."""
+        """Stop at `at_s`, unless it was stopped earlier."""
         if self._is_part:
             self._stop_s = min(self._stop_s, max(at_s, self._begun_at_s))
         else:
             self.timeline.stop(at_s)
 
     def play(self) -> None:
-        """Play what was recorded so far; from the beginning again, when that is going on."""
-        # Most recordings are never listened to meanwhile.
+        """Play what was recorded so far, from the start, even if it is already playing."""
+        # Imported here because few recordings are previewed.
         from capture.playback.preview import Preview
 
         self._stop_playing()
         if self._muxer is not None:
-            preview = self._preview = Preview(self._muxer.path, lambda: self._tell_preview(preview))
+            preview = self._preview = Preview(self._muxer.path, lambda: self._report_preview(preview))
             preview.start()
 
-    def _tell_preview(self, preview: Preview) -> None:
+    def _report_preview(self, preview: Preview) -> None:
         if preview.error is not None:
             self.record_now(EventKind.NO_PREVIEW, f"the preview failed: {preview.error}")
 
     def _stop_playing(self) -> float:
-        """Be silent; the moment when the last of what was played has been heard."""
+        """Stop the preview; return the moment when its last sample has been heard, or minus infinity without one."""
         preview, self._preview = self._preview, None
         return preview.stop() if preview is not None else -math.inf
 
     def mark(self, at_s: float, text: str) -> None:
-        """Remember a moment by a name."""
+        """Add a chapter mark."""
         self.record_event(
             Event(EventKind.MARK, self.media_s(at_s), title_of(text, 1 + self._ledger.count(EventKind.MARK)))
         )
 
     def record_event(self, event: Event) -> None:
-        """Record what happens to it, in its media time."""
+        """Record an event, in the recording's media time."""
         self._ledger.record(event)
         if self._feed.ledger is not None and self._begun.is_set():
             self._feed.ledger.record(event.moved(self._origin_s))
 
     def record_of_feed(self, event: Event) -> None:
-        """Record what happens to the feed, in the feed's media time, as far as it concerns this recording."""
+        """Record the part of a feed's event that lies in this recording. The event is in the feed's media time."""
         ends_s = self._origin_s + self._length_s if self.stop_s < math.inf else math.inf
         if event.at_s < ends_s and event.end_s >= self._origin_s:
             to_s = None if event.to_s is None else min(event.to_s, ends_s)
@@ -212,7 +212,7 @@ class Take:
         self.record_event(Event(kind, self._elapsed_s(), detail))
 
     def progress(self, state: State) -> Progress:
-        """The state of the recording, to be asked for several times a second; new troubles become events."""
+        """Return the progress, and record new problems as events. To be called several times a second."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
         before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
         self._vitals.look_at_standstill(self.media_s(before_s), elapsed_s)
@@ -226,7 +226,7 @@ class Take:
         return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
 
     def status(self) -> dict[str, Any]:
-        """How it goes, as the remote control tells it."""
+        """Return the state of the recording for an answer to a request."""
         paused_s = self._paused_s(self._now_s()) if self._begun.is_set() else 0.0
         return {
             "path": self.path,
@@ -236,7 +236,7 @@ class Take:
         }
 
     def _now_s(self) -> float:
-        """The moment that the recording has reached on the clock."""
+        """Return the moment on the clock that the recording has reached."""
         return min(self._clock.now_s(), self.stop_s)
 
     def _elapsed_s(self) -> float:
@@ -246,9 +246,10 @@ class Take:
         return self._muxer.size_bytes() if self._muxer is not None else 0
 
     def _settled_s(self) -> float:
-        """Up to which media time what was recorded stays, whatever comes.
+        """Return the media time up to which the recording is final and may be written.
 
-        A picture does not wait for that, a crash would cost too much of it: it is cut when it is finished.
+        A recording with a picture is written at once, because a crash would cost too much of it; its end is cut off
+        when it is finished.
         """
         settled_at_s = math.inf if self._settings.wants_video else self._settled_at_s()
         return self.media_s(settled_at_s) if settled_at_s < math.inf else math.inf
@@ -256,12 +257,12 @@ class Take:
     # Ending
 
     def end(self) -> None:
-        """Let what was recorded before the stop reach the file, and close it."""
+        """Write what was recorded before the stop, and close the file."""
         silent_at_s = self._stop_playing()
         if self._is_part:
             self._feed.catch_up(self.timeline.media_s(self.stop_s), self._writer)
             self._feed.tee.detach(self._writer)
-            # A pause is that of the take: the buffer and the next take go on.
+            # A pause ends with its take: the buffer and the next take continue.
             self.timeline.resume(max(self._clock.now_s(), silent_at_s))
             self._feed.pipeline.wake()
         else:
@@ -269,11 +270,11 @@ class Take:
         path = self.path
         self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
         if self.path != path:
-            self.record_now(EventKind.MOVED, f"somebody moved it to {self.path}")
+            self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
 
     @property
     def _length_s(self) -> float:
-        """How long the recording is, once it was stopped."""
+        """The length of the recording, once it was stopped."""
         return self.media_s(self.stop_s)
 
     def _paused_s(self, until_s: float) -> float:
@@ -281,19 +282,19 @@ class Take:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever written."""
+        """Whether nothing was written."""
         return self._muxer is None or self._muxer.is_empty
 
     @property
     def is_gone(self) -> bool:
-        """Whether the file that was written is there no more."""
+        """Whether the file no longer exists, or is empty."""
         return self._size_bytes() == 0
 
     def conclude(self, stopped_by: str, *, failed: bool) -> Summary:
-        """Give the ended recording its last form, look at it, and tell what became of it."""
+        """Improve the file of the ended recording, check it, and return the summary."""
         muxer = self._muxer
         assert muxer is not None  # noqa: S101 - it has begun
-        self._stands = True
+        self._is_kept = True
         muxer.keep()
         try:
             return self._summary(muxer, stopped_by, failed=failed)
@@ -304,11 +305,11 @@ class Take:
                 self._ledger_file.end(self._length_s, stopped_by)
 
     def leave(self) -> None:
-        """Wait no longer for the file: it stays as it is, with a thread that may still be at it."""
-        self.is_left = self._stands = True
+        """Abandon the file as it is; a thread may still be writing to it."""
+        self.is_left = self._is_kept = True
 
     def describe_left(self, stopped_by: str) -> Summary:
-        """What is known of a recording that was left; nothing is read, for its disk may not answer."""
+        """Return the summary of an abandoned recording, without reading the file: its disk may not answer."""
         return self._described(stopped_by, self._length_s, "the file was left unfinished")
 
     def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
@@ -341,16 +342,16 @@ class Take:
         return self._feed.pipeline.video_between(self._origin_s, until_s, self._writer.written[0])
 
     def discard(self) -> None:
-        """Remove the file, and put back the one it would have replaced; may be called twice.
+        """Delete the file, and restore the one that it would have replaced; may be called twice.
 
-        A take that has become a recording is left alone.
+        A take that has become a recording is kept.
         """
         if self.is_discarded:
             return
         self.is_discarded = True
-        # A take that could not begin has no writer thread, and the feed would wait for it.
+        # A take that could not start has no writer thread, and the feed would wait for it.
         self._feed.tee.detach(self._writer)
-        if self._stands:
+        if self._is_kept:
             return
         if self._muxer is not None:
             self._muxer.discard()

@@ -1,4 +1,4 @@
-"""Waits, between recordings, for what begins the next one."""
+"""Waits for the request that starts the next recording."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from capture.output.naming import check_writable
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.inbox import WAITING_INTERVAL_S, WorkerFailure, refuse
+from capture.triggers.bindings import as_readable
 
 __all__ = ["Waiting"]
 
 
 class Waiting:
-    """Used by the session's thread, once its triggers have started."""
+    """Obeys commands while nothing is recorded. Used by the session's thread, once its triggers have started."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
@@ -25,7 +26,7 @@ class Waiting:
         self._phase = Phase.STANDBY if core.settings.standby else Phase.ARMED
 
     def await_begin(self) -> Request | None:
-        """Wait for the request that begins a recording, which is still to be answered; None when the session ends."""
+        """Wait for the request that starts a recording, and leave it unanswered; None when the session ends."""
         while True:
             buffer_s, buffer_bytes = self._core.buffered
             self._core.emit(
@@ -42,7 +43,7 @@ class Waiting:
             if isinstance(message, WorkerFailure):
                 self._core.note_failure(message)
                 if buffer_s:
-                    # Nobody asked for a file of it, and every desktop that its user logs out of ends like this.
+                    # Report it, but save no file: every logout ends like this, and the user did not ask for a file.
                     lost = f"the replay buffer's last {buffer_s:.0f} s were not saved"
                     self._core.record_event(EventKind.BUFFER_LOST, lost)
                 self._core.state = State.FAILED
@@ -50,7 +51,7 @@ class Waiting:
             if not isinstance(message, Request):
                 continue
             if message.command is Command.STOP and message.given_by == "hotkey":
-                # The key of a hold was let go after its recording had reached its duration.
+                # The hold key was released after its recording had reached its duration.
                 continue
             match action_of(self._phase, message.command):
                 case Action.BEGIN if self._can_begin(message):
@@ -63,7 +64,7 @@ class Waiting:
                 case Action.CLIP:
                     self._core.save_clip(message)
                 case Action.MARK if self._core.feed is not None and self._core.feed.is_buffering:
-                    # For the clips that it falls into.
+                    # The clips that contain this moment get the mark.
                     self._core.emit(replace(self._core.feed.mark(message.at_s, message.text), at_s=0.0))
                     self._core.answer(message)
                 case Action.MARK:
@@ -73,19 +74,21 @@ class Waiting:
                 case refusal:
                     refuse(message, str(refusal))
 
-    def _can_begin(self, beginning: Request) -> bool:
+    def _can_begin(self, request: Request) -> bool:
         """Whether there is room for a recording; if not, the request is refused and the session goes on waiting."""
         try:
             if self._settings.is_numbered:
                 check_writable(self._settings.output)
             check_room(self._settings.output.parent)
         except (NotReadyError, OutputError) as error:
-            refuse(beginning, str(error))
+            refuse(request, str(error))
             self._core.emit(Event(EventKind.NOT_BEGUN, 0.0, f"nothing is recorded: {error}"))
             return False
         return True
 
     @property
     def _waiting_for(self) -> str:
-        key = self._settings.hold or ("a key" if self._settings.standby else "")
-        return " or ".join(filter(None, ("sound" if self._settings.wait_for_sound else "", key)))
+        hold = f"hold {as_readable(self._settings.hold)} to record" if self._settings.hold is not None else ""
+        if self._settings.wait_for_sound:
+            return f"waiting for sound{hold and ', or '}{hold}"
+        return hold or ("waiting for a key" if self._settings.standby else "")

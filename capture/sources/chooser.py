@@ -1,4 +1,7 @@
-"""The one place that knows which adapter serves which system. Each is imported only when it is chosen."""
+"""Chooses the sources of a recording: the adapter for this system, or the test pattern.
+
+This is the only module that knows which adapter serves which system. An adapter is imported when it is chosen.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ __all__ = [
     "pick",
 ]
 
-#: How much sound is sent at once: beside a picture little, since a program's sound can be taken up that much later than
-#: it was meant to be; alone as much as is handed on at once, for the fewest wake-ups.
+#: How much sound the server sends at once. With a picture little, because a program's sound may be captured later by up
+#: to this much; without one as much as the pipeline passes on at once, for the fewest wake-ups.
 FRAGMENT_WITH_PICTURE_S: Final = 0.025
 FRAGMENT_ALONE_S: Final = 0.1
 
@@ -58,7 +61,7 @@ class Sources(Protocol):
 
 
 class DeviceSources:
-    """The devices that the settings name; the default of a session."""
+    """Chooses the devices that the settings name; the default of a session."""
 
     def choose_frames(
         self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
@@ -70,10 +73,10 @@ class DeviceSources:
 
 
 class GivenSources:
-    """Sources of the caller's own in place of the devices.
+    """The caller's own sources in place of the devices.
 
-    `frames` is the picture. Each item of `samples` is one audio track: a source, or several that are mixed. They
-    have to fit the settings: `screen` is None exactly when `frames` is, and `audio` has as many tracks as `samples`.
+    `frames` is the picture. Each item of `samples` is one audio track: a source, or several that are mixed. They must
+    match the settings: `screen` is None exactly when `frames` is, and `audio` has as many tracks as `samples`.
     """
 
     def __init__(
@@ -85,17 +88,17 @@ class GivenSources:
     def choose_frames(
         self, settings: RecordSettings, clock: Clock, report: Report, end: Callable[[str], None]
     ) -> tuple[FrameSource | None, str]:
-        """The given frames. Raises `UsageError` when the settings want a picture and there is none, or the reverse."""
+        """Return the given frames. Raises `UsageError` when the settings disagree about whether there is a picture."""
         if (self._frames is None) == settings.wants_video:
             found = "no frame source was given" if self._frames is None else "a frame source was given"
-            raise UsageError(f"screen is {settings.screen!r}, and {found}", "make both agree")
+            raise UsageError(f"screen is {settings.screen!r}, but {found}", "make them agree")
         return self._frames, ""
 
     def choose_samples(self, settings: RecordSettings, clock: Clock, report: Report) -> list[list[SampleSource]]:
-        """The given tracks. Raises `UsageError` when the settings ask for more tracks or fewer."""
+        """Return the given tracks. Raises `UsageError` when the settings ask for more or fewer."""
         if len(self._samples) != len(settings.audio):
             raise UsageError(
-                f"audio asks for {len(settings.audio)} tracks, and {len(self._samples)} were given", "make both agree"
+                f"audio asks for {len(settings.audio)} tracks, but {len(self._samples)} were given", "make them agree"
             )
         return [list(track) for track in self._samples]
 
@@ -106,11 +109,11 @@ def choose_frames(
     report: Report = lambda kind, detail: None,
     end: Callable[[str], None] = lambda reason: None,
 ) -> tuple[FrameSource | None, str]:
-    """The source of frames, not yet opened, and how its size differs from what was asked for ("" when it does not).
+    """Return the frame source, not yet opened, and how its size differs from the requested one ("" if it does not).
 
-    The thread that grabs calls `report` with what happens to the window or the screen, and `end` with the reason when
-    there is nothing more to see.
-    Raises `UsageError` for a screen, region or window that is not there and `NotReadyError` without a display.
+    The source is None when no picture is recorded. The thread that grabs calls `report` with events about the window or
+    the screen, and `end` with the reason when the recorded window is closed. Raises `UsageError` for a screen, region
+    or window that does not exist, and `NotReadyError` without a display.
     """
     if settings.screen is None:
         return None, ""
@@ -121,11 +124,9 @@ def choose_frames(
 
         if settings.region is not None:
             whole = Rectangle(0, 0, *PATTERN_SIZE)
-            raise UsageError(
-                "--region means the screen, and the pattern was asked for", f"drop it; the pattern is {whole}"
-            )
+            raise UsageError("--region is a part of the screen, not of the pattern", f"drop it; the pattern is {whole}")
         if settings.window is not None:
-            raise UsageError("--window means the screen, and the pattern was asked for", "drop it")
+            raise UsageError("--window is a window on the screen, not in the pattern", "drop it")
         return PatternFrames(clock), ""
     if settings.window is not None:
         return _window(settings.window, settings, report, end), ""
@@ -136,7 +137,7 @@ def choose_frames(
     area = choose_area(screens, settings.screen, settings.region)
     where = follow_area(screens, settings.screen, settings.region)
     even = area.trimmed_to_even()
-    said = (
+    note = (
         "" if even == area else f"{area.width}x{area.height} cropped to {even.width}x{even.height}: sizes must be even"
     )
     if sys.platform != "linux":
@@ -144,20 +145,20 @@ def choose_frames(
 
         if settings.cursor:
             report(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
-        return PollingScreenSource(even, where=where, report=report), said
-    # A recorder that waits all day does not mark the screen all day.
+        return PollingScreenSource(even, where=where, report=report), note
+    # Standby may wait all day: an outline on the screen all that time would be in the way.
     outlined = settings.region is not None and not settings.standby
     overlays = _overlays(settings, report)
     source = ScreenSource(
         even, cursor=settings.cursor, outlined=outlined, where=where, report=report, overlays=overlays
     )
-    return source, said
+    return source, note
 
 
 def _refuse_overlays(settings: RecordSettings) -> None:
     option = "--show-keys" if settings.show_keys else "--show-clicks"
     if settings.pattern:
-        raise UsageError(f"{option} means the screen, and the pattern was asked for", "drop it")
+        raise UsageError(f"{option} needs the screen and cannot be used with the pattern", "drop it")
     if sys.platform != "linux":
         raise NotReadyError(f"{option} does not work on {_system()} yet", "drop it")
 
@@ -179,14 +180,14 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
 
     overlays = _overlays(settings, report)
     if wanted == "active":
-        # Whoever has it begin later uses the time to go to that window.
+        # Found when the source opens: `--delay` gives the user time to switch to the window.
         return WindowSource(active_window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
     window = choose_window(list_windows(), wanted)
     return WindowSource(lambda: window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
 
 
 def begin_countdown(settings: RecordSettings) -> Countdown | None:
-    """Show how long it takes until the recording begins, to whoever sees the screen; None where that cannot be."""
+    """Show a countdown of `settings.delay_s` on the screen; return None if there is no delay or no X11 screen."""
     if sys.platform != "linux" or not settings.delay_s or not settings.wants_video or settings.pattern:
         return None
     from capture.sources.screens import choose_area, list_screens
@@ -198,14 +199,15 @@ def begin_countdown(settings: RecordSettings) -> Countdown | None:
 
 
 def pick(settings: RecordSettings, what: str, say: Callable[[str], None]) -> RecordSettings:
-    """The settings with the `region` or the `window` that is shown with the mouse; `say` says when and how.
+    """Let the user select the `region` or the `window` with the mouse, and return the settings with it.
 
-    Raises `UsageError` where that is called off, `NotReadyError` where it cannot be.
+    `what` is `region` or `window`; `say` prints the instructions. Raises `UsageError` when the user cancels,
+    `NotReadyError` when selecting is not possible here.
     """
     if not settings.wants_video or settings.pattern:
-        raise UsageError(f"--{what} select needs a screen to be recorded", "drop it, or record a screen")
+        raise UsageError(f"--{what} select needs a screen", "drop it, or record a screen")
     if sys.platform != "linux":
-        raise NotReadyError(f"nothing can be shown with the mouse on {_system()} yet", "use --region WxH+X+Y")
+        raise NotReadyError(f"selecting with the mouse does not work on {_system()} yet", "use --region WxH+X+Y")
     from capture.sources.x11.picker import pick_region, pick_window
 
     if what == "window":
@@ -218,12 +220,12 @@ def choose_samples(
     clock: Clock,
     report: Report = lambda kind, detail: None,
 ) -> list[list[SampleSource]]:
-    """The sources of each track, not yet opened.
+    """Return the sources of each audio track, not yet opened.
 
-    `report` is called by the threads that open and read them: `device_changed` when a source goes to another device,
-    `device_lost` and `device_back` when there is none for a while, `waiting` when an application does not play yet,
-    `application` when it begins to. Raises `UsageError` for a device that is not there, `NotReadyError` where an
-    application's sound cannot be had.
+    The threads that open and read them call `report`: with `device_changed` when a source moves to another device,
+    `device_lost` and `device_back` when it has none for a while, `waiting` when an application is not playing yet,
+    `application` when it starts to. Raises `UsageError` for a device that does not exist, and `NotReadyError` when an
+    application's sound cannot be recorded here.
     """
     tracks = settings.audio
     if not tracks:
@@ -246,7 +248,7 @@ def choose_samples(
 
 
 def list_audio_devices() -> list[SoundDevice]:
-    """Every sound device there is, outputs first. Raises `NotReadyError` where there is no sound server."""
+    """Return all sound devices, outputs first. Raises `NotReadyError` without a sound server."""
     if sys.platform == "linux":
         from capture.sources.pulse.devices import list_pulse_devices
 
@@ -257,7 +259,7 @@ def list_audio_devices() -> list[SoundDevice]:
 
 
 def list_windows() -> list[Window]:
-    """The windows of the desktop; none where the system lists none. Raises `NotReadyError` without a display."""
+    """Return the windows of the desktop; none outside Linux. Raises `NotReadyError` without a display."""
     if sys.platform != "linux":
         return []
     from capture.sources.x11 import window_list
@@ -266,7 +268,7 @@ def list_windows() -> list[Window]:
 
 
 def list_applications() -> list[PlayingApplication]:
-    """The programs that play sound now; none where the system does not tell."""
+    """Return the programs that play sound now; none outside Linux."""
     if sys.platform != "linux":
         return []
     from capture.sources.pulse.devices import list_pulse_applications
@@ -291,12 +293,12 @@ def _application_later(name: str, fragment_s: float, clock: Clock, report: Repor
         return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report)
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
-        "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
+        "use --audio internal, which is everything you hear, or the id of an output that only this program plays to",
     )
 
 
 def _system() -> str:
-    """What people call this one."""
+    """Return the name of this system, for messages."""
     return {"linux": "Linux", "darwin": "macOS"}.get(sys.platform, "Windows")
 
 
@@ -315,7 +317,7 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
     chosen: SoundDevice | None = device
 
     def make(hear: Report) -> SampleSource:
-        # What `internal` and `mic` mean may be another device when the first one is gone.
+        # Once the first device is gone, `internal` and `mic` may be another one: choose again.
         nonlocal chosen
         now, chosen = chosen or choose_device(list_audio_devices(), name), None
         return SoundcardSource(name, now.id, now.name, now.channels)

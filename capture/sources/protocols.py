@@ -1,4 +1,4 @@
-"""The protocols between the stages. A new device or sink is a class that fits one of them."""
+"""The protocols of sources. A new device is a class that implements one of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from capture.media import Frame, Samples
 
 __all__ = ["IDLE_INTERVAL_S", "FrameSource", "SampleSource"]
 
-#: How often a source is asked to `idle`: a display that is gone is told within this.
+#: How often `idle` is called. A lost display is reported within this time.
 IDLE_INTERVAL_S: Final = 1.0
 
 
 class FrameSource(Protocol):
-    """Something to look at.
+    """A source of pictures.
 
-    All methods are called by one thread, in the order they stand here, but for `idle`, which may be called whenever it
-    is open, and `wake`, which any thread may call.
+    One thread calls all methods, in the order below. Two are exceptions: `idle` may be called whenever the source is
+    open, and any thread may call `wake`.
     """
 
     @property
@@ -26,27 +26,27 @@ class FrameSource(Protocol):
     def height(self) -> int: ...
 
     def open(self) -> None:
-        """Make ready to grab; the size is known from here on. Raises `NotReadyError` where that cannot be."""
+        """Get ready to grab; the size is known from here on. Raises `NotReadyError` when that is impossible."""
         ...
 
     def begin(self, epoch_s: float) -> None:
-        """The recording begins at `epoch_s`; a source that makes its own content starts it there."""
+        """Start the recording at `epoch_s`; a synthetic source starts its content there."""
         ...
 
     def wait_for_change(self, until_s: float) -> bool:
-        """Block until the picture differs from the one last grabbed, or until `until_s`; return whether it does."""
+        """Block until the picture differs from the last grabbed one, or until `until_s`; return whether it differs."""
         ...
 
     def grab(self) -> Frame:
-        """The picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
+        """Return the picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
 
-        The first after `begin` is whole, any other may be the part alone that has changed since the one before, of even
-        sides and at an even place.
+        The first frame after `begin` is whole. A later one may be only the part that changed since the one before, with
+        even position and size.
         """
         ...
 
     def idle(self) -> None:
-        """Take in what has happened, without waiting: called now and then while nothing is grabbed, as in a pause.
+        """Handle pending events without waiting. Called now and then while nothing is grabbed, as in a pause.
 
         Raises `SourceLostError`.
         """
@@ -57,42 +57,42 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the device back; may be called twice."""
+        """Release the device; may be called twice."""
         ...
 
 
 class SampleSource(Protocol):
-    """Something to listen to.
+    """A source of sound.
 
-    All methods are called by one thread, in the order they stand here, but for `wake`, which any may call.
+    One thread calls all methods, in the order below, except `wake`, which any thread may call.
     """
 
     @property
     def name(self) -> str:
-        """What the user asked for: `internal`, `mic`, or a device id."""
+        """The source as the user asked for it: `internal`, `mic`, `app:NAME` or a device id."""
         ...
 
     @property
     def device(self) -> str:
-        """The device behind it, as a person knows it; known once opened."""
+        """The readable name of the device behind it; known once opened."""
         ...
 
     @property
     def channels(self) -> int: ...
 
     def open(self) -> None:
-        """Connect and start capturing. Raises `NotReadyError`; no sound is needed for it to return."""
+        """Connect and start capturing, without waiting for sound. Raises `NotReadyError`."""
         ...
 
     def begin(self, epoch_s: float) -> None:
-        """The recording begins at `epoch_s`; what was heard before is not needed."""
+        """Start the recording at `epoch_s`; earlier samples are not needed."""
         ...
 
     def read(self, until_s: float) -> Samples | None:
-        """Block for the next samples, none skipped; None after `wake`, or when nothing came until `until_s`.
+        """Block for the next samples, without gaps; return None after `wake`, or when none came until `until_s`.
 
-        After `wake` a source that knows that nothing can come just now says so with a block without samples: up to its
-        moment nothing was heard.
+        After `wake`, a source that knows that no samples can come now returns a block without samples: nothing was
+        heard before the block's time stamp.
 
         Raises `SourceLostError` when the device is gone.
         """
@@ -103,5 +103,5 @@ class SampleSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the device back; may be called twice."""
+        """Release the device; may be called twice."""
         ...

@@ -37,11 +37,11 @@ class Hotkey(NamedTuple):
 
 
 HOTKEYS: Final = (
-    Hotkey("record", "<ctrl>+<alt>+r", Command.TOGGLE, "begin a recording, or end it"),
-    Hotkey("pause", "<ctrl>+<alt>+p", Command.TOGGLE_PAUSE, "pause, or go on"),
-    Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "end the recording and remove its file"),
+    Hotkey("record", "<ctrl>+<alt>+r", Command.TOGGLE, "start or stop a recording"),
+    Hotkey("pause", "<ctrl>+<alt>+p", Command.TOGGLE_PAUSE, "pause or resume"),
+    Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "stop the recording and delete its file"),
     Hotkey("clip", "<ctrl>+<alt>+c", Command.CLIP, "save what the replay buffer holds"),
-    Hotkey("mark", "<ctrl>+<alt>+m", Command.MARK, "remember this moment in the recording"),
+    Hotkey("mark", "<ctrl>+<alt>+m", Command.MARK, "add a chapter mark"),
 )
 
 DEFAULT_HOTKEYS: Final[Mapping[str, Command]] = {hotkey.key: hotkey.command for hotkey in HOTKEYS}

@@ -76,6 +76,24 @@ def test_the_live_line_of_audio_has_no_picture_size(screen: Screen) -> None:
     assert screen.shown().startswith("● recording 0:01.0  mic ")
 
 
+def test_a_still_picture_and_silence_are_named(screen: Screen) -> None:
+    terminal = Terminal("", screen)
+    for fps, level_dbfs, shown in (
+        (0.0, -120.0, f"640x480 still  internal {' ' * 8}  silent  0 bytes"),
+        (0.4, -90.0, f"640x480 still  internal {' ' * 8}  silent  0 bytes"),
+        (0.6, -89.0, f"640x480 1 fps  internal {' ' * 8}  -89 dB  0 bytes"),
+    ):
+        levels = (Level("internal", level_dbfs),)
+        terminal(Progress(State.RECORDING, 1.0, 0, 640, 480, fps, levels=levels))
+        assert screen.shown() == f"● recording 0:01.0  {shown}"
+
+
+def test_the_live_line_says_what_starts_the_recording(screen: Screen) -> None:
+    for waiting_for in ("waiting for sound", "hold Ctrl+Alt+Space to record"):
+        Terminal("Ctrl+C stops", screen)(Progress(State.ARMED, 0.0, 0, waiting_for=waiting_for))
+        assert screen.shown() == f"○ {waiting_for}  Ctrl+C stops"
+
+
 @pytest.mark.parametrize(
     ("trouble", "shown"),
     [("nothing is playing", "internal: nothing is playing"), ("no data", "internal: no data"), ("", " -60 dB")],
@@ -121,7 +139,7 @@ def test_a_lost_source_stays_in_the_live_line_until_it_is_back(screen: Screen) -
 
 def test_the_live_line_counts_down(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.ARMED, -3.0, 0))
-    assert screen.shown() == "○ recording begins in 3 s"
+    assert screen.shown() == "○ recording starts in 3 s"
 
 
 @pytest.mark.parametrize("columns", [1, 2, 20, 40, 80, 200])

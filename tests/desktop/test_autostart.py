@@ -365,5 +365,5 @@ def test_config_turns_autostart_on_and_off(run_capture: RunCapture, capture_envi
     assert done.returncode == 1
     assert "there is no program /nonexistent/capture" in done.stdout
     done = run_capture("config", "autostart", "off")
-    assert (done.returncode, done.stdout) == (0, "off: nothing begins with the session\n")
+    assert (done.returncode, done.stdout) == (0, "off: capture does not start with your session\n")
     assert list(file.parent.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The programs in `examples/`: each is short, runs as it stands, and does what it says."""
+"""The programs in `examples/`: each is short, runs unchanged, and does what it says."""
 
 from __future__ import annotations
 

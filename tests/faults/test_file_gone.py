@@ -96,7 +96,7 @@ def test_a_disk_that_turns_read_only_ends_the_recording(start_capture: StartCapt
             summary = recorder.summary()
             complaint = recorder.stderr.splitlines()[-1]
         assert complaint.startswith(f"capture: {path} ")
-        assert f"{path} has what was recorded until then" in complaint
+        assert f"what was recorded until then is in {path}" in complaint
         assert (summary["path"], summary["stopped_by"]) == (str(path), "failed")
         assert "never closed" in summary["check"]
         assert pictures(path).end_s > 0.3

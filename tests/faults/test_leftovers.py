@@ -65,7 +65,7 @@ def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
     assert done.returncode == 0
     said += done.stderr
     assert all(line.isprintable() for line in said.split("\n"))
-    named = re.findall(r": capture repair (.+) makes it whole$", said, re.MULTILINE)
+    named = re.findall(r"\. To fix it: capture repair (.+)$", said, re.MULTILINE)
     # What a shell makes of the printed commands.
     echo = ["bash", "-c", f"printf '%s\\0' {' '.join(named)}"]
     understood = subprocess.run(echo, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE).stdout

@@ -48,8 +48,8 @@ def panes(desk_environment: dict[str, str]) -> Iterator[None]:
         ),
         (("--window", "editor"), 2, ("2 windows match 'editor'", "give the id of one", "'Editor 1' (0x")),
         (("--encoder", "h264_videotoolbox"), 3, ("h264_videotoolbox cannot be opened", "these can: ", "libx264")),
-        (("--encoder", "libvpx"), 2, ("--encoder libvpx cannot make .mkv", "use auto, libx264, ")),
-        (("--scale", "33x33"), 2, ("'33x33' cannot be encoded", "even numbers")),
+        (("--encoder", "libvpx"), 2, ("--encoder libvpx is not an encoder for .mkv", "use auto, libx264, ")),
+        (("--scale", "33x33"), 2, ("'33x33' is not a size that can be encoded", "even numbers")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )

@@ -192,9 +192,9 @@ def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
 def test_invalid_clip_requests_are_refused(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
-    nobody = run_capture("clip")
-    assert nobody.returncode == 1
-    assert "capture replay" in nobody.stderr
+    without_recorder = run_capture("clip")
+    assert without_recorder.returncode == 1
+    assert "capture replay" in without_recorder.stderr
     taken = tmp_path / "taken.mp4"
     taken.write_bytes(b"mine")
     with waiting(start_capture, "replay", "--last", "5s", *PATTERN) as replay:

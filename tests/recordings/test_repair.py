@@ -181,7 +181,7 @@ def test_every_recording_in_a_folder_is_repaired(run_capture: RunCapture, tmp_pa
     assert "cannot be repaired" in found["broken.mkv"]["error"]
     again = run_capture("repair", folder / "cut.mp4")
     assert again.returncode == 0
-    assert "whole already" in again.stdout
+    assert "already complete" in again.stdout
 
 
 def test_a_mistaken_call_is_refused_in_one_line(run_capture: RunCapture, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_next_start_names_the_file_that_a_crash_left(
         recorder.process.wait()
     done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.3s")
     assert done.returncode == 0
-    assert f"left {path}: capture repair" in done.stderr.replace("\n", "")
+    assert f"a crash cut off {path}. To fix it: capture repair" in done.stderr.replace("\n", "")
     assert run_capture("repair", path).returncode == 0
     assert check(path).ok
     again = run_capture("record", "another.ogg", "--source", "pattern", "--duration", "0.3s")

@@ -35,10 +35,10 @@ def test_status_is_always_answered(phase: Phase) -> None:
         (Phase.PAUSED, Command.PREVIEW, Action.PREVIEW),
         (Phase.FINISHING, Command.PAUSE, "the recording is being finished"),
         (Phase.FINISHING, Command.STOP, Action.AWAIT_FILE),
-        (Phase.CLOSING, Command.CLIP, "the recorder is ending"),
+        (Phase.CLOSING, Command.CLIP, "the recorder is shutting down"),
     ],
 )
-def test_what_people_rely_on(phase: Phase, command: Command, expected: Action | str) -> None:
+def test_actions_and_refusals_that_users_rely_on(phase: Phase, command: Command, expected: Action | str) -> None:
     assert action_of(phase, command) == expected
 
 

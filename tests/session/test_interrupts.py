@@ -22,11 +22,11 @@ from capture.settings import RecordSettings
 
 
 class Stumble(BaseException):
-    """No `Exception`: what only `except BaseException` catches."""
+    """Not an `Exception`: only `except BaseException` catches it."""
 
 
 class StumblingClock(MonotonicClock):
-    """Raises in the session's thread, once, when it is told to."""
+    """A clock that raises `error` once, in `thread`."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -73,7 +73,7 @@ def test_an_exception_before_anything_is_recorded_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_would_be_replaced_gives_way_to_what_was_recorded(tmp_path: Path) -> None:
+def test_an_interrupted_recording_replaces_the_old_file(tmp_path: Path) -> None:
     path, clock = tmp_path / "out.mp4", StumblingClock()
     path.write_bytes(b"old")
     with Recording(path, video=True, overwrite=True, clock=clock) as recording:
@@ -84,7 +84,7 @@ def test_what_would_be_replaced_gives_way_to_what_was_recorded(tmp_path: Path) -
     assert check(path).ok
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals reach a thread of choice on Unix alone")
+@pytest.mark.skipif(sys.platform == "win32", reason="only Unix can send a signal to one thread")
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_main_thread_keeps_what_was_recorded(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"

@@ -23,7 +23,7 @@ import capture.session.clip_saver as clips_module
 import capture.session.summaries as summaries_module
 from capture.clock import Clock, MonotonicClock
 from capture.errors import DiskFullError, NotReadyError, OutputError, SourceLostError, UsageError
-from capture.events import Command, State
+from capture.events import Command, Progress, State
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.recordings.check import check
@@ -289,6 +289,28 @@ def test_thousands_of_status_requests_do_not_delay_the_stop(player: Player, tmp_
     assert summary.stopped_by == "stop"
     assert wanted_s - 0.02 < summary.duration_s < wanted_s + 1.0
     recording.check_answers()
+
+
+# What a session waits for
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"wait_for_sound": True}, "waiting for sound"),
+        ({"hold": "<ctrl>+<alt>+space"}, "hold Ctrl+Alt+Space to record"),
+        ({"wait_for_sound": True, "hold": "<f9>"}, "waiting for sound, or hold F9 to record"),
+        ({"standby": True}, "waiting for a key"),
+        ({"standby": True, "hold": "<f9>"}, "hold F9 to record"),
+    ],
+)
+def test_a_waiting_session_says_what_starts_the_recording(
+    options: dict[str, Any], said: str, player: Player, tmp_path: Path
+) -> None:
+    with Recording(tmp_path / "out.ogg", sources=player.sources, **options) as recording:
+        recording.until_waiting()
+    found = {item.waiting_for for item in recording.emitted if isinstance(item, Progress)}
+    assert found - {""} == {said}
 
 
 # A held key
@@ -660,7 +682,7 @@ def test_commands_while_the_last_clip_is_saved_are_answered(
             assert saving.wait(LIMIT_S)
             assert is_ok(recording.ask(Command.QUIT))
             assert is_ok(recording.ask(Command.STATUS))
-            assert "ending" in recording.ask(Command.CLIP)["error"]
+            assert "shutting down" in recording.ask(Command.CLIP)["error"]
             assert saved == []
         recording.join()
     assert saved[0]["check"] == "ok"

@@ -22,7 +22,7 @@ from capture.timing.timeline import Timeline
 
 EPOCH_S = 64.0
 
-Tell = Callable[[EventKind, str], None]
+Report = Callable[[EventKind, str], None]
 Script = list[Samples | BaseException | None]
 
 
@@ -80,10 +80,10 @@ class Stage:
         self.source = ReconnectingSource(
             self._make, self.clock, lambda kind, detail: self.events.append((kind, detail))
         )
-        self.report: Tell
+        self.report: Report
 
-    def _make(self, report: Tell) -> Device:
-        self.tell = report
+    def _make(self, report: Report) -> Device:
+        self.report = report
         device = self.devices.pop(0) if len(self.devices) > 1 else self.devices[0]
         self.made.append((self.clock.now_s() - EPOCH_S, device))
         return device
@@ -240,13 +240,13 @@ def test_every_lane_with_sound_gets_a_break_where_it_ended() -> None:
     assert stage.read() is None
 
 
-# What the source tells itself
+# Events that the source reports itself
 
 
 def test_a_loss_that_the_source_reported_is_not_reported_again() -> None:
     stage = Stage(device(None, GONE), device(None, block(3)))
     stage.open()
-    stage.tell(EventKind.DEVICE_LOST, "internal: no output is left")
+    stage.report(EventKind.DEVICE_LOST, "internal: no output is left")
     stage.read()
     assert stage.events == [("device_lost", "internal: no output is left")]
     stage.read()
@@ -258,14 +258,14 @@ def test_a_suspended_device_is_not_back() -> None:
 
     def open_suspended() -> None:
         Device.open(second)
-        stage.tell(EventKind.DEVICE_LOST, "internal: Speakers is suspended")
+        stage.report(EventKind.DEVICE_LOST, "internal: Speakers is suspended")
 
     second.open = open_suspended  # type: ignore[method-assign]
     stage.open()
     for _ in range(3):
         assert stage.read() is None
     assert stage.kinds() == ["device_lost"]
-    stage.tell(EventKind.DEVICE_BACK, "internal: now Speakers")
+    stage.report(EventKind.DEVICE_BACK, "internal: now Speakers")
     second.script.append(block(4))
     stage.read()
     assert stage.kinds() == [EventKind.DEVICE_LOST, EventKind.DEVICE_BACK]
@@ -274,8 +274,8 @@ def test_a_suspended_device_is_not_back() -> None:
 def test_other_events_of_the_source_are_passed_on() -> None:
     stage = Stage(device())
     stage.open()
-    stage.tell(EventKind.DEVICE_CHANGED, "internal: now Headphones")
-    stage.tell(EventKind.WAITING, "firefox is not playing yet")
+    stage.report(EventKind.DEVICE_CHANGED, "internal: now Headphones")
+    stage.report(EventKind.WAITING, "firefox is not playing yet")
     assert stage.kinds() == [EventKind.DEVICE_CHANGED, "waiting"]
 
 
@@ -332,7 +332,7 @@ def test_a_take_of_a_lost_device_ends_without_waiting() -> None:
     clock.await_waiters(1)
     timeline.stop(EPOCH_S)
     grabber.wake()
-    # The clock stands still, so none of this waits for time.
+    # The clock does not move, so nothing here waits for time.
     assert ended.wait(30)
     assert SAMPLE_RATE * sum(len(samples.data) for samples in handed_on) > 0
     grabber.close()

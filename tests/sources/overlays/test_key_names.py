@@ -144,7 +144,7 @@ def test_other_keysyms_have_no_character(symbol: int) -> None:
 
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Display]:
-    """The display of a desk of its own: other tests need their keyboard unchanged."""
+    """The display of a separate desk: other tests need their keyboard unchanged."""
     with VirtualDesk(320, 240) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)

@@ -106,7 +106,7 @@ def test_no_server_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterator[None]:
-    """An X server of its own with a screen of 320 x 240."""
+    """A separate X server with a screen of 320 x 240."""
     reading, writing = os.pipe()
     argv = [
         "Xvfb",

@@ -358,10 +358,10 @@ def test_without_any_window_none_is_active(run_capture: RunCapture) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"region": Rectangle(0, 0, 64, 64)}, "--window Editor and --region 64x64+0+0 are two pictures"),
-        ({"screen": "2"}, "--window Editor and --screen 2 are two pictures"),
+        ({"region": Rectangle(0, 0, 64, 64)}, "--window Editor and --region 64x64+0+0 exclude each other"),
+        ({"screen": "2"}, "--window Editor and --screen 2 exclude each other"),
         ({"screen": None}, "needs a picture"),
-        ({"window": " "}, "--window ' ' names nothing"),
+        ({"window": " "}, "--window ' ' is not a name or title"),
     ],
 )
 def test_a_window_excludes_a_screen_or_a_region(more: dict[str, Any], said: str, tmp_path: Path) -> None:
