@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from takes import Stage
+from takes import Recording, Stage
 
 import capture.session.preparation as preparation_module
+from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, UsageError
 from capture.event_kinds import EventKind
 from capture.events import Command, Event, Progress, Send, State, Summary
 from capture.recordings.check import check
 from capture.session.session import Session
+from capture.session.vitals import STANDSTILL_S
 from capture.settings import RecordSettings
 
 LIMIT_S = 30.0
@@ -87,6 +89,50 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
     assert [event.detail for event in summary.events if event.kind == "no_hotkeys"] == [
         "the display does not answer: stop with Ctrl+C"
     ]
+
+
+class SkippingClock(MonotonicClock):
+    """Skips as much time as a test says, as if nothing had run meanwhile."""
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+
+    def now_s(self) -> float:
+        return super().now_s() + self.skipped_s
+
+    def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
+        return super().wait_until(moment_s - self.skipped_s, woken)
+
+
+class SlowTrigger:
+    """Takes its time to start."""
+
+    unavailable_event = EventKind.NO_HOTKEYS
+
+    def __init__(self, clock: SkippingClock, start_s: float) -> None:
+        self._clock = clock
+        self._start_s = start_s
+
+    def start(self, send: Send) -> None:
+        self._clock.skipped_s += self._start_s
+
+    def take_began(self, path: str) -> None: ...
+
+    def take_ended(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def test_time_in_which_triggers_start_is_no_standstill(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    triggers = [SlowTrigger(clock, 2 * STANDSTILL_S)]
+    with Recording(tmp_path / "out.ogg", clock=clock, triggers=triggers, sources=Stage()) as recording:
+        recording.until_elapsed(2 * STANDSTILL_S + 0.3)
+        clock.skipped_s += 3 * STANDSTILL_S
+        recording.until_elapsed(5 * STANDSTILL_S)
+    stood = [event.at_s for event in recording.finished().events if event.kind == EventKind.STOOD_STILL]
+    assert stood, "one while it runs is seen"
+    assert min(stood) >= 2 * STANDSTILL_S
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:
