@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
@@ -403,6 +403,14 @@ class RecordSettings:
             check_output(self.output, overwrite=self.overwrite)
             if self.ledger:
                 check_output(ledger_of(self.output), overwrite=self.overwrite)
+
+    def made_absolute(self) -> RecordSettings:
+        """The same with full paths, which mean the same when the current folder changes. Raises `UsageError`."""
+        try:
+            fallback = None if self.fallback_folder is None else self.fallback_folder.absolute()
+            return replace(self, output=self.output.absolute(), fallback_folder=fallback)
+        except FileNotFoundError as error:
+            raise UsageError("the current folder was removed", "change to another one, or give a full path") from error
 
     def _check_picture(self) -> None:
         """Raise `SettingError` when values that concern the picture contradict each other or the container."""

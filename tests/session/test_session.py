@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from takes import Recording, Stage
+from takes import Recording, Stage, StandbyRecording
 
 import capture.session.preparation as preparation_module
 from capture.clock import MonotonicClock
@@ -207,6 +208,34 @@ def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None
     assert summary is not None
     assert check(path).ok
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_relative_path_means_the_folder_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    with StandbyRecording(Path("out.ogg"), sources=Stage()) as recording:
+        monkeypatch.chdir(elsewhere)
+        recording.until_kept(0.5)
+        # As the key asks for it.
+        clip = recording.ask(Command.CLIP)
+        assert recording.ask(Command.START)["ok"]
+        recording.until_elapsed(0.3)
+        taken = recording.ask(Command.STOP)
+    assert Path(clip["path"]).parent == here
+    assert taken["path"] == str(here / "out.ogg")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove a current folder")
+def test_a_relative_path_in_a_removed_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        Session(settings(Path("out.ogg")))
+    assert Session(settings(tmp_path / "out.ogg")).settings.output == tmp_path / "out.ogg"
 
 
 def test_a_generated_name_avoids_existing_files(tmp_path: Path) -> None:
