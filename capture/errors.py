@@ -89,6 +89,10 @@ class SettingError(UsageError):
         self.fields = fields
         super().__init__(*self._written(_as_keyword))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled by its templates: what is written of them may have braces.
+        return _setting_error, (self._templates, self.fields), self.__dict__
+
     def named(self, write: Callable[[str, object], str]) -> UsageError:
         """Return the same error with each field written by `write(name, value)`, for example as an option."""
         return UsageError(*self._written(write))
@@ -97,6 +101,11 @@ class SettingError(UsageError):
         names = _Names(self.fields, write)
         message, remedy = (template.format_map(names) for template in self._templates)
         return message, remedy
+
+
+def _setting_error(templates: tuple[str, str], fields: Mapping[str, object]) -> SettingError:
+    message, remedy = templates
+    return SettingError(message, remedy, **fields)
 
 
 class _Names(dict[str, Any]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
@@ -96,8 +96,10 @@ def tracks_of(audio: object) -> tuple[AudioTrack, ...]:
 
 
 def _sources(track: str | AudioTrack) -> Sequence[str]:
-    value = track if isinstance(track, str) else track.name
-    parts = value.split("+") if isinstance(track, str) else track.sources
+    parts = track.split("+") if isinstance(track, str) else track.sources
+    if isinstance(parts, str) or not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise UsageError(f"{track!r} names no sources", "write it like 'internal+mic' or AudioTrack(('internal',))")
+    value = "+".join(parts)
     if not parts:
         raise UsageError("an audio track has no source", "write it like internal, mic or internal+mic")
     for part in parts:
@@ -244,6 +246,11 @@ _OPTIONAL: Final = frozenset(
     }
 )
 
+_REALS: Final = (
+    *("fps", "duration_s", "delay_s", "stop_after_silence_s", "sound_threshold_dbfs", "replay_s", "pre_roll_s"),
+    "loudness_lufs",
+)
+
 _FLAGS: Final = (
     *("constant_fps", "cursor", "show_clicks", "show_keys", "pattern", "overwrite", "numbered", "wait_for_sound"),
     *("dated", "repeat", "standby", "voice", "ledger"),
@@ -376,7 +383,14 @@ class RecordSettings:
         for name in (*_BOUNDS, *_FLAGS):
             value = getattr(self, name)
             if (problem := problem_of(name, value)) is not None:
-                raise SettingError(f"{{{name}}} {problem[0]}", problem[1], **{name: value})
+                # They may repeat the value, which may have braces.
+                words, remedy = (text.replace("{", "{{").replace("}", "}}") for text in problem)
+                raise SettingError(f"{{{name}}} {words}", remedy, **{name: value})
+        for name in _REALS:
+            # Whatever kind of number it is, as a fraction or one of numpy's.
+            if getattr(self, name) is not None:
+                self._set(name, float(getattr(self, name)))
+        self._set("buffer_bytes", int(self.buffer_bytes))
         if self.fallback_folder is not None:
             self._set("fallback_folder", _path_of("fallback_folder", self.fallback_folder))
         if self.scale is not None:
@@ -410,6 +424,14 @@ class RecordSettings:
             check_output(self.output, overwrite=self.overwrite)
             if self.ledger:
                 check_output(ledger_of(self.output), overwrite=self.overwrite)
+
+    def made_absolute(self) -> RecordSettings:
+        """The same with full paths, which mean the same when the current folder changes. Raises `UsageError`."""
+        try:
+            fallback = None if self.fallback_folder is None else self.fallback_folder.absolute()
+            return replace(self, output=self.output.absolute(), fallback_folder=fallback)
+        except FileNotFoundError as error:
+            raise UsageError("the current folder was removed", "change to another one, or give a full path") from error
 
     def _check_picture(self) -> None:
         """Raise `SettingError` when values that concern the picture contradict each other or the container."""

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 import capture
+from capture.cli.main import _HOMES
 
 PROJECT = Path(__file__).parent.parent
 
@@ -294,6 +295,13 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     helped = run(f"{program}assert not code, code\nimport sys {LOADED}", *arguments)
     assert "usage" in helped.stdout.lower()
     assert json.loads(helped.stderr) == []
+
+
+def test_the_modules_of_the_verbs_load_nothing_heavy() -> None:
+    # A verb that records loads numpy itself, without the threads that numpy starts otherwise.
+    homes = [f"capture.cli.{home}" for home in _HOMES]
+    assert {"capture.cli.record", "capture.cli.headless"} <= set(homes)
+    assert json.loads(run(f"import sys, {', '.join(homes)} {LOADED}").stderr) == []
 
 
 def test_every_module_can_be_imported_without_screen_and_sound() -> None:

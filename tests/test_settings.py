@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as given_settings
@@ -536,11 +539,11 @@ def test_an_unknown_extension_is_refused_on_construction() -> None:
         *(("pre_roll_s", value) for value in (-1, None)),
         *(("buffer_bytes", value) for value in (0, -1, 1.5, "500MB")),
         *(("quality", value) for value in ("best", None, 3)),
-        *(("encoder", value) for value in ("h265", "", None)),
+        *(("encoder", value) for value in ("h265", "{0}", "", None)),
         *(("screen", value) for value in ("", " ", 1.5, b"primary")),
         *(("window", value) for value in ("", "a\nb", 5)),
-        *(("hold", value) for value in ("<no such key>", 5)),
-        *(("name", value) for value in ("", "a/b", 7)),
+        *(("hold", value) for value in ("<no such key>", "{0}", 5)),
+        *(("name", value) for value in ("", "a/b", "{fps}/{0}", 7)),
         *(("sound_threshold_dbfs", value) for value in (0, -91, None, "loud")),
         *(("loudness_lufs", value) for value in (0, 3, -70, "-16")),
         *(("cursor", value) for value in (None, 1, "yes")),
@@ -556,6 +559,27 @@ def test_an_invalid_value_is_named_with_its_field(field: str, value: Any, tmp_pa
     assert str(caught.value).startswith(f"{field}={value!r} ")
     assert caught.value.remedy
     assert caught.value.fields == {field: value}
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - it was made here
+    assert (str(copy), copy.remedy, repr(copy.fields)) == (str(caught.value), caught.value.remedy, repr({field: value}))
+    assert str(copy.named(as_option)) == str(caught.value.named(as_option))
+
+
+@pytest.mark.parametrize("audio", [AudioTrack("mic"), AudioTrack((1, 2)), AudioTrack(None), AudioTrack(()), {"mic"}, 5])  # type: ignore[arg-type]
+def test_a_track_without_names_of_sources_is_refused(audio: Any, tmp_path: Path) -> None:
+    refusal(lambda: RecordSettings(tmp_path / "talk.mkv", audio=audio))
+
+
+def test_every_kind_of_number_becomes_an_ordinary_one(tmp_path: Path) -> None:
+    settings = RecordSettings(
+        tmp_path / "talk.mp4",
+        fps=Fraction(30_000, 1001),  # type: ignore[arg-type]
+        duration_s=np.float32(2.5),  # type: ignore[arg-type]
+        buffer_bytes=np.int64(5),  # type: ignore[arg-type]
+        replay_s=3,
+    )
+    assert type(settings.fps) is type(settings.duration_s) is type(settings.replay_s) is float
+    assert (settings.fps, settings.duration_s, settings.stop_after_silence_s) == (30_000 / 1001, 2.5, None)
+    assert type(settings.buffer_bytes) is int
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from capture.errors import NotReadyError
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.remote.server import RemoteControl
     from capture.session.session import Session
+    from capture.settings import RecordSettings
 
 __all__ = ["under_control"]
+
+#: How long to wait at the end for the look at what crashed recorders left: an hour of recording takes 0.1 s.
+_LEFTOVERS_END_S: Final = 2.0
 
 
 @contextmanager
@@ -27,27 +32,47 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
     event and records without it. With `ends_process`, signals that come after the block are ignored, because the
     process is about to exit.
     """
+    from capture.threads.worker import Worker
     from capture.triggers.signals import Signals
 
     signals = Signals()
+    # Beside the recording, whose start does not wait for it.
+    leftovers = Worker("leftovers", lambda: _report_cut_off(remote.interrupted_recordings, session.settings, terminal))
     signals.start(session.send)
     try:
         try:
             remote.start(session.send)
         except NotReadyError as error:
             session.record_event(remote.unavailable_event, str(error))
-        _report_cut_off(remote, terminal)
+        if remote.interrupted_recordings:
+            leftovers.start()
         yield
     finally:
+        leftovers.join(_LEFTOVERS_END_S)
         remote.stop()
         signals.stop(ignoring=ends_process)
 
 
-def _report_cut_off(remote: RemoteControl, terminal: Terminal) -> None:
-    """Name the recordings of crashed recorders that still exist, with the command that repairs each."""
-    for path in remote.interrupted_recordings:
-        if os.path.lexists(path):
+def _report_cut_off(paths: Sequence[str], settings: RecordSettings, terminal: Terminal) -> None:
+    """Name the recordings of crashed recorders that still need repair, with the command that repairs each."""
+    for path in paths:
+        is_replaced = path == str(settings.output) and not settings.is_numbered
+        if not is_replaced and _is_unfinished(Path(path)):
             terminal.say(f"a crash cut off {path}. To fix it: capture repair {_as_argument(path)}")
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether there is a file at `path` that still needs repair, and that no recorder is writing."""
+    from capture.output.reserved_file import is_being_recorded
+    from capture.recordings.structure import Ending, read_structure
+
+    if not path.is_file() or is_being_recorded(path):
+        return False
+    try:
+        return read_structure(path).ending is not Ending.WHOLE
+    except OSError:
+        # Not readable: `repair` says why.
+        return True
 
 
 def _as_argument(path: str) -> str:

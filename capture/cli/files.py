@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable, say
 from capture.errors import RecordingError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["VERBS"]
 

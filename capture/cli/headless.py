@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.controls import under_control
-from capture.cli.options import settings_of
 from capture.cli.parser import Arguments, Verb
 from capture.cli.record import conclude, end_process, load_numpy, terminal_of
 from capture.errors import UsageError
@@ -25,6 +24,7 @@ __all__ = ["VERBS"]
 
 def _headless(arguments: Arguments) -> int:
     load_numpy()
+    from capture.cli.options import settings_of
     from capture.config.store import load
     from capture.parsing import parse_geometry
     from capture.remote.server import RemoteControl

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from capture.cli.parser import Verb, before_command, parse
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingError as error:
         from capture.cli.options import as_option
 
-        return fail(str(error.named(as_option)), error.exit_code, debug)
+        return fail(str(error.named(partial(as_option, verb=arguments.verb))), error.exit_code, debug)
     except CaptureError as error:
         return fail(str(error), error.exit_code, debug)
     except BrokenPipeError:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from capture.errors import UsageError
-
-if TYPE_CHECKING:
-    from capture.config.store import Config
-    from capture.settings import RecordSettings
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import SELECT, Arguments
 from capture.config.schema import plain_number
 from capture.config.store import Config
+from capture.errors import UsageError
 from capture.formats import ENCODERS, Container, container_of
+
+if TYPE_CHECKING:
+    from capture.settings import RecordSettings
 
 __all__ = ["as_option", "fill", "settings_of"]
 
@@ -84,9 +82,11 @@ _OPTIONS: Final = {
 }
 
 
-def as_option(field: str, value: object) -> str:
-    """Return a field of `RecordSettings` as written on the command line, with its value unless it is a flag."""
+def as_option(field: str, value: object, verb: str = "record") -> str:
+    """Return a field of `RecordSettings` as `verb` writes it on the command line, with its value unless it is a flag."""
     option = _OPTIONS.get(field) or f"--{field.replace('_', '-')}"
+    if (verb, field) == ("replay", "replay_s"):
+        option = "--last"
     if value is None or isinstance(value, bool):
         return option
     if isinstance(value, tuple):
@@ -104,8 +104,6 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
 
     Raises `UsageError`.
     """
-    from pathlib import Path
-
     from capture.parsing import (
         parse_audio,
         parse_fps,

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from capture.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["SELECT", "Arguments", "Verb", "before_command", "parse"]
 

@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
-from capture.cli.options import settings_of
 from capture.cli.parser import SELECT, Arguments, Verb
 from capture.event_kinds import EventKind
 
@@ -59,6 +58,7 @@ def _record(arguments: Arguments) -> int:
     # Garbage collection during the imports takes a tenth of the start-up time.
     gc.disable()
     load_numpy()
+    from capture.cli.options import settings_of
     from capture.config.store import hotkeys, load
     from capture.remote.server import RemoteControl
     from capture.session.session import Session

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import fail, say
 from capture.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["VERBS"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import av
 import av.filter
@@ -21,6 +22,10 @@ __all__ = ["write_animation"]
 
 #: Called once for each pass over the frames.
 _Frames: TypeAlias = Callable[[], Iterator[av.VideoFrame]]
+
+#: The chunks of a WebP file that hold a picture: a frame of an animation, or a still picture, which libwebp writes when
+#: all frames are the same.
+_WEBP_PICTURES: Final = frozenset({b"ANMF", b"VP8 ", b"VP8L"})
 
 
 def write_animation(recording: Path, path: Path, size: tuple[int, int], fps: float, duration_s: float) -> None:
@@ -60,11 +65,21 @@ def _stamped(frame: av.VideoFrame, slot: int, fps: float) -> av.VideoFrame:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether an animation ends as it must. FFmpeg cannot read animated WebP, but its header states the length."""
+    """Whether an animation ends as it must and has a picture. FFmpeg cannot read animated WebP: its chunks are read."""
     data = path.read_bytes()
     if data.startswith(b"RIFF"):
-        return int.from_bytes(data[4:8], "little") + 8 == len(data) and b"ANMF" in data
+        return int.from_bytes(data[4:8], "little") + 8 == len(data) and not _WEBP_PICTURES.isdisjoint(_chunks(data))
     return data.startswith(b"GIF89a") and data.endswith(b"\x3b")
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """Yield the kinds of the chunks of a WebP file."""
+    position = 12
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        yield kind
+        # Chunks begin at even places.
+        position += 8 + size + size % 2
 
 
 def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:

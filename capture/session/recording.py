@@ -102,6 +102,8 @@ class RecordingControl:
 
     def _control(self, take: Take) -> str | None:
         """Obey commands and report progress until the end; return the `stopped_by`, None for a discard."""
+        # Starting the triggers may have taken seconds.
+        take.expect_progress()
         look_at_s = self._core.clock.now_s() + self._progress_interval_s
         while True:
             now_s, stop_s = self._core.clock.now_s(), take.stop_s

@@ -66,7 +66,8 @@ class Session:
         clock: Clock | None = None,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
     ) -> None:
-        self.settings = settings
+        """Raises `UsageError` when `settings` have a relative path and the current folder was removed."""
+        self.settings = settings = settings.made_absolute()
         clock = clock or MonotonicClock()
         self._dispatcher = EventDispatcher(emit)
         self._core = core = SessionCore(settings, clock, self._dispatcher.dispatch)

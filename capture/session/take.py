@@ -120,7 +120,7 @@ class Take:
             tee.attach(self._writer)
             self._writer.start(self._muxer, pipeline.templates)
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
-        self._asked_at_s = self._clock.now_s()
+        self.expect_progress()
         self._begun.set()
 
     def _make_numbered_muxer(self) -> Muxer:
@@ -210,6 +210,10 @@ class Take:
     def record_now(self, kind: EventKind, detail: str) -> None:
         """Record an event that happens now."""
         self.record_event(Event(kind, self._elapsed_s(), detail))
+
+    def expect_progress(self) -> None:
+        """Progress is asked for from now on: when it comes late, nothing ran."""
+        self._asked_at_s = self._clock.now_s()
 
     def progress(self, state: State) -> Progress:
         """Return the progress, and record new problems as events. To be called several times a second."""

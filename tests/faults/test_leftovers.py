@@ -80,6 +80,24 @@ def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
     assert "capture repair" not in again.stderr, "it was said"
 
 
+def test_a_file_that_is_whole_again_is_not_reported(
+    start_capture: StartCapture, run_capture: RunCapture, folder: Path
+) -> None:
+    paths = [folder / name for name in ("repaired.mp4", "repaired.flac", "replaced.ogg", "left.ogg")]
+    # All run together: each reports what was left when it starts.
+    recorders = [start_capture("record", path, "--source", "pattern", "--name", path.name) for path in paths]
+    for path, recorder in zip(paths, recorders, strict=True):
+        with recorder:
+            recorder.until_recording(path)
+    for path in paths[:2]:
+        assert run_capture("repair", path).returncode == 0
+    more = ("--source", "pattern", "--duration", "0.2", "--overwrite")
+    done = run_capture("record", paths[2], *more)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"capture repair (.+) makes", done.stderr) == [str(paths[3])]
+    assert run_capture("repair", paths[3]).returncode == 0
+
+
 def test_a_running_recorder_is_no_leftover(tmp_path: Path) -> None:
     living = claim("living", tmp_path / "capture")
     living.note(tmp_path / "out.mp4")

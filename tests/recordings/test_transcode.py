@@ -16,6 +16,7 @@ from capture.errors import RecordingError, UsageError
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
+from capture.recordings.animation import _is_whole
 from capture.recordings.check import check
 from capture.recordings.transcode import convert, fit
 from capture.sources.pattern import pattern_tone
@@ -111,6 +112,23 @@ def test_a_recording_is_converted(form: str, tmp_path: Path) -> None:
     assert first_loud_s(sound(made), 0.1) == pytest.approx(0, abs=0.005)
     with pytest.raises(UsageError, match="exists"):
         convert(path, form)
+
+
+@pytest.mark.parametrize("form", ["gif", "webp"])
+def test_a_still_screen_is_converted(form: str, tmp_path: Path) -> None:
+    made = convert(busy(tmp_path / "made.mkv", still=True, length_s=1), form)
+    # FFmpeg reads this WebP: libwebp writes frames that are all the same as one picture.
+    assert [picture.shape for _, picture in each_picture(made)][:1] == [(HEIGHT, WIDTH, 3)]
+    assert names(tmp_path) == sorted([made.name, "made.mkv"])
+
+
+def test_a_webp_without_a_picture_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "made.webp"
+    body = b"WEBP" + b"ANIM" + (6).to_bytes(4, "little") + b"ANMFxx"
+    path.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    assert not _is_whole(path)
+    path.write_bytes(path.read_bytes().replace(b"ANIM", b"VP8L"))
+    assert _is_whole(path)
 
 
 @pytest.mark.parametrize(("form", "limit_bytes"), [("gif", 100_000), ("webp", 50_000), ("ogg", 20_000)])

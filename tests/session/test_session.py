@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from takes import Stage
+from takes import Recording, Stage, StandbyRecording
 
 import capture.session.preparation as preparation_module
+from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, UsageError
 from capture.event_kinds import EventKind
 from capture.events import Command, Event, Progress, Send, State, Summary
 from capture.recordings.check import check
 from capture.session.session import Session
+from capture.session.vitals import STANDSTILL_S
 from capture.settings import RecordSettings
 
 LIMIT_S = 30.0
@@ -87,6 +90,50 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
     assert [event.detail for event in summary.events if event.kind == "no_hotkeys"] == [
         "the display does not answer: stop with Ctrl+C"
     ]
+
+
+class SkippingClock(MonotonicClock):
+    """Skips as much time as a test says, as if nothing had run meanwhile."""
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+
+    def now_s(self) -> float:
+        return super().now_s() + self.skipped_s
+
+    def wait_until(self, moment_s: float, woken: threading.Event) -> bool:
+        return super().wait_until(moment_s - self.skipped_s, woken)
+
+
+class SlowTrigger:
+    """Takes its time to start."""
+
+    unavailable_event = EventKind.NO_HOTKEYS
+
+    def __init__(self, clock: SkippingClock, start_s: float) -> None:
+        self._clock = clock
+        self._start_s = start_s
+
+    def start(self, send: Send) -> None:
+        self._clock.skipped_s += self._start_s
+
+    def take_began(self, path: str) -> None: ...
+
+    def take_ended(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def test_time_in_which_triggers_start_is_no_standstill(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    triggers = [SlowTrigger(clock, 2 * STANDSTILL_S)]
+    with Recording(tmp_path / "out.ogg", clock=clock, triggers=triggers, sources=Stage()) as recording:
+        recording.until_elapsed(2 * STANDSTILL_S + 0.3)
+        clock.skipped_s += 3 * STANDSTILL_S
+        recording.until_elapsed(5 * STANDSTILL_S)
+    stood = [event.at_s for event in recording.finished().events if event.kind == EventKind.STOOD_STILL]
+    assert stood, "one while it runs is seen"
+    assert min(stood) >= 2 * STANDSTILL_S
 
 
 def test_progress_and_events_reach_the_listener(tmp_path: Path) -> None:
@@ -161,6 +208,34 @@ def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None
     assert summary is not None
     assert check(path).ok
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_relative_path_means_the_folder_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    with StandbyRecording(Path("out.ogg"), sources=Stage()) as recording:
+        monkeypatch.chdir(elsewhere)
+        recording.until_kept(0.5)
+        # As the key asks for it.
+        clip = recording.ask(Command.CLIP)
+        assert recording.ask(Command.START)["ok"]
+        recording.until_elapsed(0.3)
+        taken = recording.ask(Command.STOP)
+    assert Path(clip["path"]).parent == here
+    assert taken["path"] == str(here / "out.ogg")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove a current folder")
+def test_a_relative_path_in_a_removed_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        Session(settings(Path("out.ogg")))
+    assert Session(settings(tmp_path / "out.ogg")).settings.output == tmp_path / "out.ogg"
 
 
 def test_a_generated_name_avoids_existing_files(tmp_path: Path) -> None:
