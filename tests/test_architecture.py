@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent
 #: The rooms of the house, from the ground up. A room is a package or a module directly under `capture`; `face` is the
 #: package's own `__init__`. A room may import rooms of earlier lines, and no other room of its own line.
 ORDER: Final = (
-    "event_kinds version",
+    "event_kinds strict_json version",
     "errors clock media events unix_socket",
     "formats threads timing pixels triggers virtual",
     "codecs output remote",
@@ -242,6 +242,19 @@ def test_no_module_speaks_to_another_machine(module: str) -> None:
             # Without a family it would be one of the Internet's.
             local = [ast.unparse(argument) for argument in node.args[:1]] == ["socket.AF_UNIX"]
             assert local or [keyword.arg for keyword in node.keywords] == ["fileno"]
+
+
+#: What may call `json.dumps`, beside `strict_json`: it quotes the strings of a settings file as TOML does.
+WRITE_NO_JSON = {"capture.config.toml_edit"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_json_is_written_in_one_place(module: str) -> None:
+    written = any(
+        isinstance(node, ast.Attribute) and node.attr in ("dump", "dumps") and ast.unparse(node.value) == "json"
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    )
+    assert written is (module == "capture.strict_json" or module in WRITE_NO_JSON)
 
 
 def test_every_library_is_declared() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable, say
 from capture.errors import RecordingError, UsageError
+from capture.strict_json import to_json
 
 if TYPE_CHECKING:
     pass
@@ -23,7 +23,7 @@ def _check(arguments: Arguments) -> int:
 
     report = check(Path(arguments.file))
     if arguments.json:
-        print(json.dumps(report.as_json()))
+        print(to_json(report.as_json()))
     else:
         for stream in report.streams:
             silent = "  silent" if stream.silent else ""
@@ -57,7 +57,7 @@ def _repair(arguments: Arguments) -> int:
         what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "whole already"
         say(arguments, f"{done.path}: {what}")
     if arguments.json:
-        print(json.dumps({"files": found}))
+        print(to_json({"files": found}))
     return 0 if all(each["ok"] for each in found) else 1
 
 

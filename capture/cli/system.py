@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable
+from capture.strict_json import to_json
 
 if TYPE_CHECKING:
     pass
@@ -20,7 +20,7 @@ def _devices(arguments: Arguments) -> int:
 
     found, missing = describe_devices()
     if arguments.json:
-        print(json.dumps(found))
+        print(to_json(found))
     else:
         for kind, entries in found.items():
             print(f"{kind}:" + ("" if entries else " none"))
@@ -41,7 +41,7 @@ def _doctor(arguments: Arguments) -> int:
 
     diagnosis = diagnose()
     if arguments.json:
-        print(json.dumps(diagnosis.as_json()))
+        print(to_json(diagnosis.as_json()))
     else:
         for item in diagnosis.checks:
             print(printable(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}"))
