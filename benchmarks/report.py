@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from capture.strict_json import to_json
 
 __all__ = ["add_json_option", "announce", "publish", "table"]
 
@@ -26,7 +27,7 @@ def announce(text: str) -> None:
 
 def publish(text: str, figures: dict[str, Any], destination: str | None) -> None:
     """Print the text, and write the figures to the destination given by `--json`."""
-    encoded = json.dumps(figures, indent=2)
+    encoded = to_json(figures, indent=2)
     if destination == "-":
         announce(text)
         print(encoded)

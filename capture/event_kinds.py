@@ -15,6 +15,7 @@ class EventKind(StrEnum):
     """
 
     APPLICATION = "application"
+    BAD_SAMPLES = "bad_samples"
     BEGUN = "begun"
     BUFFER_LOST = "buffer_lost"
     CLIP = "clip"

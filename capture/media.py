@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "LOUDEST",
     "SAMPLE_RATE",
     "SILENCE_DBFS",
     "VIDEO_TICKS_PER_S",
@@ -19,6 +20,7 @@ __all__ = [
     "Rectangle",
     "SampleArray",
     "Samples",
+    "bounded",
     "in_seconds",
     "peak_dbfs",
 ]
@@ -29,6 +31,11 @@ SAMPLE_RATE: Final = 48_000
 #: Anything quieter counts as silence. That covers the dither of 16-bit sound (-96 dBFS) and the rounding of lossy
 #: decoders.
 SILENCE_DBFS: Final = -90.0
+
+#: The largest absolute sample that a recording takes, +18 dBFS. Volume controls go up to +11 dB (PA_VOLUME_UI_MAX), a
+#: factor of 3.5: two programs at full scale and full volume still stay below. Every encoder takes it: LAME aborts the
+#: process at 1e5 (noise, PyAV 18.1), FFmpeg's AAC refuses 1e16.
+LOUDEST: Final = 8.0
 
 #: uint8, shape (height, width, 4), blue-green-red-unused.
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -114,16 +121,33 @@ class Samples:
     A source that captures several streams at once numbers them as lanes, from 0; the blocks of one lane are continuous.
     A block without samples marks a break in the lane: the next block starts where its stamp says, and the gap before it
     is not a hole.
+
+    `replaced` counts the values that the recorder replaced, see `bounded`; a source leaves it at 0.
     """
 
     data: SampleArray
     captured_at_s: float
     lane: int = 0
+    replaced: int = 0
 
     @property
     def ends_at_s(self) -> float:
         """The moment just after the last sample."""
         return self.captured_at_s + len(self.data) / SAMPLE_RATE
+
+
+def bounded(samples: SampleArray) -> tuple[SampleArray, int]:
+    """Return samples that every encoder takes, and how many values had to be replaced for that.
+
+    A value that is not finite becomes 0, one beyond `LOUDEST` becomes `LOUDEST` with its sign. Any shape and any float
+    dtype; the array itself stays as it is, and is returned when nothing is wrong with it.
+    """
+    # A value that is no number makes both ends none, and every comparison with it is false.
+    if not samples.size or (samples.min() >= -LOUDEST and samples.max() <= LOUDEST):
+        return samples, 0
+    finite = np.isfinite(samples)
+    kept = np.where(finite, samples, 0.0).clip(-LOUDEST, LOUDEST).astype(samples.dtype, copy=False)
+    return kept, int(np.count_nonzero(~finite | (np.abs(samples) > LOUDEST)))
 
 
 def peak_dbfs(peak: float) -> float:

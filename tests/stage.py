@@ -306,6 +306,20 @@ def playing(environment: Mapping[str, str], tone: Path, sink: str, *, program: s
         player.wait()
 
 
+@contextmanager
+def playing_raw(
+    environment: Mapping[str, str], sound: Path, sink: str, *, program: str = "pacat"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Play a file of raw stereo float32 to `sink` until the context ends; yield the player, which calls itself so."""
+    shape = ["--raw", "--format=float32le", f"--rate={RATE}", "--channels=2"]
+    command = ["pacat", "--playback", *shape, f"--client-name={program}", f"--device={sink}", str(sound)]
+    with subprocess.Popen(command, env=dict(environment), stderr=subprocess.DEVNULL) as player:
+        try:
+            yield player
+        finally:
+            player.terminate()
+
+
 def streams(environment: Mapping[str, str]) -> list[tuple[str, int]]:
     """Return the playback streams of the sound server: program name and stream index."""
     found = json.loads(pactl(environment, "--format=json", "list", "sink-inputs"))

@@ -15,14 +15,14 @@ from typing import Final
 import pytest
 
 import capture
-from capture.cli.main import _HOMES
+from capture.cli.main import _MODULES
 
 PROJECT = Path(__file__).parent.parent
 
 #: The rooms, lowest first. A room is a package or a module directly under `capture`; `face` is `capture/__init__.py`. A
 #: room may import rooms of earlier lines, but no other room of its own line.
 ORDER: Final = (
-    "event_kinds version",
+    "event_kinds strict_json version",
     "errors clock media events unix_socket",
     "formats threads timing pixels triggers virtual",
     "codecs output remote",
@@ -245,6 +245,19 @@ def test_no_module_uses_the_network(module: str) -> None:
             assert local or [keyword.arg for keyword in node.keywords] == ["fileno"]
 
 
+#: What may call `json.dumps`, beside `strict_json`: it quotes the strings of a settings file as TOML does.
+WRITE_NO_JSON = {"capture.config.toml_edit"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_json_is_written_in_one_place(module: str) -> None:
+    written = any(
+        isinstance(node, ast.Attribute) and node.attr in ("dump", "dumps") and ast.unparse(node.value) == "json"
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    )
+    assert written is (module == "capture.strict_json" or module in WRITE_NO_JSON)
+
+
 def test_every_library_is_declared() -> None:
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     installed = {requirement.partition(">")[0].strip().lower() for requirement in declared}
@@ -299,7 +312,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_modules_of_the_verbs_load_nothing_heavy() -> None:
     # A verb that records loads numpy itself, without the threads that numpy starts otherwise.
-    homes = [f"capture.cli.{home}" for home in _HOMES]
+    homes = [f"capture.cli.{home}" for home in _MODULES]
     assert {"capture.cli.record", "capture.cli.headless"} <= set(homes)
     assert json.loads(run(f"import sys, {', '.join(homes)} {LOADED}").stderr) == []
 

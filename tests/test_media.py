@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.media import SILENCE_DBFS, Rectangle, peak_dbfs
+from capture.media import LOUDEST, SILENCE_DBFS, Rectangle, bounded, peak_dbfs
 
 small = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.integers(1, 8), st.integers(1, 8))
 empty = st.builds(Rectangle, st.integers(-6, 6), st.integers(-6, 6), st.sampled_from([0, 8]), st.just(0))
@@ -77,3 +78,42 @@ def test_a_higher_peak_has_a_higher_level(one: float, other: float) -> None:
 
 def test_one_16_bit_step_is_silence_and_eight_are_not() -> None:
     assert peak_dbfs(1 / 32_768) < SILENCE_DBFS < peak_dbfs(8 / 32_768)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "replaced"),
+    [
+        (math.nan, 0.0, 1),
+        (math.inf, 0.0, 1),
+        (-math.inf, 0.0, 1),
+        (1e30, LOUDEST, 1),
+        (-1e30, -LOUDEST, 1),
+        (LOUDEST, LOUDEST, 0),
+        (-LOUDEST, -LOUDEST, 0),
+        (1.5, 1.5, 0),
+        (1e-40, 1e-40, 0),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("at", [0, 479, 959])
+def test_a_sample_that_no_encoder_takes_is_replaced(
+    value: float, kept: float, replaced: int, dtype: str, at: int
+) -> None:
+    samples = np.full((480, 2), 0.25, dtype)
+    samples.flat[at] = value
+    before = samples.copy()
+    found, count = bounded(samples)
+    expected = np.full((480, 2), 0.25, dtype)
+    expected.flat[at] = kept
+    assert (count, found.dtype, found.shape) == (replaced, samples.dtype, samples.shape)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(samples, before, equal_nan=True)
+    assert (found is samples) is (replaced == 0)
+
+
+def test_a_signalling_nan_and_an_empty_block_are_no_trouble() -> None:
+    bits = np.zeros((4, 2), np.uint32)
+    bits[2, 1] = 0x7F800001
+    assert bounded(bits.view(np.float32))[1] == 1
+    empty = np.zeros((0, 2), np.float32)
+    assert bounded(empty) == (empty, 0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable, say
 from capture.errors import RecordingError, UsageError
+from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -20,7 +20,7 @@ def _check(arguments: Arguments) -> int:
 
     report = check(Path(arguments.file))
     if arguments.json:
-        print(json.dumps(report.as_json()))
+        print(to_json(report.as_json()))
     else:
         for stream in report.streams:
             silent = "  silent" if stream.silent else ""
@@ -54,7 +54,7 @@ def _repair(arguments: Arguments) -> int:
         what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "already complete"
         say(arguments, f"{done.path}: {what}")
     if arguments.json:
-        print(json.dumps({"files": found}))
+        print(to_json({"files": found}))
     return 0 if all(each["ok"] for each in found) else 1
 
 

@@ -83,7 +83,7 @@ _OPTIONS: Final = {
 
 
 def as_option(field: str, value: object, verb: str = "record") -> str:
-    """Return a field of `RecordSettings` as `verb` writes it on the command line, with its value unless it is a flag."""
+    """Return a field of `RecordSettings` as `verb` writes it, with its value unless it is a flag."""
     option = _OPTIONS.get(field) or f"--{field.replace('_', '-')}"
     if (verb, field) == ("replay", "replay_s"):
         option = "--last"

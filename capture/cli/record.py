@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from capture.cli.controls import under_control
 from capture.cli.parser import SELECT, Arguments, Verb
 from capture.event_kinds import EventKind
+from capture.strict_json import to_json
 
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
@@ -175,7 +175,7 @@ def conclude(
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
         if session.settings.repeat or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}
-        print(json.dumps(found | more))
+        print(to_json(found | more))
     if not session.summaries and session.error is None:
         if not session.settings.standby:
             terminal.say("nothing was kept")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable, say
 from capture.errors import UsageError
+from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -36,7 +36,7 @@ def _config(arguments: Arguments) -> int:
         print(printable(f"capture: {note}"), file=sys.stderr)
     found = config.as_json(names)
     if arguments.json:
-        print(json.dumps(found))
+        print(to_json(found))
     elif name is None:
         print(printable(f"{config.path}{'' if config.path.exists() else ' (no such file: all settings are defaults)'}"))
         for each, value in found["settings"].items():
@@ -66,7 +66,7 @@ def _autostart(arguments: Arguments) -> int:
         autostart.remove()
     entry = autostart.installed()
     if arguments.json:
-        print(json.dumps({"autostart": {"installed": False} if entry is None else entry.as_json()}))
+        print(to_json({"autostart": {"installed": False} if entry is None else entry.as_json()}))
     elif entry is None:
         say(arguments, "off: capture does not start with your session")
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import printable
+from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -17,7 +17,7 @@ def _devices(arguments: Arguments) -> int:
 
     found, missing = describe_devices()
     if arguments.json:
-        print(json.dumps(found))
+        print(to_json(found))
     else:
         for kind, entries in found.items():
             print(f"{kind}:" + ("" if entries else " none"))
@@ -38,7 +38,7 @@ def _doctor(arguments: Arguments) -> int:
 
     diagnosis = diagnose()
     if arguments.json:
-        print(json.dumps(diagnosis.as_json()))
+        print(to_json(diagnosis.as_json()))
     else:
         for item in diagnosis.checks:
             print(printable(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}"))

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from capture.errors import CaptureError, NotReadyError, UsageError
-from capture.media import SILENCE_DBFS, peak_dbfs
+from capture.media import SILENCE_DBFS, bounded, peak_dbfs
 from capture.output.naming import recordings_folder
 from capture.sources.chooser import list_audio_devices
 from capture.sources.sound_devices import SoundDevice, choose_device
@@ -128,7 +128,7 @@ def _listen(device: SoundDevice) -> str:
             raise NotReadyError(
                 f"{device.name} delivers no samples", "play something; if that does not help, restart the sound server"
             )
-        level = peak_dbfs(float(abs(samples.data).max()))
+        level = peak_dbfs(float(abs(bounded(samples.data)[0]).max()))
     finally:
         source.close()
     return "yes; nothing is playing now" if level <= SILENCE_DBFS else f"yes, at {math.floor(level)} dB"

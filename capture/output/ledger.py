@@ -24,8 +24,9 @@ KEPT: Final = 2_000
 #: Pieces this close belong to one run: they touch, but rounding may leave a gap between them.
 _TOUCHING_S: Final = 0.002
 
-#: A machine that is too slow drops a frame here and there: drops this close together are one run.
-_SPREAD_S: Final = {EventKind.DROPPED: 1.0}
+#: A machine that is too slow drops a frame here and there, and a faulty program spoils a block here and there: pieces
+#: this close together are one run.
+_SPREAD_S: Final = {EventKind.DROPPED: 1.0, EventKind.BAD_SAMPLES: 1.0}
 
 #: A run that has not grown for this long is over. Silence in place of missing sound is written 0.85 s late.
 _OVER_AFTER_S: Final = 2.0

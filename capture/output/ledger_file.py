@@ -7,7 +7,6 @@ says `ended`; without it the recorder was killed.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.output.naming import candidates, ledger_of
 from capture.output.reserved_file import ReservedFile
+from capture.strict_json import to_json
 from capture.threads.worker import Worker
 
 __all__ = ["LedgerFile"]
@@ -84,6 +84,6 @@ def _create(wanted: Path, *, overwrite: bool) -> ReservedFile:
 
 
 def _write(descriptor: int, event: Event) -> None:
-    line = memoryview(json.dumps(event.as_json()).encode() + b"\n")
+    line = memoryview(to_json(event.as_json()).encode() + b"\n")
     while line:
         line = line[os.write(descriptor, line) :]

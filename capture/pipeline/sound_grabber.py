@@ -9,10 +9,11 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from capture.clock import Clock
-from capture.media import Samples
+from capture.media import Samples, bounded
 from capture.sources.protocols import SampleSource
 from capture.threads.mailbox import Closed
 from capture.timing.timeline import Timeline
@@ -25,6 +26,9 @@ STRAGGLERS_S: Final = 0.15
 
 class SoundGrabber:
     """Reads one source for all takes, one after another. `run` is the work of a thread.
+
+    Every block of every source passes through here, so no later stage sees a sample that is not finite or beyond
+    `LOUDEST`: one would end an encoder, or the process.
 
     During a take, every block is passed on. The last `keep_s` seconds are kept in memory, so that a take can begin with
     sound from before it was requested; with 0, no sound outside a take is kept. `run` also calls `watch` with every
@@ -97,6 +101,9 @@ class SoundGrabber:
         return soon_s if self._take is None else min(soon_s, self._take.timeline.stop_s + STRAGGLERS_S)
 
     def _take_in(self, samples: Samples) -> None:
+        data, replaced = bounded(samples.data)
+        if replaced:
+            samples = replace(samples, data=data, replaced=replaced)
         self._watch(samples)
         if self._take is not None:
             self._take.take_in(samples)

@@ -32,6 +32,10 @@ _LATE_TICK_S: Final = 0.6
 SILENT_AFTER_S: Final = 5.0
 
 
+#: The same words for every block, so that the ledger makes one run of them.
+_REPLACED: Final = "invalid samples (not finite, or above +18 dBFS) were replaced"
+
+
 class _Chunk(NamedTuple):
     """One encoded chunk of the track: its end in media time, its peak, and the silence inserted in it."""
 
@@ -149,6 +153,7 @@ class SoundTrack:
             else:
                 now_s = self._clock.now_s()
                 self._lane(number, samples.lane).push(samples, now_s)
+                self._report_replaced(samples)
             # Check even while blocks arrive: they may all come from one source.
             if now_s - ticked_at_s >= _TICK_S:
                 if now_s - ticked_at_s > _LATE_TICK_S:
@@ -170,6 +175,15 @@ class SoundTrack:
         for lane in self._lanes.values():
             if now_s - max(lane.heard_at_s, waiting_since_s) >= 2 * _TICK_S:
                 lane.samples.starve(now_s)
+
+    def _report_replaced(self, samples: Samples) -> None:
+        """Report samples that the grabber replaced, if any of their block is recorded."""
+        if not samples.replaced:
+            return
+        ends_at_s = min(samples.ends_at_s, self._timeline.stop_s)
+        from_s, to_s = self._timeline.media_s(samples.captured_at_s), self._timeline.media_s(ends_at_s)
+        if to_s > from_s:
+            self._emit(Event(EventKind.BAD_SAMPLES, from_s, f"{self.name}: {_REPLACED}", to_s, samples.replaced))
 
     def _encode(self, now_s: float) -> None:
         self._report_gaps()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
+
+from capture.strict_json import to_json
 
 __all__ = ["REQUEST_LIMIT_BYTES", "TEXT_LIMIT", "as_line", "cleaned"]
 
@@ -17,11 +18,11 @@ TEXT_LIMIT: Final = 1_000
 def as_line(message: dict[str, Any]) -> bytes:
     """Return `message` as the line to send. Values that JSON does not know, such as paths, become strings."""
     # File names may contain lone surrogates, which UTF-8 cannot encode; only then are JSON's escapes used.
-    text = json.dumps(message, ensure_ascii=False, default=str)
+    text = to_json(message, ascii_only=False, default=str)
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(message, default=str).encode() + b"\n"
+        return to_json(message, default=str).encode() + b"\n"
 
 
 def cleaned(text: str) -> str:

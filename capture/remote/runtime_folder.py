@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from capture.errors import NotReadyError, UsageError
+from capture.strict_json import to_json
 
 __all__ = ["DEFAULT_NAME", "Claim", "RuntimeFolder", "check_name", "claim", "default_folder"]
 
@@ -298,7 +299,7 @@ class Claim:
         if recording is not None:
             note["recording"] = str(recording)
         # ASCII with escapes: file names may contain lone surrogates.
-        content = json.dumps(note).encode()
+        content = to_json(note).encode()
         os.ftruncate(self._lock, 0)
         os.lseek(self._lock, 0, os.SEEK_SET)
         os.write(self._lock, content)

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from running import eventually
-from stage import pactl, playing, write_tone
+from stage import RATE, pactl, playing, playing_raw, write_tone
 
 from capture.cli.main import main
 from capture.virtual.desk import VirtualDesk
@@ -73,6 +74,14 @@ def test_the_level_of_a_playing_sound_is_reported(doctor: Doctor, sound_desk: Vi
     with playing(os.environ, tone, sound_desk.sink):
         eventually(lambda: pactl(os.environ, "list", "short", "sink-inputs"), "the player has begun")
         eventually(lambda: doctor()[1]["sound arrives"]["found"] == "yes, at -7 dB", "the tone is heard")
+
+
+def test_bad_samples_do_not_upset_the_doctor(doctor: Doctor, sound_desk: VirtualDesk, tmp_path: Path) -> None:
+    raw = tmp_path / "bad.raw"
+    raw.write_bytes(np.array([1e30, np.inf, np.nan, -np.inf] * RATE * 60, np.float32).tobytes())
+    with playing_raw(os.environ, raw, sound_desk.sink):
+        eventually(lambda: pactl(os.environ, "list", "short", "sink-inputs"), "the player has begun")
+        eventually(lambda: doctor()[1]["sound arrives"]["found"] == "yes, at 18 dB", "the bad samples are heard")
 
 
 @pytest.mark.usefixtures("in_process_desk")

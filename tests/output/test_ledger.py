@@ -48,6 +48,23 @@ def test_every_event_is_reported_once_and_kept_in_order() -> None:
     assert (ledger.count(EventKind.MARK), ledger.count(EventKind.DROPPED)) == (2, 0)
 
 
+def test_a_source_that_spoils_every_block_for_hours_makes_one_event() -> None:
+    ledger = Ledger()
+    for place in range(40_000):
+        ledger.record(Event(EventKind.BAD_SAMPLES, place / 4, "internal", place / 4 + 0.25, 3))
+    assert ledger.events() == (Event(EventKind.BAD_SAMPLES, 0.0, "internal", 10_000.0, 120_000),)
+
+
+def test_spoiled_blocks_far_apart_make_a_bounded_number_of_events() -> None:
+    ledger = Ledger()
+    for place in range(KEPT + 500):
+        ledger.record(Event(EventKind.BAD_SAMPLES, 4.0 * place, "internal", 4.0 * place + 0.25, 3))
+    ledger.settle()
+    *kept, rest = ledger.events()
+    assert len(kept) == KEPT
+    assert (rest.kind, rest.count) == (EventKind.LEFT_OUT, 3 * 500)
+
+
 def test_drops_close_to_each_other_are_one_run() -> None:
     reported: list[Event] = []
     ledger = Ledger(reported.append)

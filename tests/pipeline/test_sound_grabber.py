@@ -10,7 +10,7 @@ import numpy as np
 from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.errors import SourceLostError
-from capture.media import SAMPLE_RATE, Samples
+from capture.media import LOUDEST, SAMPLE_RATE, Samples
 from capture.pipeline.sound_grabber import STRAGGLERS_S, SoundGrabber
 from capture.sources.scripted import ScriptedBlock, ScriptedSamples
 from capture.threads.mailbox import Closed, Mailbox
@@ -22,12 +22,15 @@ class Sound(GrabberStage):
 
     LENGTH = SAMPLE_RATE // 8
 
+    #: Every sample of a block is its number in the script, in these steps.
+    STEP = 1 / 32
+
     def __init__(
         self, late_s: Sequence[float], *, duration_s: float = math.inf, lost_at_s: float = math.inf, number: int = 0
     ) -> None:
         super().__init__(duration_s)
         script = [
-            ScriptedBlock(np.full((self.LENGTH, 2), place, np.float32), place / 8, late_s=late)
+            ScriptedBlock(np.full((self.LENGTH, 2), place * self.STEP, np.float32), place / 8, late_s=late)
             for place, late in enumerate(late_s)
         ]
         self.source = ScriptedSamples("internal", self.clock, script, lost_at_s=lost_at_s)
@@ -53,8 +56,9 @@ class Sound(GrabberStage):
                 number, samples = self.blocks.get(timeout_s=0)
             except (TimeoutError, Closed):
                 return found
-            assert samples.captured_at_s == EPOCH_S + samples.data[0, 0] / 8
-            found.append((number, int(samples.data[0, 0])))
+            place = int(samples.data[0, 0] / self.STEP)
+            assert samples.captured_at_s == EPOCH_S + place / 8
+            found.append((number, place))
 
     @property
     def now_s(self) -> float:
@@ -241,4 +245,25 @@ def test_a_take_that_begins_while_the_thread_checks_for_one_is_not_lost() -> Non
     stage.start(stage.reader)
     stage.until(0.5)
     assert stage.passed_on_s == [0.125, 0.25, 0.375]
+    stage.close()
+
+
+def test_bad_samples_are_replaced_in_everything_that_leaves_the_grabber() -> None:
+    stage = Takes()
+    data = np.full((Sound.LENGTH, 2), 0.5, np.float32)
+    data[:4, 1] = np.nan, np.inf, -np.inf, -1e30
+    stage.source = ScriptedSamples("internal", stage.clock, [ScriptedBlock(data, 0), ScriptedBlock(data[4:], 0.125)])
+    stage.source.begin(EPOCH_S)
+    watched: list[Samples] = []
+    taken: list[Samples] = []
+    stage.reader = SoundGrabber(stage.source, stage.clock, keep_s=1.0, watch=watched.append)
+    stage.start(stage.reader)
+    stage.until(0.5)
+    stage.reader.begin_take(Timeline(EPOCH_S), taken.append)
+    stage.settle()
+    for blocks in (watched, taken):
+        assert [block.replaced for block in blocks] == [4, 0]
+        assert blocks[0].data[:5, 1].tolist() == [0.0, 0.0, 0.0, -LOUDEST, 0.5]
+        assert (blocks[0].data[:, 0] == 0.5).all()
+        assert blocks[1].data is taken[1].data
     stage.close()

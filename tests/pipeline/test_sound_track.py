@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -276,3 +277,32 @@ def test_begin_count_starts_from_the_history() -> None:
     assert stage.track.inserted_silence_s == 0.0
     assert stage.track.peak == pytest.approx(0.2, abs=0.01)
     assert stage.track.between(0.0, 4.0)[1] > 1.0
+
+
+def test_replaced_samples_are_reported_where_they_are_recorded() -> None:
+    stage = TrackStage(end_s=4)
+    stage.play(constant(6.0, 0.5))
+    for place, (at_s, item) in enumerate(stage.blocks.script):
+        assert not callable(item)
+        source, samples = item
+        if samples.captured_at_s >= EPOCH_S + 1.0:
+            stage.blocks.script[place] = at_s, (source, replace(samples, replaced=7))
+    stage.at(2.0, lambda: stage.timeline.pause(EPOCH_S + 2.0))
+    stage.at(2.5, lambda: stage.timeline.resume(EPOCH_S + 2.5))
+    stage.run()
+    ledger = Ledger()
+    for event in stage.events:
+        assert event.kind == "bad_samples"
+        ledger.record(event)
+    (run,) = ledger.events()
+    assert (run.at_s, run.end_s) == pytest.approx((1.0, 4.0))
+    assert run.count == 7 * round(3.0 / BLOCK_S)
+    assert run.detail == "internal: invalid samples (not finite, or above +18 dBFS) were replaced"
+
+
+def test_replaced_samples_outside_the_recording_are_not_reported() -> None:
+    stage = TrackStage(end_s=1)
+    for heard_at_s in (-0.5, 1.2):
+        stage.add(EPOCH_S + 0.1, (0, Samples(constant(0.02, 0.5), EPOCH_S + heard_at_s, replaced=7)))
+    stage.run()
+    assert [event for event in stage.events if event.kind == "bad_samples"] == []
