@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -20,13 +18,13 @@ from capture.events import Command
 from capture.formats import container_of
 from capture.output.naming import recordings_folder
 from capture.parsing import parse_size, parse_time
+from capture.private_files import make_folder, read_small, replace
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]
 
 _TRUTHS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
-_PRIVATE_FOLDER: Final = 0o700
 _HEADER: Final = "# The settings of capture. `capture config` tells which there are and what they mean.\n"
 _KEYS: Final = tuple(name for name in SETTINGS if name.startswith("hotkeys."))
 
@@ -252,7 +250,7 @@ def _read(path: Path) -> str:
     """What the file holds; nothing where there is none."""
     try:
         # Editors of Windows begin a file with a mark of its encoding.
-        return path.read_bytes().decode("utf-8-sig")
+        return read_small(path).decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
@@ -310,19 +308,8 @@ def _write(path: Path, text: str) -> None:
     # Where it is a link, to a collection of such files for one, the link stays.
     target = Path(os.path.realpath(path))
     try:
-        target.parent.parent.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-        descriptor, made = tempfile.mkstemp(prefix=".settings-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(made).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(made).unlink()
-            raise
+        make_folder(target.parent)
+        replace(target, text.encode())
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path} cannot be written ({reason})", "see to the rights of its folder") from error

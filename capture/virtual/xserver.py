@@ -17,7 +17,7 @@ from typing import Final
 
 from capture.errors import NotReadyError
 from capture.unix_socket import ANSWER_LIMIT_S, connect, listens
-from capture.virtual.server import server_error, start_server
+from capture.virtual.server import server_error, start_server, write_private
 from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["XServer"]
@@ -51,8 +51,7 @@ class XServer:
 
         Raises `NotReadyError` when it is not installed, when it fails, or when `deadline_s` (monotonic) passes.
         """
-        self.authority.touch(0o600)
-        self.authority.write_bytes(_authority(self._cookie))
+        write_private(self.authority, _authority(self._cookie))
         for number in range(FIRST_NUMBER, LAST_NUMBER + 1):
             if _is_taken(number):
                 continue
