@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Final
 
-__all__ = ["ANSWER_LIMIT_S", "connect", "is_trusted", "listen", "listens", "peer_uid"]
+__all__ = ["ANSWER_LIMIT_S", "connect", "hold_name", "is_trusted", "listen", "listens", "peer_uid"]
 
 #: How many callers may wait while the server serves as many as it can.
 _QUEUED: Final = 128
@@ -49,6 +49,22 @@ def listen(address: str) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def hold_name(address: str) -> socket.socket:
+    """Return a socket that takes `address` and refuses all connections until it is closed.
+
+    Raises `OSError` when the address is taken.
+    """
+    if sys.platform == "win32":
+        raise OSError("there are no Unix sockets on Windows")
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(address)
+    except BaseException:
+        holder.close()
+        raise
+    return holder
 
 
 def connect(address: str, gives_up_at_s: float) -> socket.socket:

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parent.parent
 #: room may import rooms of earlier lines, but no other room of its own line.
 ORDER: Final = (
     "event_kinds strict_json version",
-    "errors clock media events unix_socket",
+    "errors clock media events private_files unix_socket",
     "formats threads timing pixels triggers virtual",
     "codecs output remote",
     "settings recordings replay",

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -24,13 +22,13 @@ from capture.events import Command
 from capture.formats import container_of
 from capture.output.naming import recordings_folder
 from capture.parsing import parse_size, parse_time
+from capture.private_files import make_folder, read_small, replace
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]
 
 _BOOLEANS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
-_PRIVATE_FOLDER: Final = 0o700
 _HEADER: Final = "# The settings of capture. `capture config` lists them all and what they mean.\n"
 _KEYS: Final = tuple(name for name in SETTINGS if name.startswith("hotkeys."))
 
@@ -260,7 +258,7 @@ def _read(path: Path) -> str:
     """Return the text of the file; "" when there is none."""
     try:
         # Editors on Windows may start a file with a byte order mark.
-        return path.read_bytes().decode("utf-8-sig")
+        return read_small(path).decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
@@ -318,19 +316,8 @@ def _write(path: Path, text: str) -> None:
     # Write to the target of a link, as into a repository of dotfiles, and keep the link.
     target = Path(os.path.realpath(path))
     try:
-        target.parent.parent.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-        descriptor, made = tempfile.mkstemp(prefix=".settings-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(made).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(made).unlink()
-            raise
+        make_folder(target.parent)
+        replace(target, text.encode())
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path} cannot be written ({reason})", "check the permissions of its folder") from error

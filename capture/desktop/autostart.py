@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from capture.errors import NotReadyError, OutputError
+from capture.private_files import make_folder, read_small, replace
 
 __all__ = ["Autostart", "DesktopEntry", "Entry", "LaunchAgent", "RunKey", "autostart_of_this_system", "own_command"]
 
@@ -273,14 +274,10 @@ def _unrepresentable(command: Sequence[str]) -> NotReadyError:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    new = file.with_name(f"{file.name}.new")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(content)
-        new.replace(file)
+        make_folder(file.parent)
+        replace(file, content)
     except OSError as error:
-        with suppress(OSError):
-            new.unlink()
         raise _cannot("write", str(file), error) from error
 
 
@@ -293,7 +290,7 @@ def _unlink(file: Path) -> None:
 
 def _content(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_small(file)
     except FileNotFoundError:
         return None
     except OSError as error:

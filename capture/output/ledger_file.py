@@ -66,12 +66,9 @@ class LedgerFile:
 
     def _run(self) -> None:
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-            try:
-                while (event := self._lines.get()) is not None:
-                    _write(descriptor, event)
-            finally:
-                os.close(descriptor)
+            # Not opened again by its name: in a folder that others may write to, the name may be a link by now.
+            while (event := self._lines.get()) is not None:
+                _write(self._file.descriptor, event)
         except OSError as error:
             self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from capture.errors import OutputError, UsageError
 from capture.formats import container_of
+from capture.private_files import make_folder
 
 __all__ = [
     "candidates",
@@ -25,7 +26,6 @@ __all__ = [
 
 #: Our folder inside the user's folder for videos or music. It is private: recordings show what was on the screen.
 _FOLDER_NAME: Final = "Captures"
-_PRIVATE: Final = 0o700
 
 
 def recordings_folder(extension: str) -> Path:
@@ -51,8 +51,7 @@ def default_path(extension: str, *, now: datetime, folder: Path | None = None) -
     ending = extension.removeprefix(".")
     folder = recordings_folder(ending) if folder is None else folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=_PRIVATE, exist_ok=True)
+        make_folder(folder)
         return next_free(folder / dated_name(ending, now))
     except OSError as error:
         reason = error.strerror or str(error)

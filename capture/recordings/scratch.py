@@ -53,6 +53,8 @@ def _make(place: Path) -> tuple[Path, int | None]:
 def _lock(folder: Path) -> int | None:
     """Lock `folder`; return the descriptor that holds the lock, or None when it cannot be opened or locked at all.
 
+    Returns None also for another user's folder: root could remove what that user still needs.
+
     Raises `BlockingIOError` when another process holds the lock.
     """
     if sys.platform == "win32":
@@ -64,6 +66,8 @@ def _lock(folder: Path) -> int | None:
     except OSError:
         return None
     try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(f"{folder} belongs to another user")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)

@@ -1,15 +1,15 @@
 """Makes a finished recording smaller, or another kind of file: what chats and mail accept.
 
-The new file grows under a hidden name and is checked before it gets its own. If it replaces the recording, the
-recording stays untouched until then.
+The new file grows in a hidden folder of the user's own and is checked before it gets its name. If it replaces the
+recording, the recording stays untouched until then.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from capture.formats import CLIP_FORMATS, CONTAINERS, Container
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
 from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, reencode
+from capture.recordings.scratch import scratch_folder
 from capture.recordings.size_limit import fit_animation, fit_tracks
 
 __all__ = ["convert", "fit"]
@@ -78,39 +79,31 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
     target = old if same else path.absolute().with_suffix(f".{form}")
     if not same and os.path.lexists(target):
         raise UsageError(f"{target} exists already", "choose another name")
-    attempts = _Transcoding(old, form, report, target)
     try:
-        best = attempts.run(limit_bytes)
-        shutil.copymode(old, best)
-        with best.open("rb+") as file:
-            os.fsync(file.fileno())
-        best.replace(target)
+        with scratch_folder(target.parent) as folder:
+            best = _Transcoding(old, form, report, folder).run(limit_bytes)
+            shutil.copymode(old, best)
+            with best.open("rb+") as file:
+                os.fsync(file.fileno())
+            best.replace(target)
     except (OSError, av.FFmpegError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         remedy = "check the free space and the permissions of the folder"
         raise OutputError(f"{target} cannot be written ({reason})", remedy) from error
-    finally:
-        attempts.clean()
     return path if same else target
 
 
 class _Transcoding:
-    """Makes one new file, in as many attempts as it takes, each under a hidden name beside `target`."""
+    """Makes one new file, in as many attempts as it takes, each in `folder`, which is empty and this user's alone."""
 
-    def __init__(self, source: Path, form: str, report: CheckReport, target: Path) -> None:
+    def __init__(self, source: Path, form: str, report: CheckReport, folder: Path) -> None:
         self._source = source
         self._form = form
         self._report = report
-        self._target = target
-        self._attempts: list[Path] = []
+        self._folder = folder
+        self._attempts = itertools.count()
         self._picture = next((track for track in report.streams if track.kind == "video" and track.frames), None)
         self._sounds = sum(track.kind == "audio" for track in report.streams)
-
-    def clean(self) -> None:
-        """Remove all attempts that were not moved to their final name."""
-        for path in self._attempts:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
 
     def run(self, limit_bytes: int | None) -> Path:
         """Return the path of the best attempt within `limit_bytes`, or of the only one without a limit."""
@@ -155,9 +148,9 @@ class _Transcoding:
         return path
 
     def _new_path(self) -> Path:
-        path = self._target.with_name(f".capture-{os.urandom(8).hex()}.{self._form}")
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        self._attempts.append(path)
+        path = self._folder / f"{next(self._attempts)}.{self._form}"
+        # FFmpeg would create it with the mode of the umask.
+        path.touch(0o600, exist_ok=False)
         return path
 
     def _checked(self, path: Path) -> Path:

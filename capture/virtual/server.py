@@ -1,4 +1,7 @@
-"""Starts the desk's two servers, each with a log, and quotes that log when a server fails."""
+"""Starts the desk's two servers, each with a log, and quotes that log when a server fails.
+
+All their files are the user's alone, whatever the umask.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,21 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from capture.errors import NotReadyError
 from capture.virtual.supervised_process import SupervisedProcess
 
-__all__ = ["server_error", "start_server"]
+__all__ = ["server_error", "start_server", "write_private"]
+
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_UMASK: Final = 0o077
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 in the desk's folder, in place of an earlier one. Raises `OSError`."""
+    path.touch(_PRIVATE_FILE)
+    path.write_bytes(content)
 
 
 def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path, package: str) -> SupervisedProcess:
@@ -18,10 +31,17 @@ def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path,
 
     Raises `NotReadyError` when the program is missing, naming the Debian `package` that contains it.
     """
+    write_private(log, b"")
     with log.open("wb") as output:
         try:
             return SupervisedProcess(
-                argv, environment, log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                argv,
+                environment,
+                log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                umask=_PRIVATE_UMASK,
             )
         except FileNotFoundError:
             raise NotReadyError(f"{argv[0]} is not installed", f"apt-get install {package}") from None

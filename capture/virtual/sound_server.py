@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.unix_socket import listens
-from capture.virtual.server import server_error, start_server
+from capture.virtual.server import server_error, start_server, write_private
 from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["SINK", "SoundServer"]
@@ -59,11 +60,11 @@ class SoundServer:
 
     def open(self, environment: Mapping[str, str]) -> None:
         """Start the server; use `await_ready` to wait for it. Raises `NotReadyError` when it is not installed."""
-        self.cookie.touch(0o600)
-        self.cookie.write_bytes(secrets.token_bytes(256))
+        write_private(self.cookie, secrets.token_bytes(256))
         daemon, script = self._folder / "pulse.conf", self._folder / "pulse.pa"
-        daemon.write_text(_DAEMON, "utf-8")
-        script.write_text(_SCRIPT.format(sink=SINK, socket=self.socket, cookie=self.cookie), "utf-8")
+        write_private(daemon, _DAEMON.encode())
+        # A folder's name need not be UTF-8.
+        write_private(script, os.fsencode(_SCRIPT.format(sink=SINK, socket=self.socket, cookie=self.cookie)))
         state = str(self._folder / "pulse")
         own = {"HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder), "PULSE_CONFIG": str(daemon)}
         own |= {"PULSE_RUNTIME_PATH": state, "PULSE_STATE_PATH": state}

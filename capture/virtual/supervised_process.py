@@ -44,6 +44,7 @@ class SupervisedProcess:
         stdin: Stream = None,
         stdout: Stream = None,
         stderr: Stream = None,
+        umask: int = -1,
     ) -> None:
         self._link, theirs = socket.socketpair()
         with contextlib.ExitStack() as undo:
@@ -57,6 +58,7 @@ class SupervisedProcess:
                     stderr=stderr,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
+                    umask=umask,
                 )
             undo.callback(self.end)
             answer = self._link.recv(16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import tomllib
@@ -196,7 +197,7 @@ def test_mistakes_in_the_file_are_refused_with_a_remedy(text: str | bytes, said:
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_file_is_settings_or_a_usage_error(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda path: content)
+        patch.setattr("capture.config.store.read_small", lambda path: content)
         try:
             assert isinstance(load(Path("settings.toml")), Config)
         except UsageError as error:
@@ -211,6 +212,31 @@ def test_an_unreadable_file_is_a_usage_error(file: Path) -> None:
     file.symlink_to(file)
     with pytest.raises(UsageError, match=r"settings\.toml cannot be read"):
         load(file)
+
+
+@pytest.mark.parametrize("verb", [["config"], ["record", "out.mp4"], ["config", "record.fps", "25"]])
+def test_settings_that_are_not_a_file_are_refused_at_once(
+    verb: list[str], run_capture: RunCapture, settings: Path, tmp_path: Path
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such pipes")
+    settings.parent.mkdir(parents=True)
+    os.mkfifo(settings)
+    done = run_capture(*verb, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"capture: {settings} cannot be read (it is a pipe): see what it is and whose, or remove it\n"
+    )
+    settings.unlink()
+    # Read in one piece, this would never end.
+    settings.symlink_to("/dev/zero")
+    done = run_capture(*verb, timeout=20)
+    assert (done.returncode, "it is a device" in done.stderr) == (2, True)
+    settings.unlink()
+    settings.write_bytes(b"#" * 1_000_001)
+    done = run_capture(*verb, timeout=20)
+    assert (done.returncode, "it has more than 1 MB" in done.stderr) == (2, True)
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_key_conflicts_are_found_when_the_hotkeys_are_used(file: Path) -> None:

@@ -22,6 +22,7 @@ from capture.events import Event
 from capture.output.ledger import KEPT, Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import ledger_of
+from capture.output.reserved_file import ReservedFile
 
 
 def dropped(first: int, count: int = 1, fps: int = 10) -> Event:
@@ -225,8 +226,24 @@ class ExistingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.descriptor = os.open(path, os.O_WRONLY)
 
-    def keep(self) -> None: ...
+    def keep(self) -> None:
+        os.close(self.descriptor)
+
+
+def test_a_link_that_takes_the_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def swapped(path: Path, *, overwrite: bool) -> ReservedFile:
+        file = ReservedFile(path, overwrite=overwrite)
+        path.rename(tmp_path / "ours")
+        path.symlink_to(tmp_path / "theirs")
+        return file
+
+    (tmp_path / "theirs").write_text("untouched\n")
+    monkeypatch.setattr("capture.output.ledger_file.ReservedFile", swapped)
+    LedgerFile(tmp_path / "out.mp4", never).end(1.0, "stop")
+    assert (tmp_path / "theirs").read_text() == "untouched\n"
+    assert [line["kind"] for line in ledger_lines(tmp_path / "ours")] == ["begun", "ended"]
 
 
 WRITING = """

@@ -66,6 +66,17 @@ def test_a_killed_process_leaves_a_folder_that_the_next_one_removes(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == [".capture-scratch-notes"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can remove another user's folder")
+def test_a_leftover_of_another_user_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / ".capture-scratch-theirs"
+    theirs.mkdir()
+    (theirs / "clip.mp4").touch()
+    os.chown(theirs, 12_345, 12_345)
+    with scratch_folder(tmp_path):
+        pass
+    assert (theirs / "clip.mp4").exists()
+
+
 def test_a_missing_place_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="nowhere cannot be written"), scratch_folder(tmp_path / "nowhere"):
         pass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,6 +19,7 @@ from capture.errors import RecordingError, UsageError
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
+from capture.recordings import transcode
 from capture.recordings.animation import _is_whole
 from capture.recordings.check import check
 from capture.recordings.transcode import convert, fit
@@ -160,6 +164,31 @@ def test_the_error_names_the_smallest_possible_size(form: str, least: int, tmp_p
     assert path.read_bytes() == before
     assert names(tmp_path) == ["made.mp4"]
     assert fit(path, possible_bytes, form).stat().st_size <= possible_bytes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.parametrize(("form", "writer"), [("gif", "write_animation"), ("ogg", "reencode")])
+def test_attempts_are_out_of_reach_of_other_users(
+    form: str, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = busy(tmp_path / "made.mp4", length_s=1)
+    modes = []
+    write_it = getattr(transcode, writer)
+
+    def watched(recording: Path, attempt: Path, *rest: Any) -> None:
+        write_it(recording, attempt, *rest)
+        modes.extend([attempt.stat().st_mode & 0o777, attempt.parent.stat().st_mode & 0o777])
+        # Only a folder that is ours lies beside the recording.
+        assert attempt.parent.parent == tmp_path
+
+    monkeypatch.setattr(transcode, writer, watched)
+    before = os.umask(0)
+    try:
+        convert(path, form)
+    finally:
+        os.umask(before)
+    assert modes == [0o600, 0o700]
+    assert names(tmp_path) == sorted(["made.mp4", f"made.{form}"])
 
 
 def test_an_impossible_conversion_is_refused_and_changes_no_file(tmp_path: Path) -> None:
