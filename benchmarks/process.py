@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-__all__ = ["REPOSITORY", "Outcome", "high_water_bytes", "resident_bytes", "run", "started"]
+__all__ = ["REPOSITORY", "Outcome", "high_water_bytes", "resident_bytes", "run", "started", "threads"]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 
@@ -148,14 +148,23 @@ def high_water_bytes(pid: int) -> int:
     return _status_bytes(str(pid), "VmHWM")
 
 
-def resident_bytes() -> int:
-    """Return the current memory of this process."""
-    return _status_bytes("self", "VmRSS")
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the current memory of a process, by default of this one; 0 if it is gone."""
+    return _status_bytes("self" if pid is None else str(pid), "VmRSS")
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has; 0 if it is gone."""
+    return _status(str(pid), "Threads")
 
 
 def _status_bytes(pid: str, name: str) -> int:
-    line = re.search(rf"^{name}:\s+(\d+) kB$", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
-    return int(line[1]) * 1024 if line else 0
+    return _status(pid, name) * 1024
+
+
+def _status(pid: str, name: str) -> int:
+    line = re.search(rf"^{name}:\s+(\d+)", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return int(line[1]) if line else 0
 
 
 def _text_of(path: Path) -> str:

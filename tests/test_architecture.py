@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parent.parent
 ORDER: Final = (
     "event_kinds strict_json version",
     "errors clock media events private_files unix_socket",
-    "formats threads timing pixels triggers virtual",
+    "formats system threads timing pixels triggers virtual",
     "codecs output remote",
     "settings recordings replay",
     "parsing sources",
@@ -44,7 +44,7 @@ GROUND = {*ORDER[0].split(), *ORDER[1].split()}
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
 ADAPTERS = (
     *("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.playback.", "capture.virtual.supervisor"),
-    "capture.pixels.libyuv",
+    *("capture.pixels.libyuv", "capture.system."),
 )
 
 #: Libraries that take a noticeable time to import.

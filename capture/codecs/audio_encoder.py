@@ -161,8 +161,15 @@ class AudioEncoder:
         packets += self._grouped(self.template.encode(None) if self._stereo is None else self._stereo.finish())
         if self._repacketizer is not None:
             packets += self._repacketizer.finish()
-        self._container.close()
+        self.close()
         return packets
+
+    def close(self) -> None:
+        """Release the encoder; packets still in it are lost. May be called twice.
+
+        Until then the container and its streams refer to each other, and keep the encoder.
+        """
+        self._container.close()
 
     def _encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
         """Encode float32 (n, channels) at the encoder's own rate."""

@@ -112,6 +112,7 @@ class VideoEncoder:
         try:
             self._open(fps, quality)
         except (av.FFmpegError, ValueError) as error:
+            self.close()
             openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
             # The full text of the error contains every option.
             reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
@@ -189,8 +190,15 @@ class VideoEncoder:
     def finish(self) -> list[av.Packet[Any]]:
         """Return the packets that are still in the encoder, and close it."""
         packets = [self._in_order(packet) for packet in self.template.encode(None)]
-        self._container.close()
+        self.close()
         return packets
+
+    def close(self) -> None:
+        """Release the encoder; packets still in it are lost. May be called twice.
+
+        Until then the container and its streams refer to each other, and keep the encoder with its threads.
+        """
+        self._container.close()
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
         return pts - self._last_key_pts >= interval_s * VIDEO_TICKS_PER_S

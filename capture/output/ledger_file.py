@@ -71,6 +71,9 @@ class LedgerFile:
                 _write(self._file.descriptor, event)
         except OSError as error:
             self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
+        finally:
+            # The caller may be what holds this file.
+            self._on_failure = lambda error: None
 
 
 def _create(wanted: Path, *, overwrite: bool) -> ReservedFile:

@@ -230,7 +230,7 @@ class Muxer:
                 self._mux(packet)
         container, self._container = self._container, None
         if self.is_empty:
-            # Closing a container that never saw a packet crashes FFmpeg's fragmented writer, so it is only freed.
+            self._container = container
             self.discard()
             return
         if container is not None:
@@ -262,6 +262,11 @@ class Muxer:
                 self.close()
         with suppress(OSError):
             self._file.close()
+        container, self._container = self._container, None
+        if container is not None:
+            # FFmpeg's fragmented writer crashes if it has to finish a file that never saw a packet. With its file
+            # closed, PyAV only separates the container from its streams, so that both can be freed.
+            container.close()
         self._reserved.discard()
 
 

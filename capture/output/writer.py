@@ -26,6 +26,9 @@ BYTES_QUEUED: Final = 64_000_000
 #: The memory that a packet takes beside its payload.
 _PACKET_BYTES: Final = 500
 
+#: The name of the thread, which a failure is reported under.
+_NAME: Final = "muxer"
+
 
 class FileWriter:
     """Writes packets to a file. One thread creates, starts and closes it; any thread may call `put`.
@@ -35,12 +38,8 @@ class FileWriter:
     later packets are still written as long as the file can be finished.
     """
 
-    def __init__(
-        self,
-        on_failure: Callable[[str, BaseException], None],
-        settled_s: Callable[[], float] = lambda: math.inf,
-    ) -> None:
-        self._settled_s = settled_s
+    def __init__(self, on_failure: Callable[[str, BaseException], None]) -> None:
+        self._settled_s: Callable[[], float] = lambda: math.inf
         self._inlet: Mailbox[tuple[int, list[av.Packet[Any]]]] = Mailbox(BYTES_QUEUED, _weight)
         self._waiting: deque[tuple[int, av.Packet[Any]]] = deque()
         self._begins_s = 0.0
@@ -50,12 +49,16 @@ class FileWriter:
         self._end_s = math.inf
         self._chapters: Sequence[Chapter] = ()
         self._on_failure = on_failure
-        self._worker = Worker("muxer", self._run, closes=[self._inlet], on_failure=on_failure)
+        self._worker: Worker | None = None
 
-    def start(self, muxer: Muxer, templates: Sequence[Stream]) -> None:
+    def start(
+        self, muxer: Muxer, templates: Sequence[Stream], settled_s: Callable[[], float] = lambda: math.inf
+    ) -> None:
         """Open the file of `muxer` with a track for each template, and start writing. Raises `OutputError`."""
         self._muxer = muxer
         muxer.start(templates)
+        self._settled_s = settled_s
+        self._worker = Worker(_NAME, self._run, closes=[self._inlet], on_failure=self._on_failure)
         self._worker.start()
 
     def prepend(self, packets: Iterable[tuple[int, av.Packet[Any]]], begins_s: float) -> None:
@@ -77,7 +80,8 @@ class FileWriter:
         """Write the queued packets that start before `end_s` in media time, and finish the file."""
         self._end_s, self._chapters = end_s, chapters
         self._inlet.close()
-        self._worker.join()
+        if self._worker is not None:
+            self._worker.join()
 
     def _run(self) -> None:
         try:
@@ -92,7 +96,7 @@ class FileWriter:
     def _report(self, trouble: CaptureError | None) -> None:
         """Report a problem with the disk, which ends the recording; until then writing goes on."""
         if trouble is not None:
-            self._on_failure(self._worker.name, trouble)
+            self._on_failure(_NAME, trouble)
 
     def _write_settled(self, settled_s: float) -> None:
         """Write the waiting packets in the order of arrival, up to the first one that is not settled."""
@@ -119,6 +123,8 @@ class FileWriter:
                 if _at_s(packet) - self._begins_s < self._end_s:
                     self._write(track, packet)
         finally:
+            # The caller may be what holds this writer.
+            self._settled_s = lambda: math.inf
             self._muxer.close(self._chapters)
 
 

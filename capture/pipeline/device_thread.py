@@ -95,14 +95,17 @@ class DeviceThread:
             finally:
                 self._opened.set()
             while True:
-                request = self._next_request()
-                try:
-                    self._source.begin(request.epoch_s)
-                    request.grabber.run()
-                finally:
-                    request.done.set()
+                # Nothing here keeps the request: its grabber refers to a whole recording.
+                self._serve(self._next_request())
         finally:
             self._source.close()
+
+    def _serve(self, request: _Request) -> None:
+        try:
+            self._source.begin(request.epoch_s)
+            request.grabber.run()
+        finally:
+            request.done.set()
 
     def _next_request(self) -> _Request:
         while True:

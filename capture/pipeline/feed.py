@@ -49,16 +49,11 @@ class Feed:
         self.tee = Tee()
         #: The events of the last `replay_s` seconds, in media time; None without a replay buffer.
         self.ledger = Ledger(span_s=settings.replay_s) if settings.replay_s is not None else None
-        self._record_event = record_event
-        self.pipeline = Pipeline(inputs, settings, clock, self.tee.put, on_failure=on_failure, record_event=self._note)
+        note = record_event if self.ledger is None else _noting(self.ledger, record_event)
+        self.pipeline = Pipeline(inputs, settings, clock, self.tee.put, on_failure=on_failure, record_event=note)
         if settings.replay_s is not None:
             tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
             self.tee.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
-
-    def _note(self, event: Event) -> None:
-        if self.ledger is not None:
-            self.ledger.record(event)
-        self._record_event(event)
 
     def mark(self, at_s: float, text: str) -> Event:
         """Add a chapter mark to the replay buffer while no take is recorded; `at_s` is on the session's clock."""
@@ -93,3 +88,16 @@ class Feed:
         if writer is not None and pictures is not None:
             tee.leave_out(writer, pictures)
         tee.await_reached(media_s - _INSIDE_S, SILENCE_S, except_track=pictures)
+
+
+def _noting(ledger: Ledger, record_event: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a function that logs an event in `ledger` and passes it on. A method would tie pipeline and feed together.
+
+    Two objects that refer to each other outlive the recording until Python looks for such circles.
+    """
+
+    def note(event: Event) -> None:
+        ledger.record(event)
+        record_event(event)
+
+    return note

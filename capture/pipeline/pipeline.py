@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.clock import Clock
@@ -204,7 +205,7 @@ class Pipeline:
         self._tracks.append(Worker(name, work, closes=[inlet], on_failure=self._on_failure))
 
     def _deliver_to(self, track: int) -> Callable[[list[av.Packet[Any]]], None]:
-        return lambda packets: self._deliver(track, packets)
+        return partial(self._deliver, track)
 
     def wake(self) -> None:
         """Make every thread check the timeline again, which was paused, resumed or stopped."""
@@ -244,6 +245,13 @@ class Pipeline:
             inlet.close()
         for track in self._tracks:
             track.join()
+
+    def close(self) -> None:
+        """Close the encoders of a pipeline that never began; the tracks of one that did close theirs."""
+        if not self.has_begun:
+            for encoder in (self._video, *(sound.encoder for sound in self._sounds)):
+                if encoder is not None:
+                    encoder.close()
 
     def video_summary(self) -> VideoSummary | None:
         if self._video is None or self._grabber is None:

@@ -29,17 +29,20 @@ class VideoTrack:
         self._next_slot = 0
 
     def run(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get()
-            except Closed:
-                break
-            if job.slot is not None:
-                for slot in range(self._next_slot, job.slot):
-                    self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
-                self._next_slot = job.slot + 1
-            self._encode(job)
-        self._deliver(self._encoder.finish())
+        try:
+            while True:
+                try:
+                    job = self._jobs.get()
+                except Closed:
+                    break
+                if job.slot is not None:
+                    for slot in range(self._next_slot, job.slot):
+                        self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
+                    self._next_slot = job.slot + 1
+                self._encode(job)
+            self._deliver(self._encoder.finish())
+        finally:
+            self._encoder.close()
 
     def _encode(self, job: FrameJob) -> None:
         encoder, pixels = self._encoder, job.pixels

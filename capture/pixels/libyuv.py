@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from ctypes import c_int
 from ctypes import c_void_p as Pointer  # noqa: N812 - used as the type of a pointer
+from functools import cache
 from typing import Any, Final
 
 from capture.media import Pixels, Rectangle
@@ -45,7 +46,13 @@ class Libyuv:
 def _loaded() -> Any:
     for name in _LIBRARIES:
         try:
-            return ctypes.CDLL(name)
+            return _opened(name)
         except OSError:
             continue
     raise OSError("libyuv is not installed")
+
+
+@cache
+def _opened(name: str) -> ctypes.CDLL:
+    """Open a library once per process: each `CDLL` makes a class, which only the garbage collector can free."""
+    return ctypes.CDLL(name)

@@ -75,9 +75,11 @@ class Preview:
             self.error = RecordingError(f"{self._path} cannot be played ({type(error).__name__}: {error})")
             self.error.__cause__ = error
         finally:
+            _forget_frames(self.error)
             if self._silent_at_s is None:
                 self._silent_at_s = time.monotonic()
-            self._on_end()
+            on_end, self._on_end = self._on_end, lambda: None
+            on_end()
 
     def _play(self) -> None:
         with SoundFile(self._path) as file:
@@ -98,3 +100,10 @@ class Preview:
                 left_s = player.stop()
                 self._silent_at_s = time.monotonic() + left_s
                 player.close()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error and of its causes: they refer to the preview, which refers to the error."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -49,6 +49,10 @@ class SessionCore:
         for event in early:
             take.record_event(event)
 
+    def release(self) -> None:
+        """Let go of the recording that has ended, before the next one is prepared."""
+        self.take = self.feed = None
+
     def abandon(self, error: CaptureError) -> None:
         """Stop waiting for a thread that hangs."""
         self.over = self.is_stuck = True

@@ -35,6 +35,7 @@ from capture.session.take import Take
 from capture.session.waiting import Waiting
 from capture.settings import RecordSettings
 from capture.sources.chooser import DeviceSources, Sources
+from capture.system.memory import hand_back_memory
 from capture.threads.dispatcher import EventDispatcher
 from capture.threads.worker import Worker
 from capture.triggers.sound import SoundTrigger
@@ -214,20 +215,31 @@ class Session:
     def _record_takes(self, shared: Feed | None) -> Summary | None:
         summary = None
         while not self._core.over:
+            self._core.release()
             self._core.feed = shared or self._make_feed()
-            take = self._prepare_take(self._core.feed)
-            try:
-                begin = self._await_begin() if self.settings.waits else self._begin_now()
-                if begin is None:
-                    take.discard()
-                    break
-                summary = self._recording.record(take, begin, self._get_ready)
-            except BaseException:
-                # This does nothing to a take that has become a recording.
-                take.discard()
-                raise
+            if shared is None and self._core.summaries:
+                # The next recording waits, and has taken what it needs.
+                hand_back_memory()
+            summary = self._record_take(self._core.feed, summary)
             self._core.over |= not self._core.repeats
         return summary
+
+    def _record_take(self, feed: Feed, last: Summary | None) -> Summary | None:
+        """Record one take and return its summary; `last`, that of the recording before, when none was begun."""
+        take = self._prepare_take(feed)
+        try:
+            begin = self._await_begin() if self.settings.waits else self._begin_now()
+            if begin is not None:
+                return self._recording.record(take, begin, self._get_ready)
+            take.discard()
+            self._core.over = True
+        except BaseException:
+            # A take that has become a recording stays.
+            take.discard()
+            raise
+        finally:
+            feed.pipeline.close()
+        return last
 
     def _listen(self) -> None:
         """Let sound start the next recording, even while the last one is being finished."""

@@ -58,7 +58,7 @@ class Take:
         self._settled_at_s = settled_at_s
         self._ledger = Ledger(emit)
         self._ledger_file: LedgerFile | None = None
-        self._vitals = Vitals(self.record_event, self.record_now)
+        self._vitals = Vitals()
         self._asked_at_s = 0.0
         self._preview: Preview | None = None
         self._begun = threading.Event()
@@ -75,7 +75,7 @@ class Take:
         if not settings.is_numbered:
             # Reserve the name now, however long the recorder waits.
             self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
-        self._writer = FileWriter(on_failure, self._settled_s)
+        self._writer = FileWriter(on_failure)
 
     @property
     def stop_s(self) -> float:
@@ -115,10 +115,10 @@ class Take:
             if self._feed.ledger is not None:
                 for event in self._feed.ledger.between(self._origin_s, math.inf):
                     self._ledger.record(event)
-            self._writer.start(self._muxer, pipeline.templates)
+            self._writer.start(self._muxer, pipeline.templates, self._settled_s)
         else:
             tee.attach(self._writer)
-            self._writer.start(self._muxer, pipeline.templates)
+            self._writer.start(self._muxer, pipeline.templates, self._settled_s)
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self.expect_progress()
         self._begun.set()
@@ -219,12 +219,14 @@ class Take:
         """Return the progress, and record new problems as events. To be called several times a second."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
         before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
-        self._vitals.look_at_standstill(self.media_s(before_s), elapsed_s)
+        for event in self._vitals.look_at_standstill(self.media_s(before_s), elapsed_s):
+            self.record_event(event)
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
-        if state is State.RECORDING:
-            self._vitals.look_at_levels(levels)
-        self._vitals.look_at_disk(self._writer.busy_s if self._begun.is_set() else 0.0)
+        busy_s = self._writer.busy_s if self._begun.is_set() else 0.0
+        troubles = self._vitals.look_at_levels(levels) if state is State.RECORDING else []
+        for kind, detail in (*troubles, *self._vitals.look_at_disk(busy_s)):
+            self.record_now(kind, detail)
         fps = self._vitals.fps(elapsed_s, pipeline.frames)
         width, height = pipeline.size
         return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from capture.event_kinds import EventKind
@@ -22,38 +22,35 @@ STANDSTILL_S: Final = 1.0
 
 
 class Vitals:
-    """Reports each problem once, when it starts. Used by the session's thread.
+    """Returns each trouble once, when it begins: the kind and the detail of what happens now. Used by one thread."""
 
-    `record` records an event with its moment, `record_now` one of a kind and a detail that happens now.
-    """
-
-    def __init__(self, record: Callable[[Event], None], record_now: Callable[[EventKind, str], None]) -> None:
-        self._record = record
-        self._record_now = record_now
+    def __init__(self) -> None:
         self._troubles: dict[str, str] = {}
         self._disk_is_slow = False
         self._last = (0.0, 0)
 
-    def look_at_levels(self, levels: Sequence[Level]) -> None:
-        """Report a track that has become silent, and one that is heard again."""
+    def look_at_levels(self, levels: Sequence[Level]) -> list[tuple[EventKind, str]]:
+        """Return every track that has fallen silent, and every one that is heard again."""
+        found = []
         for level in levels:
             if level.trouble != self._troubles.get(level.source, ""):
                 self._troubles[level.source] = level.trouble
                 kind = EventKind.SILENT if level.trouble else EventKind.SOUND
-                self._record_now(kind, f"{level.source}: {level.trouble or 'heard again'}")
+                found.append((kind, f"{level.source}: {level.trouble or 'heard again'}"))
+        return found
 
-    def look_at_disk(self, busy_s: float) -> None:
-        """Report a disk that takes too long for one write."""
-        if busy_s >= _SLOW_S and not self._disk_is_slow:
-            self._record_now(
-                EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory"
-            )
-        self._disk_is_slow = busy_s >= _SLOW_S
+    def look_at_disk(self, busy_s: float) -> list[tuple[EventKind, str]]:
+        """Return whether the disk has been busy with one write for too long."""
+        was_slow, self._disk_is_slow = self._disk_is_slow, busy_s >= _SLOW_S
+        if was_slow or not self._disk_is_slow:
+            return []
+        return [(EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory")]
 
-    def look_at_standstill(self, from_s: float, to_s: float) -> None:
-        """Report two moments of media time that are so far apart that the recorder did not run between them."""
-        if to_s - from_s > STANDSTILL_S:
-            self._record(Event(EventKind.STOOD_STILL, from_s, "the machine was too busy: picture frozen", to_s))
+    def look_at_standstill(self, from_s: float, to_s: float) -> list[Event]:
+        """Return that the recorder did not run between two moments of media time, if they are far apart."""
+        if to_s - from_s <= STANDSTILL_S:
+            return []
+        return [Event(EventKind.STOOD_STILL, from_s, "the machine was too busy: picture frozen", to_s)]
 
     def fps(self, elapsed_s: float, frames: int) -> float:
         """Return the frames per second since the last call."""

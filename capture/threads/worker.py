@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -23,6 +24,9 @@ class Worker:
     When `work` returns or raises, the worker closes everything in `closes`, so that the stages before and after it end
     too. `Closed` is a normal end; any other exception is kept in `error` and passed to `on_failure`, before the
     neighbours are closed. `on_end` runs last. Both callbacks run in the worker's thread and must return quickly.
+
+    A worker that has ended refers to nothing that it worked with: the owner of a worker is usually part of its work,
+    and a circle would keep the encoders and buffers of a recording until Python next looks for circles.
     """
 
     def __init__(
@@ -40,9 +44,13 @@ class Worker:
         self._closes = tuple(closes)
         self._on_failure = on_failure
         self._on_end = on_end
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Start the thread. Raises `RuntimeError` the second time."""
+        if self._thread is not None:
+            raise RuntimeError(f"{self.name} was started before")
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -50,10 +58,11 @@ class Worker:
 
         Returns True at once in the worker's own thread and before `start`.
         """
-        if self._thread is threading.current_thread() or self._thread.ident is None:
+        thread = self._thread
+        if thread is None or thread.ident is None or thread is threading.current_thread():
             return True
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        thread.join(timeout_s)
+        return not thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -66,4 +75,22 @@ class Worker:
         finally:
             for neighbour in self._closes:
                 neighbour.close()
-            self._on_end()
+            on_end = self._on_end
+            self._release()
+            on_end()
+            # The traceback of `error` keeps this frame.
+            del self
+
+    def _release(self) -> None:
+        self._work, self._closes = lambda: None, ()
+        self._on_failure, self._on_end = lambda name, error: None, lambda: None
+        if self.error is not None:
+            _clear_frames(self.error)
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Release the local variables of the frames in the traceback of `error` and of what caused it."""
+    found: list[BaseException] = [error]
+    for each in found:
+        traceback.clear_frames(each.__traceback__)
+        found += [cause for cause in (each.__cause__, each.__context__) if cause is not None and cause not in found]

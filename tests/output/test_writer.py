@@ -56,8 +56,8 @@ class Writing:
         kind = CONTAINERS[path.suffix[1:]]
         self.encoders = [AudioEncoder(kind.audio_codec, 2) for _ in range(tracks)]
         self.muxer = Noted(path, kind)
-        self.writer = FileWriter(self._fail, self._settled)
-        self.writer.start(self.muxer, [encoder.template for encoder in self.encoders])
+        self.writer = FileWriter(self._fail)
+        self.writer.start(self.muxer, [encoder.template for encoder in self.encoders], self._settled)
 
     def _settled(self) -> float:
         self.asked += 1

@@ -56,6 +56,9 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
         def finish(self) -> list[Any]:
             return []
 
+        def close(self) -> None:
+            calls.append(("close", 0))
+
     jobs: Mailbox[FrameJob] = Mailbox(9)
     picture = np.zeros((2, 2, 4), np.uint8)
     for slot, pixels in ((0, picture), (3, picture), (5, None)):
@@ -69,4 +72,5 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
         ("encode", 9000),
         ("repeat", 12000),
         ("repeat", 15000),
+        ("close", 0),
     ]

@@ -24,6 +24,7 @@ from ctypes import (
     c_uint64,
 )
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -154,7 +155,7 @@ class Library:
 
     def __init__(self) -> None:
         try:
-            library = ctypes.CDLL("libpulse.so.0")
+            library = _opened("libpulse.so.0")
         except OSError as error:
             raise NotReadyError(
                 "the sound library libpulse is not installed", "install the package libpulse0, or use --audio none"
@@ -220,6 +221,12 @@ class Library:
         self.operation_cancel = _declare(library.pa_operation_cancel, None, Pointer)
         self.operation_get_state = _declare(library.pa_operation_get_state, c_int, Pointer)
         self.operation_unref = _declare(library.pa_operation_unref, None, Pointer)
+
+
+@cache
+def _opened(name: str) -> ctypes.CDLL:
+    """Open a library once per process: each `CDLL` makes a class, which only the garbage collector can free."""
+    return ctypes.CDLL(name)
 
 
 def _declare(function: Any, result: Any, *arguments: Any) -> Any:
