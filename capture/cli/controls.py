@@ -7,6 +7,7 @@ import shlex
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capture.errors import NotReadyError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.remote.server import RemoteControl
     from capture.session.session import Session
+    from capture.settings import RecordSettings
 
 __all__ = ["under_control"]
 
@@ -35,20 +37,28 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
             remote.start(session.send)
         except NotReadyError as error:
             session.record_event(remote.unavailable_event, str(error))
-        _tell_leftovers(remote, terminal)
+        _tell_leftovers(remote, terminal, session.settings)
         yield
     finally:
         remote.stop()
         signals.stop(ignoring=ends_process)
 
 
-def _tell_leftovers(remote: RemoteControl, terminal: Terminal) -> None:
-    """Name what recorders left that crashed, as far as it is there still."""
-    for path in remote.interrupted_recordings:
+def _tell_leftovers(remote: RemoteControl, terminal: Terminal, settings: RecordSettings) -> None:
+    """Name what recorders left that crashed: recordings, and files that these were to replace."""
+    from capture.output.replaced_file import left_aside
+
+    paths = remote.interrupted_recordings
+    for path in paths:
         if os.path.lexists(path):
             terminal.say(
                 f"a recorder that did not end by itself left {path}: capture repair {_as_argument(path)} makes it whole"
             )
+    # After a power cut the notes of recorders are gone, and only the name that is wanted again is known.
+    again = [str(settings.output)] if settings.overwrite else []
+    for path in dict.fromkeys([*paths, *again]):
+        for old in left_aside(Path(path)):
+            terminal.say(f"the file that {path} was to replace is kept as {old}")
 
 
 def _as_argument(path: str) -> str:

@@ -18,6 +18,7 @@ from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
 from capture.events import Command
 from capture.formats import container_of
+from capture.output.durable import publish
 from capture.output.naming import recordings_folder
 from capture.parsing import parse_size, parse_time
 from capture.triggers.bindings import HOTKEYS, check_bindings
@@ -316,9 +317,7 @@ def _write(path: Path, text: str) -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(made).replace(target)
+            publish(Path(made), target)
         except BaseException:
             with suppress(OSError):
                 Path(made).unlink()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from capture.errors import NotReadyError, OutputError
+from capture.output.durable import publish
 
 __all__ = ["Autostart", "DesktopEntry", "Entry", "LaunchAgent", "RunKey", "autostart_of_this_system", "own_command"]
 
@@ -277,7 +278,7 @@ def _replace(file: Path, content: bytes) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(content)
-        new.replace(file)
+        publish(new, file)
     except OSError as error:
         with suppress(OSError):
             new.unlink()

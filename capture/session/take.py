@@ -75,6 +75,7 @@ class Take:
         if not settings.is_numbered:
             # The name is this recorder's from now on, however long it waits.
             self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
+        self._on_failure = on_failure
         self._writer = FileWriter(on_failure, self._settled_s)
 
     @property
@@ -220,7 +221,8 @@ class Take:
         levels = pipeline.levels()
         if state is State.RECORDING:
             self._vitals.look_at_levels(levels)
-        self._vitals.look_at_disk(self._writer.busy_s if self._begun.is_set() else 0.0)
+        if self._begun.is_set():
+            self._vitals.look_at_disk(self._writer.busy_s, self._writer.behind_s)
         fps = self._vitals.fps(elapsed_s, pipeline.frames)
         width, height = pipeline.size
         return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
@@ -294,7 +296,12 @@ class Take:
         muxer = self._muxer
         assert muxer is not None  # noqa: S101 - it has begun
         self._stands = True
-        muxer.keep()
+        try:
+            muxer.keep()
+        except OutputError as error:
+            failed = True
+            self._on_failure("muxer", error)
+            self._name_old_file()
         try:
             return self._summary(muxer, stopped_by, failed=failed)
         finally:
@@ -306,6 +313,12 @@ class Take:
     def leave(self) -> None:
         """Wait no longer for the file: it stays as it is, with a thread that may still be at it."""
         self.is_left = self._stands = True
+        self._name_old_file()
+
+    def _name_old_file(self) -> None:
+        """Report where the file is that this recording was to replace, if it is still there."""
+        if self._muxer is not None and (aside := self._muxer.set_aside) is not None:
+            self.record_now(EventKind.OLD_FILE, f"the file that {self.path} was to replace is kept as {aside}")
 
     def describe_left(self, stopped_by: str) -> Summary:
         """What is known of a recording that was left; nothing is read, for its disk may not answer."""

@@ -16,6 +16,10 @@ _LEAST_INTERVAL_S: Final = 0.1
 #: A disk that takes longer than this for one write has stalled, which is reported.
 _SLOW_S: Final = 1.0
 
+#: So is one that stores so slowly that a power cut would cost this much. It is fast again below half of that: while all
+#: syncs take equally long, the figure moves between the length of one and of two.
+_BEHIND_S: Final = 3.0
+
 #: Progress is asked for several times a second. When it comes this late, the process was stopped or the machine was too
 #: busy to run it.
 STANDSTILL_S: Final = 1.0
@@ -42,13 +46,18 @@ class Vitals:
                 kind = EventKind.SILENT if level.trouble else EventKind.SOUND
                 self._record_now(kind, f"{level.source}: {level.trouble or 'heard again'}")
 
-    def look_at_disk(self, busy_s: float) -> None:
-        """Report a disk that has been busy with one write for too long."""
-        if busy_s >= _SLOW_S and not self._disk_is_slow:
+    def look_at_disk(self, busy_s: float, behind_s: float) -> None:
+        """Report a disk that has been busy with one write for too long, or is too far behind with storing."""
+        if not self._disk_is_slow and busy_s >= _SLOW_S:
             self._record_now(
                 EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory"
             )
-        self._disk_is_slow = busy_s >= _SLOW_S
+        elif not self._disk_is_slow and behind_s >= _BEHIND_S:
+            self._record_now(
+                EventKind.DISK_SLOW, f"the disk is slow: a power cut now would cost the last {behind_s:.0f} s"
+            )
+        still_behind_s = _BEHIND_S / 2 if self._disk_is_slow else _BEHIND_S
+        self._disk_is_slow = busy_s >= _SLOW_S or behind_s >= still_behind_s
 
     def look_at_standstill(self, from_s: float, to_s: float) -> None:
         """Report that the recorder did not run between two moments of media time, if they are far apart."""
