@@ -128,8 +128,10 @@ def main() -> int:
         announce(f"run {number + 1}: {found[-1]}")
     head = ("run", "samples lost", "silence, s", "frames", "dropped", "longest run", "longest still, s")
     rows = [
-        [str(number), str(each.samples), f"{each.inserted_silence_s:.3f}", str(each.frames), str(each.dropped)]
-        + [str(each.longest_run), f"{each.longest_still_s:.2f}"]
+        [
+            *(str(number), str(each.samples), f"{each.inserted_silence_s:.3f}", str(each.frames), str(each.dropped)),
+            *(str(each.longest_run), f"{each.longest_still_s:.2f}"),
+        ]
         for number, each in enumerate(found, 1)
     ]
     whole = not any(each.samples for each in found)

@@ -48,6 +48,7 @@ class EventKind(StrEnum):
     NO_LEDGER = "no_ledger"
     NO_PREVIEW = "no_preview"
     NO_REMOTE = "no_remote"
+    OLD_FILE = "old_file"
     PAUSE = "pause"
     RESUME = "resume"
     SCREEN_READABLE = "screen_readable"

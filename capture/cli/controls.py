@@ -44,7 +44,7 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
             remote.start(session.send)
         except NotReadyError as error:
             session.record_event(remote.unavailable_event, str(error))
-        if remote.interrupted_recordings:
+        if remote.interrupted_recordings or session.settings.overwrite:
             leftovers.start()
         yield
     finally:
@@ -59,11 +59,12 @@ def _report_cut_off(paths: Sequence[str], settings: RecordSettings, terminal: Te
         is_replaced = path == str(settings.output) and not settings.is_numbered
         if not is_replaced and _is_unfinished(Path(path)):
             terminal.say(f"a crash cut off {path}. To fix it: capture repair {_as_argument(path)}")
+    _report_set_aside(paths, settings, terminal)
 
 
 def _is_unfinished(path: Path) -> bool:
     """Whether there is a file at `path` that still needs repair, and that no recorder is writing."""
-    from capture.output.reserved_file import is_being_recorded
+    from capture.output.locked_file import is_being_recorded
     from capture.recordings.structure import Ending, read_structure
 
     if not path.is_file() or is_being_recorded(path):
@@ -73,6 +74,17 @@ def _is_unfinished(path: Path) -> bool:
     except OSError:
         # Not readable: `repair` says why.
         return True
+
+
+def _report_set_aside(paths: Sequence[str], settings: RecordSettings, terminal: Terminal) -> None:
+    """Name the files that crashed recorders were to replace, and that are kept under another name."""
+    from capture.output.replaced_file import left_aside
+
+    # After a power cut the notes of recorders are gone, and only the name that is wanted again is known.
+    again = [str(settings.output)] if settings.overwrite else []
+    for path in dict.fromkeys([*paths, *again]):
+        for old in left_aside(Path(path)):
+            terminal.say(f"the file that {path} was to replace is kept as {old}")
 
 
 def _as_argument(path: str) -> str:

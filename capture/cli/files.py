@@ -52,7 +52,12 @@ def _repair(arguments: Arguments) -> int:
             continue
         found.append(done.as_json())
         what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "already complete"
+        if done.put_back:
+            what = f"put back, {as_clock(done.after.duration_s)}: what was to replace it does not play"
+            what += f", and is {done.broken} now" if done.broken is not None else ""
         say(arguments, f"{done.path}: {what}")
+        for old in done.set_aside:
+            say(arguments, f"{done.path}: the file that it replaced is kept as {old}")
     if arguments.json:
         print(to_json({"files": found}))
     return 0 if all(each["ok"] for each in found) else 1

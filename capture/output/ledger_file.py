@@ -1,6 +1,7 @@
 """Writes the ledger of a recording to a file beside it: one line of JSON per event, as it happens.
 
-Each line goes to the operating system at once, so a crash loses at most part of the last one. An event that lasts gets
+Each line goes to the operating system at once, so a crash loses at most part of the last one, and to the disk within
+about a second. An event that lasts gets
 a line when it starts and another, with its end, when it is over; the later line replaces the earlier. The last line
 says `ended`; without it the recorder was killed.
 """
@@ -18,6 +19,7 @@ from capture.event_kinds import EventKind
 from capture.events import Event
 from capture.output.naming import candidates, ledger_of
 from capture.output.reserved_file import ReservedFile
+from capture.output.syncer import Syncer
 from capture.strict_json import to_json
 from capture.threads.worker import Worker
 
@@ -49,10 +51,13 @@ class LedgerFile:
         self._lines.put(event)
 
     def end(self, at_s: float, stopped_by: str) -> None:
-        """Write the final line and keep the file; the one that it replaces is gone for good."""
+        """Write the final line, wait until the file is on the disk, and remove the one that it replaces for good."""
         self.add(Event(EventKind.ENDED, at_s, stopped_by))
         self._close()
-        self._file.keep()
+        try:
+            self._file.keep()
+        except OutputError as error:
+            self._on_failure(error)
 
     def discard(self) -> None:
         """Remove the file, and restore the one that it would have replaced."""
@@ -67,8 +72,13 @@ class LedgerFile:
     def _run(self) -> None:
         try:
             # Not opened again by its name: in a folder that others may write to, the name may be a link by now.
-            while (event := self._lines.get()) is not None:
-                _write(self._file.descriptor, event)
+            syncer = Syncer(self._file.descriptor, self.path)
+            try:
+                while (event := self._lines.get()) is not None:
+                    _write(self._file.descriptor, event)
+                    syncer.note_write()
+            finally:
+                syncer.close()
         except OSError as error:
             self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
         finally:

@@ -1,11 +1,13 @@
 """Writes packets into one file. It alone owns its container; one thread uses it.
 
-A crash, even SIGKILL or a power cut, leaves a file with everything up to about a second before:
+A crash, even SIGKILL, leaves a file with everything up to about a second before, and a power cut one with everything
+up to two:
 
 * MP4, MOV and M4A are written in fragments of 0.3 s and become ordinary files (`ftyp`, `mdat`, `moov`) when they are
   closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
 * Matroska and WebM clusters and Ogg pages are kept short for the same reason.
 * `flush_packets` hands each one to the operating system at once; without it up to 256 KiB stay in this process.
+* `OutputFile` brings that to the disk about once a second, and the index before the header that makes use of it.
 
 A file can be finished even on a full disk: the space for that is kept back, and grows with the recording.
 """
@@ -25,6 +27,7 @@ from av.video.stream import VideoStream
 from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
+from capture.output.durable import FULL
 from capture.output.margin import Margin
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
@@ -61,6 +64,9 @@ _INDEX_BYTES: Final = {"mp4": 24, "mov": 24, "ipod": 24, "matroska": 4, "webm": 
 
 #: What to do about a full disk.
 _MAKE_ROOM: Final = "free some space, or record to another disk"
+
+#: What to do about a disk that fails.
+_CHECK_DISK: Final = "check that the disk is connected and has free space"
 
 #: Metadata that describes one particular file, in lower case; every muxer writes its own.
 _OF_ONE_FILE: Final = frozenset(
@@ -103,12 +109,14 @@ class Muxer:
         metadata: Mapping[str, str] | None = None,
         *,
         crash_safe: bool = True,
+        durable: bool = False,
         samples: int = 0,
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
         `metadata` is for the whole file; streams from a file bring their own. Without `crash_safe`, writing is several
         times as fast, but the file is unusable until it is closed, and packets must come in the order of their times.
+        With `durable`, a power cut costs the last two seconds, and `close` waits until the file is on the disk.
         `samples` is the length of a FLAC whose packets come from a file; otherwise its encoder knows it at the end.
         Raises `OutputError`.
         """
@@ -133,6 +141,8 @@ class Muxer:
                     stream.codec_context.framerate = template.average_rate
                 if samples:
                     stream.codec_context.extradata = _with_length(stream.codec_context.extradata or b"", samples)
+            if durable:
+                self._file.keep_synced()
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error, "choose another place") from error
@@ -160,13 +170,13 @@ class Muxer:
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._failure(error, "check that the disk is connected and has free space") from error
+            raise self._failure(error, _CHECK_DISK) from error
         self._margin.count(ends_s)
 
     def _failure(self, error: Exception, remedy: str, what: str = "cannot be written") -> OutputError:
         # After the first failure, FFmpeg's own errors only say that there was one.
         cause = self._file.error or error
-        if self._file.has_been_full:
+        if self._file.has_been_full or getattr(cause, "errno", None) in FULL:
             return DiskFullError(f"{self.path} {what} ({_plain(cause)})", _MAKE_ROOM)
         return OutputError(f"{self.path} {what} ({_plain(cause)})", remedy)
 
@@ -189,11 +199,19 @@ class Muxer:
         """How long the current write has been blocked on the disk; 0 without one. Any thread may ask."""
         return self._file.busy_s
 
+    @property
+    def behind_s(self) -> float:
+        """How much a power cut would cost now: the age of the oldest write not on the disk. Any thread may ask."""
+        return self._file.behind_s
+
     def check_disk(self) -> OutputError | None:
         """Return the error that should end the recording, once; None otherwise.
 
         Call it after every batch of packets: it checks the disk only now and then.
         """
+        if not self._reported and self._file.sync_error is not None:
+            self._reported = True
+            return self._failure(self._file.sync_error, _CHECK_DISK, "could not be stored")
         if self._reported or not self._margin.is_due:
             return None
         is_full = self._margin.is_reached()
@@ -240,6 +258,7 @@ class Muxer:
                     container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
+                self._file.sync()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:
                 remedy = "it plays up to there; capture repair can finish it"
@@ -252,11 +271,21 @@ class Muxer:
                 self.path = self._reserved.find()
 
     def keep(self) -> None:
-        """Keep the recording, and remove the file that it replaces for good."""
-        self._reserved.keep()
+        """Keep the recording; once it is on the disk, remove the file that it replaces. Raises `OutputError`."""
+        self._reserved.keep(self._file.sync_error)
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where the file is that this one replaces, until that is gone or back in its place."""
+        return self._reserved.set_aside
+
+    def hand_over(self) -> None:
+        """Leave the closed file to the caller, who brings it to the disk. It replaces none."""
+        self._reserved.hand_over()
 
     def discard(self) -> None:
         """Remove the file, and restore the one that it would have replaced."""
+        self._file.stop_syncing()
         if self._container is not None and not self.is_empty:
             with suppress(OutputError):
                 self.close()

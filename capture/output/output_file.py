@@ -1,13 +1,15 @@
-"""Writes the file of a recording to a disk that may fill up, stall or disappear.
+"""Writes the file of a recording to a disk that may fill up, stall, disappear or lose its power.
 
 When FFmpeg owns its output, the first failed write is final, even if there is room again a moment later. So it writes
 through this module, which keeps space back: blocks in an unnamed file, released piece by piece once the disk is full,
 so that packets on their way and the index can still be written.
+
+The disk may store writes in any order. A header that is written last, over the one from the start, makes use of what
+was written before it: it is written only once all of that is on the disk.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import tempfile
@@ -18,12 +20,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from capture.output.disk_space import free_bytes
+from capture.output.durable import FULL
 from capture.output.reserved_file import ReservedFile
+from capture.output.syncer import Syncer
 
 __all__ = ["OutputFile"]
-
-#: The errors for a full disk and for a full quota. Windows has no second one.
-_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 #: How much of the reserve to release at a time, at least: as much as FFmpeg writes at once. Other programs that wait
 #: for space get none of it.
@@ -36,16 +37,19 @@ _STEP_BYTES: Final = 262_144
 class OutputFile:
     """A new file with the interface that FFmpeg wants: `write`, `seek`, `tell` and `closed`.
 
-    One thread at a time uses it; any thread may read `size_bytes` and `busy_s`.
+    One thread at a time uses it; any thread may read `size_bytes`, `busy_s` and `behind_s`.
     """
 
     def __init__(self, own: ReservedFile) -> None:
         """`own` is the file to write to, new and empty."""
-        self._folder = own.path.parent
+        self._path = own.path
         self._descriptor = os.dup(own.descriptor)
         self._position = 0
-        self._reserve = _Reserve(self._folder)
+        self._reserve = _Reserve(own.path.parent)
         self._busy_since_s: float | None = None
+        self._syncer: Syncer | None = None
+        # How much of the file was on the disk before a header at its start was last written.
+        self._secured_bytes = 0
         #: The size of the file.
         self.size_bytes = 0
         #: Whether the disk has ever been full.
@@ -62,6 +66,9 @@ class OutputFile:
     def write(self, data: bytes) -> int:
         """Write all of `data`, using the reserve if the disk is full. Raises `OSError`."""
         left = memoryview(data)
+        if self._position < self.size_bytes and self._secured_bytes < self.size_bytes:
+            self.sync()
+            self._secured_bytes = self.size_bytes
         with self._busy():
             try:
                 while left:
@@ -69,6 +76,8 @@ class OutputFile:
             except OSError as error:
                 self.error = self.error or error
                 raise
+        if self._syncer is not None:
+            self._syncer.note_write()
         return len(data)
 
     def _write_some(self, data: memoryview) -> int:
@@ -76,7 +85,7 @@ class OutputFile:
             try:
                 count = os.write(self._descriptor, data)
             except OSError as error:
-                if error.errno not in _FULL:
+                if error.errno not in FULL:
                     raise
                 self.has_been_full = True
                 if not self._reserve.release(max(len(data), _PIECE_BYTES)):
@@ -94,6 +103,40 @@ class OutputFile:
         return self._position
 
     # For the owner
+
+    def keep_synced(self) -> None:
+        """From now on, bring what is written to the disk about once a second, and the content before the headers."""
+        self._syncer = Syncer(self._descriptor, self._path)
+
+    def sync(self) -> None:
+        """Wait until everything written is on the disk; does nothing without `keep_synced`. Raises `OSError`."""
+        if self._syncer is None:
+            return
+        try:
+            self._syncer.sync()
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def stop_syncing(self) -> None:
+        """Let the disk take its time from now on: the file is no longer wanted. Never waits."""
+        syncer, self._syncer = self._syncer, None
+        if syncer is not None:
+            syncer.close(wait=False)
+
+    @property
+    def sync_error(self) -> OSError | None:
+        """The first error of a sync, after which what was written may be lost."""
+        return self._syncer.error if self._syncer is not None else None
+
+    @property
+    def behind_s(self) -> float:
+        """How much a power cut would cost now: the age of the oldest write that is not on the disk.
+
+        0 without such a write, and without `keep_synced`.
+        """
+        syncer = self._syncer
+        return syncer.behind_s if syncer is not None and not self.closed else 0.0
 
     @property
     def busy_s(self) -> float:
@@ -119,12 +162,14 @@ class OutputFile:
         with self._busy():
             if self.has_been_full or not self._reserve.grow(wanted_bytes):
                 return False
-            free = free_bytes(self._folder)
+            free = free_bytes(self._path.parent)
         return free is None or free >= wanted_bytes
 
     def close(self) -> None:
         """Release the reserve and close the file; may be called twice. Raises `OSError` when data did not arrive."""
         self._reserve.close()
+        if self._syncer is not None:
+            self._syncer.close()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -151,7 +196,7 @@ class _Reserve:
             if self._file is not None:
                 with suppress(OSError):
                     self._file.truncate(self.size_bytes)
-            return error.errno not in _FULL
+            return error.errno not in FULL
         self.size_bytes = size_bytes
         return True
 

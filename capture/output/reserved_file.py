@@ -1,7 +1,6 @@
 """Creates a file under its final name, private to the user from the first byte.
 
-A file that it replaces is set aside until the new one is complete. While it is being written, the new file is locked,
-so that no other recorder replaces it.
+A file that it replaces is set aside until the new one is complete and on the disk.
 """
 
 from __future__ import annotations
@@ -10,17 +9,13 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
 
-from capture.errors import OutputError, UsageError
+from capture.errors import OutputError
+from capture.output.durable import sync_content, sync_name
+from capture.output.locked_file import create_locked
+from capture.output.replaced_file import ReplacedFile
 
-__all__ = ["ReservedFile", "is_being_recorded"]
-
-_PRIVATE: Final = 0o600
-
-#: Without the first, Windows translates line ends; without the second, opening a pipe without a writer blocks.
-_BINARY: Final = getattr(os, "O_BINARY", 0)
-_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
+__all__ = ["ReservedFile"]
 
 
 class ReservedFile:
@@ -35,14 +30,15 @@ class ReservedFile:
         Raises `UsageError` also when another recorder is writing it.
         """
         self.path = path.absolute()
-        # Temporary path of the file being replaced, if any.
-        self._aside: Path | None = None
-        old = _OldFile.at(self.path) if overwrite else None
-        if old is None:
-            self.descriptor = _create(self.path)
+        self._old = ReplacedFile.at(self.path) if overwrite else None
+        if self._old is None:
+            self.descriptor = create_locked(self.path)
             return
-        with old:
-            self.descriptor, self._aside = old.replace()
+        try:
+            self.descriptor = self._old.replace()
+        except BaseException:
+            self._old.close()
+            raise
 
     @property
     def is_gone(self) -> bool:
@@ -69,151 +65,57 @@ class ReservedFile:
             # We lost the permission to look: assume that it is still there.
             return True
 
-    def keep(self) -> None:
-        """Keep the new file, and remove the one that it replaces for good."""
-        aside, self._aside = self._aside, None
-        if aside is not None:
-            # On a disk that became read-only it stays.
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
+    @property
+    def set_aside(self) -> Path | None:
+        """Where the file is that this one replaces; None without one, and once it is gone or back in its place."""
+        return self._old.aside if self._old is not None else None
+
+    def keep(self, error: OSError | None = None) -> None:
+        """Keep the new file. Once it and its name are on the disk, remove the file that it replaces for good.
+
+        May be called twice. Raises `OutputError` when the disk could not store it, or has reported an `error` before,
+        which it does only once. The file that it replaces is then kept too.
+        """
+        if self.descriptor < 0:
+            return
+        try:
+            if error is not None:
+                raise error
+            sync_content(self.descriptor)
+            sync_name(self.find())
+        except OSError as found:
+            if self._old is not None:
+                self._old.close()
+            remedy = "check that the disk is connected and has free space"
+            raise OutputError(f"{self.path} could not be stored ({found.strerror or found})", remedy) from found
+        finally:
+            self._close()
+        old, self._old = self._old, None
+        if old is not None:
+            old.remove()
+
+    def hand_over(self) -> None:
+        """Close the new file, for a caller who brings it to the disk; it replaces none."""
         self._close()
 
     def discard(self) -> None:
         """Remove the file, and restore the one that it would have replaced."""
-        aside, self._aside = self._aside, None
+        old, self._old = self._old, None
         wanted = self.path
         # Do not touch a file that took the name in the meantime.
         is_ours = self.descriptor < 0 or (not self.is_gone and self.find() and self._is_in_place())
         if sys.platform == "win32":
             # Windows neither removes nor replaces open files.
             self._close()
-        if is_ours and (aside is None or self.path != wanted):
+        if is_ours and (old is None or self.path != wanted):
             self.path.unlink(missing_ok=True)
-        if aside is not None and (is_ours or not os.path.lexists(wanted)):
-            aside.replace(wanted)
+        if old is not None:
+            if is_ours or not os.path.lexists(wanted):
+                old.restore()
+            old.close()
         self._close()
 
     def _close(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def is_being_recorded(path: Path) -> bool:
-    """Whether a recorder is writing the file at `path`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
-    except OSError:
-        return False
-    try:
-        return not _lock(descriptor, shared=True)
-    finally:
-        os.close(descriptor)
-
-
-class _OldFile:
-    """The file about to be replaced, locked for the length of the context so that no other recorder replaces it."""
-
-    def __init__(self, path: Path, descriptor: int | None) -> None:
-        self._path = path
-        self._descriptor = descriptor
-
-    @classmethod
-    def at(cls, path: Path) -> Self | None:
-        """Lock the file at `path`; return None if there is none. Raises `UsageError` when a recorder is writing it."""
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", "name a file in it")
-        while os.path.lexists(path):
-            try:
-                # Windows does not rename open files.
-                descriptor = os.open(path, os.O_RDONLY | _AT_ONCE) if sys.platform != "win32" else None
-            except OSError:
-                # Unreadable, so not written by a recorder of this user.
-                descriptor = None
-            if descriptor is None:
-                return cls(path, None)
-            if not _lock(descriptor):
-                os.close(descriptor)
-                raise _being_made(path)
-            with suppress(OSError):
-                # Otherwise another file took the name before this one was locked.
-                if os.path.samestat(path.stat(), os.fstat(descriptor)):
-                    return cls(path, descriptor)
-            os.close(descriptor)
-        return None
-
-    def replace(self) -> tuple[int, Path]:
-        """Give the name to a new, locked file; return its descriptor and where the old file is now.
-
-        Raises `OutputError`.
-        """
-        aside = self._path.with_name(f".{self._path.name}.replaced-{os.getpid()}")
-        try:
-            if sys.platform == "win32":
-                self._path.rename(aside)
-                return _create(self._path), aside
-            return self._replace_atomically(aside), aside
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"cannot replace {self._path} ({reason})", "choose another name") from error
-
-    def _replace_atomically(self, aside: Path) -> int:
-        """Replace the file atomically: the name is never free, and never belongs to an unlocked file."""
-        new = self._path.with_name(f".capture-{os.urandom(8).hex()}")
-        descriptor = _create(new)
-        try:
-            try:
-                os.link(self._path, aside, follow_symlinks=False)
-            except OSError:
-                # Not every file system has hard links.
-                self._path.rename(aside)
-            new.replace(self._path)
-        except BaseException:
-            os.close(descriptor)
-            new.unlink(missing_ok=True)
-            if not os.path.lexists(self._path):
-                aside.rename(self._path)
-            aside.unlink(missing_ok=True)
-            raise
-        return descriptor
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-
-
-def _create(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, _PRIVATE)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already", "choose another name, or give --overwrite") from error
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error})", "choose another folder") from error
-    if not _lock(descriptor):
-        # Another recorder locked it, in order to replace it, in the moment before we did.
-        os.close(descriptor)
-        raise _being_made(path)
-    return descriptor
-
-
-def _being_made(path: Path) -> UsageError:
-    return UsageError(f"{path} is being recorded by another recorder", "choose another name")
-
-
-def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock a file until it is closed; return False if it is locked already, True also where locks do not exist."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # Not every file system has locks.
-        return True
-    return True

@@ -56,7 +56,7 @@ class FileWriter:
     ) -> None:
         """Open the file of `muxer` with a track for each template, and start writing. Raises `OutputError`."""
         self._muxer = muxer
-        muxer.start(templates)
+        muxer.start(templates, durable=True)
         self._settled_s = settled_s
         self._worker = Worker(_NAME, self._run, closes=[self._inlet], on_failure=self._on_failure)
         self._worker.start()
@@ -75,6 +75,11 @@ class FileWriter:
     def busy_s(self) -> float:
         """How long the current write has been blocked on the disk; 0 without one. Any thread may ask."""
         return self._muxer.busy_s
+
+    @property
+    def behind_s(self) -> float:
+        """How much a power cut would cost now: the age of the oldest write not on the disk. Any thread may ask."""
+        return self._muxer.behind_s
 
     def close(self, end_s: float = math.inf, chapters: Sequence[Chapter] = ()) -> None:
         """Write the queued packets that start before `end_s` in media time, and finish the file."""

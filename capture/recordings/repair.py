@@ -1,7 +1,11 @@
 """Repairs a recording that a crash or an empty battery cut off: makes an ordinary file of it.
 
 Packets are copied, not encoded again. The original stays untouched, byte for byte, until the new file is closed and
-checked; if no whole file comes out, the original stays for good.
+checked; if no whole file comes out, the original stays for good. One header may be corrected in it meanwhile: eight
+bytes, see `fragments`.
+
+A recorder that is killed while it replaces a file leaves that file aside. If the new one does not play, the old one
+gets its name back.
 """
 
 from __future__ import annotations
@@ -22,10 +26,14 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
+from capture.output.durable import publish
+from capture.output.locked_file import is_being_recorded
 from capture.output.muxer import Chapter, Muxer
-from capture.output.naming import check_output
-from capture.output.reserved_file import ReservedFile, is_being_recorded
+from capture.output.naming import check_output, next_free
+from capture.output.replaced_file import left_aside
+from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import CheckReport, check
+from capture.recordings.fragments import overwrite, shown_fragments
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 
 __all__ = ["Repaired", "recordings_in", "repair"]
@@ -48,12 +56,23 @@ class Repaired:
     after: CheckReport
     #: Whether the file needed repair.
     was_needed: bool
+    #: Whether the file that was to be replaced has its name back, and where the one is now that does not play.
+    put_back: bool = False
+    broken: Path | None = None
+
+    @property
+    def set_aside(self) -> list[Path]:
+        """The files that killed recorders were to replace at `path`."""
+        return left_aside(self.path)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "path": str(self.path),
             "repaired": self.was_needed,
             "ok": self.after.ok,
+            "put_back": self.put_back,
+            "broken": None if self.broken is None else str(self.broken),
+            "set_aside": list(map(str, self.set_aside)),
             "before": {"duration_s": round(self.before.duration_s, 3), "problems": list(self.before.problems)},
             "after": {"duration_s": round(self.after.duration_s, 3), "problems": list(self.after.problems)},
         }
@@ -62,29 +81,45 @@ class Repaired:
 def repair(path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Repaired:
     """Repair the recording at `path`, in place or as a new file at `output`.
 
-    A recording that is whole already stays as it is. Raises `RecordingError` when no whole file can be made of it,
-    `OutputError` when the new file cannot be written, `UsageError` when `path` names no file or `output` cannot be
-    created. The original is then unchanged.
+    A recording that is whole already stays as it is. One that does not play at all, or is gone, gives its name back to
+    the file that it was to replace, if a killed recorder left that aside, and gets another name; with `output` it does
+    not. Raises `RecordingError` when no whole file can be made of it, `OutputError` when the new file cannot be
+    written, `UsageError` when `path` names no file or `output` cannot be created. The original is then unchanged.
     """
     path, output = Path(path), None if output is None else Path(output)
     if output is not None:
         container_of(output)
         check_output(output, overwrite=False)
+        return _repaired_elsewhere(path, output)
+    if not os.path.lexists(path) and (back := _put_back(path, None)) is not None:
+        return back
     before = check(path, listen=False)
-    if is_being_recorded(path):
-        raise RecordingError(f"{path} is still being recorded", "repair it after the recording has ended")
+    _check_unused(path)
+    if before.ok:
+        return Repaired(path, before, before, False)
     if not before.plays:
-        raise RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _UNCHANGED)
-    if output is None:
-        if before.ok:
-            return Repaired(path, before, before, False)
-        return Repaired(path, before, _repaired(path), True)
+        after = _shown(path)
+        if after is None and (back := _put_back(path, before)) is not None:
+            return back
+        if after is None:
+            raise _beyond_repair(path, before)
+        return Repaired(path, before, after, True)
+    return Repaired(path, before, _repaired(path), True)
+
+
+def _repaired_elsewhere(path: Path, output: Path) -> Repaired:
+    before = check(path, listen=False)
+    _check_unused(path)
+    if not before.plays and shown_fragments(path) is None:
+        raise _beyond_repair(path, before)
     own = ReservedFile(output)
     try:
         with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
             shutil.copyfileobj(original, copy)
         own.keep()
-        after = check(output, listen=False) if before.ok else _repaired(output)
+        after = check(output, listen=False) if before.ok else _repaired(output) if before.plays else _shown(output)
+        if after is None:
+            raise _beyond_repair(path, before)
     except BaseException as error:
         with suppress(OSError):
             output.unlink(missing_ok=True)
@@ -92,6 +127,60 @@ def repair(path: str | os.PathLike[str], output: str | os.PathLike[str] | None =
             raise OutputError(f"{output} cannot be written ({error.strerror})", "choose another place") from error
         raise
     return Repaired(output, before, after, not before.ok)
+
+
+def _check_unused(path: Path) -> None:
+    if is_being_recorded(path):
+        raise RecordingError(f"{path} is still being recorded", "repair it after the recording has ended")
+
+
+def _beyond_repair(path: Path, before: CheckReport) -> RecordingError:
+    return RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _UNCHANGED)
+
+
+def _shown(path: Path) -> CheckReport | None:
+    """Repair a file that does not play because a header hides its fragments.
+
+    Return its report, or None, with the file unchanged, if that is not what is wrong with it. Raises as `repair` does.
+    """
+    header = shown_fragments(path)
+    if header is None:
+        return None
+    is_repaired = False
+    try:
+        overwrite(path, header.position, header.showing)
+        if not check(path, listen=False).plays:
+            return None
+        after = _repaired(path)
+        is_repaired = True
+        return after
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", _UNCHANGED) from error
+    finally:
+        if not is_repaired:
+            with suppress(OSError):
+                overwrite(path, header.position, header.hiding)
+
+
+def _put_back(path: Path, before: CheckReport | None) -> Repaired | None:
+    """Give `path` back to the latest file left aside that plays; None if there is none. `before` is its own report.
+
+    The file that has the name gets the next free one, unless it is empty. Raises `OutputError`.
+    """
+    for old in reversed(left_aside(path)):
+        after = check(old, listen=False) if old.is_file() else None
+        if after is None or not after.plays:
+            continue
+        broken = None
+        try:
+            if before is not None and path.stat().st_size:
+                broken = next_free(path)
+                path.rename(broken)
+            publish(old, path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be replaced by {old} ({error.strerror})", _UNCHANGED) from error
+        return Repaired(path, after if before is None else before, after, True, put_back=True, broken=broken)
+    return None
 
 
 def recordings_in(folder: Path) -> list[Path]:

@@ -1,13 +1,12 @@
 """Rewrites a finished recording without the risk of losing it.
 
 The new file grows in a hidden folder beside the old one. It replaces the old one, by one rename, only after it was
-closed and checked; if anything fails before that, the old file is unchanged.
+closed, checked and brought to the disk; if anything fails before that, the old file is unchanged.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from av.stream import Disposition, Stream
 
 from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.formats import container_of
+from capture.output.durable import publish
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.contents import READ_OPTIONS
@@ -168,7 +168,7 @@ def _write(new: Path, fill: Callable[[Muxer], Sequence[Chapter]]) -> None:
     muxer = Muxer(new, container_of(new))
     try:
         muxer.close(fill(muxer))
-        muxer.keep()
+        muxer.hand_over()
     except BaseException:
         with suppress(CaptureError, OSError):
             muxer.discard()
@@ -189,10 +189,7 @@ def _checked(new: Path, found: CheckReport) -> CheckReport:
 
 def _take_place(new: Path, old: Path) -> None:
     shutil.copymode(old, new)
-    # The new file must be on the disk before the old one goes, so that a power cut leaves one of them whole.
-    with new.open("rb+") as file:
-        os.fsync(file.fileno())
-    new.replace(old)
+    publish(new, old)
 
 
 def _explained(path: Path, new: Path, error: Exception) -> OutputError:

@@ -17,6 +17,7 @@ import av
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CLIP_FORMATS, CONTAINERS, Container
+from capture.output.durable import publish
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
 from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, reencode
@@ -83,9 +84,7 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
         with scratch_folder(target.parent) as folder:
             best = _Transcoding(old, form, report, folder).run(limit_bytes)
             shutil.copymode(old, best)
-            with best.open("rb+") as file:
-                os.fsync(file.fileno())
-            best.replace(target)
+            publish(best, target)
     except (OSError, av.FFmpegError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         remedy = "check the free space and the permissions of the folder"

@@ -14,6 +14,7 @@ from capture.errors import CaptureError, OutputError, UsageError, in_one_line
 from capture.event_kinds import EventKind
 from capture.events import Event, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
+from capture.output.durable import sync_name
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import candidates, dated_name
 from capture.pipeline.feed import Feed
@@ -186,6 +187,8 @@ def _rename(made: Path, path: Path) -> None:
         except OSError:
             # Some file systems have no hard links.
             _rename_without_link(made, path)
+        # What it holds was brought to the disk when it was made.
+        sync_name(path)
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", "choose another name") from error
     except OSError as error:

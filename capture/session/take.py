@@ -75,6 +75,7 @@ class Take:
         if not settings.is_numbered:
             # Reserve the name now, however long the recorder waits.
             self._muxer = Muxer(settings.output, settings.container, overwrite=settings.overwrite)
+        self._on_failure = on_failure
         self._writer = FileWriter(on_failure)
 
     @property
@@ -223,9 +224,9 @@ class Take:
             self.record_event(event)
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
-        busy_s = self._writer.busy_s if self._begun.is_set() else 0.0
+        disk = (self._writer.busy_s, self._writer.behind_s) if self._begun.is_set() else (0.0, 0.0)
         troubles = self._vitals.look_at_levels(levels) if state is State.RECORDING else []
-        for kind, detail in (*troubles, *self._vitals.look_at_disk(busy_s)):
+        for kind, detail in (*troubles, *self._vitals.look_at_disk(*disk)):
             self.record_now(kind, detail)
         fps = self._vitals.fps(elapsed_s, pipeline.frames)
         width, height = pipeline.size
@@ -301,7 +302,12 @@ class Take:
         muxer = self._muxer
         assert muxer is not None  # noqa: S101 - it has begun
         self._is_kept = True
-        muxer.keep()
+        try:
+            muxer.keep()
+        except OutputError as error:
+            failed = True
+            self._on_failure("muxer", error)
+            self._name_old_file()
         try:
             return self._summary(muxer, stopped_by, failed=failed)
         finally:
@@ -313,6 +319,12 @@ class Take:
     def leave(self) -> None:
         """Abandon the file as it is; a thread may still be writing to it."""
         self.is_left = self._is_kept = True
+        self._name_old_file()
+
+    def _name_old_file(self) -> None:
+        """Report where the file is that this recording was to replace, if it is still there."""
+        if self._muxer is not None and (aside := self._muxer.set_aside) is not None:
+            self.record_now(EventKind.OLD_FILE, f"the file that {self.path} was to replace is kept as {aside}")
 
     def describe_left(self, stopped_by: str) -> Summary:
         """Return the summary of an abandoned recording, without reading the file: its disk may not answer."""

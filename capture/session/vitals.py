@@ -16,6 +16,10 @@ _LEAST_INTERVAL_S: Final = 0.1
 #: A disk that takes longer than this for one write has stalled.
 _SLOW_S: Final = 1.0
 
+#: So is one that stores so slowly that a power cut would cost this much. It is fast again below half of that: while all
+#: syncs take equally long, the figure moves between the length of one and of two.
+_BEHIND_S: Final = 3.0
+
 #: Progress is requested several times a second. When a request comes this late, the process was stopped or the machine
 #: was too busy to run it.
 STANDSTILL_S: Final = 1.0
@@ -39,12 +43,15 @@ class Vitals:
                 found.append((kind, f"{level.source}: {level.trouble or 'heard again'}"))
         return found
 
-    def look_at_disk(self, busy_s: float) -> list[tuple[EventKind, str]]:
-        """Return whether the disk has been busy with one write for too long."""
-        was_slow, self._disk_is_slow = self._disk_is_slow, busy_s >= _SLOW_S
+    def look_at_disk(self, busy_s: float, behind_s: float) -> list[tuple[EventKind, str]]:
+        """Return whether the disk has been busy with one write for too long, or is too far behind with storing."""
+        was_slow = self._disk_is_slow
+        self._disk_is_slow = busy_s >= _SLOW_S or behind_s >= (_BEHIND_S / 2 if was_slow else _BEHIND_S)
         if was_slow or not self._disk_is_slow:
             return []
-        return [(EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory")]
+        if busy_s >= _SLOW_S:
+            return [(EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory")]
+        return [(EventKind.DISK_SLOW, f"the disk is slow: a power cut now would cost the last {behind_s:.0f} s")]
 
     def look_at_standstill(self, from_s: float, to_s: float) -> list[Event]:
         """Return that the recorder did not run between two moments of media time, if they are far apart."""

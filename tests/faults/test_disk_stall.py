@@ -47,7 +47,7 @@ class Disk:
         write = OutputFile._write_some
 
         def wait_and_write(file: OutputFile, data: memoryview) -> int:
-            if folder in (file._folder, *file._folder.parents) and not self._goes.is_set():
+            if folder in file._path.parents and not self._goes.is_set():
                 self._is_waited_for.set()
                 assert self._goes.wait(LIMIT_S)
             return write(file, data)

@@ -15,7 +15,8 @@ from conftest import RunCapture, StartCapture
 from reopened import each_picture, sound
 
 from capture.errors import UsageError
-from capture.output.reserved_file import ReservedFile, is_being_recorded
+from capture.output.locked_file import is_being_recorded
+from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
 from capture.sources.pattern import read_clock
 
@@ -38,7 +39,7 @@ def test_the_second_recorder_is_refused_and_the_first_goes_on(
         for what in (path, tmp_path):
             repaired = run_capture("repair", what)
             assert repaired.returncode == 1
-            assert f"{path} is being recorded" in repaired.stderr
+            assert f"{path} is still being recorded" in repaired.stderr
         recorder.until_grown(path)
         summary = recorder.stop()
     assert (summary["check"], summary["size_bytes"]) == ("ok", path.stat().st_size)
