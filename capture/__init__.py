@@ -28,8 +28,7 @@ if TYPE_CHECKING:
         SourceLostError,
         UsageError,
     )
-    from capture.event_kinds import EventKind
-    from capture.events import Command, Event, Progress, State, Summary
+    from capture.events import Command, Event, EventKind, Progress, State, Summary
     from capture.media import Frame, Rectangle, Samples
     from capture.recorder import Recorder, record
     from capture.recordings.check import CheckReport, check
@@ -41,8 +40,10 @@ if TYPE_CHECKING:
     from capture.sources.protocols import FrameSource, SampleSource
     from capture.sources.screens import list_screens
     from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
-    from capture.version import __version__
     from capture.virtual.desk import VirtualDesk
+
+#: Read by the build, which does not run this module.
+__version__ = "0.1.0"
 
 __all__ = [
     "AudioTrack",
@@ -111,14 +112,7 @@ _HOME = {
         "SourceLostError",
         "UsageError",
     ),
-    "capture.event_kinds": ("EventKind",),
-    "capture.events": (
-        "Command",
-        "Event",
-        "Progress",
-        "State",
-        "Summary",
-    ),
+    "capture.events": ("Command", "Event", "EventKind", "Progress", "State", "Summary"),
     "capture.media": (
         "Frame",
         "Rectangle",
@@ -160,7 +154,6 @@ _HOME = {
         "ScriptedFrames",
         "ScriptedSamples",
     ),
-    "capture.version": ("__version__",),
     "capture.virtual.desk": ("VirtualDesk",),
 }
 

@@ -22,8 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from capture.event_kinds import EventKind
-
 __all__ = [
     "CaptureError",
     "DiskFullError",
@@ -48,8 +46,7 @@ class CaptureError(Exception):
 
     exit_code = 1
 
-    #: The kind of the event that reports it, and the `stopped_by` of a recording that it ended.
-    event_kind = EventKind.FAILED
+    #: The `stopped_by` of a recording that this error ended.
     stopped_by = "failed"
 
     #: The `Summary` of the recording that ended with this error, if it has one. `capture.record` and `capture.Recorder`
@@ -146,13 +143,10 @@ class RecordingError(CaptureError):
 class SourceLostError(RecordingError):
     """A device disappeared while it was being recorded."""
 
-    event_kind = EventKind.DEVICE_LOST
-
 
 class DisplayLostError(SourceLostError):
     """The display disappeared while its screen was being recorded."""
 
-    event_kind = EventKind.DISPLAY_LOST
     stopped_by = "display_lost"
 
 
@@ -163,14 +157,12 @@ class OutputError(RecordingError):
 class DiskFullError(OutputError):
     """The disk is full, or the user's quota on it is."""
 
-    event_kind = EventKind.DISK_FULL
     stopped_by = "disk_full"
 
 
 class FileGoneError(OutputError):
     """The file was removed while it was being recorded."""
 
-    event_kind = EventKind.FILE_GONE
     stopped_by = "file_gone"
 
 

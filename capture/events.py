@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from capture.event_kinds import EventKind
+from capture.errors import CaptureError, DiskFullError, DisplayLostError, FileGoneError, SourceLostError
 
 __all__ = [
     "Answer",
     "AudioSummary",
     "Command",
     "Event",
+    "EventKind",
     "EventSink",
     "Level",
     "Progress",
@@ -26,7 +27,79 @@ __all__ = [
     "State",
     "Summary",
     "VideoSummary",
+    "kind_of",
 ]
+
+
+class EventKind(StrEnum):
+    """What happened. JSON and the ledger contain the value.
+
+    The detail of an event about an audio source starts with the source's name and a colon. Between DEVICE_LOST and
+    DEVICE_BACK the source is recorded as silence; DEVICE_CHANGED is a move to another device.
+    """
+
+    APPLICATION = "application"
+    BAD_SAMPLES = "bad_samples"
+    BEGUN = "begun"
+    BUFFER_LOST = "buffer_lost"
+    CLIP = "clip"
+    CLIP_FAILED = "clip_failed"
+    CROPPED = "cropped"
+    DEVICE_BACK = "device_back"
+    DEVICE_CHANGED = "device_changed"
+    DEVICE_LOST = "device_lost"
+    DISCARDED = "discarded"
+    DISK_FULL = "disk_full"
+    DISK_SLOW = "disk_slow"
+    DISPLAY_CHANGED = "display_changed"
+    DISPLAY_LOST = "display_lost"
+    DROPPED = "dropped"
+    ENCODER = "encoder"
+    ENDED = "ended"
+    FAILED = "failed"
+    FILE_GONE = "file_gone"
+    HOLE = "hole"
+    KEYS_SHOWN = "keys_shown"
+    LEFT_OUT = "left_out"
+    LOUDNESS = "loudness"
+    MARK = "mark"
+    MOVED = "moved"
+    NOT_BEGUN = "not_begun"
+    NOT_IMPROVED = "not_improved"
+    NO_CURSOR = "no_cursor"
+    NO_DATA = "no_data"
+    NO_HOTKEYS = "no_hotkeys"
+    NO_LEDGER = "no_ledger"
+    NO_PREVIEW = "no_preview"
+    NO_REMOTE = "no_remote"
+    OLD_FILE = "old_file"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SCREEN_READABLE = "screen_readable"
+    SCREEN_UNREADABLE = "screen_unreadable"
+    SILENT = "silent"
+    SOUND = "sound"
+    STOOD_STILL = "stood_still"
+    UNFINISHED = "unfinished"
+    WAITING = "waiting"
+    WINDOW_CLOSED = "window_closed"
+
+
+#: Subclasses come before the classes that they derive from.
+_KINDS_OF_ERRORS: Final[Mapping[type[CaptureError], EventKind]] = {
+    DisplayLostError: EventKind.DISPLAY_LOST,
+    SourceLostError: EventKind.DEVICE_LOST,
+    DiskFullError: EventKind.DISK_FULL,
+    FileGoneError: EventKind.FILE_GONE,
+}
+
+
+def kind_of(error: CaptureError) -> EventKind:
+    """The kind of the event that reports `error`."""
+    for error_class, kind in _KINDS_OF_ERRORS.items():
+        if isinstance(error, error_class):
+            return kind
+    return EventKind.FAILED
 
 
 class State(Enum):

@@ -10,10 +10,10 @@ from typing import Any
 
 from running import LIMIT_S, Recorder
 
-from capture import unix_socket
 from capture.remote import client
 from capture.remote.protocol import as_line
 from capture.remote.runtime_folder import RuntimeFolder
+from capture.system import unix_socket
 
 
 class Control:

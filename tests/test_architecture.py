@@ -22,9 +22,9 @@ PROJECT = Path(__file__).parent.parent
 #: The rooms, lowest first. A room is a package or a module directly under `capture`; `face` is `capture/__init__.py`. A
 #: room may import rooms of earlier lines, but no other room of its own line.
 ORDER: Final = (
-    "event_kinds strict_json version",
-    "errors clock media events private_files unix_socket",
-    "formats system threads timing pixels triggers virtual",
+    "errors strict_json",
+    "clock media events system",
+    "formats threads timing pixels triggers virtual",
     "codecs output remote",
     "settings recordings replay",
     "parsing sources",
@@ -175,7 +175,7 @@ def test_the_lowest_rooms_need_only_the_standard_library_and_numpy() -> None:
 
 
 def test_the_terminal_imports_only_events() -> None:
-    assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.event_kinds", "capture.events"}
+    assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.events"}
 
 
 def test_platform_libraries_stay_in_their_adapters() -> None:
@@ -339,7 +339,7 @@ def test_type_checkers_and_the_interpreter_see_the_same_public_names() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("capture.")
         for alias in node.names
     }
-    assert sorted(named) == capture.__all__
+    assert sorted([*named, "__version__"]) == capture.__all__
     for name, module in named.items():
         assert module is not None
         assert getattr(capture, name) is getattr(sys.modules[module], name)

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from capture.event_kinds import EventKind
-from capture.events import AudioSummary, Event, Summary, VideoSummary
+from capture.events import AudioSummary, Event, EventKind, Summary, VideoSummary
 
 #: The example of the documented contract.
 SUMMARY = Summary(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capture.private_files import SMALL_BYTES, make_folder, read_small, replace
+from capture.system.private_files import SMALL_BYTES, make_folder, read_small, replace
 
 unix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 

@@ -16,8 +16,7 @@ from running import eventually
 from takes import Stage
 
 import capture
-from capture.event_kinds import EventKind
-from capture.events import State
+from capture.events import EventKind, State
 from capture.recordings.check import check
 from capture.sources.scripted import ScriptedSamples
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.strict_json import to_json
 
 BAD = (math.nan, math.inf, -math.inf)

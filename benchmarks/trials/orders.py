@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.trials.seen import expect_whole, heard, pattern_offset_s
 from benchmarks.trials.stage import Recorder, desk, wait_s
 from benchmarks.trials.trial import Fault, Findings, NotHereError, Trial
-from capture import unix_socket
 from capture.sources.pattern import BEEP_S
+from capture.system import unix_socket
 
 __all__ = ["FAULTS", "expect_beeps"]
 

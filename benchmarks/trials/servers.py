@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.remote import until
-from capture.unix_socket import listens
+from capture.system.unix_socket import listens
 from capture.virtual.desk import VirtualDesk
 
 __all__ = ["MICROPHONE", "MICROPHONE_HZ", "server_of", "sound_server"]

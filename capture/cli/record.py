@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
 from capture.cli.parser import SELECT, Arguments, Verb
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.strict_json import to_json
 
 if TYPE_CHECKING:

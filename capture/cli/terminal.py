@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from capture.event_kinds import EventKind
-from capture.events import Event, Level, Progress, State, Summary
+from capture.events import Event, EventKind, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
 

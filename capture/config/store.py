@@ -22,7 +22,7 @@ from capture.events import Command
 from capture.formats import container_of
 from capture.output.naming import recordings_folder
 from capture.parsing import parse_size, parse_time
-from capture.private_files import make_folder, read_small, replace
+from capture.system.private_files import make_folder, read_small, replace
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]

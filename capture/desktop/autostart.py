@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from capture.errors import NotReadyError, OutputError
-from capture.private_files import make_folder, read_small, replace
+from capture.system.private_files import make_folder, read_small, replace
 
 __all__ = ["Autostart", "DesktopEntry", "Entry", "LaunchAgent", "RunKey", "autostart_of_this_system", "own_command"]
 

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from capture.event_kinds import EventKind
-from capture.events import Event
+from capture.events import Event, EventKind
 
 __all__ = ["KEPT", "Ledger"]
 

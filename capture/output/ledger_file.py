@@ -15,8 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from capture.errors import OutputError, UsageError
-from capture.event_kinds import EventKind
-from capture.events import Event
+from capture.events import Event, EventKind
 from capture.output.naming import candidates, ledger_of
 from capture.output.reserved_file import ReservedFile
 from capture.output.syncer import Syncer

@@ -27,10 +27,10 @@ from av.video.stream import VideoStream
 from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
-from capture.output.durable import FULL
 from capture.output.margin import Margin
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
+from capture.system.durable import FULL
 
 __all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from capture.errors import OutputError, UsageError
 from capture.formats import container_of
-from capture.private_files import make_folder
+from capture.system.private_files import make_folder
 
 __all__ = [
     "candidates",

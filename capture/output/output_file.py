@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from capture.output.disk_space import free_bytes
-from capture.output.durable import FULL
 from capture.output.reserved_file import ReservedFile
 from capture.output.syncer import Syncer
+from capture.system.durable import FULL
 
 __all__ = ["OutputFile"]
 

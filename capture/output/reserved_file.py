@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from capture.errors import OutputError
-from capture.output.durable import sync_content, sync_name
 from capture.output.locked_file import create_locked
 from capture.output.replaced_file import ReplacedFile
+from capture.system.durable import sync_content, sync_name
 
 __all__ = ["ReservedFile"]
 

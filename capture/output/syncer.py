@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from capture.output.durable import sync_content, sync_name
+from capture.system.durable import sync_content, sync_name
 from capture.threads.worker import Worker
 
 __all__ = ["Syncer"]

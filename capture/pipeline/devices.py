@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capture.clock import Clock
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Samples
 from capture.pipeline.device_thread import DeviceThread
 from capture.pipeline.sound_grabber import SoundGrabber

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from capture.clock import Clock
-from capture.event_kinds import EventKind
-from capture.events import Event
+from capture.events import Event, EventKind
 from capture.output.chapters import title_of
 from capture.output.ledger import Ledger
 from capture.output.writer import FileWriter

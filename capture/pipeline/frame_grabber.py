@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capture.clock import Clock
-from capture.event_kinds import EventKind
-from capture.events import Event
+from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource
 from capture.threads.mailbox import Closed, Mailbox

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capture.clock import Clock
-from capture.event_kinds import EventKind
-from capture.events import Event, Level
+from capture.events import Event, EventKind, Level
 from capture.media import SAMPLE_RATE, Samples, peak_dbfs
 from capture.pipeline.mixer import Lane, LevelMeter, mix
 from capture.pipeline.tee import PacketSink

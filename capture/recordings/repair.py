@@ -26,7 +26,6 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
-from capture.output.durable import publish
 from capture.output.locked_file import is_being_recorded
 from capture.output.muxer import Chapter, Muxer
 from capture.output.naming import check_output, next_free
@@ -35,6 +34,7 @@ from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import CheckReport, check
 from capture.recordings.fragments import overwrite, shown_fragments
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
+from capture.system.durable import publish
 
 __all__ = ["Repaired", "recordings_in", "repair"]
 

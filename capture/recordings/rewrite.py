@@ -21,11 +21,11 @@ from av.stream import Disposition, Stream
 
 from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.formats import container_of
-from capture.output.durable import publish
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.contents import READ_OPTIONS
 from capture.recordings.scratch import scratch_folder
+from capture.system.durable import publish
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 

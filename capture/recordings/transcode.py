@@ -17,12 +17,12 @@ import av
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CLIP_FORMATS, CONTAINERS, Container
-from capture.output.durable import publish
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
 from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, reencode
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.size_limit import fit_animation, fit_tracks
+from capture.system.durable import publish
 
 __all__ = ["convert", "fit"]
 

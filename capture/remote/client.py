@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from capture import unix_socket
 from capture.errors import CaptureError, UsageError
 from capture.remote.protocol import TEXT_LIMIT, as_line, cleaned
 from capture.remote.runtime_folder import RuntimeFolder, check_name, default_folder
+from capture.system import unix_socket
 
 __all__ = ["ask", "not_running_error", "running"]
 

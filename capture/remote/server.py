@@ -19,12 +19,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from capture import unix_socket
 from capture.errors import NotReadyError
-from capture.event_kinds import EventKind
-from capture.events import Send
+from capture.events import EventKind, Send
 from capture.remote import runtime_folder
 from capture.remote.connection import VERBS, Connection, parse_request, refusal
+from capture.system import unix_socket
 from capture.threads.worker import Worker
 
 __all__ = ["VERBS", "RemoteControl"]

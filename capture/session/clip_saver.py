@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from capture.errors import CaptureError, OutputError, UsageError, in_one_line
-from capture.event_kinds import EventKind
-from capture.events import Event, Request, Summary
+from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
-from capture.output.durable import sync_name
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import candidates, dated_name
 from capture.pipeline.feed import Feed
@@ -23,6 +21,7 @@ from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.settings import ClipOrder, RecordSettings
+from capture.system.durable import sync_name
 from capture.threads.worker import Worker
 
 __all__ = ["ClipSaver"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from capture.clock import Clock
 from capture.errors import CaptureError, DiskFullError, RecordingError
-from capture.event_kinds import EventKind
-from capture.events import Event, EventSink, Request, State, Summary
+from capture.events import Event, EventKind, EventSink, Request, State, Summary, kind_of
 from capture.pipeline.feed import Feed
 from capture.session.clip_saver import ClipSaver
 from capture.session.inbox import Inbox, WorkerFailure, refuse
@@ -88,7 +87,7 @@ class SessionCore:
             cause, error = error, RecordingError(f"the {failure.worker} failed ({type(error).__name__}: {error})")
             error.__cause__ = cause
         self.fail(error)
-        self.record_event(error.event_kind, str(error))
+        self.record_event(kind_of(error), str(error))
         return error
 
     def fail(self, error: CaptureError) -> None:

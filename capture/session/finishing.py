@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from capture.event_kinds import EventKind
-from capture.events import Command, Event, Progress, Request
+from capture.events import Command, Event, EventKind, Progress, Request
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.force_stop import Impatience, StopEscalation

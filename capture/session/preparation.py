@@ -8,8 +8,7 @@ from typing import Final
 
 from capture.clock import Clock
 from capture.errors import CaptureError, NotReadyError
-from capture.event_kinds import EventKind
-from capture.events import EventSink, Progress, Request, Send, State
+from capture.events import EventKind, EventSink, Progress, Request, Send, State
 from capture.session.commands import Action, Phase, action_of
 from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
 from capture.settings import RecordSettings

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from capture.errors import CaptureError, DiskFullError, FileGoneError, OutputError
-from capture.event_kinds import EventKind
-from capture.events import Command, Event, Request, Send, State, Summary
+from capture.events import Command, Event, EventKind, Request, Send, State, Summary
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.finishing import Finishing

@@ -20,8 +20,7 @@ from typing import Any
 
 from capture.clock import Clock, MonotonicClock
 from capture.errors import CaptureError, OutputError
-from capture.event_kinds import EventKind
-from capture.events import Answer, Command, EventSink, Request, State, Summary
+from capture.events import Answer, Command, EventKind, EventSink, Request, State, Summary
 from capture.output.disk_space import check_room
 from capture.output.naming import check_writable
 from capture.pipeline.devices import DeviceSet

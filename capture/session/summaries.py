@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from capture.errors import UsageError, in_one_line
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.recordings.check import check
 from capture.settings import RecordSettings
 

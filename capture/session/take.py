@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from capture.clock import Clock
 from capture.errors import OutputError, UsageError
-from capture.event_kinds import EventKind
-from capture.events import Event, Progress, State, Summary, VideoSummary
+from capture.events import Event, EventKind, Progress, State, Summary, VideoSummary
 from capture.output.chapters import chapters_between, title_of
 from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from capture.event_kinds import EventKind
-from capture.events import Event, Level
+from capture.events import Event, EventKind, Level
 
 __all__ = ["STANDSTILL_S", "Vitals"]
 

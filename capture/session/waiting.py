@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from capture.errors import NotReadyError, OutputError
-from capture.event_kinds import EventKind
-from capture.events import Command, Event, Progress, Request, State
+from capture.events import Command, Event, EventKind, Progress, Request, State
 from capture.output.disk_space import check_room
 from capture.output.naming import check_writable
 from capture.session.commands import Action, Phase, action_of

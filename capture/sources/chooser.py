@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from capture.clock import Clock
 from capture.errors import NotReadyError, UsageError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Rectangle
 from capture.settings import APPLICATION, RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from capture.errors import DisplayLostError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.mss_reader import MssReader
 from capture.sources.placement import Placement, black, fitted

@@ -16,7 +16,7 @@ import numpy as np
 
 from capture.clock import Clock
 from capture.errors import CaptureError, NotReadyError, in_one_line
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Samples
 from capture.sources.protocols import SampleSource
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from capture.errors import DisplayLostError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement

@@ -11,7 +11,7 @@ from Xlib import X, error
 from Xlib.display import Display
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement, black

@@ -14,8 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from capture.errors import NotReadyError
-from capture.event_kinds import EventKind
-from capture.events import Command, Send
+from capture.events import Command, EventKind, Send
 from capture.triggers.bindings import ALT_GR, DEFAULT_HOTKEYS, MODIFIERS, KeyEvent, Matcher, check_bindings
 
 __all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings"]

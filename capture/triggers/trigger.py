@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from capture.event_kinds import EventKind
-from capture.events import Send
+from capture.events import EventKind, Send
 
 __all__ = ["TakeObserver", "Trigger"]
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from capture.unix_socket import listens
+from capture.system.unix_socket import listens
 from capture.virtual.server import server_error, start_server, write_private
 from capture.virtual.supervised_process import SupervisedProcess
 

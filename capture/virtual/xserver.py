@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import NotReadyError
-from capture.unix_socket import ANSWER_LIMIT_S, connect, hold_name, listens
+from capture.system.unix_socket import ANSWER_LIMIT_S, connect, hold_name, listens
 from capture.virtual.server import server_error, start_server, write_private
 from capture.virtual.supervised_process import SupervisedProcess
 

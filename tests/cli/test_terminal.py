@@ -9,8 +9,7 @@ from io import StringIO
 import pytest
 
 from capture.cli.terminal import Terminal, as_clock, as_size
-from capture.event_kinds import EventKind
-from capture.events import AudioSummary, Event, Level, Progress, State, Summary
+from capture.events import AudioSummary, Event, EventKind, Level, Progress, State, Summary
 
 RECORDING = Progress(
     State.RECORDING,

@@ -444,7 +444,7 @@ def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     write(file, WRITTEN)
-    monkeypatch.setattr("capture.output.durable.sync_content", full)
+    monkeypatch.setattr("capture.system.durable.sync_content", full)
     with pytest.raises(OutputError, match="No space left"):
         change("record.fps", ["50"], file)
     assert file.read_text() == WRITTEN

@@ -24,13 +24,13 @@ from conftest import PROJECT
 from reopened import Track, ledger_lines, pictures, probe, sound
 from running import Recorder
 
-from capture import unix_socket
 from capture.output.naming import ledger_of
 from capture.recordings.check import check
 from capture.recordings.repair import repair
 from capture.remote.protocol import as_line
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.sources.pattern import BEEP_HZ, BEEP_S, read_clock
+from capture.system import unix_socket
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":

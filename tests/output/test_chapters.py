@@ -10,8 +10,7 @@ import pytest
 from reopened import chapters, each_picture, probe
 from running import eventually
 
-from capture.event_kinds import EventKind
-from capture.events import Command, Event, State
+from capture.events import Command, Event, EventKind, State
 from capture.output.chapters import chapters_between, title_of
 from capture.output.muxer import Chapter
 from capture.recordings.check import check

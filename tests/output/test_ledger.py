@@ -17,8 +17,7 @@ from reopened import ledger_lines
 from running import eventually
 
 from capture.errors import OutputError
-from capture.event_kinds import EventKind
-from capture.events import Event
+from capture.events import Event, EventKind
 from capture.output.ledger import KEPT, Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import ledger_of
@@ -249,7 +248,7 @@ def test_a_link_that_takes_the_name_is_not_followed(tmp_path: Path, monkeypatch:
 WRITING = """
 import sys
 from pathlib import Path
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.events import Event
 from capture.output.ledger_file import LedgerFile
 file = LedgerFile(Path(sys.argv[1]), print)

@@ -13,12 +13,12 @@ from conftest import PROJECT
 from running import eventually
 from scripted_recorder import ScriptedSession, recorder
 
-from capture import unix_socket
 from capture.errors import CaptureError, UsageError
 from capture.remote import client
 from capture.remote.client import ask, running
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.remote.server import RemoteControl
+from capture.system import unix_socket
 
 if sys.platform == "win32":
     pytest.skip("the remote control does not work on Windows", allow_module_level=True)

@@ -21,7 +21,7 @@ from running import LIMIT_S
 from capture.errors import NotReadyError, UsageError
 from capture.remote import runtime_folder
 from capture.remote.runtime_folder import Claim, RuntimeFolder, check_name, claim, default_folder
-from capture.unix_socket import connect, listen
+from capture.system.unix_socket import connect, listen
 
 if sys.platform == "win32":
     pytest.skip("the remote control does not work on Windows", allow_module_level=True)
@@ -36,7 +36,7 @@ CLAIMANT: Final = """
 import sys
 from pathlib import Path
 from capture.errors import UsageError
-from capture.unix_socket import listen
+from capture.system.unix_socket import listen
 from capture.remote import runtime_folder
 from capture.remote.runtime_folder import claim
 name, folder, taken = sys.argv[1] or None, Path(sys.argv[2]), None

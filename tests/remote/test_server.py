@@ -18,13 +18,13 @@ from conftest import PROJECT
 from running import eventually
 from scripted_recorder import STATUS, ScriptedSession, only_status, recorder
 
-from capture import unix_socket
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.events import Command, Request
 from capture.remote import client
 from capture.remote.client import ask, running
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.remote.server import CONNECTIONS, RemoteControl
+from capture.system import unix_socket
 
 if sys.platform == "win32":
     pytest.skip("the remote control does not work on Windows", allow_module_level=True)

@@ -14,8 +14,7 @@ from takes import Recording, Stage, StandbyRecording
 import capture.session.preparation as preparation_module
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, UsageError
-from capture.event_kinds import EventKind
-from capture.events import Command, Event, Progress, Send, State, Summary
+from capture.events import Command, Event, EventKind, Progress, Send, State, Summary
 from capture.recordings.check import check
 from capture.session.session import Session
 from capture.session.vitals import STANDSTILL_S

@@ -13,7 +13,7 @@ from hasty import HastyClock
 
 from capture.clock import Clock, SteppedClock
 from capture.errors import NotReadyError, SourceLostError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import SAMPLE_RATE, Samples
 from capture.pipeline.sound_grabber import SoundGrabber
 from capture.sources.reconnecting import LONGEST_WAIT_S, STEADY_S, ReconnectingSource

@@ -18,7 +18,7 @@ import pytest
 from conftest import PROJECT
 
 from capture.errors import NotReadyError
-from capture.unix_socket import hold_name, listens
+from capture.system.unix_socket import hold_name, listens
 from capture.virtual import xserver
 from capture.virtual.supervised_process import SupervisedProcess
 from capture.virtual.xserver import XServer

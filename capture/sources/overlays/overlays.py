@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.media import Pixels, Rectangle
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.sources.pulse.loop import Loop, PlayingStream
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
 from capture.sources.sound_devices import is_program, playing_applications

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from capture.errors import NotReadyError
-from capture.event_kinds import EventKind
+from capture.events import EventKind
 from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
 from capture.sources.pulse.timed_stream import TimestampedStream
