@@ -178,7 +178,7 @@ def _loudness_problem(lufs: Any) -> Problem | None:
 
 
 def _bytes_problem(size: Any) -> Problem | None:
-    return None if _is_whole(size) and size > 0 else ("is less than one byte", "give a larger size")
+    return None if _is_whole(size) and size > 0 else ("is less than one byte", "give more than zero bytes")
 
 
 def _name_problem(text: Any) -> Problem | None:

@@ -122,11 +122,14 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
 
 def _keys(settings: RecordSettings, hotkeys: bool) -> str:
     """Return the hint about keys in the live line."""
+    from capture.triggers.bindings import as_readable
+
+    hold = f"hold {as_readable(settings.hold)} to record, " if settings.standby and settings.hold is not None else ""
     if not hotkeys:
-        return "Ctrl+C stops"
+        return f"{hold}Ctrl+C {'quits' if settings.standby else 'stops'}"
     clip = "Ctrl+Alt+C saves a clip, " if settings.replay_s is not None else ""
     if settings.standby:
-        return f"{clip}Ctrl+Alt+R records, Ctrl+C quits"
+        return f"{clip}{hold or 'Ctrl+Alt+R records, '}Ctrl+C quits"
     return f"{clip}Ctrl+Alt+R or Ctrl+C stops"
 
 

@@ -23,7 +23,10 @@ _VERBS: Final = ("standby", "replay")
 
 
 class Setting(NamedTuple):
-    """One setting. Its values have the type of `default`; `check` raises `UsageError` for an invalid one."""
+    """One setting. Its values have the type of `default`; `check` raises `UsageError` for an invalid one.
+
+    `about` is its help text, short enough for a terminal of 80 columns.
+    """
 
     name: str
     default: Value
@@ -63,20 +66,20 @@ def _check_folder(text: str) -> None:
 SETTINGS: Final[Mapping[str, Setting]] = {
     setting.name: setting
     for setting in (
-        *(Setting(f"hotkeys.{hotkey.name}", hotkey.key, f"key to {hotkey.about}", _check_key) for hotkey in HOTKEYS),
-        Setting("hotkeys.hold", "", "key that records while it is held", _check_key),
-        Setting("autostart.verb", "standby", "what autostart runs: standby or replay", _one_of(*_VERBS)),
-        Setting("folder.video", "", "folder of recordings with a picture", _check_folder),
-        Setting("folder.sound", "", "folder of recordings of sound alone", _check_folder),
+        *(Setting(f"hotkeys.{hotkey.name}", hotkey.key, hotkey.about, _check_key) for hotkey in HOTKEYS),
+        Setting("hotkeys.hold", "", "record while the key is held", _check_key),
+        Setting("autostart.verb", "standby", "standby or replay, for autostart", _one_of(*_VERBS)),
+        Setting("folder.video", "", "folder for video", _check_folder),
+        Setting("folder.sound", "", "folder for sound alone", _check_folder),
         Setting("replay.last", "60s", "length of the replay buffer", parse_time),
         Setting("replay.buffer_size", "500MB", "memory limit of the replay buffer", parse_size),
-        Setting("record.audio", ("internal",), "audio tracks; mixed for formats with one track", parse_audio),
+        Setting("record.audio", ("internal",), "audio tracks", parse_audio),
         Setting("record.fps", 30, "maximum frame rate", lambda fps: parse_fps(plain_number(fps))),
         Setting("record.quality", "medium", "low, medium or high", _one_of(*QUALITIES)),
         Setting(
             "record.encoder",
             "auto",
-            "auto, or FFmpeg's name of a video encoder",
+            "auto, or FFmpeg's encoder name",
             _one_of("auto", *(name for names in ENCODERS.values() for name in names)),
         ),
         Setting("record.cursor", True, "draw the mouse cursor", lambda drawn: None),

@@ -39,8 +39,8 @@ class Hotkey(NamedTuple):
 HOTKEYS: Final = (
     Hotkey("record", "<ctrl>+<alt>+r", Command.TOGGLE, "start or stop a recording"),
     Hotkey("pause", "<ctrl>+<alt>+p", Command.TOGGLE_PAUSE, "pause or resume"),
-    Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "stop the recording and delete its file"),
-    Hotkey("clip", "<ctrl>+<alt>+c", Command.CLIP, "save what the replay buffer holds"),
+    Hotkey("discard", "<ctrl>+<alt>+x", Command.DISCARD, "stop and delete the recording"),
+    Hotkey("clip", "<ctrl>+<alt>+c", Command.CLIP, "save the replay buffer as a clip"),
     Hotkey("mark", "<ctrl>+<alt>+m", Command.MARK, "add a chapter mark"),
 )
 

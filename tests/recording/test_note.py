@@ -226,12 +226,12 @@ def test_marks_become_chapters(taking: tuple[Control, Path]) -> None:
     assert [at_s for _, at_s in named] == pytest.approx([at_s for _, at_s in expected], abs=0.002)
 
 
-def test_discard_removes_the_file_and_says_so(taking: tuple[Control, Path], run_capture: RunCapture) -> None:
+def test_discard_deletes_the_file_and_says_so(taking: tuple[Control, Path], run_capture: RunCapture) -> None:
     note, path = taking
     done = run_capture("discard")
     assert done.returncode == 0, done.stderr
     assert str(path) in done.stdout + done.stderr
-    assert "gone" in done.stdout + done.stderr
+    assert f"deleted {path}" in done.stdout + done.stderr
     assert not path.exists()
     assert note.recorder.wait() == 0
     assert f"{path} was discarded" in note.recorder.stderr
