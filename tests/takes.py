@@ -88,9 +88,9 @@ class Recording:
         self.emitted: list[Event | Progress | Summary] = []
         self.answers: list[tuple[Command, list[dict[str, Any]]]] = []
         video, clock, triggers = more.pop("video", False), more.pop("clock", None), more.pop("triggers", ())
-        sources = more.pop("sources", None)
+        sources, emit = more.pop("sources", None), more.pop("emit", self.emitted.append)
         settings = RecordSettings(output, pattern=True, **{"screen": "primary" if video else None, **more})
-        self.session = Session(settings, sources=sources, emit=self.emitted.append, clock=clock, triggers=triggers)
+        self.session = Session(settings, sources=sources, emit=emit, clock=clock, triggers=triggers)
         self.raised: BaseException | None = None
         self.summary: Summary | None = None
         self.thread = threading.Thread(target=self._run)

@@ -90,7 +90,8 @@ class Syncer:
                 if not is_named:
                     sync_name(self._path)
                     is_named = True
-        except OSError as error:
-            self.error = self.error or error
+        except Exception as error:
+            # Without this thread nothing is safe any more, whatever ended it.
+            self.error = self.error or (error if isinstance(error, OSError) else OSError(f"it failed: {error!r}"))
         finally:
             os.close(self._descriptor)

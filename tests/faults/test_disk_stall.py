@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +25,10 @@ from takes import Recording
 
 from capture.events import Command, State, Summary
 from capture.output.output_file import OutputFile
+from capture.output.replaced_file import left_aside
 from capture.recordings.check import check
 from capture.recordings.repair import repair
+from capture.recordings.structure import Ending, read_structure
 from capture.session.force_stop import INSISTS_AFTER_S, Impatience, StopEscalation
 from capture.sources.pattern import read_clock
 
@@ -181,6 +185,113 @@ def test_a_stall_does_not_affect_the_replay_buffer(disk: Disk, folder: Path, tmp
         disk.let_go()
     assert check(clip).ok
     assert pictures(clip).end_s > 1.1
+
+
+# A disk that takes its time to store what it accepted
+
+
+class SlowStore:
+    """A fake disk that accepts every write at once; while it is held, no sync ends."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._goes = threading.Event()
+        self._goes.set()
+        self.is_waited_for = False
+        monkeypatch.setattr("capture.output.syncer.INTERVAL_S", 0.1)
+        monkeypatch.setattr("capture.session.vitals._BEHIND_S", 0.5)
+        monkeypatch.setattr("capture.output.syncer.sync_content", self._sync)
+
+    def _sync(self, descriptor: int) -> None:
+        if not self._goes.is_set():
+            self.is_waited_for = True
+            assert self._goes.wait(LIMIT_S)
+
+    def hold(self) -> None:
+        self._goes.clear()
+
+    def let_go(self) -> None:
+        self._goes.set()
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowStore]:
+    made = SlowStore(monkeypatch)
+    yield made
+    made.let_go()
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_slow_syncs_cost_neither_sound_nor_the_stop(extension: str, store: SlowStore, folder: Path) -> None:
+    path = folder / f"out.{extension}"
+    with PatternRecording(path) as recording:
+        recording.until_recording()
+        store.hold()
+        recording.until_more(1.5)
+        assert len(recording.events("disk_slow")) == 1
+        assert re.fullmatch(
+            r"the disk is slow: a power cut now would cost the last \d s", recording.events("disk_slow")[0].detail
+        )
+        size_bytes = path.stat().st_size
+        recording.until_more(1.0)
+        assert path.stat().st_size > size_bytes, "the file goes on growing"
+        at_s = recording.ask(Command.STATUS)["elapsed_s"]
+        answers = recording.send(Command.STOP)
+        recording.until(State.FINISHING)
+        # The header waits for what it makes use of.
+        assert store.is_waited_for
+        assert read_structure(path).ending is Ending.NEVER_CLOSED
+        assert answers == []
+        store.let_go()
+        summary = recording.last_summary()
+    assert summary.check == "ok"
+    assert at_s <= summary.duration_s < at_s + 1.0, "it ended when it was stopped"
+    assert summary.video is not None
+    assert summary.video.dropped == 0
+    assert [track.inserted_silence_s for track in summary.audio] == [0.0]
+    assert_nothing_missing(path)
+
+
+def test_a_discard_on_a_slow_disk_leaves_nothing(store: SlowStore, folder: Path) -> None:
+    path = folder / "out.mp4"
+    path.write_bytes(b"old")
+    with PatternRecording(path, overwrite=True) as recording:
+        recording.until_recording()
+        store.hold()
+        recording.until_more(0.5)
+        recording.send(Command.DISCARD)
+        store.let_go()
+        recording.join()
+    assert path.read_bytes() == b"old"
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("when", ["recording", "finishing"])
+def test_a_disk_that_fails_to_store_ends_the_recording(
+    when: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = folder / "out.mp4"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("capture.output.syncer.INTERVAL_S", 0.1 if when == "recording" else 3600.0)
+    with PatternRecording(path, overwrite=True) as recording:
+        recording.until_recording()
+        # The kernel reports it once, and then says that all is well.
+        monkeypatch.setattr("capture.output.syncer.sync_content", fail)
+        if when == "finishing":
+            recording.send(Command.STOP)
+        summary = recording.last_summary()
+    assert str(recording.session.error).startswith(f"{path} could not be ")
+    assert "(Input/output error)" in str(recording.session.error)
+    assert summary.path == str(path)
+    # The fragments play; the header that hides them was not written.
+    assert pictures(path).end_s > 0.3
+    (aside,) = left_aside(path)
+    assert aside.read_bytes() == b"old"
+    assert [event.detail for event in recording.events("old_file")] == [
+        f"the file that {path} was to replace is kept as {aside}"
+    ]
 
 
 # Repeated stop requests

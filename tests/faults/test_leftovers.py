@@ -14,6 +14,7 @@ import pytest
 from conftest import RunCapture, StartCapture
 
 from capture.formats import CONTAINERS
+from capture.output.replaced_file import left_aside
 from capture.recordings.check import check
 from capture.recordings.repair import repair
 from capture.remote.runtime_folder import RuntimeFolder, claim
@@ -94,8 +95,37 @@ def test_a_file_that_is_whole_again_is_not_reported(
     more = ("--source", "pattern", "--duration", "0.2", "--overwrite")
     done = run_capture("record", paths[2], *more)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"capture repair (.+) makes", done.stderr) == [str(paths[3])]
+    assert re.findall(r"To fix it: capture repair (.+)", done.stderr) == [str(paths[3])]
     assert run_capture("repair", paths[3]).returncode == 0
+
+
+def test_a_file_that_was_to_be_replaced_is_named_until_it_has_its_name_back(
+    start_capture: StartCapture, run_capture: RunCapture, folder: Path
+) -> None:
+    path = folder / "out.mp4"
+    first = ("record", path, "--source", "pattern", "--fps", "5", "--duration", "1")
+    assert run_capture(*first).returncode == 0
+    old = path.read_bytes()
+    with start_capture("record", path, "--source", "pattern", "--fps", "5", "--overwrite") as recorder:
+        recorder.until_recording(path)
+        assert left_aside(path) == [], "it is in use"
+        recorder.process.kill()
+        recorder.wait()
+    (aside,) = left_aside(path)
+    named = f"the file that {path} was to replace is kept as {aside}"
+    # The note of the killed recorder says it.
+    done = run_capture("record", "next.ogg", "--source", "pattern", "--duration", "0.2")
+    assert done.stderr.splitlines().count(named) == 1
+    # A power cut takes the notes as well. Who wants the name again hears of it.
+    done = run_capture("record", path, "--source", "pattern", "--duration", "0.2", "--overwrite")
+    assert done.returncode == 0
+    assert done.stderr.splitlines().count(named) == 1
+    assert left_aside(path) == [aside]
+    path.write_bytes(b"nothing that plays")
+    assert f"{path}: put back, " in run_capture("repair", path).stdout
+    assert path.read_bytes() == old
+    done = run_capture("record", path, "--source", "pattern", "--duration", "0.2", "--overwrite")
+    assert "was to replace" not in done.stderr
 
 
 def test_a_running_recorder_is_no_leftover(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Writing:
     path: Path
     audio_tracks: int = 1
     overwrite: bool = False
+    durable: bool = False
     still_from_s: float = math.inf
     #: The pts of every frame that was written.
     written: list[int] = field(default_factory=list)
@@ -50,7 +51,8 @@ class Writing:
         self.sounds = [AudioEncoder(kind.audio_codec, 2) for _ in range(self.audio_tracks)]
         self.video = None if kind.video_codec is None else VideoEncoder(kind.video_codec, WIDTH, HEIGHT, 30)
         templates = [sound.template for sound in self.sounds]
-        self.muxer.start(templates if self.video is None else [self.video.template, *templates])
+        pictures = [] if self.video is None else [self.video.template]
+        self.muxer.start([*pictures, *templates], durable=self.durable)
         self.next_block = 0
         self.moments = itertools.chain(
             itertools.takewhile(lambda pts: pts < self.still_from_s * VIDEO_TICKS_PER_S, self._moments()),

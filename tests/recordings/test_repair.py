@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 import written
 from conftest import RunCapture
-from reopened import loudness, probe, sound
+from reopened import loudness, pictures, probe, sound
 from running import Recorder
 from written import Picture, Sound, write
 
 from capture.errors import CaptureError, RecordingError, UsageError
+from capture.output.replaced_file import left_aside
+from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
+from capture.recordings.fragments import shown_fragments
 from capture.recordings.repair import recordings_in, repair
 
 CUT = ["mp4", "mov", "mkv", "webm", "ogg", "opus", "m4a", "mp3", "flac", "wav"]
@@ -227,3 +230,133 @@ def test_the_next_start_names_the_file_that_a_crash_left(
     assert check(path).ok
     again = run_capture("record", "another.ogg", "--source", "pattern", "--duration", "0.3s")
     assert "capture repair" not in again.stderr
+
+
+# Fragments behind a header
+
+
+def without_index(path: Path, *, zeros: bool = False, wide: bool = False) -> tuple[Path, bytes]:
+    """Write a whole recording, then take away the index behind its last header; return its content too.
+
+    With `zeros` the place of the index was taken and never written; with `wide` the header has a size of 64 bits.
+    """
+    write(path, (Sound(end_s=3.0),), Picture(end_s=3.0))
+    content = bytearray(path.read_bytes())
+    index = content.rindex(b"moov") - 4
+    header = content.index(b"mdat") - 4
+    assert content[header - 8 : header - 4] == b"\0\0\0\x08"
+    if wide:
+        content[header - 8 : header + 8] = b"\0\0\0\x01mdat" + (index - header + 8).to_bytes(8, "big")
+    content[index:] = bytes(len(content) - index) if zeros else b""
+    path.write_bytes(content)
+    return path, bytes(content)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "m4a"])
+@pytest.mark.parametrize("damage", [{}, {"zeros": True}, {"wide": True}], ids=str)
+def test_a_header_without_its_index_does_not_cost_the_recording(
+    damage: dict[str, bool], extension: str, tmp_path: Path
+) -> None:
+    path, content = without_index(tmp_path / f"out.{extension}", **damage)
+    elsewhere = repair(path, tmp_path / f"other.{extension}")
+    assert path.read_bytes() == content
+    done = repair(path)
+    for each in (elsewhere, done):
+        assert (each.was_needed, each.before.plays, each.put_back) == (True, False, False)
+        assert check(each.path).problems == ()
+        track = sound(each.path)
+        assert track.end_s == pytest.approx(3.0, abs=0.1)
+        assert loudness(track.between(1.0, 2.0), 440, track.rate) == pytest.approx(0.3, abs=0.05)
+        if extension != "m4a":
+            assert pictures(each.path).end_s == pytest.approx(3.0, abs=0.1)
+    assert sorted(tmp_path.iterdir()) == sorted([path, elsewhere.path])
+
+
+def test_a_header_is_written_back_when_nothing_can_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, content = without_index(tmp_path / "out.mp4")
+    monkeypatch.setattr("capture.recordings.repair._MOST_CUT_S", -1.0)
+    with pytest.raises(RecordingError, match="a track ends"):
+        repair(path)
+    assert path.read_bytes() == content
+    # Here the index of the fragments is missing, too.
+    content = content.replace(b"moov", b"????")
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="cannot be repaired"):
+        repair(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_was_written_in_one_go_has_no_fragments(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    muxed = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=d=1", "-c:v", "libx264", str(path)]
+    subprocess.run(muxed, check=True, timeout=60)
+    assert shown_fragments(path) is None
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"moov") - 4])
+    assert shown_fragments(path) is None
+
+
+# What was to be replaced
+
+
+def killed_while_replacing(path: Path, new: bytes) -> bytes:
+    """Write a recording, and leave it aside as a recorder does that is killed while it replaces it."""
+    write(path, (Sound(end_s=1.0),), Picture(end_s=1.0))
+    content = path.read_bytes()
+    own = ReservedFile(path, overwrite=True)
+    os.write(own.descriptor, new)
+    assert own._old is not None
+    own._old.close()
+    os.close(own.descriptor)
+    own.descriptor = -1
+    return content
+
+
+@pytest.mark.parametrize("new", [b"", b"\0\0\0\x24ftypisom", None], ids=["empty", "unplayable", "gone"])
+def test_the_old_file_is_put_back_when_the_new_one_does_not_play(
+    new: bytes | None, tmp_path: Path, run_capture: RunCapture
+) -> None:
+    path = tmp_path / "out.mp4"
+    old = killed_while_replacing(path, new or b"")
+    if new is None:
+        path.unlink()
+    done = run_capture("repair", path)
+    assert done.returncode == 0, done.stderr
+    broken = tmp_path / "out (2).mp4"
+    assert path.read_bytes() == old
+    said = f"{path}: put back, 0:01.0: what was to replace it does not play"
+    if new:
+        assert broken.read_bytes() == new
+        said += f", and is {broken} now"
+    assert done.stdout == f"{said}\n"
+    assert [each for each in tmp_path.iterdir() if each.name.startswith(".out")] == []
+
+
+def test_the_old_file_stays_aside_when_the_new_one_plays(tmp_path: Path, run_capture: RunCapture) -> None:
+    path = tmp_path / "out.mp4"
+    new = cut_off(tmp_path / "new.mp4")
+    old = killed_while_replacing(path, new.read_bytes())
+    (aside,) = left_aside(path)
+    done = run_capture("repair", path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"{path}: the file that it replaced is kept as {aside}"
+    assert aside.read_bytes() == old
+    assert check(path).ok
+    assert check(path).duration_s > 1.5
+
+
+def test_the_latest_old_file_that_plays_is_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    contents = []
+    for number in (1, 2):
+        contents.append(killed_while_replacing(path, b""))
+        path.unlink()
+        os.utime(left_aside(path)[-1], (number, number))
+    own = tmp_path / ".out.mp4.replaced-0000000000000000"
+    own.write_bytes(b"nothing that plays")
+    done = repair(path).as_json()
+    assert (done["ok"], done["repaired"], done["put_back"], done["broken"]) == (True, True, True, None)
+    assert done["set_aside"] == list(map(str, left_aside(path)))
+    assert path.read_bytes() == contents[1]
+    assert {each.read_bytes() for each in left_aside(path)} == {contents[0], b"nothing that plays"}

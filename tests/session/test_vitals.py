@@ -1,0 +1,50 @@
+"""A disk that falls behind is reported once, when that begins."""
+
+from __future__ import annotations
+
+import pytest
+from capture.event_kinds import EventKind
+
+from capture.session.vitals import Vitals
+
+
+def reported(readings: list[tuple[float, float]]) -> list[str]:
+    """Return what is said of a disk with these values of `busy_s` and `behind_s`, one after the other."""
+    found: list[str] = []
+
+    def note(kind: EventKind, detail: str) -> None:
+        assert kind is EventKind.DISK_SLOW
+        found.append(detail)
+
+    vitals = Vitals(lambda event: None, note)
+    for busy_s, behind_s in readings:
+        vitals.look_at_disk(busy_s, behind_s)
+    return found
+
+
+def syncs_of(length_s: float) -> list[tuple[float, float]]:
+    """Return the readings of a minute in which each sync takes `length_s`, at most one beginning in a second."""
+    found = []
+    rest_s = max(1.0, length_s)
+    for tick in range(600):
+        into_s = tick / 10 % rest_s
+        found.append((0.0, into_s + rest_s if into_s < length_s else into_s))
+    return found
+
+
+@pytest.mark.parametrize(("length_s", "times"), [(0.01, 0), (0.5, 0), (1.0, 0), (1.6, 1), (2.5, 1), (10.0, 1)])
+def test_a_disk_with_slow_syncs_is_reported_once(length_s: float, times: int) -> None:
+    assert len(reported(syncs_of(length_s))) == times
+
+
+def test_a_disk_that_is_slow_again_is_reported_again() -> None:
+    assert reported([(0.0, 3.2), (0.0, 1.6), (0.0, 0.2), (0.0, 4.0)]) == [
+        "the disk is slow: a power cut now would cost the last 3 s",
+        "the disk is slow: a power cut now would cost the last 4 s",
+    ]
+
+
+def test_one_stall_is_one_report() -> None:
+    # A stalled write is noticed first, and nothing is stored meanwhile either.
+    readings = [(0.0, 0.5), (1.0, 1.5), (3.0, 3.5), (0.0, 2.0), (0.0, 0.3)]
+    assert reported(readings) == ["the disk has accepted nothing for 1 s: packets wait in memory"]
