@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent.parent
 #: package's own `__init__`. A room may import rooms of earlier lines, and no other room of its own line.
 ORDER: Final = (
     "event_kinds version",
-    "errors clock media events private_files unix_socket",
+    "errors clock media events private_files standard_streams unix_socket",
     "formats threads timing pixels triggers virtual",
     "codecs output remote",
     "settings recordings replay",

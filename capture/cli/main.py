@@ -8,13 +8,12 @@ from __future__ import annotations
 import gc
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from capture.cli.parser import Verb, before_command, parse
-from capture.cli.text import fail
+from capture.cli.text import fail, open_streams, settle, to_standard_output
 from capture.errors import CaptureError, SettingError
 
 __all__ = ["main"]
@@ -33,15 +32,17 @@ _HOMES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `argv` (default: the process's) and return its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A device or a file may have a name that the terminal's encoding cannot write.
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in before_command(given)
     try:
-        arguments = parse(given)
+        with to_standard_output():
+            # It prints the help and the version.
+            arguments = parse(given)
         arguments.ends_process = argv is None
         exit_code = _verb(arguments.verb)(arguments)
-        sys.stdout.flush()
     except SettingError as error:
         from capture.cli.options import as_option
 
@@ -50,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error), error.exit_code, debug)
     except BrokenPipeError:
         # The reader of our output has gone, as after `| head`; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return fail("interrupted", 1, debug)
     except Exception as error:
         return fail(f"internal error ({type(error).__name__}: {error}); --debug shows where", 1, debug)
     finally:
+        settle()
         # A verb that records turns it off while it starts.
         gc.enable()
     return exit_code

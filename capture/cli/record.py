@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
 from capture.cli.options import settings_of
 from capture.cli.parser import SELECT, Arguments, Verb
+from capture.cli.text import settle, write_json
+from capture.errors import OutputError
 from capture.event_kinds import EventKind
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def end_process(arguments: Arguments, exit_code: int) -> int:
     and wait for a thread that hangs, or crash with one that goes on.
     """
     if arguments.ends_process:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        settle()
         os._exit(exit_code)
     return exit_code
 
@@ -168,12 +167,26 @@ def conclude(
 ) -> int:
     """Print what became of the recording and return the exit code."""
     terminal.end()
+    unwritten: OutputError | None = None
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
         if session.settings.repeat or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}
-        print(json.dumps(found | more))
+        try:
+            write_json(found | more)
+        except OutputError as error:
+            # The recording is what counts: say first what became of it.
+            unwritten = error
+    exit_code = _concluded(terminal, session, summary)
+    if unwritten is not None:
+        terminal.complain(f"capture: {unwritten}")
+        return exit_code or unwritten.exit_code
+    return exit_code
+
+
+def _concluded(terminal: Terminal, session: Session, summary: Summary | None) -> int:
+    """Say what went wrong, if anything did, and return the exit code."""
     if not session.summaries and session.error is None:
         if not session.settings.standby:
             terminal.say("nothing was kept")

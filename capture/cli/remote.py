@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import fail, say
+from capture.cli.text import fail, say, write_json
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def _status(arguments: Arguments) -> int:
     everyone = running()
     found = [recorder for recorder in everyone if arguments.name in (None, recorder["name"])]
     if arguments.json:
-        print(json.dumps({"running": [_as_status(recorder) for recorder in found]}))
+        write_json({"running": [_as_status(recorder) for recorder in found]})
         return 0
     if not found:
         raise not_running_error(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
@@ -123,7 +122,7 @@ def _order(arguments: Arguments, text: str = "", options: dict[str, Any] | None 
 
     answer = ask(arguments.verb, name=arguments.name, text=text, options=options)
     if arguments.json:
-        print(json.dumps(answer))
+        write_json(answer)
     return answer
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable, say
+from capture.cli.text import complain, printable, say, write, write_json
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,22 +34,22 @@ def _config(arguments: Arguments) -> int:
     else:
         config = load()
     for note in config.notes:
-        print(printable(f"capture: {note}"), file=sys.stderr)
+        complain(note)
     found = config.as_json(names)
     if arguments.json:
-        print(json.dumps(found))
+        write_json(found)
     elif name is None:
-        print(printable(f"{config.path}{'' if config.path.exists() else ' (not there: all are defaults)'}"))
+        write(printable(f"{config.path}{'' if config.path.exists() else ' (not there: all are defaults)'}"))
         for each, value in found["settings"].items():
             origin = "chosen " if each in config.chosen else "default"
-            print(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
+            write(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
     elif not names:
         say(arguments, f"{name} is gone from the file")
     elif values or arguments.unset:
         say(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
     else:
         # For scripts: a line for each, and nothing where there is none.
-        print(as_typed(found["settings"][name], between="\n"))
+        write(as_typed(found["settings"][name], between="\n"))
     return 0
 
 
@@ -69,7 +67,7 @@ def _autostart(arguments: Arguments) -> int:
         autostart.remove()
     entry = autostart.installed()
     if arguments.json:
-        print(json.dumps({"autostart": {"installed": False} if entry is None else entry.as_json()}))
+        write_json({"autostart": {"installed": False} if entry is None else entry.as_json()})
     elif entry is None:
         say(arguments, "off: nothing begins with the session")
     else:

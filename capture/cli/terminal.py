@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TextIO
 
 from capture.event_kinds import EventKind
@@ -105,13 +106,11 @@ class Terminal:
     def say(self, text: str) -> None:
         """Write a line of its own."""
         if not self._quiet:
-            self._erase()
-            print(printable(text), file=self._stream, flush=True)
+            self.complain(text)
 
     def complain(self, text: str) -> None:
         """Write what went wrong, also when quiet."""
-        self._erase()
-        print(printable(text), file=self._stream, flush=True)
+        self._write(f"{self._erasure()}{printable(text)}\n")
 
     def _note_loss(self, event: Event) -> None:
         source, colon, _ = event.detail.partition(": ")
@@ -122,8 +121,7 @@ class Terminal:
 
     def end(self) -> None:
         """Leave no live line behind."""
-        self._erase()
-        self._stream.flush()
+        self._write(self._erasure())
 
     def conclude(self, summary: Summary) -> None:
         """Say where the recording is, how long and how large."""
@@ -139,8 +137,7 @@ class Terminal:
             # The last column stays free: a line that fills it wraps on some terminals.
             width = _columns(self._stream) - 1
             text = printable(self._line(progress))[:width]
-            self._stream.write(f"\r{text}{_CLEAR_TO_END}")
-            self._stream.flush()
+            self._write(f"\r{text}{_CLEAR_TO_END}")
             self._line_open = True
         elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
             self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
@@ -170,10 +167,16 @@ class Terminal:
         """A line of these parts and what belongs into every one."""
         return "  ".join([*parts, *filter(None, (self._shown, self._keys))])
 
-    def _erase(self) -> None:
-        if self._line_open:
-            self._stream.write(f"\r{_CLEAR_TO_END}")
-            self._line_open = False
+    def _erasure(self) -> str:
+        """Return what erases the live line, if there is one."""
+        is_open, self._line_open = self._line_open, False
+        return f"\r{_CLEAR_TO_END}" if is_open else ""
+
+    def _write(self, text: str) -> None:
+        """Write to the stream. A full disk behind it, or a reader that has gone, does not end a recording."""
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def _meter(level: Level) -> str:

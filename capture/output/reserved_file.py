@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from capture.errors import OutputError, UsageError
+from capture.standard_streams import fill_closed
 
 __all__ = ["ReservedFile", "is_being_recorded"]
 
@@ -34,6 +35,8 @@ class ReservedFile:
 
         Raises `UsageError` also when another recorder is writing it.
         """
+        # No file of ours may get the number of a closed standard stream, which libraries write to.
+        fill_closed()
         self.path = path.absolute()
         # Temporary path of the file being replaced, if any.
         self._aside: Path | None = None
