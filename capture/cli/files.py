@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable, say
+from capture.cli.text import complain, printable, say, write, write_json
 from capture.errors import RecordingError, UsageError
-from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -20,15 +18,15 @@ def _check(arguments: Arguments) -> int:
 
     report = check(Path(arguments.file))
     if arguments.json:
-        print(to_json(report.as_json()))
+        write_json(report.as_json())
     else:
         for stream in report.streams:
             silent = "  silent" if stream.silent else ""
             end_s = stream.start_s + stream.duration_s
-            print(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
+            write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
         for problem in report.problems:
-            print(printable(f"problem: {problem}"))
-        print("ok" if report.ok else "not ok")
+            write(printable(f"problem: {problem}"))
+        write("ok" if report.ok else "not ok")
     return 0 if report.ok else 1
 
 
@@ -48,7 +46,7 @@ def _repair(arguments: Arguments) -> int:
             done = repair(each, output)
         except RecordingError as error:
             found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
-            print(f"capture: {printable(str(error))}", file=sys.stderr)
+            complain(str(error))
             continue
         found.append(done.as_json())
         what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "already complete"
@@ -59,7 +57,7 @@ def _repair(arguments: Arguments) -> int:
         for old in done.set_aside:
             say(arguments, f"{done.path}: the file that it replaced is kept as {old}")
     if arguments.json:
-        print(to_json({"files": found}))
+        write_json({"files": found})
     return 0 if all(each["ok"] for each in found) else 1
 
 

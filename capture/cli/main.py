@@ -8,14 +8,13 @@ from __future__ import annotations
 import gc
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from capture.cli.parser import Verb, before_command, parse
-from capture.cli.text import fail
+from capture.cli.text import fail, open_streams, settle, to_standard_output
 from capture.errors import CaptureError, SettingError
 
 __all__ = ["main"]
@@ -34,15 +33,17 @@ _MODULES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run capture with the arguments `argv` (default: the process's) and return the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a device or file may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in before_command(given)
     try:
-        arguments = parse(given)
+        with to_standard_output():
+            # It prints the help and the version.
+            arguments = parse(given)
         arguments.ends_process = argv is None
         exit_code = _verb(arguments.verb)(arguments)
-        sys.stdout.flush()
     except SettingError as error:
         from capture.cli.options import as_option
 
@@ -50,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CaptureError as error:
         return fail(str(error), error.exit_code, debug)
     except BrokenPipeError:
-        # The reader of our output is gone, as after `| head`. Redirect stdout, so that its flush at exit cannot fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output is gone, as after `| head`.
         return 1
     except KeyboardInterrupt:
         return fail("interrupted", 1, debug)
     except Exception as error:
         return fail(f"internal error ({type(error).__name__}: {error}): --debug shows where", 1, debug)
     finally:
+        settle()
         # A verb that records turns garbage collection off while it starts.
         gc.enable()
     return exit_code

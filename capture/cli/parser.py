@@ -6,6 +6,7 @@ Parsing imports nothing heavy, so `capture --help` answers at once.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
@@ -40,6 +41,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse says nothing of a help text that could not be written.
+        (file or sys.stdout).write(message)
 
 
 def before_command(given: Sequence[str]) -> Sequence[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
 from capture.cli.parser import SELECT, Arguments, Verb
+from capture.cli.text import settle, write_json
+from capture.errors import OutputError
 from capture.events import EventKind
-from capture.strict_json import to_json
 
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
@@ -156,8 +156,7 @@ def end_process(arguments: Arguments, exit_code: int) -> int:
     hangs, or crashes with one that is still running.
     """
     if arguments.ends_process:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        settle()
         os._exit(exit_code)
     return exit_code
 
@@ -173,12 +172,26 @@ def conclude(
 ) -> int:
     """Print the result of the recording and return the exit code; `more` is added to the JSON."""
     terminal.end()
+    unwritten: OutputError | None = None
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
         if session.settings.repeat or session.settings.standby:
             found = {"recordings": [each.as_json() for each in session.summaries]}
-        print(to_json(found | more))
+        try:
+            write_json(found | more)
+        except OutputError as error:
+            # The recording is what counts: say first what became of it.
+            unwritten = error
+    exit_code = _concluded(terminal, session, summary)
+    if unwritten is not None:
+        terminal.complain(f"capture: {unwritten}")
+        return exit_code or unwritten.exit_code
+    return exit_code
+
+
+def _concluded(terminal: Terminal, session: Session, summary: Summary | None) -> int:
+    """Say what went wrong, if anything did, and return the exit code."""
     if not session.summaries and session.error is None:
         if not session.settings.standby:
             terminal.say("nothing was kept")

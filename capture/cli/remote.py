@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import fail, say
+from capture.cli.text import fail, say, write_json
 from capture.errors import UsageError
-from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -48,7 +47,7 @@ def _status(arguments: Arguments) -> int:
     everyone = running()
     found = [recorder for recorder in everyone if arguments.name in (None, recorder["name"])]
     if arguments.json:
-        print(to_json({"running": [_as_status(recorder) for recorder in found]}))
+        write_json({"running": [_as_status(recorder) for recorder in found]})
         return 0
     if not found:
         raise not_running_error(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
@@ -125,7 +124,7 @@ def _send(arguments: Arguments, text: str = "", options: dict[str, Any] | None =
 
     answer = ask(arguments.verb, name=arguments.name, text=text, options=options)
     if arguments.json:
-        print(to_json(answer))
+        write_json(answer)
     return answer
 
 

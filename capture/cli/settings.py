@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable, say
+from capture.cli.text import complain, printable, say, write, write_json
 from capture.errors import UsageError
-from capture.strict_json import to_json
 
 __all__ = ["VERBS"]
 
@@ -33,22 +31,22 @@ def _config(arguments: Arguments) -> int:
     else:
         config = load()
     for note in config.notes:
-        print(printable(f"capture: {note}"), file=sys.stderr)
+        complain(note)
     found = config.as_json(names)
     if arguments.json:
-        print(to_json(found))
+        write_json(found)
     elif name is None:
-        print(printable(f"{config.path}{'' if config.path.exists() else ' (no such file: all settings are defaults)'}"))
+        write(printable(f"{config.path}{'' if config.path.exists() else ' (no such file: all settings are defaults)'}"))
         for each, value in found["settings"].items():
             origin = "chosen " if each in config.chosen else "default"
-            print(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
+            write(printable(f"  {each:19} {origin} {as_typed(value) or 'none':16} {SETTINGS[each].about}"))
     elif not names:
         say(arguments, f"removed {name} from the file")
     elif values or arguments.unset:
         say(arguments, f"{name} is {as_typed(found['settings'][name]) or 'none'}")
     else:
         # For scripts: one value a line, and an empty line for an empty value.
-        print(as_typed(found["settings"][name], between="\n"))
+        write(as_typed(found["settings"][name], between="\n"))
     return 0
 
 
@@ -66,7 +64,7 @@ def _autostart(arguments: Arguments) -> int:
         autostart.remove()
     entry = autostart.installed()
     if arguments.json:
-        print(to_json({"autostart": {"installed": False} if entry is None else entry.as_json()}))
+        write_json({"autostart": {"installed": False} if entry is None else entry.as_json()})
     elif entry is None:
         say(arguments, "off: capture does not start with your session")
     else:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import printable
-from capture.strict_json import to_json
+from capture.cli.text import complain, printable, write, write_json
 
 __all__ = ["VERBS"]
 
@@ -17,14 +15,14 @@ def _devices(arguments: Arguments) -> int:
 
     found, missing = describe_devices()
     if arguments.json:
-        print(to_json(found))
+        write_json(found)
     else:
         for kind, entries in found.items():
-            print(f"{kind}:" + ("" if entries else " none"))
+            write(f"{kind}:" + ("" if entries else " none"))
             for entry in entries:
-                print("  " + "  ".join(_shown(name, value) for name, value in entry.items()))
+                write("  " + "  ".join(_shown(name, value) for name, value in entry.items()))
     for text in missing:
-        print(printable(f"capture: {text}"), file=sys.stderr)
+        complain(text)
     return 3 if missing and not any(found.values()) else 0
 
 
@@ -38,13 +36,13 @@ def _doctor(arguments: Arguments) -> int:
 
     diagnosis = diagnose()
     if arguments.json:
-        print(to_json(diagnosis.as_json()))
+        write_json(diagnosis.as_json())
     else:
         for item in diagnosis.checks:
-            print(printable(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}"))
+            write(printable(f"{'ok ' if item.ok else 'NO '} {item.name}: {item.found}"))
             if item.remedy:
-                print(printable(f"    → {item.remedy}"))
-        print("ready to record" if diagnosis.ready else "not ready to record")
+                write(printable(f"    → {item.remedy}"))
+        write("ready to record" if diagnosis.ready else "not ready to record")
     return 0 if diagnosis.ready else 3
 
 

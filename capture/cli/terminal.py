@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TextIO
 
 from capture.events import Event, EventKind, Level, Progress, State, Summary
@@ -106,13 +107,11 @@ class Terminal:
     def say(self, text: str) -> None:
         """Write a line above the live line, unless quiet."""
         if not self._quiet:
-            self._erase()
-            print(printable(text), file=self._stream, flush=True)
+            self.complain(text)
 
     def complain(self, text: str) -> None:
         """Write what went wrong, even when quiet."""
-        self._erase()
-        print(printable(text), file=self._stream, flush=True)
+        self._write(f"{self._erasure()}{printable(text)}\n")
 
     def _note_loss(self, event: Event) -> None:
         source, colon, _ = event.detail.partition(": ")
@@ -123,8 +122,7 @@ class Terminal:
 
     def end(self) -> None:
         """Erase the live line."""
-        self._erase()
-        self._stream.flush()
+        self._write(self._erasure())
 
     def conclude(self, summary: Summary) -> None:
         """Write where the recording is, its length and size, and what is wrong with it."""
@@ -140,8 +138,7 @@ class Terminal:
             # Leave the last column free: a line that fills it wraps on some terminals.
             width = _columns(self._stream) - 1
             text = printable(self._line(progress))[:width]
-            self._stream.write(f"\r{text}{_CLEAR_TO_END}")
-            self._stream.flush()
+            self._write(f"\r{text}{_CLEAR_TO_END}")
             self._line_open = True
         elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
             self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
@@ -172,10 +169,16 @@ class Terminal:
         """Join the parts of a line and the hints that end every line."""
         return "  ".join([*parts, *filter(None, (self._warning, self._keys))])
 
-    def _erase(self) -> None:
-        if self._line_open:
-            self._stream.write(f"\r{_CLEAR_TO_END}")
-            self._line_open = False
+    def _erasure(self) -> str:
+        """Return what erases the live line, if there is one."""
+        is_open, self._line_open = self._line_open, False
+        return f"\r{_CLEAR_TO_END}" if is_open else ""
+
+    def _write(self, text: str) -> None:
+        """Write to the stream. A full disk behind it, or a reader that has gone, does not end a recording."""
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def _meter(level: Level) -> str:

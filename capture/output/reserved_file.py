@@ -14,6 +14,7 @@ from capture.errors import OutputError
 from capture.output.locked_file import create_locked
 from capture.output.replaced_file import ReplacedFile
 from capture.system.durable import sync_content, sync_name
+from capture.system.standard_streams import fill_closed
 
 __all__ = ["ReservedFile"]
 
@@ -29,6 +30,8 @@ class ReservedFile:
 
         Raises `UsageError` also when another recorder is writing it.
         """
+        # No file of ours may get the number of a closed standard stream, which libraries write to.
+        fill_closed()
         self.path = path.absolute()
         self._old = ReplacedFile.at(self.path) if overwrite else None
         if self._old is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import OutputError
+from capture.system.standard_streams import fill_closed
 
 __all__ = ["scratch_folder"]
 
@@ -25,6 +26,8 @@ _PREFIX: Final = ".capture-scratch-"
 @contextmanager
 def scratch_folder(place: Path) -> Iterator[Path]:
     """Make a private folder in `place` for the length of the context. Raises `OutputError` when that fails."""
+    # FFmpeg opens some of the files in it by itself.
+    fill_closed()
     try:
         _remove_leftovers(place)
         folder, lock = _make(place)

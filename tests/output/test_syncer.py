@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from running import LIMIT_S, eventually
 
-from capture.output import durable
 from capture.output.syncer import Syncer
+from capture.system import durable
 
 
 class SteppedDisk:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from capture.event_kinds import EventKind
 
+from capture.events import EventKind
 from capture.session.vitals import Vitals
 
 
 def reported(readings: list[tuple[float, float]]) -> list[str]:
     """Return what is said of a disk with these values of `busy_s` and `behind_s`, one after the other."""
-    found: list[str] = []
-
-    def note(kind: EventKind, detail: str) -> None:
-        assert kind is EventKind.DISK_SLOW
-        found.append(detail)
-
-    vitals = Vitals(lambda event: None, note)
-    for busy_s, behind_s in readings:
-        vitals.look_at_disk(busy_s, behind_s)
-    return found
+    vitals = Vitals()
+    found = [event for reading in readings for event in vitals.look_at_disk(*reading)]
+    assert {kind for kind, _ in found} <= {EventKind.DISK_SLOW}
+    return [detail for _, detail in found]
 
 
 def syncs_of(length_s: float) -> list[tuple[float, float]]:
