@@ -3,9 +3,9 @@
 Usage: python -m benchmarks.notes [--takes 20] [--json [FILE]]
 
 One `capture note --repeat` records spoken messages, each with another voice, pace and text, played once by paplay.
-Every file is compared with the message. A second recorder records one application while another program plays a tone. A third
-one gets commands through its socket and by hotkey, and is polled until its state has changed. The exit code is 1 when a
-bound is broken.
+Every file is compared with the message. A second recorder records one application while another program plays a tone. A
+third one gets commands through its socket and by hotkey, and is polled until its state has changed. The exit code is 1
+when a bound is broken.
 """
 
 from __future__ import annotations
