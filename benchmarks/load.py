@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import av
 import numpy as np
 
 from benchmarks.decoding import read_sound
@@ -31,7 +32,7 @@ from capture.virtual.desk import VirtualDesk
 _WIDTH, _HEIGHT = 1280, 720
 _FPS: Final = 30
 _RATE: Final = 48_000
-_GRACE_S: Final = 120.0
+_GRACE_S: Final = 400.0
 
 #: Noise at this level is far above what an encoder makes of silence.
 _LEVEL: Final = 0.2
@@ -70,8 +71,8 @@ def measure(seconds: float, busy: int, niceness: int) -> Lost:
 
 @contextmanager
 def _noise(path: Path, seconds: float, environment: Mapping[str, str]) -> Iterator[None]:
-    """Play noise, twice as long as needed."""
-    noise = np.random.default_rng(1).uniform(-_LEVEL, _LEVEL, (round(_RATE * (2 * seconds + 60)), 1))
+    """Play noise, for longer than a slow machine takes to start and to finish."""
+    noise = np.random.default_rng(1).uniform(-_LEVEL, _LEVEL, (round(_RATE * (seconds + 200)), 1))
     np.repeat(noise, 2, axis=1).astype(np.float32).tofile(path)
     argv = ["pacat", "--format=float32le", f"--rate={_RATE}", "--channels=2", "--latency-msec=2000", str(path)]
     with _program(argv, environment):
@@ -94,8 +95,6 @@ def _lost(path: Path, summary: Mapping[str, Any]) -> Lost:
     # Nothing was playing in the first moment, perhaps: the player starts with the recorder's own start.
     lost = sum(end - begin for begin, end in runs if begin > 0)
     drops = [event for event in summary["events"] if event["kind"] == "dropped"]
-    import av
-
     with av.open(str(path)) as container:
         pts_s = np.array([float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None])
     return Lost(
@@ -129,8 +128,11 @@ def main() -> int:
     head = ("run", "samples lost", "silence, s", "frames", "dropped", "longest run", "longest still, s")
     rows = [
         [
-            *(str(number), str(each.samples), f"{each.inserted_silence_s:.3f}", str(each.frames), str(each.dropped)),
-            *(str(each.longest_run), f"{each.longest_still_s:.2f}"),
+            str(number),
+            str(each.samples),
+            f"{each.inserted_silence_s:.3f}",
+            *(str(count) for count in (each.frames, each.dropped, each.longest_run)),
+            f"{each.longest_still_s:.2f}",
         ]
         for number, each in enumerate(found, 1)
     ]

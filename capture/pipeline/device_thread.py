@@ -53,6 +53,11 @@ class DeviceThread:
         """Start the thread, which opens the source."""
         self._worker.start()
 
+    @property
+    def native_id(self) -> int | None:
+        """The system's number of the thread; None before `open`."""
+        return self._worker.native_id
+
     def await_opened(self) -> None:
         """Wait until the source is open.
 

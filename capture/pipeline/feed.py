@@ -76,8 +76,8 @@ class Feed:
     def catch_up(self, media_s: float, writer: FileWriter | None = None) -> None:
         """Wait until all tracks have packets up to `media_s`, which is now or just past. Any thread may call this.
 
-        Takes up to `CATCH_UP_S`, and about a second more when a device delivers nothing. `writer` gets no pictures
-        after `CATCH_UP_S`.
+        Takes up to `CATCH_UP_S`, and about a second more when a device delivers nothing, or as long as the sound takes
+        on a machine that is too slow. `writer` gets no pictures after `CATCH_UP_S`.
         """
         pipeline, tee = self.pipeline, self.tee
         pipeline.flush()
@@ -86,7 +86,7 @@ class Feed:
         pictures = 0 if pipeline.has_picture else None
         if writer is not None and pictures is not None:
             tee.leave_out(writer, pictures)
-        tee.await_reached(media_s - _INSIDE_S, SILENCE_S, except_track=pictures)
+        tee.await_reached(media_s - _INSIDE_S, SILENCE_S, except_track=pictures, patiently=True)
 
 
 def _noting(ledger: Ledger, record_event: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -25,9 +25,10 @@ from capture.clock import Clock
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder, choose_encoder
 from capture.events import AudioSummary, Event, Level, VideoSummary
-from capture.media import SILENCE_DBFS, Samples, peak_dbfs
+from capture.media import SILENCE_DBFS, peak_dbfs
 from capture.pipeline.devices import DeviceSet, SoundInput
 from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
+from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.pipeline.sound_track import SoundTrack
 from capture.pipeline.video_track import VideoTrack
 from capture.settings import AudioTrack, RecordSettings
@@ -49,8 +50,8 @@ FRAMES_QUEUED: Final = 2
 #: Blocks queued for a sound encoder, more than a minute. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
-#: How long to wait for sound devices and for the screen to end their take. If the display hangs, nothing is lost: the
-#: last picture is extended.
+#: How long to wait for sound devices that hang, and for the screen, to end their take. If the display hangs, nothing is
+#: lost: the last picture is extended.
 TAKE_END_S: Final = 3.0
 PICTURE_END_S: Final = 1.0
 
@@ -105,7 +106,7 @@ class Pipeline:
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
         self._picture_ended = threading.Event()
-        self._takes: list[threading.Event] = []
+        self._takes: list[tuple[threading.Event, SoundGrabber]] = []
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
         settings = self._settings
@@ -182,7 +183,7 @@ class Pipeline:
         self._picture_ended = device.begin(self.timeline.epoch_s, self._grabber)
 
     def _begin_sound(self, sound: _Sound) -> None:
-        blocks: Mailbox[tuple[int, Samples]] = Mailbox(BLOCKS_QUEUED)
+        blocks: Mailbox[tuple[int, Heard]] = Mailbox(BLOCKS_QUEUED)
         number = len(self._sound_tracks) + (self._video is not None)
         track = SoundTrack(
             sound.wanted.name,
@@ -198,7 +199,7 @@ class Pipeline:
         self._sound_tracks.append(track)
         self._add_track(f"sound encoder {track.name}", track.run, blocks)
         for index, item in enumerate(sound.inputs):
-            self._takes.append(item.grabber.begin_take(self.timeline, _labelled(blocks, index)))
+            self._takes.append((item.grabber.begin_take(self.timeline, _labelled(blocks, index)), item.grabber))
 
     def _add_track(self, name: str, work: Callable[[], None], inlet: Closable) -> None:
         self._inlets.append(inlet)
@@ -234,8 +235,8 @@ class Pipeline:
     def finish(self) -> None:
         """Encode everything captured before the timeline's stop, then end the tracks."""
         self.wake()
-        for ended in self._takes:
-            ended.wait(TAKE_END_S)
+        for ended, grabber in self._takes:
+            _await_end(ended, grabber)
         if self._grabber is not None:
             self._picture_ended.wait(PICTURE_END_S)
             # The encoder's thread may have failed and closed its mailbox.
@@ -312,6 +313,16 @@ def _audio_encoder(settings: RecordSettings, track: list[SoundInput]) -> AudioEn
     return AudioEncoder(settings.container.audio_codec, channels, voice=settings.voice)
 
 
-def _labelled(blocks: Mailbox[tuple[int, Samples]], number: int) -> Callable[[Samples], None]:
-    """Return a function that passes on a source's blocks with its number in the track."""
-    return lambda samples: blocks.put((number, samples))
+def _await_end(ended: threading.Event, grabber: SoundGrabber) -> None:
+    """Wait until a source has delivered the sound from before the stop, for as long as it is still being read.
+
+    A machine that is too slow may be seconds behind.
+    """
+    before = -1
+    while not ended.wait(TAKE_END_S) and grabber.reads != before:
+        before = grabber.reads
+
+
+def _labelled(blocks: Mailbox[tuple[int, Heard]], number: int) -> Callable[[Heard], None]:
+    """Return a function that passes on what a source hears with its number in the track."""
+    return lambda heard: blocks.put((number, heard))

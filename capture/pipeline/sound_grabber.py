@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from capture.clock import Clock
 from capture.media import Samples, bounded
@@ -18,10 +18,27 @@ from capture.sources.protocols import SampleSource
 from capture.threads.mailbox import Closed
 from capture.timing.timeline import Timeline
 
-__all__ = ["SoundGrabber"]
+__all__ = ["Heard", "Quiet", "SoundGrabber"]
 
 #: How long to wait after the stop for sound from before it. A device that delivers nothing delays the end by this much.
 STRAGGLERS_S: Final = 0.15
+
+#: How often a take learns that its device delivers nothing, and how often a device is looked at between takes.
+QUIET_S: Final = 0.3
+_IDLE_S: Final = 1.0
+
+
+class Quiet(NamedTuple):
+    """The device has delivered nothing, except for the blocks passed on before, until this time on the clock.
+
+    Only the thread that reads the device can know: on a busy machine it may not have run for a while.
+    """
+
+    until_s: float
+
+
+#: What a take gets from a source.
+Heard: TypeAlias = Samples | Quiet
 
 
 class SoundGrabber:
@@ -30,9 +47,9 @@ class SoundGrabber:
     Every block of every source passes through here, so no later stage sees a sample that is not finite or beyond
     `LOUDEST`: one would end an encoder, or the process.
 
-    During a take, every block is passed on. The last `keep_s` seconds are kept in memory, so that a take can begin with
-    sound from before it was requested; with 0, no sound outside a take is kept. `run` also calls `watch` with every
-    block.
+    During a take, every block is passed on, and every `QUIET_S` that nothing came. The last `keep_s` seconds are kept
+    in memory, so that a take can begin with sound from before it was requested; with 0, no sound outside a take is
+    kept. `run` also calls `watch` with every block.
     """
 
     def __init__(
@@ -51,9 +68,11 @@ class SoundGrabber:
         self._take: _SoundTake | None = None
         self._next_take: _SoundTake | None = None
         self._closed = False
+        #: How often the source was read; a device that hangs makes no more of them.
+        self.reads = 0
 
-    def begin_take(self, timeline: Timeline, deliver: Callable[[Samples], None]) -> threading.Event:
-        """Pass on the blocks from the epoch of `timeline` to its stop. Any thread may call this.
+    def begin_take(self, timeline: Timeline, deliver: Callable[[Heard], None]) -> threading.Event:
+        """Pass on what is heard from the epoch of `timeline` to its stop. Any thread may call this.
 
         The returned event is set when no more blocks of the take will come.
         """
@@ -76,10 +95,14 @@ class SoundGrabber:
         try:
             while not self._closed:
                 self._adopt_take()
-                samples = self._source.read(self._give_up_s())
+                until_s = self._give_up_s()
+                samples = self._source.read(until_s)
                 if samples is not None:
                     self._take_in(samples)
-                if self._take is not None and self._take.is_over(self._clock.now_s()):
+                elif self._take is not None and self._clock.now_s() >= until_s:
+                    self._take.pass_on(Quiet(until_s))
+                self.reads += 1
+                if self._take is not None and self._take.is_over:
                     self._take.ended.set()
                     self._take = None
         finally:
@@ -94,11 +117,13 @@ class SoundGrabber:
             # Clear it only if there is one: a take that arrives between the check and the clearing would be lost.
             self._take, self._next_take = take, None
             for samples in self._kept:
-                take.take_in(samples)
+                take.pass_on(samples)
 
     def _give_up_s(self) -> float:
-        soon_s = self._clock.now_s() + 1.0
-        return soon_s if self._take is None else min(soon_s, self._take.timeline.stop_s + STRAGGLERS_S)
+        now_s = self._clock.now_s()
+        if self._take is None:
+            return now_s + _IDLE_S
+        return min(now_s + QUIET_S, self._take.timeline.stop_s + STRAGGLERS_S)
 
     def _take_in(self, samples: Samples) -> None:
         data, replaced = bounded(samples.data)
@@ -106,7 +131,7 @@ class SoundGrabber:
             samples = replace(samples, data=data, replaced=replaced)
         self._watch(samples)
         if self._take is not None:
-            self._take.take_in(samples)
+            self._take.pass_on(samples)
         if self._keep_s:
             self._kept.append(samples)
             while self._kept[0].ends_at_s < samples.ends_at_s - self._keep_s:
@@ -116,21 +141,29 @@ class SoundGrabber:
 class _SoundTake:
     """One take in progress, as seen by the reading thread."""
 
-    def __init__(self, timeline: Timeline, deliver: Callable[[Samples], None]) -> None:
+    def __init__(self, timeline: Timeline, deliver: Callable[[Heard], None]) -> None:
         self.timeline = timeline
         self._deliver = deliver
         self.ended = threading.Event()
-        self._heard_until_s = timeline.epoch_s
+        # Up to when sound was heard, and up to when nothing more came.
+        self._heard_until_s = self._quiet_until_s = timeline.epoch_s
 
-    def take_in(self, samples: Samples) -> None:
+    def pass_on(self, heard: Heard) -> None:
+        if isinstance(heard, Quiet):
+            self._quiet_until_s = heard.until_s
+        else:
+            self._heard_until_s = heard.ends_at_s
         try:
-            self._deliver(samples)
-            self._heard_until_s = samples.ends_at_s
+            self._deliver(heard)
         except Closed:
             # The track has ended; the device goes on for the next take.
             self._heard_until_s = math.inf
 
-    def is_over(self, now_s: float) -> bool:
-        """Whether all sound from before the stop has arrived, or the wait for it is over."""
+    @property
+    def is_over(self) -> bool:
+        """Whether all sound from before the stop has arrived, or the wait for it is over.
+
+        The time alone does not tell: while this thread did not run, the sound waited for it.
+        """
         stop_s = self.timeline.stop_s
-        return self._heard_until_s >= stop_s or now_s >= stop_s + STRAGGLERS_S
+        return self._heard_until_s >= stop_s or self._quiet_until_s >= stop_s + STRAGGLERS_S

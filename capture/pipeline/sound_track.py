@@ -11,6 +11,7 @@ from capture.clock import Clock
 from capture.events import Event, EventKind, Level
 from capture.media import SAMPLE_RATE, Samples, peak_dbfs
 from capture.pipeline.mixer import Lane, LevelMeter, mix
+from capture.pipeline.sound_grabber import Heard, Quiet
 from capture.pipeline.tee import PacketSink
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
@@ -22,6 +23,10 @@ __all__ = ["SoundTrack"]
 
 #: How often a track checks whether one of its sources delivers nothing.
 _TICK_S: Final = 0.3
+
+#: A source that does not even say that it hears nothing hangs in a call to its device, or does not get to run. What
+#: waits for it is kept for longer than this, see `streams.RING_S`; after this long, silence is written.
+_HUNG_S: Final = 5.0
 
 #: A tick this late means that this process did not run either (it was stopped, or the machine slept). Sound may be
 #: waiting then, so it does not prove that the device is silent.
@@ -44,7 +49,7 @@ class _Chunk(NamedTuple):
 
 
 class SoundTrack:
-    """Encodes one track, mixed from the sources that put their number and their blocks into `blocks`.
+    """Encodes one track, mixed from the sources that put their number and what they hear into `blocks`.
 
     `channels` has the number of channels of each source. `run` is the work of a thread; any thread may read the
     counters meanwhile. With `history_s`, peaks and inserted silence of the last seconds are remembered for `between`.
@@ -56,7 +61,7 @@ class SoundTrack:
         channels: Sequence[int],
         encoder: AudioEncoder,
         timeline: Timeline,
-        blocks: Mailbox[tuple[int, Samples]],
+        blocks: Mailbox[tuple[int, Heard]],
         deliver: PacketSink,
         clock: Clock,
         emit: Callable[[Event], None],
@@ -82,6 +87,9 @@ class SoundTrack:
         # Seconds of silence inserted before counting began.
         self._uncounted_s = 0.0
         self._meter = LevelMeter(timeline.epoch_s)
+        # For each source, up to when everything that its device delivered has come, and when anything came last.
+        self._read_until_s = [timeline.epoch_s] * len(channels)
+        self._came_at_s = [timeline.epoch_s] * len(channels)
 
     @property
     def inserted_silence_s(self) -> float:
@@ -144,15 +152,14 @@ class SoundTrack:
         ticked_at_s = waiting_since_s = self._clock.now_s()
         while True:
             try:
-                number, samples = self._blocks.get(_TICK_S)
+                number, heard = self._blocks.get(_TICK_S)
             except TimeoutError:
                 now_s = self._clock.now_s()
             except Closed:
                 break
             else:
                 now_s = self._clock.now_s()
-                self._lane(number, samples.lane).push(samples, now_s)
-                self._report_replaced(samples)
+                self._take_in(number, heard, now_s)
             # Check even while blocks arrive: they may all come from one source.
             if now_s - ticked_at_s >= _TICK_S:
                 if now_s - ticked_at_s > _LATE_TICK_S:
@@ -161,6 +168,17 @@ class SoundTrack:
                 self._starve(now_s, waiting_since_s)
             self._encode(now_s)
         self._finish()
+
+    def _take_in(self, number: int, heard: Heard, now_s: float) -> None:
+        self._came_at_s[number] = now_s
+        if isinstance(heard, Quiet):
+            read_until_s = heard.until_s
+        else:
+            self._lane(number, heard.lane).push(heard, now_s)
+            self._report_replaced(heard)
+            # Later sound of the source's other lanes may still wait behind this block.
+            read_until_s = min(now_s, heard.ends_at_s)
+        self._read_until_s[number] = max(self._read_until_s[number], read_until_s)
 
     def _lane(self, number: int, lane: int) -> Lane:
         """Return a lane of a source; a new one starts after the samples already sent."""
@@ -171,9 +189,12 @@ class SoundTrack:
 
     def _starve(self, now_s: float, waiting_since_s: float) -> None:
         """Write silence for the lanes that have delivered nothing for a while."""
-        for lane in self._lanes.values():
-            if now_s - max(lane.heard_at_s, waiting_since_s) >= 2 * _TICK_S:
-                lane.samples.starve(now_s)
+        for (number, _), lane in self._lanes.items():
+            until_s = self._read_until_s[number]
+            if now_s - max(self._came_at_s[number], waiting_since_s) >= _HUNG_S:
+                until_s = now_s
+            if until_s - lane.heard_at_s >= 2 * _TICK_S:
+                lane.samples.starve(until_s)
 
     def _report_replaced(self, samples: Samples) -> None:
         """Report samples that the grabber replaced, if any of their block is recorded."""

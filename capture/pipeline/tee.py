@@ -113,14 +113,22 @@ class Tee:
         with self._changed:
             self._left_out.add((writer, track))
 
-    def await_reached(self, at_s: float, timeout_s: float, *, except_track: int | None = None) -> bool:
-        """Wait until every track except number `but` has reached the media time `at_s`.
+    def await_reached(
+        self, at_s: float, timeout_s: float, *, except_track: int | None = None, patiently: bool = False
+    ) -> bool:
+        """Wait until every track except number `except_track` has reached the media time `at_s`.
 
-        Returns False if that took longer than `timeout_s`.
+        Returns False if that took longer than `timeout_s`; `patiently`, if nothing came closer for so long.
         """
 
-        def is_met() -> bool:
-            return all(reached_s >= at_s for track, reached_s in self._reached_s.items() if track != except_track)
+        def behind() -> dict[int, float]:
+            reached = self._reached_s.items()
+            return {track: reached_s for track, reached_s in reached if track != except_track and reached_s < at_s}
 
         with self._changed:
-            return self._changed.wait_for(is_met, timeout_s)
+            while True:
+                before = behind()
+                if self._changed.wait_for(lambda: not behind(), timeout_s):
+                    return True
+                if not patiently or behind() == before:
+                    return False

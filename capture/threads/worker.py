@@ -53,6 +53,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
+    @property
+    def native_id(self) -> int | None:
+        """The system's number of the thread; None before `start`."""
+        return self._thread.native_id if self._thread is not None else None
+
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread to end; return False if it has not after `timeout_s`.
 

@@ -22,7 +22,7 @@ from stage import RATE, playing_raw
 import capture
 from capture.clock import Clock, MonotonicClock
 from capture.media import LOUDEST, SampleArray, Samples
-from capture.pipeline.sound_grabber import SoundGrabber
+from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.recordings.check import check
 from capture.settings import AudioTrack, RecordSettings
 from capture.sources.chooser import GivenSources, choose_samples
@@ -148,10 +148,14 @@ class Heard:
         self._source.open()
         try:
             self._source.begin(0.0)
-            self._grabber.begin_take(Timeline(0.0), self.blocks.append)
+            self._grabber.begin_take(Timeline(0.0), self._take_in)
             self._grabber.run()
         finally:
             self._source.close()
+
+    def _take_in(self, heard: Heard) -> None:
+        if isinstance(heard, Samples):
+            self.blocks.append(heard)
 
     @property
     def values(self) -> SampleArray:

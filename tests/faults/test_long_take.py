@@ -25,9 +25,10 @@ from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.events import Event
 from capture.formats import CONTAINERS
-from capture.media import SAMPLE_RATE, Pixels, SampleArray, Samples
+from capture.media import SAMPLE_RATE, Pixels, SampleArray
 from capture.output.muxer import Muxer
 from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
+from capture.pipeline.sound_grabber import Heard, Quiet
 from capture.pipeline.sound_track import SoundTrack
 from capture.pipeline.video_track import VideoTrack
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
@@ -67,7 +68,7 @@ def blocks() -> Iterator[ScriptedBlock]:
         yield ScriptedBlock(beeps(number * BLOCK, BLOCK), stamp_s, late_s=float(random.uniform(0.0, 0.01)))
 
 
-class Blocks(Mailbox[tuple[int, Samples]]):
+class Blocks(Mailbox[tuple[int, Heard]]):
     """The mailbox of a sound track that reads its source on demand; closed at the end of the take."""
 
     def __init__(self, clock: HastyClock, timeline: Timeline) -> None:
@@ -79,7 +80,7 @@ class Blocks(Mailbox[tuple[int, Samples]]):
         #: The memory of the process, by the minute of the take.
         self.memory_bytes: dict[float, int] = {}
 
-    def get(self, timeout_s: float | None = None) -> tuple[int, Samples]:
+    def get(self, timeout_s: float | None = None) -> tuple[int, Heard]:
         assert timeout_s is not None
         now_s = self._clock.now_s()
         minute = (now_s - EPOCH_S) // 60
@@ -88,9 +89,7 @@ class Blocks(Mailbox[tuple[int, Samples]]):
         if now_s >= self._timeline.stop_s:
             raise Closed
         samples = self._source.read(now_s + timeout_s)
-        if samples is None:
-            raise TimeoutError
-        return 0, samples
+        return 0, Quiet(now_s + timeout_s) if samples is None else samples
 
 
 class Jobs(Mailbox[FrameJob]):

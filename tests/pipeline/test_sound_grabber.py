@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.errors import SourceLostError
 from capture.media import LOUDEST, SAMPLE_RATE, Samples
-from capture.pipeline.sound_grabber import STRAGGLERS_S, SoundGrabber
+from capture.pipeline.sound_grabber import QUIET_S, STRAGGLERS_S, Heard, Quiet, SoundGrabber
 from capture.sources.scripted import ScriptedBlock, ScriptedSamples
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
@@ -35,7 +36,8 @@ class Sound(GrabberStage):
         ]
         self.source = ScriptedSamples("internal", self.clock, script, lost_at_s=lost_at_s)
         self.source.begin(EPOCH_S)
-        self.blocks: Mailbox[tuple[int, Samples]] = Mailbox(1000)
+        self.quiet_s: list[float] = []
+        self.blocks: Mailbox[tuple[int, Heard]] = Mailbox(1000)
         grabber = SoundGrabber(self.source, self.clock)
         self.ended = grabber.begin_take(self.timeline, lambda samples: self.blocks.put((number, samples)))
         self.start(grabber)
@@ -49,13 +51,19 @@ class Sound(GrabberStage):
             self.worker.join(LIMIT_S)
 
     def taken(self) -> list[tuple[int, int]]:
-        """Return (number of the source, number of the block) for each block passed on since the last call."""
+        """Return (number of the source, number of the block) for each block passed on since the last call.
+
+        `quiet_s` gets the moments until which nothing came.
+        """
         found: list[tuple[int, int]] = []
         while True:
             try:
                 number, samples = self.blocks.get(timeout_s=0)
             except (TimeoutError, Closed):
                 return found
+            if isinstance(samples, Quiet):
+                self.quiet_s.append(samples.until_s - EPOCH_S)
+                continue
             place = int(samples.data[0, 0] / self.STEP)
             assert samples.captured_at_s == EPOCH_S + place / 8
             found.append((number, place))
@@ -106,6 +114,26 @@ def test_sound_that_arrives_too_late_is_left_out() -> None:
     assert len(stage.taken()) == 7
 
 
+def test_a_take_learns_that_its_device_delivers_nothing() -> None:
+    stage = Sound([0.0] * 8 + [1.5] * 8)
+    stage.until(2.5)
+    assert [place for _, place in stage.taken()] == list(range(8))
+    assert np.diff(stage.quiet_s) == pytest.approx(QUIET_S, abs=STEP_S)
+    assert stage.quiet_s[0] == pytest.approx(1.0 + QUIET_S, abs=STEP_S)
+    assert stage.quiet_s[-1] > 2.5 - QUIET_S - STEP_S
+    stage.timeline.stop(stage.clock.now_s())
+    run_to_the_end(stage, 3)
+
+
+def test_sound_that_waited_for_a_late_thread_is_included() -> None:
+    stage = Sound([0.0] * 8, duration_s=1)
+    stage.until(0.25)
+    # The thread does not get to run until long after the stop.
+    stage.clock.advance(5.0)
+    run_to_the_end(stage, 6)
+    assert [place for _, place in stage.taken()] == list(range(8))
+
+
 def test_a_stop_is_noticed_while_the_device_delivers_nothing() -> None:
     stage = Sound([])
     stage.until(10)
@@ -152,7 +180,8 @@ class Takes(GrabberStage):
         self.ended = self.reader.begin_take(timeline, self.note)
         return timeline
 
-    def note(self, samples: Samples) -> None:
+    def note(self, samples: Heard) -> None:
+        assert isinstance(samples, Samples)
         self.passed_on_s.append(samples.captured_at_s - EPOCH_S)
 
     def finish(self, timeline: Timeline) -> None:
@@ -198,7 +227,7 @@ def test_a_take_ends_when_its_track_is_closed_and_the_device_goes_on() -> None:
     stage = Takes()
     stage.start(stage.reader)
 
-    def refuse(samples: Samples) -> None:
+    def refuse(samples: Heard) -> None:
         raise Closed
 
     ended = stage.reader.begin_take(Timeline(EPOCH_S), refuse)
@@ -256,10 +285,15 @@ def test_bad_samples_are_replaced_in_everything_that_leaves_the_grabber() -> Non
     stage.source.begin(EPOCH_S)
     watched: list[Samples] = []
     taken: list[Samples] = []
+
+    def take(heard: Heard) -> None:
+        if isinstance(heard, Samples):
+            taken.append(heard)
+
     stage.reader = SoundGrabber(stage.source, stage.clock, keep_s=1.0, watch=watched.append)
     stage.start(stage.reader)
     stage.until(0.5)
-    stage.reader.begin_take(Timeline(EPOCH_S), taken.append)
+    stage.reader.begin_take(Timeline(EPOCH_S), take)
     stage.settle()
     for blocks in (watched, taken):
         assert [block.replaced for block in blocks] == [4, 0]

@@ -129,6 +129,46 @@ def test_a_stalled_process_does_not_write_silence_over_its_backlog() -> None:
     assert stage.track.inserted_silence_s == 0.0
 
 
+def test_a_thread_that_reads_late_loses_nothing() -> None:
+    # The track's own thread runs all the time; the thread that reads the device does not between 2.1 and 6.2 s.
+    stage = TrackStage(end_s=8)
+    sound = tone(8, 0.5)
+    stage.play(sound[: 2 * SAMPLE_RATE])
+    stage.at(2.1, lambda: stage.blocks.hung.add(0))
+    for start in range(2 * SAMPLE_RATE, 6 * SAMPLE_RATE, BLOCK):
+        backlog = Samples(sound[start : start + BLOCK], EPOCH_S + start / SAMPLE_RATE)
+        stage.add(EPOCH_S + 6.2, (0, backlog))
+    stage.at(6.2, stage.blocks.hung.clear)
+    stage.play(sound[6 * SAMPLE_RATE :], from_s=6.0, late_s=0.2)
+    assert np.abs(stage.run() - sound).max() < STEP
+    assert stage.track.inserted_silence_s == 0.0
+
+
+def test_a_lane_that_waits_behind_another_loses_nothing() -> None:
+    # The server sends a backlog of two lanes by turns, and the thread that reads it needs a second for each turn.
+    stage = TrackStage(end_s=40)
+    sound, turn = constant(4, 0.25), 16 * BLOCK
+    for lane in (0, 1):
+        stage.add(EPOCH_S, (0, Samples(sound[:0], EPOCH_S, lane)))
+        for start in range(0, len(sound), BLOCK):
+            block = Samples(sound[start : start + BLOCK], EPOCH_S + start / SAMPLE_RATE, lane)
+            stage.add(EPOCH_S + 4.5 + 2 * (start // turn) + lane, (0, block))
+    stage.blocks.hung.add(0)
+    recorded = stage.run()[:, 0]
+    assert np.all(np.abs(recorded[: 4 * SAMPLE_RATE] - 0.5) < 2 * STEP)
+
+
+def test_a_device_that_hangs_is_recorded_as_silence_after_a_while() -> None:
+    stage = TrackStage(channels=(2, 2), end_s=20)
+    stage.blocks.hung.add(1)
+    stage.play(constant(20, 0.5))
+    seen: list[float] = []
+    for at_s in (4.0, 10.0):
+        stage.at(at_s, lambda: seen.append(len(stage.recorded()) / SAMPLE_RATE))
+    stage.run()
+    assert seen == [0.0, pytest.approx(10.0, abs=1.3)]
+
+
 @pytest.mark.parametrize("channels", [(2,), (2, 1)])
 def test_a_gap_of_minutes_is_encoded_in_chunks(channels: Sequence[int]) -> None:
     minutes_s = 4 * 60.0
@@ -285,7 +325,7 @@ def test_replaced_samples_are_reported_where_they_are_recorded() -> None:
     for place, (at_s, item) in enumerate(stage.blocks.script):
         assert not callable(item)
         source, samples = item
-        if samples.captured_at_s >= EPOCH_S + 1.0:
+        if isinstance(samples, Samples) and samples.captured_at_s >= EPOCH_S + 1.0:
             stage.blocks.script[place] = at_s, (source, replace(samples, replaced=7))
     stage.at(2.0, lambda: stage.timeline.pause(EPOCH_S + 2.0))
     stage.at(2.5, lambda: stage.timeline.resume(EPOCH_S + 2.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -118,14 +119,14 @@ def test_a_take_from_a_too_small_buffer_begins_at_the_next_key_frame(tmp_path: P
     assert writer.written[0] == len(shown(path)) == 2
 
 
+def packet(pts: int) -> av.Packet[Any]:
+    made: av.Packet[Any] = av.Packet(b"x")
+    made.pts, made.duration, made.time_base = pts, 10, Fraction(1, 100)
+    return made
+
+
 def test_await_reached_waits_for_all_tracks() -> None:
     tee = Tee()
-
-    def packet(pts: int) -> av.Packet[Any]:
-        made: av.Packet[Any] = av.Packet(b"x")
-        made.pts, made.duration, made.time_base = pts, 10, Fraction(1, 100)
-        return made
-
     tee.put(0, [packet(0)])
     tee.put(1, [packet(100)])
     assert not tee.await_reached(0.5, 0.0)
@@ -135,6 +136,28 @@ def test_await_reached_waits_for_all_tracks() -> None:
     tee.put(0, [packet(20), packet(40)])
     waiting.join(30.0)
     assert met == [True]
+
+
+def test_await_reached_is_patient_while_something_comes() -> None:
+    tee = Tee()
+    tee.put(0, [packet(0)])
+    asked: list[float] = []
+
+    class Changed(threading.Condition):
+        """Something comes within each of the first two waits, and nothing in the third."""
+
+        def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+            asked.append(timeout or 0.0)
+            if len(asked) < 3:
+                tee._reached_s[0] += 0.1
+            return predicate()
+
+    tee._changed = Changed()
+    assert not tee.await_reached(0.5, 1.5, patiently=True)
+    assert asked == [1.5, 1.5, 1.5]
+    asked.clear()
+    assert not tee.await_reached(0.5, 1.5)
+    assert asked == [1.5]
 
 
 def test_a_writer_that_has_ended_is_detached(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from capture.clock import SteppedClock
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.events import Event, Level
 from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.pipeline.sound_grabber import QUIET_S, Heard, Quiet
 from capture.pipeline.sound_track import SoundTrack
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
@@ -28,16 +30,36 @@ BLOCK_S = BLOCK / SAMPLE_RATE
 STEP = 1 / 32767
 
 
-class Blocks(Mailbox[tuple[int, Samples]]):
-    """A track's input on a script. The clock advances while the track waits; the mailbox closes at `end_s`."""
+class Blocks(Mailbox[tuple[int, Heard]]):
+    """A track's input on a script. The clock advances while the track waits; the mailbox closes at `end_s`.
 
-    def __init__(self, clock: SteppedClock, end_s: float) -> None:
+    Each source says how long it has been quiet, as its reader does, except for those in `hung`.
+    """
+
+    def __init__(self, clock: SteppedClock, end_s: float, sources: int) -> None:
         super().__init__(1)
         self.clock = clock
-        self.script: list[tuple[float, tuple[int, Samples] | Callable[[], None]]] = []
+        self.script: list[tuple[float, tuple[int, Heard] | Callable[[], None]]] = []
+        self.hung: set[int] = set()
         self._end_s = EPOCH_S + end_s
+        self._quiet_at_s = dict.fromkeys(range(sources), EPOCH_S + QUIET_S)
 
-    def get(self, timeout_s: float | None = None) -> tuple[int, Samples]:
+    def get(self, timeout_s: float | None = None) -> tuple[int, Heard]:
+        due_s, number = min(
+            ((at_s, number) for number, at_s in self._quiet_at_s.items() if number not in self.hung),
+            default=(math.inf, 0),
+        )
+        if timeout_s is not None and due_s < self._end_s:
+            next_s = self.script[0][0] if self.script else math.inf
+            if due_s < min(next_s, self.clock.now_s() + timeout_s):
+                self._advance_to(due_s)
+                self._quiet_at_s[number] = due_s + QUIET_S
+                return number, Quiet(due_s)
+        number, heard = self._next(timeout_s)
+        self._quiet_at_s[number] = self.clock.now_s() + QUIET_S
+        return number, heard
+
+    def _next(self, timeout_s: float | None) -> tuple[int, Heard]:
         assert timeout_s is not None, "a track that waits without a timeout cannot notice silence"
         gives_up_s = self.clock.now_s() + timeout_s
         while self.script and self.script[0][0] <= gives_up_s:
@@ -45,7 +67,11 @@ class Blocks(Mailbox[tuple[int, Samples]]):
             self._advance_to(at_s)
             if not callable(item):
                 return item
+            before_s = self.clock.now_s()
             item()
+            if self.clock.now_s() > before_s:
+                # The readers did not run either.
+                self._quiet_at_s = dict.fromkeys(self._quiet_at_s, self.clock.now_s() + QUIET_S)
             if self.clock.now_s() > gives_up_s:
                 raise TimeoutError
         if not self.script and gives_up_s >= self._end_s:
@@ -70,7 +96,7 @@ class TrackStage:
     def __post_init__(self) -> None:
         self.clock = SteppedClock(EPOCH_S)
         self.timeline = Timeline(EPOCH_S, self.end_s)
-        self.blocks = Blocks(self.clock, self.end_s)
+        self.blocks = Blocks(self.clock, self.end_s, len(self.channels))
         self.encoder = AudioEncoder("pcm_s16le", max(self.channels))
         self.track = SoundTrack(
             "internal",
@@ -93,7 +119,7 @@ class TrackStage:
     def at(self, at_s: float, call: Callable[[], None]) -> None:
         self.add(EPOCH_S + at_s, call)
 
-    def add(self, at_s: float, item: tuple[int, Samples] | Callable[[], None]) -> None:
+    def add(self, at_s: float, item: tuple[int, Heard] | Callable[[], None]) -> None:
         self.blocks.script.append((at_s, item))
         self.blocks.script.sort(key=lambda step: step[0])
 

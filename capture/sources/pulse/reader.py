@@ -83,6 +83,8 @@ class PulseReader:
         loop = self._loop
         if loop is None:
             raise ValueError("read before open")
+        # However late it is, what has come until now is read.
+        loop.serve(0.0)
         while not self._queue:
             now_s = time.monotonic()
             held_up = now_s > self._due_s + ARRIVAL_GAP_S

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from ctypes import byref, c_size_t
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from typing import Final
 
 import numpy as np
 
@@ -32,7 +33,11 @@ from capture.sources.pulse.libpulse import (
 )
 from capture.sources.pulse.loop import ANSWER_LIMIT_S, Loop
 
-__all__ = ["PlaybackStream", "RecordStream", "Timing"]
+__all__ = ["RING_S", "PlaybackStream", "RecordStream", "Timing"]
+
+#: How much sound the server keeps for a recorder that does not read, as on a machine that is too busy. PulseAudio keeps
+#: at most 4 MiB (`MAX_MEMBLOCKQ_LENGTH`), which is 10.9 s of two channels.
+RING_S: Final = 10.0
 
 
 class Timing:
@@ -119,7 +124,8 @@ class RecordStream(_Stream):
         self._on_data = OnData(self._collect)
         self._lib.stream_set_read_callback(self._stream, self._on_data, None)
         fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
-        attributes = BufferAttributes(DEFAULT, DEFAULT, DEFAULT, DEFAULT, fragment_bytes)
+        ring_bytes = round(RING_S * SAMPLE_RATE) * channels * 4
+        attributes = BufferAttributes(ring_bytes, DEFAULT, DEFAULT, DEFAULT, fragment_bytes)
         if only is not None:
             self._lib.stream_set_monitor_stream(self._stream, only)
         self._lib.stream_connect_record(

@@ -126,9 +126,11 @@ class TimestampedStream:
         for part in parts:
             self._waiting_since_s = min(self._waiting_since_s, now_s)
             self._add(part)
-        if self._wants_timing(now_s) and self._stream.ask_timing():
-            self._asked_at_s = time.monotonic()
-            self._awaits_answer = True
+        if self._wants_timing(now_s):
+            # Before asking: on a busy machine this thread may be stopped right after it.
+            asked_at_s = time.monotonic()
+            if self._stream.ask_timing():
+                self._asked_at_s, self._awaits_answer = asked_at_s, True
 
     def hand_on(self, *, now: bool = False) -> Samples | None:
         """Return the next block. None if there is none, or if it has no timing yet, unless it is needed `now`."""
