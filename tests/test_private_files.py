@@ -63,7 +63,7 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     replace(tmp_path / "file", b"old")
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("capture.system.durable.sync_content", full)
     with pytest.raises(OSError, match="No space left"):
         replace(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from capture.system.durable import publish
+
 __all__ = ["make_folder", "read_small", "replace"]
 
 _PRIVATE_FOLDER: Final = 0o700
@@ -52,9 +54,7 @@ def replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(made).replace(path)
+        publish(Path(made), path)
     except BaseException:
         with suppress(OSError):
             Path(made).unlink()

@@ -225,7 +225,7 @@ def test_settings_that_are_not_a_file_are_refused_at_once(
     done = run_capture(*verb, timeout=20)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"capture: {settings} cannot be read (it is a pipe): see what it is and whose, or remove it\n"
+        f"capture: {settings} cannot be read (it is a pipe): check its type and permissions, or remove it\n"
     )
     settings.unlink()
     # Read in one piece, this would never end.
