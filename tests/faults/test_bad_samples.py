@@ -133,7 +133,7 @@ def test_sources_of_a_python_program_may_deliver_bad_samples(tmp_path: Path) -> 
 # The guard, before any encoder
 
 
-class Heard:
+class Reading:
     """Reads a source with a grabber in a thread of its own and keeps what it passes on."""
 
     def __init__(self, source: SampleSource, clock: Clock) -> None:
@@ -171,8 +171,8 @@ class Heard:
 
 
 @contextmanager
-def heard(source: SampleSource, clock: Clock) -> Iterator[Heard]:
-    opened = Heard(source, clock)
+def heard(source: SampleSource, clock: Clock) -> Iterator[Reading]:
+    opened = Reading(source, clock)
     try:
         yield opened
     finally:
@@ -236,7 +236,7 @@ def after_bad(values: SampleArray) -> SampleArray:
     return values[loudest[-1] + 1 :] if loudest.size else values[:0]
 
 
-def assert_guarded(found: Heard) -> None:
+def assert_guarded(found: Reading) -> None:
     for blocks in (found.watched, found.blocks):
         assert blocks
         for block in blocks:
