@@ -55,5 +55,6 @@ class EventKind(StrEnum):
     SOUND = "sound"
     STOOD_STILL = "stood_still"
     UNFINISHED = "unfinished"
+    VOLUME = "volume"
     WAITING = "waiting"
     WINDOW_CLOSED = "window_closed"

@@ -138,7 +138,8 @@ class Level(NamedTuple):
 
     source: str
     peak_dbfs: float
-    #: "" while sound comes, else "nothing is playing" (zeros are delivered) or "no data" (nothing is).
+    #: "" while sound comes, else "no data" (nothing is delivered), what is muted ("Speakers is muted"), or "nothing is
+    #: playing" (zeros are delivered).
     trouble: str = ""
 
 
@@ -189,6 +190,8 @@ class AudioSummary:
     drift_ppm: float
     peak_dbfs: float
     silent: bool
+    #: What was muted or turned down while it was recorded, if the track is silent and this is known.
+    silent_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

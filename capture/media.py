@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "LOW_GAIN",
     "SAMPLE_RATE",
     "SILENCE_DBFS",
     "VIDEO_TICKS_PER_S",
+    "Attenuation",
     "Frame",
     "Pixels",
     "Rectangle",
@@ -29,6 +31,10 @@ SAMPLE_RATE: Final = 48_000
 #: Anything quieter counts as silence. That covers the dither of 16-bit sound (-96 dBFS) and the rounding of lossy
 #: decoders.
 SILENCE_DBFS: Final = -90.0
+
+#: A source that is turned down below this gain is reported: 25 % in a mixer, -36 dB. Speech at -20 dBFS then no longer
+#: exceeds the default threshold for sound, -50 dBFS.
+LOW_GAIN: Final = 0.25**3
 
 #: uint8, shape (height, width, 4), blue-green-red-unused.
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -108,17 +114,39 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Attenuation:
+    """How much quieter a source is recorded than it sounds, and why.
+
+    `gain` is a factor from 0, muted, to 1. `reason` names what is muted or turned down, as in "Speakers is at 20 %"; it
+    is empty at full volume.
+    """
+
+    gain: float = 1.0
+    reason: str = ""
+
+    @property
+    def is_muted(self) -> bool:
+        return self.gain <= 0.0
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it explains that nothing, or little, is heard."""
+        return self.gain < LOW_GAIN
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """A block of sound and the moment its *first* sample was heard, in seconds on the session's clock.
 
     A source that captures several streams at once numbers them as lanes, from 0; the blocks of one lane are continuous.
     A block without samples marks a break in the lane: the next block starts where its stamp says, and the gap before it
-    is not a hole.
+    is not a hole. `attenuation` is what the source knows of mute switches and volumes that are already in `data`.
     """
 
     data: SampleArray
     captured_at_s: float
     lane: int = 0
+    attenuation: Attenuation = Attenuation()
 
     @property
     def ends_at_s(self) -> float:
