@@ -81,6 +81,7 @@ class EventKind(StrEnum):
     SOUND = "sound"
     STOOD_STILL = "stood_still"
     UNFINISHED = "unfinished"
+    VOLUME = "volume"
     WAITING = "waiting"
     WINDOW_CLOSED = "window_closed"
 
@@ -212,7 +213,8 @@ class Level(NamedTuple):
 
     source: str
     peak_dbfs: float
-    #: "" while there is sound, "nothing is playing" when the device delivers zeros, "no data" when it delivers nothing.
+    #: "" while sound comes, else "no data" (nothing is delivered), what is muted ("Speakers is muted"), or "nothing is
+    #: playing" (zeros are delivered).
     trouble: str = ""
 
 
@@ -263,6 +265,8 @@ class AudioSummary:
     drift_ppm: float
     peak_dbfs: float
     silent: bool
+    #: What was muted or turned down while it was recorded, if the track is silent and this is known.
+    silent_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 __all__ = [
     "LOUDEST",
+    "LOW_GAIN",
     "SAMPLE_RATE",
     "SILENCE_DBFS",
     "VIDEO_TICKS_PER_S",
+    "Attenuation",
     "Frame",
     "Pixels",
     "Rectangle",
@@ -36,6 +38,10 @@ SILENCE_DBFS: Final = -90.0
 #: factor of 3.5: two programs at full scale and full volume still stay below. Every encoder takes it: LAME aborts the
 #: process at 1e5 (noise, PyAV 18.1), FFmpeg's AAC refuses 1e16.
 LOUDEST: Final = 8.0
+
+#: A source that is turned down below this gain is reported: 25 % in a mixer, -36 dB. Speech at -20 dBFS then no longer
+#: exceeds the default threshold for sound, -50 dBFS.
+LOW_GAIN: Final = 0.25**3
 
 #: uint8, shape (height, width, 4), blue-green-red-unused.
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -115,6 +121,27 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Attenuation:
+    """How much quieter a source is recorded than it sounds, and why.
+
+    `gain` is a factor from 0, muted, to 1. `reason` names what is muted or turned down, as in "Speakers is at 20 %"; it
+    is empty at full volume.
+    """
+
+    gain: float = 1.0
+    reason: str = ""
+
+    @property
+    def is_muted(self) -> bool:
+        return self.gain <= 0.0
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it explains that nothing, or little, is heard."""
+        return self.gain < LOW_GAIN
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """A block of sound and the moment its *first* sample was heard, in seconds on the session's clock.
 
@@ -122,13 +149,15 @@ class Samples:
     A block without samples marks a break in the lane: the next block starts where its stamp says, and the gap before it
     is not a hole.
 
-    `replaced` counts the values that the recorder replaced, see `bounded`; a source leaves it at 0.
+    `replaced` counts the values that the recorder replaced, see `bounded`; a source leaves it at 0. `attenuation` is
+    what the source knows of mute switches and volumes that are already in `data`.
     """
 
     data: SampleArray
     captured_at_s: float
     lane: int = 0
     replaced: int = 0
+    attenuation: Attenuation = Attenuation()
 
     @property
     def ends_at_s(self) -> float:

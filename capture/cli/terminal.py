@@ -129,7 +129,8 @@ class Terminal:
         self.say(f"saved {summary.path}  {as_clock(summary.duration_s)}  {as_size(summary.size_bytes)}")
         for track in summary.audio:
             if track.silent:
-                self.say(f"the track {track.source} is silent: nothing was playing on {track.device}")
+                why = track.silent_because or f"nothing was playing on {track.device}"
+                self.say(f"the track {track.source} is silent: {why}")
         if summary.check != "ok":
             self.complain(f"the check found: {summary.check}")
 

@@ -72,10 +72,29 @@ def _windows() -> list[dict[str, Any]]:
 
 def _audio() -> list[dict[str, Any]]:
     return [
-        {"id": device.id, "name": device.name, "kind": device.kind, "default": device.default}
+        {
+            "id": device.id,
+            "name": device.name,
+            "kind": device.kind,
+            "default": device.default,
+            **_volume(device.attenuation.is_muted, device.volume_percent),
+        }
         for device in list_audio_devices()
     ]
 
 
 def _apps() -> list[dict[str, Any]]:
-    return [{"name": player.name, "binary": player.binary, "pid": player.pid} for player in list_applications()]
+    return [
+        {
+            "name": player.name,
+            "binary": player.binary,
+            "pid": player.pid,
+            **_volume(player.muted, player.volume_percent),
+        }
+        for player in list_applications()
+    ]
+
+
+def _volume(muted: bool, percent: int | None) -> dict[str, Any]:
+    """Return the keys of a mute switch and a volume; none where the system does not say."""
+    return {} if percent is None else {"muted": muted, "volume_percent": percent}

@@ -101,14 +101,33 @@ def _sound() -> Iterable[Check]:
 
     def look_for_output() -> str:
         output = choose_device(devices, "internal")
-        if output.muted:
-            raise NotReadyError(f"{output.name} is muted and would record as silence", "unmute it or turn it up")
-        return output.name
+        if output.attenuation.is_muted:
+            raise NotReadyError(f"{output.attenuation.reason} and would record as silence", "unmute it or turn it up")
+        return _name_with_volume(output)
 
     output = _examined("internal audio", look_for_output)
     yield output
     if output.ok:
         yield _examined("sound arrives", lambda: _listen(choose_device(devices, "internal")))
+    yield _microphone(devices)
+
+
+def _microphone(devices: list[SoundDevice]) -> Check:
+    """Look at the default microphone. Only `--audio mic` needs it, so the check reports a problem but does not fail."""
+    try:
+        microphone = choose_device(devices, "mic")
+    except NotReadyError:
+        return Check("microphone", True, "none: --audio mic would have nothing to record")
+    if microphone.attenuation.is_muted:
+        return Check("microphone", True, f"{microphone.attenuation.reason}: --audio mic would record silence")
+    return Check("microphone", True, _name_with_volume(microphone))
+
+
+def _name_with_volume(device: SoundDevice) -> str:
+    if device.attenuation.is_low:
+        quieter_db = -20 * math.log10(device.attenuation.gain)
+        return f"{device.attenuation.reason}: recordings are {quieter_db:.0f} dB quieter; turn it up"
+    return device.name if device.volume_percent is None else f"{device.name}, at {device.volume_percent} %"
 
 
 def _listen(device: SoundDevice) -> str:

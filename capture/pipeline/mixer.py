@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from capture.media import SAMPLE_RATE, SILENCE_DBFS, SampleArray, Samples, peak_dbfs
+from capture.media import SAMPLE_RATE, SILENCE_DBFS, Attenuation, SampleArray, Samples, peak_dbfs
 from capture.timing.sample_timeline import SampleTimeline
 from capture.timing.timeline import Timeline
 
@@ -31,6 +31,8 @@ class Lane:
         self.samples = SampleTimeline(timeline, channels, taken)
         self.waiting: SampleArray = np.zeros((0, channels), np.float32)
         self.heard_at_s = timeline.epoch_s
+        #: That of the latest block with samples.
+        self.attenuation = Attenuation()
         self._filled = 0
 
     @property
@@ -42,6 +44,7 @@ class Lane:
         """Place a block that arrived at `now_s`; a block without samples marks a break."""
         self.heard_at_s = now_s
         if len(block.data):
+            self.attenuation = block.attenuation
             self.samples.push(block)
         else:
             self.samples.interrupt()

@@ -284,7 +284,16 @@ class Pipeline:
         for summary, track in zip(self.audio_summaries(to_s - from_s), self._sound_tracks, strict=True):
             peak, inserted_s = track.between(from_s, to_s)
             level = peak_dbfs(peak)
-            found.append(replace(summary, peak_dbfs=level, silent=level <= SILENCE_DBFS, inserted_silence_s=inserted_s))
+            silent = level <= SILENCE_DBFS
+            found.append(
+                replace(
+                    summary,
+                    peak_dbfs=level,
+                    silent=silent,
+                    inserted_silence_s=inserted_s,
+                    silent_because=(track.muffled_by or None) if silent else None,
+                )
+            )
         return tuple(found)
 
     def audio_summaries(self, duration_s: float) -> tuple[AudioSummary, ...]:
@@ -305,6 +314,7 @@ class Pipeline:
             drift_ppm=track.drift_ppm,
             peak_dbfs=level,
             silent=level <= SILENCE_DBFS,
+            silent_because=(track.muffled_by or None) if level <= SILENCE_DBFS else None,
         )
 
 

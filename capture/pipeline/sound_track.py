@@ -142,8 +142,15 @@ class SoundTrack:
         if self._recorded_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
             heard_at_s = max(lane.heard_at_s for lane in tuple(self._lanes.values()))
             delivering = self._recorded_s_since(heard_at_s) < SILENT_AFTER_S
-            trouble = "nothing is playing" if delivering else "no data"
+            trouble = (self.muffled_by or "nothing is playing") if delivering else "no data"
         return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
+
+    @property
+    def muffled_by(self) -> str:
+        """What is muted, or else turned down, in the track's sources, as in "Speakers is muted"; "" if nothing is."""
+        found = [lane.attenuation for lane in tuple(self._lanes.values()) if lane.attenuation.is_low]
+        worst = [attenuation for attenuation in found if attenuation.is_muted] or found
+        return " and ".join(dict.fromkeys(attenuation.reason for attenuation in worst))
 
     def _recorded_s_since(self, at_s: float) -> float:
         return self._timeline.media_s(self._clock.now_s()) - self._timeline.media_s(at_s)

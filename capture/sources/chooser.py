@@ -308,8 +308,10 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
     if sys.platform == "linux":
         from capture.sources.pulse.device_source import PulseSource
 
+        # The default output may be another one soon, and a file cannot change its number of channels.
+        channels = 2 if name == "internal" else device.channels
         return ReconnectingSource(
-            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, report
+            lambda hear: PulseSource(name, device.name, channels, fragment_s, hear), clock, report
         )
     from capture.sources.sound_devices import choose_device
     from capture.sources.soundcard_source import SoundcardSource

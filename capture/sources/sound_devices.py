@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from capture.errors import NotReadyError, UsageError
+from capture.media import Attenuation
 
 __all__ = ["OWN_NAME", "PlayingApplication", "SoundDevice", "choose_device", "is_program", "playing_applications"]
 
@@ -27,8 +28,8 @@ _NAMES: Final = (
 class SoundDevice(NamedTuple):
     """A source of sound: the internal audio of an output, or a microphone.
 
-    `id` is exact and unique; `default` marks the devices that `internal` and `mic` select now. A `muted` output gives
-    silence.
+    `id` is exact and unique; `default` marks the devices that `internal` and `mic` select now. `volume_percent` is what
+    a mixer shows, None if the system does not say; `attenuation` is what mute switches and volumes do to a recording.
     """
 
     id: str
@@ -36,15 +37,21 @@ class SoundDevice(NamedTuple):
     kind: Literal["internal", "mic"]
     default: bool
     channels: int
-    muted: bool = False
+    volume_percent: int | None = None
+    attenuation: Attenuation = Attenuation()
 
 
 class PlayingApplication(NamedTuple):
-    """An application that is playing sound now; `pid` is 0 if unknown."""
+    """An application that is playing sound now; `pid` is 0 if unknown.
+
+    `muted` and `volume_percent` are those of the loudest of its streams, None if unknown.
+    """
 
     name: str
     binary: str
     pid: int
+    muted: bool = False
+    volume_percent: int | None = None
 
 
 class Playing(Protocol):

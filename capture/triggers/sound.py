@@ -63,17 +63,22 @@ _OVERDUE_S: Final = 0.5
 
 _SILENCE_DB: Final = -120.0
 
+#: A source that is turned down is searched for quieter sound, but for none below this. Of quieter sound, 16 bits leave
+#: a few steps.
+_LOWEST_THRESHOLD_DB: Final = -80.0
+
 
 class SoundDetector:
     """Separates sound from noise in one source. Used by one thread.
 
-    Sound is louder than `threshold_dbfs` and well above the source's noise floor. The detector measures the noise floor
-    while it waits for sound. Once sound has begun, the floor can only fall, so that a steady sound is not mistaken for
-    noise.
+    Sound is louder than `threshold_dbfs` and well above the source's noise floor. Where the source is turned down, the
+    threshold goes down with it: what counts is how loud a sound plays, not how loud it is recorded. The detector
+    measures the noise floor while it waits for sound. Once sound has begun, the floor can only fall, so that a steady
+    sound is not mistaken for noise.
     """
 
     def __init__(self, threshold_dbfs: float) -> None:
-        self._threshold_db = threshold_dbfs
+        self._full_threshold_db = self._threshold_db = threshold_dbfs
         #: When a sound began, on the clock of the samples' stamps; None before that.
         self.began_at_s: float | None = None
         #: When the last window of sound ended; minus infinity before the first.
@@ -95,6 +100,7 @@ class SoundDetector:
 
     def push(self, samples: Samples) -> None:
         """Take in a block of samples, float32 (n, channels), that follows the previous one."""
+        self._threshold_db = self._threshold_at(samples.attenuation.gain)
         data = samples.data
         if len(self._rest):
             data = np.concatenate((self._rest, data)) if data.shape[1] == self._rest.shape[1] else data
@@ -103,6 +109,13 @@ class SoundDetector:
         self._rest = data[count * _WINDOW :]
         for place, level_db in enumerate(_levels_db(data[: count * _WINDOW], count)):
             self._hear(level_db, begins_at_s + place * WINDOW_S)
+
+    def _threshold_at(self, gain: float) -> float:
+        """Return the threshold for a source with this gain. A muted source has no sound, however low the threshold."""
+        full_db = self._full_threshold_db
+        if not 0.0 < gain < 1.0:
+            return full_db
+        return min(full_db, max(full_db + 20.0 * math.log10(gain), _LOWEST_THRESHOLD_DB))
 
     def _hear(self, level_db: float, at_s: float) -> None:
         self._levels.append(level_db)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from running import eventually
-from stage import TITLE, Stage, module, playing, write_tone
+from stage import TITLE, Stage, module, pactl, playing, streams, write_tone
 
 from capture.cli.main import main
 from capture.errors import NotReadyError
@@ -24,6 +25,9 @@ if sys.platform != "linux":
 
 #: Calls `capture devices --json` in this process. Returns the exit code, the parsed output and standard error.
 Devices = Callable[[], tuple[int, dict[str, Any], str]]
+
+
+FULL_VOLUME: Final = {"muted": False, "volume_percent": 100}
 
 
 @pytest.fixture
@@ -48,7 +52,9 @@ def test_the_screen_and_the_sound_output_are_listed(devices: Devices) -> None:
     assert screen["id"] == "1"
     assert isinstance(screen["name"], str)
     assert [screen[key] for key in ("x", "y", "width", "height", "primary")] == [0, 0, 1280, 720, True]
-    assert found["audio"] == [{"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True}]
+    assert found["audio"] == [
+        {"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True, **FULL_VOLUME}
+    ]
     assert (found["windows"], found["apps"]) == ([], [])
 
 
@@ -70,10 +76,29 @@ def test_microphones_and_further_outputs_are_listed(devices: Devices, desk_envir
     with module(desk_environment, *room), module(desk_environment, *ear):
         _, found, _ = devices()
     assert found["audio"] == [
-        {"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True},
-        {"id": "room.monitor", "name": "Room", "kind": "internal", "default": False},
-        {"id": "ear", "name": "Ear", "kind": "mic", "default": False},
+        {"id": "desk.monitor", "name": "Virtual desk", "kind": "internal", "default": True, **FULL_VOLUME},
+        {"id": "room.monitor", "name": "Room", "kind": "internal", "default": False, **FULL_VOLUME},
+        {"id": "ear", "name": "Ear", "kind": "mic", "default": False, **FULL_VOLUME},
     ]
+
+
+def test_mute_switches_and_volumes_are_listed(devices: Devices, sound_desk: VirtualDesk, tmp_path: Path) -> None:
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 60.0)
+    ear = ("module-remap-source", f"master={sound_desk.sink}.monitor", "source_name=ear")
+    with module(os.environ, *ear), playing(os.environ, tone, sound_desk.sink):
+        eventually(lambda: streams(os.environ), "the player plays")
+        ((_, stream),) = streams(os.environ)
+        pactl(os.environ, "set-sink-volume", sound_desk.sink, "20%")
+        pactl(os.environ, "set-source-mute", "ear", "1")
+        pactl(os.environ, "set-sink-input-volume", str(stream), "30%")
+        _, found, _ = devices()
+        assert [(item["muted"], item["volume_percent"]) for item in found["audio"]] == [(False, 20), (True, 100)]
+        assert [(app["muted"], app["volume_percent"]) for app in found["apps"]] == [(False, 30)]
+        # A muted monitor records silence just as a muted output does.
+        pactl(os.environ, "set-source-mute", f"{sound_desk.sink}.monitor", "1")
+        pactl(os.environ, "set-sink-input-mute", str(stream), "1")
+        _, found, _ = devices()
+        assert [item["muted"] for item in (*found["audio"], *found["apps"])] == [True, True, True]
 
 
 @pytest.mark.usefixtures("in_process_desk")
@@ -100,7 +125,10 @@ def test_the_text_output_lists_the_same(capsys: pytest.CaptureFixture[str]) -> N
         "apps: none",
     ]
     assert any("1280" in line and "720" in line and line.endswith("primary") for line in lines)
-    assert any("id=desk.monitor" in line and "Virtual desk" in line and line.endswith("default") for line in lines)
+    assert any(
+        "id=desk.monitor" in line and "Virtual desk" in line and line.endswith("default  not muted  volume_percent=100")
+        for line in lines
+    )
 
 
 @pytest.mark.usefixtures("in_process_desk")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from running import eventually
+from servers import MICROPHONE, microphone
 from stage import RATE, pactl, playing, playing_raw, write_tone
 
 from capture.cli.main import main
@@ -59,12 +60,14 @@ def test_a_desk_is_ready(doctor: Doctor, tmp_path: Path) -> None:
     exit_code, checks = doctor()
     assert exit_code == 0
     assert list(checks) == [
-        *("display", "encoder", "sound server", "internal audio", "sound arrives", "recordings folder", "hotkeys")
+        *("display", "encoder", "sound server", "internal audio", "sound arrives", "microphone"),
+        *("recordings folder", "hotkeys"),
     ]
     assert "1280x720+0+0" in checks["display"]["found"]
     assert checks["encoder"]["found"] == "libx264"
-    assert checks["internal audio"]["found"] == "Virtual desk"
+    assert checks["internal audio"]["found"] == "Virtual desk, at 100 %"
     assert checks["sound arrives"]["found"] == "yes; nothing is playing now"
+    assert checks["microphone"]["found"] == "none: --audio mic would have nothing to record"
     assert str(tmp_path / "Videos") in checks["recordings folder"]["found"]
     assert "Ctrl+Alt+R" in checks["hotkeys"]["found"]
 
@@ -143,6 +146,34 @@ def test_a_muted_output_is_reported(how: tuple[str, str], doctor: Doctor, sound_
     assert not checks["internal audio"]["ok"]
     assert "Virtual desk is muted" in checks["internal audio"]["found"]
     assert "unmute" in checks["internal audio"]["remedy"]
+
+
+def test_a_muted_monitor_is_reported(doctor: Doctor, sound_desk: VirtualDesk) -> None:
+    pactl(os.environ, "set-source-mute", f"{sound_desk.sink}.monitor", "1")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "the monitor of Virtual desk is muted" in checks["internal audio"]["found"]
+
+
+def test_an_output_that_is_turned_down_is_reported(doctor: Doctor, sound_desk: VirtualDesk) -> None:
+    pactl(os.environ, "set-sink-volume", sound_desk.sink, "20%")
+    exit_code, checks = doctor()
+    # It can be recorded, and may be meant to be that quiet.
+    assert exit_code == 0
+    assert checks["internal audio"]["found"] == "Virtual desk is at 20 %: recordings are 42 dB quieter; turn it up"
+
+
+@pytest.mark.usefixtures("sound_desk")
+def test_the_microphone_is_shown_with_its_volume(doctor: Doctor) -> None:
+    with microphone(os.environ):
+        assert doctor()[1]["microphone"]["found"] == "Sine source at 1700 Hz, at 100 %"
+        pactl(os.environ, "set-source-volume", MICROPHONE, "10%")
+        assert "Sine source at 1700 Hz is at 10 %: recordings are 60 dB" in doctor()[1]["microphone"]["found"]
+        pactl(os.environ, "set-source-mute", MICROPHONE, "1")
+        exit_code, checks = doctor()
+    # The default recording does not need it.
+    assert exit_code == 0
+    assert checks["microphone"]["found"] == "Sine source at 1700 Hz is muted: --audio mic would record silence"
 
 
 @pytest.mark.usefixtures("sound_desk")

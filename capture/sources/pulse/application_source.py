@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 
 from capture.events import EventKind
-from capture.sources.pulse.loop import Loop, PlayingStream
+from capture.media import Attenuation
+from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
+from capture.sources.pulse.server_objects import Output, PlayingStream
 from capture.sources.sound_devices import is_program, playing_applications
 
 __all__ = ["ApplicationSource"]
@@ -18,7 +20,7 @@ class ApplicationSource(PulseReader):
 
     The server copies exactly these streams; nothing is moved or loaded for it. Streams come and go while it reads, and
     one that moves to another output is followed. While none plays, nothing is delivered. `report` learns whether the
-    application plays, on the thread that opens and reads.
+    application plays, and whether it is muted or turned down, on the thread that opens and reads.
     """
 
     def __init__(
@@ -28,9 +30,8 @@ class ApplicationSource(PulseReader):
         fragment_s: float = FRAGMENT_S,
         report: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
-        super().__init__(name, application, 2, fragment_s)
+        super().__init__(name, application, 2, fragment_s, report)
         self._application = application
-        self._report = report
         self._waits = False
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
@@ -52,7 +53,8 @@ class ApplicationSource(PulseReader):
                 # The stream ended or moved: before moving a stream the server ends whatever records it.
                 self._drop(index)
                 self._look_at_s = min(self._look_at_s, now_s if heard.was_ready else now_s + RETRY_S)
-        if loop.take_changed() or now_s >= self._look_at_s:
+        is_new = any(heard.ready and not heard.is_measured for heard in self._streams.values())
+        if loop.take_changed() or now_s >= self._look_at_s or is_new:
             self._look_at_s = math.inf
             try:
                 playing = loop.playing()
@@ -78,12 +80,33 @@ class ApplicationSource(PulseReader):
         wanted = {stream.index: stream for stream in playing if self._is_wanted(stream)}
         for index in self._streams.keys() - wanted.keys():
             self._drop(index)
-        new = wanted.keys() - self._streams.keys()
-        outputs = loop.outputs() if new else {}
-        for index in sorted(new):
+        outputs = loop.outputs() if wanted else {}
+        for index in sorted(wanted.keys() - self._streams.keys()):
             output = outputs.get(wanted[index].output)
             if output is not None and output.monitor:
-                self._listen(index, output.monitor, only=index)
+                self._listen(index, output.monitor, output.positions, only=index)
             else:
                 # The stream is just moving between outputs.
                 self._look_at_s = now_s + RETRY_S
+        self._look_at_volumes(loop, wanted, outputs, now_s)
+
+    def _look_at_volumes(
+        self, loop: Loop, wanted: dict[int, PlayingStream], outputs: dict[int, Output], now_s: float
+    ) -> None:
+        """Find out what mutes or attenuates each stream. The volume of its output does not: it comes after that."""
+        ready = {index: heard for index, heard in self._streams.items() if heard.ready}
+        monitors = {source.name: source for source in loop.inputs()} if ready else {}
+        found: list[Attenuation] = []
+        for index, heard in ready.items():
+            stream, output = wanted[index], outputs.get(wanted[index].output)
+            source = monitors.get(output.monitor) if output is not None else None
+            if output is None or source is None:
+                continue
+            own = stream.control.relative_to(output.control) if output.is_flat else stream.control
+            monitor = f"the monitor of {output.description}"
+            attenuation = self._measure(heard, source, [(self._application, own), (monitor, source.control)])
+            if not stream.corked:
+                found.append(attenuation)
+        if found:
+            # A program that is heard by any of its streams is heard.
+            self._volume.note(max(found, key=lambda attenuation: attenuation.gain), now_s)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.errors import NotReadyError
 from capture.events import EventKind
 from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
+from capture.sources.pulse.server_objects import Input, Output, device_controls
 from capture.sources.pulse.timed_stream import TimestampedStream
 
 __all__ = ["PulseSource"]
@@ -24,13 +26,27 @@ _STREAM: Final = 0
 _KINDS: Final = {"internal": "output", "mic": "microphone"}
 
 
+class _Found(NamedTuple):
+    """A device: the exact id of its source, its name for people, and the positions of its channels.
+
+    `output` and `source` are the parts of it that are known already.
+    """
+
+    source_id: str
+    device: str
+    positions: tuple[int, ...]
+    output: Output | None = None
+    source: Input | None = None
+
+
 class PulseSource(PulseReader):
     """Records the device that `name` selects: `internal` is what the default output plays, `mic` is the default
     microphone, any other name is the source with exactly that id.
 
     `internal` and `mic` follow the default when it changes; `internal` is never a microphone, and `mic` never what an
     output plays. While there is no such device, or it is suspended, nothing is delivered, and the source waits for it.
-    `report` gets what happens to the device, on the thread that reads.
+    `report` gets what happens to the device, on the thread that opens and reads. A device that is muted or turned down
+    is reported, and named in the `attenuation` of the samples.
     """
 
     def __init__(
@@ -41,8 +57,7 @@ class PulseSource(PulseReader):
         fragment_s: float = FRAGMENT_S,
         report: Callable[[EventKind, str], None] = lambda kind, detail: None,
     ) -> None:
-        super().__init__(name, device, channels, fragment_s)
-        self._report = report
+        super().__init__(name, device, channels, fragment_s, report)
         # The id of the source that is recorded; and the name of its device while it is not reported yet.
         self._heard = ""
         self._moving_to: str | None = None
@@ -50,14 +65,17 @@ class PulseSource(PulseReader):
         self._is_lost = False
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
-        loop.watch(outputs=self.name == "internal", inputs=self.name != "internal")
+        # Any other name may be that of a monitor.
+        loop.watch(outputs=self.name != "mic", inputs=self.name != "internal")
         found = self._find(loop)
         if found is None:
             raise self._missing(loop)
-        self._go_to(*found)
+        self._go_to(found)
         self._await_ready(loop, _STREAM, deadline_s)
+        # The first samples are still on their way.
+        self._look_at_volumes(loop, found, time.monotonic())
         self._await_sound(loop, _STREAM)
-        self.device, self._moving_to = found[1], None
+        self.device, self._moving_to = found.device, None
 
     def _attend(self, loop: Loop, now_s: float) -> None:
         heard = self._streams.get(_STREAM)
@@ -66,7 +84,8 @@ class PulseSource(PulseReader):
             self._look_at_s = now_s if heard.was_ready else now_s + RETRY_S
         elif heard is not None and heard.ready:
             self._report_state(heard)
-        if loop.take_changed() or now_s >= self._look_at_s:
+        is_new = heard is not None and heard.ready and not heard.is_measured
+        if loop.take_changed() or now_s >= self._look_at_s or is_new:
             self._look(loop, now_s)
 
     def _look(self, loop: Loop, now_s: float) -> None:
@@ -79,9 +98,11 @@ class PulseSource(PulseReader):
             return
         if found is not None:
             self._without_since_s = math.inf
-            if found[0] != self._heard:
+            if found.source_id != self._heard:
                 self._leave()
-                self._go_to(*found)
+                self._go_to(found)
+            else:
+                self._look_at_volumes(loop, found, now_s)
             return
         self._leave()
         self._without_since_s = min(self._without_since_s, now_s)
@@ -95,16 +116,34 @@ class PulseSource(PulseReader):
                 else f"{self.device} is gone; recording silence until it is back"
             )
 
-    def _find(self, loop: Loop) -> tuple[str, str] | None:
-        """Return the id of the source that `name` selects now and its device's description; None if there is none."""
+    def _find(self, loop: Loop) -> _Found | None:
+        """Return the device that `name` selects now; None if there is none."""
         if self.name == "internal":
             output = loop.default_output()
-            return (output.monitor, output.description) if output is not None and output.monitor else None
-        if self.name == "mic":
-            microphone = loop.default_microphone()
-            return (microphone.name, microphone.description) if microphone is not None else None
-        found = loop.input(self.name)
-        return (found.name, self.device) if found is not None else None
+            if output is None or not output.monitor:
+                return None
+            return _Found(output.monitor, output.description, output.positions, output=output)
+        source = loop.default_microphone() if self.name == "mic" else loop.input(self.name)
+        if source is None:
+            return None
+        device = source.description if self.name == "mic" else self.device
+        return _Found(source.name, device, source.positions, source=source)
+
+    def _look_at_volumes(self, loop: Loop, found: _Found, now_s: float) -> None:
+        """Find out what mutes or attenuates the device. Without an answer, what was known stays."""
+        heard = self._streams.get(_STREAM)
+        if heard is None or not heard.ready:
+            return
+        try:
+            source = found.source or loop.input(found.source_id)
+            if source is None:
+                return
+            output = found.output
+            if output is None and source.monitor_of is not None:
+                output = loop.outputs().get(source.monitor_of)
+            self._volume.note(self._measure(heard, source, device_controls(source, output)), now_s)
+        except TimeoutError:
+            self._look_at_s = now_s + RETRY_S
 
     def _missing(self, loop: Loop) -> NotReadyError:
         if loop.failed or self.name not in _KINDS:
@@ -112,9 +151,9 @@ class PulseSource(PulseReader):
         what = "output to record" if self.name == "internal" else "microphone"
         return NotReadyError(f"there is no {what}", "see capture devices")
 
-    def _go_to(self, source_id: str, device: str) -> None:
-        self._heard, self._moving_to = source_id, device
-        self._listen(_STREAM, source_id)
+    def _go_to(self, found: _Found) -> None:
+        self._heard, self._moving_to = found.source_id, found.device
+        self._listen(_STREAM, found.source_id, found.positions)
 
     def _leave(self) -> None:
         self._heard = ""

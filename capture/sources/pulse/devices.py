@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from capture.errors import NotReadyError
 from capture.sources.pulse.loop import Loop
-from capture.sources.sound_devices import PlayingApplication, SoundDevice, playing_applications
+from capture.sources.pulse.server_objects import PlayingStream, VolumeControl, attenuation_of, device_controls
+from capture.sources.sound_devices import PlayingApplication, SoundDevice, is_program, playing_applications
 
 __all__ = ["list_pulse_applications", "list_pulse_devices"]
 
@@ -23,7 +24,23 @@ Answer = TypeVar("Answer")
 
 def list_pulse_applications() -> list[PlayingApplication]:
     """Return the applications that play sound now, each once. Raises `NotReadyError` if there is no sound server."""
-    return _asked(lambda loop: playing_applications(loop.playing()))
+    return _asked(_applications)
+
+
+def _applications(loop: Loop) -> list[PlayingApplication]:
+    streams = [stream for stream in loop.playing() if not stream.corked]
+    outputs = loop.outputs() if streams else {}
+
+    def own_control(stream: PlayingStream) -> VolumeControl:
+        output = outputs.get(stream.output)
+        return stream.control.relative_to(output.control) if output is not None and output.is_flat else stream.control
+
+    def with_volume(application: PlayingApplication) -> PlayingApplication:
+        own = [own_control(stream) for stream in streams if is_program(stream.properties, application.name)]
+        loudest = max(own, key=lambda control: control.gain)
+        return application._replace(muted=loudest.gain <= 0.0, volume_percent=round(100 * loudest.level))
+
+    return [with_volume(application) for application in playing_applications(streams)]
 
 
 def list_pulse_devices() -> list[SoundDevice]:
@@ -33,6 +50,7 @@ def list_pulse_devices() -> list[SoundDevice]:
 
 def _devices(loop: Loop) -> list[SoundDevice]:
     default_output, default_microphone = loop.default_output(), loop.default_microphone()
+    inputs = {found.name: found for found in loop.inputs()}
     outputs = [
         SoundDevice(
             output.monitor,
@@ -40,10 +58,11 @@ def _devices(loop: Loop) -> list[SoundDevice]:
             "internal",
             default_output is not None and output.name == default_output.name,
             min(2, output.channels),
-            output.muted,
+            round(100 * output.control.level),
+            attenuation_of(device_controls(inputs[output.monitor], output)),
         )
         for output in loop.outputs().values()
-        if output.monitor
+        if output.monitor in inputs
     ]
     microphones = [
         SoundDevice(
@@ -52,9 +71,10 @@ def _devices(loop: Loop) -> list[SoundDevice]:
             "mic",
             default_microphone is not None and found.name == default_microphone.name,
             min(2, found.channels),
-            found.muted,
+            round(100 * found.control.level),
+            attenuation_of(device_controls(found, None)),
         )
-        for found in loop.inputs()
+        for found in inputs.values()
         # Monitors are listed as their outputs, whatever the server's default source is.
         if not found.is_monitor
     ]

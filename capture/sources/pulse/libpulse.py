@@ -38,6 +38,7 @@ STREAM_FAILED: Final = 3
 CONTEXT_NOAUTOSPAWN: Final = 0x1
 STREAM_DONT_MOVE: Final = 0x200
 STREAM_ADJUST_LATENCY: Final = 0x2000
+STREAM_START_UNMUTED: Final = 0x10000
 SAMPLE_FLOAT32_NATIVE: Final = 5 if np.little_endian else 6
 OPERATION_RUNNING: Final = 0
 SEEK_RELATIVE: Final = 0
@@ -45,8 +46,24 @@ NO_INDEX: Final = 0xFFFFFFFF
 ABOUT_OUTPUTS: Final = 0x1 | 0x80  # the sinks, and the server with its default sink
 ABOUT_INPUTS: Final = 0x2 | 0x80  # the sources, and the server with its default source
 ABOUT_STREAMS: Final = 0x4  # the sink inputs
+ABOUT_SOURCES: Final = 0x2 | 0x8  # the sources, and the streams that record them
 _CHANNELS_MAX: Final = 32
 DEFAULT: Final = 0xFFFFFFFF
+
+#: What 100 % is as a volume of the server.
+VOLUME_FULL: Final = 0x10000
+
+#: The flags of a device: its volume is one of the hardware; the volumes of its streams include its own.
+DEVICE_HARDWARE_VOLUME: Final = 0x1
+SINK_FLAT_VOLUME: Final = 0x40
+SOURCE_FLAT_VOLUME: Final = 0x80
+
+#: Positions of channels by the side of a stereo stream that the server mixes them into. Of LFE (7) and of AUX0 to AUX31
+#: (12 to 43) it mixes nothing into either.
+LEFT_POSITIONS: Final = frozenset({1, 5, 8, 10, 45, 48})
+RIGHT_POSITIONS: Final = frozenset({2, 6, 9, 11, 46, 49})
+CENTRE_POSITIONS: Final = frozenset({0, 3, 4, 44, 47, 50})
+MONO: Final = 0
 
 
 class SampleSpec(Structure):
@@ -97,6 +114,12 @@ class SinkInfo(Structure):
         ("mute", c_int),
         ("monitor_source", c_uint32),
         ("monitor_source_name", c_char_p),
+        ("latency_us", c_uint64),
+        ("driver", c_char_p),
+        ("flags", c_int),
+        ("properties", Pointer),
+        ("configured_latency_us", c_uint64),
+        ("base_volume", c_uint32),
     )
 
 
@@ -112,6 +135,13 @@ class SourceInfo(Structure):
         ("volume", Volume),
         ("mute", c_int),
         ("monitor_of_sink", c_uint32),
+        ("monitor_of_sink_name", c_char_p),
+        ("latency_us", c_uint64),
+        ("driver", c_char_p),
+        ("flags", c_int),
+        ("properties", Pointer),
+        ("configured_latency_us", c_uint64),
+        ("base_volume", c_uint32),
     )
 
 
@@ -132,6 +162,26 @@ class SinkInputInfo(Structure):
         ("mute", c_int),
         ("properties", Pointer),
         ("corked", c_int),
+    )
+
+
+class SourceOutputInfo(Structure):
+    _fields_ = (
+        ("index", c_uint32),
+        ("name", c_char_p),
+        ("owner_module", c_uint32),
+        ("client", c_uint32),
+        ("source", c_uint32),
+        ("sample_spec", SampleSpec),
+        ("channel_map", ChannelMap),
+        ("buffer_us", c_uint64),
+        ("source_us", c_uint64),
+        ("resample_method", c_char_p),
+        ("driver", c_char_p),
+        ("properties", Pointer),
+        ("corked", c_int),
+        ("volume", Volume),
+        ("mute", c_int),
     )
 
 
@@ -175,7 +225,10 @@ class Library:
         self.context_get_state = _declare(library.pa_context_get_state, c_int, Pointer)
         self.context_errno = _declare(library.pa_context_errno, c_int, Pointer)
         self.strerror = _declare(library.pa_strerror, c_char_p, c_int)
-        self.stream_new = _declare(library.pa_stream_new, Pointer, Pointer, c_char_p, POINTER(SampleSpec), Pointer)
+        self.stream_new = _declare(
+            library.pa_stream_new_with_proplist, Pointer, Pointer, c_char_p, POINTER(SampleSpec), Pointer, Pointer
+        )
+        self.stream_get_index = _declare(library.pa_stream_get_index, c_uint32, Pointer)
         self.stream_connect_record = _declare(
             library.pa_stream_connect_record, c_int, Pointer, c_char_p, POINTER(BufferAttributes), c_int
         )
@@ -217,6 +270,21 @@ class Library:
         self.get_sources = _declare(library.pa_context_get_source_info_list, Pointer, Pointer, Pointer, Pointer)
         self.get_sink_inputs = _declare(library.pa_context_get_sink_input_info_list, Pointer, Pointer, Pointer, Pointer)
         self.get_clients = _declare(library.pa_context_get_client_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_source_output = _declare(
+            library.pa_context_get_source_output_info, Pointer, Pointer, c_uint32, Pointer, Pointer
+        )
+        self.set_source_output_volume = _declare(
+            library.pa_context_set_source_output_volume, Pointer, Pointer, c_uint32, POINTER(Volume), Pointer, Pointer
+        )
+        self.set_source_output_mute = _declare(
+            library.pa_context_set_source_output_mute, Pointer, Pointer, c_uint32, c_int, Pointer, Pointer
+        )
+        self.stream_restore_delete = _declare(
+            library.pa_ext_stream_restore_delete, Pointer, Pointer, POINTER(c_char_p), Pointer, Pointer
+        )
+        self.proplist_new = _declare(library.pa_proplist_new, Pointer)
+        self.proplist_free = _declare(library.pa_proplist_free, None, Pointer)
+        self.proplist_sets = _declare(library.pa_proplist_sets, c_int, Pointer, c_char_p, c_char_p)
         self.proplist_gets = _declare(library.pa_proplist_gets, c_char_p, Pointer, c_char_p)
         self.operation_cancel = _declare(library.pa_operation_cancel, None, Pointer)
         self.operation_get_state = _declare(library.pa_operation_get_state, c_int, Pointer)

@@ -6,22 +6,24 @@ Only the thread that made the loop may use it, except for `Loop.wake`.
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ctypes import POINTER, Structure
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from capture.sources.pulse.libpulse import (
     ABOUT_INPUTS,
     ABOUT_OUTPUTS,
+    ABOUT_SOURCES,
     ABOUT_STREAMS,
     CONTEXT_FAILED,
     CONTEXT_NOAUTOSPAWN,
     CONTEXT_READY,
-    NO_INDEX,
     OPERATION_RUNNING,
     ClientInfo,
     Library,
@@ -30,10 +32,23 @@ from capture.sources.pulse.libpulse import (
     SinkInfo,
     SinkInputInfo,
     SourceInfo,
-    Volume,
+    SourceOutputInfo,
+)
+from capture.sources.pulse.server_objects import (
+    MONITOR_PROPERTY,
+    NODE_PROPERTY,
+    PROPERTIES,
+    Input,
+    Output,
+    PlayingStream,
+    VolumeControl,
+    control_of,
+    input_of,
+    output_of,
+    text_of,
 )
 
-__all__ = ["ANSWER_LIMIT_S", "Input", "Loop", "Output", "PlayingStream"]
+__all__ = ["ANSWER_LIMIT_S", "Loop"]
 
 #: How long to wait for an answer; a local server gives it within a millisecond.
 ANSWER_LIMIT_S: Final = 1.0
@@ -41,58 +56,12 @@ ANSWER_LIMIT_S: Final = 1.0
 #: The most messages handled in one `serve`, so that the caller gets to look at the results.
 MOST_ROUNDS: Final = 16
 
+#: The folder with a runtime folder for each user, by its number, as systemd and elogind make them.
+RUNTIME_FOLDERS: Final = Path("/run/user")
+
 #: The structure that holds an answer of the server.
 Info = TypeVar("Info", bound=Structure)
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A sink. `monitor` is the exact name of the source that records what it plays, "" if there is none.
-
-    `muted` includes turned down to zero: either gives silence.
-    """
-
-    index: int
-    name: str
-    description: str
-    monitor: str
-    channels: int
-    muted: bool
-
-
-class Input(NamedTuple):
-    """A source, by its exact name: a microphone, or what an output plays if `is_monitor`."""
-
-    name: str
-    description: str
-    is_monitor: bool
-    channels: int
-    muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PlayingStream:
-    """A sink input: a stream that a program plays to the output with the index `output`.
-
-    `properties` holds those of `PROPERTIES` that the program, or the server for it, has set. A `corked` stream is
-    paused.
-    """
-
-    index: int
-    output: int
-    corked: bool
-    properties: Mapping[str, str]
-
-
-#: The properties that identify a stream's owner. The last one tells sandboxed programs apart.
-PROPERTIES: Final = (
-    "application.name",
-    "application.process.binary",
-    "application.process.id",
-    "application.id",
-    "pipewire.access.portal.app_id",
-)
 
 
 class Loop:
@@ -103,12 +72,25 @@ class Loop:
 
     def __init__(self, name: str, server: str | None = None) -> None:
         self.library = Library()
+        self._name = name
         self._lock = threading.Lock()
         self._loop = self.library.mainloop_new()
-        self.context = self.library.context_new(self.library.mainloop_get_api(self._loop), name.encode())
+        self._other_servers = [] if server else _servers_of_the_user()
         self._changed = False
         self._on_event = OnEvent(self._note_change)
+        self._connect(server)
+        self._try_other_servers()
+
+    def _connect(self, server: str | None) -> None:
+        self.context = self.library.context_new(self.library.mainloop_get_api(self._loop), self._name.encode())
         self.library.context_connect(self.context, server.encode() if server else None, CONTEXT_NOAUTOSPAWN, None)
+
+    def _try_other_servers(self) -> None:
+        if self.connected:
+            self._other_servers = []
+        while self._other_servers and self.failed:
+            self.library.context_unref(self.context)
+            self._connect(self._other_servers.pop(0))
 
     @property
     def connected(self) -> bool:
@@ -137,10 +119,15 @@ class Loop:
         # A round handles one message, and usually several have arrived.
         while handled > 0 and rounds < MOST_ROUNDS:
             handled, rounds = self.library.mainloop_iterate(self._loop, 0, None), rounds + 1
+        if self._other_servers:
+            self._try_other_servers()
 
     def watch(self, *, outputs: bool = False, inputs: bool = False, streams: bool = False) -> None:
-        """Make `take_changed` report changes of the outputs or inputs and of their default, or of the streams."""
-        mask = ABOUT_OUTPUTS * outputs | ABOUT_INPUTS * inputs | ABOUT_STREAMS * streams
+        """Make `take_changed` report changes of the outputs or inputs and of their default, or of the streams.
+
+        It always reports changes of monitors and of what records them: these can be muted too.
+        """
+        mask = ABOUT_OUTPUTS * outputs | ABOUT_INPUTS * inputs | ABOUT_STREAMS * streams | ABOUT_SOURCES
         self._changed = True
         self.library.context_set_subscribe_callback(self.context, self._on_event, None)
         operation = self.library.context_subscribe(self.context, mask, None, None)
@@ -157,12 +144,15 @@ class Loop:
 
     def default_output(self) -> Output | None:
         """Return the default output; None while there is no output at all."""
-        found = self._ask(self.library.get_sink_by_name, b"@DEFAULT_SINK@", of=SinkInfo, read=_output)
+        found = self._ask(self.library.get_sink_by_name, b"@DEFAULT_SINK@", of=SinkInfo, read=self._output)
         return found[0] if found else None
 
     def outputs(self) -> dict[int, Output]:
         """Return every output by its index."""
-        return {output.index: output for output in self._ask(self.library.get_sinks, of=SinkInfo, read=_output)}
+        return {output.index: output for output in self._ask(self.library.get_sinks, of=SinkInfo, read=self._output)}
+
+    def _output(self, info: SinkInfo) -> Output:
+        return output_of(info, self._properties(info.properties, (NODE_PROPERTY, MONITOR_PROPERTY)))
 
     def default_microphone(self) -> Input | None:
         """Return the default microphone; None if the default source is missing, or is what an output plays."""
@@ -171,12 +161,12 @@ class Loop:
 
     def input(self, name: str) -> Input | None:
         """Return the source with exactly this name; None if there is none."""
-        found = self._ask(self.library.get_source_by_name, name.encode(), of=SourceInfo, read=_input)
+        found = self._ask(self.library.get_source_by_name, name.encode(), of=SourceInfo, read=input_of)
         return found[0] if found else None
 
     def inputs(self) -> list[Input]:
         """Return every source, monitors of outputs included."""
-        return self._ask(self.library.get_sources, of=SourceInfo, read=_input)
+        return self._ask(self.library.get_sources, of=SourceInfo, read=input_of)
 
     def playing(self) -> list[PlayingStream]:
         """Return every stream to an output, oldest first."""
@@ -190,14 +180,20 @@ class Loop:
 
         def read(info: SinkInputInfo) -> PlayingStream:
             properties = {**clients.get(int(info.client), {}), **self._properties(info.properties)}
-            return PlayingStream(int(info.index), int(info.sink), bool(info.corked), properties)
+            control = control_of(info)
+            return PlayingStream(int(info.index), int(info.sink), bool(info.corked), properties, control)
 
         found = self._ask(self.library.get_sink_inputs, of=SinkInputInfo, read=read)
         return sorted(found, key=lambda stream: stream.index)
 
-    def _properties(self, properties: int | None) -> dict[str, str]:
-        found = {name: self.library.proplist_gets(properties, name.encode()) for name in PROPERTIES if properties}
-        return {name: _text(value) for name, value in found.items() if value}
+    def recording_control(self, index: int) -> VolumeControl | None:
+        """Return the mute switch and the volume of the record stream with this index; None if there is none."""
+        found = self._ask(self.library.get_source_output, index, of=SourceOutputInfo, read=control_of)
+        return found[0] if found else None
+
+    def _properties(self, properties: int | None, names: Sequence[str] = PROPERTIES) -> dict[str, str]:
+        found = {name: self.library.proplist_gets(properties, name.encode()) for name in names if properties}
+        return {name: text_of(value) for name, value in found.items() if value}
 
     def _ask(self, question: Any, *arguments: object, of: type[Info], read: Callable[[Info], Found]) -> list[Found]:
         """Return what `read` makes of each answer to `question`; empty if there is no answer or no server."""
@@ -251,30 +247,20 @@ class Loop:
                 self._loop = None
 
 
-def _text(value: bytes | None) -> str:
-    return value.decode(errors="replace") if value else ""
+def _servers_of_the_user() -> list[str]:
+    """Return the addresses to try once the library has found no server: that of the user's own runtime folder.
 
-
-def _output(info: SinkInfo) -> Output:
-    return Output(
-        index=int(info.index),
-        name=_text(info.name),
-        description=_text(info.description) or _text(info.name),
-        monitor=_text(info.monitor_source_name),
-        channels=int(info.sample_spec.channels),
-        muted=bool(info.mute) or _is_down(info.volume),
-    )
-
-
-def _input(info: SourceInfo) -> Input:
-    return Input(
-        name=_text(info.name),
-        description=_text(info.description) or _text(info.name),
-        is_monitor=int(info.monitor_of_sink) != NO_INDEX,
-        channels=int(info.sample_spec.channels),
-        muted=bool(info.mute),
-    )
-
-
-def _is_down(volume: Volume) -> bool:
-    return not any(volume.values[: volume.channels])
+    Jobs of cron and of `ssh` may run without XDG_RUNTIME_DIR, and after `su` it is another user's. The library then
+    looks elsewhere. A server that the environment names is the user's choice: it is never replaced.
+    """
+    if sys.platform == "win32" or {"PULSE_SERVER", "PULSE_RUNTIME_PATH"} & os.environ.keys():
+        return []
+    user = os.getuid()
+    with suppress(OSError):
+        named = os.environ.get("XDG_RUNTIME_DIR")
+        if named and Path(named).stat().st_uid == user:
+            return []
+        socket = RUNTIME_FOLDERS / str(user) / "pulse" / "native"
+        if socket.is_socket() and socket.stat().st_uid == user:
+            return [f"unix:{socket}"]
+    return []

@@ -6,15 +6,19 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
 
 from capture.errors import NotReadyError, SourceLostError
-from capture.media import Samples
+from capture.events import EventKind
+from capture.media import Attenuation, Samples
 from capture.sources.pulse.loop import Loop
+from capture.sources.pulse.server_objects import Input, VolumeControl, attenuation_of, stereo_map
 from capture.sources.pulse.streams import RecordStream
 from capture.sources.pulse.timed_stream import ARRIVAL_GAP_S, TimestampedStream
+from capture.sources.pulse.volume_report import VolumeReport
 
 __all__ = ["FRAGMENT_S", "RETRY_S", "PulseReader"]
 
@@ -34,6 +38,9 @@ RETRY_S: Final = 0.3
 #: How late the last fragment of a block may be. Looking a little too early would mean waiting a second time.
 WAVERING_S: Final = 0.003
 
+#: What the streams of this program are called in messages.
+_OWN_STREAM: Final = "capture's own stream"
+
 _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
 
 
@@ -41,14 +48,24 @@ class PulseReader:
     """A connection to the sound server and the streams that a source records, by keys of the source's choice.
 
     The subclass chooses the streams: in `_begin`, once connected, and in `_attend`, whenever something may have
-    happened. Once a block is complete, all lanes hand on theirs, the one that reaches furthest last.
+    happened. Once a block is complete, all lanes hand on theirs, the one that reaches furthest last. `report` gets the
+    events, on the thread that opens and reads.
     """
 
-    def __init__(self, name: str, device: str, channels: int, fragment_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        device: str,
+        channels: int,
+        fragment_s: float,
+        report: Callable[[EventKind, str], None],
+    ) -> None:
         self.name = name
         self.device = device
         self.channels = channels
         self._fragment_s = fragment_s
+        self._report = report
+        self._volume = VolumeReport(name, report)
         self._woken = False
         self._rested = threading.Event()
         self._loop: Loop | None = None
@@ -94,13 +111,16 @@ class PulseReader:
                 self._give_up(loop)
                 break
             self._attend(loop, now_s)
+            if now_s >= self._volume.due_s:
+                self._volume.settle()
             over = self._woken or now_s >= until_s
             if over or any(heard.complete for heard in self._streams.values()):
                 self._hand_on()
             if over and not self._queue:
                 return self._nothing()
             if not self._queue:
-                look_at_s = min(until_s, self._look_at_s, *(heard.waits_until_s for heard in self._streams.values()))
+                waits_s = (heard.waits_until_s for heard in self._streams.values())
+                look_at_s = min(until_s, self._look_at_s, self._volume.due_s, *waits_s)
                 self._due_s = max(now_s, look_at_s)
                 self._rest(look_at_s)
                 loop.serve(look_at_s - time.monotonic())
@@ -135,13 +155,17 @@ class PulseReader:
         """Look after the streams: some may have failed, others may be needed."""
         raise NotImplementedError
 
-    def _listen(self, key: int, device: str, *, only: int | None = None) -> None:
-        """Record the source `device`, or only the stream `only` in it, in the lowest free lane."""
+    def _listen(self, key: int, device: str, positions: tuple[int, ...], *, only: int | None = None) -> None:
+        """Record the source `device`, or only the stream `only` in it, in the lowest free lane.
+
+        `positions` are those of the device's channels.
+        """
         if self._loop is None:
             raise ValueError("listening before the connection")
         taken = {heard.lane for heard in self._streams.values()}
         lane = next(lane for lane in range(len(taken) + 1) if lane not in taken)
-        stream = RecordStream(self._loop, device, self.channels, self._fragment_s, only=only)
+        channel_map = stereo_map(positions) if self.channels == 2 else None
+        stream = RecordStream(self._loop, device, self.channels, self._fragment_s, only=only, channel_map=channel_map)
         heard = TimestampedStream(stream, self.channels, lane)
         if self._streams:
             # Announce the lane at once, so that the others wait for its sound.
@@ -157,6 +181,17 @@ class PulseReader:
             ends_at_s = rest.ends_at_s
         heard.close()
         self._queue.append(heard.break_at(ends_at_s))
+
+    def _measure(
+        self, heard: TimestampedStream, source: Input, controls: Iterable[tuple[str, VolumeControl]]
+    ) -> Attenuation:
+        """Stamp the stream's next blocks with what `controls` and its own volume do to them; return that.
+
+        Raises `TimeoutError`.
+        """
+        own = heard.control(source)
+        heard.attenuation = attenuation_of([*controls, *([(_OWN_STREAM, own)] if own is not None else [])])
+        return heard.attenuation
 
     def _hand_on(self) -> None:
         found: list[Samples] = []

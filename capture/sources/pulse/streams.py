@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from ctypes import byref, c_size_t
+from ctypes import byref, c_char_p, c_size_t
 from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -26,18 +28,31 @@ from capture.sources.pulse.libpulse import (
     STREAM_DONT_MOVE,
     STREAM_FAILED,
     STREAM_READY,
+    STREAM_START_UNMUTED,
+    VOLUME_FULL,
     BufferAttributes,
+    ChannelMap,
     OnData,
     SampleSpec,
     TimingInfo,
+    Volume,
 )
 from capture.sources.pulse.loop import ANSWER_LIMIT_S, Loop
+from capture.sources.pulse.server_objects import VolumeControl
 
 __all__ = ["RING_S", "PlaybackStream", "RecordStream", "Timing"]
 
 #: How much sound the server keeps for a recorder that does not read, as on a machine that is too busy. PulseAudio keeps
 #: at most 4 MiB (`MAX_MEMBLOCKQ_LENGTH`), which is 10.9 s of two channels.
 RING_S: Final = 10.0
+
+#: Under this name PulseAudio's module-stream-restore remembers the volume of our record streams.
+_REMEMBERED_AS: Final = b"source-output-by-capture"
+
+#: The properties of our record streams. WirePlumber remembers no volume of a stream with the second.
+_RECORD_PROPERTIES: Final = MappingProxyType(
+    {b"module-stream-restore.id": _REMEMBERED_AS, b"state.restore-props": b"false"}
+)
 
 
 class Timing:
@@ -55,15 +70,33 @@ class Timing:
 
 
 class _Stream:
-    """The base of both directions: a float32 stream at `SAMPLE_RATE`, not connected yet."""
+    """The base of both directions: a float32 stream at `SAMPLE_RATE`, not connected yet.
 
-    def __init__(self, loop: Loop, name: str, channels: int) -> None:
+    Without a `channel_map`, the channels have the positions that are usual for their number.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        name: str,
+        channels: int,
+        channel_map: ChannelMap | None = None,
+        properties: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
         self._loop = loop
         self._lib = loop.library
         self._channels = channels
+        own = self._lib.proplist_new()
+        for key, value in properties.items():
+            self._lib.proplist_sets(own, key, value)
         self._stream = self._lib.stream_new(
-            loop.context, name.encode(), byref(SampleSpec(SAMPLE_FLOAT32_NATIVE, SAMPLE_RATE, channels)), None
+            loop.context,
+            name.encode(),
+            byref(SampleSpec(SAMPLE_FLOAT32_NATIVE, SAMPLE_RATE, channels)),
+            byref(channel_map) if channel_map is not None else None,
+            own,
         )
+        self._lib.proplist_free(own)
         if not self._stream:
             raise NotReadyError(f"the sound server refuses a stream ({loop.error()})", "use --audio none")
         self._operation = None
@@ -114,11 +147,21 @@ class RecordStream(_Stream):
     """Records the source `device` as float32 at `SAMPLE_RATE`; the server may never move it elsewhere.
 
     With `only`, the index of a `PlayingStream`, it records just that stream, on the output whose monitor is `device`.
-    The server ends it when that stream ends or moves to another output.
+    The server ends it when that stream ends or moves to another output. It begins unmuted and at full volume, whatever
+    the server remembers of earlier streams.
     """
 
-    def __init__(self, loop: Loop, device: str, channels: int, fragment_s: float, *, only: int | None = None) -> None:
-        super().__init__(loop, "capture", channels)
+    def __init__(
+        self,
+        loop: Loop,
+        device: str,
+        channels: int,
+        fragment_s: float,
+        *,
+        only: int | None = None,
+        channel_map: ChannelMap | None = None,
+    ) -> None:
+        super().__init__(loop, "capture", channels, channel_map, _RECORD_PROPERTIES)
         self._fragments: deque[SampleArray] = deque()
         # Samples are collected as they come, since the library returns none after the stream has ended.
         self._on_data = OnData(self._collect)
@@ -128,9 +171,40 @@ class RecordStream(_Stream):
         attributes = BufferAttributes(ring_bytes, DEFAULT, DEFAULT, DEFAULT, fragment_bytes)
         if only is not None:
             self._lib.stream_set_monitor_stream(self._stream, only)
-        self._lib.stream_connect_record(
-            self._stream, device.encode(), byref(attributes), STREAM_DONT_MOVE | STREAM_ADJUST_LATENCY
-        )
+        self._forget_volume()
+        flags = STREAM_DONT_MOVE | STREAM_ADJUST_LATENCY | STREAM_START_UNMUTED
+        self._lib.stream_connect_record(self._stream, device.encode(), byref(attributes), flags)
+
+    def _forget_volume(self) -> None:
+        """Make PulseAudio forget the volume of our earlier streams.
+
+        A record stream cannot be connected with a volume, and one that is set afterwards comes after the first samples
+        and, with flat volumes, changes the microphone's. The server handles this request before the next one, and
+        refuses it if it remembers nothing.
+        """
+        names = (c_char_p * 2)(_REMEMBERED_AS, None)
+        operation = self._lib.stream_restore_delete(self._loop.context, names, None, None)
+        if operation:
+            self._lib.operation_unref(operation)
+
+    @property
+    def control(self) -> VolumeControl | None:
+        """Its own mute switch and volume, as the server has them now; None if there is no answer.
+
+        Raises `TimeoutError`.
+        """
+        return self._loop.recording_control(self._lib.stream_get_index(self._stream)) if self.ready else None
+
+    def restore_full_volume(self) -> None:
+        """Unmute it and turn it up. Call this for devices without flat volumes only: theirs would be changed too."""
+        index, full = self._lib.stream_get_index(self._stream), Volume(self._channels)
+        full.values[: self._channels] = [VOLUME_FULL] * self._channels
+        for operation in (
+            self._lib.set_source_output_mute(self._loop.context, index, 0, None, None),
+            self._lib.set_source_output_volume(self._loop.context, index, byref(full), None, None),
+        ):
+            if operation:
+                self._lib.operation_unref(operation)
 
     @property
     def has_sound(self) -> bool:

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
+from capture.sources.pulse.server_objects import Input, VolumeControl
 from capture.sources.pulse.streams import RecordStream
 
 __all__ = ["ARRIVAL_GAP_S", "BLOCK_SAMPLES", "TimestampedStream"]
@@ -46,6 +47,10 @@ class TimestampedStream:
 
     def __init__(self, stream: RecordStream, channels: int, lane: int) -> None:
         self.lane = lane
+        #: What the next blocks say of mute switches and volumes.
+        self.attenuation = Attenuation()
+        #: Whether `control` has been asked for.
+        self.is_measured = False
         self.was_ready = False
         self._stream = stream
         self._channels = channels
@@ -77,6 +82,21 @@ class TimestampedStream:
     def suspended(self) -> bool:
         """Whether the device is suspended and delivers nothing."""
         return self._stream.suspended
+
+    def control(self, source: Input) -> VolumeControl | None:
+        """Return the stream's own mute switch and volume, without the share of the `source` that it records.
+
+        Makes sure that it begins at full volume: WirePlumber may set it to what it remembers of an earlier stream.
+        Returns None if there is no answer. Raises `TimeoutError`.
+        """
+        control = self._stream.control
+        if control is not None and source.is_flat:
+            control = control.relative_to(source.control)
+        is_new, self.is_measured = not self.is_measured, self.is_measured or control is not None
+        if control is not None and is_new and control.gain < 1.0 and not source.is_flat:
+            self._stream.restore_full_volume()
+            return None
+        return control
 
     @property
     def has_sound(self) -> bool:
@@ -182,7 +202,7 @@ class TimestampedStream:
         if self._parts:
             data = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
             begins_at_s = self._origin_s() + (self._count_read - len(data)) / SAMPLE_RATE
-            self._blocks.append(Samples(data, begins_at_s, self.lane))
+            self._blocks.append(Samples(data, begins_at_s, self.lane, attenuation=self.attenuation))
         self._parts, self._count_waiting, self._waiting_since_s, self._has_stopped = [], 0, math.inf, False
 
     def _is_stamped(self) -> bool:

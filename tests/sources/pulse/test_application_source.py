@@ -324,7 +324,7 @@ def test_devices_lists_playing_programs_by_name(tones: Callable[[float], Path], 
     ):
         eventually(lambda: len(streams(os.environ)) == 2, "both play")
         (app,) = describe_devices()[0]["apps"]
-    assert list(app) == ["name", "binary", "pid"]
+    assert list(app) == ["name", "binary", "pid", "muted", "volume_percent"]
     assert (app["name"].casefold(), app["binary"]) == ("one", "pacat")
     assert app["pid"] in (first, second)
 
