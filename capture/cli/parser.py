@@ -207,7 +207,8 @@ _REPLAY = (
 )
 _REPAIR = (
     "Make a recording that a crash cut off, or every one in a folder, an ordinary file. The original stays until the "
-    "new one is checked."
+    "new one is checked. If it does not play, and a recorder was killed while it replaced another file with it, that "
+    "file gets its name back."
 )
 _CONFIG = (
     "Show the settings, or one of them, or change it. `autostart on` begins what the setting autostart.verb says with "
