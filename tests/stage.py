@@ -292,12 +292,15 @@ def write_tone(path: Path, hz: float, duration_s: float, level: float = 0.5) -> 
 
 
 @contextmanager
-def playing(environment: Mapping[str, str], tone: Path, sink: str, *, program: str = "paplay") -> Iterator[int]:
+def playing(
+    environment: Mapping[str, str], tone: Path, sink: str, *, program: str = "paplay", channel_map: str = ""
+) -> Iterator[int]:
     """Play a WAV file to `sink` until the context ends; yield the process id of the player.
 
-    The player calls itself `program`.
+    The player calls itself `program`. `channel_map` names the positions of the file's channels, if not the usual ones.
     """
     command = ["paplay", f"--client-name={program}", f"--device={sink}", str(tone)]
+    command += [f"--channel-map={channel_map}"] if channel_map else []
     player = subprocess.Popen(command, env=dict(environment), stderr=subprocess.DEVNULL)
     try:
         yield player.pid

@@ -209,8 +209,8 @@ _REPLAY = (
 )
 _REPAIR = (
     "Turn a recording that was cut off by a crash, or every such recording in a folder, into an ordinary file. The "
-    "original stays until the new file is checked. A file that a crashed recorder was replacing gets its name back when "
-    "the new one does not play."
+    "original stays until the new file is checked. A file that a crashed recorder was replacing gets its name back "
+    "when the new one does not play."
 )
 _CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."
 _CONFIG = (

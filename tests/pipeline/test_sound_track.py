@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from track_stage import BLOCK, BLOCK_S, EPOCH_S, STEP, TrackStage, constant, tone
 
-from capture.media import SAMPLE_RATE, Samples
+from capture.media import SAMPLE_RATE, Attenuation, Samples
 from capture.output.ledger import Ledger
 from capture.pipeline.sound_track import SILENT_AFTER_S, SoundTrack
 
@@ -212,6 +212,36 @@ def test_zeros_are_reported_as_nothing_is_playing() -> None:
     early, late = stage.levels(SILENT_AFTER_S - 0.1, SILENT_AFTER_S + 0.1)
     assert (early.trouble, late.trouble) == ("", "nothing is playing")
     assert late.peak_dbfs == -120.0
+
+
+MUTED = Attenuation(0.0, "Speakers is muted")
+TURNED_DOWN = Attenuation(0.001, "Ear is at 10 %")
+SLIGHTLY_DOWN = Attenuation(0.2, "Ear is at 58 %")
+
+
+@pytest.mark.parametrize(
+    ("internal", "microphone", "trouble"),
+    [
+        (MUTED, MUTED, "Speakers is muted"),
+        (MUTED, TURNED_DOWN, "Speakers is muted"),
+        (SLIGHTLY_DOWN, TURNED_DOWN, "Ear is at 10 %"),
+        (SLIGHTLY_DOWN, SLIGHTLY_DOWN, "nothing is playing"),
+    ],
+)
+def test_zeros_are_explained_by_what_is_muted(internal: Attenuation, microphone: Attenuation, trouble: str) -> None:
+    stage = TrackStage((2, 1), end_s=8)
+    stage.play(constant(8, 0.0), attenuation=internal)
+    stage.play(constant(8, 0.0, 1), source=1, attenuation=microphone)
+    early, late = stage.levels(SILENT_AFTER_S - 0.1, SILENT_AFTER_S + 0.1)
+    assert (early.trouble, late.trouble) == ("", trouble)
+
+
+def test_silence_after_unmuting_is_not_explained_by_the_mute_switch() -> None:
+    stage = TrackStage(end_s=20)
+    stage.play(constant(8, 0.0), attenuation=MUTED)
+    stage.play(constant(8, 0.0), from_s=8.0)
+    troubles = [level.trouble for level in stage.levels(7.9, 8.5)]
+    assert troubles == ["Speakers is muted", "nothing is playing"]
 
 
 def test_missing_blocks_are_reported_as_no_data() -> None:

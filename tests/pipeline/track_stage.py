@@ -14,7 +14,7 @@ import numpy.typing as npt
 from capture.clock import SteppedClock
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.events import Event, Level
-from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
 from capture.pipeline.sound_grabber import QUIET_S, Heard, Quiet
 from capture.pipeline.sound_track import SoundTrack
 from capture.threads.mailbox import Closed, Mailbox
@@ -109,12 +109,20 @@ class TrackStage:
             self.events.append,
         )
 
-    def play(self, sound: SampleArray, *, source: int = 0, from_s: float = 0.0, late_s: float = 0.0) -> None:
+    def play(
+        self,
+        sound: SampleArray,
+        *,
+        source: int = 0,
+        from_s: float = 0.0,
+        late_s: float = 0.0,
+        attenuation: Attenuation = Attenuation(),  # noqa: B008 - immutable
+    ) -> None:
         """Make a source deliver `sound`, heard from `from_s` on, in blocks of 20 ms, each when it ends."""
         for start in range(0, len(sound), BLOCK):
             data = sound[start : start + BLOCK]
             heard_at_s = EPOCH_S + from_s + start / SAMPLE_RATE
-            self.add(heard_at_s + len(data) / SAMPLE_RATE + late_s, (source, Samples(data, heard_at_s)))
+            self.add(heard_at_s + len(data) / SAMPLE_RATE + late_s, (source, Samples(data, heard_at_s, 0, attenuation)))
 
     def at(self, at_s: float, call: Callable[[], None]) -> None:
         self.add(EPOCH_S + at_s, call)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capture.events import Answer, Command
-from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
 from capture.triggers.sound import LEAD_S, TAIL_S, SoundDetector, SoundTrigger
 
 #: When the synthetic sound begins, on the clock of the samples' stamps.
@@ -62,15 +62,21 @@ def joined(*parts: SampleArray) -> SampleArray:
     return np.concatenate(parts)
 
 
-def blocks(sound: SampleArray, size: int = BLOCK, lane: int = 0, from_s: float = EPOCH_S) -> Iterable[Samples]:
+def blocks(
+    sound: SampleArray, size: int = BLOCK, lane: int = 0, from_s: float = EPOCH_S, gain: float = 1.0
+) -> Iterable[Samples]:
+    """Yield `sound` in blocks, as a source with this gain delivers it."""
     for start in range(0, len(sound), size):
-        yield Samples(sound[start : start + size], from_s + start / SAMPLE_RATE, lane)
+        data = sound[start : start + size] * np.float32(gain)
+        yield Samples(data, from_s + start / SAMPLE_RATE, lane, Attenuation(gain, "" if gain == 1.0 else "turned down"))
 
 
-def heard(sound: SampleArray, detector: SoundDetector | None = None, size: int = BLOCK) -> SoundDetector:
-    """Return a detector that was given all of `sound`."""
+def heard(
+    sound: SampleArray, detector: SoundDetector | None = None, size: int = BLOCK, gain: float = 1.0
+) -> SoundDetector:
+    """Return a detector that was given all of `sound`, from a source with this gain."""
     detector = detector or SoundDetector(THRESHOLD_DBFS)
-    for block in blocks(sound, size):
+    for block in blocks(sound, size, gain=gain):
         detector.push(block)
     return detector
 
@@ -421,3 +427,32 @@ def test_several_recordings_follow_each_other() -> None:
         tick(trigger, at_s + 3.0)
         assert given_commands.taken() == (Command.STOP, "silence", at_s + 1.5 + TAIL_S)
         at_s += 3.0
+
+
+# Sources that are turned down
+
+
+@pytest.mark.parametrize("percent", [100, 50, 25, 20, 15])
+@pytest.mark.parametrize(("dbfs", "begins"), [(-30.0, True), (-55.0, False)])
+def test_the_volume_of_a_source_does_not_decide_what_is_sound(percent: int, dbfs: float, begins: bool) -> None:
+    quiet = np.zeros((count_of(1.0), 2), np.float32)
+    sound = np.concatenate([quiet, tone(1.0, dbfs), quiet])
+    detector = heard(sound, gain=(percent / 100) ** 3)
+    assert (detector.began_at_s is not None) is begins
+    if begins:
+        assert detector.began_at_s == pytest.approx(EPOCH_S + 1.0, abs=0.02)
+        assert detector.sound_until_s == pytest.approx(EPOCH_S + 2.0, abs=0.05)
+
+
+def test_the_rounding_of_16_bits_is_no_sound_at_a_low_volume() -> None:
+    rounding = np.float32(2.0**-15) * np.random.default_rng(1).integers(-1, 2, (count_of(3.0), 2)).astype(np.float32)
+    gain = 0.05**3
+    assert heard(rounding / np.float32(gain), gain=gain).began_at_s is None
+
+
+@pytest.mark.parametrize("gain", [0.0, 2.0])
+def test_a_muted_or_amplified_source_keeps_the_threshold(gain: float) -> None:
+    quiet = np.zeros((count_of(0.5), 2), np.float32)
+    detector = SoundDetector(THRESHOLD_DBFS)
+    detector.push(Samples(quiet, EPOCH_S, 0, Attenuation(gain, "muted")))
+    assert detector.limit_db == THRESHOLD_DBFS
