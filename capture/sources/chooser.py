@@ -13,6 +13,7 @@ from capture.event_kinds import EventKind
 from capture.media import Rectangle
 from capture.settings import APPLICATION, RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource
+from capture.system.priority import raise_own_priority
 
 if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
@@ -288,7 +289,9 @@ def _application_later(name: str, fragment_s: float, clock: Clock, report: Repor
         from capture.sources.pulse.application_source import ApplicationSource
         from capture.sources.reconnecting import ReconnectingSource
 
-        return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report)
+        return ReconnectingSource(
+            lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report, raise_own_priority
+        )
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything that is heard, or the id of an output that only it plays to",
@@ -307,7 +310,10 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
         from capture.sources.pulse.device_source import PulseSource
 
         return ReconnectingSource(
-            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear), clock, report
+            lambda hear: PulseSource(name, device.name, device.channels, fragment_s, hear),
+            clock,
+            report,
+            raise_own_priority,
         )
     from capture.sources.sound_devices import choose_device
     from capture.sources.soundcard_source import SoundcardSource

@@ -1,4 +1,4 @@
 """What the recorder asks of the operating system for itself.
 
-`memory` hands back memory that is free.
+`memory` hands back memory that is free; `priority` lets threads run before others.
 """
