@@ -2,7 +2,7 @@
 
 A `FrameGrabber` divides the recording into slots of 1/fps and grabs at most one frame in each: at the moment the
 picture changes. It runs in the thread of its source. It never waits for a slow encoder; it drops frames and counts
-them.
+them. Drops are spread: a frame that is encoded later is worth more than one right after the last.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ STILL_S: Final = 0.5
 
 #: How many times of dropped frames are remembered: minutes of nothing but drops.
 DROPS_KEPT: Final = 10_000
+
+#: The most time for which to look at nothing while the encoder is behind. Looking at every slot costs a hundredth of a
+#: processor, which on a machine that is too slow is a frame every second.
+BEHIND_S: Final = 0.25
+
+#: The weight of the last frame in the average distance of frames.
+_AVERAGED: Final = 0.1
 
 #: Matroska counts milliseconds, so frames less than two of them apart can get the same time.
 LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
@@ -88,6 +95,9 @@ class FrameGrabber:
         # Slots in which the picture was repeated, and the number of slots since the last change.
         self._repeated: set[int] = set()
         self._still_slots = 0
+        # For how many slots not to look at the picture, unless the encoder takes a frame.
+        self._skipped = 0
+        self._pace = _Pace()
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
         # Held while `run` sends a job, so that the job of `conclude` is the last.
@@ -112,7 +122,8 @@ class FrameGrabber:
         self.wake()
 
     def run(self) -> None:
-        while self._wait_for_slot(slot := self._slot):
+        while self._wait_for_slot(self._slot):
+            slot = self._pass_skipped()
             slots = 1 if self._constant else max(1, min(self._still_slots, self._slots_in(STILL_S)))
             changed = self._wait_for_change(slots)
             now_s = self._clock.now_s()
@@ -136,6 +147,7 @@ class FrameGrabber:
                     self._report_dropped(slot + 1, reached)
             self._slot = reached
             self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
+        self._pass_skipped()
 
     def conclude(self) -> None:
         """Extend the picture to the stop, even if `run` failed or still hangs; nothing is sent after that."""
@@ -150,6 +162,21 @@ class FrameGrabber:
     def _last_slot(self) -> int:
         """Return the slot that contains the stop or ends at it."""
         return math.ceil(self._timeline.media_s(self._timeline.stop_s) * self._fps - 1e-6) - 1
+
+    def _pass_skipped(self) -> int:
+        """Count the slots before now that there was no room for; return the first open slot."""
+        slot, skipped, self._skipped = self._slot, self._skipped, 0
+        reached = max(slot, self._reached(self._clock.now_s())) if skipped else slot
+        for missed in range(slot, reached):
+            self._miss_slot(missed, changed=True)
+        if reached > slot:
+            self._report_dropped(slot, reached)
+        self._slot = reached
+        return reached
+
+    def _wait_of(self, slot: int) -> float:
+        """Return for how many more slots the picture of `slot` has to wait for the encoder."""
+        return self._pace.wait(slot, self._jobs.filled()) if self._jobs.has_room() else math.inf
 
     def _slots_in(self, length_s: float) -> int:
         return max(1, round(length_s * self._fps))
@@ -172,9 +199,15 @@ class FrameGrabber:
             now_s = self._clock.now_s()
             if now_s >= self._timeline.stop_s:
                 return False
-            start_s = self._slot_start_s(slot)
-            if self._timeline.is_recorded(now_s) and (now_s >= start_s or self._beat_wanted):
-                return True
+            start_s = self._slot_start_s(slot + self._skipped)
+            if self._timeline.is_recorded(now_s):
+                if now_s >= start_s or self._beat_wanted:
+                    return True
+                if self._skipped:
+                    # Before looking: the encoder may take a frame right after it.
+                    self._jobs.set_at_next_get(self._woken)
+                    if now_s >= self._slot_start_s(slot) and self._wait_of(self._reached(now_s)) <= 0:
+                        return True
             in_pause = not self._timeline.is_recorded(now_s) and now_s >= self._timeline.epoch_s
             if in_pause:
                 self._source.idle()
@@ -210,7 +243,9 @@ class FrameGrabber:
         return self._timeline.epoch_s + sent_s + HEARTBEAT_S + self._timeline.paused_s(self._clock.now_s())
 
     def _fill_slot(self, slot: int, changed: bool) -> None:
-        if changed and self._jobs.has_room():
+        wait = self._wait_of(slot) if changed else 0.0
+        if changed and wait <= 0:
+            self._pace.admit(slot)
             frame = self._source.grab()
             if self._constant:
                 self._send(self._grid_pts(slot), frame, slot=slot)
@@ -220,6 +255,9 @@ class FrameGrabber:
             self._miss_slot(slot, changed)
             if changed:
                 self._report_dropped(slot, slot + 1)
+                self._pace.deny()
+                if not self._constant:
+                    self._skipped = math.ceil(min(wait, self._slots_in(BEHIND_S))) - 1
         elif slot not in self._repeated:
             self.unchanged += 1
 
@@ -290,3 +328,31 @@ class FrameGrabber:
         pts = max(self._stamps.last_pts + LEAST_STEP, end - self._slot_length)
         if pts < end:
             self._put(FrameJob(pts, None, end - pts))
+
+
+class _Pace:
+    """Spreads the frames that a slow encoder can take over the time.
+
+    The fuller its queue is, the longer the next frame waits, measured by the average of the last frames. So an encoder
+    that is stopped for a while, as by other programs, meets an even spread of frames when it gets to run. One with
+    nothing to do gets the next frame at once, so it encodes as many as it can.
+    """
+
+    def __init__(self) -> None:
+        # The average distance of frames, in slots, in so far as the encoder decided it; and the last frame.
+        self._average = 1.0
+        self._last = -1
+        self._denied = False
+
+    def wait(self, slot: int, filled: float) -> float:
+        """Return for how many more slots the picture of `slot` has to wait; none at 0 or less."""
+        return 2 * self._average * filled - (slot - self._last) if filled > 0 else 0.0
+
+    def deny(self) -> None:
+        """Note that a picture is dropped."""
+        self._denied = True
+
+    def admit(self, slot: int) -> None:
+        """Note that the picture of `slot` is encoded."""
+        self._average += _AVERAGED * ((slot - self._last if self._denied else 1.0) - self._average)
+        self._last, self._denied = slot, False

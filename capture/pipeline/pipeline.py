@@ -43,16 +43,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
-#: Frames queued for the encoder: enough to survive a hiccup of the encoder, and few enough to limit memory. Each takes
-#: 8 MB at 1080p.
-FRAMES_QUEUED: Final = 2
+#: Frames queued for the encoder, at least and at most: enough to spread the frames over the time when the encoder stops
+#: for a while. Between the two, memory decides: a frame takes 8 MB at 1080p, so there are 7.
+LEAST_FRAMES_QUEUED: Final = 2
+MOST_FRAMES_QUEUED: Final = 8
+BYTES_QUEUED: Final = 64_000_000
 
 #: Blocks queued for a sound encoder, more than a minute. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
 
 #: How long to wait for sound devices that hang, and for the screen, to end their take. If the display hangs, nothing is
 #: lost: the last picture is extended.
-TAKE_END_S: Final = 3.0
+TAKE_END_S: Final = 5.0
 PICTURE_END_S: Final = 1.0
 
 
@@ -168,7 +170,7 @@ class Pipeline:
         source, device = self._inputs.frames, self._inputs.screen
         assert source is not None  # noqa: S101 - there is an encoder for it
         assert device is not None  # noqa: S101
-        jobs: Mailbox[FrameJob] = Mailbox(FRAMES_QUEUED)
+        jobs: Mailbox[FrameJob] = Mailbox(_frames_queued(source))
         self._grabber = FrameGrabber(
             source,
             self.timeline,
@@ -316,6 +318,11 @@ class Pipeline:
             silent=level <= SILENCE_DBFS,
             silent_because=(track.muffled_by or None) if level <= SILENCE_DBFS else None,
         )
+
+
+def _frames_queued(source: FrameSource) -> int:
+    fitting = BYTES_QUEUED // (4 * source.width * source.height)
+    return max(LEAST_FRAMES_QUEUED, min(fitting, MOST_FRAMES_QUEUED))
 
 
 def _audio_encoder(settings: RecordSettings, track: list[SoundInput]) -> AudioEncoder:

@@ -16,6 +16,7 @@ from capture.events import EventKind
 from capture.media import Rectangle
 from capture.settings import APPLICATION, RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource
+from capture.system.priority import raise_own_priority
 
 if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
@@ -290,7 +291,9 @@ def _application_later(name: str, fragment_s: float, clock: Clock, report: Repor
         from capture.sources.pulse.application_source import ApplicationSource
         from capture.sources.reconnecting import ReconnectingSource
 
-        return ReconnectingSource(lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report)
+        return ReconnectingSource(
+            lambda hear: ApplicationSource(name, application, fragment_s, hear), clock, report, raise_own_priority
+        )
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
         "use --audio internal, which is everything you hear, or the id of an output that only this program plays to",
@@ -311,7 +314,10 @@ def _open_later(name: str, device: SoundDevice, fragment_s: float, clock: Clock,
         # The default output may be another one soon, and a file cannot change its number of channels.
         channels = 2 if name == "internal" else device.channels
         return ReconnectingSource(
-            lambda hear: PulseSource(name, device.name, channels, fragment_s, hear), clock, report
+            lambda hear: PulseSource(name, device.name, channels, fragment_s, hear),
+            clock,
+            report,
+            raise_own_priority,
         )
     from capture.sources.sound_devices import choose_device
     from capture.sources.soundcard_source import SoundcardSource

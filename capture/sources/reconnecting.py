@@ -35,7 +35,8 @@ class ReconnectingSource:
     """Wraps the source that `make` returns, and replaces it with a new one whenever it is lost.
 
     `make` receives the function to which the source reports its events. The first call must be quick; later ones may
-    take as long as a device does, and may raise. Events are passed on to `report`, and a loss is reported once even if
+    take as long as a device does, and may raise. `on_open` is called on the thread that opens and reads, after the
+    first `open`. Events are passed on to `report`, and a loss is reported once even if
     both the source and this wrapper notice it.
     """
 
@@ -44,7 +45,9 @@ class ReconnectingSource:
         make: Callable[[Callable[[EventKind, str], None]], SampleSource],
         clock: Clock,
         report: Callable[[EventKind, str], None],
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_open = on_open
         self._make = make
         self._clock = clock
         self._report = report
@@ -78,6 +81,7 @@ class ReconnectingSource:
                 f"{self.device} cannot be recorded ({in_one_line(error)})", "see capture doctor"
             ) from error
         self._note_opened()
+        self._on_open()
 
     def begin(self, epoch_s: float) -> None:
         self._epoch_s = epoch_s

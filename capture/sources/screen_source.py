@@ -170,6 +170,7 @@ class ScreenSource:
     def idle(self) -> None:
         self._overlays.rest()
         self._opened.hear()
+        self._opened.reader.release()
 
     def wake(self) -> None:
         if self._watch is not None:

@@ -147,6 +147,7 @@ class WindowSource:
         if self._watch is not None:
             self._watch.hear()
             self._keep_up(self._watch)
+            self._watch.reader.release()
 
     def wake(self) -> None:
         if self._watch is not None:

@@ -33,6 +33,7 @@ class Mailbox(Generic[Item]):
         self._weight = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._at_next_get: threading.Event | None = None
 
     def put(self, item: Item) -> None:
         """Append `item`, waiting for room. Raises `Closed`."""
@@ -63,6 +64,16 @@ class Mailbox(Generic[Item]):
         with self._changed:
             return self._weight < self._capacity
 
+    def filled(self) -> float:
+        """Return how much of the capacity is taken, from 0 to 1 and, with weights, a little more."""
+        with self._changed:
+            return self._weight / self._capacity
+
+    def set_at_next_get(self, event: threading.Event) -> None:
+        """Set `event` when the receiver takes the next item; replaces the event of an earlier call."""
+        with self._changed:
+            self._at_next_get = event
+
     def get(self, timeout_s: float | None = None) -> Item:
         """Remove and return the oldest item.
 
@@ -75,6 +86,9 @@ class Mailbox(Generic[Item]):
                 raise Closed
             item, weight = self._items.popleft()
             self._weight -= weight
+            if self._at_next_get is not None:
+                self._at_next_get.set()
+                self._at_next_get = None
             self._changed.notify_all()
             return item
 

@@ -15,7 +15,7 @@ from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 from capture.errors import SourceLostError
 from capture.events import Event
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
-from capture.pipeline.frame_grabber import HEARTBEAT_S, LEAST_STEP, FrameGrabber, FrameJob
+from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LEAST_STEP, FrameGrabber, FrameJob
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
 from capture.threads.mailbox import Closed, Mailbox
@@ -57,12 +57,13 @@ class Pictures(GrabberStage):
         grab_s: float = 0.0,
         lost_at_s: float = math.inf,
         begin_late_s: float = 0.0,
+        capacity: int = 1000,
     ) -> None:
         super().__init__(duration_s)
         script = [(at_s, picture(number)) for number, at_s in enumerate(changes)]
         self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, lost_at_s=lost_at_s)
         self.source.begin(EPOCH_S)
-        self.jobs = Jobs(1000)
+        self.jobs = Jobs(capacity)
         self.events: list[Event] = []
         self.frames = FrameGrabber(
             self.source, self.timeline, self.jobs, self.clock, fps, constant=constant, report=self.events.append
@@ -244,19 +245,78 @@ def test_frames_are_dropped_and_counted_while_the_queue_is_full() -> None:
     stage = Pictures(ALWAYS)
     stage.until(0.25 - STEP_S)
     stage.jobs.declines = True
-    stage.until(1)
-    assert stage.counts() == (2, 0, 7)
+    stage.until(1.125 - STEP_S)
     assert stage.source.grabs == 2, "frames that cannot be sent must not be grabbed"
     assert moments_s(stage.taken()) == [0.0, 0.125]
-    assert [(event.kind, event.at_s, event.to_s, event.count) for event in stage.events] == [
-        ("dropped", slot / FPS, (slot + 1) / FPS, 1) for slot in range(2, 9)
-    ]
     stage.jobs.declines = False
-    stage.until(1.125)
-    (caught_up,) = stage.taken()
-    assert moments_s([caught_up]) == [1.125]
-    assert shown([caught_up]) == [72]
+    stage.until(1.125 + BEHIND_S)
+    (caught_up, *_) = stage.taken()
+    assert caught_up.slot is None
+    at_s = caught_up.pts / VIDEO_TICKS_PER_S
+    assert 1.125 <= at_s <= 1.125 + BEHIND_S
+    assert shown([caught_up]) == [round(at_s / STEP_S)]
     stage.stop()
+    drops = [event for event in stage.events if event.at_s < at_s]
+    assert {event.kind for event in drops} == {"dropped"}
+    assert drops[0].at_s == 0.25
+    assert [event.at_s for event in drops[1:]] == [event.to_s for event in drops[:-1]], "each slot is reported once"
+    assert sum(event.count for event in drops) == round((at_s - 0.25) * FPS)
+    assert stage.counts()[2] == sum(event.count for event in stage.events)
+
+
+class SlowEncoder(Pictures):
+    """A stage with a queue of eight frames, whose receiver takes one at each of these moments, if there is one."""
+
+    def __init__(self, *takes_at_s: float, changes: Sequence[float] = ALWAYS) -> None:
+        self._takes_at_s = takes_at_s
+        self.encoded: list[FrameJob] = []
+        super().__init__(changes, capacity=8, fps=32)
+
+    def jump(self, by_s: float) -> None:
+        before_s = self.clock.now_s() - EPOCH_S
+        super().jump(by_s)
+        for _ in [at_s for at_s in self._takes_at_s if before_s < at_s <= before_s + by_s]:
+            with suppress(TimeoutError):
+                self.encoded.append(self.jobs.get(timeout_s=0))
+                self.settle()
+
+    def longest_s(self, from_s: float, to_s: float) -> float:
+        """Stop, and return the longest time between two frames that were grabbed in this time."""
+        self.stop()
+        found = [job.pts / VIDEO_TICKS_PER_S for job in (*self.encoded, *self.taken()) if job.pixels is not None]
+        return max(later - earlier for earlier, later in pairwise([at_s for at_s in found if from_s <= at_s <= to_s]))
+
+
+def test_drops_are_spread_while_the_encoder_is_stopped() -> None:
+    # It takes eight frames a second, and none from 2 to 3 s.
+    stage = SlowEncoder(*(slot / 8 for slot in range(16)), *(3 + slot / 8 for slot in range(16)))
+    stage.until(4.5)
+    assert stage.longest_s(1.0, 4.5) <= 0.75, "most of that second is bridged by frames in the queue"
+    assert len(stage.encoded) >= 27, "it always had a frame to encode"
+
+
+def test_an_encoder_that_keeps_up_gets_every_frame() -> None:
+    stage = SlowEncoder(*(slot / 64 for slot in range(256)))
+    stage.until(3)
+    assert stage.longest_s(0.0, 3.0) == pytest.approx(1 / 32, abs=1e-4)
+    assert stage.counts()[2] == 0
+
+
+def test_an_encoder_that_is_held_up_for_a_moment_gets_every_frame() -> None:
+    stage = SlowEncoder(*(slot / 64 for slot in range(64)), *(1.08 + slot / 64 for slot in range(128)))
+    stage.until(2.5)
+    stage.stop()
+    assert stage.counts()[2] == 0
+
+
+def test_a_still_screen_is_no_slow_encoder() -> None:
+    changes = [0.0, *(2 + number * STEP_S for number in range(128))]
+    stage = SlowEncoder(
+        *(slot / 64 for slot in range(64)), 2.07, *(2.1 + slot / 64 for slot in range(128)), changes=changes
+    )
+    stage.until(3.5)
+    assert stage.longest_s(2.0, 3.5) <= 2.1 / 32
+    assert stage.counts()[2] <= 1
 
 
 def test_slots_that_pass_during_a_grab_are_dropped_if_something_changed() -> None:

@@ -122,7 +122,10 @@ class TrackStage:
         for start in range(0, len(sound), BLOCK):
             data = sound[start : start + BLOCK]
             heard_at_s = EPOCH_S + from_s + start / SAMPLE_RATE
-            self.add(heard_at_s + len(data) / SAMPLE_RATE + late_s, (source, Samples(data, heard_at_s, 0, attenuation)))
+            self.add(
+                heard_at_s + len(data) / SAMPLE_RATE + late_s,
+                (source, Samples(data, heard_at_s, attenuation=attenuation)),
+            )
 
     def at(self, at_s: float, call: Callable[[], None]) -> None:
         self.add(EPOCH_S + at_s, call)

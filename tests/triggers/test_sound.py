@@ -68,7 +68,8 @@ def blocks(
     """Yield `sound` in blocks, as a source with this gain delivers it."""
     for start in range(0, len(sound), size):
         data = sound[start : start + size] * np.float32(gain)
-        yield Samples(data, from_s + start / SAMPLE_RATE, lane, Attenuation(gain, "" if gain == 1.0 else "turned down"))
+        attenuation = Attenuation(gain, "" if gain == 1.0 else "turned down")
+        yield Samples(data, from_s + start / SAMPLE_RATE, lane, attenuation=attenuation)
 
 
 def heard(
@@ -454,5 +455,5 @@ def test_the_rounding_of_16_bits_is_no_sound_at_a_low_volume() -> None:
 def test_a_muted_or_amplified_source_keeps_the_threshold(gain: float) -> None:
     quiet = np.zeros((count_of(0.5), 2), np.float32)
     detector = SoundDetector(THRESHOLD_DBFS)
-    detector.push(Samples(quiet, EPOCH_S, 0, Attenuation(gain, "muted")))
+    detector.push(Samples(quiet, EPOCH_S, attenuation=Attenuation(gain, "muted")))
     assert detector.limit_db == THRESHOLD_DBFS

@@ -33,6 +33,11 @@ class X11Reader:
         assert self._slow is not None  # noqa: S101 - one of the two is set
         return self._slow.grab(area)
 
+    def release(self) -> None:
+        """Give back the memory that is not needed while nothing is grabbed. Raises `DisplayLostError`."""
+        if self._memory is not None:
+            self._memory.release()
+
     def screens(self) -> list[Screen]:
         """Return the current monitors. Raises `DisplayLostError`."""
         try:

@@ -90,16 +90,28 @@ class SharedMemory:
         segment.holder = weakref.ref(values)
         return values.reshape(area.height, area.width, _PIXEL_BYTES)
 
+    def release(self) -> None:
+        """Give back the memory that nothing uses, except one segment for the next grab."""
+        free = sorted((segment for segment in self._segments if segment.is_free), key=lambda each: len(each.memory))
+        surplus = free[:-1]
+        self._detach(surplus)
+        if surplus:
+            # Requests without a reply leave with the next one that has one.
+            self._connection.ask(self._extension.request(_QUERY_VERSION))
+
     def _free_segment(self, size_bytes: int) -> _Segment:
         fitting = [segment for segment in self._segments if segment.is_free and len(segment.memory) >= size_bytes]
         if fitting:
             return min(fitting, key=lambda segment: len(segment.memory))
         # Segments that are too small now are unlikely to be needed again soon.
-        for segment in [segment for segment in self._segments if segment.is_free]:
-            self._segments.remove(segment)
-            self._connection.send(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
+        self._detach([segment for segment in self._segments if segment.is_free])
         self._segments.append(self._make_segment(-(-size_bytes // _STEP_BYTES) * _STEP_BYTES))
         return self._segments[-1]
+
+    def _detach(self, segments: list[_Segment]) -> None:
+        for segment in segments:
+            self._segments.remove(segment)
+            self._connection.send(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
 
     def _make_segment(self, size_bytes: int) -> _Segment:
         if sys.platform != "linux":
