@@ -365,7 +365,8 @@ def _add_hotkeys_and_name(parser: _Parser) -> None:
         "--hotkeys",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks, +C saves a clip (default: yes)",
+        help="Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M marks, +C saves a clip; capture config shows and "
+        "changes them (default: yes)",
     )
     add("--name", metavar="NAME", help=_NAME)
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
@@ -17,7 +18,7 @@ from capture.event_kinds import EventKind
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.desktop.notify import Notifier
-    from capture.events import Event, EventSink, Progress, Summary
+    from capture.events import Command, Event, EventSink, Progress, Summary
     from capture.session.session import Session
     from capture.settings import RecordSettings
     from capture.triggers.trigger import Trigger
@@ -69,9 +70,10 @@ def _record(arguments: Arguments) -> int:
     settings.check()
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = []
-    if arguments.hotkeys or settings.hold is not None:
-        triggers.append(Hotkeys(hotkeys(config) if arguments.hotkeys else {}, settings.hold))
-    terminal = terminal_of(arguments, _keys(settings, arguments.hotkeys))
+    bindings = hotkeys(config) if arguments.hotkeys else {}
+    if bindings or settings.hold is not None:
+        triggers.append(Hotkeys(bindings, settings.hold))
+    terminal = terminal_of(arguments, _keys(settings, bindings))
     for note in config.notes:
         terminal.say(note)
     for what in ("region", "window"):
@@ -120,14 +122,17 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
     return report
 
 
-def _keys(settings: RecordSettings, hotkeys: bool) -> str:
-    """What to tell people of the keys."""
-    if not hotkeys:
-        return "Ctrl+C stops"
-    clip = "Ctrl+Alt+C saves a clip, " if settings.replay_s is not None else ""
+def _keys(settings: RecordSettings, bindings: Mapping[str, Command]) -> str:
+    """Return what the live line says about the keys, by the names that the user gave them."""
+    from capture.events import Command
+    from capture.triggers.bindings import readable_keys
+
+    keys = readable_keys(bindings)
+    record, clip = keys.get(Command.TOGGLE), keys.get(Command.CLIP)
+    clips = f"{clip} saves a clip, " if clip and settings.replay_s is not None else ""
     if settings.standby:
-        return f"{clip}Ctrl+Alt+R records, Ctrl+C ends"
-    return f"{clip}Ctrl+Alt+R or Ctrl+C stops"
+        return f"{clips}{record} records, Ctrl+C ends" if record else f"{clips}Ctrl+C ends"
+    return f"{clips}{record} or Ctrl+C stops" if record else f"{clips}Ctrl+C stops"
 
 
 def _note(arguments: Arguments) -> int:

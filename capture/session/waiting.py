@@ -12,6 +12,7 @@ from capture.output.naming import check_writable
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.inbox import WAITING_INTERVAL_S, WorkerFailure, refuse
+from capture.triggers.bindings import as_readable
 
 __all__ = ["Waiting"]
 
@@ -87,5 +88,6 @@ class Waiting:
 
     @property
     def _waiting_for(self) -> str:
-        key = self._settings.hold or ("a key" if self._settings.standby else "")
+        hold = self._settings.hold
+        key = as_readable(hold) if hold else "a key" if self._settings.standby else ""
         return " or ".join(filter(None, ("sound" if self._settings.wait_for_sound else "", key)))
