@@ -13,7 +13,7 @@ from running import eventually
 
 from capture.events import Command
 
-__all__ = ["FocusedWindow", "Heard", "hold", "let_go", "xdotool"]
+__all__ = ["FocusedWindow", "Heard", "fake_keys", "hold", "let_go", "until_repeated", "xdotool"]
 
 
 class Heard:
@@ -52,6 +52,41 @@ def let_go(environment: Mapping[str, str], *keys: str) -> float:
     return xdotool(environment, *(word for key in keys for word in ("keyup", key)))
 
 
+def fake_keys(*keycodes: int) -> None:
+    """Press keys by keycode, and release those that are negative, on the display that DISPLAY names.
+
+    The server handles them as those of a keyboard; xdotool would switch to the first layout for each.
+    """
+    from Xlib import X
+    from Xlib.display import Display
+    from Xlib.ext import xtest
+
+    display = Display()
+    try:
+        for keycode in keycodes:
+            xtest.fake_input(display, X.KeyPress if keycode > 0 else X.KeyRelease, abs(keycode))
+        display.sync()
+    finally:
+        display.close()
+
+
+def until_repeated(keycode: int) -> None:
+    """Wait until the server has repeated this key some times."""
+    from capture.sources.x11.input_record import Key, PressReader
+
+    presses = PressReader(keys=True)
+    repeats: list[object] = []
+
+    def are_enough() -> bool:
+        repeats.extend(press for press in presses.read() if isinstance(press, Key) and press.place == keycode)
+        return len(repeats) >= 5
+
+    try:
+        eventually(are_enough, f"{keycode} to be repeated")
+    finally:
+        presses.close()
+
+
 class FocusedWindow:
     """A window with the keyboard focus on the display that DISPLAY names. It notes the keys that reach it."""
 
@@ -88,8 +123,13 @@ class FocusedWindow:
         """Wait until this key is released; return the keys pressed since the last call, and minus those released."""
         press, release = self._events
         got: list[int] = []
-        while -keycode not in got:
-            event = self._display.next_event()
-            if event.type in (press, release):
-                got.append(event.detail if event.type == press else -event.detail)
+
+        def has_arrived() -> bool:
+            while -keycode not in got and self._display.pending_events():
+                event = self._display.next_event()
+                if event.type in (press, release):
+                    got.append(event.detail if event.type == press else -event.detail)
+            return -keycode in got
+
+        eventually(has_arrived, f"the release of {keycode} in the window, which got {got}")
         return got

@@ -25,9 +25,12 @@ _XKB: Final = "XKEYBOARD"
 _XKB_VERSION: Final = (1, 0)
 _CORE_KEYBOARD: Final = 0x100
 
-#: Auto-repeat sends presses without releases, and the state of a grabbed key's events has its layout.
+#: Auto-repeat sends presses without releases.
 _DETECTABLE_AUTO_REPEAT: Final = 1
-_GRABS_USE_XKB_STATE: Final = 2
+
+#: The state of a grabbed key's events has the layout in use: X.Org's server needs both GrabsUseXKBState and
+#: LookupStateWhenGrabbed for that.
+_STATE_HAS_LAYOUT: Final = 2 | 8
 
 #: In the reply about them: those that are set.
 _FLAGS: Final = struct.Struct("=12xI")
@@ -94,7 +97,7 @@ class Connection:
         opcode = self._xkb.major_opcode
         major, minor = _XKB_VERSION
         _UseExtension(display=self._wire, opcode=opcode, major=major, minor=minor)
-        flags = _DETECTABLE_AUTO_REPEAT | _GRABS_USE_XKB_STATE
+        flags = _DETECTABLE_AUTO_REPEAT | _STATE_HAS_LAYOUT
         answer = _PerClientFlags(display=self._wire, opcode=opcode, device=_CORE_KEYBOARD, change=flags, value=flags)
         self.tells_repeats = bool(_FLAGS.unpack_from(answer.body)[0] & _DETECTABLE_AUTO_REPEAT)
         _SelectEvents(

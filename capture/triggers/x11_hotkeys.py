@@ -183,17 +183,19 @@ class X11Hotkeys:
         if repeats:
             return
         if is_hotkey:
-            self._note_modifiers(press.state)
+            self._note_modifiers(press)
             self._hotkeys_down.add(press.keycode)
         self._down[press.keycode] = event
         self._pass_on(self._matcher.press(event))
 
-    def _note_modifiers(self, state: int) -> None:
-        """Tell the matcher which modifiers are down: they were pressed before anything was sent here."""
-        for keycode in self._connection.keys_down() - self._down.keys():
-            if self._plan.keyboard.modifier(keycode) is not None:
-                self._down[keycode] = self._plan.event(keycode, state)
-                self._matcher.press(self._down[keycode])
+    def _note_modifiers(self, press: KeyPress) -> None:
+        """Pass the modifiers that are down to the matcher: they were pressed before anything was sent here."""
+        held = self._plan.event(press.keycode, press.state).modifiers
+        for keycode in self._connection.keys_down() - self._down.keys() - {press.keycode}:
+            modifier = self._plan.keyboard.modifier(keycode)
+            if modifier is not None:
+                self._down[keycode] = KeyEvent(keycode, (modifier,), held)
+                self._pass_on(self._matcher.press(self._down[keycode]))
 
     def _release(self, release: KeyRelease) -> None:
         self._connection.keep(release)
