@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     FAILED = "failed"
     FILE_GONE = "file_gone"
     HOLE = "hole"
+    HOTKEYS = "hotkeys"
     KEYS_SHOWN = "keys_shown"
     LEFT_OUT = "left_out"
     LOUDNESS = "loudness"

@@ -371,7 +371,7 @@ def _add_hotkeys_and_name(parser: _Parser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="listen to the hotkeys: Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M adds a chapter mark, +C "
-        "saves a clip (yes)",
+        "saves a clip; capture config shows and changes them (yes)",
     )
     add("--name", metavar="NAME", help=_NAME)
 

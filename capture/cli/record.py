@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
@@ -16,7 +17,7 @@ from capture.events import EventKind
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.desktop.notify import Notifier
-    from capture.events import Event, EventSink, Progress, Summary
+    from capture.events import Command, Event, EventSink, Progress, Summary
     from capture.session.session import Session
     from capture.settings import RecordSettings
     from capture.triggers.trigger import Trigger
@@ -69,9 +70,10 @@ def _record(arguments: Arguments) -> int:
     settings.check()
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = []
-    if arguments.hotkeys or settings.hold is not None:
-        triggers.append(Hotkeys(hotkeys(config) if arguments.hotkeys else {}, settings.hold))
-    terminal = terminal_of(arguments, _keys(settings, arguments.hotkeys))
+    bindings = hotkeys(config) if arguments.hotkeys else {}
+    if bindings or settings.hold is not None:
+        triggers.append(Hotkeys(bindings, settings.hold))
+    terminal = terminal_of(arguments, _keys(settings, bindings))
     for note in config.notes:
         terminal.say(note)
     for what in ("region", "window"):
@@ -120,17 +122,18 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
     return report
 
 
-def _keys(settings: RecordSettings, hotkeys: bool) -> str:
-    """Return the hint about keys in the live line."""
-    from capture.triggers.bindings import as_readable
+def _keys(settings: RecordSettings, bindings: Mapping[str, Command]) -> str:
+    """Return the hint about keys in the live line, with the keys that the user set."""
+    from capture.events import Command
+    from capture.triggers.bindings import as_readable, readable_keys
 
-    hold = f"hold {as_readable(settings.hold)} to record, " if settings.standby and settings.hold is not None else ""
-    if not hotkeys:
-        return f"{hold}Ctrl+C {'quits' if settings.standby else 'stops'}"
-    clip = "Ctrl+Alt+C saves a clip, " if settings.replay_s is not None else ""
-    if settings.standby:
-        return f"{clip}{hold or 'Ctrl+Alt+R records, '}Ctrl+C quits"
-    return f"{clip}Ctrl+Alt+R or Ctrl+C stops"
+    keys = readable_keys(bindings)
+    record, clip = keys.get(Command.TOGGLE), keys.get(Command.CLIP)
+    clips = f"{clip} saves a clip, " if clip and settings.replay_s is not None else ""
+    if not settings.standby:
+        return f"{clips}{record} or Ctrl+C stops" if record else f"{clips}Ctrl+C stops"
+    hold = f"hold {as_readable(settings.hold)} to record, " if settings.hold is not None else ""
+    return f"{clips}{hold or (f'{record} records, ' if record else '')}Ctrl+C quits"
 
 
 def _note(arguments: Arguments) -> int:

@@ -32,9 +32,16 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _doctor(arguments: Arguments) -> int:
-    from capture.desktop.doctor import diagnose
+    from capture.config.store import hotkeys, load
+    from capture.desktop.doctor import Check, Diagnosis, diagnose
+    from capture.errors import UsageError
 
-    diagnosis = diagnose()
+    try:
+        config = load()
+        diagnosis = diagnose(hotkeys(config), config.hold)
+    except UsageError as error:
+        broken = Check("settings", False, error.message, error.remedy)
+        diagnosis = Diagnosis((*diagnose().checks, broken))
     if arguments.json:
         write_json(diagnosis.as_json())
     else:

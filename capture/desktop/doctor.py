@@ -7,15 +7,18 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from capture.errors import CaptureError, NotReadyError, UsageError
+from capture.events import Command, EventKind
 from capture.media import SILENCE_DBFS, bounded, peak_dbfs
 from capture.output.naming import recordings_folder
 from capture.sources.chooser import list_audio_devices
 from capture.sources.sound_devices import SoundDevice, choose_device
+from capture.triggers.bindings import DEFAULT_HOTKEYS, readable_keys
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 
@@ -50,10 +53,13 @@ class Diagnosis:
         return {"ready": self.ready, "checks": [asdict(check) for check in self.checks]}
 
 
-def diagnose() -> Diagnosis:
-    """Check everything a recording needs. Records nothing, but listens to the default output for up to 2.5 s."""
+def diagnose(bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> Diagnosis:
+    """Check everything a recording needs, and the hotkeys.
+
+    Records nothing, but listens to the default output for up to 2.5 s.
+    """
     checks: list[Check] = []
-    for group in (_display, _encoder, _sound, _folder, _hotkeys):
+    for group in (_display, _encoder, _sound, _folder, partial(_hotkeys, bindings, hold)):
         checks.extend(group())
     return Diagnosis(tuple(checks))
 
@@ -167,16 +173,23 @@ def _folder() -> Iterable[Check]:
     yield _examined("recordings folder", look)
 
 
-def _hotkeys() -> Iterable[Check]:
+def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Check]:
     """Try the hotkeys. They are a convenience, so the check reports a problem but does not fail."""
     from capture.triggers.hotkeys import Hotkeys
 
-    hotkeys = Hotkeys()
+    if not bindings and hold is None:
+        yield Check("hotkeys", True, "none are set")
+        return
+    hotkeys = Hotkeys(bindings, hold)
     try:
         hotkeys.start(lambda command, given_by, **more: None)
     except NotReadyError as error:
         yield Check("hotkeys", True, f"not available ({error.message}); {error.remedy}")
     else:
-        yield Check("hotkeys", True, "Ctrl+Alt+R starts and stops a recording")
+        key = readable_keys(bindings).get(Command.TOGGLE)
+        works = f"{key} starts and stops a recording" if key else "they work; none starts and stops a recording"
+        notes = [detail for kind, detail in hotkeys.notes]
+        stops = all(kind is not EventKind.NO_HOTKEYS for kind, detail in hotkeys.notes)
+        yield Check("hotkeys", True, "; ".join([works, *notes] if stops else notes))
     finally:
         hotkeys.stop()

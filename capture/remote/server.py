@@ -55,6 +55,9 @@ class RemoteControl:
 
     unavailable_event = EventKind.NO_REMOTE
 
+    #: As a trigger it has nothing to report once it has started.
+    notes: tuple[tuple[EventKind, str], ...] = ()
+
     def __init__(self, name: str | None = None, *, folder: Path | None = None) -> None:
         self._wanted = name
         self._path = folder

@@ -87,7 +87,10 @@ class Preparation:
 
 
 def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callable[[EventKind, str], None]) -> None:
-    """Start every trigger. One that does not work here, or hangs, becomes an event; other errors are raised."""
+    """Start every trigger and report its notes. One that does not work here, or hangs, becomes an event.
+
+    Raises its other errors.
+    """
     for trigger in triggers:
         worker = Worker("trigger", partial(trigger.start, send))
         worker.start()
@@ -97,3 +100,6 @@ def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callab
             record_event(trigger.unavailable_event, str(worker.error))
         elif worker.error is not None:
             raise worker.error
+        else:
+            for kind, detail in trigger.notes:
+                record_event(kind, detail)

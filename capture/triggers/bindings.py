@@ -19,11 +19,14 @@ __all__ = [
     "HOTKEYS",
     "MODIFIERS",
     "NAMED_KEYS",
+    "Combination",
     "Hotkey",
     "KeyEvent",
     "Matcher",
     "as_readable",
     "check_bindings",
+    "parse",
+    "readable_keys",
 ]
 
 
@@ -54,7 +57,7 @@ ALT_GR: Final = "alt_gr"
 
 _WITH_ALT_GR: Final = frozenset((*MODIFIERS, ALT_GR))
 
-#: Keys that type no character, by pynput's names.
+#: Keys that type no character.
 NAMED_KEYS: Final = frozenset(
     (
         *("space", "tab", "enter", "esc", "backspace", "delete", "insert"),
@@ -89,7 +92,9 @@ class KeyEvent(NamedTuple):
     modifiers: frozenset[str] | None = None
 
 
-class _Combination(NamedTuple):
+class Combination(NamedTuple):
+    """A key, by its name in a binding, with exactly these modifiers."""
+
     modifiers: frozenset[str]
     key: str
 
@@ -101,22 +106,25 @@ def check_bindings(bindings: Mapping[str, Command], hold: str | None = None) -> 
 
 def as_readable(text: str) -> str:
     """Return a key for people to read: Ctrl+Alt+R for `<ctrl>+<alt>+r`. Raises `UsageError` when it does not exist."""
-    combination = _parse(text)
+    combination = parse(text)
     held = [modifier for modifier in MODIFIERS if modifier in combination.modifiers]
     words = [part.strip("<>").replace("_", " ") or part for part in (*held, combination.key)]
     return "+".join(word[0].upper() + word[1:] for word in words)
 
 
-def _table(
-    bindings: Mapping[str, Command], hold: str | None
-) -> tuple[dict[_Combination, Command], _Combination | None]:
-    commands: dict[_Combination, Command] = {}
+def readable_keys(bindings: Mapping[str, Command]) -> dict[Command, str]:
+    """Return the key of each command for people to read."""
+    return {command: as_readable(text) for text, command in bindings.items()}
+
+
+def _table(bindings: Mapping[str, Command], hold: str | None) -> tuple[dict[Combination, Command], Combination | None]:
+    commands: dict[Combination, Command] = {}
     for text, command in bindings.items():
-        if commands.setdefault(_parse(text), command) is not command:
+        if commands.setdefault(parse(text), command) is not command:
             raise UsageError(f"the key {text!r} has two commands", "give each command its own key")
     if hold is None:
         return commands, None
-    held = _parse(hold)
+    held = parse(hold)
     if held in commands:
         raise UsageError(
             f"the hold key {hold!r} is also the key for {commands[held].value}", "give each command its own key"
@@ -124,7 +132,8 @@ def _table(
     return commands, held
 
 
-def _parse(text: str) -> _Combination:
+def parse(text: str) -> Combination:
+    """Return the combination that a binding names. Raises `UsageError` when it does not exist."""
     if _WRITTEN.fullmatch(text) is None:
         raise UsageError(f"{text!r} is not a key", _HOW)
     modifiers: list[str] = []
@@ -142,7 +151,7 @@ def _parse(text: str) -> _Combination:
             raise UsageError(f"{text!r} is not a key (there is no {part})", _HOW)
     if len(keys) != 1 or len(set(modifiers)) != len(modifiers):
         raise UsageError(f"{text!r} is not a key (use each modifier once, and one other key)", _HOW)
-    return _Combination(frozenset(modifiers), keys[0])
+    return Combination(frozenset(modifiers), keys[0])
 
 
 class _Hold(Enum):
@@ -172,11 +181,18 @@ class Matcher:
     def __init__(self, bindings: Mapping[str, Command], hold: str | None = None) -> None:
         """Raise what `check_bindings` raises."""
         self._commands, self._hold = _table(bindings, hold)
-        self._locking = {item.key for item, command in self._commands.items() if command in _PAUSING}
+        locking = {item.key for item, command in self._commands.items() if command in _PAUSING}
+        #: The names of the keys that lock the recording while the hold key is down.
+        self.locking: Final = frozenset(locking if self._hold is not None else ())
         self._state = _Hold.WAITING
         self._hold_place: Hashable = None
         # The names of the keys that are down, keyed by place.
         self._down: dict[Hashable, tuple[str, ...]] = {}
+
+    @property
+    def is_held(self) -> bool:
+        """Whether releasing the hold key stops the recording. Any thread may ask."""
+        return self._state is _Hold.HELD
 
     def reset(self) -> None:
         """Note that the recording has ended: the next press of the hold key starts one. Any thread may call this."""
@@ -189,11 +205,11 @@ class Matcher:
         if event.place in self._down:
             return commands
         self._down[event.place] = event.names
-        if self._state is _Hold.HELD and self._locking.intersection(event.names):
+        if self._state is _Hold.HELD and self.locking.intersection(event.names):
             self._state = _Hold.LOCKED
             return commands
         for name in event.names:
-            combination = _Combination(modifiers, name)
+            combination = Combination(modifiers, name)
             if combination == self._hold:
                 return commands + self._press_hold(event.place)
             command = self._commands.get(combination)

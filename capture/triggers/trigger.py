@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from capture.events import EventKind, Send
@@ -27,6 +28,11 @@ class Trigger(TakeObserver, Protocol):
     @property
     def unavailable_event(self) -> EventKind:
         """The kind of the event that reports that this trigger does not work here."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[tuple[EventKind, str]]:
+        """What to report once it has started: the kind and the detail of each event."""
         ...
 
     def start(self, send: Send) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from capture.cli.record import _keys
+from capture.events import Command
 from capture.settings import RecordSettings
+from capture.triggers.bindings import DEFAULT_HOTKEYS
 
 
 @pytest.mark.parametrize(
@@ -32,5 +34,11 @@ from capture.settings import RecordSettings
 )
 def test_the_hint_names_the_keys_that_work(values: dict[str, Any], with_hotkeys: str, without: str) -> None:
     settings = RecordSettings(Path("out.mp4"), **values)
-    assert _keys(settings, hotkeys=True) == with_hotkeys
-    assert _keys(settings, hotkeys=False) == without
+    assert _keys(settings, DEFAULT_HOTKEYS) == with_hotkeys
+    assert _keys(settings, {}) == without
+
+
+def test_the_hint_has_the_keys_that_the_user_set() -> None:
+    bindings = {"<f8>": Command.TOGGLE, "<f9>": Command.CLIP}
+    settings = RecordSettings(Path("out.mp4"), replay_s=60.0)
+    assert _keys(settings, bindings) == "F9 saves a clip, F8 or Ctrl+C stops"

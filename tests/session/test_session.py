@@ -70,6 +70,7 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
 
     class Hanging:
         unavailable_event = EventKind.NO_HOTKEYS
+        notes = ()
 
         def start(self, send: Send) -> None:
             let_go.wait()

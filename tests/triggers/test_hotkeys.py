@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import eventually
+from key_presses import Heard, hold, let_go, until_repeated, xdotool
 from stage import Stage, press
 
 from capture.errors import NotReadyError, UsageError
@@ -22,16 +18,18 @@ from capture.triggers.bindings import (
     DEFAULT_HOTKEYS,
     HOTKEYS,
     MODIFIERS,
-    NAMED_KEYS,
     KeyEvent,
     Matcher,
     as_readable,
     check_bindings,
 )
-from capture.triggers.hotkeys import Hotkeys, _event_of, _names_of
+from capture.triggers.hotkeys import Hotkeys
 from capture.virtual.desk import VirtualDesk
 
 HOLD = "<ctrl>+<alt>+space"
+
+#: The keycode of the space bar.
+SPACE = 65
 
 #: A release takes effect within this time, so a recording ends where the key was released.
 RELEASE_LIMIT_S = 0.05
@@ -101,9 +99,9 @@ def test_a_valid_key_is_accepted(text: str) -> None:
     ],
 )
 def test_an_invalid_key_is_refused(text: str) -> None:
-    for bindings, hold in (({text: Command.STOP}, None), (DEFAULT_HOTKEYS, text)):
+    for bindings, held in (({text: Command.STOP}, None), (DEFAULT_HOTKEYS, text)):
         with pytest.raises(UsageError, match="is not a key") as caught:
-            Hotkeys(bindings, hold)
+            Hotkeys(bindings, held)
         assert repr(text) in caught.value.message
         assert caught.value.remedy.startswith("write it like <ctrl>+<alt>+r")
 
@@ -414,62 +412,11 @@ def test_a_binding_fires_with_its_modifiers_and_no_others(held: set[str], key: s
     assert keys.press(key) == ([wanted] if fits and wanted else [])
 
 
-# Names from pynput
-
-
-@pytest.fixture
-def keyboard(in_process_desk: VirtualDesk) -> Any:
-    """pynput's keyboard module, which can be imported only with a display."""
-    from pynput import keyboard
-
-    return keyboard
-
-
-def test_bindings_use_pynputs_names_of_keys(keyboard: Any) -> None:
-    def same(key: Any) -> Any:
-        return key
-
-    for key in keyboard.Key:
-        name = _names_of(key, same)[0]
-        assert name in NAMED_KEYS or name in MODIFIERS or name == ALT_GR, name
-    assert _names_of(keyboard.Key.ctrl_r, same)[0] == "ctrl"
-    assert _names_of(keyboard.Key.alt_gr, same)[0] == ALT_GR
-    assert _names_of(keyboard.KeyCode.from_char("R", vk=82), same) == ("r", "<82>")
-    assert _names_of(keyboard.KeyCode.from_vk(65), same) == ("<65>",)
-
-
-def test_keys_are_read_without_x11(keyboard: Any) -> None:
-    listener = SimpleNamespace(canonical=lambda key: keyboard.KeyCode.from_char("r"))
-    event = _event_of(listener, keyboard.KeyCode(vk=82, char="\x12"))
-    assert event == KeyEvent(82, ("r", "<82>"), None)
-    assert _event_of(listener, None) is None
-
-
 # Real keys
 
 
-class Heard:
-    """The commands that hotkeys sent, and when."""
-
-    def __init__(self) -> None:
-        self.commands: list[Command] = []
-        self.at_s: list[float] = []
-
-    def __call__(self, command: Command, given_by: str, **more: object) -> None:
-        assert given_by == "hotkey"
-        assert not more
-        self.at_s.append(time.monotonic())
-        self.commands.append(command)
-
-    def until(self, *commands: Command) -> None:
-        """Wait until exactly these commands have been sent since the last call."""
-        eventually(lambda: len(self.commands) >= len(commands), f"{commands}, but there are {self.commands}")
-        assert self.commands == list(commands)
-        self.commands.clear()
-
-
 @pytest.fixture
-def heard(keyboard: Any) -> Iterator[Heard]:
+def heard(in_process_desk: VirtualDesk) -> Iterator[Heard]:
     """Hotkeys with `BINDINGS`, two more bindings and the hold key, listening."""
     heard = Heard()
     more = {"<ctrl>+<alt>+1": Command.STATUS, "<ctrl>+<shift>+2": Command.PREVIEW}
@@ -477,22 +424,6 @@ def heard(keyboard: Any) -> Iterator[Heard]:
     hotkeys.start(heard)
     yield heard
     hotkeys.stop()
-
-
-def xdotool(environment: Mapping[str, str], *arguments: str) -> float:
-    """Run xdotool and return the moment it ended."""
-    subprocess.run(["xdotool", *arguments], env=dict(environment), check=True, timeout=30)
-    return time.monotonic()
-
-
-def hold(environment: Mapping[str, str], *keys: str) -> float:
-    """Press keys one after the other and keep them down."""
-    return xdotool(environment, *(word for key in keys for word in ("keydown", key)))
-
-
-def let_go(environment: Mapping[str, str], *keys: str) -> float:
-    """Release keys one after the other."""
-    return xdotool(environment, *(word for key in keys for word in ("keyup", key)))
 
 
 def test_real_keys_fire_only_with_exactly_their_modifiers(heard: Heard, desk_environment: dict[str, str]) -> None:
@@ -555,16 +486,12 @@ def test_holding_a_real_key_records(last: str, heard: Heard, desk_environment: d
 
 
 def test_auto_repeat_does_not_end_a_hold(heard: Heard, desk_environment: dict[str, str]) -> None:
-    with Stage(desk_environment) as stage:
-        stage.take_focus()
-        hold(desk_environment, "ctrl", "alt", "r", "space")
-        heard.until(Command.TOGGLE, Command.START)
-        # The window gets the repeated characters, so the desk does repeat keys.
-        typed = stage.typed(12)
-        assert typed.count(" ") >= 10
-        assert heard.commands == []
-        let_go(desk_environment, "space", "r", "alt", "ctrl")
-        heard.until(Command.STOP)
+    hold(desk_environment, "ctrl", "alt", "r", "space")
+    heard.until(Command.TOGGLE, Command.START)
+    until_repeated(SPACE)
+    assert heard.commands == []
+    let_go(desk_environment, "space", "r", "alt", "ctrl")
+    heard.until(Command.STOP)
 
 
 def test_a_real_pause_key_locks_the_recording(heard: Heard, desk_environment: dict[str, str]) -> None:
@@ -580,7 +507,7 @@ def test_a_real_pause_key_locks_the_recording(heard: Heard, desk_environment: di
     heard.until(Command.RESUME)
 
 
-@pytest.mark.usefixtures("keyboard")
+@pytest.mark.usefixtures("in_process_desk")
 def test_text_typed_during_a_hold_arrives_complete(desk_environment: dict[str, str]) -> None:
     heard = Heard()
     hotkeys = Hotkeys(BINDINGS, "<f8>")
@@ -601,7 +528,7 @@ def test_text_typed_during_a_hold_arrives_complete(desk_environment: dict[str, s
         hotkeys.stop()
 
 
-@pytest.mark.usefixtures("keyboard")
+@pytest.mark.usefixtures("in_process_desk")
 def test_hotkeys_can_be_stopped_twice() -> None:
     hotkeys = Hotkeys()
     hotkeys.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,36 +9,9 @@ from typing import Any, Final
 from Xlib import X
 from Xlib.display import Display
 
-__all__ = ["Keyboard", "Label", "character"]
+from capture.triggers.keysyms import KEYPAD, NUM_LOCK, character
 
-#: X11's keysyms beyond Latin-1 come in pages, most of them numbered like the characters of an older encoding.
-_PAGES: Final = {
-    **{0x00: "latin-1", 0x01: "iso8859-2", 0x02: "iso8859-3", 0x03: "iso8859-4", 0x04: "shift_jis"},
-    **{0x05: "iso8859-6", 0x06: "koi8-u", 0x07: "iso8859-7", 0x0C: "iso8859-8", 0x0D: "tis-620", 0x13: "iso8859-15"},
-}
-
-#: Exceptions: runs of characters by the keysym of the first.
-_RUNS: Final = {
-    0x6A1: "ђѓёєѕіїјљњћќґўџ№ЂЃЁЄЅІЇЈЉЊЋЌҐЎЏ",
-    0x7A1: "ΆΈΉΊΪ",
-    0x7A7: "ΌΎΫ",
-    0x7AB: "Ώ",
-    0x7AE: "΅―",
-    0x7B1: "άέήίϊΐόύϋΰώ",
-    0x7D2: "Σ",
-    0x7F2: "σς",
-    0x8FB: "←↑→↓",
-    0xAA9: "—–",  # noqa: RUF001 - these are meant, here and below
-    0xAAE: "…",
-    0xAD0: "‘’“”",  # noqa: RUF001
-    0x20AC: "€",
-    0xFE50: "`´^~¯˘˙¨˚˝ˇ¸˛",  # noqa: RUF001 - accents that wait for their letter
-    0xFFAA: "*+,-./0123456789",  # of the keypad
-}
-_CHARACTERS: Final = {first + place: char for first, run in _RUNS.items() for place, char in enumerate(run)}
-
-#: A keysym from here on is this plus the character's number in Unicode.
-_UNICODE: Final = 0x1000000
+__all__ = ["Keyboard", "Label"]
 
 #: Keys that type no character.
 _NAMES: Final[Mapping[int, str]] = {
@@ -53,11 +25,8 @@ _NAMES: Final[Mapping[int, str]] = {
     **{0x1008FF11: "Volume down", 0x1008FF12: "Mute", 0x1008FF13: "Volume up", 0x1008FF14: "Play"},
 }
 
-_KEYPAD: Final = range(0xFF80, 0xFFBE)
-
 #: Modifiers that are written before a key, in this order, with the keysyms of their keys.
 _HELD: Final = {"Ctrl": (0xFFE3, 0xFFE4), "Alt": (0xFFE9, 0xFFEA), "Super": (0xFFEB, 0xFFEC)}
-_NUM_LOCK: Final = (0xFF7F,)
 _LEVEL_3: Final = (0xFE03, 0xFF7E)
 
 #: Where a press's state holds the selected keyboard layout.
@@ -110,7 +79,7 @@ class Keyboard:
     def _symbol(self, place: int, state: int, masks: Mapping[str, int]) -> int:
         shift = bool(state & X.ShiftMask)
         group = min(state >> _GROUP_SHIFT & _GROUPS, len(_PLAIN) - 1)
-        if self._symbol_at(place, 1) in _KEYPAD:
+        if self._symbol_at(place, 1) in KEYPAD:
             return self._symbol_at(place, int(shift != bool(state & masks["Num"])))
         begins = [_PLAIN[group], _PLAIN[0]]
         if state & masks["Level 3"]:
@@ -123,7 +92,7 @@ class Keyboard:
 
     def _find_masks(self) -> dict[str, int]:
         """Return the bit of each modifier in a press's state; 0 if the keyboard lacks it."""
-        wanted = {**_HELD, "Num": _NUM_LOCK, "Level 3": _LEVEL_3}
+        wanted = {**_HELD, "Num": (NUM_LOCK,), "Level 3": _LEVEL_3}
         masks = {**dict.fromkeys(wanted, 0), "Ctrl": X.ControlMask}
         taken = X.ShiftMask | X.LockMask | X.ControlMask
         for row, places in enumerate(self._display.get_modifier_mapping()):
@@ -133,17 +102,3 @@ class Keyboard:
                     masks[name] = 1 << row
                     taken |= 1 << row
         return masks
-
-
-def character(symbol: int) -> str:
-    """Return the character of a keysym, "" if it has no visible one."""
-    if symbol in _CHARACTERS:
-        return _CHARACTERS[symbol]
-    char = ""
-    if symbol >= _UNICODE:
-        char = chr(symbol - _UNICODE) if symbol - _UNICODE < 0x110000 else ""
-    elif symbol >> 8 in _PAGES:
-        char = bytes([symbol & 0xFF]).decode(_PAGES[symbol >> 8], errors="ignore")
-        # That encoding has kana of half width; people write full-width ones.
-        char = unicodedata.normalize("NFKC", char) if symbol >> 8 == 0x04 else char
-    return char if char.isprintable() else ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import util
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,7 +16,7 @@ if sys.platform != "linux":
 from Xlib import XK, X
 from Xlib.display import Display
 
-from capture.sources.overlays.key_names import Keyboard, Label, character
+from capture.sources.overlays.key_names import Keyboard, Label
 from capture.virtual.desk import VirtualDesk
 
 SHIFT, LOCK, CTRL, ALT, NUM, SUPER, ALT_GR = (1 << bit for bit in (0, 1, 2, 3, 4, 6, 7))
@@ -107,39 +105,6 @@ def test_a_key_has_the_name_people_use(key: str, state: int, text: str, typed: b
 def test_modifiers_and_unknown_keys_have_no_name(key: str) -> None:
     assert Keyboard(TABLE).read(TABLE.places[key], 0) is None
     assert Keyboard(TABLE).read(255, 0) is None
-
-
-def known_symbols() -> dict[str, tuple[int, str | None]]:
-    """Return pynput's table of keysyms, read without its connecting to a display."""
-    found = util.find_spec("pynput")
-    assert found is not None
-    assert found.submodule_search_locations is not None
-    path = Path(found.submodule_search_locations[0]) / "_util" / "xorg_keysyms.py"
-    spec = util.spec_from_file_location("xorg_keysyms", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    symbols: dict[str, tuple[int, str | None]] = module.SYMBOLS
-    return symbols
-
-
-def test_letters_of_all_scripts_have_their_character() -> None:
-    checked = 0
-    for name, (symbol, char) in known_symbols().items():
-        page = symbol >> 8
-        # Latin, Cyrillic, Greek, Hebrew, Arabic and Thai.
-        if char is not None and char.isprintable() and page in (0, 1, 2, 3, 5, 6, 7, 12, 13, 19):
-            checked += 1
-            assert character(symbol) == char, name
-    assert checked > 600
-    assert character(0x1000000 + ord("\N{GEORGIAN LETTER AN}")) == "\N{GEORGIAN LETTER AN}"
-    assert character(0x4B1) == "\N{KATAKANA LETTER A}"
-
-
-@pytest.mark.parametrize("symbol", [0, 0xFFE1, 0xFF08, 0x1FFFFFFF, 0x100000A, 0x7F, 0xEFFF])
-def test_other_keysyms_have_no_character(symbol: int) -> None:
-    assert character(symbol) == ""
 
 
 @pytest.fixture

@@ -1,0 +1,263 @@
+"""Hotkeys on X11: the recorder grabs its keys, so that the program that has the focus does not get them as well.
+
+Other keys are neither grabbed nor seen. While a grabbed key is down, X11 sends every key here; those that are no
+hotkeys are given back. The keys follow the keyboard's layouts, also when these change.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from capture.errors import NotReadyError
+from capture.events import Command, EventKind, Send
+from capture.triggers.bindings import Combination, KeyEvent, Matcher, as_readable, parse
+from capture.triggers.x11_connection import GONE, Connection, Grab, KeyPress, KeyRelease, MapChange
+from capture.triggers.x11_keyboard import Plan
+
+__all__ = ["X11Hotkeys"]
+
+#: How long the thread may take to end. A server that does not answer is cut off after that.
+_END_S: Final = 1.0
+
+#: How often to look whether a key is still down whose release goes to another program: only after such a program got a
+#: key that was pressed meanwhile. A recording that ends with the release ends at most this much too late.
+_LOOK_AGAIN_S: Final = 0.02
+
+#: What ends a recording. Without a key for any of these, the terminal must not promise one.
+_ENDING: Final = (Command.TOGGLE, Command.STOP)
+
+_REMEDY: Final = "choose other keys with capture config"
+
+
+class X11Hotkeys:
+    """Sends the commands of `bindings` and of the `hold` key to `send`, from a thread of its own.
+
+    One thread calls `start`, then any thread `stop`. `notes` does not change after `start`.
+    """
+
+    def __init__(self, bindings: Mapping[str, Command], hold: str | None, matcher: Matcher, send: Send) -> None:
+        self._texts = {parse(text): text for text in (*bindings, *(() if hold is None else (hold,)))}
+        self._commands = {parse(text): command for text, command in bindings.items()}
+        self._hold = None if hold is None else parse(hold)
+        self._locking = {Combination(self._hold.modifiers, name) for name in matcher.locking} if self._hold else set()
+        self._matcher = matcher
+        self._send = send
+        #: What to report about single keys, as the kind and the detail of events.
+        self.notes: tuple[tuple[EventKind, str], ...] = ()
+        # The grabs this connection has, by whether the keyboard waits after each event.
+        self._grabs: dict[Grab, bool] = {}
+        # The combinations that belong to another program.
+        self._taken: set[Combination] = set()
+        # Whether these include the keys that lock the recording of a hold.
+        self._can_lock = False
+        # The hotkeys and modifiers that are down, which of them are hotkeys, and the key that keeps the whole keyboard
+        # grabbed until its release.
+        self._down: dict[int, KeyEvent] = {}
+        self._hotkeys_down: set[int] = set()
+        self._grabbed_by: int | None = None
+        self._thread = threading.Thread(target=self._run, name="hotkeys", daemon=True)
+
+    def start(self) -> None:
+        """Grab the keys and start to listen. Raises `NotReadyError` if not one of them works."""
+        try:
+            self._connection = Connection()
+        except GONE as error:
+            raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from error
+        try:
+            self._read_keyboard()
+            self.notes = tuple(self._find_notes())
+        except GONE as error:
+            self._connection.close(releasing=False)
+            raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from error
+        except NotReadyError:
+            self._connection.close()
+            raise
+        self._wake, self._woken = socket.socketpair()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the keys back and stop listening. May be called twice, after `start`."""
+        with suppress(OSError):
+            self._wake.send(b"!")
+        self._thread.join(_END_S)
+        if self._thread.is_alive():
+            self._connection.cut()
+            self._thread.join(_END_S)
+        self._wake.close()
+
+    def _run(self) -> None:
+        try:
+            # If the server is gone, so are the hotkeys; the source that records from it reports that.
+            with suppress(*GONE):
+                while not self._is_woken():
+                    self._handle_events()
+        finally:
+            self._connection.close()
+            self._woken.close()
+
+    def _is_woken(self) -> bool:
+        """Wait until an event arrives or it is time to look at the keys; return whether to end."""
+        wait_s = _LOOK_AGAIN_S if self._misses_releases else None
+        wait_s = 0.0 if self._connection.has_events else wait_s
+        woken = self._woken.fileno()
+        readable, _, _ = select.select([self._connection.fileno(), woken], [], [], wait_s)
+        return woken in readable
+
+    def _handle_events(self) -> None:
+        map_changed = False
+        for event in self._connection.events():
+            if isinstance(event, MapChange):
+                # They come in crowds: the map is read once for all of them.
+                map_changed = True
+                continue
+            if map_changed:
+                map_changed = False
+                self._read_keyboard()
+            if isinstance(event, KeyPress):
+                self._press(event)
+            else:
+                self._release(event)
+        if map_changed:
+            self._read_keyboard()
+        self._look_at_keys()
+
+    # Grabs
+
+    def _read_keyboard(self) -> None:
+        self._plan = Plan(self._connection.keyboard(), [*self._texts, *self._locking])
+        self._grab()
+
+    @property
+    def _active(self) -> set[Combination]:
+        """What is a hotkey at present."""
+        return self._texts.keys() | (self._locking if self._can_lock else set())
+
+    def _grab(self) -> None:
+        """Have the grabs of all active combinations, and no others."""
+        self._can_lock = self._matcher.is_held
+        # The keyboard waits where the layout decides whether a press is a hotkey, and while the hold key is down.
+        owners: dict[Grab, Combination] = {}
+        wanted: dict[Grab, bool] = {}
+        for combination in self._active:
+            for chord, in_all_layouts in self._plan.chords(combination):
+                for root in self._connection.roots:
+                    grab = Grab(root, chord.keycode, chord.modifiers)
+                    owners[grab] = combination
+                    wanted[grab] = not in_all_layouts or combination == self._hold
+        refused: list[Grab] = []
+        self._connection.change_grabs(
+            [grab for grab in self._grabs if self._grabs[grab] != wanted.get(grab)],
+            [(grab, waits) for grab, waits in wanted.items() if self._grabs.get(grab) != waits],
+            refused.append,
+        )
+        # A key that another program has belongs to it alone, whatever Num Lock is.
+        lost = {self._without_locks(grab) for grab in refused}
+        self._taken = {owners[grab] for grab in refused}
+        self._grabs = {grab: waits for grab, waits in wanted.items() if self._without_locks(grab) not in lost}
+        self._connection.change_grabs(wanted.keys() - self._grabs.keys() - set(refused), (), refused.append)
+
+    def _without_locks(self, grab: Grab) -> Grab:
+        return grab._replace(modifiers=grab.modifiers & ~self._plan.keyboard.locks)
+
+    # Events
+
+    def _press(self, press: KeyPress) -> None:
+        event = self._plan.event(press.keycode, press.state)
+        is_hotkey = self._plan.meaning(event) in self._active
+        # With the keyboard grabbed, modifiers are kept: the hotkey would repeat as another key in the other program.
+        is_further_modifier = self._grabbed_by is not None and self._plan.keyboard.modifier(press.keycode) is not None
+        repeats = press.keycode in self._down
+        if not (is_hotkey or is_further_modifier or repeats):
+            self._connection.give_back(press)
+            self._grabbed_by = None
+            return
+        self._connection.keep(press)
+        if self._grabbed_by is None:
+            self._grabbed_by = press.keycode
+        if repeats:
+            return
+        if is_hotkey:
+            self._note_modifiers(press)
+            self._hotkeys_down.add(press.keycode)
+        self._down[press.keycode] = event
+        self._pass_on(self._matcher.press(event))
+
+    def _note_modifiers(self, press: KeyPress) -> None:
+        """Pass the modifiers that are down to the matcher: they were pressed before anything was sent here."""
+        held = self._plan.event(press.keycode, press.state).modifiers
+        for keycode in self._connection.keys_down() - self._down.keys() - {press.keycode}:
+            modifier = self._plan.keyboard.modifier(keycode)
+            if modifier is not None:
+                self._down[keycode] = KeyEvent(keycode, (modifier,), held)
+                self._pass_on(self._matcher.press(self._down[keycode]))
+
+    def _release(self, release: KeyRelease) -> None:
+        self._connection.keep(release)
+        if not self._connection.tells_repeats and release.keycode in self._connection.keys_down():
+            # It repeats: this release has no key that goes up.
+            return
+        if release.keycode == self._grabbed_by:
+            self._grabbed_by = None
+        self._forget(release.keycode, self._plan.event(release.keycode, release.state))
+
+    def _forget(self, keycode: int, event: KeyEvent) -> None:
+        self._hotkeys_down.discard(keycode)
+        # With another layout it may have another name by now.
+        self._pass_on(self._matcher.release(self._down.pop(keycode, event)))
+
+    @property
+    def _misses_releases(self) -> bool:
+        return self._grabbed_by is None and bool(self._down)
+
+    def _look_at_keys(self) -> None:
+        """Find the keys whose release went to another program. Without a hotkey, modifiers do not matter."""
+        if self._misses_releases:
+            down = self._connection.keys_down() if self._hotkeys_down else frozenset()
+            for keycode in self._down.keys() - down:
+                self._forget(keycode, self._down[keycode])
+            for keycode in () if self._hotkeys_down else tuple(self._down):
+                self._forget(keycode, self._down[keycode])
+
+    def _pass_on(self, commands: list[Command]) -> None:
+        for command in commands:
+            self._send(command, "hotkey")
+        if self._locking and self._matcher.is_held != self._can_lock:
+            self._grab()
+
+    # Reports
+
+    def _find_notes(self) -> list[tuple[EventKind, str]]:
+        """Return what to report. Raises `NotReadyError` if no key works."""
+        missing = [combination for combination in self._texts if not self._plan.can(combination)]
+        taken = [combination for combination in self._texts if combination in self._taken]
+        placed = [
+            combination
+            for combination in self._texts
+            if combination.key in self._plan.by_place and combination not in taken
+        ]
+        words = []
+        if taken:
+            words.append(f"another program has {self._named(taken)}")
+        if missing:
+            words.append(f"this keyboard has no {self._named(missing)}")
+        without = {*taken, *missing}
+        if words and without == self._texts.keys():
+            raise NotReadyError("; ".join(words), f"stop with Ctrl+C, or {_REMEDY}")
+        notes = []
+        if words:
+            ends = any(command in _ENDING and key not in without for key, command in self._commands.items())
+            detail = f"{'; '.join(words)}: {_REMEDY}"
+            notes.append((EventKind.HOTKEYS if ends else EventKind.NO_HOTKEYS, detail))
+        if placed:
+            typed = ", ".join(combination.key.upper() for combination in placed)
+            detail = f"this keyboard types no {typed}: {self._named(placed)} are where a US keyboard has them"
+            notes.append((EventKind.HOTKEYS, detail))
+        return notes
+
+    def _named(self, combinations: list[Combination]) -> str:
+        return ", ".join(as_readable(self._texts[combination]) for combination in combinations)
