@@ -109,6 +109,7 @@ class SlowTrigger:
     """Takes its time to start."""
 
     unavailable_event = EventKind.NO_HOTKEYS
+    notes = ()
 
     def __init__(self, clock: SkippingClock, start_s: float) -> None:
         self._clock = clock
