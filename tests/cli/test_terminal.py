@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -268,6 +269,14 @@ def test_a_silent_track_is_reported_with_its_device() -> None:
     log = StringIO()
     Terminal("", log).conclude(summary(silent=True))
     assert log.getvalue().splitlines()[1] == "the track internal is silent: nothing was playing on Speakers"
+
+
+def test_a_silent_track_is_reported_with_what_was_muted() -> None:
+    log = StringIO()
+    muted = summary(silent=True)
+    track = replace(muted.audio[0], silent_because="Speakers is muted")
+    Terminal("", log).conclude(replace(muted, audio=(track,)))
+    assert log.getvalue().splitlines()[1] == "the track internal is silent: Speakers is muted"
 
 
 @pytest.mark.parametrize(
