@@ -49,6 +49,8 @@ def _headless(arguments: Arguments) -> int:
         progress_interval_s=terminal.progress_interval_s,
     )
     with under_control(session, remote, terminal, ends_process=arguments.ends_process), desk, _on_desk(desk):
+        for line in desk.cleaned_up:
+            terminal.say(line)
         summary = session.run()
         exit_code = conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
     return end_process(arguments, exit_code)

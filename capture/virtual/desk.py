@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -67,7 +66,8 @@ class VirtualDesk:
     """A private X server and a private sound server; `width` and `height` are the screen's, in pixels.
 
     Once open, `display` is the display's name (":99"), `sink` is the sound output that everything plays to, and
-    `environment` holds the variables a program needs to use the desk. One thread at a time may call its methods.
+    `environment` holds the variables a program needs to use the desk. `cleaned_up` says, a line each, what earlier
+    desks had left that were killed. One thread at a time may call its methods.
     """
 
     def __init__(self, width: int = 1920, height: int = 1080) -> None:
@@ -76,6 +76,7 @@ class VirtualDesk:
         self.sink = SINK
         self.display = ""
         self.environment: dict[str, str] = {}
+        self.cleaned_up: tuple[str, ...] = ()
         self._folder = Path()
         self._commands: list[SupervisedProcess] = []
         self._closing = ExitStack()
@@ -97,12 +98,13 @@ class VirtualDesk:
         """
         if sys.platform != "linux":
             raise NotReadyError("a virtual desktop needs Linux", "record the desktop itself with capture record")
-        from capture.virtual.supervisor import FOLDER_PREFIX, hold
+        from capture.virtual.leftovers import clean_up, make_folder
 
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+            self.cleaned_up = tuple(map(str, clean_up()))
+            self._folder, held = make_folder()
             self._closing.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            self._closing.callback(os.close, hold(self._folder))
+            self._closing.callback(os.close, held)
             self._open_servers(self._folder)
         except BaseException:
             self.close()

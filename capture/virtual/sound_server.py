@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from capture.errors import NotReadyError
 from capture.system.unix_socket import listens
 from capture.virtual.server import server_error, start_server, write_private
 from capture.virtual.supervised_process import SupervisedProcess
@@ -17,6 +18,9 @@ __all__ = ["SINK", "SoundServer"]
 
 #: The name of the output that programs play to.
 SINK: Final = "desk"
+
+#: The longest path of a socket on Linux, without the NUL at its end (unix(7)).
+_SOCKET_PATH_BYTES: Final = 107
 
 # No realtime priority and no limits: an ordinary user may not have the first, and under load the second kill it.
 _DAEMON: Final = """\
@@ -59,7 +63,15 @@ class SoundServer:
         self._program: SupervisedProcess | None = None
 
     def open(self, environment: Mapping[str, str]) -> None:
-        """Start the server; use `await_ready` to wait for it. Raises `NotReadyError` when it is not installed."""
+        """Start the server; use `await_ready` to wait for it.
+
+        Raises `NotReadyError` when it is not installed, or the desk's folder is too deep for a socket.
+        """
+        if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
+            raise NotReadyError(
+                f"the temporary folder {self._folder.parent} has too long a path for a socket",
+                "set TMPDIR to a shorter one",
+            )
         write_private(self.cookie, secrets.token_bytes(256))
         daemon, script = self._folder / "pulse.conf", self._folder / "pulse.pa"
         write_private(daemon, _DAEMON.encode())

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -177,6 +178,20 @@ def test_the_log_of_a_failed_server_is_quoted(program: str, tmp_path: Path, monk
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(NotReadyError, match=f"^{program} did not start: .*no such luck"):
         VirtualDesk(320, 240).open()
+
+
+def test_a_temporary_folder_too_deep_for_a_socket_is_reported_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(NotReadyError) as caught:
+        VirtualDesk(320, 240).open()
+    assert str(caught.value) == (
+        f"the temporary folder {deep} has too long a path for a socket: set TMPDIR to a shorter one"
+    )
+    assert list(deep.iterdir()) == []
 
 
 def test_other_systems_than_linux_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
