@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capture.system.private_files import SMALL_BYTES, make_folder, read_small, replace
+from capture.system.private_files import SMALL_BYTES, copy_mode, make_folder, read_small, replace
 
 unix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 
@@ -107,3 +107,31 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
     monkeypatch.setattr(Path, "stat", lambda path: looked_at)
     with pytest.raises(OSError, match="it is a pipe"):
         read_small(tmp_path / "pipe")
+
+
+@unix_only
+@pytest.mark.parametrize(
+    ("old_mode", "new_mode", "accepted"),
+    [(0o600, 0o600, True), (0o755, 0o755, True), (0o644, 0o600, True), (0o600, 0o644, False), (0o640, 0o604, False)],
+)
+def test_a_file_system_that_denies_chmod_is_accepted_where_the_mode_opens_nothing(
+    old_mode: int, new_mode: int, accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path, given in ((old, old_mode), (new, new_mode)):
+        path.touch()
+        path.chmod(given)
+
+    def deny(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "chmod", deny)
+        if accepted:
+            copy_mode(old, new)
+        else:
+            with pytest.raises(PermissionError):
+                copy_mode(old, new)
+    assert mode(new) == new_mode
+    copy_mode(old, new)
+    assert mode(new) == old_mode

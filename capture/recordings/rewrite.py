@@ -7,7 +7,6 @@ closed, checked and brought to the disk; if anything fails before that, the old 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,6 +25,7 @@ from capture.recordings.check import CheckReport, check
 from capture.recordings.contents import READ_OPTIONS
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
+from capture.system.private_files import copy_mode
 
 __all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 
@@ -188,7 +188,7 @@ def _checked(new: Path, found: CheckReport) -> CheckReport:
 
 
 def _take_place(new: Path, old: Path) -> None:
-    shutil.copymode(old, new)
+    copy_mode(old, new)
     publish(new, old)
 
 

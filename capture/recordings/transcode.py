@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, 
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.size_limit import fit_animation, fit_tracks
 from capture.system.durable import publish
+from capture.system.private_files import copy_mode
 
 __all__ = ["convert", "fit"]
 
@@ -83,7 +83,7 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
     try:
         with scratch_folder(target.parent) as folder:
             best = _Transcoding(old, form, report, folder).run(limit_bytes)
-            shutil.copymode(old, best)
+            copy_mode(old, best)
             publish(best, target)
     except (OSError, av.FFmpegError) as error:
         reason = str(getattr(error, "strerror", None) or error)

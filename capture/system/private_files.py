@@ -13,7 +13,7 @@ from typing import Final
 
 from capture.system.durable import publish
 
-__all__ = ["make_folder", "read_small", "replace"]
+__all__ = ["copy_mode", "make_folder", "read_small", "replace"]
 
 _PRIVATE_FOLDER: Final = 0o700
 
@@ -59,6 +59,22 @@ def replace(path: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(made).unlink()
         raise
+
+
+def copy_mode(old: Path, new: Path) -> None:
+    """Give the file `new` the mode of `old`.
+
+    A file system that denies that is accepted where it opens `new` to nobody who may not read or change `old`. Raises
+    `OSError` otherwise.
+    """
+    wanted, found = (stat.S_IMODE(path.stat().st_mode) for path in (old, new))
+    if found == wanted:
+        return
+    try:
+        new.chmod(wanted)
+    except OSError:
+        if found & ~wanted:
+            raise
 
 
 def read_small(path: Path) -> bytes:

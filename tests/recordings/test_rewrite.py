@@ -22,6 +22,7 @@ from capture.formats import CONTAINERS
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import check
 from capture.recordings.rewrite import chapters_of, cut_end, opened, rewrite, tracks_of
+from capture.recordings.transcode import convert
 
 WITH_PICTURE = [name for name, kind in CONTAINERS.items() if kind.holds_video]
 
@@ -94,6 +95,22 @@ def test_the_new_file_is_private_while_it_grows_and_then_gets_the_old_permission
     assert folder.name.startswith(".")
     assert list(seen.values()) == [0o700, 0o600]
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps permissions elsewhere")
+@pytest.mark.parametrize("work", [lambda path: cut_end(path, 0.5), lambda path: convert(path, "gif")])
+def test_a_file_system_without_chmod_is_no_obstacle(
+    work: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*arguments: object, **options: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = write(tmp_path / "made.mp4", picture=Picture())
+    for name in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, name, deny)
+    monkeypatch.setattr(Path, "chmod", deny)
+    work(path)
+    assert check(path).ok
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
