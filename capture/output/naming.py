@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ __all__ = [
     "check_writable",
     "dated_name",
     "default_path",
+    "fitted",
     "ledger_of",
     "next_free",
     "recordings_folder",
@@ -67,13 +70,41 @@ def candidates(path: Path) -> Iterator[Path]:
     """Yield `path`, then the same name with ` (2)`, ` (3)` and so on before its extension, without end."""
     yield path
     for number in itertools.count(2):
-        yield path.with_name(f"{path.stem} ({number}){path.suffix}")
+        yield fitted(path.with_name(path.stem), f" ({number}){path.suffix}")
+
+
+def fitted(path: Path, end: str, start: str = "") -> Path:
+    """Return `path` with `start` before its name and `end` after it.
+
+    A name that gets too long for the file system is cut between two letters. A checksum of the whole name then takes
+    the place of what was cut, so that different names stay different.
+    """
+    name, limit_bytes = f"{start}{path.name}{end}", _name_limit_bytes(path.parent)
+    if len(os.fsencode(name)) > limit_bytes:
+        end = f"~{zlib.crc32(os.fsencode(path.name)):08x}{end}"
+        kept = path.name
+        while kept and len(os.fsencode(f"{start}{kept}{end}")) > limit_bytes:
+            kept = kept[:-1]
+        name = f"{start}{kept}{end}"
+    return path.with_name(name)
+
+
+def _name_limit_bytes(folder: Path) -> int:
+    if sys.platform == "win32":
+        return NAME_LIMIT_BYTES
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return NAME_LIMIT_BYTES
 
 
 def next_free(path: Path) -> Path:
     """Return the first of `candidates` that does not exist, not even as a broken link."""
     return next(candidate for candidate in candidates(path) if not os.path.lexists(candidate))
 
+
+#: The longest name of a file on most file systems.
+NAME_LIMIT_BYTES: Final = 255
 
 #: How many characters of a wrong input an error message repeats.
 EXCERPT: Final = 60
@@ -100,7 +131,7 @@ def check_name(path: Path) -> None:
 
 def ledger_of(recording: Path) -> Path:
     """Return the path of a recording's ledger file."""
-    return recording.with_name(f"{recording.name}.ledger.jsonl")
+    return fitted(recording, ".ledger.jsonl")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from capture.errors import OutputError, UsageError
 from capture.formats import CONTAINERS
-from capture.output.naming import candidates, default_path, next_free, recordings_folder
+from capture.output.naming import candidates, default_path, fitted, ledger_of, next_free, recordings_folder
 
 NOW = datetime(2024, 3, 9, 7, 5, 1, 999_999)
 
@@ -122,3 +122,30 @@ def test_a_file_in_place_of_the_folder_is_reported(in_the_way: str, home: Path) 
         default_path("mp4", now=NOW)
     assert str(recordings_folder("mp4")) in str(caught.value)
     assert caught.value.exit_code == 1
+
+
+def test_a_name_that_gets_too_long_is_cut_between_letters(tmp_path: Path) -> None:
+    short = tmp_path / "out.mp4"
+    assert fitted(short, ".end", ".") == tmp_path / ".out.mp4.end"
+    # 2 bytes for each ü: one of the two names would be cut inside a letter.
+    names = {fitted(tmp_path / f"{'ü' * 124}{letter}.mp4", ".ledger.jsonl").name for letter in ("a", "bb", "cc")}
+    assert len(names) == 3
+    for name in names:
+        assert 254 <= len(name.encode()) <= 255
+        assert name.startswith("ü" * 100)
+        assert name.endswith(".ledger.jsonl")
+        (tmp_path / name).touch()
+
+
+def test_the_next_free_name_of_the_longest_one_exists_too(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 251}.mp4"
+    for _ in range(12):
+        next_free(path).touch()
+    assert len(list(tmp_path.iterdir())) == 12
+    assert all(made.suffix == ".mp4" for made in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "pathconf"), reason="only POSIX says how long a name may be")
+def test_the_file_system_says_how_long_a_name_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda folder, name: 143)
+    assert len(ledger_of(tmp_path / f"{'x' * 139}.mp4").name) == 143
