@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from capture.recordings.check import CheckReport, check
     from capture.recordings.repair import repair
     from capture.session.session import Session
-    from capture.settings import AudioTrack, RecordSettings
+    from capture.settings.audio_tracks import AudioTrack
+    from capture.settings.record_settings import RecordSettings
     from capture.sources.chooser import GivenSources, Sources, list_applications, list_audio_devices, list_windows
     from capture.sources.pattern import PatternFrames, PatternTone, read_clock
     from capture.sources.protocols import FrameSource, SampleSource
@@ -128,7 +129,7 @@ _HOME = {
     ),
     "capture.recordings.repair": ("repair",),
     "capture.session.session": ("Session",),
-    "capture.settings": (
+    "capture.settings.record_settings": (
         "AudioTrack",
         "RecordSettings",
     ),

@@ -13,7 +13,8 @@ from typing import Final
 
 from capture.errors import UsageError
 from capture.media import Rectangle
-from capture.settings import AudioTrack, Problem, problem_of, time_problem, tracks_of
+from capture.settings.audio_tracks import AudioTrack, tracks_of
+from capture.settings.bounds import Problem, problem_of, time_problem
 
 __all__ = [
     "parse_audio",

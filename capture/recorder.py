@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from capture.errors import CaptureError, RecordingError, UsageError
 from capture.events import Command, Event, Progress, State, Summary
 from capture.session.session import Session
-from capture.settings import ClipOrder, RecordSettings
+from capture.settings.clip_order import ClipOrder
+from capture.settings.record_settings import RecordSettings
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from capture.settings import SettingOptions
+    from capture.settings.record_settings import SettingOptions
     from capture.sources.chooser import Sources
 
 __all__ = ["Recorder", "record"]

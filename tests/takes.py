@@ -16,7 +16,7 @@ from capture.clock import Clock
 from capture.events import Command, Event, Progress, State, Summary
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.session.session import Session
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import DeviceSources, Report
 from capture.sources.protocols import FrameSource, SampleSource
 from capture.sources.scripted import ScriptedBlock, ScriptedSamples

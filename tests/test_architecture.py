@@ -124,7 +124,7 @@ def test_all_forms_of_imports_are_found(tmp_path: Path) -> None:
         "capture.sources.pattern",
     }
     assert {"capture", "capture.__main__", "capture.session.session", "capture.recordings.check"} <= set(MODULES)
-    assert "capture.errors" in IMPORTS["capture.settings"]
+    assert "capture.errors" in IMPORTS["capture.settings.record_settings"]
     assert "numpy" in outside("capture.media")
 
 

@@ -203,7 +203,7 @@ def test_given_sources_are_recorded(tmp_path: Path) -> None:
 def test_setting_options_has_every_field_of_the_settings() -> None:
     from dataclasses import fields
 
-    from capture.settings import RecordSettings, SettingOptions
+    from capture.settings.record_settings import RecordSettings, SettingOptions
 
     named = {field.name for field in fields(RecordSettings) if field.init}
     assert set(SettingOptions.__annotations__) == named - {"output"}

@@ -24,7 +24,10 @@ from capture.formats import CONTAINERS, QUALITIES, container_of
 from capture.media import Rectangle
 from capture.output.naming import check_output
 from capture.parsing import parse_audio, parse_fps, parse_geometry, parse_level, parse_region, parse_size, parse_time
-from capture.settings import MAX_FPS, MAX_PICTURE_SIDE, MAX_TIME_S, AudioTrack, ClipOrder, RecordSettings
+from capture.settings.audio_tracks import AudioTrack
+from capture.settings.bounds import MAX_FPS, MAX_PICTURE_SIDE, MAX_TIME_S
+from capture.settings.clip_order import ClipOrder
+from capture.settings.record_settings import RecordSettings
 
 Value = TypeVar("Value")
 

@@ -25,7 +25,7 @@ from capture.clock import Clock, SteppedClock
 from capture.events import State, Summary
 from capture.media import SAMPLE_RATE
 from capture.session.session import Session
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import GivenSources
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.remote.server import RemoteControl
     from capture.session.session import Session
-    from capture.settings import RecordSettings
+    from capture.settings.record_settings import RecordSettings
 
 __all__ = ["under_control"]
 

@@ -13,7 +13,7 @@ from capture.errors import UsageError
 from capture.formats import ENCODERS, Container, container_of
 
 if TYPE_CHECKING:
-    from capture.settings import RecordSettings
+    from capture.settings.record_settings import RecordSettings
 
 __all__ = ["as_option", "fill", "settings_of"]
 
@@ -114,7 +114,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         parse_size,
         parse_time,
     )
-    from capture.settings import RecordSettings
+    from capture.settings.record_settings import RecordSettings
 
     fill(config, vars(arguments))
     screen = None if arguments.screen == "none" else arguments.screen or "auto"

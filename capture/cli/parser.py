@@ -10,6 +10,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
+from capture.cli.descriptions import (
+    CHECK,
+    CLIP,
+    CONFIG,
+    HEADLESS,
+    NAME,
+    NOTE,
+    RECORD,
+    REMOTE_VERBS,
+    REPAIR,
+    REPLAY,
+    STANDBY,
+)
 from capture.errors import UsageError
 
 __all__ = ["SELECT", "Arguments", "Verb", "before_command", "parse"]
@@ -93,26 +106,26 @@ def _parser() -> _Parser:
     def add(name: str, text: str, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
         verbs.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
 
-    add("record", "record until stopped", _fill_record, description=_RECORD)
-    add("note", "record a voice note, from the first word to the last", _fill_note, description=_NOTE)
-    add("standby", "wait until a key starts a recording", _fill_standby, description=_STANDBY)
-    add("replay", "keep the last minute in memory; a key saves it", _fill_replay, description=_REPLAY)
-    add("clip", "save what has just happened", _fill_clip, description=_CLIP)
+    add("record", "record until stopped", _fill_record, description=RECORD)
+    add("note", "record a voice note, from the first word to the last", _fill_note, description=NOTE)
+    add("standby", "wait until a key starts a recording", _fill_standby, description=STANDBY)
+    add("replay", "keep the last minute in memory; a key saves it", _fill_replay, description=REPLAY)
+    add("clip", "save what has just happened", _fill_clip, description=CLIP)
     usage = "capture headless [options] [OUTPUT] -- COMMAND..."
     text = "run a command on a private virtual desktop and record it"
-    add("headless", text, _fill_headless, description=_HEADLESS, usage=usage)
+    add("headless", text, _fill_headless, description=HEADLESS, usage=usage)
     for name, text in (
         ("devices", "list the screens, windows and sound devices to record"),
         ("doctor", "check whether recording will work, and say what to do if not"),
     ):
         add(name, text, description=f"{text.capitalize()}.")
-    add("repair", "fix a recording that was cut off by a crash", _fill_repair, description=_REPAIR)
-    add("check", "check that a recording is complete", _fill_check, description=_CHECK)
-    for name, text, more in _REMOTE_VERBS:
+    add("repair", "fix a recording that was cut off by a crash", _fill_repair, description=REPAIR)
+    add("check", "check that a recording is complete", _fill_check, description=CHECK)
+    for name, text, more in REMOTE_VERBS:
         fill = _fill_mark if name == "mark" else _add_recorder_name
         add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
     usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
-    add("config", "show and change the settings", _fill_config, description=_CONFIG, usage=usage)
+    add("config", "show and change the settings", _fill_config, description=CONFIG, usage=usage)
     return parser
 
 
@@ -166,7 +179,7 @@ def _fill_headless(parser: _Parser) -> None:
     _add_picture_options(parser)
     _add_sound_options(parser)
     _add_recording_options(parser)
-    parser.add_argument("--name", metavar="NAME", help=_NAME)
+    parser.add_argument("--name", metavar="NAME", help=NAME)
     parser.add_argument("--size", metavar="WxH", default="1920x1080", help="size of the virtual desktop (%(default)s)")
 
 
@@ -183,58 +196,6 @@ def _fill_mark(parser: _Parser) -> None:
     _add_recorder_name(parser)
     parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="the title of the chapter")
 
-
-_RECORD = (
-    "Record the screen and the internal audio until Ctrl+C, Ctrl+Alt+R or --duration. The extension of OUTPUT selects "
-    "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
-)
-_HEADLESS = (
-    "Run COMMAND on a private virtual desktop with its own screen and sound, and record it until it ends. For machines "
-    "without a screen."
-)
-
-
-_NOTE = (
-    "Record sound alone, from when it starts until it ends, in the format of a messenger's voice note (Ogg/Opus). With "
-    "--hold, record while a key is held instead."
-)
-_STANDBY = (
-    "Open the devices and wait. Ctrl+Alt+R, or capture toggle and capture stop from any terminal, start and stop any "
-    "number of recordings, each in its own file. Between recordings nothing is encoded or kept, unless you give "
-    "--replay."
-)
-_REPLAY = (
-    "Keep the last minute of picture and sound in memory. Ctrl+Alt+C, or capture clip from any terminal, saves it as a "
-    "file. Ctrl+Alt+R starts and stops recordings, as in standby."
-)
-_REPAIR = (
-    "Turn a recording that was cut off by a crash, or every such recording in a folder, into an ordinary file. The "
-    "original stays until the new file is checked. A file that a crashed recorder was replacing gets its name back "
-    "when the new one does not play."
-)
-_CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."
-_CONFIG = (
-    "Show all settings, or show or change one. `autostart on` starts capture with your desktop session (standby or "
-    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which."
-)
-_CLIP = "Save the replay buffer of a running recorder as a file."
-_NAME = "name of this recorder, for stop, pause and so on"
-
-#: Verbs that control a running recorder: the name, the help text, and what its description adds to that.
-_REMOTE_VERBS: Final = (
-    (
-        "status",
-        "list the running recorders and their state",
-        " If none is running, the exit code is 1; with --json it is 0 and the list is empty.",
-    ),
-    ("stop", "stop the recording and finish its file", " Returns when the file is finished."),
-    ("pause", "pause the recording", ""),
-    ("resume", "resume a paused recording", ""),
-    ("toggle", "pause the recording, or resume it", " In standby and replay it starts a recording if none is running."),
-    ("discard", "stop the recording and delete its file", ""),
-    ("mark", "add a chapter mark", ""),
-    ("preview", "while paused, play what was recorded so far", ""),
-)
 
 #: What `note` sets in place of the picture options, which it does not have.
 _NO_PICTURE = {
@@ -373,7 +334,7 @@ def _add_hotkeys_and_name(parser: _Parser) -> None:
         help="listen to the hotkeys: Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M adds a chapter mark, +C "
         "saves a clip; capture config shows and changes them (yes)",
     )
-    add("--name", metavar="NAME", help=_NAME)
+    add("--name", metavar="NAME", help=NAME)
 
 
 def _add_waiting_options(parser: _Parser) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from capture.desktop.notify import Notifier
     from capture.events import Command, Event, EventSink, Progress, Summary
     from capture.session.session import Session
-    from capture.settings import RecordSettings
+    from capture.settings.record_settings import RecordSettings
     from capture.triggers.trigger import Trigger
 
 __all__ = ["VERBS"]

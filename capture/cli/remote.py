@@ -17,7 +17,7 @@ def _clip(arguments: Arguments) -> int:
     from capture.formats import CLIP_FORMATS, container_of
     from capture.output.naming import check_output
     from capture.parsing import parse_size, parse_time
-    from capture.settings import ClipOrder
+    from capture.settings.clip_order import ClipOrder
 
     output = None if arguments.output is None else Path(arguments.output)
     form = arguments.format

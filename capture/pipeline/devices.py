@@ -10,7 +10,7 @@ from capture.events import EventKind
 from capture.media import Samples
 from capture.pipeline.device_thread import DeviceThread
 from capture.pipeline.sound_grabber import SoundGrabber
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import Sources
 from capture.sources.protocols import FrameSource, SampleSource
 

@@ -15,7 +15,7 @@ from capture.pipeline.pipeline import Pipeline
 from capture.pipeline.tee import Tee
 from capture.replay.buffer import ReplayBuffer
 from capture.replay.packets import ReplayTrack
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 __all__ = ["Feed"]
 

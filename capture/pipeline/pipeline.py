@@ -31,7 +31,8 @@ from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
 from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.pipeline.sound_track import SoundTrack
 from capture.pipeline.video_track import VideoTrack
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings.audio_tracks import AudioTrack
+from capture.settings.record_settings import RecordSettings
 from capture.sources.protocols import FrameSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Closable, Worker

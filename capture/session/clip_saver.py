@@ -20,7 +20,8 @@ from capture.recordings.check import CheckReport, check
 from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
-from capture.settings import ClipOrder, RecordSettings
+from capture.settings.clip_order import ClipOrder
+from capture.settings.record_settings import RecordSettings
 from capture.system.durable import sync_name
 from capture.threads.worker import Worker
 

@@ -9,7 +9,7 @@ from capture.pipeline.feed import Feed
 from capture.session.clip_saver import ClipSaver
 from capture.session.inbox import Inbox, WorkerFailure, refuse
 from capture.session.take import Take
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 __all__ = ["SessionCore"]
 

@@ -11,7 +11,7 @@ from capture.errors import CaptureError, NotReadyError
 from capture.events import EventKind, EventSink, Progress, Request, Send, State
 from capture.session.commands import Action, Phase, action_of
 from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import begin_countdown
 from capture.threads.worker import Worker
 from capture.triggers.trigger import Trigger

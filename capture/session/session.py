@@ -32,7 +32,7 @@ from capture.session.preparation import Preparation, start_triggers
 from capture.session.recording import RecordingControl
 from capture.session.take import Take
 from capture.session.waiting import Waiting
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import DeviceSources, Sources
 from capture.system.memory import hand_back_memory
 from capture.threads.dispatcher import EventDispatcher

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from capture.errors import UsageError, in_one_line
 from capture.events import EventKind
 from capture.recordings.check import check
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 __all__ = ["Verdict", "improve", "judge"]
 

@@ -23,7 +23,7 @@ from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
 from capture.session.summaries import improve, judge
 from capture.session.vitals import Vitals
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.timing.timeline import Timeline
 
 if TYPE_CHECKING:

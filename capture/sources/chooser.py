@@ -14,7 +14,8 @@ from capture.clock import Clock
 from capture.errors import NotReadyError, UsageError
 from capture.events import EventKind
 from capture.media import Rectangle
-from capture.settings import APPLICATION, RecordSettings
+from capture.settings.audio_tracks import APPLICATION
+from capture.settings.record_settings import RecordSettings
 from capture.sources.protocols import FrameSource, SampleSource
 from capture.system.priority import raise_own_priority
 

@@ -9,7 +9,7 @@ import pytest
 
 from capture.cli.record import _keys
 from capture.events import Command
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.triggers.bindings import DEFAULT_HOTKEYS
 
 

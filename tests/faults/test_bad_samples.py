@@ -24,7 +24,8 @@ from capture.clock import Clock, MonotonicClock
 from capture.media import LOUDEST, SampleArray, Samples
 from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.recordings.check import check
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings.audio_tracks import AudioTrack
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import GivenSources, choose_samples
 from capture.sources.protocols import SampleSource
 from capture.sources.scripted import ScriptedBlock, ScriptedSamples

@@ -16,7 +16,7 @@ from capture.output.muxer import Chapter
 from capture.recordings.check import check
 from capture.recordings.transcode import convert, fit
 from capture.session.session import Session
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.pattern import read_clock
 
 LIMIT_S = 30.0

@@ -24,7 +24,7 @@ from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.replay.packets import ReplayTrack
 from capture.session.clip_saver import ClipSaver
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.timing.timeline import Timeline
 
 LIMIT_S = 30.0

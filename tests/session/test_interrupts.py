@@ -18,7 +18,7 @@ from capture.clock import MonotonicClock
 from capture.events import Command, State
 from capture.recordings.check import check
 from capture.session.session import Session
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 
 class Stumble(BaseException):

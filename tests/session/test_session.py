@@ -18,7 +18,7 @@ from capture.events import Command, Event, EventKind, Progress, Send, State, Sum
 from capture.recordings.check import check
 from capture.session.session import Session
 from capture.session.vitals import STANDSTILL_S
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 LIMIT_S = 30.0
 

@@ -27,7 +27,7 @@ from capture.events import Command, Progress, State
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.recordings.check import check
-from capture.settings import AudioTrack
+from capture.settings.audio_tracks import AudioTrack
 from capture.sources.pattern import PatternTone, draw_pattern, pattern_tone, read_clock
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 from capture.timing.timeline import Timeline

@@ -17,7 +17,8 @@ import pytest
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.media import Rectangle, SampleArray, Samples
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings.audio_tracks import AudioTrack
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import choose_samples
 from capture.sources.screens import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device

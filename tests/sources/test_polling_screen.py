@@ -16,7 +16,7 @@ from stage import BLUE, RED, Stage
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, UsageError
 from capture.media import Pixels, Rectangle
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources import polling_screen, screens
 from capture.sources.chooser import choose_frames
 from capture.sources.polling_screen import PollingScreenSource

@@ -23,7 +23,7 @@ from capture.cli.terminal import Terminal
 from capture.errors import NotReadyError, UsageError
 from capture.events import Event, Progress, State
 from capture.media import Rectangle
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)

@@ -19,7 +19,8 @@ from stage import module, pactl, playing, streams, write_tone
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import Samples
-from capture.settings import AudioTrack, RecordSettings
+from capture.settings.audio_tracks import AudioTrack
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import choose_samples
 from capture.sources.sound_devices import PlayingApplication, is_program, playing_applications
 from capture.virtual.desk import VirtualDesk

@@ -15,7 +15,7 @@ from running import Recorder, kinds
 from stage import BLUE, GREY, RED, Colour, Pane, Stage, mouse, press
 
 from capture.errors import NotReadyError, UsageError
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import pick
 
 if sys.platform != "linux":

@@ -16,7 +16,7 @@ from running import Recorder
 from stage import BLACK, BLUE, FRAME, GREEN, GREY, RED, WHITE, Colour, Pane, Stage, mouse
 
 from capture.media import Rectangle
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)

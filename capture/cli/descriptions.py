@@ -1,0 +1,78 @@
+"""What `--help` says of each verb."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CHECK",
+    "CLIP",
+    "CONFIG",
+    "HEADLESS",
+    "NAME",
+    "NOTE",
+    "RECORD",
+    "REMOTE_VERBS",
+    "REPAIR",
+    "REPLAY",
+    "STANDBY",
+]
+
+RECORD = (
+    "Record the screen and the internal audio until Ctrl+C, Ctrl+Alt+R or --duration. The extension of OUTPUT selects "
+    "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
+)
+
+HEADLESS = (
+    "Run COMMAND on a private virtual desktop with its own screen and sound, and record it until it ends. For machines "
+    "without a screen."
+)
+
+NOTE = (
+    "Record sound alone, from when it starts until it ends, in the format of a messenger's voice note (Ogg/Opus). With "
+    "--hold, record while a key is held instead."
+)
+
+STANDBY = (
+    "Open the devices and wait. Ctrl+Alt+R, or capture toggle and capture stop from any terminal, start and stop any "
+    "number of recordings, each in its own file. Between recordings nothing is encoded or kept, unless you give "
+    "--replay."
+)
+
+REPLAY = (
+    "Keep the last minute of picture and sound in memory. Ctrl+Alt+C, or capture clip from any terminal, saves it as a "
+    "file. Ctrl+Alt+R starts and stops recordings, as in standby."
+)
+
+REPAIR = (
+    "Turn a recording that was cut off by a crash, or every such recording in a folder, into an ordinary file. The "
+    "original stays until the new file is checked. A file that a crashed recorder was replacing gets its name back "
+    "when the new one does not play."
+)
+
+CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."
+
+CONFIG = (
+    "Show all settings, or show or change one. `autostart on` starts capture with your desktop session (standby or "
+    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which."
+)
+
+CLIP = "Save the replay buffer of a running recorder as a file."
+
+NAME = "name of this recorder, for stop, pause and so on"
+
+#: Verbs that control a running recorder: the name, the help text, and what its description adds to that.
+REMOTE_VERBS: Final = (
+    (
+        "status",
+        "list the running recorders and their state",
+        " If none is running, the exit code is 1; with --json it is 0 and the list is empty.",
+    ),
+    ("stop", "stop the recording and finish its file", " Returns when the file is finished."),
+    ("pause", "pause the recording", ""),
+    ("resume", "resume a paused recording", ""),
+    ("toggle", "pause the recording, or resume it", " In standby and replay it starts a recording if none is running."),
+    ("discard", "stop the recording and delete its file", ""),
+    ("mark", "add a chapter mark", ""),
+    ("preview", "while paused, play what was recorded so far", ""),
+)
