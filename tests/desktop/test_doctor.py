@@ -18,6 +18,9 @@ from servers import MICROPHONE, microphone
 from stage import RATE, pactl, playing, playing_raw, write_tone
 
 from capture.cli.main import main
+from capture.config.store import change
+from capture.events import Command
+from capture.triggers.hotkeys import Hotkeys
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -113,16 +116,52 @@ def test_wayland_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("in_process_desk")
-def test_hotkeys_that_fail_are_reported_as_not_available(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pynput import keyboard
-
-    def fail(listener: keyboard.Listener) -> None:
-        raise OSError("no RECORD extension")
-
-    monkeypatch.setattr(keyboard.Listener, "run", fail)
-    exit_code, checks = doctor()
+def test_hotkeys_of_another_program_are_reported_as_not_available(doctor: Doctor) -> None:
+    others = Hotkeys()
+    others.start(lambda command, given_by, **more: None)
+    try:
+        exit_code, checks = doctor()
+    finally:
+        others.stop()
     assert exit_code == 0
-    assert "not available" in checks["hotkeys"]["found"]
+    assert checks["hotkeys"]["found"].startswith("not available (another program has Ctrl+Alt+R, ")
+
+
+@pytest.mark.usefixtures("in_process_desk")
+@pytest.mark.parametrize(
+    ("taken", "found"),
+    [
+        (
+            "<ctrl>+<alt>+m",
+            "F10 starts and stops a recording; another program has Ctrl+Alt+M: choose other keys with capture config",
+        ),
+        ("<f10>", "another program has F10: choose other keys with capture config"),
+        ("<f12>", "F10 starts and stops a recording"),
+    ],
+)
+def test_the_hotkeys_that_the_user_set_are_tried(
+    taken: str, found: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    change("hotkeys.record", ["<f10>"])
+    others = Hotkeys({taken: Command.MARK})
+    others.start(lambda command, given_by, **more: None)
+    try:
+        exit_code, checks = doctor()
+    finally:
+        others.stop()
+    assert (exit_code, checks["hotkeys"]["found"]) == (0, found)
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_broken_settings_are_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "settings.toml").write_text("[hotkeys]\nrecord = 5\n")
+    exit_code, checks = doctor()
+    assert exit_code == 3
+    assert "hotkeys.record" in checks["settings"]["found"]
+    assert "Ctrl+Alt+R" in checks["hotkeys"]["found"]
 
 
 @pytest.mark.usefixtures("in_process_desk")
