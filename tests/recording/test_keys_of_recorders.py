@@ -18,7 +18,7 @@ if sys.platform != "linux":
 
 from capture.cli.record import _keys
 from capture.events import Command
-from capture.settings import RecordSettings
+from capture.settings.record_settings import RecordSettings
 from capture.triggers.bindings import DEFAULT_HOTKEYS
 from capture.triggers.hotkeys import Hotkeys
 
