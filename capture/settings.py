@@ -405,9 +405,14 @@ class RecordSettings:
         return self.wait_for_sound or self.hold is not None or self.standby
 
     @property
+    def records_several(self) -> bool:
+        """Whether one recording follows the other."""
+        return self.repeat or self.standby
+
+    @property
     def is_numbered(self) -> bool:
         """Whether a name that is taken gives way to the next one."""
-        return self.numbered or self.repeat or self.standby
+        return self.numbered or self.records_several
 
     def check(self) -> None:
         """Raise `UsageError` where the file system is against it. Touches nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -63,6 +64,9 @@ class DeviceSet:
         self._sources: list[list[SampleSource]] = []
         self._devices: list[DeviceThread] = []
         self._begun = False
+        self._closed = False
+        # `close` may come while another thread is in `open`.
+        self._changing = threading.Lock()
         #: The source of frames and its thread; None when no picture is recorded.
         self.frames: FrameSource | None = None
         self.screen: DeviceThread | None = None
@@ -77,14 +81,17 @@ class DeviceSet:
         self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
     def open(self) -> None:
-        """Open every device at once; raises the first failure."""
-        if self.frames is not None:
-            self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
-            self._devices.append(self.screen)
-        self.sounds = [[self._input(source) for source in track] for track in self._sources]
-        self._devices += [sound.device for track in self.sounds for sound in track]
-        for device in self._devices:
-            device.open()
+        """Open every device at once, or none after `close`; raises the first failure."""
+        with self._changing:
+            if self._closed:
+                return
+            if self.frames is not None:
+                self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
+                self._devices.append(self.screen)
+            self.sounds = [[self._input(source) for source in track] for track in self._sources]
+            self._devices += [sound.device for track in self.sounds for sound in track]
+            for device in self._devices:
+                device.open()
         for device in self._devices:
             device.await_opened()
 
@@ -103,7 +110,9 @@ class DeviceSet:
                     sound.device.begin(epoch_s, sound.grabber)
 
     def close(self) -> None:
-        """Close every source; may be called twice."""
+        """Close every source, also one that another thread is opening; may be called twice."""
+        with self._changing:
+            self._closed = True
         for track in self.sounds:
             for sound in track:
                 sound.grabber.close()

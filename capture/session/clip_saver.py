@@ -41,6 +41,8 @@ class ClipSaver:
         self._settings = settings
         self._emit = emit
         self._workers: list[Worker] = []
+        #: The summary of every clip that was saved.
+        self.saved: list[Summary] = []
 
     def save(self, feed: Feed, request: Request) -> None:
         """Save what `feed` holds up to the moment of `request`, which is answered when that is done."""
@@ -61,6 +63,7 @@ class ClipSaver:
             self._emit(Event(EventKind.CLIP_FAILED, 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
             _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
             return
+        self.saved.append(summary)
         self._emit(summary)
         if note:
             self._emit(Event(EventKind.CLIP, 0.0, note))

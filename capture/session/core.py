@@ -107,8 +107,3 @@ class SessionCore:
         """Seconds and bytes in the replay buffer."""
         buffer = self.feed.buffer if self.feed is not None else None
         return (buffer.seconds, buffer.size_bytes) if buffer is not None else (0.0, 0)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether one recording follows the other."""
-        return self.settings.repeat or self.settings.standby

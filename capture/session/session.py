@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
 
@@ -113,6 +114,11 @@ class Session:
         return self._core.summaries
 
     @property
+    def clips(self) -> Sequence[Summary]:
+        """The summary of every clip that was saved."""
+        return self._core.clips.saved
+
+    @property
     def is_stuck(self) -> bool:
         """True once the session has given up on a thread that is blocked on the disk."""
         return self._core.is_stuck
@@ -141,21 +147,22 @@ class Session:
         Raises `UsageError` and `NotReadyError` before anything is touched, `OutputError` when the file cannot be made.
         A failure while recording raises nothing: the summary describes what was kept, and `error` says what happened.
         Any other exception that is raised into this call, Ctrl+C above all, first ends the recording and finishes its
-        file, which is then among `summaries`.
+        file, which is then among `summaries`. While the session starts or ends one of its threads that can fail:
+        `capture.recorder` runs a session where nothing is raised into it.
         """
-        self._dispatcher.start()
-        try:
+        # One that fails to end keeps no other from ending.
+        with ExitStack() as closing:
+            closing.callback(self._dispatcher.close)
+            self._dispatcher.start()
+            closing.callback(self._core.inbox.refuse_all, "the recorder has ended")
+            for trigger in self._triggers:
+                closing.callback(trigger.stop)
+            closing.callback(self._devices.close)
             self.settings.check()
             check_writable(self.settings.output)
             if not self.settings.standby:
                 check_room(self.settings.output.parent)
             return self._run()
-        finally:
-            self._devices.close()
-            for trigger in self._triggers:
-                trigger.stop()
-            self._core.inbox.refuse_all("the recorder has ended")
-            self._dispatcher.close()
 
     def _run(self) -> Summary | None:
         if not (self._preparation.run(self._devices.choose) and self._count_down()):
@@ -164,15 +171,18 @@ class Session:
             return None
         if self._devices.size_note:
             self._core.record_event(EventKind.CROPPED, self._devices.size_note)
-        shared = self._begin_waiting() if self.settings.waits else None
-        self._listen()
+        shared = self._make_feed() if self.settings.waits and self.settings.replay_s is not None else None
         try:
+            if self.settings.waits:
+                self._begin_waiting(shared)
+            self._listen()
             return self._record_takes(shared)
         finally:
             if not self._finishing.await_clips(self._core.clips.close):
                 self._core.abandon(OutputError("a clip was left unfinished", "the disk does not answer"))
-            if shared is not None:
+            if shared is not None and shared.pipeline.has_begun:
                 self._end_feed(shared)
+            self._finishing.raise_interrupt()
 
     def _count_down(self) -> bool:
         if self.settings.delay_s:
@@ -182,15 +192,13 @@ class Session:
         self._core.state = State.IDLE
         return True
 
-    def _begin_waiting(self) -> Feed | None:
-        """Let the devices run; the feed that fills a replay buffer meanwhile, if one is kept."""
+    def _begin_waiting(self, shared: Feed | None) -> None:
+        """Let the devices run, and `shared` fill a replay buffer meanwhile, if one is kept."""
         now_s = self._core.clock.now_s()
-        if self.settings.replay_s is None:
+        if shared is None:
             self._devices.begin(now_s)
-            return None
-        feed = self._make_feed()
-        feed.pipeline.begin(now_s)
-        return feed
+        else:
+            shared.pipeline.begin(now_s)
 
     def _end_feed(self, feed: Feed) -> None:
         feed.pipeline.timeline.stop(self._core.clock.now_s())
@@ -225,7 +233,7 @@ class Session:
                 # A take that has become a recording stays.
                 take.discard()
                 raise
-            self._core.over |= not self._core.repeats
+            self._core.over |= not self._core.settings.records_several
         return summary
 
     def _listen(self) -> None:

@@ -36,6 +36,8 @@ class Worker:
     ) -> None:
         self.name = name
         self.error: BaseException | None = None
+        #: Whether the work is done, well or not; set before `on_end` is called.
+        self.has_ended = False
         self._work = work
         self._closes = tuple(closes)
         self._on_failure = on_failure
@@ -66,4 +68,5 @@ class Worker:
         finally:
             for neighbour in self._closes:
                 neighbour.close()
+            self.has_ended = True
             self._on_end()
