@@ -1,4 +1,4 @@
-"""The Python interface: `record` a file, or record with a `Recorder` while a block of your own code runs.
+"""The face for Python users: `record` a file, or run a `Recorder` while a block of your own code runs.
 
 ::
 
@@ -12,15 +12,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from os import PathLike
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from capture.errors import CaptureError, RecordingError, UsageError
+from capture.errors import CaptureError, RecordingError, UsageError, in_one_line
 from capture.events import Command, Event, Progress, State, Summary
 from capture.session.session import Session
 from capture.settings.clip_order import ClipOrder
@@ -34,66 +35,78 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder", "record"]
 
-#: The `stopped_by` of a recording that the calling program ended.
+#: What `stopped_by` says of a recording that the program itself ended.
 _BY_PROGRAM: Final = "program"
 
-#: How often a thread that waits for the session checks for Ctrl+C. Windows delivers it only between waits.
+#: How often a thread that waits looks up, since Windows delivers Ctrl+C only then, and whether the session has ended.
 _LOOK_S: Final = 0.2
+
+_ENDED: Final = "nothing is being recorded"
 
 
 def record(
-    output: str | PathLike[str], *, sources: Sources | None = None, **settings: Unpack[SettingOptions]
+    output: str | os.PathLike[str], *, sources: Sources | None = None, **settings: Unpack[SettingOptions]
 ) -> Summary:
     """Record into `output` until `duration_s`, silence or another setting ends it; return its summary.
 
     `settings` are the fields of `RecordSettings`. Blocks the calling thread. Raises `UsageError` and `NotReadyError`
     before anything is touched, and the `RecordingError` that ended a recording early: its `summary` describes what was
-    kept. Ctrl+C, or any other exception raised into this call, finishes the file first.
+    kept. Ctrl+C, or any other exception raised into this call, first finishes the file.
     """
-    session = Session(RecordSettings(output, **settings), sources=sources)  # type: ignore[arg-type]
-    summary = session.run()
-    _raise_failure(session)
-    if summary is None:
+    with Recorder(output, sources=sources, **settings) as recorder:
+        recorder.wait()
+    if recorder.summary is None:
         raise RecordingError("nothing was recorded")
-    return summary
+    return recorder.summary
 
 
 class Recorder:
     """Records while the block of a `with` statement runs.
 
-    Entering the block returns when the recording has started, or when it waits for its start if the settings say so.
-    Leaving the block stops the recording and returns when the file is finished. An exception in the block, Ctrl+C
-    included, also finishes the file and then propagates. A recording that failed raises its `RecordingError` at the end
-    of the block.
+    Entering starts the recording and returns when it has begun, or waits for what begins it where the settings say so.
+    Leaving stops it and returns when the file is finished; an exception in the block, Ctrl+C included, finishes the
+    file first and then goes on. A recording that failed raises its `RecordingError` at the end of the block. When
+    another exception leaves the block already, a note of that exception names the failure.
 
-    `settings` are the fields of `RecordSettings`. `on_event` is called with every event, on a separate thread. Any
-    thread may call the methods, inside the block.
+    `settings` are the fields of `RecordSettings`. `on_event` is called with every event, on a thread of its own; when
+    it raises, it is not called again, the recording goes on, and the end of the block raises what it raised. All
+    methods may be called from any thread inside the block. A recorder records once.
+
+    A program that ends without leaving the block finishes the file first.
     """
 
     def __init__(
         self,
-        output: str | PathLike[str],
+        output: str | os.PathLike[str],
         *,
         sources: Sources | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         **settings: Unpack[SettingOptions],
     ) -> None:
-        self._began = threading.Event()
-        self._events: SimpleQueue[Event | None] = SimpleQueue()
-        self._on_event = on_event
-        #: The summaries of saved clips.
-        self.clips: list[Summary] = []
+        self._has_begun = False
+        # Set when it has begun, or has ended before.
+        self._settled = threading.Event()
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._on_event: Callable[[Event], None] | None = on_event
+        self._listener_error: BaseException | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="recorder")
+        # The thread that entered the block, and whether it ended without leaving it.
+        self._owner: threading.Thread | None = None
+        self._is_abandoned = False
+        self._process = 0
+        self._ended = threading.Event()
+        # No daemon: the program waits for its file.
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=False)
         self._session = Session(
             RecordSettings(output, **settings),  # type: ignore[arg-type]
             sources=sources,
             emit=self._take_in,
-            on_ready=self._began.set,
+            on_ready=self._begin,
         )
 
     @property
     def settings(self) -> RecordSettings:
+        """The settings, with full paths."""
         return self._session.settings
 
     @property
@@ -102,35 +115,50 @@ class Recorder:
 
     @property
     def summary(self) -> Summary | None:
-        """The summary of the last recording; None before it ends, and when nothing was kept."""
+        """The summary of the last recording; None before its end, and when nothing was kept."""
         return self._session.summaries[-1] if self._session.summaries else None
 
     @property
     def summaries(self) -> tuple[Summary, ...]:
-        """The summary of each recording that was kept; with `standby` or `repeat` there may be several."""
+        """One for every recording that was kept: with `standby` or `repeat` there are several."""
         return tuple(self._session.summaries)
 
     @property
+    def clips(self) -> tuple[Summary, ...]:
+        """One for every clip that was saved."""
+        return tuple(self._session.clips)
+
+    @property
     def elapsed_s(self) -> float:
-        """The length of the recording so far, without pauses."""
-        return float(self._ask(Command.STATUS)["elapsed_s"])
+        """How much has been recorded, pauses left out; after the end, the length of the last recording."""
+        given = self._send(Command.STATUS) if self._is_running() else {}
+        return float(given.get("elapsed_s", 0.0 if self.summary is None else self.summary.duration_s))
 
     def start(self) -> None:
-        """Start a recording, if the settings made the recorder wait."""
+        """Begin a recording, where the settings made the recorder wait."""
         self._ask(Command.START)
 
     def stop(self) -> Summary | None:
-        """Stop the recording and return its summary when the file is finished; None when nothing was kept."""
-        before = len(self._session.summaries)
-        self._ask(Command.STOP)
+        """End the recording, and return its summary once the file is finished; None when nothing was kept.
+
+        One that has just ended by itself is returned too. While the recorder waits, this ends the wait.
+        """
+        before = len(self._session.summaries) if self.settings.records_several else 0
+        if not self._send(Command.STOP)["ok"]:
+            self._raise_what_ended_it()
         return self.summary if len(self._session.summaries) > before else None
 
+    def wait(self) -> None:
+        """Wait until everything is recorded, as after `duration_s`. Raises nothing of what ended it."""
+        while self._is_running():
+            self._ended.wait(_LOOK_S)
+
     def discard(self) -> None:
-        """Stop the recording and delete its file."""
+        """End the recording and remove its file."""
         self._ask(Command.DISCARD)
 
     def pause(self) -> None:
-        """Pause the recording until `resume`."""
+        """Leave out everything from now on, until `resume`."""
         self._ask(Command.PAUSE)
 
     def resume(self) -> None:
@@ -142,7 +170,7 @@ class Recorder:
 
     def save_clip(
         self,
-        output: str | PathLike[str] | None = None,
+        output: str | os.PathLike[str] | None = None,
         *,
         last_s: float | None = None,
         exact: bool = False,
@@ -150,56 +178,66 @@ class Recorder:
         max_bytes: int | None = None,
         ledger: bool = False,
     ) -> Path:
-        """Save the last `last_s` seconds of the replay buffer (default: all of it) and return the path.
+        """Save the last `last_s` seconds of the replay buffer (default: all of it); return where.
 
-        Needs `replay_s` in the settings. Without `output` the name has the date and time. `exact` starts the clip
-        exactly there instead of up to two seconds earlier; `format` and `max_bytes` convert it; `ledger` writes its
-        events into a file beside it. Raises `UsageError` for an invalid request and `RecordingError` when the clip
-        cannot be saved; the buffer stays as it is.
+        Needs `replay_s` in the settings. Without `output` the clip gets a dated name. `exact` begins it at that very
+        moment instead of up to two seconds before; `format` and `max_bytes` convert it, `ledger` writes down beside it
+        what happened. Raises `UsageError` for a request that is invalid and `RecordingError` when it cannot be saved;
+        the buffer keeps what it holds.
         """
+        if self.settings.replay_s is None:
+            raise UsageError("this recorder keeps no replay buffer", "give it replay_s=60")
         path = None if output is None else Path(output).absolute()
         order = ClipOrder.of(ClipOrder(path, last_s, exact, format, max_bytes, ledger).as_options())
         return Path(self._ask(Command.CLIP, options=order.as_options(), refused=RecordingError)["path"])
 
     def events(self) -> Iterator[Event]:
-        """Yield the events of the recording until it ends. Only one thread may iterate."""
-        while (event := self._events.get()) is not None:
-            yield event
+        """Yield what happens to the recording, from its beginning to its end; each event is yielded once."""
+        self._check_entered()
+        while True:
+            is_running = self._is_running()
+            try:
+                event = self._events.get(timeout=_LOOK_S if is_running else 0.0)
+            except Empty:
+                if not is_running:
+                    return
+            else:
+                yield event
 
     def __iter__(self) -> Iterator[Event]:
         return self.events()
 
     def __enter__(self) -> Self:
         """Start recording. Raises `UsageError`, `NotReadyError` and `OutputError` when that is not possible."""
-        self._thread.start()
+        if self._owner is not None:
+            raise UsageError("this recorder has been used already", "make a new Recorder for every recording")
+        self._owner, self._process = threading.current_thread(), os.getpid()
         try:
-            while self._thread.is_alive() and not self._began.wait(_LOOK_S):
+            self._thread.start()
+            while not self._settled.wait(_LOOK_S):
                 pass
         except BaseException:
-            self._session.send(Command.QUIT, "interrupt")
-            self._thread.join()
+            self._end("interrupt")
             raise
-        if not self._began.is_set():
-            self._thread.join()
-            self._raise_error()
+        if not self._has_begun:
+            self._end(_BY_PROGRAM)
+            self._raise_what_ended_it()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._session.send(Command.QUIT, _BY_PROGRAM if error is None else "interrupt")
-        interrupt: KeyboardInterrupt | None = None
-        while self._thread.is_alive():
-            try:
-                self._thread.join(_LOOK_S)
-            except KeyboardInterrupt as pressed:
-                # As on the command line: the second Ctrl+C warns, the third abandons the file.
-                interrupt = pressed
-                self._session.send(Command.QUIT, "interrupt")
-        if error is None:
-            if interrupt is not None:
-                raise interrupt
-            self._raise_error()
+        interrupt = self._end(_BY_PROGRAM if error is None else "interrupt")
+        if error is not None:
+            failure = self._error or self._session.error or self._listener_error
+            if failure not in (None, error):
+                error.add_note(f"the recording failed too: {in_one_line(failure)}")
+            return
+        if interrupt is not None:
+            raise interrupt
+        self._raise_what_ended_it()
+        if self._listener_error is not None:
+            raise self._listener_error
 
     def _run(self) -> None:
         try:
@@ -207,19 +245,62 @@ class Recorder:
         except BaseException as error:
             self._error = error
         finally:
-            self._events.put(None)
+            self._ended.set()
+            self._settled.set()
+
+    def _begin(self) -> None:
+        self._has_begun = True
+        self._settled.set()
+
+    def _end(self, given_by: str) -> BaseException | None:
+        """End the session and wait for its file. Return what was raised into this thread meanwhile, Ctrl+C above all.
+
+        As in the command line a second Ctrl+C is taken for impatience, and the third abandons the file.
+        """
+        raised: BaseException | None = None
+        while True:
+            try:
+                if self._is_running():
+                    self._session.send(Command.QUIT, given_by)
+                self.wait()
+                return raised
+            except BaseException as error:
+                raised, given_by = error, "interrupt"
 
     def _take_in(self, event: Event | Progress | Summary) -> None:
         if isinstance(event, Event):
             self._events.put(event)
-            self._on_event(event)
-        elif isinstance(event, Summary) and event.stopped_by == "clip":
-            self.clips.append(event)
+            try:
+                if self._on_event is not None:
+                    self._on_event(event)
+            except BaseException as error:
+                self._on_event, self._listener_error = None, error
+        elif isinstance(event, Progress) and not self._is_abandoned and self._has_ended(self._owner):
+            # Once: a second request would be one of impatience.
+            self._is_abandoned = True
+            self._session.send(Command.QUIT, _BY_PROGRAM)
 
-    def _raise_error(self) -> None:
+    @staticmethod
+    def _has_ended(owner: threading.Thread | None) -> bool:
+        """Whether the program has ended, and with it the thread that would leave the block."""
+        return not threading.main_thread().is_alive() and (owner is None or owner.daemon or not owner.is_alive())
+
+    def _is_running(self) -> bool:
+        """Whether the session runs, in this process: a fork has a copy of the recorder, and not its threads.
+
+        `is_alive` does not say so: up to Python 3.12, Ctrl+C in a `join` marks the thread as stopped.
+        """
+        return self._thread.ident is not None and not self._ended.is_set() and self._process == os.getpid()
+
+    def _raise_what_ended_it(self) -> None:
         if self._error is not None:
             raise self._error
-        _raise_failure(self._session)
+        if self._session.error is not None:
+            raise self._session.error
+
+    def _check_entered(self) -> None:
+        if self._owner is None:
+            raise UsageError(_ENDED, "use the recorder in a with statement")
 
     def _ask(
         self,
@@ -228,26 +309,29 @@ class Recorder:
         options: Mapping[str, Any] = MappingProxyType({}),
         refused: type[CaptureError] = UsageError,
     ) -> dict[str, Any]:
-        """Send a command and return the answer. Raises `refused` with the reason when the session refuses it."""
-        answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        answered = threading.Event()
+        """Give a command and return the answer.
 
-        def answer(given: dict[str, Any]) -> None:
-            answers.put(given)
-            answered.set()
-
-        self._session.send(command, _BY_PROGRAM, text=text, answer=answer, options=options)
-        while not answered.wait(_LOOK_S):
-            if not self._thread.is_alive() and not answered.is_set():
-                raise refused("nothing is being recorded")
-        given = answers.get()
+        Raises the failure that ended the recording before it, `UsageError` for a mistake, and `refused` for any other
+        refusal.
+        """
+        given = self._send(command, text, options)
         if not given["ok"]:
-            raise refused(given["error"])
+            if not self._is_running():
+                self._raise_what_ended_it()
+            raise (UsageError if given.get("exit_code") == UsageError.exit_code else refused)(given["error"])
         return given
 
-
-def _raise_failure(session: Session) -> None:
-    """If an error ended the last recording early, raise it with the summary of what was kept."""
-    if session.error is not None:
-        session.error.summary = session.summaries[-1] if session.summaries else None
-        raise session.error
+    def _send(
+        self, command: Command, text: str = "", options: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """Give a command and return the answer, also a refusal. Raises `UsageError` before the block."""
+        self._check_entered()
+        answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        if self._is_running():
+            self._session.send(command, _BY_PROGRAM, text=text, answer=answers.put, options=options)
+        while True:
+            is_running = self._is_running()
+            with suppress(Empty):
+                return answers.get(timeout=_LOOK_S if is_running else 0.0)
+            if not is_running:
+                return {"ok": False, "error": _ENDED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -85,7 +86,8 @@ def test_a_clip_is_saved_in_standby(tmp_path: Path) -> None:
             return False
 
         eventually(saved, "a clip")
-        with pytest.raises(capture.RecordingError, match="exists already"):
+        assert [clip.path for clip in recorder.clips] == [str(path)]
+        with pytest.raises(capture.UsageError, match="exists already"):
             recorder.save_clip(path)
         recorder.start()
         eventually(lambda: recorder.elapsed_s > 0.3, "some of it")
@@ -141,12 +143,24 @@ def test_a_discarded_recording_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusal_gives_the_reason(tmp_path: Path) -> None:
-    with capture.Recorder(tmp_path / "talk.ogg", pattern=True) as recorder:
-        with pytest.raises(capture.RecordingError, match="keeps no replay buffer"):
-            recorder.save_clip()
-        with pytest.raises(capture.UsageError, match="-3 s is not a valid clip length"):
+def test_what_is_refused_says_why(tmp_path: Path) -> None:
+    with (
+        capture.Recorder(tmp_path / "talk.ogg", pattern=True) as recorder,
+        pytest.raises(capture.UsageError, match=r"keeps no replay buffer: .*replay_s"),
+    ):
+        recorder.save_clip()
+    with capture.Recorder(tmp_path / "more.ogg", pattern=True, standby=True, replay_s=5) as recorder:
+        with pytest.raises(capture.UsageError, match="is not a valid clip length"):
             recorder.save_clip(last_s=-3)
+
+        def saved() -> bool:
+            with suppress(capture.RecordingError):
+                return recorder.save_clip().parent == tmp_path
+            return False
+
+        eventually(saved, "the first packets")
+        with pytest.raises(capture.RecordingError, match="nowhere"):
+            recorder.save_clip(tmp_path / "nowhere" / "clip.ogg")
 
 
 def test_a_mistake_is_raised_before_anything_is_touched(tmp_path: Path) -> None:
@@ -170,8 +184,9 @@ def test_a_failure_is_raised_with_the_summary_of_what_was_kept(tmp_path: Path) -
         with recorder:
             list(recorder)
 
-    with pytest.raises(capture.SourceLostError):
+    with pytest.raises(capture.SourceLostError) as caught:
         use()
+    assert caught.value.summary is recorder.summary
     assert recorder.summary is not None
     assert recorder.summary.path == str(tmp_path / "block.ogg")
 
@@ -200,7 +215,175 @@ def test_given_sources_are_recorded(tmp_path: Path) -> None:
     assert summary.video is not None
 
 
-def test_setting_options_has_every_field_of_the_settings() -> None:
+def test_a_recorder_records_once(tmp_path: Path) -> None:
+    recorder = capture.Recorder(tmp_path / "talk.ogg", pattern=True)
+    for _ in range(2):
+        for early in (recorder.stop, recorder.mark, recorder.start, recorder.discard, recorder.pause, recorder.resume):
+            with pytest.raises(capture.UsageError, match="with statement"):
+                early()
+    with pytest.raises(capture.UsageError, match="with statement"):
+        list(recorder)
+    assert (recorder.elapsed_s, recorder.summary, recorder.state) == (0.0, None, State.IDLE)
+    with recorder:
+        assert recorder.state is State.RECORDING, "what was asked for before has no effect"
+        with pytest.raises(capture.UsageError, match="used already"):
+            recorder.__enter__()
+        eventually(lambda: recorder.elapsed_s > 0.2, "some of it")
+    before = (tmp_path / "talk.ogg").read_bytes()
+    with pytest.raises(capture.UsageError, match="used already"):
+        recorder.__enter__()
+    assert (tmp_path / "talk.ogg").read_bytes() == before
+    assert check(tmp_path / "talk.ogg").ok
+
+
+def test_after_the_end_there_is_nothing_to_command(tmp_path: Path) -> None:
+    with capture.Recorder(tmp_path / "talk.ogg", pattern=True, duration_s=0.3) as recorder:
+        recorder.wait()
+        summary = recorder.stop()
+        assert summary is not None
+        assert summary is recorder.summary is recorder.stop()
+        assert (summary.stopped_by, summary.check) == ("duration", "ok")
+        assert recorder.elapsed_s == summary.duration_s
+        with pytest.raises(capture.UsageError, match="nothing is being recorded"):
+            recorder.mark("too late")
+        assert list(recorder) == list(recorder.events()) == []
+
+
+def test_each_event_is_yielded_once_and_every_iteration_ends(tmp_path: Path) -> None:
+    found: list[str] = []
+    with capture.Recorder(tmp_path / "talk.ogg", pattern=True) as recorder:
+        readers = [threading.Thread(target=lambda: found.extend(event.detail for event in recorder)) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        names = [f"mark {number}" for number in range(20)]
+        for name in names:
+            recorder.mark(name)
+        recorder.stop()
+        for reader in readers:
+            reader.join(30)
+            assert not reader.is_alive()
+    assert sorted(name for name in found if name in names) == sorted(names)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), SystemExit(3)])
+def test_a_listener_that_fails_is_raised_at_the_end(error: BaseException, tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def fail(event: capture.Event) -> None:
+        calls.append(event.detail)
+        raise error
+
+    recorder = capture.Recorder(tmp_path / "talk.ogg", pattern=True, on_event=fail)
+
+    def use() -> None:
+        with recorder:
+            recorder.mark("a")
+            recorder.mark("b")
+            found = [next(recorder.events()).detail for _ in range(2)]
+            assert found == ["a", "b"], "it is not called again, and all else goes on"
+
+    with pytest.raises(type(error)) as caught:
+        use()
+    assert caught.value is error
+    assert calls == ["a"]
+    assert check(tmp_path / "talk.ogg").ok
+
+
+def failing(name: str, clock: Any) -> ScriptedSamples:
+    return ScriptedSamples(name, clock, [], lost_at_s=0.2)
+
+
+@pytest.mark.parametrize("command", ["stop", "mark"])
+def test_a_command_after_a_failure_raises_the_failure(command: str, tmp_path: Path) -> None:
+    recorder = capture.Recorder(tmp_path / "talk.ogg", sources=Stage(samples=failing))
+
+    def use() -> None:
+        with recorder:
+            recorder.wait()
+            getattr(recorder, command)()
+            raise AssertionError("nothing was raised")
+
+    with pytest.raises(capture.SourceLostError) as caught:
+        use()
+    assert caught.value.summary is recorder.summary is not None
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_failure_is_noted_on_the_exception_that_leaves_the_block(tmp_path: Path) -> None:
+    recorder = capture.Recorder(tmp_path / "talk.ogg", sources=Stage(samples=failing))
+
+    def use() -> None:
+        with recorder:
+            recorder.wait()
+            raise ZeroDivisionError("by zero")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        use()
+    (note,) = caught.value.__notes__
+    assert note.startswith("the recording failed too: ")
+
+
+def test_two_recorders_at_once(tmp_path: Path) -> None:
+    with (
+        capture.Recorder(tmp_path / "a.ogg", pattern=True) as first,
+        capture.Recorder(tmp_path / "b.mp4", pattern=True) as second,
+    ):
+        with pytest.raises(capture.UsageError, match="exists already"):
+            capture.Recorder(tmp_path / "a.ogg", pattern=True).__enter__()
+        with pytest.raises(capture.UsageError, match="another recorder"):
+            capture.Recorder(tmp_path / "b.mp4", pattern=True, overwrite=True).__enter__()
+        first.mark("only here")
+        eventually(lambda: min(first.elapsed_s, second.elapsed_s) > 0.3, "some of both")
+    for recorder, marks in ((first, ["only here"]), (second, [])):
+        assert recorder.summary is not None
+        assert recorder.summary.check == "ok"
+        assert [event.detail for event in recorder.summary.events if event.kind is EventKind.MARK] == marks
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ogg", "b.mp4"]
+
+
+def test_a_coroutine_that_is_cancelled_keeps_the_recording(tmp_path: Path) -> None:
+    async def use(recording: asyncio.Event) -> None:
+        with capture.Recorder(tmp_path / "talk.ogg", pattern=True) as recorder:
+            await asyncio.to_thread(eventually, lambda: recorder.elapsed_s > 0.2, "some of it")
+            recording.set()
+            await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        recording = asyncio.Event()
+        task = asyncio.create_task(use(recording))
+        await recording.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert check(tmp_path / "talk.ogg").ok
+
+
+class Stubborn(capture.PatternTone):
+    """Cannot be woken."""
+
+    def wake(self) -> None:
+        raise ValueError("odd")
+
+
+class StubbornFrames(capture.PatternFrames):
+    def wake(self) -> None:
+        raise ValueError("odd")
+
+
+def test_sources_that_cannot_be_woken_are_recorded(tmp_path: Path) -> None:
+    clock = capture.MonotonicClock()
+    sources = capture.GivenSources(StubbornFrames(clock), [Stubborn("a", clock), Stubborn("b", clock)])
+    with capture.Recorder(tmp_path / "talk.mkv", audio=["a", "b"], sources=sources) as recorder:
+        eventually(lambda: recorder.elapsed_s > 0.3, "some of it")
+        recorder.pause()
+        recorder.resume()
+    assert recorder.summary is not None
+    assert recorder.summary.check == "ok"
+
+
+def test_options_are_typed_as_the_settings_are() -> None:
     from dataclasses import fields
 
     from capture.settings.record_settings import RecordSettings, SettingOptions

@@ -179,7 +179,7 @@ def conclude(
     if arguments.json:
         nothing = {"path": None, "stopped_by": "discard" if session.error is None else session.error.stopped_by}
         found: dict[str, Any] = nothing if summary is None else summary.as_json()
-        if session.settings.repeat or session.settings.standby:
+        if session.settings.records_several:
             found = {"recordings": [each.as_json() for each in session.summaries]}
         try:
             write_json(found | more)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from capture.errors import NotReadyError
@@ -15,10 +16,16 @@ from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource, SampleSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
-__all__ = ["DeviceThread", "Grabber"]
+__all__ = ["DeviceThread", "Grabber", "wake"]
 
 #: Devices usually open within a tenth of a second. A server that hangs must not make the recorder hang.
 OPEN_LIMIT_S: Final = 10.0
+
+
+def wake(source: FrameSource | SampleSource) -> None:
+    """Wake `source`. One that fails at it goes on when its wait is over: nothing is lost, and the others are woken."""
+    with suppress(Exception):
+        source.wake()
 
 
 class Grabber(Protocol):
@@ -84,7 +91,7 @@ class DeviceThread:
     def close(self) -> None:
         """Make the thread close its source and end after the current grabber; may be called twice."""
         self._requests.close()
-        self._source.wake()
+        wake(self._source)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread to end; return False if it has not after `timeout_s`."""

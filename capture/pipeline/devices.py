@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -64,6 +65,9 @@ class DeviceSet:
         self._sources: list[list[SampleSource]] = []
         self._devices: list[DeviceThread] = []
         self._begun = False
+        self._closed = False
+        # `close` may come while another thread is in `open`.
+        self._changing = threading.Lock()
         #: The frame source and its thread; None when no picture is recorded.
         self.frames: FrameSource | None = None
         self.screen: DeviceThread | None = None
@@ -78,14 +82,17 @@ class DeviceSet:
         self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
     def open(self) -> None:
-        """Open all devices in parallel. Raises the first failure."""
-        if self.frames is not None:
-            self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
-            self._devices.append(self.screen)
-        self.sounds = [[self._input(source) for source in track] for track in self._sources]
-        self._devices += [sound.device for track in self.sounds for sound in track]
-        for device in self._devices:
-            device.open()
+        """Open all devices in parallel, or none after `close`. Raises the first failure."""
+        with self._changing:
+            if self._closed:
+                return
+            if self.frames is not None:
+                self.screen = DeviceThread("screen", self.frames, self._on_failure, idle=self.frames.idle)
+                self._devices.append(self.screen)
+            self.sounds = [[self._input(source) for source in track] for track in self._sources]
+            self._devices += [sound.device for track in self.sounds for sound in track]
+            for device in self._devices:
+                device.open()
         for device in self._devices:
             device.await_opened()
 
@@ -104,7 +111,9 @@ class DeviceSet:
                     sound.device.begin(epoch_s, sound.grabber)
 
     def close(self) -> None:
-        """Close every source; may be called twice."""
+        """Close every source, also one that another thread is opening; may be called twice."""
+        with self._changing:
+            self._closed = True
         for track in self.sounds:
             for sound in track:
                 sound.grabber.close()

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from capture.clock import Clock
 from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
+from capture.pipeline.device_thread import wake
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import FrameTimeline, Timeline, grid_pts
@@ -110,7 +111,7 @@ class FrameGrabber:
     def wake(self) -> None:
         """Make the thread check the timeline again, which was paused, resumed or stopped."""
         self._woken.set()
-        self._source.wake()
+        wake(self._source)
 
     def dropped_between(self, from_s: float, to_s: float) -> int:
         """Return how many of the last `DROPS_KEPT` dropped slots are between two media times."""

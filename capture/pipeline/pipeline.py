@@ -159,13 +159,19 @@ class Pipeline:
         """Set the epoch and start every thread. The epoch may be in the past, as far back as the sound was kept."""
         self.timeline = Timeline(epoch_s, duration_s)
         self.has_begun = True
-        if self._video is not None:
-            self._begin_picture(self._video)
-        for sound in self._sounds:
-            self._begin_sound(sound)
-        self._inputs.begin(epoch_s)
-        for track in self._tracks:
-            track.start()
+        try:
+            if self._video is not None:
+                self._begin_picture(self._video)
+            for sound in self._sounds:
+                self._begin_sound(sound)
+            self._inputs.begin(epoch_s)
+            for track in self._tracks:
+                track.start()
+        except BaseException:
+            # As when the system starts no more threads: those that were started end.
+            for inlet in self._inlets:
+                inlet.close()
+            raise
 
     def _begin_picture(self, encoder: VideoEncoder) -> None:
         source, device = self._inputs.frames, self._inputs.screen

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from capture.clock import Clock
 from capture.media import Samples, bounded
+from capture.pipeline.device_thread import wake
 from capture.sources.protocols import SampleSource
 from capture.threads.mailbox import Closed
 from capture.timing.timeline import Timeline
@@ -77,19 +78,19 @@ class SoundGrabber:
         The returned event is set when no more blocks of the take will come.
         """
         take = self._next_take = _SoundTake(timeline, deliver)
-        self._source.wake()
+        wake(self._source)
         if self._closed:
             take.ended.set()
         return take.ended
 
     def wake(self) -> None:
         """Make the thread check the timeline again, which was stopped. Any thread may call this."""
-        self._source.wake()
+        wake(self._source)
 
     def close(self) -> None:
         """End `run`. Any thread may call this."""
         self._closed = True
-        self._source.wake()
+        wake(self._source)
 
     def run(self) -> None:
         try:

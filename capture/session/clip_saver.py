@@ -42,6 +42,8 @@ class ClipSaver:
         self._settings = settings
         self._emit = emit
         self._workers: list[Worker] = []
+        #: The summary of every clip that was saved.
+        self.saved: list[Summary] = []
 
     def save(self, feed: Feed, request: Request) -> None:
         """Save the buffer of `feed` up to the moment of `request` on another thread, which then answers it."""
@@ -62,6 +64,7 @@ class ClipSaver:
             self._emit(Event(EventKind.CLIP_FAILED, 0.0, f"the clip was not saved, and the buffer is kept: {why}"))
             _answer(request, {"ok": False, "error": why, "exit_code": getattr(error, "exit_code", 1)})
             return
+        self.saved.append(summary)
         self._emit(summary)
         if note:
             self._emit(Event(EventKind.CLIP, 0.0, note))

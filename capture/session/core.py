@@ -113,8 +113,3 @@ class SessionCore:
         """The seconds and bytes in the replay buffer."""
         buffer = self.feed.buffer if self.feed is not None else None
         return (buffer.seconds, buffer.size_bytes) if buffer is not None else (0.0, 0)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether another recording may follow the current one."""
-        return self.settings.repeat or self.settings.standby

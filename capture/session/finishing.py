@@ -11,6 +11,7 @@ from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.force_stop import Impatience, StopEscalation
 from capture.session.inbox import PROGRESS_INTERVAL_S, Message, StepDone, WorkerFailure, refuse
+from capture.threads.worker import Worker
 
 __all__ = ["Finishing"]
 
@@ -30,7 +31,7 @@ class Finishing:
         self._core = core
         self._inbox = core.inbox
         self._escalation = StopEscalation(math.inf)
-        self._interrupt: KeyboardInterrupt | None = None
+        self._interrupt: BaseException | None = None
         #: The requests that ended the recording, to be answered when its file is finished.
         self.ending: list[Request] = []
 
@@ -44,20 +45,11 @@ class Finishing:
         Returns False when the user asked to quit often enough to abandon the file.
         """
         next_requests: list[Request] = []
-        worker = self._inbox.run_aside("finishing", step)
-        done = StepDone(worker)
-        while True:
-            message: Message | None
-            try:
-                message = self._inbox.receive(PROGRESS_INTERVAL_S)
-                if message is None:
-                    self._core.emit(progress())
-            except KeyboardInterrupt as interrupt:
-                message = self._noted(interrupt)
-            # An interrupt may take the last message away with it: an empty inbox and an ended worker say the same.
-            if message == done or (message is None and worker.join(0.0)):
-                break
-            if isinstance(message, WorkerFailure):
+
+        def take(message: Message | None) -> bool:
+            if message is None:
+                self._core.emit(progress())
+            elif isinstance(message, WorkerFailure):
                 self._core.note_failure(message)
             elif isinstance(message, Request):
                 self._core.over |= message.command is Command.QUIT
@@ -65,14 +57,32 @@ class Finishing:
                     self.ending.append(message)
                     return False
                 self._handle(message, next_requests)
+            return True
+
+        worker = self._inbox.run_aside("finishing", step)
+        if not self._await(worker, take):
+            return False
         self._inbox.put_back(next_requests)
         if worker.error is not None:
             raise worker.error
         return True
 
+    def _await(self, worker: Worker, take: Callable[[Message | None], bool]) -> bool:
+        """Hand what comes in to `take`, and None now and then, until `worker` has ended or `take` returns False."""
+        while True:
+            try:
+                message = self._inbox.receive(0.0 if worker.has_ended else PROGRESS_INTERVAL_S)
+                if message == StepDone(worker) or (message is None and worker.has_ended):
+                    return True
+                if not take(message):
+                    return False
+            except BaseException as interrupt:
+                self._interrupt = interrupt
+                self._inbox.put(Request(Command.QUIT, "interrupt", self._core.clock.now_s()))
+
     def _handle(self, request: Request, next_requests: list[Request]) -> None:
         action = action_of(Phase.FINISHING, request.command)
-        if action is Action.NEXT and not self._core.repeats:
+        if action is Action.NEXT and not self._core.settings.records_several:
             # No recording follows this one.
             action = Action.AWAIT_FILE if request.command is Command.TOGGLE else "the recording is being finished"
         if action is Action.NEXT or (next_requests and request.command is Command.STOP):
@@ -89,33 +99,24 @@ class Finishing:
     def await_clips(self, close: Callable[[], None]) -> bool:
         """Wait until all clips are saved. Return False when the user asked to quit often enough to abandon them."""
         self.begin()
-        worker = self._inbox.run_aside("clips", close)
-        while not worker.join(0.0):
-            try:
-                message = self._inbox.receive(PROGRESS_INTERVAL_S)
-            except KeyboardInterrupt as interrupt:
-                message = self._noted(interrupt)
+
+        def take(message: Message | None) -> bool:
             if not isinstance(message, Request):
-                continue
+                return True
             action = action_of(Phase.CLOSING, message.command)
             if action is Action.ANSWER:
                 self._core.answer(message)
             else:
                 refuse(message, str(action))
-            if self._abandons(message, "a clip is still being saved"):
-                return False
-        return True
+            return not self._abandons(message, "a clip is still being saved")
+
+        return self._await(self._inbox.run_aside("clips", close), take)
 
     def raise_interrupt(self) -> None:
-        """Raise the Ctrl+C that was pressed while a file was being finished, if there was one."""
+        """Raise the Ctrl+C, or whatever else was raised while something was being finished, if anything was."""
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt
-
-    def _noted(self, interrupt: KeyboardInterrupt) -> Request:
-        """Keep a Ctrl+C to be raised later; the request that it stands for."""
-        self._interrupt = interrupt
-        return Request(Command.QUIT, "interrupt", self._core.clock.now_s())
 
     def _abandons(self, request: Request, what: str) -> bool:
         """Whether this request means "abandon the file"; the one before it only warns."""

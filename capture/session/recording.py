@@ -164,7 +164,13 @@ class RecordingControl:
         if self._core.settings.repeat and not self._core.over:
             self._listen()
         self._finishing.begin()
-        if not self._finish(take.end, take):
+        try:
+            finished = self._finish(take.end, take)
+        except Exception as error:
+            # What was written until then is kept all the same.
+            self._core.note_failure(WorkerFailure("end", error))
+            return
+        if not finished:
             take.leave()
 
     def _finish(self, step: Callable[[], None], take: Take) -> bool:
@@ -200,6 +206,8 @@ class RecordingControl:
 
     def _keep(self, summary: Summary) -> Summary:
         self._core.summaries.append(summary)
+        if self._core.failure is not None:
+            self._core.failure.summary = summary
         self._core.state = State.FAILED if self._core.failure else State.FINISHED
         self._core.emit(summary)
         return summary

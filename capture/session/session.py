@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
 
@@ -114,6 +115,11 @@ class Session:
         return self._core.summaries
 
     @property
+    def clips(self) -> Sequence[Summary]:
+        """The summary of every clip that was saved."""
+        return self._core.clips.saved
+
+    @property
     def is_stuck(self) -> bool:
         """True once the session has given up on a thread that is blocked on the disk."""
         return self._core.is_stuck
@@ -142,21 +148,22 @@ class Session:
         Raises `UsageError` and `NotReadyError` before anything is touched, and `OutputError` when the file cannot be
         created. A failure while recording raises nothing: the summary describes what was kept, and `error` is the
         failure. Any other exception raised into this call, such as Ctrl+C, stops the recording and finishes its file
-        first; its summary is then in `summaries`.
+        first; its summary is then in `summaries`. That can fail while the session starts or ends one of its threads:
+        `capture.recorder` runs a session where nothing is raised into it.
         """
-        self._dispatcher.start()
-        try:
+        # One that fails to end keeps no other from ending.
+        with ExitStack() as closing:
+            closing.callback(self._dispatcher.close)
+            self._dispatcher.start()
+            closing.callback(self._core.inbox.refuse_all, "the recorder has ended")
+            for trigger in self._triggers:
+                closing.callback(trigger.stop)
+            closing.callback(self._devices.close)
             self.settings.check()
             check_writable(self.settings.output)
             if not self.settings.standby:
                 check_room(self.settings.output.parent)
             return self._run()
-        finally:
-            self._devices.close()
-            for trigger in self._triggers:
-                trigger.stop()
-            self._core.inbox.refuse_all("the recorder has ended")
-            self._dispatcher.close()
 
     def _run(self) -> Summary | None:
         if not (self._preparation.run(self._devices.choose) and self._count_down()):
@@ -165,15 +172,18 @@ class Session:
             return None
         if self._devices.size_note:
             self._core.record_event(EventKind.CROPPED, self._devices.size_note)
-        shared = self._begin_waiting() if self.settings.waits else None
-        self._listen()
+        shared = self._make_feed() if self.settings.waits and self.settings.replay_s is not None else None
         try:
+            if self.settings.waits:
+                self._begin_waiting(shared)
+            self._listen()
             return self._record_takes(shared)
         finally:
             if not self._finishing.await_clips(self._core.clips.close):
                 self._core.abandon(OutputError("a clip was left unfinished", "the disk does not answer"))
-            if shared is not None:
+            if shared is not None and shared.pipeline.has_begun:
                 self._end_feed(shared)
+            self._finishing.raise_interrupt()
 
     def _count_down(self) -> bool:
         if self.settings.delay_s:
@@ -183,15 +193,13 @@ class Session:
         self._core.state = State.IDLE
         return True
 
-    def _begin_waiting(self) -> Feed | None:
-        """Start the devices; return the feed that fills the replay buffer, or None if none is kept."""
+    def _begin_waiting(self, shared: Feed | None) -> None:
+        """Start the devices, and fill the replay buffer of `shared`, if one is kept."""
         now_s = self._core.clock.now_s()
-        if self.settings.replay_s is None:
+        if shared is None:
             self._devices.begin(now_s)
-            return None
-        feed = self._make_feed()
-        feed.pipeline.begin(now_s)
-        return feed
+        else:
+            shared.pipeline.begin(now_s)
 
     def _end_feed(self, feed: Feed) -> None:
         feed.pipeline.timeline.stop(self._core.clock.now_s())
@@ -220,7 +228,7 @@ class Session:
                 # The next recording waits, and has taken what it needs.
                 hand_back_memory()
             summary = self._record_take(self._core.feed, summary)
-            self._core.over |= not self._core.repeats
+            self._core.over |= not self._core.settings.records_several
         return summary
 
     def _record_take(self, feed: Feed, last: Summary | None) -> Summary | None:

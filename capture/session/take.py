@@ -264,6 +264,16 @@ class Take:
 
     def end(self) -> None:
         """Write what was recorded before the stop, and close the file."""
+        path = self.path
+        try:
+            self._end_feed()
+        finally:
+            self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
+        if self.path != path:
+            self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
+
+    def _end_feed(self) -> None:
+        """Let the last packets reach the writer."""
         silent_at_s = self._stop_playing()
         if self._is_part:
             self._feed.catch_up(self.timeline.media_s(self.stop_s), self._writer)
@@ -273,10 +283,6 @@ class Take:
             self._feed.pipeline.wake()
         else:
             self._feed.pipeline.finish()
-        path = self.path
-        self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
-        if self.path != path:
-            self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
 
     @property
     def _length_s(self) -> float:
@@ -370,6 +376,8 @@ class Take:
         self._feed.tee.detach(self._writer)
         if self._is_kept:
             return
+        # Where it had begun to begin.
+        self._writer.close()
         if self._muxer is not None:
             self._muxer.discard()
         if self._ledger_file is not None:

@@ -40,6 +40,8 @@ class Worker:
     ) -> None:
         self.name = name
         self.error: BaseException | None = None
+        #: Whether the work is done, well or not; set before `on_end` is called.
+        self.has_ended = False
         self._work = work
         self._closes = tuple(closes)
         self._on_failure = on_failure
@@ -82,6 +84,7 @@ class Worker:
                 neighbour.close()
             on_end = self._on_end
             self._release()
+            self.has_ended = True
             on_end()
             # The traceback of `error` keeps this frame.
             del self

@@ -119,9 +119,18 @@ def test_ctrl_c_while_the_file_is_finished_waits_for_it(tmp_path: Path, monkeypa
     monkeypatch.setattr(summaries_module, "check", slow)
     path = tmp_path / "out.mp4"
     session = Session(RecordSettings(path, pattern=True, duration_s=0.3), sources=Stage())
+    inbox = session._core.inbox
+    receive, receiving = inbox.receive, threading.Event()
+
+    def noted(timeout_s: float) -> Any:
+        if checking.is_set():
+            receiving.set()
+        return receive(timeout_s)
+
+    monkeypatch.setattr(inbox, "receive", noted)
 
     def press() -> None:
-        checking.wait()
+        receiving.wait()
         os.kill(os.getpid(), signal.SIGINT)
         eventually(lambda: session._finishing._interrupt is not None, "the interrupt to arrive")
         let_go.set()
