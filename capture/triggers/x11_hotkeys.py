@@ -167,6 +167,7 @@ class X11Hotkeys:
     # Events
 
     def _press(self, press: KeyPress) -> None:
+        self._look_at_keys()
         event = self._plan.event(press.keycode, press.state)
         is_hotkey = self._plan.meaning(event) in self._active
         # With the keyboard grabbed, modifiers are kept: the hotkey would repeat as another key in the other program.

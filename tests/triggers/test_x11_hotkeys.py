@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import pytest
+from conftest import PROJECT
 from key_presses import FocusedWindow, Heard, fake_keys, until_repeated, xdotool
 from running import eventually
 
@@ -334,6 +335,33 @@ def test_after_the_end_the_focused_program_gets_the_keys(own_server: object) -> 
         assert r in window.until(z)
 
 
+LISTEN: Final = """
+import sys
+from capture.triggers.hotkeys import Hotkeys
+
+Hotkeys().start(lambda command, given_by, **more: print(command, flush=True))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_recorder_that_is_stopped_does_not_freeze_the_keyboard(own_server: object) -> None:
+    r, z = PLACES["r"], PLACES["z"]
+    recorder = subprocess.Popen(
+        [sys.executable, "-c", LISTEN], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with recorder, FocusedWindow() as window:
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline() == "ready\n"
+        recorder.send_signal(signal.SIGSTOP)
+        # As with Ctrl+Z in its terminal.
+        press("ctrl", "alt", "r")
+        press("z")
+        assert [key for key in window.until(z) if abs(key) in (r, z)] == [z, -z]
+        recorder.send_signal(signal.SIGCONT)
+        assert recorder.stdout.readline() == f"{RECORD}\n"
+
+
 # Hold to record
 
 
@@ -372,6 +400,19 @@ def test_what_is_typed_during_a_hold_reaches_the_focused_program(first: str, own
         heard.until(Command.STOP)
         let_go(*(key for key in keys if key != first))
         assert answer(heard, "ctrl", "alt", "r") == [RECORD]
+
+
+def test_a_release_that_another_program_got_comes_before_the_next_hotkey(own_server: object) -> None:
+    z, f8 = PLACES["z"], PLACES["F8"]
+    with FocusedWindow() as window, listening(held="<f8>") as heard:
+        hold("F8")
+        heard.until(Command.START)
+        press("z")
+        window.until(z)
+        # All at once, before the recorder looks at the keys again.
+        chord = [PLACES[name] for name in ("ctrl", "alt", "r")]
+        fake_keys(-f8, *chord, *(-place for place in reversed(chord)))
+        heard.until(Command.STOP, RECORD)
 
 
 def test_the_pause_key_locks_a_hold_with_other_modifiers(own_server: object) -> None:
