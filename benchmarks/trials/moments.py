@@ -169,7 +169,7 @@ def _stepped(path: Path, length_s: float, findings: Findings) -> Summary | None:
         # Go no faster than the encoder: a real device would not either, and waiting data takes memory.
         if tee is not None:
             reached_s = clock.now_s() - begun_s - _BEHIND_S
-            tee.await_reached(reached_s, _PATIENCE_S, except_track=0 if has_picture else None)
+            tee.await_reached(reached_s, _PATIENCE_S, [1 if has_picture else 0])
         clock.advance(_STEP_S)
         begun_bytes = begun_bytes or (resident_bytes() if clock.now_s() > end_s - 0.9 * length_s else 0)
     while running.is_alive():

@@ -23,7 +23,7 @@ __all__ = ["Feed"]
 CATCH_UP_S: Final = 0.15
 
 #: How much longer when a device delivers nothing, because its silence is written late: see `STARVED_S`.
-SILENCE_S: Final = 1.2
+SILENCE_S: Final = 1.5
 
 #: How much sound may stay in its encoder while no more arrives, as in a pause.
 _INSIDE_S: Final = 0.1
@@ -81,12 +81,13 @@ class Feed:
         """
         pipeline, tee = self.pipeline, self.tee
         pipeline.flush()
-        if tee.await_reached(media_s, CATCH_UP_S):
+        tracks = range(len(pipeline.templates))
+        if tee.await_reached(media_s, CATCH_UP_S, tracks):
             return
-        pictures = 0 if pipeline.has_picture else None
-        if writer is not None and pictures is not None:
-            tee.leave_out(writer, pictures)
-        tee.await_reached(media_s - _INSIDE_S, SILENCE_S, except_track=pictures, patiently=True)
+        sound = tracks[1:] if pipeline.has_picture else tracks
+        if writer is not None and pipeline.has_picture:
+            tee.leave_out(writer, tracks[0])
+        tee.await_reached(media_s - _INSIDE_S, SILENCE_S, sound, patiently=True)
 
 
 def _noting(ledger: Ledger, record_event: Callable[[Event], None]) -> Callable[[Event], None]:

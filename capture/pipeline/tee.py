@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
@@ -113,17 +113,16 @@ class Tee:
         with self._changed:
             self._left_out.add((writer, track))
 
-    def await_reached(
-        self, at_s: float, timeout_s: float, *, except_track: int | None = None, patiently: bool = False
-    ) -> bool:
-        """Wait until every track except number `except_track` has reached the media time `at_s`.
+    def await_reached(self, at_s: float, timeout_s: float, tracks: Collection[int], *, patiently: bool = False) -> bool:
+        """Wait until every one of `tracks` has reached the media time `at_s`.
 
         Returns False if that took longer than `timeout_s`; `patiently`, if nothing came closer for so long.
         """
 
         def behind() -> dict[int, float]:
-            reached = self._reached_s.items()
-            return {track: reached_s for track, reached_s in reached if track != except_track and reached_s < at_s}
+            # A track without a packet has reached nothing: the silence of a device without data is written late.
+            reached = {track: self._reached_s.get(track, 0.0) for track in tracks}
+            return {track: reached_s for track, reached_s in reached.items() if reached_s < at_s}
 
         with self._changed:
             while True:

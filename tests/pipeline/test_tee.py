@@ -128,10 +128,14 @@ def packet(pts: int) -> av.Packet[Any]:
 def test_await_reached_waits_for_all_tracks() -> None:
     tee = Tee()
     tee.put(0, [packet(0)])
+    # No packet has come from track 1 yet, so it has not even reached 0.1 s.
+    assert not tee.await_reached(0.1, 0.0, [0, 1])
     tee.put(1, [packet(100)])
-    assert not tee.await_reached(0.5, 0.0)
+    assert tee.await_reached(0.1, 0.0, [0, 1])
+    assert not tee.await_reached(0.5, 0.0, [0, 1])
+    assert tee.await_reached(0.5, 0.0, [1])
     met: list[bool] = []
-    waiting = threading.Thread(target=lambda: met.append(tee.await_reached(0.5, 30.0)))
+    waiting = threading.Thread(target=lambda: met.append(tee.await_reached(0.5, 30.0, [0, 1])))
     waiting.start()
     tee.put(0, [packet(20), packet(40)])
     waiting.join(30.0)
@@ -153,10 +157,10 @@ def test_await_reached_is_patient_while_something_comes() -> None:
             return predicate()
 
     tee._changed = Changed()
-    assert not tee.await_reached(0.5, 1.5, patiently=True)
+    assert not tee.await_reached(0.5, 1.5, [0], patiently=True)
     assert asked == [1.5, 1.5, 1.5]
     asked.clear()
-    assert not tee.await_reached(0.5, 1.5)
+    assert not tee.await_reached(0.5, 1.5, [0])
     assert asked == [1.5]
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import RunCapture, StartCapture
@@ -40,9 +41,9 @@ OWN_KEYS = {"<ctrl>+<shift>+F10": Command.TOGGLE, "<f7>": Command.CLIP}
     ],
 )
 def test_the_live_line_has_the_keys_that_the_user_set(
-    bindings: Mapping[str, Command], more: dict[str, object], said: str
+    bindings: Mapping[str, Command], more: dict[str, Any], said: str
 ) -> None:
-    settings = RecordSettings(Path("out.mp4"), **more)  # type: ignore[arg-type]
+    settings = RecordSettings(Path("out.mp4"), **more)
     assert _keys(settings, bindings) == said
 
 
