@@ -81,9 +81,13 @@ class FileWriter:
         """How much a power cut would cost now: the age of the oldest write not on the disk. Any thread may ask."""
         return self._muxer.behind_s
 
-    def close(self, end_s: float = math.inf, chapters: Sequence[Chapter] = ()) -> None:
-        """Write the queued packets that start before `end_s` in media time, and finish the file."""
-        self._end_s, self._chapters = end_s, chapters
+    def end_at(self, end_s: float) -> None:
+        """Write no more packets that start at or after `end_s` in media time. Any thread may call this."""
+        self._end_s = end_s
+
+    def close(self, chapters: Sequence[Chapter] = ()) -> None:
+        """Write the queued packets, and finish the file."""
+        self._chapters = chapters
         self._inlet.close()
         if self._worker is not None:
             self._worker.join()
@@ -109,6 +113,8 @@ class FileWriter:
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
+        if _at_s(packet) - self._begins_s >= self._end_s:
+            return
         if self._muxer.is_full:
             self._report(self._muxer.report_full())
             return
@@ -125,8 +131,7 @@ class FileWriter:
     def _finish(self) -> None:
         try:
             for track, packet in self._waiting:
-                if _at_s(packet) - self._begins_s < self._end_s:
-                    self._write(track, packet)
+                self._write(track, packet)
         finally:
             # The caller may be what holds this writer.
             self._settled_s = lambda: math.inf

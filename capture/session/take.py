@@ -265,10 +265,12 @@ class Take:
     def end(self) -> None:
         """Write what was recorded before the stop, and close the file."""
         path = self.path
+        # Packets from after the stop come while the last ones from before it are awaited.
+        self._writer.end_at(self._length_s)
         try:
             self._end_feed()
         finally:
-            self._writer.close(self._length_s, chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
+            self._writer.close(chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
         if self.path != path:
             self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
 

@@ -115,7 +115,8 @@ def test_waiting_packets_are_written_on_close_up_to_the_end(tmp_path: Path) -> N
     writing = Writing(tmp_path / "out.ogg", settled_s=0.2)
     writing.put(writing.tone(3.0))
     assert max(writing.written()) < 0.2
-    writing.writer.close(1.0)
+    writing.writer.end_at(1.0)
+    writing.writer.close()
     assert 0.95 < max(writing.written()) < 1.0
     assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.03)
 
@@ -125,7 +126,8 @@ def test_packets_that_start_at_the_end_are_left_out_of_every_track(tmp_path: Pat
     writing.put(writing.tone(1.0, 0), 0)
     writing.put(writing.tone(1.0, 1), 1)
     end_s = sorted(map(begins_s, writing.tone(1.0, 0)))[0]
-    writing.writer.close(end_s)
+    writing.writer.end_at(end_s)
+    writing.writer.close()
     assert max(writing.written(0)) < end_s
     assert max(writing.written(1)) < end_s
     assert len(writing.written(0)) == len(writing.written(1)) > 40
@@ -167,7 +169,8 @@ def test_waiting_packets_are_not_looked_at_again_and_again(tmp_path: Path, monke
 def test_a_file_without_packets_is_removed(tmp_path: Path) -> None:
     writing = Writing(tmp_path / "out.m4a", settled_s=-1.0)
     writing.put(writing.tone(1.0))
-    writing.writer.close(-1.0)
+    writing.writer.end_at(-1.0)
+    writing.writer.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,7 +182,8 @@ def test_chapters_are_in_the_file(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"out.{extension}")
     writing.put(writing.tone(3.0) + list(writing.encoders[0].finish()))
     wanted = [Chapter("Beginning", 0.0, 0.5), Chapter("Ähem, 🍎 = #1;", 0.5, 2.25), Chapter("Mark 2", 2.25, 3.0)]
-    writing.writer.close(3.0, wanted)
+    writing.writer.end_at(3.0)
+    writing.writer.close(wanted)
     found = chapters(writing.path)
     assert [title for title, _, _ in found] == [chapter.title for chapter in wanted]
     for (_, start_s, end_s), chapter in zip(found, wanted, strict=True):
@@ -190,7 +194,8 @@ def test_chapters_are_in_the_file(extension: str, tmp_path: Path) -> None:
 def test_a_format_without_chapters_ignores_them(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"out.{extension}")
     writing.put(writing.tone(1.0))
-    writing.writer.close(1.0, [Chapter("Beginning", 0.0, 1.0)])
+    writing.writer.end_at(1.0)
+    writing.writer.close([Chapter("Beginning", 0.0, 1.0)])
     assert sound(writing.path).end_s > 0.9
 
 
@@ -198,7 +203,8 @@ def test_a_format_without_chapters_ignores_them(extension: str, tmp_path: Path) 
 def test_two_chapters_at_one_moment_do_no_harm(extension: str, tmp_path: Path) -> None:
     writing = Writing(tmp_path / f"out.{extension}")
     writing.put(writing.tone(1.0))
-    writing.writer.close(1.0, [Chapter("One", 0.0, 0.5), Chapter("Two", 0.5, 0.5), Chapter("Three", 0.5, 1.0)])
+    writing.writer.end_at(1.0)
+    writing.writer.close([Chapter("One", 0.0, 0.5), Chapter("Two", 0.5, 0.5), Chapter("Three", 0.5, 1.0)])
     assert writing.failures == []
     assert sound(writing.path).end_s > 0.9
     assert chapters(writing.path)[0][0] == "One"
@@ -223,7 +229,8 @@ def test_a_failed_write_ends_the_writer_and_closes_the_file(tmp_path: Path) -> N
         return False
 
     eventually(is_closed, "the end of the writer")
-    writing.writer.close(1.0)
+    writing.writer.end_at(1.0)
+    writing.writer.close()
     assert len(writing.failures) == 1
     assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.05)
 
