@@ -120,7 +120,9 @@ def assert_nothing_missing(path: Path) -> None:
     assert check(path).problems == ()
     track = sound(path)
     loud = np.flatnonzero(np.abs(track.samples) > 0.1) / track.rate + track.start_s
-    assert set((loud + 0.02).astype(int)) == set(range(int(track.end_s - 0.05) + 1))
+    heard = set((loud + 0.02).astype(int))
+    # If the file ends just after a beep starts, little of that beep is left.
+    assert set(range(int(track.end_s - 0.05) + 1)) <= heard <= set(range(int(track.end_s + 0.02) + 1))
     assert ((loud + 0.02) % 1.0).max() < 0.15
     # The first frame is placed at the start, and a frame may be repeated a slot later: at the end, for a clip.
     late_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
