@@ -50,7 +50,7 @@ class Lost:
     inserted_silence_s: float
     frames: int
     dropped: int
-    #: The longest run of dropped slots, and the longest time that one picture is shown.
+    #: The most slots without a new picture, and the seconds that they last.
     longest_run: int
     longest_still_s: float
 
@@ -94,16 +94,16 @@ def _lost(path: Path, summary: Mapping[str, Any]) -> Lost:
     runs = _runs(np.abs(sound.samples) < _SILENT)
     # Nothing was playing in the first moment, perhaps: the player starts with the recorder's own start.
     lost = sum(end - begin for begin, end in runs if begin > 0)
-    drops = [event for event in summary["events"] if event["kind"] == "dropped"]
     with av.open(str(path)) as container:
         pts_s = np.array([float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None])
+    longest_still_s = float(np.diff(np.append(np.sort(pts_s), summary["duration_s"])).max())
     return Lost(
         samples=lost,
         inserted_silence_s=sum(track["inserted_silence_s"] for track in summary["audio"]),
         frames=summary["video"]["frames"],
         dropped=summary["video"]["dropped"],
-        longest_run=max((event.get("count", 1) for event in drops), default=0),
-        longest_still_s=float(np.diff(np.append(np.sort(pts_s), summary["duration_s"])).max()),
+        longest_run=round(longest_still_s * _FPS) - 1,
+        longest_still_s=longest_still_s,
     )
 
 

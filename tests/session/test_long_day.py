@@ -117,6 +117,21 @@ def test_a_take_is_freed_by_reference_counting(
     check_takes(recording, garbage, lambda: record_take(recording, meanwhile=meanwhile))
 
 
+@pytest.mark.parametrize(("more", "times"), [({}, TAKES), ({"replay_s": 5.0}, 0)])
+def test_memory_is_handed_back_after_each_take_and_never_while_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], times: int
+) -> None:
+    states: list[State] = []
+    recording = Recording(tmp_path / "take.ogg", standby=True, **more)
+    monkeypatch.setattr("capture.session.session.hand_back_memory", lambda: states.append(recording.session.state))
+    with recording:
+        recording.until(State.STANDBY)
+        assert states == [], "nothing was recorded yet"
+        for _ in range(TAKES):
+            record_take(recording)
+    assert states == [State.FINISHED] * times
+
+
 def test_a_clip_and_a_take_from_a_replay_buffer_are_freed_by_reference_counting(
     tmp_path: Path, garbage: Callable[[], Counter[str]]
 ) -> None:

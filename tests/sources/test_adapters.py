@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import pytest
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.media import Rectangle, SampleArray, Samples
+from capture.pipeline.device_thread import DeviceThread
 from capture.settings.audio_tracks import AudioTrack
 from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import choose_samples
@@ -388,6 +390,9 @@ def test_the_source_waits_for_a_lost_device_and_never_replaces_it(tmp_path_facto
             if reported:
                 break
         assert reported == [("device_lost", "captured.monitor: Captured is gone; recording silence until it is back")]
+        # What the device delivered last, and the end of it, may still come.
+        while (left := source.read(time.monotonic() + 0.05)) is not None:
+            assert not left.data.any()
         # The other output kept playing all the while.
         for _ in range(10):
             assert source.read(time.monotonic() + 0.05) is None
@@ -441,3 +446,24 @@ def test_a_waiting_reader_can_be_woken() -> None:
         assert source.read(time.monotonic() + 600.0) is None
         source.close()
         source.wake()
+
+
+# Priorities
+
+
+@on_linux
+@pytest.mark.usefixtures("in_process_desk")
+@pytest.mark.parametrize(("pattern", "asks"), [(False, True), (True, False)])
+def test_the_thread_that_reads_a_device_asks_for_a_priority(
+    pattern: bool, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("capture.sources.chooser.raise_own_priority", lambda: asked.append(threading.get_native_id()))
+    settings = RecordSettings(Path("a.ogg"), screen=None, pattern=pattern)
+    ((source,),) = choose_samples(settings, MonotonicClock())
+    device = DeviceThread("sound", source, lambda name, error: None)
+    device.open()
+    device.await_opened()
+    assert asked == ([device.native_id] if asks else [])
+    device.close()
+    assert device.join(30.0)

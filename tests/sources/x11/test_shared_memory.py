@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,24 @@ def test_unreferenced_memory_is_reused(stage: Stage, memory: SharedMemory) -> No
         memory.grab(AREA)
         memory.grab(whole)
     assert len(memory._segments) == 3
+
+
+def test_memory_of_many_grabs_is_given_back(stage: Stage, memory: SharedMemory) -> None:
+    whole = Rectangle(0, 0, stage.width, stage.height)
+    kept = [memory.grab(whole) for _ in range(5)]
+    memory.release()
+    assert len(memory._segments) == 5, "all of it is in use"
+    before = mapped_segments()
+    del kept[1:]
+    memory.release()
+    assert len(memory._segments) == 2, "one in use, and one for the next grab"
+    assert mapped_segments() == before - 3
+    memory.grab(whole)
+    assert len(memory._segments) == 2
+
+
+def mapped_segments() -> int:
+    return Path("/proc/self/maps").read_text().count("memfd:capture")
 
 
 def test_an_area_off_the_screen_raises(stage: Stage, memory: SharedMemory) -> None:

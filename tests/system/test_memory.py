@@ -1,0 +1,33 @@
+"""Memory that was freed goes back to the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from capture.system import memory
+
+#: Frees 100 MB below a piece that stays, so that glibc keeps them.
+PROGRAM = """
+from benchmarks.process import resident_bytes
+from capture.system.memory import hand_back_memory
+pieces = [bytearray(100_000) for _ in range(1_000)]
+full = resident_bytes()
+del pieces[:-1]
+kept = resident_bytes()
+print(hand_back_memory(), full - kept < 20_000_000, kept - resident_bytes() > 80_000_000)
+"""
+
+
+def test_what_was_freed_is_handed_back() -> None:
+    if memory._trim() is None:
+        pytest.skip("this C library hands memory back by itself")
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "True True True\n"
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_trim", lambda: None)
+    assert not memory.hand_back_memory()
