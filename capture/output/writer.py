@@ -113,7 +113,8 @@ class FileWriter:
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
-        if _at_s(packet) - self._begins_s >= self._end_s:
+        # An empty packet ends a FLAC stream: it brings the final header.
+        if packet.size and _at_s(packet) - self._begins_s >= self._end_s:
             return
         if self._muxer.is_full:
             self._report(self._muxer.report_full())

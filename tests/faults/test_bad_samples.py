@@ -44,6 +44,9 @@ LEVEL: Final = 0.3
 BAD_S: Final = 0.1
 BAD: Final = (math.nan, math.inf, -math.inf, 1e30, -1e30)
 
+#: Only one of several recorders gets the hotkeys.
+QUIETLY: Final = ("--screen", "none", "--no-hotkeys")
+
 FORMATS: Final = ("mp4", "m4a", "ogg", "flac", "wav", "mp3")
 
 
@@ -100,9 +103,9 @@ def test_every_format_keeps_the_sound_after_bad_samples(
     paths = [tmp_path / f"out.{extension}" for extension in FORMATS]
     clip = tmp_path / "clip.m4a"
     with ExitStack() as stack:
-        buffering = stack.enter_context(start_capture("replay", "any.m4a", "--name", "replay", "--screen", "none"))
+        buffering = stack.enter_context(start_capture("replay", "any.m4a", "--name", "replay", *QUIETLY))
         takes = [
-            stack.enter_context(start_capture("record", path, "--name", path.suffix[1:], "--screen", "none", "--json"))
+            stack.enter_context(start_capture("record", path, "--name", path.suffix[1:], *QUIETLY, "--json"))
             for path in paths
         ]
         replay = Control(buffering, "replay")

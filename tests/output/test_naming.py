@@ -54,7 +54,7 @@ def test_an_extension_may_have_a_dot(home: Path) -> None:
 
 @pytest.mark.parametrize("extension", ["", ".", "avi", "txt"])
 def test_an_unknown_extension_is_a_usage_error(extension: str, home: Path) -> None:
-    with pytest.raises(UsageError, match=r"use one of \.mp4"):
+    with pytest.raises(UsageError, match=r" one of \.mp4, "):
         default_path(extension, now=NOW)
     assert list(home.iterdir()) == []
 

@@ -39,6 +39,9 @@ if sys.platform == "win32":
 
 MB: Final = 1_000_000
 
+#: Only one of several recorders gets the hotkeys.
+PATTERN: Final = ("--source", "pattern", "--fps", "10", "--no-hotkeys")
+
 #: The formats recorded at the same time on one disk, and how many bytes other programs leave on it.
 FILLED: Final[dict[tuple[str, ...], int]] = {
     ("mp4", "m4a", "wav"): 0,
@@ -221,9 +224,7 @@ def test_a_recording_stops_before_the_disk_is_full(
     with small_disk(tmp_path, 16 * MB) as place, ExitStack() as stack:
         paths = [place / f"out.{extension}" for extension in extensions]
         recorders = [
-            stack.enter_context(
-                Recorder(capture_environment, tmp_path, "record", path, "--source", "pattern", "--fps", "10", "--json")
-            )
+            stack.enter_context(Recorder(capture_environment, tmp_path, "record", path, *PATTERN, "--json"))
             for path in paths
         ]
         for recorder, path in zip(recorders, paths, strict=True):

@@ -21,6 +21,7 @@ from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Chapter, Muxer
 from capture.output.writer import FileWriter
+from capture.recordings.check import check
 from capture.threads.mailbox import Closed
 
 LIMIT_S = 30.0
@@ -131,6 +132,18 @@ def test_packets_that_start_at_the_end_are_left_out_of_every_track(tmp_path: Pat
     assert max(writing.written(0)) < end_s
     assert max(writing.written(1)) < end_s
     assert len(writing.written(0)) == len(writing.written(1)) > 40
+
+
+def test_the_final_header_is_written_although_it_comes_after_the_end(tmp_path: Path) -> None:
+    writing = Writing(tmp_path / "out.flac")
+    packets = [*writing.tone(1.0), *writing.encoders[0].finish()]
+    last = packets[-1]
+    assert last.size == 0
+    writing.writer.end_at(begins_s(last))
+    writing.put(packets)
+    writing.writer.close()
+    assert check(writing.path).problems == ()
+    assert sound(writing.path).end_s == pytest.approx(1.0, abs=0.01)
 
 
 def test_several_tracks_keep_their_packets_in_order_while_they_wait(tmp_path: Path) -> None:

@@ -31,12 +31,12 @@ OWN_KEYS = {"<ctrl>+<shift>+F10": Command.TOGGLE, "<f7>": Command.CLIP}
     ("bindings", "more", "said"),
     [
         (DEFAULT_HOTKEYS, {}, "Ctrl+Alt+R or Ctrl+C stops"),
-        (DEFAULT_HOTKEYS, {"standby": True}, "Ctrl+Alt+R records, Ctrl+C ends"),
+        (DEFAULT_HOTKEYS, {"standby": True}, "Ctrl+Alt+R records, Ctrl+C quits"),
         (DEFAULT_HOTKEYS, {"replay_s": 9.0}, "Ctrl+Alt+C saves a clip, Ctrl+Alt+R or Ctrl+C stops"),
         (OWN_KEYS, {}, "Ctrl+Shift+F10 or Ctrl+C stops"),
-        (OWN_KEYS, {"standby": True, "replay_s": 9.0}, "F7 saves a clip, Ctrl+Shift+F10 records, Ctrl+C ends"),
+        (OWN_KEYS, {"standby": True, "replay_s": 9.0}, "F7 saves a clip, Ctrl+Shift+F10 records, Ctrl+C quits"),
         ({"<f7>": Command.CLIP}, {"replay_s": 9.0}, "F7 saves a clip, Ctrl+C stops"),
-        ({}, {"standby": True, "replay_s": 9.0}, "Ctrl+C ends"),
+        ({}, {"standby": True, "replay_s": 9.0}, "Ctrl+C quits"),
         ({}, {}, "Ctrl+C stops"),
     ],
 )

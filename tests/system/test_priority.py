@@ -112,7 +112,7 @@ class Kernel:
         monkeypatch.setattr(os, "getpriority", lambda which, thread: self.niceness)
         monkeypatch.setattr(resource, "getrlimit", lambda number: (self.limits[number],) * 2)
 
-    def _set_scheduler(self, thread: int, policy: int, parameters: os.sched_param) -> None:
+    def _set_scheduler(self, thread: int, policy: int, parameters: Any) -> None:
         assert policy == os.SCHED_RR | os.SCHED_RESET_ON_FORK
         self.asked.append(("real time", thread, parameters.sched_priority))
         if not self.real_time:
