@@ -182,9 +182,9 @@ def traced(path: Path) -> list[str]:
         process, _, call = line.partition(" ")
         call = call.strip()
         if call.endswith("<unfinished ...>"):
-            open_calls[process] = call.removesuffix("<unfinished ...>")
+            open_calls[process] = call.removesuffix("<unfinished ...>").rstrip()
         elif call.startswith("<... "):
-            found.append(open_calls.pop(process, "") + call)
+            found.append(open_calls.pop(process, "") + call.partition(" resumed>")[2])
         else:
             found.append(call)
     return found
