@@ -303,13 +303,6 @@ def _add_source(parser: _Parser) -> None:
     )
 
 
-def _add_buffer_options(parser: _Parser) -> None:
-    parser.add_argument("--buffer-size", metavar="SIZE", help="memory limit of the replay buffer (500MB)")
-    parser.add_argument(
-        "--fallback-dir", metavar="FOLDER", help="save clips here if their own folder cannot be written"
-    )
-
-
 def _add_control_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--replay", metavar="T", help="also keep the last T in memory for clips, like 60s")
@@ -320,13 +313,14 @@ def _add_control_options(parser: _Parser) -> None:
         action="store_true",
         help="continue with the next recording, each in its own file",
     )
-    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
-    _add_buffer_options(parser)
-    _add_hotkeys_and_name(parser)
+    _add_key_and_buffer_options(parser)
 
 
-def _add_hotkeys_and_name(parser: _Parser) -> None:
+def _add_key_and_buffer_options(parser: _Parser) -> None:
     add = parser.add_argument
+    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
+    add("--buffer-size", metavar="SIZE", help="memory limit of the replay buffer (500MB)")
+    add("--fallback-dir", metavar="FOLDER", help="save clips here if their own folder cannot be written")
     add(
         "--hotkeys",
         action=argparse.BooleanOptionalAction,
@@ -351,9 +345,7 @@ def _add_waiting_options(parser: _Parser) -> None:
         metavar="T",
         help="start recordings this long before the key press, from the replay buffer",
     )
-    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
-    _add_buffer_options(parser)
-    _add_hotkeys_and_name(parser)
+    _add_key_and_buffer_options(parser)
     _add_source(parser)
 
 

@@ -123,7 +123,7 @@ def test_notifications_are_shown_in_order(desk: Desk, notifier_on: Callable[[Des
 # Programs
 
 
-def test_gdbus_is_used_without_notify_send(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gdbus_is_used_without_notify_send(desk: Desk) -> None:
     (desk.folder / "notify-send").unlink()
     desk.install("gdbus")
     desk.environment["PATH"] = str(desk.folder)

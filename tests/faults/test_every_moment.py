@@ -128,9 +128,7 @@ class Stepped:
 
 
 @pytest.mark.parametrize("clip_every", [8, pytest.param(1, marks=pytest.mark.long)])
-def test_marks_and_clips_are_exact_at_every_step_of_a_hundred_pauses(
-    clip_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_marks_and_clips_are_exact_at_every_step_of_a_hundred_pauses(clip_every: int, tmp_path: Path) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "clips"
     folder.mkdir()
     stepped = Stepped(path)

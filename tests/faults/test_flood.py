@@ -97,7 +97,7 @@ def talking_nonsense(folder: Path, name: str, times: int) -> Callable[[], None]:
     return visit
 
 
-def test_a_flood_drops_no_frame_and_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_drops_no_frame_and_no_sample(tmp_path: Path) -> None:
     path, folder = tmp_path / "out.mkv", tmp_path / "meeting"
     control = RemoteControl("flood", folder=folder)
     stepped = Stepped(path, triggers=[control])

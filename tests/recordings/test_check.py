@@ -252,9 +252,7 @@ def test_silence_is_reported_for_each_track(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "ogg"])
-def test_without_listen_nothing_is_decoded(
-    whole: dict[str, Path], extension: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_listen_nothing_is_decoded(whole: dict[str, Path], extension: str) -> None:
     heard = check(whole[extension])
     deaf = check(whole[extension], listen=False)
     assert [stream.silent for stream in deaf.streams] == [None] * len(deaf.streams)

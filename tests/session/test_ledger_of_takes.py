@@ -69,7 +69,7 @@ def with_gaps() -> Iterator[ScriptedBlock]:
             yield ScriptedBlock(tone(0.02), place / 50)
 
 
-def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, with_gaps()))
     path = tmp_path / "out.wav"
     with Recording(path, ledger=True, duration_s=3.6, sources=sources) as recording:
@@ -92,7 +92,7 @@ def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path, monkeypat
     ]
 
 
-def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path) -> None:
     still: Pixels = np.zeros((48, 64, 4), np.uint8)
     # The screen changes all the time, except for 1.5 s in the middle, and a grab takes several slots.
     changes = [(slot / 30, still) for slot in (*range(30), *range(75, 300))]
@@ -112,7 +112,7 @@ def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path, monkeypatch: 
     assert found[-1] == runs[-1].as_json()
 
 
-def test_a_clip_reports_the_events_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_reports_the_events_within_it(tmp_path: Path) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))
@@ -141,7 +141,7 @@ def test_a_clip_reports_the_events_within_it(tmp_path: Path, monkeypatch: pytest
     assert between_ends(Path(take["ledger"]), Path(take["path"]), "stop") == []
 
 
-def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [*before, *after]))

@@ -153,7 +153,7 @@ def test_a_stop_before_the_start_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stop_while_devices_are_chosen_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_while_devices_are_chosen_leaves_no_file(tmp_path: Path) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
     def hang(*_: object) -> Any:

@@ -151,7 +151,7 @@ def blocked_check(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.mark.parametrize("ending", ENDING)
-def test_commands_while_the_session_prepares(ending: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_while_the_session_prepares(ending: Command, tmp_path: Path) -> None:
     looking, let_go = threading.Event(), threading.Event()
 
     def hang(*_: object) -> Any:
@@ -429,7 +429,7 @@ def test_the_old_file_comes_back_when_nothing_is_recorded(player: Player, tmp_pa
 # Failures
 
 
-def test_a_source_lost_while_the_session_waits_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_lost_while_the_session_waits_ends_it(tmp_path: Path) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.2))
     with Recording(tmp_path / "out.ogg", wait_for_sound=True, sources=sources) as recording:
         assert recording.join() is None
@@ -621,7 +621,7 @@ def test_a_full_disk_ends_the_take_but_not_the_buffer(player: Player, tmp_path: 
     recording.check_answers()
 
 
-def test_a_lost_source_ends_a_session_with_a_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_source_ends_a_session_with_a_buffer(tmp_path: Path) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, [], lost_at_s=0.5))
     with StandbyRecording(tmp_path / "out.ogg", sources=sources) as recording:
         assert recording.join() is None
@@ -629,9 +629,7 @@ def test_a_lost_source_ends_a_session_with_a_buffer(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sound_from_a_source_without_data_is_as_long_as_the_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sound_from_a_source_without_data_is_as_long_as_the_picture(tmp_path: Path) -> None:
     sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, []))
     with StandbyRecording(tmp_path / "out.mkv", video=True, sources=sources) as recording:
         recording.until_kept(1.0)
@@ -655,7 +653,7 @@ def test_a_discard_without_a_take_does_not_end_the_session(player: Player, tmp_p
     recording.check_answers()
 
 
-def test_each_take_has_its_own_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_take_has_its_own_statistics(tmp_path: Path) -> None:
     # Loud sound, then a hole, then quiet sound.
     before = [ScriptedBlock(tone(0.02, 0.8), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02, 0.1), 1.4 + place * 0.02) for place in range(2_000)]
@@ -692,7 +690,7 @@ def test_commands_while_the_last_clip_is_saved_are_answered(
 # Pauses
 
 
-def test_picture_and_sound_stay_in_sync_over_a_hundred_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_and_sound_stay_in_sync_over_a_hundred_pauses(tmp_path: Path) -> None:
     fps, changes_per_s, media_s = 30, 15, 2.4
     script = [(n / changes_per_s, draw_pattern(n / changes_per_s, 320, 180)) for n in range(12 * changes_per_s)]
     screens: list[ScriptedFrames] = []

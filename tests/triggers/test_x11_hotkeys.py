@@ -530,8 +530,9 @@ def test_hotkeys_work_on_a_server_without_xkb(monkeypatch: pytest.MonkeyPatch) -
             until_followed(heard, "r", RECORD)
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_the_end_of_the_server_ends_the_hotkeys_and_nothing_else(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def started(monkeypatch: pytest.MonkeyPatch, held: bool) -> Iterator[tuple[subprocess.Popen[bytes], Hotkeys]]:
+    """A server of the test's own with hotkeys on it; with `held`, the hold key is down."""
     with server(monkeypatch) as process:
         heard = Heard()
         hotkeys = Hotkeys(BINDINGS, "<f8>")
@@ -539,6 +540,12 @@ def test_the_end_of_the_server_ends_the_hotkeys_and_nothing_else(held: bool, mon
         if held:
             hold("F8", "z")
             heard.until(Command.START)
+        yield process, hotkeys
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_end_of_the_server_ends_the_hotkeys_and_nothing_else(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with started(monkeypatch, held) as (process, hotkeys):
         process.kill()
         process.wait()
         hotkeys.stop()
@@ -547,13 +554,7 @@ def test_the_end_of_the_server_ends_the_hotkeys_and_nothing_else(held: bool, mon
 
 @pytest.mark.parametrize("held", [False, True])
 def test_a_server_that_hangs_does_not_delay_the_end(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(monkeypatch) as process:
-        heard = Heard()
-        hotkeys = Hotkeys(BINDINGS, "<f8>")
-        hotkeys.start(heard)
-        if held:
-            hold("F8", "z")
-            heard.until(Command.START)
+    with started(monkeypatch, held) as (process, hotkeys):
         process.send_signal(signal.SIGSTOP)
         began_s = time.monotonic()
         hotkeys.stop()

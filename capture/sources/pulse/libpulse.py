@@ -247,7 +247,6 @@ class Library:
         self.stream_unref = _declare(library.pa_stream_unref, None, Pointer)
         self.stream_get_state = _declare(library.pa_stream_get_state, c_int, Pointer)
         self.stream_is_suspended = _declare(library.pa_stream_is_suspended, c_int, Pointer)
-        self.stream_readable_size = _declare(library.pa_stream_readable_size, c_size_t, Pointer)
         self.stream_peek = _declare(library.pa_stream_peek, c_int, Pointer, POINTER(Pointer), POINTER(c_size_t))
         self.stream_drop = _declare(library.pa_stream_drop, c_int, Pointer)
         self.stream_update_timing_info = _declare(
