@@ -55,6 +55,8 @@ def sound_server(desk: VirtualDesk, *outputs: str) -> Iterator[float]:
     state = str(folder / "pulse")
     own = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "PULSE_CONFIG": str(folder / "pulse.conf")}
     own |= {"PULSE_RUNTIME_PATH": state, "PULSE_STATE_PATH": state}
+    # A killed server listens for some moments more, and would be taken for the new one.
+    until(lambda: not listens(socket), "the end of the desk's own sound server")
     server = subprocess.Popen(
         ["pulseaudio", "-n", "-F", str(script)],
         env={**desk.environment_of(os.environ), **own},

@@ -39,7 +39,7 @@ def dead_desk(place: Path) -> Path:
 
 
 def start(folder: Path, program: str, **changes: str) -> subprocess.Popen[bytes]:
-    """Start `program` in the shell with the environment of the desk of `folder`; return when it says so."""
+    """Start `program` in the shell with the environment of the desk of `folder`; return when `sleep` follows it."""
     environment = {
         "PATH": os.environ["PATH"],
         "XDG_RUNTIME_DIR": str(folder),
@@ -47,12 +47,9 @@ def start(folder: Path, program: str, **changes: str) -> subprocess.Popen[bytes]
         "PULSE_SERVER": f"unix:{folder}/pulse.socket",
         **changes,
     }
-    process = subprocess.Popen(
-        ["sh", "-c", f"{program}; echo ready; exec sleep 1000"], env=environment, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.stdout.close()
+    process = subprocess.Popen(["sh", "-c", f"{program}; exec sleep 1000"], env=environment)
+    name = Path(f"/proc/{process.pid}/comm")
+    eventually(lambda: name.read_text() == "sleep\n", "the sleep after the program")
     return process
 
 
