@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,10 +17,17 @@ from capture.cli.record import conclude, end_process, load_numpy, terminal_of
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
+    from capture.cli.terminal import Terminal
     from capture.events import Send
     from capture.virtual.desk import VirtualDesk
 
 __all__ = ["VERBS"]
+
+#: The `stopped_by` of a recording that its command ended.
+COMMAND_ENDED: Final = "command_ended"
+
+#: What shells add to the number of the signal that killed a program.
+_KILLED: Final = 128
 
 
 def _headless(arguments: Arguments) -> int:
@@ -52,8 +60,35 @@ def _headless(arguments: Arguments) -> int:
         for line in desk.cleaned_up:
             terminal.say(line)
         summary = session.run()
-        exit_code = conclude(arguments, terminal, session, summary, {"exit_code": program.exit_code()})
+        # A command that the recording outlives is ended with the desk; how says nothing about the command.
+        ended_first = summary is None or summary.stopped_by == COMMAND_ENDED
+        command_exit_code = program.exit_code() if ended_first else None
+        exit_code = conclude(arguments, terminal, session, summary, {"exit_code": command_exit_code})
+    if command_exit_code:
+        exit_code = _pass_on(command_exit_code, exit_code, arguments, terminal)
     return end_process(arguments, exit_code)
+
+
+def _pass_on(command_exit_code: int, exit_code: int, arguments: Arguments, terminal: Terminal) -> int:
+    """Say how the command failed, and return the exit code of capture; `exit_code` is that of the recording."""
+    ending = f"{arguments.command[0]} ended with exit code {command_exit_code}{_signal_words(command_exit_code)}"
+    if exit_code != 0:
+        terminal.complain(ending)
+        return exit_code
+    ending += "; the recording itself succeeded"
+    if arguments.ignore_exit_code:
+        terminal.say(ending)
+        return 0
+    terminal.complain(ending)
+    return command_exit_code
+
+
+def _signal_words(exit_code: int) -> str:
+    """Name the signal that an exit code above 128 stands for; a command may choose such a code itself."""
+    try:
+        return f" ({signal.Signals(exit_code - _KILLED).name})"
+    except ValueError:
+        return ""
 
 
 @contextmanager
@@ -86,13 +121,14 @@ class _Program:
 
         def watch() -> None:
             process.wait()
-            send(Command.QUIT, "command_ended")
+            send(Command.QUIT, COMMAND_ENDED)
 
         threading.Thread(target=watch, name="command", daemon=True).start()
 
     def exit_code(self) -> int | None:
-        """Return the command's exit code; None if it still runs because the recording was stopped first."""
-        return None if self._process is None else self._process.poll()
+        """Return the command's exit code, in the form that shells use for signals; None while it runs."""
+        code = None if self._process is None else self._process.poll()
+        return _KILLED - code if code is not None and code < 0 else code
 
 
 VERBS: Final[dict[str, Verb]] = {

@@ -181,6 +181,9 @@ def _fill_headless(parser: _Parser) -> None:
     _add_recording_options(parser)
     parser.add_argument("--name", metavar="NAME", help=NAME)
     parser.add_argument("--size", metavar="WxH", default="1920x1080", help="size of the virtual desktop (%(default)s)")
+    parser.add_argument(
+        "--ignore-exit-code", action="store_true", help="exit with 0 when the recording succeeded but COMMAND failed"
+    )
 
 
 def _fill_repair(parser: _Parser) -> None:

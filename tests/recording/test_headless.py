@@ -78,21 +78,49 @@ def test_the_picture_and_sound_of_the_command_are_recorded(run_capture: RunCaptu
     assert loud[::-1].argmax() / track.rate < 1.0  # until nearly the end
 
 
-@pytest.mark.parametrize("exit_code", [0, 3])
-def test_the_exit_code_of_the_command_is_in_the_summary(
-    exit_code: int, run_capture: RunCapture, tmp_path: Path
+@pytest.mark.parametrize(
+    ("ending", "options", "in_summary", "exit_code", "said"),
+    [
+        ("exit 0", (), 0, 0, ""),
+        ("exit 3", (), 3, 3, "sh ended with exit code 3; the recording itself succeeded"),
+        ("exit 3", ("--quiet",), 3, 3, "sh ended with exit code 3; the recording itself succeeded"),
+        ("exit 3", ("--ignore-exit-code",), 3, 0, "sh ended with exit code 3; the recording itself succeeded"),
+        ("kill -KILL $$", (), 137, 137, "sh ended with exit code 137 (SIGKILL); the recording itself succeeded"),
+    ],
+)
+def test_the_exit_code_of_the_command_is_passed_on(
+    ending: str,
+    options: tuple[str, ...],
+    in_summary: int,
+    exit_code: int,
+    said: str,
+    run_capture: RunCapture,
+    tmp_path: Path,
 ) -> None:
-    done = run_capture(
-        "headless", "out.ogg", *SMALL, "--json", "--", "sh", "-c", f"echo said; sleep 0.3; exit {exit_code}"
-    )
-    assert done.returncode == 0
+    command = ("sh", "-c", f"echo said; sleep 0.3; {ending}")
+    done = run_capture("headless", "out.ogg", *SMALL, "--json", *options, "--", *command)
+    assert done.returncode == exit_code
     # Standard output has the summary and nothing else.
     summary = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
     assert "said\n" in done.stderr
-    assert summary["exit_code"] == exit_code
+    assert [line for line in done.stderr.splitlines() if "exit code" in line] == list(filter(None, [said]))
+    assert summary["exit_code"] == in_summary
     assert (summary["stopped_by"], summary["video"]) == ("command_ended", None)
     assert summary["path"] == str(tmp_path / "out.ogg")
+
+
+def test_the_exit_code_is_passed_on_if_no_recording_was_started(run_capture: RunCapture) -> None:
+    done = run_capture("headless", "out.ogg", *SMALL, "--wait-for-sound", "--json", "--", "sh", "-c", "exit 4")
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["exit_code"] == 4
+
+
+def test_a_failed_recording_wins_over_the_exit_code_of_the_command(run_capture: RunCapture, tmp_path: Path) -> None:
+    command = ("sh", "-c", f"rm {tmp_path}/out.ogg; sleep 1.5; exit 3")
+    done = run_capture("headless", "out.ogg", *SMALL, "--json", "--", *command)
+    assert done.returncode == 1
+    assert "capture: " in done.stderr
 
 
 def test_the_duration_ends_the_command_and_its_children(run_capture: RunCapture, tmp_path: Path) -> None:
