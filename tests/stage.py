@@ -194,6 +194,16 @@ class Pane:
         self._frame.configure(height=height)
         self._display.sync()
 
+    def set_property(self, name: str, kind: str, value: bytes | list[int] | None) -> None:
+        """Set a property of the window, or remove it: bytes, or numbers of 32 bits. `kind` is its type."""
+        atom = self._display.get_atom(name)
+        if value is None:
+            self._window.delete_property(atom)
+        else:
+            size = 8 if isinstance(value, bytes) else 32
+            self._window.change_property(atom, self._display.get_atom(kind), size, value)
+        self._display.sync()
+
     def ask_manager(self, message: str, *data: int | str, to_window: bool = True) -> None:
         """Send the window manager a client message about this window, or about the root if not `to_window`.
 

@@ -178,13 +178,13 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
             "use --region WxH+X+Y for where it is, or --screen",
         )
     from capture.sources.window_source import WindowSource
-    from capture.sources.x11.window_list import active_window, choose_window, list_windows
+    from capture.sources.x11.window_list import active_window, find_window
 
     overlays = _overlays(settings, report)
     if wanted == "active":
         # Found when the source opens: `--delay` gives the user time to switch to the window.
         return WindowSource(active_window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
-    window = choose_window(list_windows(), wanted)
+    window = find_window(wanted)
     return WindowSource(lambda: window, cursor=settings.cursor, report=report, end=end, overlays=overlays)
 
 

@@ -100,5 +100,6 @@ class PasswordPrompts:
 
     def _accessibility_bus(self) -> str | None:
         """Return the address of the accessibility bus, if the display has it."""
-        said = self._root.get_full_text_property(self._display.get_atom("AT_SPI_BUS"))
-        return str(said) if said else None
+        said = self._root.get_full_property(self._display.get_atom("AT_SPI_BUS"), X.AnyPropertyType)
+        # python-xlib's way to read a text raises for one that is not in UTF-8.
+        return bytes(said.value).decode(errors="replace") if said is not None and said.format == 8 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +14,20 @@ from Xlib.display import Display
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.screens import require_x11
+from capture.sources.x11.window_title import title_of
 from capture.sources.x11.xlib import connect
 
-__all__ = ["Window", "active_window", "choose_window", "list_windows", "listing", "window_at"]
+__all__ = ["Window", "active_window", "choose_window", "find_window", "list_windows", "listing", "window_at"]
 
-#: How deep to look for a titled window: window managers wrap windows in frames, and none was seen to nest them deeper.
+#: How deep to look for a window to list: window managers wrap windows in frames, and none was seen to nest them deeper.
 _FRAMES: Final = 3
 
 #: How many windows a message lists.
 _NAMED: Final = 8
+
+#: A window's id as tools print it: `0x0080000c` or `8388620`. Ids have 29 bits.
+_ID: Final = re.compile(r"0[xX](?P<hexadecimal>[0-9a-fA-F]{1,20})|(?P<decimal>[0-9]{1,20})")
+_LARGEST_ID: Final = 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,10 @@ class Window:
 
 
 def list_windows() -> list[Window]:
-    """Return the visible titled windows, topmost last. Raises `NotReadyError`."""
+    """Return the visible windows, topmost last: those with a title, and those that a window manager manages.
+
+    Raises `NotReadyError`.
+    """
     with listing() as display:
         return _windows(display)
 
@@ -63,15 +72,30 @@ def active_window() -> Window:
     return found
 
 
+def find_window(wanted: str) -> Window:
+    """Return the window that `--window` selects, as `choose_window`; by its id also one that is not listed.
+
+    Raises `UsageError` if no window matches, or more than one, and `NotReadyError`.
+    """
+    with listing() as display:
+        windows = _windows(display)
+        number = _number_in(wanted)
+        unlisted = None
+        if number is not None and not any(wanted == window.title for window in windows):
+            unlisted = _by_number(display, number)
+        return unlisted or choose_window(windows, wanted)
+
+
 def choose_window(windows: Sequence[Window], wanted: str) -> Window:
     """Return the window that `--window` selects: by its whole title, its id, or a part of its title in any case.
 
-    Raises `UsageError` if no window matches, or more than one.
+    Ids are compared as numbers, in hexadecimal after `0x` and else in decimal. Raises `UsageError` if no window
+    matches, or more than one.
     """
-    folded = wanted.casefold()
+    folded, number = wanted.casefold(), _number_in(wanted)
     for found in (
         [window for window in windows if window.title == wanted],
-        [window for window in windows if window.id == folded],
+        [window for window in windows if window.number == number],
         [window for window in windows if folded in window.title.casefold()],
     ):
         if len(found) == 1:
@@ -82,7 +106,7 @@ def choose_window(windows: Sequence[Window], wanted: str) -> Window:
 
 
 def window_at(display: Display, x: int, y: int) -> Window | None:
-    """Return the topmost titled window at this place, its frame included; None if there is none."""
+    """Return the topmost listed window at this place, its frame included; None if there is none."""
     for child in reversed(display.screen().root.query_tree().children):
         try:
             place = child.get_geometry()
@@ -90,7 +114,7 @@ def window_at(display: Display, x: int, y: int) -> Window | None:
             continue
         border = 2 * place.border_width
         whole = Rectangle(place.x, place.y, place.width + border, place.height + border)
-        if whole.contains(Rectangle(x, y, 1, 1)) and (found := _titled(child, display, _FRAMES, active=False)):
+        if whole.contains(Rectangle(x, y, 1, 1)) and (found := _listed(child, display, _FRAMES, active=False)):
             return found
     return None
 
@@ -108,6 +132,28 @@ def listing() -> Iterator[Display]:
         display.close()
 
 
+def _number_in(wanted: str) -> int | None:
+    """Return the window's id in `wanted`, None if it is not one."""
+    found = _ID.fullmatch(wanted.strip())
+    if found is None:
+        return None
+    return int(found["hexadecimal"], 16) if found["hexadecimal"] else int(found["decimal"])
+
+
+def _by_number(display: Display, number: int) -> Window | None:
+    """Return the window with this id, shown or not; None if there is none, or if it can show nothing."""
+    if not 0 < number < _LARGEST_ID or number == display.screen().root.id:
+        return None
+    window = display.create_resource_object("window", number)
+    try:
+        if window.get_attributes().win_class != X.InputOutput:
+            return None
+        active = _active_top(display) == _top(window, display.screen().root)
+        return _seen(window, display, title_of(window, display), active=active)
+    except error.XError:
+        return None
+
+
 def _named(windows: Sequence[Window]) -> str:
     more = f" and {len(windows) - _NAMED} more" if len(windows) > _NAMED else ""
     return ", ".join(map(str, windows[:_NAMED])) + more if windows else "none with a title"
@@ -118,30 +164,29 @@ def _windows(display: Display) -> list[Window]:
     root = display.screen().root
     size = root.get_geometry()
     screen = Rectangle(0, 0, size.width, size.height)
-    found = [_titled(child, display, _FRAMES, active=child.id == active) for child in root.query_tree().children]
+    found = [_listed(child, display, _FRAMES, active=child.id == active) for child in root.query_tree().children]
     # Window managers keep helper windows beside the screen.
     return [window for window in found if window is not None and window.area.intersects(screen)]
 
 
-def _titled(window: Any, display: Display, depth: int, *, active: bool) -> Window | None:
-    """Return the window, or the first titled one inside it: window managers wrap windows in frames."""
+def _listed(window: Any, display: Display, depth: int, *, active: bool) -> Window | None:
+    """Return the window, or the first listed one inside it: window managers wrap windows in frames."""
     try:
         if window.get_attributes().map_state != X.IsViewable:
             return None
-        title = _title(window, display)
-        if title:
+        title = title_of(window, display)
+        if title or _is_managed(window, display):
             return _seen(window, display, title, active=active)
         inside = window.query_tree().children if depth else []
     except error.XError:
         # It was closed meanwhile.
         return None
-    return next((found for child in inside if (found := _titled(child, display, depth - 1, active=active))), None)
+    return next((found for child in inside if (found := _listed(child, display, depth - 1, active=active))), None)
 
 
-def _title(window: Any, display: Display) -> str:
-    # The second property is the one that programs from before Unicode set.
-    title = window.get_full_text_property(display.get_atom("_NET_WM_NAME")) or window.get_wm_name()
-    return title.decode(errors="replace") if isinstance(title, bytes) else str(title or "")
+def _is_managed(window: Any, display: Display) -> bool:
+    """Whether a window manager manages the window, which need not have a title (ICCCM 4.1.3.1)."""
+    return window.get_property(display.get_atom("WM_STATE"), X.AnyPropertyType, 0, 1) is not None
 
 
 def _seen(window: Any, display: Display, title: str, *, active: bool) -> Window:
