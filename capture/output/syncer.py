@@ -82,9 +82,10 @@ class Syncer:
         try:
             while True:
                 self._has_news.wait()
+                # Before it looks whether to end: `close` sets both, and this may not clear what it has just set.
+                self._has_news.clear()
                 if self._is_closing.wait(max(0.0, began_s + INTERVAL_S - time.monotonic())):
                     return
-                self._has_news.clear()
                 began_s = time.monotonic()
                 self.sync()
                 if not is_named:

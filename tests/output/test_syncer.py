@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,28 @@ def test_a_file_that_is_not_wanted_is_not_waited_for(syncer: Syncer, disk: Stepp
     disk.until_begun(1)
     syncer.close(wait=False)
     assert disk.begun == 1
+
+
+class ClosedTooLate(threading.Event):
+    """Not set when it is waited for, but before the waiting thread goes on."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._close: Callable[[], None] | None = close
+
+    def wait(self, timeout: float | None = None) -> bool:
+        close, self._close = self._close, None
+        if close is None:
+            return super().wait(timeout)
+        close()
+        return False
+
+
+def test_it_ends_when_it_is_closed_just_as_a_sync_begins(syncer: Syncer, disk: SteppedDisk) -> None:
+    disk.let_go(2)
+    syncer._is_closing = ClosedTooLate(lambda: syncer.close(wait=False))
+    syncer.note_write()
+    eventually(lambda: syncer._worker.join(0.0), "the end of the thread")
 
 
 def test_a_failed_sync_is_not_forgotten(syncer: Syncer, disk: SteppedDisk) -> None:
