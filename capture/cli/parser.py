@@ -121,8 +121,9 @@ def _parser() -> _Parser:
         add(name, text, description=f"{text.capitalize()}.")
     add("repair", "fix a recording that was cut off by a crash", _fill_repair, description=REPAIR)
     add("check", "check that a recording is complete", _fill_check, description=CHECK)
+    fills = {"mark": _fill_mark, "pause": _fill_pause, "stop": _fill_stop}
     for name, text, more in REMOTE_VERBS:
-        fill = _fill_mark if name == "mark" else _add_recorder_name
+        fill = fills.get(name, _add_recorder_name)
         add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
     usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
     add("config", "show and change the settings", _fill_config, description=CONFIG, usage=usage)
@@ -198,6 +199,16 @@ def _fill_check(parser: _Parser) -> None:
 def _fill_mark(parser: _Parser) -> None:
     _add_recorder_name(parser)
     parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="the title of the chapter")
+
+
+def _fill_pause(parser: _Parser) -> None:
+    _add_recorder_name(parser)
+    parser.add_argument("--toggle", action="store_true", help="resume if it is paused, as Ctrl+Alt+P does")
+
+
+def _fill_stop(parser: _Parser) -> None:
+    _add_recorder_name(parser)
+    parser.add_argument("--all", action="store_true", help="end all recorders, also those in standby and replay")
 
 
 #: What `note` sets in place of the picture options, which it does not have.
@@ -353,7 +364,7 @@ def _add_waiting_options(parser: _Parser) -> None:
 
 
 def _add_recorder_name(parser: _Parser) -> None:
-    parser.add_argument("--name", metavar="NAME", help="the recorder to control, if several are running")
+    parser.add_argument("--name", metavar="NAME", help="the recorder to control, if several can obey")
 
 
 def _fill_config(parser: _Parser) -> None:

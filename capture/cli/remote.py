@@ -52,13 +52,20 @@ def _status(arguments: Arguments) -> int:
     if not found:
         raise not_running_error(arguments.name, ", ".join(recorder["name"] for recorder in everyone))
     for recorder in found:
-        say(
-            arguments,
-            "  ".join(
-                [recorder["name"], str(recorder.get("state")), *_measures(recorder), str(recorder.get("path") or "")]
-            ).rstrip(),
-        )
+        say(arguments, "  ".join(filter(None, (recorder["name"], str(recorder.get("state")), *_doing(recorder)))))
     return 0
+
+
+def _doing(recorder: dict[str, Any]) -> list[str]:
+    """Describe what a recorder has recorded, or keeps in memory while it waits."""
+    from capture.cli.terminal import as_clock, as_size
+
+    if recorder.get("state") != "standby":
+        return [*_measures(recorder), str(recorder.get("path") or "")]
+    if recorder.get("replay_s") is None:
+        return ["nothing is recorded"]
+    kept = f"{as_clock(recorder.get('buffer_s', 0.0))} of {as_clock(recorder['replay_s'])} in memory"
+    return [kept, as_size(recorder.get("buffer_bytes", 0))]
 
 
 #: The keys of a recorder in the JSON of `status` that scripts rely on; unknown values are null.
@@ -71,10 +78,44 @@ def _as_status(recorder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stop(arguments: Arguments) -> int:
-    answer = _send(arguments)
+    if arguments.all:
+        return _stop_all(arguments)
+    return _ended(arguments, _send(arguments))
+
+
+def _stop_all(arguments: Arguments) -> int:
+    from capture.remote.client import not_running_error, quit_all
+
+    if arguments.name is not None:
+        raise UsageError(f"--all and --name {arguments.name} exclude each other", "drop one of them")
+    answers = quit_all()
+    if arguments.json:
+        write_json({"stopped": answers})
+    elif not answers:
+        raise not_running_error()
+    exit_code = 0
+    for answer in answers:
+        if answer.get("ok"):
+            exit_code |= _ended(arguments, answer)
+        else:
+            exit_code = fail(str(answer.get("error")), 1, arguments.debug)
+    return exit_code
+
+
+def _ended(arguments: Arguments, answer: dict[str, Any]) -> int:
+    """Print what the recorder that was stopped leaves, and return the exit code."""
     if answer.get("path"):
         return _saved(arguments, answer)
-    say(arguments, _stopped(answer) if answer.get("state") in ("armed", "standby") else "nothing was kept")
+    waited = answer.get("state") in ("idle", "armed", "standby")
+    say(arguments, _stopped(answer) if waited else "nothing was kept")
+    return 0
+
+
+def _toggle(arguments: Arguments) -> int:
+    answer = _send(arguments)
+    if answer.get("state") != "recording":
+        return _ended(arguments, answer)
+    say(arguments, f"recording {answer.get('path') or ''}".rstrip())
     return 0
 
 
@@ -94,9 +135,11 @@ def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
 
 
 def _change(arguments: Arguments) -> int:
-    answer = _send(arguments)
+    toggles = arguments.verb == "pause" and arguments.toggle
+    answer = _send(arguments, "toggle_pause" if toggles else None)
     state = str(answer.get("state"))
-    say(arguments, f"{'resumed' if arguments.verb == 'resume' else state}{_at(answer)}")
+    resumed = state == "recording" and (toggles or arguments.verb == "resume")
+    say(arguments, f"{'resumed' if resumed else state}{_at(answer)}")
     return 0
 
 
@@ -107,7 +150,7 @@ def _discard(arguments: Arguments) -> int:
 
 
 def _mark(arguments: Arguments) -> int:
-    answer = _send(arguments, arguments.text)
+    answer = _send(arguments, text=arguments.text)
     say(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
     return 0
 
@@ -118,11 +161,13 @@ def _preview(arguments: Arguments) -> int:
     return 0
 
 
-def _send(arguments: Arguments, text: str = "", options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Send the verb to the recorder as a command and return its answer, which `--json` also prints."""
+def _send(
+    arguments: Arguments, verb: str | None = None, *, text: str = "", options: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Send `verb`, by default the command line's, to the recorder; return its answer, which `--json` also prints."""
     from capture.remote.client import ask
 
-    answer = ask(arguments.verb, name=arguments.name, text=text, options=options)
+    answer = ask(verb or arguments.verb, name=arguments.name, text=text, options=options)
     if arguments.json:
         write_json(answer)
     return answer
@@ -149,7 +194,7 @@ VERBS: Final[dict[str, Verb]] = {
     "stop": _stop,
     "pause": _change,
     "resume": _change,
-    "toggle": _change,
+    "toggle": _toggle,
     "discard": _discard,
     "mark": _mark,
     "preview": _preview,

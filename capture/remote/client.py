@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from capture.errors import CaptureError, UsageError
 from capture.remote.protocol import TEXT_LIMIT, as_line, cleaned
+from capture.remote.routing import KEEP_BUFFER, choose
 from capture.remote.runtime_folder import RuntimeFolder, check_name, default_folder
 from capture.system import unix_socket
 
-__all__ = ["ask", "not_running_error", "running"]
+__all__ = ["ask", "not_running_error", "quit_all", "running"]
 
 #: A recorder answers within milliseconds, or a tenth of a second when it is busy.
 STATUS_LIMIT_S: Final = 1.0
@@ -29,7 +30,7 @@ ANSWER_LIMIT_S: Final = 10.0
 #: Stopping finishes the file; on a slow disk that takes as long as writing what is still in memory.
 END_LIMIT_S: Final = 120.0
 
-_ENDING_VERBS: Final = frozenset({"stop", "discard", "clip"})
+_ENDING_VERBS: Final = frozenset({"stop", "toggle", "discard", "clip"})
 
 #: An answer may list every mark and event of a long recording.
 _ANSWER_LIMIT_BYTES: Final = 1 << 24
@@ -44,17 +45,27 @@ def running(folder: Path | None = None) -> list[dict[str, Any]]:
     `not_answering` and the path and pid from its note. Raises `NotReadyError` when the runtime folder is not safe.
     """
     gives_up_at_s = time.monotonic() + STATUS_LIMIT_S
+    with _recorders(folder, gives_up_at_s) as recorders:
+        return [status for _, status in _statuses(recorders, gives_up_at_s)]
+
+
+def quit_all(*, timeout_s: float = END_LIMIT_S, folder: Path | None = None) -> list[dict[str, Any]]:
+    """End all of this user's recorders and return their answers, sorted by name: recordings are finished.
+
+    The answer of one that does not end within `timeout_s` has `ok` false and an `error`. Raises `NotReadyError` when
+    the runtime folder is not safe.
+    """
+    gives_up_at_s = time.monotonic() + timeout_s
     found = []
     with _recorders(folder, gives_up_at_s) as recorders:
         for recorder in recorders:
-            recorder.ask("status")
+            recorder.ask("quit")
         for recorder in recorders:
             try:
-                answer = recorder.answer(gives_up_at_s)
-                if answer.get("ok"):
-                    found.append(answer)
+                found.append(recorder.answer(gives_up_at_s))
             except TimeoutError:
-                found.append(recorder.as_noted())
+                late = f"the recorder {recorder.name!r} did not answer within {timeout_s:g} s"
+                found.append({"name": recorder.name, "ok": False, "error": late})
             except OSError:
                 continue  # it has just ended
     return found
@@ -69,11 +80,11 @@ def ask(
     timeout_s: float | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Send a command to the recorder called `name`, or to the only one, and return its answer.
+    """Send a command to the recorder called `name`, or to the one that can obey it, and return its answer.
 
     Raises `CaptureError` when there is no such recorder, when it refuses, or when it has not answered after `timeout_s`
-    (by default long enough for the verb). Raises `UsageError` when no name is given and several recorders run, and for
-    an invalid name or text. Raises `NotReadyError` when the runtime folder is not safe.
+    (by default long enough for the verb). Raises `UsageError` when no name is given and several recorders can obey, and
+    for an invalid name or text. Raises `NotReadyError` when the runtime folder is not safe.
     """
     if name is not None:
         check_name(name)
@@ -83,7 +94,9 @@ def ask(
         timeout_s = END_LIMIT_S if verb in _ENDING_VERBS else ANSWER_LIMIT_S
     gives_up_at_s = time.monotonic() + timeout_s
     with _recorders(folder, gives_up_at_s) as recorders:
-        recorder = _chosen(recorders, name)
+        recorder = _chosen(verb, recorders, name)
+        if verb == "stop" and name is None:
+            options = {**(options or {}), KEEP_BUFFER: True}
         try:
             recorder.ask(verb, cleaned(text), options)
             answer = recorder.answer(gives_up_at_s)
@@ -182,14 +195,33 @@ def not_running_error(name: str | None = None, names: str = "") -> CaptureError:
     return CaptureError(f"no recorder called {name!r} is running", f"choose one of {names}")
 
 
-def _chosen(recorders: list[_Recorder], name: str | None) -> _Recorder:
-    names = ", ".join(recorder.name for recorder in recorders)
+def _statuses(recorders: Sequence[_Recorder], gives_up_at_s: float) -> list[tuple[_Recorder, dict[str, Any]]]:
+    """Return the recorders that still run, each with its answer to `status`."""
+    for recorder in recorders:
+        recorder.ask("status")
+    found = []
+    for recorder in recorders:
+        try:
+            answer = recorder.answer(gives_up_at_s)
+        except TimeoutError:
+            answer = recorder.as_noted()
+        except OSError:
+            continue  # it has just ended
+        if answer.get("ok", True):
+            found.append((recorder, answer))
+    return found
+
+
+def _chosen(verb: str, recorders: Sequence[_Recorder], name: str | None) -> _Recorder:
+    """Return the recorder called `name`, or else the one that can obey `verb`."""
     if name is not None:
         for recorder in recorders:
             if recorder.name == name:
                 return recorder
-    if name is not None or not recorders:
-        raise not_running_error(name, names)
-    if len(recorders) > 1:
-        raise UsageError(f"several recorders are running ({names})", "choose one with --name")
-    return recorders[0]
+        raise not_running_error(name, ", ".join(recorder.name for recorder in recorders))
+    if len(recorders) == 1:
+        return recorders[0]
+    found = _statuses(recorders, time.monotonic() + STATUS_LIMIT_S)
+    if not found:
+        raise not_running_error()
+    return found[choose(verb, [status for _, status in found])][0]

@@ -24,11 +24,13 @@ VERBS: Final[Mapping[str, Command]] = {
     "stop": Command.STOP,
     "pause": Command.PAUSE,
     "resume": Command.RESUME,
-    "toggle": Command.TOGGLE_PAUSE,
+    "toggle": Command.TOGGLE,
+    "toggle_pause": Command.TOGGLE_PAUSE,
     "discard": Command.DISCARD,
     "mark": Command.MARK,
     "preview": Command.PREVIEW,
     "clip": Command.CLIP,
+    "quit": Command.QUIT,
 }
 
 _WITH_TEXT: Final = frozenset({Command.MARK})

@@ -94,8 +94,6 @@ _TABLE: Final[Mapping[Phase, Mapping[Command, Action | Refusal]]] = {
     Phase.ARMED: _WHILE_ARMED,
     Phase.STANDBY: {
         **_WHILE_ARMED,
-        # A key in the desktop's settings may be bound to this command alone.
-        Command.TOGGLE_PAUSE: Action.BEGIN,
         # There is no recording to discard, and ending the wait would lose the replay buffer.
         Command.DISCARD: _NOT_YET,
     },

@@ -69,7 +69,11 @@ class SessionCore:
         if request.answer is not None:
             status = self.take.status() if self.take is not None else {"path": None, "elapsed_s": 0.0}
             buffer_s, buffer_bytes = self.buffered
-            buffered = {"buffer_s": round(buffer_s, 3), "buffer_bytes": buffer_bytes}
+            buffered = {
+                "buffer_s": round(buffer_s, 3),
+                "buffer_bytes": buffer_bytes,
+                "replay_s": self.settings.replay_s,
+            }
             request.answer({"ok": True, "state": self.state.value, **status, **buffered})
 
     def on_worker_failure(self, worker: str, error: BaseException) -> None:

@@ -66,7 +66,8 @@ class Inbox:
                 refuse(message, why)
 
 
-def refuse(request: Request, why: str) -> None:
+def refuse(request: Request, why: str, exit_code: int = 1) -> None:
     """Answer a request, if it wants an answer, with the reason why it is refused."""
     if request.answer is not None:
-        request.answer({"ok": False, "error": why})
+        more = {} if exit_code == 1 else {"exit_code": exit_code}
+        request.answer({"ok": False, "error": why, **more})

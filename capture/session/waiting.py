@@ -8,6 +8,7 @@ from capture.errors import NotReadyError, OutputError
 from capture.events import Command, Event, EventKind, Progress, Request, State
 from capture.output.disk_space import check_room
 from capture.output.naming import check_writable
+from capture.remote.routing import KEEP_BUFFER
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.inbox import WAITING_INTERVAL_S, WorkerFailure, refuse
@@ -57,12 +58,14 @@ class Waiting:
                     return message
                 case Action.BEGIN:
                     pass
+                case Action.END if message.options.get(KEEP_BUFFER) and self._only_buffers:
+                    refuse(message, "nothing is being recorded; to end the replay buffer too, add --all or --name", 2)
                 case Action.END:
                     self._core.answer(message)
                     return None
                 case Action.CLIP:
                     self._core.save_clip(message)
-                case Action.MARK if self._core.feed is not None and self._core.feed.is_buffering:
+                case Action.MARK if self._core.feed is not None and self._is_buffering:
                     # The clips that contain this moment get the mark.
                     self._core.emit(replace(self._core.feed.mark(message.at_s, message.text), at_s=0.0))
                     self._core.answer(message)
@@ -84,6 +87,14 @@ class Waiting:
             self._core.emit(Event(EventKind.NOT_BEGUN, 0.0, f"nothing is recorded: {error}"))
             return False
         return True
+
+    @property
+    def _is_buffering(self) -> bool:
+        return self._core.feed is not None and self._core.feed.is_buffering
+
+    @property
+    def _only_buffers(self) -> bool:
+        return self._settings.standby and self._is_buffering
 
     @property
     def _waiting_for(self) -> str:

@@ -246,6 +246,31 @@ def test_standby_records_repeatedly_and_nothing_in_between(
         assert max(map(abs, offsets_s(path))) < 0.1
 
 
+def test_commands_reach_the_recording_and_the_buffer_without_names(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
+) -> None:
+    output, clip = tmp_path / "take.ogg", tmp_path / "clip.ogg"
+    replay_arguments = ("replay", "--screen", "none", "--last", "10s", "--name", "replay", *PATTERN)
+    with waiting(start_capture, *replay_arguments) as replay:
+        # The pause key begins nothing.
+        assert run_capture("pause", "--toggle").returncode == 1
+        with waiting(start_capture, "record", output, *PATTERN, state="recording") as record:
+            record.recorder.until_grown(output)
+            assert run_capture("pause", "--toggle").returncode == 0
+            assert record.status["state"] == "paused"
+            assert run_capture("clip", clip).returncode == 0
+            assert run_capture("toggle").returncode == 0
+            assert record.recorder.wait() == 0
+        again = run_capture("stop")
+        assert again.returncode == 2
+        assert "to end the replay buffer too, add --all or --name" in again.stderr
+        assert replay.status["state"] == "standby"
+        assert run_capture("stop", "--name", "replay").returncode == 0
+        assert replay.recorder.wait() == 0
+    assert check(output).ok
+    assert check(clip).ok
+
+
 def test_a_recording_can_start_from_the_buffer(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from scripted_recorder import Script, recorder
 
-from capture.cli.main import main
+from capture.cli.main import _MODULES, main
 from capture.remote.server import VERBS
 
 if sys.platform == "win32":
@@ -39,7 +39,7 @@ def answering(**content: Any) -> Script:
     return lambda request: {"ok": True, **content}
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", _MODULES["remote"])
 def test_a_command_without_a_recorder_fails_with_one_line(verb: str, runtime_path: Path) -> None:
     said = "capture: no recorder is running: start one with capture record, or capture replay for clips\n"
     assert Called(verb).all == (1, "", said)
@@ -84,11 +84,20 @@ def test_status_as_text(runtime_path: Path) -> None:
             "capture: no recorder called 'c' is running: choose one of capture, not\n",
         )
         assert Called("status", "--quiet").all == (0, "", "")
-        assert Called("pause").all == (
-            2,
-            "",
-            "capture: several recorders are running (capture, not): choose one with --name\n",
-        )
+
+
+def test_status_says_what_a_recorder_in_standby_keeps(runtime_path: Path) -> None:
+    kept = {"state": "standby", "path": None, "elapsed_s": 0.0, "size_bytes": 0}
+    replay = answering(**kept, buffer_s=30.2, buffer_bytes=1_500_000, replay_s=60.0)
+    for script, said in (
+        (replay, "0:30.2 of 1:00.0 in memory  1.5 MB"),
+        (answering(**kept, buffer_s=0.0, buffer_bytes=0, replay_s=None), "nothing is recorded"),
+    ):
+        with recorder(runtime_path, script):
+            assert Called("status").all == (0, f"capture  standby  {said}\n", "")
+
+
+SAVED: Final = "saved /t.mp4  0:02.0  9 bytes"
 
 
 @pytest.mark.parametrize(
@@ -96,9 +105,11 @@ def test_status_as_text(runtime_path: Path) -> None:
     [
         (["pause"], {"state": "paused", "elapsed_s": 12.34}, "paused at 0:12.3"),
         (["resume"], {"state": "recording", "elapsed_s": 12.34}, "resumed at 0:12.3"),
-        (["toggle"], {"state": "paused", "elapsed_s": 0.0}, "paused at 0:00.0"),
-        (["toggle"], {"state": "recording", "elapsed_s": 3_600}, "recording at 1:00:00"),
-        (["toggle"], {"state": "armed"}, "armed"),
+        (["pause", "--toggle"], {"state": "paused", "elapsed_s": 0.0}, "paused at 0:00.0"),
+        (["pause", "--toggle"], {"state": "recording", "elapsed_s": 3_600}, "resumed at 1:00:00"),
+        (["toggle"], {"state": "recording", "path": "/talk.mp4", "elapsed_s": 0.0}, "recording /talk.mp4"),
+        (["toggle"], {"state": "finished", "path": "/t.mp4", "duration_s": 2.0, "size_bytes": 9}, SAVED),
+        (["toggle"], {"state": "armed"}, "stopped"),
         (["stop"], {"path": "/t\x1b.mp4", "duration_s": 12.34, "size_bytes": 1_500}, "saved /t?.mp4  0:12.3  1.5 KB"),
         (["stop"], {"state": "discarded", "path": None}, "nothing was kept"),
         (["stop"], {"state": "armed", "path": None}, "stopped"),
@@ -120,7 +131,34 @@ def test_each_command_reports_its_result(
         exit_code, stdout, stderr = Called("--json", *arguments, "--name", "capture").all
         assert (exit_code, stderr) == (0, "")
         assert json.loads(stdout) == {"ok": True, "name": "capture", "pid": os.getpid(), **content}
-        assert [request.command for request in session.requests] == [VERBS[arguments[0]]] * 3
+        verb = "toggle_pause" if "--toggle" in arguments else arguments[0]
+        assert [request.command for request in session.requests] == [VERBS[verb]] * 3
+
+
+def test_stop_all_ends_every_recorder_and_reports_each(runtime_path: Path) -> None:
+    saved = answering(state="finished", path="/t.mp4", duration_s=2.0, size_bytes=9)
+    with (
+        recorder(runtime_path, saved, name="a") as first,
+        recorder(runtime_path, answering(state="standby", buffer_bytes=1), name="b") as second,
+    ):
+        dropped = "stopped; the replay buffer was dropped"
+        assert Called("stop", "--all").all == (0, f"{SAVED}\n{dropped}\n", "")
+        stopped = json.loads(Called("stop", "--all", "--json").stdout)["stopped"]
+        assert [(each["name"], each["state"]) for each in stopped] == [("a", "finished"), ("b", "standby")]
+        for session in (first, second):
+            assert [request.command for request in session.requests] == [VERBS["quit"]] * 2
+        said = "capture: --all and --name a exclude each other: drop one of them\n"
+        assert Called("stop", "--all", "--name", "a").all == (2, "", said)
+    assert Called("stop", "--all").exit_code == 1
+    assert Called("stop", "--all", "--json").all == (0, '{"stopped": []}\n', "")
+
+
+def test_stop_all_fails_with_the_worst(runtime_path: Path) -> None:
+    with (
+        recorder(runtime_path, lambda request: {"ok": False, "error": "the disk is full"}, name="a"),
+        recorder(runtime_path, answering(state="standby"), name="b"),
+    ):
+        assert Called("stop", "--all").all == (1, "stopped\n", "capture: the disk is full\n")
 
 
 def test_a_damaged_file_is_reported(runtime_path: Path) -> None:

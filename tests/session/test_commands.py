@@ -27,6 +27,8 @@ def test_status_is_always_answered(phase: Phase) -> None:
         (Phase.PREPARING, Command.PAUSE, "nothing is being recorded yet"),
         (Phase.ARMED, Command.TOGGLE, Action.BEGIN),
         (Phase.ARMED, Command.DISCARD, Action.END),
+        (Phase.STANDBY, Command.TOGGLE, Action.BEGIN),
+        (Phase.STANDBY, Command.TOGGLE_PAUSE, "nothing is being recorded yet"),
         (Phase.STANDBY, Command.DISCARD, "nothing is being recorded yet"),
         (Phase.RECORDING, Command.TOGGLE, Action.END),
         (Phase.RECORDING, Command.RESUME, Action.ANSWER),
