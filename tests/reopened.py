@@ -13,6 +13,7 @@ import av
 import av.video.plane
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 
 Picture: TypeAlias = npt.NDArray[np.uint8]
 Sound: TypeAlias = npt.NDArray[np.float32]
@@ -81,6 +82,33 @@ def _plane(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.float64]:
 
 def _rgb(frame: av.VideoFrame) -> Picture:
     return np.asarray(frame.to_ndarray(format="rgb24"))
+
+
+def everything_shown(path: Path) -> Iterator[Picture]:
+    """Yield every frame in the file, also those that players skip because of an edit list."""
+    with _without_edits(path) as container:
+        for frame in container.decode(video=0):
+            yield _rgb(frame)
+
+
+def everything_heard(path: Path, number: int = 0) -> Sound:
+    """Return all samples of an audio track, mixed down to one channel, also those that players skip."""
+    parts: list[Sound] = []
+    with _without_edits(path) as container:
+        stream = container.streams.audio[number]
+        context = stream.codec_context
+        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+        for packet in container.demux(stream):
+            # A copy of its bytes: side data says what to skip.
+            for frame in context.decode(av.Packet(bytes(packet)) if packet.size else None):
+                frame.pts = None
+                parts += [converted.to_ndarray().mean(axis=0) for converted in resampler.resample(frame)]
+    return np.concatenate(parts)
+
+
+def _without_edits(path: Path) -> InputContainer:
+    options = {"ignore_editlist": "1"} if path.suffix in (".mp4", ".mov", ".m4a") else {}
+    return av.open(str(path), options=options)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from capture.codecs.bitstream import bits_of
 from capture.errors import EncoderError
 from capture.media import SAMPLE_RATE, SampleArray
 
-__all__ = ["FRAME_SAMPLES", "StereoAac", "as_stereo"]
+__all__ = ["FRAME_SAMPLES", "StereoAac", "as_stereo", "windows"]
 
 #: Samples in a packet. The first packet starts this much before the sound.
 FRAME_SAMPLES: Final = 1024
@@ -130,7 +130,7 @@ class StereoAac:
         """Switch to mono if its windows fit the last packet; otherwise try again after `_ALIKE_FRAMES`."""
         before = self._one.feed(self._recent)
         self._alike = 0
-        if before and _windows(bytes(before[-1])) == _windows(self._last):
+        if before and windows(bytes(before[-1])) == windows(self._last):
             self._line = self._one
 
     def _numbered(self, packets: list[Packet]) -> list[Packet]:
@@ -218,7 +218,7 @@ def _head(packet: bytes) -> tuple[str, int]:
     return bits, place
 
 
-def _windows(packet: bytes) -> str:
+def windows(packet: bytes) -> str:
     """Return the bits of a packet's windows, which the next packet has to match; "" if its channels differ in them."""
     bits, place = _head(packet)
     if bits.startswith(_CHANNEL, place):

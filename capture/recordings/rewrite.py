@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from capture.errors import CaptureError, OutputError, RecordingError, UsageError
+from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import container_of
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
@@ -27,11 +27,7 @@ from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["chapters_of", "cut_end", "opened", "rewrite", "tracks_of", "until", "zero_s"]
-
-#: A frame shown for longer belongs to a still screen, which is sent again now and then. Tracks may end half a second
-#: apart.
-_LONG_PICTURE_S: Final = 0.4
+__all__ = ["chapters_of", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 
 
 def rewrite(
@@ -65,33 +61,6 @@ def rewrite(
     except (CaptureError, OSError, av.FFmpegError) as error:
         raise _explained(path, new, error) from error
     return replace(report, path=path.absolute())
-
-
-def cut_end(path: Path, end_s: float) -> CheckReport:
-    """Cut the recording at `path` off at `end_s`; return the report of the rest.
-
-    `end_s` counts from the start of the file. Sound ends with the packet that plays at `end_s`, the last frame is shown
-    until then; with a still picture, Matroska and WebM go on to the next frame. A chapter that plays at `end_s` ends
-    there, later ones go. Raises `UsageError` when nothing would be left, and for FLAC, which cannot be cut this way;
-    `OutputError` and `RecordingError` as `rewrite` does. After an error the recording is unchanged.
-    """
-    if container_of(path).audio_codec == "flac":
-        raise UsageError(f"{path} is FLAC, which capture cannot cut", "cut it in an audio editor")
-    if not end_s > 0:
-        raise UsageError(f"a cut at {end_s:g} s would leave nothing of {path}", "cut it later")
-
-    def fill(muxer: Muxer) -> list[Chapter]:
-        with opened(path) as container:
-            tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata)
-            places = {stream.index: place for place, stream in enumerate(tracks)}
-            stop_s = _next_picture_s(path, end_s) + zero_s(container)
-            for packet in container.demux(tracks):
-                if packet.pts is not None and packet.size and (kept := until(packet, stop_s)):
-                    muxer.write(places[packet.stream_index], kept)
-            return chapters_of(container, stop_s)
-
-    return rewrite(path, fill)
 
 
 @contextmanager
@@ -130,28 +99,6 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
         if start_s < end_s:
             found.append(Chapter(chapter.get("metadata", {}).get("title", ""), start_s, min(stop_s, end_s)))
     return found
-
-
-def _next_picture_s(path: Path, end_s: float) -> float:
-    """Return the time at or after `end_s` where a cut does not shorten a long frame.
-
-    Matroska gives every frame the same duration: if a frame shown for longer came last, it would end long before the
-    sound.
-    """
-    with opened(path) as container:
-        pictures = [stream for stream in tracks_of(container) if stream.type == "video"]
-        if "matroska" not in container.format.name or not pictures:
-            return end_s
-        before_s = 0.0
-        for packet in container.demux(pictures):
-            if packet.pts is None:
-                continue
-            at_s = float(packet.pts * packet.time_base)
-            if at_s >= end_s:
-                length_s = float((packet.duration or 0) * packet.time_base)
-                return at_s + length_s if end_s - before_s > _LONG_PICTURE_S else end_s
-            before_s = max(before_s, at_s)
-    return end_s
 
 
 def until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:

@@ -1,8 +1,9 @@
 """Saves a clip from the replay buffer as a finished file.
 
 Packets are copied unchanged, with times relative to one common origin. An exact clip starts at the requested moment
-itself: formats with edit lists skip what lies before. For other formats, the sound is encoded again, and the first
-group of the picture; the next group starts with a key frame of the same encoder and is copied.
+itself, and holds nothing from before: the first group of the picture is encoded again; the next one starts with a key
+frame of the same encoder and is copied. The sound is encoded again, too, except for AAC, of which the first packets
+suffice. Its priming is silent there, and skipped by an edit list, as in every file with AAC.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import av
 import numpy as np
 
 from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.sound_cut import decoded, silenced
+from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
 from capture.events import Event
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["save"]
 
-#: The formats that can skip the start of a file by an edit list.
+#: The formats that can skip the priming of AAC to the sample, by an edit list.
 _WITH_EDIT_LISTS: Final = frozenset({"mp4", "mov", "ipod"})
 
 #: Codecs to encode again for every clip, which costs no quality: FLAC packets know their place in the recording, PCM
@@ -135,23 +138,22 @@ _Track = tuple["Stream", "list[av.Packet[Any]]"]
 
 def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_Track]:
     """Return the template and the packets of each track, with times relative to the start of the clip."""
-    by_edit_list = exact and kind.format in _WITH_EDIT_LISTS
     kept = clip.exact_packets() if exact else clip.packets()
     start_s = clip.exact_start_s if exact else clip.start_s
     made: list[_Track] = []
     for number, (track, packets) in enumerate(zip(clip.tracks, kept, strict=True)):
         if not packets:
             made.append((_template(track), []))
-        elif exact and not by_edit_list and not track.is_picture:
+        elif exact and track.is_picture:
+            made.append(_reencoded_picture(clip, track, packets, kind, quality))
+        elif exact and kind.format not in _WITH_EDIT_LISTS:
             made.append(_reencoded_sound(clip, number, packets))
-        elif exact and not by_edit_list:
-            made.append(_reencoded_picture(clip, track, packets, quality))
         else:
             origin = round(start_s / track.time_base)
             if not any(other.is_picture for other in clip.tracks):
                 origin = _sound_origin(clip, number, packets, exact=exact)
             end = round(clip.until_s / track.time_base) - origin
-            copies = _copied(track, packets, origin, end, kind)
+            copies = _copied(track, _cut(track, packets, clip) if exact else packets, origin, end, kind)
             for note in clip.notes(number):
                 copies[0].set_sidedata(note)
             made.append((_template(track), copies))
@@ -165,17 +167,29 @@ def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, e
     return packets[0].pts + clip.priming(number)
 
 
+def _cut(track: ReplayTrack, packets: Sequence[StoredPacket], clip: Clip) -> list[StoredPacket]:
+    """Return packets of AAC that are silent outside of the clip."""
+    source = cast(av.AudioCodecContext, _template(track).codec_context)
+    begin, end = (round(at_s / track.time_base) - packets[0].pts for at_s in (clip.exact_start_s, clip.until_s))
+    made = silenced([packet.data for packet in packets], source, FRAME_SAMPLES, begin, end)
+    return [packet._replace(data=data) for packet, data in zip(packets, made, strict=True)]
+
+
 def _copied(
     track: ReplayTrack, packets: Sequence[StoredPacket], origin: int, end: int, kind: Container
 ) -> list[av.Packet[Any]]:
-    """Return the packets for a muxer. Each frame lasts until the next, the last one until `end`."""
+    """Return the packets for a muxer, with times relative to `origin`; the last frame is shown until `end`."""
     made = [as_packet(packet, track.time_base, origin) for packet in packets]
-    if track.is_picture:
-        if kind.format in _WITH_EDIT_LISTS:
-            for copy, following in pairwise(made):
-                copy.duration = cast(int, following.pts) - cast(int, copy.pts)
-        made[-1].duration = max(1, end - cast(int, made[-1].pts))
-    return made
+    return _lasting(made, end, kind) if track.is_picture else made
+
+
+def _lasting(pictures: list[av.Packet[Any]], end: int, kind: Container) -> list[av.Packet[Any]]:
+    """Give each frame the duration until the next, the last one until `end`; Matroska needs only the last."""
+    if kind.format in _WITH_EDIT_LISTS:
+        for one, following in pairwise(pictures):
+            one.duration = cast(int, following.pts) - cast(int, one.pts)
+    pictures[-1].duration = max(1, end - cast(int, pictures[-1].pts))
+    return pictures
 
 
 def _in_order(tracks: Sequence[Sequence[av.Packet[Any]]]) -> Iterator[tuple[int, av.Packet[Any]]]:
@@ -210,32 +224,16 @@ def _decoded(
 ) -> tuple[SampleArray, float]:
     """Decode `packets`; return float32 (n, channels) at `SAMPLE_RATE`, and the media time of the first sample."""
     source = cast(av.AudioCodecContext, _template(track).codec_context)
-    decoder = cast(av.AudioCodecContext, av.CodecContext.create(source.codec.canonical_name, "r"))
-    decoder.extradata = source.extradata
-    if source.codec.canonical_name == "pcm_s16le":
-        decoder.sample_rate, decoder.layout = source.sample_rate, source.layout
-    layout = "mono" if channels == 1 else "stereo"
-    resampler = av.AudioResampler("flt", layout, SAMPLE_RATE)
-    parts = [np.zeros((0, channels), np.float32)]
-    decoded: list[av.AudioFrame | None] = []
-    for packet in packets:
-        given: av.Packet[Any] = av.Packet(packet.data)
-        given.pts, given.dts, given.time_base = packet.pts, packet.dts, track.time_base
-        decoded += cast("list[av.AudioFrame | None]", decoder.decode(given))
-    decoded += cast("list[av.AudioFrame | None]", decoder.decode(None))
-    for frame in [*decoded, None]:
-        if frame is not None:
-            # The packets have no holes; rounded timestamps would make the resampler think so.
-            frame.pts = None
-        parts += [cast(SampleArray, part.to_ndarray().reshape(-1, channels)) for part in resampler.resample(frame)]
-    samples = np.concatenate(parts)
+    samples = decoded(source, [packet.data for packet in packets], channels)
     # Some decoders drop the priming themselves, as at the start of a recording.
     expected = round(float(packets[-1].pts + packets[-1].duration - packets[0].pts) * track.time_base * SAMPLE_RATE)
     skipped = expected - len(samples)
     return samples, float(packets[0].pts * track.time_base) + max(0, skipped) / SAMPLE_RATE
 
 
-def _reencoded_picture(clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket], quality: str) -> _Track:
+def _reencoded_picture(
+    clip: Clip, track: ReplayTrack, packets: Sequence[StoredPacket], kind: Container, quality: str
+) -> _Track:
     """Encode the picture again from the requested moment to the end of the first group; copy the later groups.
 
     Encodes everything again if the encoder, once reopened, does not write the same header.
@@ -252,7 +250,9 @@ def _reencoded_picture(clip: Clip, track: ReplayTrack, packets: Sequence[StoredP
         encoder=context.codec.name,
     )
     same = encoder.template.codec_context.extradata == context.extradata
-    following = next((n for n, one in enumerate(packets) if one.is_key and one.pts > start), len(packets))
+    first = next((n for n, one in enumerate(packets) if one.pts >= start), len(packets) - 1)
+    # Two key frames in a row would have to have different numbers (`idr_pic_id`).
+    following = next((n for n, one in enumerate(packets) if one.is_key and n > first + 1), len(packets))
     count = following if same else len(packets)
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(context.codec.canonical_name, "r"))
     decoder.extradata = context.extradata
@@ -261,15 +261,14 @@ def _reencoded_picture(clip: Clip, track: ReplayTrack, packets: Sequence[StoredP
         given: av.Packet[Any] = av.Packet(packet.data)
         given.pts, given.dts, given.time_base = packet.pts, packet.dts, track.time_base
         frames = decoder.decode(given)
-        if packet.pts >= start:
+        if packet.pts > start and packet.is_repeat:
+            made += encoder.repeat(packet.pts - start)
+        elif packet.pts >= start:
             for frame in frames:
                 made += encoder.encode_frame(frame, packet.pts - start)
     made += encoder.finish()
     for copy in made:
         copy.time_base = track.time_base
     end = round(clip.until_s / track.time_base) - start
-    kind = Container("matroska", None, "", 0)
-    rest = _copied(track, packets[count:], start, end, kind) if count < len(packets) else []
-    made += rest
-    made[-1].duration = max(1, end - cast(int, made[-1].pts))
-    return (template if same else encoder.template), made
+    rest = [as_packet(packet, track.time_base, start) for packet in packets[count:]]
+    return (template if same else encoder.template), _lasting([*made, *rest], end, kind)

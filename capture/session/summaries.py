@@ -27,7 +27,7 @@ def improve(
     """Cut the silence at the end and normalise the loudness, as the settings ask. A failure leaves it as it is."""
     try:
         if stopped_by == "silence" and settings.wants_video:
-            from capture.recordings.rewrite import cut_end
+            from capture.recordings.cut import cut_end
 
             cut_end(path, length_s)
         if settings.loudness_lufs is not None:

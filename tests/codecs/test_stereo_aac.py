@@ -144,7 +144,7 @@ def test_the_test_sounds_use_every_window_sequence(stage: Stage) -> None:
     kinds = set()
     for side in (tone(1.0), clicks(1.0)):
         for packet in stage.encoded_alone(same(side)):
-            kinds.add(aac._windows(bytes(packet))[:2])
+            kinds.add(aac.windows(bytes(packet))[:2])
         stage.alone.close()
         stage.alone = CountedEncoder("stereo")
     assert kinds == {"00", "01", "10", "11"}
@@ -196,7 +196,7 @@ def test_channels_that_become_identical_are_encoded_once_again(stage: Stage, mak
 
 def test_there_is_no_switch_to_mono_while_windows_do_not_match(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # A mono packet never begins like a stereo packet.
-    monkeypatch.setattr(aac, "_windows", lambda packet: bits_of(packet[:1])[:3])
+    monkeypatch.setattr(aac, "windows", lambda packet: bits_of(packet[:1])[:3])
     sound = same(tone(9.0))
     sound[: 2 * SECOND, 1] *= 0.5
     packets = stage.encoded(sound)

@@ -25,9 +25,9 @@ from capture.formats import CONTAINERS
 from capture.output.ledger_file import LedgerFile
 from capture.output.naming import ledger_of
 from capture.recordings.check import check
+from capture.recordings.cut import cut_end
 from capture.recordings.loudness import normalise
 from capture.recordings.repair import repair
-from capture.recordings.rewrite import cut_end
 from capture.recordings.transcode import convert, fit
 
 if sys.platform != "linux":

@@ -1,0 +1,137 @@
+"""Cuts a finished recording: what is cut away is no longer in the file. Everything else is copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import av
+from av.audio.stream import AudioStream
+
+from capture.codecs.sound_cut import CUTTABLE, silenced
+from capture.codecs.stereo_aac import FRAME_SAMPLES
+from capture.errors import UsageError
+from capture.formats import container_of
+from capture.media import SAMPLE_RATE, in_seconds
+from capture.output.muxer import Chapter, Muxer
+from capture.recordings.check import CheckReport
+from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until, zero_s
+
+__all__ = ["cut_end"]
+
+#: A frame shown for longer belongs to a still screen, which is sent again now and then. Tracks may end half a second
+#: apart.
+_LONG_PICTURE_S: Final = 0.4
+
+#: How much sound before the end `silenced` may look at.
+_LAST_SOUND_S: Final = 2.0
+
+#: How exactly Matroska keeps times.
+_ROUNDED_S: Final = 0.001
+
+
+def cut_end(path: Path, end_s: float) -> CheckReport:
+    """Cut the recording at `path` off at `end_s`; return the report of the rest.
+
+    `end_s` counts from the start of the file. The last frame is shown until then; with a still picture, Matroska and
+    WebM go on to the next frame. The last packet of AAC and Opus is silent from the end on; MP3 ends with the packet
+    before, WAV with the sample. A chapter that plays at `end_s` ends there, later ones go. Raises `UsageError` when
+    nothing would be left, and for FLAC, which cannot be cut this way; `OutputError` and `RecordingError` as `rewrite`
+    does. After an error the recording is unchanged.
+    """
+    if container_of(path).audio_codec == "flac":
+        raise UsageError(f"{path} is FLAC, which capture cannot cut", "cut it in an audio editor")
+    if not end_s > 0:
+        raise UsageError(f"a cut at {end_s:g} s would leave nothing of {path}", "cut it later")
+
+    def fill(muxer: Muxer) -> list[Chapter]:
+        with opened(path) as container:
+            tracks = tracks_of(container)
+            muxer.start(tracks, container.metadata)
+            places = {stream.index: place for place, stream in enumerate(tracks)}
+            stop_s = _next_picture_s(path, end_s) + zero_s(container)
+            last = _last_sound(path, stop_s)
+            for packet in container.demux(tracks):
+                if packet.pts is None or not packet.size:
+                    continue
+                place = places[packet.stream_index]
+                if kept := last.get((place, packet.pts)) or _until(packet, stop_s):
+                    muxer.write(place, kept)
+            return chapters_of(container, stop_s)
+
+    return rewrite(path, fill)
+
+
+def _next_picture_s(path: Path, end_s: float) -> float:
+    """Return the time at or after `end_s` where a cut does not shorten a long frame.
+
+    Matroska gives every frame the same duration: if a frame shown for longer came last, it would end long before the
+    sound.
+    """
+    with opened(path) as container:
+        pictures = [stream for stream in tracks_of(container) if stream.type == "video"]
+        if "matroska" not in container.format.name or not pictures:
+            return end_s
+        before_s = 0.0
+        for packet in container.demux(pictures):
+            if packet.pts is None:
+                continue
+            at_s = float(packet.pts * packet.time_base)
+            if at_s >= end_s:
+                length_s = float((packet.duration or 0) * packet.time_base)
+                return at_s + length_s if end_s - before_s > _LONG_PICTURE_S else end_s
+            before_s = max(before_s, at_s)
+    return end_s
+
+
+def _last_sound(path: Path, end_s: float) -> dict[tuple[int, int], av.Packet[Any]]:
+    """Return the last packets of sound, silent from `end_s` on, by track and pts; of codecs that can be silenced."""
+    made: dict[tuple[int, int], av.Packet[Any]] = {}
+    with opened(path) as container:
+        for place, stream in enumerate(tracks_of(container)):
+            if not isinstance(stream, AudioStream) or stream.codec_context.codec.canonical_name not in CUTTABLE:
+                continue
+            container.seek(max(0, round((end_s - _LAST_SOUND_S) * av.time_base)))
+            packets = []
+            for packet in container.demux(stream):
+                if packet.pts is None or in_seconds(packet.pts, packet.time_base) >= end_s:
+                    break
+                if packet.size:
+                    packets.append(packet)
+            if packets:
+                made.update(((place, one.pts or 0), one) for one in _silenced(packets, stream, end_s))
+    return made
+
+
+def _silenced(packets: list[av.Packet[Any]], stream: AudioStream, end_s: float) -> list[av.Packet[Any]]:
+    """Return those of the consecutive `packets` that change when the sound ends at `end_s`."""
+    context = stream.codec_context
+    is_aac = context.codec.canonical_name == "aac"
+    length = FRAME_SAMPLES if is_aac else round(in_seconds(packets[0].duration, packets[0].time_base) * SAMPLE_RATE)
+    end = round((end_s - in_seconds(packets[0].pts, packets[0].time_base)) * SAMPLE_RATE)
+    before = [bytes(packet) for packet in packets]
+    changed = []
+    for packet, old, new in zip(packets, before, silenced(before, context, length, 0, end), strict=True):
+        if new == old:
+            continue
+        copy: av.Packet[Any] = av.Packet(new)
+        copy.stream, copy.pts, copy.dts, copy.duration = packet.stream, packet.pts, packet.dts, packet.duration
+        copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
+        changed.append(copy)
+    return changed
+
+
+def _until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
+    """Return what `until` returns, without sound from after `end_s`."""
+    stream = packet.stream
+    left_s = end_s - in_seconds(packet.pts, packet.time_base)
+    length_s = in_seconds(packet.duration, packet.time_base)
+    if not isinstance(stream, AudioStream) or stream.codec_context.codec.canonical_name in CUTTABLE:
+        return until(packet, end_s)
+    if length_s <= left_s + _ROUNDED_S:
+        return packet
+    if stream.codec_context.codec.canonical_name != "pcm_s16le" or left_s <= 0:
+        return None
+    cut: av.Packet[Any] = av.Packet(bytes(packet)[: round(left_s * stream.rate) * 2 * stream.codec_context.channels])
+    cut.stream, cut.pts, cut.dts, cut.time_base = stream, packet.pts, packet.dts, packet.time_base
+    return cut
