@@ -30,7 +30,7 @@ def fresh_desk(plain_sink: bool = False) -> Iterator[Desk]:
 
     With `plain_sink`, that is PulseAudio's own null sink, which renders nothing during its first two seconds.
     """
-    with VirtualDesk(WIDTH, HEIGHT) as virtual:
+    with VirtualDesk(WIDTH, HEIGHT, window_manager=False) as virtual:
         environment = virtual.environment_of(os.environ)
         sink = virtual.sink
         if plain_sink:

@@ -56,7 +56,11 @@ class Lost:
 
 
 def measure(seconds: float, busy: int, niceness: int) -> Lost:
-    with VirtualDesk(_WIDTH, _HEIGHT) as desk, tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+    with (
+        VirtualDesk(_WIDTH, _HEIGHT, window_manager=False) as desk,
+        tempfile.TemporaryDirectory() as folder,
+        ExitStack() as running,
+    ):
         environment, path = desk.environment_of(os.environ), Path(folder, "load.mp4")
         running.enter_context(started([sys.executable, "-m", "benchmarks.stimulus.full_motion"], environment))
         running.enter_context(_noise(Path(folder, "noise.raw"), seconds, environment))

@@ -85,10 +85,10 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="session")
 def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
-    """A screen of 1280×720 and a sound output, shared by the suite."""
+    """A screen of 1280×720 without a window manager, and a sound output, shared by the suite."""
     if sys.platform != "linux":
         pytest.skip("a virtual desk needs Linux")
-    with VirtualDesk(1280, 720) as opened:
+    with VirtualDesk(1280, 720, window_manager=False) as opened:
         yield opened
 
 
@@ -116,7 +116,7 @@ def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
     """A second desk, with this process on it. A test may add, remove or mute its outputs, or close it."""
     if sys.platform != "linux":
         pytest.skip("a virtual desk needs Linux")
-    with VirtualDesk(320, 240) as opened:
+    with VirtualDesk(320, 240, window_manager=False) as opened:
         for name, value in opened.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

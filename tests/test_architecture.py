@@ -44,6 +44,7 @@ GROUND = {*ORDER[0].split(), *ORDER[1].split()}
 PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
 ADAPTERS = (
     *("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.playback.", "capture.virtual.supervisor"),
+    "capture.virtual.window_manager",
     *("capture.pixels.libyuv", "capture.system."),
 )
 

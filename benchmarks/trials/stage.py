@@ -50,7 +50,7 @@ def desk(folder: Path, width: int = 640, height: int = 480) -> Iterator[tuple[Vi
 
     Their home is in `folder`.
     """
-    with VirtualDesk(width, height) as opened:
+    with VirtualDesk(width, height, window_manager=False) as opened:
         home = folder / "home"
         home.mkdir(exist_ok=True)
         own = {"HOME": str(home), "PYTHONPATH": str(REPOSITORY)}

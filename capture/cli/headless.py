@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.controls import under_control
@@ -41,7 +42,8 @@ def _headless(arguments: Arguments) -> int:
 
     if not arguments.command:
         raise UsageError("headless has no command to run", "write it after --, as in capture headless -- glxgears")
-    settings = settings_of(arguments, load())
+    # Nobody has put the mouse where it is.
+    settings = replace(settings_of(arguments, load()), cursor_once_moved=True)
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = terminal_of(arguments, "Ctrl+C stops")

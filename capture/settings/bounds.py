@@ -185,7 +185,17 @@ _OPTIONAL: Final = frozenset(
 
 
 FLAGS: Final = (
-    *("constant_fps", "cursor", "show_clicks", "show_keys", "pattern", "overwrite", "numbered", "wait_for_sound"),
+    *(
+        "constant_fps",
+        "cursor",
+        "cursor_once_moved",
+        "show_clicks",
+        "show_keys",
+        "pattern",
+        "overwrite",
+        "numbered",
+        "wait_for_sound",
+    ),
     *("dated", "repeat", "standby", "voice", "ledger"),
 )
 

@@ -39,6 +39,7 @@ class SettingOptions(TypedDict, total=False):
     fps: float
     constant_fps: bool
     cursor: bool
+    cursor_once_moved: bool
     show_clicks: bool
     show_keys: bool
     quality: str
@@ -87,6 +88,8 @@ class RecordSettings:
     fps: float = 30.0
     constant_fps: bool = False
     cursor: bool = True
+    #: Leave the cursor out until the mouse has moved (X11).
+    cursor_once_moved: bool = False
     #: Draw a ring at each mouse click, and the pressed keys, into the picture.
     show_clicks: bool = False
     show_keys: bool = False

@@ -152,7 +152,13 @@ def choose_frames(
     outlined = settings.region is not None and not settings.standby
     overlays = _overlays(settings, report)
     source = ScreenSource(
-        even, cursor=settings.cursor, outlined=outlined, where=where, report=report, overlays=overlays
+        even,
+        cursor=settings.cursor,
+        cursor_once_moved=settings.cursor_once_moved,
+        outlined=outlined,
+        where=where,
+        report=report,
+        overlays=overlays,
     )
     return source, note
 

@@ -36,7 +36,8 @@ class ScreenSource:
     of a change and the grab. The moment of the grab alone would be late, by half a slot on a busy screen.
 
     When the monitors change, `where` returns the area to show from then on; it is fitted into the first size, and the
-    change goes to `report`. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
+    change goes to `report`. With `cursor_once_moved` the cursor is left out until the mouse has
+    moved. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ScreenSource:
         area: Rectangle,
         *,
         cursor: bool,
+        cursor_once_moved: bool = False,
         outlined: bool = False,
         where: Where | None = None,
         report: Callable[[EventKind, str], None] = lambda kind, detail: None,
@@ -56,6 +58,7 @@ class ScreenSource:
         self._outlined = outlined
         self._outline: LastingOutline | None = None
         self._cursor = cursor
+        self._cursor_once_moved = cursor_once_moved
         self._watch: X11Watch | None = None
         self._place = Placement(area.width, area.height, area, area)
         # The picture has not been grabbed since it was last placed.
@@ -74,7 +77,12 @@ class ScreenSource:
     def open(self) -> None:
         from capture.sources.x11.change_watch import X11Watch
 
-        watch = self._watch = X11Watch(self._area, with_cursor=self._cursor, overlays_due_s=self._overlays.due_s)
+        watch = self._watch = X11Watch(
+            self._area,
+            with_cursor=self._cursor,
+            cursor_once_moved=self._cursor_once_moved,
+            overlays_due_s=self._overlays.due_s,
+        )
         self._place = self._reported = replace(self._place, bounds=watch.bounds)
         self._overlays.look_at(self._place.seen)
         self._overlays.open(self.width, self.height, watch.wake_for_overlays)

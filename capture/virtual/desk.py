@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from capture.errors import NotReadyError, UsageError
+from capture.virtual.manager_process import ManagerProcess
 from capture.virtual.sound_server import SINK, SoundServer
 from capture.virtual.supervised_process import Stream, SupervisedProcess, end_all
 from capture.virtual.xserver import XServer
@@ -65,14 +66,18 @@ _OF_THE_SESSION_BY_PREFIX: Final = ("GNOME_", "KDE_", "PIPEWIRE_", "PULSE_")
 class VirtualDesk:
     """A private X server and a private sound server; `width` and `height` are the screen's, in pixels.
 
+    With `window_manager`, windows that ask for full screen get it, and new windows get the keyboard. A program may
+    still start another window manager.
+
     Once open, `display` is the display's name (":99"), `sink` is the sound output that everything plays to, and
     `environment` holds the variables a program needs to use the desk. `cleaned_up` says, a line each, what earlier
     desks had left that were killed. One thread at a time may call its methods.
     """
 
-    def __init__(self, width: int = 1920, height: int = 1080) -> None:
+    def __init__(self, width: int = 1920, height: int = 1080, *, window_manager: bool = True) -> None:
         self.width = width
         self.height = height
+        self._wants_manager = window_manager
         self.sink = SINK
         self.display = ""
         self.environment: dict[str, str] = {}
@@ -128,8 +133,15 @@ class VirtualDesk:
         sound.open(surroundings)
         self._closing.callback(screen.close)
         screen.open(surroundings, deadline_s)
+        self.environment["DISPLAY"] = screen.display
+        manager = ManagerProcess(folder)
+        if self._wants_manager:
+            self._closing.callback(manager.close)
+            manager.open(self.environment_of(os.environ))
         sound.await_ready(deadline_s)
-        self.display = self.environment["DISPLAY"] = screen.display
+        if self._wants_manager:
+            manager.await_ready(deadline_s)
+        self.display = screen.display
 
     def close(self) -> None:
         """End all commands and everything they started, then the servers; remove the folder. May be called twice."""

@@ -60,7 +60,7 @@ class Screens:
 @pytest.fixture
 def screens(tmp_path: Path) -> Iterator[Screens]:
     # The server allows no screen larger than its first.
-    with VirtualDesk(*SIZES[0]) as desk:
+    with VirtualDesk(*SIZES[0], window_manager=False) as desk:
         yield Screens({**desk.environment_of(os.environ), "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)})
 
 

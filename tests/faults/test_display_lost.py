@@ -34,7 +34,7 @@ COLOUR_TOLERANCE: Final = 14
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
     """A separate desk that plays a tone. `capture_environment` refers to this desk."""
-    with VirtualDesk(640, 480) as opened:
+    with VirtualDesk(640, 480, window_manager=False) as opened:
         capture_environment.update(opened.environment)
         tone = write_tone(Path(capture_environment["HOME"]) / "tone.wav", 440.0, 60.0)
         with playing(capture_environment, tone, opened.sink):

@@ -39,7 +39,7 @@ BEEP_S: Final = 0.75
 def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
     """A desk of the test's own: its volume is changed."""
     assert temporary_folder.is_dir()
-    with VirtualDesk(320, 240) as opened:
+    with VirtualDesk(320, 240, window_manager=False) as opened:
         yield opened
 
 

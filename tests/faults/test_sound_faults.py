@@ -58,7 +58,7 @@ Moments = npt.NDArray[np.float64]
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
     """A separate desk whose servers a test may kill. `capture_environment` refers to this desk."""
-    with VirtualDesk(320, 240) as desk:
+    with VirtualDesk(320, 240, window_manager=False) as desk:
         capture_environment.update(desk.environment)
         yield desk
 

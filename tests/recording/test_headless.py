@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 from conftest import PROJECT, RunCapture
 from reopened import each_picture, loudness, pictures, sound
@@ -121,6 +122,22 @@ def test_a_failed_recording_wins_over_the_exit_code_of_the_command(run_capture: 
     done = run_capture("headless", "out.ogg", *SMALL, "--json", "--", *command)
     assert done.returncode == 1
     assert "capture: " in done.stderr
+
+
+def test_an_empty_desk_is_black_and_shows_an_arrow_once_the_mouse_moves(
+    run_capture: RunCapture, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mkv"
+    command = ("sh", "-c", "sleep 0.5; xdotool mousemove 100 50; sleep 0.5")
+    done = run_capture("headless", path, *SMALL, "--audio", "none", "--quality", "high", "--", *command)
+    assert done.returncode == 0, done.stderr
+    shown = [picture for _, picture in each_picture(path)]
+    assert shown[0].max() <= 8
+    drawn = np.argwhere(shown[-1].max(axis=2) > 60)
+    # An arrow is below its tip and to the right, the cross of the server around it.
+    assert len(drawn) > 20
+    assert 48 <= drawn[:, 0].min() < drawn[:, 0].max() <= 70
+    assert 98 <= drawn[:, 1].min() < drawn[:, 1].max() <= 114
 
 
 def test_the_duration_ends_the_command_and_its_children(run_capture: RunCapture, tmp_path: Path) -> None:

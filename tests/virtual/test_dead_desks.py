@@ -79,8 +79,8 @@ def test_a_desk_killed_with_its_supervisors_is_cleaned_up_by_the_next(
         recorder.until_recording(tmp_path / "out.mkv")
         (folder,) = set(temporary_folder.iterdir()) - before
         killed = [process for process, name in processes_with(mark).items() if name.startswith("python")]
-        # The recorder itself, and the supervisors of two servers and of the command.
-        assert len(killed) == 4
+        # The recorder itself, the window manager, and the supervisors of it, of two servers and of the command.
+        assert len(killed) == 6
         assert recorder.process.pid in killed
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for process in killed:

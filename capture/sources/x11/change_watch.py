@@ -86,7 +86,12 @@ class X11Watch:
     """
 
     def __init__(
-        self, area: Rectangle | None, *, with_cursor: bool, overlays_due_s: Callable[[], float] = lambda: math.inf
+        self,
+        area: Rectangle | None,
+        *,
+        with_cursor: bool,
+        cursor_once_moved: bool = False,
+        overlays_due_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._area = area or NOWHERE
         self._overlays_due_s = overlays_due_s
@@ -124,9 +129,13 @@ class X11Watch:
         # In the last frame: the place of the hot spot, and the rectangle that the cursor covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
+        # Where the mouse has been from the start, if the cursor is left out as long as it stays there.
+        self._unmoved_at: tuple[int, int] | None = None
         self.forget()
         # Flush the requests so far, and take in the initial report that everything is damaged.
         self.sync()
+        if cursor_once_moved and self._with_cursor:
+            self._unmoved_at = self._pointer()
 
     def forget(self) -> None:
         """Mark the whole area as changed, as if it had never been grabbed."""
@@ -223,7 +232,7 @@ class X11Watch:
         is_other, self._cursor_is_other = self._cursor_is_other, False
         if is_other:
             self._fetch_cursor()
-        if here == self._cursor_seen_at and not is_other:
+        if self._is_unmoved(here) or (here == self._cursor_seen_at and not is_other):
             return None
         before, now = self._cursor_covered, self._cursor.covered(*here)
         self._cursor_seen_at, self._cursor_covered = here, now
@@ -340,9 +349,15 @@ class X11Watch:
         """Whether the cursor has left its place in the last frame, and the old or the new place is in the area."""
         here = self._pointer()
         there = self._cursor_seen_at
-        if here == there:
+        if here == there or self._is_unmoved(here):
             return False
         return self._may_show(here) or (there is not None and self._may_show(there))
+
+    def _is_unmoved(self, here: tuple[int, int]) -> bool:
+        """Whether the cursor is left out because the mouse has not moved yet."""
+        if here != self._unmoved_at:
+            self._unmoved_at = None
+        return self._unmoved_at is not None
 
     def _may_show(self, place: tuple[int, int]) -> bool:
         return self._cursor.covered(*place).intersects(self._area)

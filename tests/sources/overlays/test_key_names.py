@@ -110,7 +110,7 @@ def test_modifiers_and_unknown_keys_have_no_name(key: str) -> None:
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Display]:
     """The display of a separate desk: other tests need their keyboard unchanged."""
-    with VirtualDesk(320, 240) as desk:
+    with VirtualDesk(320, 240, window_manager=False) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
         opened = Display()

@@ -495,7 +495,7 @@ def test_the_end_of_the_display_ends_the_listening(in_process_desk: object, monk
     from capture.sources.overlays.input_listener import InputListener
     from capture.virtual.desk import VirtualDesk
 
-    with VirtualDesk(320, 240) as desk:
+    with VirtualDesk(320, 240, window_manager=False) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
         hearing = InputListener(lambda x, y: None, lambda label: None)

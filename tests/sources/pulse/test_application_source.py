@@ -371,7 +371,7 @@ def test_a_server_that_goes_away_is_a_lost_source(monkeypatch: pytest.MonkeyPatc
     from capture.sources.pulse.application_source import ApplicationSource
 
     source = ApplicationSource("app:one", "one")
-    with VirtualDesk(320, 240) as desk:
+    with VirtualDesk(320, 240, window_manager=False) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
         source.open()

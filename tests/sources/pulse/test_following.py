@@ -40,7 +40,7 @@ Load = Callable[..., int]
 def desk(temporary_folder: Path) -> Iterator[VirtualDesk]:
     """A desk of the test's own: its outputs come and go."""
     assert temporary_folder.is_dir()
-    with VirtualDesk(320, 240) as opened:
+    with VirtualDesk(320, 240, window_manager=False) as opened:
         yield opened
 
 

@@ -37,7 +37,7 @@ def monitors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
     What belongs to neither is green.
     """
-    with VirtualDesk(1280, 720) as desk, ExitStack() as opened:
+    with VirtualDesk(1280, 720, window_manager=False) as desk, ExitStack() as opened:
         folder = tmp_path_factory.mktemp("monitors")
         environment = {**desk.environment_of(os.environ), "HOME": str(folder), "PYTHONPATH": str(PROJECT)}
         for number, (name, place) in enumerate(MONITORS.items()):

@@ -82,7 +82,7 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    with VirtualDesk(800, 600) as desk:
+    with VirtualDesk(800, 600, window_manager=False) as desk:
         for name, value in desk.environment.items():
             monkeypatch.setenv(name, value)
         environment = {**desk.environment_of(os.environ), "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
