@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from capture.cli.parser import Verb, before_command, parse
+from capture.cli.parser import Verb, parse
 from capture.cli.text import fail, open_streams, settle, to_standard_output
+from capture.cli.words import before_command
 from capture.errors import CaptureError, SettingError
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from capture.cli.descriptions import (
@@ -23,9 +23,10 @@ from capture.cli.descriptions import (
     REPLAY,
     STANDBY,
 )
+from capture.cli.words import before_command, check_verb, rewritten, unknown_words
 from capture.errors import UsageError
 
-__all__ = ["SELECT", "Arguments", "Verb", "before_command", "parse"]
+__all__ = ["SELECT", "Arguments", "Verb", "parse"]
 
 Arguments = argparse.Namespace
 
@@ -52,6 +53,11 @@ class _Parser(argparse.ArgumentParser):
             fill(self)
         return super().parse_known_args(args, namespace)
 
+    @property
+    def options(self) -> list[str]:
+        """The options, once it has parsed."""
+        return list(self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see {self.prog} --help")
 
@@ -60,34 +66,34 @@ class _Parser(argparse.ArgumentParser):
         (file or sys.stdout).write(message)
 
 
-def before_command(given: Sequence[str]) -> Sequence[str]:
-    """Return the arguments for capture itself; what follows `--` is the command of `headless`."""
-    return given[: given.index("--")] if "--" in given else given
-
-
 def parse(given: list[str]) -> Arguments:
     """Parse the arguments `given`; `verb` in the result names the verb. Raises `UsageError`."""
-    own = _with_levels_joined(before_command(given))
+    own = rewritten(before_command(given))
+    parser, verbs = _parser()
+    check_verb(own, list(verbs))
     # As defaults of the verb's parser, these would undo a flag given before the verb.
-    arguments = _parser().parse_args(own, Arguments(json=False, quiet=False, debug=False))
+    arguments: Arguments
+    arguments, unknown = parser.parse_known_args(own, Arguments(json=False, quiet=False, debug=False))
+    if unknown:
+        raise unknown_words(arguments.verb, unknown, verbs[arguments.verb].options)
     arguments.command = given[len(before_command(given)) + 1 :]
     if arguments.command and arguments.verb != "headless":
         raise UsageError(f"{arguments.command[0]!r} follows --", "only headless runs a command")
+    _take_output_option(arguments)
     return arguments
 
 
-def _with_levels_joined(own: Sequence[str]) -> list[str]:
-    """Join `--loudness -16LUFS` into one word: argparse takes a word that begins with a minus for an option."""
-    joined: list[str] = []
-    for word in own:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and word[:1] == "-" and word[1:2].isdigit():
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
+def _take_output_option(arguments: Arguments) -> None:
+    """Make the value of `-o` the output. Raises `UsageError` when there is another one."""
+    output = getattr(arguments, "output_option", None)
+    if output is not None:
+        if getattr(arguments, "output", None) is not None:
+            raise UsageError(f"two outputs were given, {arguments.output} and {output}", "drop one of them")
+        arguments.output = output
 
 
-def _parser() -> _Parser:
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command line, and that of each verb."""
     everywhere = _Parser(add_help=False)
     for flag, text in (
         ("--json", "print one JSON object on standard output, everything else on standard error"),
@@ -98,13 +104,17 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="capture",
         description="Record the screen and what the computer is playing.",
-        epilog="capture VERB --help describes a verb and its options.",
+        epilog="capture help VERB describes a verb and its options.",
         parents=[everywhere],
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    # The package of this module, which is always loaded.
+    version = f"capture {vars(sys.modules['capture'])['__version__']}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and exit")
+    adding = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs: dict[str, _Parser] = {}
 
     def add(name: str, text: str, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
-        verbs.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
+        verbs[name] = adding.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
 
     add("record", "record until stopped", _fill_record, description=RECORD)
     add("note", "record a voice note, from the first word to the last", _fill_note, description=NOTE)
@@ -127,7 +137,7 @@ def _parser() -> _Parser:
         add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
     usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
     add("config", "show and change the settings", _fill_config, description=CONFIG, usage=usage)
-    return parser
+    return parser, verbs
 
 
 def _fill_record(parser: _Parser) -> None:
@@ -159,7 +169,7 @@ def _fill_replay(parser: _Parser) -> None:
 
 def _fill_clip(parser: _Parser) -> None:
     add = parser.add_argument
-    add("output", metavar="OUTPUT", nargs="?", help="the file to write (default: a new file named by date and time)")
+    _add_output_name(parser, "the file to write (default: a new file named by date and time)")
     add("--last", metavar="T", help="save the last T (default: the whole buffer)")
     add("--exact", action="store_true", help="start exactly there, not up to 2 s earlier")
     add("--max-size", metavar="SIZE", help="re-encode to fit into SIZE, like 10MB")
@@ -171,6 +181,7 @@ def _fill_clip(parser: _Parser) -> None:
         action="store_true",
         help="write the events of the clip into a file beside it",
     )
+    add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     add("--format", metavar="FORMAT", help="convert the clip: gif, webp, mp4, ogg, m4a")
     _add_recorder_name(parser)
 
@@ -189,7 +200,7 @@ def _fill_headless(parser: _Parser) -> None:
 
 def _fill_repair(parser: _Parser) -> None:
     parser.add_argument("path", metavar="FILE|FOLDER", help="the recording, or a folder of recordings")
-    parser.add_argument("--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
 
 
 def _fill_check(parser: _Parser) -> None:
@@ -233,13 +244,13 @@ def _add_renamed(parser: _Parser, name: str, old_name: str, **options: Any) -> N
     parser.add_argument(old_name, **hidden)
 
 
+def _add_output_name(parser: _Parser, text: str) -> None:
+    parser.add_argument("output", metavar="OUTPUT", nargs="?", help=text)
+    parser.add_argument("-o", "--output", metavar="OUTPUT", dest="output_option", help="the same as OUTPUT")
+
+
 def _add_output(parser: _Parser) -> None:
-    parser.add_argument(
-        "output",
-        metavar="OUTPUT",
-        nargs="?",
-        help="the file to write (default: a new file named by date and time in your recordings folder)",
-    )
+    _add_output_name(parser, "the file to write (default: a new file named by date and time in your recordings folder)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     _add_renamed(
         parser,

@@ -29,7 +29,7 @@ def _clip(arguments: Arguments) -> int:
             raise UsageError(f"{output} does not end in .{form}", f"drop --format, or end the name in .{form}")
         if ending not in CLIP_FORMATS:
             container_of(output)
-        check_output(output, overwrite=False)
+        check_output(output, overwrite=arguments.overwrite)
     order = ClipOrder(
         output,
         None if arguments.last is None else parse_time(arguments.last),
@@ -37,6 +37,7 @@ def _clip(arguments: Arguments) -> int:
         form,
         None if arguments.max_size is None else parse_size(arguments.max_size),
         arguments.ledger,
+        arguments.overwrite,
     )
     return _saved(arguments, _send(arguments, options=order.as_options()))
 

@@ -56,7 +56,7 @@ class _Attempts:
     def too_large(self, recording: Path) -> UsageError:
         """Return the error for a limit that no attempt reached."""
         return UsageError(
-            f"{recording} does not fit into {self.limit_bytes} bytes",
+            f"{recording} does not fit into {self.limit_bytes / 1000:g}KB",
             f"the smallest possible is {math.ceil(self._smallest_bytes / 1000)}KB",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from capture.errors import CaptureError, OutputError, UsageError, in_one_line
+from capture.errors import CaptureError, OutputError, RecordingError, UsageError, in_one_line
 from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.output.ledger_file import LedgerFile
+from capture.output.locked_file import is_being_recorded, taken_by_another
 from capture.output.naming import candidates, dated_name
 from capture.pipeline.feed import Feed
 from capture.recordings.check import CheckReport, check
@@ -22,7 +24,7 @@ from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.settings.clip_order import ClipOrder
 from capture.settings.record_settings import RecordSettings
-from capture.system.durable import sync_name
+from capture.system.durable import publish, sync_name
 from capture.threads.worker import Worker
 
 __all__ = ["ClipSaver"]
@@ -92,7 +94,7 @@ class ClipSaver:
         if feed.ledger is not None:
             summary = replace(summary, events=feed.ledger.between(begins_s, clip.until_s))
         if order.ledger or self._settings.ledger:
-            ledger, trouble = _write_ledger(summary)
+            ledger, trouble = _write_ledger(summary, overwrite=order.overwrite)
             return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
         return summary, note
 
@@ -128,8 +130,11 @@ class ClipSaver:
                 begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
                 if converts or order.max_bytes is not None:
                     made = _convert(made, ending if converts else None, order.max_bytes)
-            except OutputError as error:
-                raise OutputError(error.message.replace(str(made), str(path)), error.remedy) from error
+            except (OutputError, RecordingError, UsageError) as error:
+                raise type(error)(_as_path(error.message, folder, path), error.remedy) from error
+            if order.overwrite and order.output is not None:
+                _replace(made, path)
+                return path, begins_s
             return _under_free_name(made, path, chosen=order.output is not None), begins_s
 
     def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
@@ -151,6 +156,13 @@ class ClipSaver:
             stopped_by="clip",
             check="ok" if report is None else next(iter(report.problems), "ok"),
         )
+
+
+def _as_path(message: str, folder: Path, path: Path) -> str:
+    """Return the message with `path` in place of the files in `folder`, which the user does not know."""
+    for place in {folder.resolve(), folder}:
+        message = re.sub(rf"{re.escape(str(place))}/[\w.-]+", lambda found: str(path), message)
+    return message
 
 
 def _frames(clip: Clip) -> int:
@@ -177,6 +189,19 @@ def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
         else:
             return free
     raise AssertionError("candidates never end")
+
+
+def _replace(made: Path, path: Path) -> None:
+    """Rename a finished file to `path`, in place of a file that is there.
+
+    Raises `UsageError` if a recorder is writing that one, `OutputError` if it cannot be written.
+    """
+    if is_being_recorded(path):
+        raise taken_by_another(path)
+    try:
+        publish(made, path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
 
 
 def _rename(made: Path, path: Path) -> None:
@@ -208,11 +233,11 @@ def _rename_without_link(made: Path, path: Path) -> None:
         raise
 
 
-def _write_ledger(clip: Summary) -> tuple[str | None, str]:
+def _write_ledger(clip: Summary, *, overwrite: bool) -> tuple[str | None, str]:
     """Write the clip's ledger beside it; return its path, None if there is none, and what went wrong, "" if nothing."""
     troubles: list[OutputError] = []
     try:
-        file = LedgerFile(Path(clip.path), troubles.append)
+        file = LedgerFile(Path(clip.path), troubles.append, overwrite=overwrite)
     except OutputError as error:
         return None, str(error)
     for event in clip.events:

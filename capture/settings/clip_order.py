@@ -33,12 +33,14 @@ class ClipOrder:
     max_bytes: int | None = None
     #: Write the events of the clip into a file beside it.
     ledger: bool = False
+    #: Replace an existing file.
+    overwrite: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ClipOrder:
         """Return the order in the options of a request. Raises `UsageError` for an invalid option."""
         # Compare exact types: a JSON `true` is an `int` to `isinstance`.
-        flags = {"exact": (bool,), "ledger": (bool,)}
+        flags = {"exact": (bool,), "ledger": (bool,), "overwrite": (bool,)}
         kinds = {"output": (str,), "last_s": (int, float), "format": (str,), "max_bytes": (int,), **flags}
         for name, value in options.items():
             if type(value) not in kinds.get(name, ()):

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from reopened import probe
 
+import capture
 from capture.cli import files
 from capture.cli.main import main
 
@@ -171,8 +172,23 @@ def refused(*arguments: str) -> str:
         (("note", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
         # the command line itself
         ((), ("VERB", "--help")),
-        (("rekord", "out.mp4"), ("rekord", "record")),
-        (("record", "out.mp4", "--fsp", "30"), ("--fsp",)),
+        (("rekord", "out.mp4"), ("no verb 'rekord'", "did you mean record?")),
+        (("rec",), ("no verb 'rec'", "did you mean record?")),
+        (("--json", "recrod", "out.mp4"), ("'recrod'", "did you mean record?")),
+        (("help", "recrod"), ("'recrod'", "did you mean record?")),
+        (("out.mp4",), ("'out.mp4'", "did you mean capture record out.mp4?")),
+        (("xyzzy",), ("'xyzzy'", "see capture --help")),
+        (("record", "out.mp4", "--fsp", "30"), ("capture record has no option --fsp", "did you mean --fps?")),
+        (("record", "out.mp4", "--durration", "3"), ("--durration", "did you mean --duration?")),
+        (("record", "--durration=3"), ("no option --durration:", "did you mean --duration?")),
+        (("record", "--format", "mp4", "out"), ("no option --format", "the extension of OUTPUT")),
+        (("record", "out.mp4", "--mic"), ("no option --mic", "use --audio mic")),
+        (("note", "--size", "640x480"), ("no option --size", "see capture note --help")),
+        (("status", "--format", "mp4"), ("no option --format", "see capture status --help")),
+        (("record", "out.mp4", "--sc", "1"), ("--screen, --scale", "see capture record --help")),
+        (("record", "-o", "taken.mp4"), ("taken.mp4", "exists already", "--overwrite")),
+        (("record", "-o", "a.mp4", "b.mp4"), ("two outputs", "a.mp4", "b.mp4", "drop one")),
+        (("clip", "--output", "a.mp4", "b.mp4"), ("two outputs", "a.mp4", "b.mp4", "drop one")),
         (("record", "out.mp4", "second.mp4"), ("second.mp4",)),
         (("record", "out.mp4", "--duration"), ("--duration", "expected one argument")),
         (("record", "out.mp4", "--duration", "--json"), ("--duration", "expected one argument")),
@@ -191,6 +207,26 @@ def test_mistakes_are_refused_with_a_remedy(arguments: tuple[str, ...], said: tu
     message = refused(*arguments)
     for words in said:
         assert words in message, message
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("help",), ("help", "clip"), ("clip", "--help")])
+def test_help_and_version_are_printed(arguments: tuple[str, ...]) -> None:
+    out = StringIO()
+    with redirect_stdout(out), pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code in (0, None)
+    if arguments == ("--version",):
+        assert out.getvalue() == f"capture {capture.__version__}\n"
+    else:
+        assert out.getvalue().startswith("usage: capture clip" if "clip" in arguments else "usage: capture [-h]")
+
+
+@pytest.mark.parametrize("option", ["-o", "--output"])
+def test_the_output_can_be_an_option(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = Refused(("record", option, "out.wav", *PATTERN, "--duration", "0.1", "--json"))
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["path"] == str(tmp_path / "out.wav")
 
 
 @on_linux

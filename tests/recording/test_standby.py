@@ -189,6 +189,33 @@ def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
     assert check(Path(answer["path"])).ok
 
 
+def test_a_clip_replaces_a_file_only_when_asked_to(
+    start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
+) -> None:
+    clip, record = tmp_path / "best.ogg", tmp_path / "take.ogg"
+    clip.write_bytes(b"mine")
+    with waiting(start_capture, "record", record, "--replay", "9s", *PATTERN, state="recording") as recorder:
+        recorder.until("recording", buffer_s=1.0)
+        refused = run_capture("clip", clip)
+        assert (refused.returncode, clip.read_bytes()) == (2, b"mine")
+        assert "give --overwrite" in refused.stderr
+        assert run_capture("clip", "-o", clip, "--overwrite", "--log").returncode == 0
+        assert check(clip).ok
+        assert run_capture("clip", clip, "--overwrite", "--log").returncode == 0
+        # The recording that is being written is not replaced.
+        own = run_capture("clip", record, "--overwrite")
+        assert own.returncode == 2
+        assert "is being recorded" in own.stderr
+        # What cannot be made so small is said of the clip, not of a scratch file.
+        for size, form in (("1KB", "small.ogg"), ("1KB", "small.m4a")):
+            small = run_capture("clip", tmp_path / form, "--max-size", size)
+            assert small.returncode == 2
+            assert small.stderr.startswith(f"capture: {tmp_path / form} does not fit into 1KB: the smallest possible")
+        recorder.recorder.stop()
+    assert check(record).ok
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".ogg") == ["best.ogg", "take.ogg"]
+
+
 def test_invalid_clip_requests_are_refused(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:

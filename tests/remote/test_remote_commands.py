@@ -175,8 +175,8 @@ def test_a_refused_command_fails_with_the_recorders_reason(runtime_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stop", "now"), "unrecognized arguments: now"),
-        (("mark", "a", "b"), "unrecognized arguments: b"),
+        (("stop", "now"), "capture stop does not understand 'now': see capture stop --help"),
+        (("mark", "a", "b"), "capture mark does not understand 'b': see capture mark --help"),
         (("pause", "--name"), "expected one argument"),
         (("pause", "--name", "a/b"), "'a/b' is not a valid recorder name"),
         (("mark", "x" * 1_001), "the text is too long"),
