@@ -183,9 +183,12 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
             f"a single window cannot be recorded on {_system()} yet",
             "use --region WxH+X+Y for where it is, or --screen",
         )
+    from capture.sources.screens import list_screens
     from capture.sources.window_source import WindowSource
     from capture.sources.x11.window_list import active_window, find_window
 
+    # A server whose screen cannot be read may list no windows.
+    list_screens()
     overlays = _overlays(settings, report)
     if wanted == "active":
         # Found when the source opens: `--delay` gives the user time to switch to the window.

@@ -119,7 +119,6 @@ class ScreenSource:
                 watch.sync()
                 if not tries_left:
                     raise
-                watch.reader.renew()
             else:
                 self._overlays.draw_keys(pixels, left, top)
                 return Frame(pixels, capture_time_s(changed_at_s, now_s), left, top)
@@ -154,7 +153,6 @@ class ScreenSource:
     def _find_area(self, watch: X11Watch) -> None:
         """Find the recorded area again after the monitors have changed."""
         watch.rearranged_at_s = None
-        watch.reader.renew()
         try:
             area = self._where(watch.reader.screens())
         except DisplayLostError:

@@ -37,11 +37,11 @@ def list_screens() -> list[Screen]:
 
 
 def _x11_screens() -> list[Screen]:
-    from capture.sources.x11.reader import screens_of
+    from capture.sources.x11.reader import X11Reader
     from capture.sources.x11.xcb import Connection
 
     with closing(Connection()) as connection:
-        return screens_of(connection)
+        return X11Reader(connection).screens()
 
 
 def _mss_screens() -> list[Screen]:

@@ -161,7 +161,6 @@ class WindowSource:
     def _reread_screen(self, watch: _WindowWatch) -> None:
         """Read the screen as it is now."""
         watch.rearranged_at_s = None
-        watch.reader.renew()
         if watch.bounds != self._screen:
             self._screen = watch.bounds
             self._report(EventKind.DISPLAY_CHANGED, f"the screen is now {watch.bounds}")
@@ -196,7 +195,6 @@ class WindowSource:
         except DisplayLostError:
             before = watch.bounds
             watch.sync()
-            watch.reader.renew()
             if watch.bounds == before:
                 return watch.reader.grab(place.seen)
             # The screen has shrunk meanwhile.

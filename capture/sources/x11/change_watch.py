@@ -116,7 +116,7 @@ class X11Watch:
             #: Reads the pixels of the screen.
             self.reader = X11Reader(self._connection)
         except BaseException:
-            self._disconnect()
+            self.close()
             raise
         self._changed_at_s: float | None
         # The bounding box of the reported damage, within the area.
@@ -252,10 +252,6 @@ class X11Watch:
 
     def close(self) -> None:
         """Close the connection; may be called twice."""
-        self.reader.close()
-        self._disconnect()
-
-    def _disconnect(self) -> None:
         self._close_waker()
         self._connection.close()
 

@@ -1,9 +1,12 @@
-"""Reads pixels and monitors of an X11 screen, through our own connection or else through mss."""
+"""Reads pixels and monitors of an X11 screen: in memory shared with the server, or else through the connection."""
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
@@ -11,27 +14,55 @@ from capture.sources.x11.monitors import Screen, monitors_of
 from capture.sources.x11.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
-    from capture.sources.mss_reader import MssReader
+    from capture.sources.x11.pixel_format import PixelFormat
     from capture.sources.x11.xcb import Connection
 
-__all__ = ["X11Reader", "screens_of"]
+__all__ = ["X11Reader"]
+
+#: Core requests, and the length of the head of their replies.
+_GET_GEOMETRY: Final = 14
+_GET_IMAGE: Final = 73
+_HEAD_BYTES: Final = 32
+
+#: Pixels as stored, all their bits.
+_Z_PIXMAP: Final = 2
+_ALL_PLANES: Final = 0xFFFFFFFF
+
+#: Extensions of which every X server has some, and shows none to a client that it does not trust.
+_HIDDEN_FROM_UNTRUSTED: Final = ("RENDER", "XFIXES", "DAMAGE", "RANDR")
 
 
 class X11Reader:
-    """Reads the screen of a `Connection`, on its thread. Raises `NotReadyError` if not even mss can."""
+    """Reads the screen of a `Connection`, on its thread.
+
+    Raises `NotReadyError` if its pixels are no colours, or may not be read.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        root = connection.root_format
+        if not root.is_readable:
+            raise NotReadyError(
+                f"this display has {1 << root.depth} colours (depth {root.depth}), which cannot be recorded",
+                "start it with a depth of 24, as in Xvfb :1 -screen 0 1280x720x24",
+            )
+        # Servers share no memory over a network.
         self._memory = SharedMemory.of(connection)
-        # For servers that share no memory with this process.
-        self._slow: MssReader | None = None if self._memory is not None else _mss_reader()
+        if self._memory is None:
+            self._require_pixels()
 
     def grab(self, area: Rectangle) -> Pixels:
         """Return the pixels of `area`, which must lie on the screen: (height, width, 4). Raises `DisplayLostError`."""
+        return self.grab_from(self._connection.root, self._connection.root_format, area)
+
+    def grab_from(self, drawable: int, layout: PixelFormat, area: Rectangle) -> Pixels:
+        """As `grab`, of a window or pixmap with this format."""
+        size_bytes = layout.size_bytes(area.width, area.height)
         if self._memory is not None:
-            return self._memory.grab(area)
-        assert self._slow is not None  # noqa: S101 - one of the two is set
-        return self._slow.grab(area)
+            image = self._memory.read(drawable, area, size_bytes)
+        else:
+            image = self._read(drawable, area, size_bytes)
+        return layout.pixels(image, area.width, area.height)
 
     def release(self) -> None:
         """Give back the memory that is not needed while nothing is grabbed. Raises `DisplayLostError`."""
@@ -39,32 +70,33 @@ class X11Reader:
             self._memory.release()
 
     def screens(self) -> list[Screen]:
-        """Return the current monitors. Raises `DisplayLostError`."""
+        """Return the current monitors, in the server's order. Raises `DisplayLostError`."""
+        found = monitors_of(self._connection)
+        if found is not None:
+            return found
+        size = self._connection.ask(struct.pack("=BxHI", _GET_GEOMETRY, 2, self._connection.root))
+        if size is None:
+            return []
+        return [Screen("1", "screen", Rectangle(0, 0, *struct.unpack_from("=HH", size, 16)), True)]
+
+    def _read(self, drawable: int, area: Rectangle, size_bytes: int) -> npt.NDArray[np.uint8]:
+        """As `SharedMemory.read`, through the connection."""
+        where = struct.pack("=IhhHHI", drawable, area.left, area.top, area.width, area.height, _ALL_PLANES)
+        image = self._connection.ask(struct.pack("=BBH", _GET_IMAGE, _Z_PIXMAP, 1 + len(where) // 4) + where)
+        if image is None:
+            raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
+        # A copy, because the cursor is drawn into it.
+        return np.frombuffer(image, np.uint8, size_bytes, _HEAD_BYTES).copy()
+
+    def _require_pixels(self) -> None:
         try:
-            return screens_of(self._connection)
-        except NotReadyError as error:
-            raise DisplayLostError(f"the monitors cannot be listed ({error.message})") from error
-
-    def renew(self) -> None:
-        """Adapt to a new screen size or new monitors. Raises `DisplayLostError`."""
-        if self._slow is not None:
-            self._slow.reopen()
-
-    def close(self) -> None:
-        if self._slow is not None:
-            self._slow.close()
-
-
-def screens_of(connection: Connection) -> list[Screen]:
-    """Return the monitors of an X11 desktop, in its order. Raises `DisplayLostError` and `NotReadyError`."""
-    found = monitors_of(connection)
-    if found is not None:
-        return found
-    with closing(_mss_reader()) as reader:
-        return reader.screens()
-
-
-def _mss_reader() -> MssReader:
-    from capture.sources.mss_reader import MssReader
-
-    return MssReader()
+            self.grab(Rectangle(0, 0, 1, 1))
+        except DisplayLostError as error:
+            if not any(map(self._connection.extension, _HIDDEN_FROM_UNTRUSTED)):
+                raise NotReadyError(
+                    "the X server does not trust this program, as after ssh -X, and shows it no screen",
+                    "connect with ssh -Y",
+                ) from error
+            raise NotReadyError(
+                "the X server does not let the screen be read", "log in to an X11 session, or use --screen none"
+            ) from error

@@ -1,4 +1,4 @@
-"""Grabs pixels into memory that the X server shares with this process, without copying them on the way."""
+"""Reads pixels into memory that the X server shares with this process, without copying them on the way."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from capture.errors import DisplayLostError
-from capture.media import Pixels, Rectangle
+from capture.media import Rectangle
 from capture.sources.x11.xcb import Connection, Extension
 
 __all__ = ["SharedMemory"]
@@ -30,7 +31,8 @@ _OLDEST: Final = (1, 2)
 _Z_PIXMAP: Final = 2
 _ALL_PLANES: Final = 0xFFFFFFFF
 
-_PIXEL_BYTES: Final = 4
+#: More than one pixel takes.
+_LEAST_BYTES: Final = 16
 
 #: Segments are rounded up to a multiple of this, so that parts of about the same size can reuse them.
 _STEP_BYTES: Final = 1 << 18
@@ -50,7 +52,7 @@ class _Segment:
 
 
 class SharedMemory:
-    """Reads parts of the screen of a `Connection`, on its thread. Make it with `of`.
+    """Reads windows and pixmaps of a `Connection`, on its thread. Make it with `of`.
 
     An array stays valid as long as it, or an array made from it, is referenced; then its memory is reused.
     """
@@ -62,33 +64,34 @@ class SharedMemory:
 
     @classmethod
     def of(cls, connection: Connection) -> Self | None:
-        """Return a reader; None if the server shares no memory, as over a network, or has unusual pixels."""
+        """Return a reader; None if the server shares no memory, as over a network."""
         extension = connection.extension("MIT-SHM")
-        if extension is None or not connection.has_usual_pixels or sys.platform != "linux":
+        if extension is None or sys.platform != "linux":
             return None
         version = connection.ask(extension.request(_QUERY_VERSION))
         if version is None or struct.unpack_from("=HH", version, 8) < _OLDEST:
             return None
         found = cls(connection, extension)
         try:
-            found.grab(Rectangle(0, 0, 1, 1))
+            found.read(connection.root, Rectangle(0, 0, 1, 1), _LEAST_BYTES)
         except DisplayLostError:
             return None
         return found
 
-    def grab(self, area: Rectangle) -> Pixels:
-        """Return the pixels of `area`: uint8 (height, width, 4). Raises `DisplayLostError`, also off the screen."""
-        size_bytes = area.width * area.height * _PIXEL_BYTES
+    def read(self, drawable: int, area: Rectangle, size_bytes: int) -> npt.NDArray[np.uint8]:
+        """Return `area` of a window or pixmap as the server lays it out: uint8 (size_bytes,).
+
+        Raises `DisplayLostError`, also for an area that is not all in it.
+        """
         segment = self._free_segment(size_bytes)
-        what = struct.pack("=IhhHH", self._connection.root, area.left, area.top, area.width, area.height)
+        what = struct.pack("=IhhHH", drawable, area.left, area.top, area.width, area.height)
         how = struct.pack("=IB3xII", _ALL_PLANES, _Z_PIXMAP, segment.number, 0)
-        answer = self._connection.ask(self._extension.request(_GET_IMAGE, what + how))
-        if answer is None:
+        if self._connection.ask(self._extension.request(_GET_IMAGE, what + how)) is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
         values = np.frombuffer(segment.memory, np.uint8, size_bytes)
         # Every array made from this one holds a reference to it.
         segment.holder = weakref.ref(values)
-        return values.reshape(area.height, area.width, _PIXEL_BYTES)
+        return values
 
     def release(self) -> None:
         """Give back the memory that nothing uses, except one segment for the next grab."""

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from capture.errors import DisplayLostError, NotReadyError
+from capture.sources.x11.pixel_format import formats_of
 
 __all__ = ["Connection", "Extension"]
 
@@ -109,35 +110,20 @@ class Connection:
             self._lib.xcb_screen_next(byref(screens))
         #: The root window.
         self.root = int(screens.data[0])
-        #: Whether its pixels have 32 bits each: blue, green, red, and unused.
-        self.has_usual_pixels = self._has_usual_pixels()
+        #: The pixel formats by visual, and the root's.
+        self.formats, visuals = formats_of(self._setup())
+        self.root_format = self.formats[visuals[self.root]]
         self._descriptor = int(self._lib.xcb_get_file_descriptor(self._handle))
         # The vectors to send. libxcb uses the two entries before the one it is given, and keeps no reference to them.
         self._vectors = (_Vector * 3)()
         self._vector = ctypes.cast(byref(self._vectors, 2 * ctypes.sizeof(_Vector)), POINTER(_Vector))
         self._request = _Request(1, None, 0, 0)
 
-    def _has_usual_pixels(self) -> bool:
-        """Read the pixel format from the connection's setup, as the protocol lays it out."""
+    def _setup(self) -> bytes:
+        """Return what the server told about itself, as the protocol lays it out."""
         address = self._lib.xcb_get_setup(self._handle)
         (length,) = struct.unpack_from("=H", ctypes.string_at(address, 8), 6)
-        setup = ctypes.string_at(address, 8 + 4 * length)
-        vendor, roots, formats, order = struct.unpack_from("=H2xBBB", setup, 24)
-        place = 40 + vendor + -vendor % 4
-        bits = {setup[at]: setup[at + 1] for at in range(place, place + 8 * formats, 8)}
-        place += 8 * formats
-        for _ in range(roots):
-            number, visual, depth, depths = struct.unpack_from("=I28xI2xBB", setup, place)
-            place += 40
-            for _ in range(depths):
-                (count,) = struct.unpack_from("=H", setup, place + 2)
-                kinds = {
-                    kind: masks for kind, *masks in struct.iter_unpack("=I4x3I4x", setup[place + 8 :][: 24 * count])
-                }
-                place += 8 + 24 * count
-                if number == self.root and visual in kinds:
-                    return (order, bits.get(depth), kinds[visual]) == (0, 32, [0xFF0000, 0xFF00, 0xFF])
-        return False
+        return ctypes.string_at(address, 8 + 4 * length)
 
     def fileno(self) -> int:
         """Return the descriptor for `select`. It does not show events that came with a reply: read `events` first."""

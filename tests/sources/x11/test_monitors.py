@@ -54,7 +54,7 @@ def monitors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 def listed(environment: dict[str, str], way: str) -> str:
     """Return the printed list of monitors, made by our reader or by mss."""
     ours = "from capture.sources import screens; print(screens.list_screens())"
-    others = f"from capture.sources.x11 import reader; reader.monitors_of = lambda connection: None; {ours}"
+    others = "from capture.sources.mss_reader import MssReader; print(MssReader().screens())"
     code = {"by us": ours, "by mss": others}[way]
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True
