@@ -60,19 +60,24 @@ class Grab(NamedTuple):
 
 
 class KeyPress(NamedTuple):
-    """A grabbed key, or a key pressed while one is down; `state` is X11's mask, `time` the server's clock."""
+    """A grabbed key, or a key pressed while this connection has the keyboard.
+
+    `state` is X11's mask, `time` the server's clock, and `root` the root window of the screen with the pointer.
+    """
 
     keycode: int
     state: int
     time: int
+    root: int
 
 
 class KeyRelease(NamedTuple):
-    """A key was released while a grabbed one was down."""
+    """A key was released while this connection had the keyboard; the fields are those of `KeyPress`."""
 
     keycode: int
     state: int
     time: int
+    root: int
 
 
 class MapChange(NamedTuple):
@@ -123,7 +128,7 @@ class Connection:
     def change_grabs(
         self, release: Iterable[Grab], take: Iterable[tuple[Grab, bool]], on_refused: Callable[[Grab], None]
     ) -> None:
-        """Release grabs, then take others; with True, the keyboard waits for `give_back` or `keep` after each event.
+        """Release grabs, then take others; with True, the keyboard waits for an answer to each event.
 
         Calls `on_refused` for each grab that another program has, before this returns.
         """
@@ -142,22 +147,43 @@ class Connection:
             )
         self._sync()
 
+    def take(self, event: KeyPress | KeyRelease) -> bool:
+        """Take the whole keyboard, which then waits after each event for an answer: `keep`, `give_back` or `let_go`.
+
+        Return whether it could be taken. It cannot while another program has it.
+        """
+        answer = request.GrabKeyboard(
+            self._wire,
+            owner_events=False,
+            grab_window=event.root,
+            time=event.time,
+            pointer_mode=X.GrabModeAsync,
+            keyboard_mode=X.GrabModeSync,
+        )
+        self.keep(event)
+        return bool(answer.status == X.GrabSuccess)
+
     def keep(self, event: KeyPress | KeyRelease) -> None:
         """Keep an event, and let the keyboard go on to the next."""
-        self._allow(X.SyncKeyboard, event)
+        request.AllowEvents(self._wire, None, mode=X.SyncKeyboard, time=event.time)
+        self._wire.flush()
 
     def give_back(self, event: KeyPress | KeyRelease) -> None:
-        """Give an event to the program that has the focus, and the following ones too."""
-        self._allow(X.ReplayKeyboard, event)
+        """Give an event to the program that has the focus, and the keyboard too."""
+        request.AllowEvents(self._wire, None, mode=X.ReplayKeyboard, time=event.time)
+        # The server replays nothing, and ends no grab, if it did not wait for the answer to this event.
+        self.let_go(event)
 
-    def _allow(self, mode: int, event: KeyPress | KeyRelease) -> None:
-        request.AllowEvents(self._wire, None, mode=mode, time=event.time)
+    def let_go(self, event: KeyPress | KeyRelease) -> None:
+        """Keep an event, and give the keyboard back."""
+        request.UngrabKeyboard(self._wire, None, time=event.time)
         self._wire.flush()
 
     def keys_down(self) -> frozenset[int]:
-        """Return the keycodes of the keys that are down."""
+        """Return the keycodes of the keys that are down, or whose release `events` has yet to yield."""
         bits = request.QueryKeymap(self._wire).map
-        return frozenset(8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1)
+        down = {8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1}
+        return frozenset(down.union(event.detail for event in self._wire.event_queue if event.type == X.KeyRelease))
 
     @property
     def has_events(self) -> bool:
@@ -169,9 +195,9 @@ class Connection:
         while self._wire.pending_events():
             found = self._wire.next_event()
             if found.type == X.KeyPress:
-                yield KeyPress(found.detail, found.state, found.time)
+                yield KeyPress(found.detail, found.state, found.time, found.root)
             elif found.type == X.KeyRelease:
-                yield KeyRelease(found.detail, found.state, found.time)
+                yield KeyRelease(found.detail, found.state, found.time, found.root)
             elif found.type == X.MappingNotify or (self._xkb.present and found.type == self._xkb.first_event):
                 yield MapChange()
 

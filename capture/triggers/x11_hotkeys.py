@@ -1,7 +1,8 @@
 """Hotkeys on X11: the recorder grabs its keys, so that the program that has the focus does not get them as well.
 
-Other keys are neither grabbed nor seen. While a grabbed key is down, X11 sends every key here; those that are no
-hotkeys are given back. The keys follow the keyboard's layouts, also when these change.
+Other keys are neither grabbed nor seen. While a grabbed key is down, X11 sends every key here. Then the recorder takes
+the whole keyboard, event for event, because only an event that the keyboard waits for can be given back to the program
+that has the focus. The keys follow the keyboard's layouts, also when these change.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.errors import NotReadyError
 from capture.events import Command, EventKind, Send
@@ -32,6 +33,15 @@ _LOOK_AGAIN_S: Final = 0.02
 _ENDING: Final = (Command.TOGGLE, Command.STOP)
 
 _REMEDY: Final = "choose other keys with capture config"
+
+
+class _Down(NamedTuple):
+    """A key that is down, by how it was pressed."""
+
+    event: KeyEvent
+    is_hotkey: bool
+    #: Whether the press was kept from the program that has the focus; the release goes where the press went.
+    is_ours: bool
 
 
 class X11Hotkeys:
@@ -55,11 +65,10 @@ class X11Hotkeys:
         self._taken: set[Combination] = set()
         # Whether these include the keys that lock the recording of a hold.
         self._can_lock = False
-        # The hotkeys and modifiers that are down, which of them are hotkeys, and the key that keeps the whole keyboard
-        # grabbed until its release.
-        self._down: dict[int, KeyEvent] = {}
-        self._hotkeys_down: set[int] = set()
-        self._grabbed_by: int | None = None
+        # The hotkeys that are down, with the modifiers that the matcher must know.
+        self._down: dict[int, _Down] = {}
+        # Whether all keys come here, because a hotkey is down.
+        self._has_keyboard = False
         self._thread = threading.Thread(target=self._run, name="hotkeys", daemon=True)
 
     def start(self) -> None:
@@ -140,7 +149,7 @@ class X11Hotkeys:
     def _grab(self) -> None:
         """Have the grabs of all active combinations, and no others."""
         self._can_lock = self._matcher.is_held
-        # The keyboard waits where the layout decides whether a press is a hotkey, and while the hold key is down.
+        # The keyboard waits only where the layout decides whether a press is a hotkey.
         owners: dict[Grab, Combination] = {}
         wanted: dict[Grab, bool] = {}
         for combination in self._active:
@@ -148,7 +157,7 @@ class X11Hotkeys:
                 for root in self._connection.roots:
                     grab = Grab(root, chord.keycode, chord.modifiers)
                     owners[grab] = combination
-                    wanted[grab] = not in_all_layouts or combination == self._hold
+                    wanted[grab] = not in_all_layouts
         refused: list[Grab] = []
         self._connection.change_grabs(
             [grab for grab in self._grabs if self._grabs[grab] != wanted.get(grab)],
@@ -170,23 +179,26 @@ class X11Hotkeys:
         self._look_at_keys()
         event = self._plan.event(press.keycode, press.state)
         is_hotkey = self._plan.meaning(event) in self._active
-        # With the keyboard grabbed, modifiers are kept: the hotkey would repeat as another key in the other program.
-        is_further_modifier = self._grabbed_by is not None and self._plan.keyboard.modifier(press.keycode) is not None
+        # If modifiers were given back, the hotkey would repeat as another key in the other program.
+        is_further_modifier = self._has_keyboard and self._plan.keyboard.modifier(press.keycode) is not None
         repeats = press.keycode in self._down
         if not (is_hotkey or is_further_modifier or repeats):
+            # From now on this is the key that repeats, so the keyboard can go with it.
             self._connection.give_back(press)
-            self._grabbed_by = None
+            self._has_keyboard = False
             return
-        self._connection.keep(press)
-        if self._grabbed_by is None:
-            self._grabbed_by = press.keycode
-        if repeats:
-            return
-        if is_hotkey:
-            self._note_modifiers(press)
-            self._hotkeys_down.add(press.keycode)
-        self._down[press.keycode] = event
-        self._pass_on(self._matcher.press(event))
+        had_keyboard = self._has_keyboard
+        if had_keyboard:
+            self._connection.keep(press)
+        else:
+            self._has_keyboard = self._connection.take(press)
+        if not repeats:
+            if is_hotkey:
+                self._note_modifiers(press)
+            self._down[press.keycode] = _Down(event, is_hotkey, is_ours=True)
+            self._pass_on(self._matcher.press(event))
+        if not had_keyboard:
+            self._find_missed_releases(press)
 
     def _note_modifiers(self, press: KeyPress) -> None:
         """Pass the modifiers that are down to the matcher: they were pressed before anything was sent here."""
@@ -194,35 +206,60 @@ class X11Hotkeys:
         for keycode in self._connection.keys_down() - self._down.keys() - {press.keycode}:
             modifier = self._plan.keyboard.modifier(keycode)
             if modifier is not None:
-                self._down[keycode] = KeyEvent(keycode, (modifier,), held)
-                self._pass_on(self._matcher.press(self._down[keycode]))
+                event = KeyEvent(keycode, (modifier,), held)
+                self._down[keycode] = _Down(event, is_hotkey=False, is_ours=False)
+                self._pass_on(self._matcher.press(event))
 
     def _release(self, release: KeyRelease) -> None:
-        self._connection.keep(release)
         if not self._connection.tells_repeats and release.keycode in self._connection.keys_down():
             # It repeats: this release has no key that goes up.
+            self._connection.keep(release)
             return
-        if release.keycode == self._grabbed_by:
-            self._grabbed_by = None
+        is_ours = release.keycode in self._down and self._down[release.keycode].is_ours
         self._forget(release.keycode, self._plan.event(release.keycode, release.state))
+        if is_ours and self._hotkeys_down:
+            self._connection.keep(release)
+            return
+        if is_ours:
+            self._connection.let_go(release)
+        else:
+            self._connection.give_back(release)
+        self._has_keyboard = False
+        if self._hotkeys_down:
+            self._has_keyboard = self._connection.take(release)
+            self._find_missed_releases(release)
 
     def _forget(self, keycode: int, event: KeyEvent) -> None:
-        self._hotkeys_down.discard(keycode)
         # With another layout it may have another name by now.
-        self._pass_on(self._matcher.release(self._down.pop(keycode, event)))
+        down = self._down.pop(keycode, None)
+        self._pass_on(self._matcher.release(event if down is None else down.event))
+
+    @property
+    def _hotkeys_down(self) -> bool:
+        return any(down.is_hotkey for down in self._down.values())
 
     @property
     def _misses_releases(self) -> bool:
-        return self._grabbed_by is None and bool(self._down)
+        return not self._has_keyboard and bool(self._down)
+
+    def _find_missed_releases(self, event: KeyPress | KeyRelease) -> None:
+        """Find the keys that went up before the keyboard was taken, and let go of it if no hotkey is left."""
+        self._forget_all_but(self._connection.keys_down())
+        if not self._hotkeys_down:
+            self._connection.let_go(event)
+            self._has_keyboard = False
 
     def _look_at_keys(self) -> None:
-        """Find the keys whose release went to another program. Without a hotkey, modifiers do not matter."""
+        """Find the keys whose release went to another program."""
         if self._misses_releases:
-            down = self._connection.keys_down() if self._hotkeys_down else frozenset()
-            for keycode in self._down.keys() - down:
-                self._forget(keycode, self._down[keycode])
-            for keycode in () if self._hotkeys_down else tuple(self._down):
-                self._forget(keycode, self._down[keycode])
+            self._forget_all_but(self._connection.keys_down() if self._hotkeys_down else frozenset())
+
+    def _forget_all_but(self, keycodes: Set[int]) -> None:
+        for keycode in self._down.keys() - keycodes:
+            self._forget(keycode, self._down[keycode].event)
+        # Without a hotkey, modifiers do not matter.
+        for keycode in () if self._hotkeys_down else tuple(self._down):
+            self._forget(keycode, self._down[keycode].event)
 
     def _pass_on(self, commands: list[Command]) -> None:
         for command in commands:

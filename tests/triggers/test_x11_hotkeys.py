@@ -182,6 +182,21 @@ def test_hotkeys_follow_keys_that_are_remapped_one_by_one(own_server: object) ->
         assert answers(heard, "rp") == {"r": PAUSE, "p": RECORD}
 
 
+def test_hotkeys_follow_modifiers_that_are_remapped(own_server: object) -> None:
+    with listening({"<alt>+r": RECORD, "<f9>": PROOF}) as heard:
+        assert answer(heard, "menu", "r") == []
+        subprocess.run(["xmodmap", "-e", "keycode 135 = Alt_R", "-e", "add mod1 = Alt_R"], check=True, timeout=30)
+        eventually(lambda: answer(heard, "menu", "r") == [RECORD], "Menu to be Alt")
+
+
+def test_hotkeys_follow_the_keyboard_in_use(own_server: object) -> None:
+    # A second keyboard, here that of XTest, may have a layout of its own.
+    with listening() as heard:
+        set_layout("-device", "5", "-layout", "us", "-variant", "dvorak")
+        until_followed(heard, "r", PAUSE)
+        assert answers(heard, LETTERS) == LAYOUTS["us -variant dvorak"]
+
+
 def test_hotkeys_follow_a_map_that_was_compiled(own_server: object) -> None:
     with listening() as heard:
         printed = subprocess.run(["setxkbmap", "-print"], check=True, capture_output=True, text=True, timeout=30).stdout
@@ -261,9 +276,14 @@ def test_keys_that_the_keyboard_lacks_are_named(own_server: object) -> None:
 
 
 def test_locks_do_not_matter(own_server: object) -> None:
-    subprocess.run(["xmodmap", "-e", "add mod3 = Scroll_Lock"], check=True, timeout=30)
     locks = ("Caps_Lock", "Num_Lock", "Scroll_Lock")
     with listening() as heard:
+        # Scroll Lock becomes a modifier while the hotkeys listen.
+        subprocess.run(["xmodmap", "-e", "add mod3 = Scroll_Lock"], check=True, timeout=30)
+        xdotool(os.environ, "key", "Scroll_Lock")
+        assert locked() != 0
+        until_followed(heard, "r", RECORD)
+        xdotool(os.environ, "key", "Scroll_Lock")
         for lock in (*locks, *locks):
             # Each of them alone, then all of them.
             xdotool(os.environ, "key", lock)
@@ -335,18 +355,67 @@ def test_after_the_end_the_focused_program_gets_the_keys(own_server: object) -> 
         assert r in window.until(z)
 
 
+def test_what_is_typed_while_a_hotkey_is_down_reaches_the_focused_program(own_server: object) -> None:
+    r, z = PLACES["r"], PLACES["z"]
+    with FocusedWindow() as window, listening() as heard:
+        hold("ctrl", "alt", "r")
+        heard.until(RECORD)
+        press("z")
+        got = window.until(z)
+        assert got[-2:] == [z, -z]
+        assert r not in got
+        press("c")
+        heard.until(CLIP)
+        let_go("r", "alt", "ctrl")
+        assert answer(heard, "ctrl", "alt", "r") == [RECORD]
+
+
+@pytest.mark.parametrize(("keys", "command"), [(["ctrl", "alt", "r"], RECORD), (["F8"], Command.START)])
+def test_a_key_that_was_down_before_a_hotkey_goes_up_in_the_focused_program(
+    keys: list[str], command: Command, own_server: object
+) -> None:
+    # Otherwise a game would go on walking.
+    hotkey, w = PLACES[keys[-1]], PLACES["w"]
+    with FocusedWindow() as window, listening(held="<f8>") as heard:
+        hold("w", *keys)
+        heard.until(command)
+        let_go("w")
+        assert hotkey not in window.until(w)
+        # The hotkey is still down, and does not repeat in the other program.
+        until_repeated(hotkey)
+        let_go(*reversed(keys))
+        press("w")
+        assert hotkey not in window.until(w)
+
+
+def test_a_modifier_that_goes_up_before_its_hotkey_goes_up_in_the_focused_program(own_server: object) -> None:
+    ctrl, alt, r, z = (PLACES[key] for key in ("ctrl", "alt", "r", "z"))
+    with FocusedWindow() as window, listening() as heard:
+        hold("ctrl", "alt", "r")
+        heard.until(RECORD)
+        let_go("ctrl", "alt")
+        until_repeated(r)
+        let_go("r")
+        press("z")
+        assert window.until(z) == [ctrl, alt, -ctrl, -alt, z, -z]
+        assert heard.commands == []
+
+
 LISTEN: Final = """
 import sys
 from capture.triggers.hotkeys import Hotkeys
 
-Hotkeys().start(lambda command, given_by, **more: print(command, flush=True))
+Hotkeys(hold="<f8>").start(lambda command, given_by, **more: print(command, flush=True))
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_recorder_that_is_stopped_does_not_freeze_the_keyboard(own_server: object) -> None:
-    r, z = PLACES["r"], PLACES["z"]
+@pytest.mark.parametrize(("keys", "command"), [(["ctrl", "alt", "r"], RECORD), (["F8"], Command.START)])
+def test_a_recorder_that_is_stopped_does_not_freeze_the_keyboard(
+    keys: list[str], command: Command, own_server: object
+) -> None:
+    hotkey, z = PLACES[keys[-1]], PLACES["z"]
     recorder = subprocess.Popen(
         [sys.executable, "-c", LISTEN], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -355,11 +424,11 @@ def test_a_recorder_that_is_stopped_does_not_freeze_the_keyboard(own_server: obj
         assert recorder.stdout.readline() == "ready\n"
         recorder.send_signal(signal.SIGSTOP)
         # As with Ctrl+Z in its terminal.
-        press("ctrl", "alt", "r")
+        press(*keys)
         press("z")
-        assert [key for key in window.until(z) if abs(key) in (r, z)] == [z, -z]
+        assert [key for key in window.until(z) if abs(key) in (hotkey, z)] == [z, -z]
         recorder.send_signal(signal.SIGCONT)
-        assert recorder.stdout.readline() == f"{RECORD}\n"
+        assert recorder.stdout.readline() == f"{command}\n"
 
 
 # Hold to record
@@ -433,6 +502,27 @@ def test_the_pause_key_locks_a_hold_with_other_modifiers(own_server: object) -> 
         press("p")
         press("z")
         assert p in window.until(z)
+
+
+def test_hotkeys_work_while_another_hotkey_is_down(own_server: object) -> None:
+    with listening(held="<f8>") as heard:
+        xdotool(os.environ, "keydown", "F8")
+        heard.until(Command.START)
+        until_repeated(PLACES["F8"])
+        for letter, command in (("m", MARK), ("c", CLIP), ("m", MARK)):
+            xdotool(os.environ, "key", f"ctrl+alt+{letter}")
+            heard.until(command)
+        xdotool(os.environ, "keyup", "F8")
+        heard.until(Command.STOP)
+        xdotool(os.environ, "keydown", "ctrl", "keydown", "alt", "keydown", "r")
+        heard.until(RECORD)
+        for letter, command in (("c", CLIP), ("m", MARK)):
+            xdotool(os.environ, "key", letter)
+            heard.until(command)
+            xdotool(os.environ, "key", f"ctrl+alt+{letter}", "keydown", "ctrl", "keydown", "alt")
+            heard.until(command)
+        xdotool(os.environ, "keyup", "r", "keyup", "alt", "keyup", "ctrl")
+        assert answer(heard, "ctrl", "alt", "r") == [RECORD]
 
 
 def test_keys_rolled_over_each_other_fire_each_time(own_server: object) -> None:
