@@ -40,6 +40,7 @@ from capture.threads.dispatcher import EventDispatcher
 from capture.threads.worker import Worker
 from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver, Trigger
+from capture.triggers.x11_windows import WindowTrigger
 
 __all__ = ["Session"]
 
@@ -72,6 +73,8 @@ class Session:
         clock = clock or MonotonicClock()
         self._dispatcher = EventDispatcher(emit)
         self._core = core = SessionCore(settings, clock, self._dispatcher.dispatch)
+        if settings.wait_for_window:
+            triggers = (*triggers, WindowTrigger(lambda error: core.on_worker_failure("window trigger", error)))
         self._triggers = triggers
         self._on_ready = on_ready
         self._ready = False

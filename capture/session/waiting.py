@@ -101,4 +101,6 @@ class Waiting:
         hold = f"hold {as_readable(self._settings.hold)} to record" if self._settings.hold is not None else ""
         if self._settings.wait_for_sound:
             return f"waiting for sound{hold and ', or '}{hold}"
+        if self._settings.wait_for_window:
+            return "waiting for a window"
         return hold or ("waiting for a key" if self._settings.standby else "")

@@ -195,6 +195,7 @@ FLAGS: Final = (
         "overwrite",
         "numbered",
         "wait_for_sound",
+        "wait_for_window",
     ),
     *("dated", "repeat", "standby", "voice", "ledger"),
 )

@@ -50,6 +50,7 @@ class SettingOptions(TypedDict, total=False):
     overwrite: bool
     numbered: bool
     wait_for_sound: bool
+    wait_for_window: bool
     stop_after_silence_s: float | None
     sound_threshold_dbfs: float
     dated: bool
@@ -104,6 +105,8 @@ class RecordSettings:
     numbered: bool = False
     #: Start when sound starts, with 0.1 s before it.
     wait_for_sound: bool = False
+    #: Start when there is a window on the screen (X11).
+    wait_for_window: bool = False
     #: Stop after this much silence; None never does.
     stop_after_silence_s: float | None = None
     #: Sound counts if it is louder than this and above the noise floor of the source.
@@ -170,8 +173,8 @@ class RecordSettings:
 
     @property
     def waits(self) -> bool:
-        """Whether the recording waits for sound, a key or a command to start."""
-        return self.wait_for_sound or self.hold is not None or self.standby
+        """Whether the recording waits for sound, a window, a key or a command to start."""
+        return self.wait_for_sound or self.wait_for_window or self.hold is not None or self.standby
 
     @property
     def records_several(self) -> bool:
@@ -268,6 +271,13 @@ class RecordSettings:
                 "{repeat} needs something that starts each recording",
                 "add {wait_for_sound} or {hold:KEY}",
                 repeat=True,
+                wait_for_sound=True,
+            )
+        if self.wait_for_window and self.wait_for_sound:
+            raise SettingError(
+                "{wait_for_window} and {wait_for_sound} exclude each other",
+                "drop one of them",
+                wait_for_window=True,
                 wait_for_sound=True,
             )
         if self.pre_roll_s > (self.replay_s or 0.0):

@@ -16,7 +16,7 @@ from Xlib.protocol import display, event, request, rq
 
 from capture.triggers.x11_keyboard import Key, Keyboard
 
-__all__ = ["GONE", "Connection", "Grab", "KeyPress", "KeyRelease", "MapChange"]
+__all__ = ["GONE", "Connection", "Grab", "KeyPress", "KeyRelease", "MapChange", "Wire"]
 
 #: The failures that mean: there is no X server, or none any more.
 GONE: Final = (error.DisplayError, error.ConnectionClosedError, error.XError, OSError)
@@ -89,7 +89,7 @@ class Connection:
 
     def __init__(self) -> None:
         """Connect to the server that DISPLAY names."""
-        self._wire = _Wire()
+        self._wire = Wire()
         self._wire.set_error_handler(lambda failure, failed: None)
         self.roots: tuple[int, ...] = tuple(screen["root"] for screen in self._wire.info.roots)
         #: Whether auto-repeat sends presses only. Otherwise each repeat has a release as well.
@@ -268,7 +268,7 @@ def _when_refused(on_refused: Callable[[Grab], None], grab: Grab) -> Callable[[A
     return note
 
 
-class _Wire(display.Display):  # type: ignore[misc]  # its package has no types
+class Wire(display.Display):  # type: ignore[misc]  # its package has no types
     """The protocol of a connection; windows are plain numbers."""
 
     resource_classes: Final[dict[str, type]] = {}

@@ -117,6 +117,36 @@ def test_the_exit_code_is_passed_on_if_no_recording_was_started(run_capture: Run
     assert json.loads(done.stdout)["exit_code"] == 4
 
 
+def test_the_recording_starts_with_the_first_window(run_capture: RunCapture, tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    tone = write_tone(tmp_path / "tone.wav", 440.0, 0.5)
+    show = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+from stage import RED, Stage
+with Stage(os.environ) as stage:
+    stage.paint(0, 0, stage.width, stage.height, RED)
+    time.sleep(0.7)
+"""
+    shown = ("sh", "-c", 'paplay "$1" && "$2" -c "$3" "$4"', "sh", tone, sys.executable, show, PROJECT / "tests")
+    done = run_capture("headless", path, *SMALL, "--no-cursor", "--wait-for-window", "--json", "--", *shown)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert 0.5 <= summary["duration_s"] <= 2.5
+    assert summary["audio"][0]["silent"]
+    reds = [picture[240, 320, 0] > 200 for _, picture in each_picture(path)]
+    # The window is black for a moment before it is painted.
+    assert True in reds[:10]
+
+
+def test_a_command_without_a_window_is_a_failure_if_one_was_awaited(run_capture: RunCapture, tmp_path: Path) -> None:
+    done = run_capture("headless", "out.mkv", *SMALL, "--wait-for-window", "--json", "--", "sh", "-c", "exit 0")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["path"] is None
+    assert "capture: sh ended before it opened a window\n" in done.stderr
+    assert not (tmp_path / "out.mkv").exists()
+
+
 def test_a_failed_recording_wins_over_the_exit_code_of_the_command(run_capture: RunCapture, tmp_path: Path) -> None:
     command = ("sh", "-c", f"rm {tmp_path}/out.ogg; sleep 1.5; exit 3")
     done = run_capture("headless", "out.ogg", *SMALL, "--json", "--", *command)
