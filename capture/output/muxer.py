@@ -4,8 +4,11 @@ A crash, even SIGKILL, leaves a file with everything up to about a second before
 up to two:
 
 * MP4, MOV and M4A are written in fragments of 0.3 s and become ordinary files (`ftyp`, `mdat`, `moov`) when they are
-  closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together.
+  closed. `delay_moov` keeps the edit list that cancels the encoder's priming, so that the tracks start together. A key
+  frame begins a fragment, because players seek to fragments, and offsets count from the fragment (`default_base_moof`),
+  because Media Source players accept nothing else.
 * Matroska and WebM clusters and Ogg pages are kept short for the same reason.
+* WAV and FLAC get the length so far into their headers: `LengthField`.
 * `flush_packets` hands each one to the operating system at once; without it up to 256 KiB stay in this process.
 * `OutputFile` brings that to the disk about once a second, and the index before the header that makes use of it.
 
@@ -27,14 +30,19 @@ from av.video.stream import VideoStream
 from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
+from capture.output.length_field import LengthField, with_flac_length
 from capture.output.margin import Margin
+from capture.output.mp4_brands import restore_brands
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.system.durable import FULL
 
 __all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
 
-_FRAGMENTED: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
+_FRAGMENTED: Final = {
+    "movflags": "hybrid_fragmented+delay_moov+frag_keyframe+default_base_moof",
+    "frag_duration": "300000",
+}
 _CLUSTERS: Final = {"cluster_time_limit": "200"}
 
 #: Muxer options by FFmpeg's format name. Durations are in microseconds, but in milliseconds for clusters.
@@ -91,6 +99,7 @@ class Muxer:
         self._reserved = ReservedFile(path, overwrite=overwrite)
         self.path = self._reserved.path
         self._file = OutputFile(self._reserved)
+        self._length = LengthField(self._file, container.format)
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._container: av.container.OutputContainer | None = None
@@ -140,7 +149,7 @@ class Muxer:
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
                     stream.codec_context.framerate = template.average_rate
                 if samples:
-                    stream.codec_context.extradata = _with_length(stream.codec_context.extradata or b"", samples)
+                    stream.codec_context.extradata = with_flac_length(stream.codec_context.extradata or b"", samples)
             if durable:
                 self._file.keep_synced()
             self._container.start_encoding()
@@ -158,20 +167,26 @@ class Muxer:
         if before is not None:
             before.duration = int(packet.pts or 0) - int(before.pts or 0)
             self._mux(before)
-        fragmented = self._crash_safe and _OPTIONS.get(self._container_kind.format) is _FRAGMENTED
-        if fragmented and not packet.duration:
+        if self._crash_safe and self._is_mp4 and not packet.duration:
             self._held[stream] = packet
         else:
             self._mux(packet)
 
+    @property
+    def _is_mp4(self) -> bool:
+        """Whether the file is an MP4, MOV or M4A."""
+        return _OPTIONS.get(self._container_kind.format) is _FRAGMENTED
+
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
-        ends_s = in_seconds((packet.pts or 0) + (packet.duration or 0), packet.time_base)
+        duration = packet.duration or 0
+        ends_s = in_seconds((packet.pts or 0) + duration, packet.time_base)
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error, _CHECK_DISK) from error
         self._margin.count(ends_s)
+        self._length.count(duration)
 
     def _failure(self, error: Exception, remedy: str, what: str = "cannot be written") -> OutputError:
         # After the first failure, FFmpeg's own errors only say that there was one.
@@ -203,6 +218,11 @@ class Muxer:
     def behind_s(self) -> float:
         """How much a power cut would cost now: the age of the oldest write not on the disk. Any thread may ask."""
         return self._file.behind_s
+
+    def update_length(self) -> None:
+        """Bring the length in the header up to date, in formats that have one. Call it after every batch of packets."""
+        if self._crash_safe:
+            self._length.update()
 
     def check_disk(self) -> OutputError | None:
         """Return the error that should end the recording, once; None otherwise.
@@ -258,6 +278,8 @@ class Muxer:
                     container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
             try:
                 container.close()
+                if self._crash_safe and self._is_mp4:
+                    restore_brands(self._file)
                 self._file.sync()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:
@@ -307,12 +329,6 @@ def _as_chapter(number: int, chapter: Chapter) -> Any:
         "time_base": Fraction(1, 1000),
         "metadata": {"title": chapter.title},
     }
-
-
-def _with_length(stream_info: bytes, samples: int) -> bytes:
-    """Return a FLAC stream info block with the number of samples, which is in the 36 bits after rate and depth."""
-    packed = int.from_bytes(stream_info[10:18], "big") >> 36 << 36 | samples
-    return stream_info[:10] + packed.to_bytes(8, "big") + stream_info[18:]
 
 
 def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:

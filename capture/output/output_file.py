@@ -104,6 +104,26 @@ class OutputFile:
 
     # For the owner
 
+    def read_start(self, count: int) -> bytes:
+        """Return the first `count` bytes, or fewer of a shorter file. Raises `OSError`."""
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            return os.read(self._descriptor, count)
+        finally:
+            os.lseek(self._descriptor, self._position, os.SEEK_SET)
+
+    def overwrite_start(self, data: bytes) -> None:
+        """Replace the first bytes. It waits for no sync: `data` must be right whatever reaches the disk first.
+
+        Raises `OSError`.
+        """
+        with self._busy():
+            try:
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                os.write(self._descriptor, data)
+            finally:
+                os.lseek(self._descriptor, self._position, os.SEEK_SET)
+
     def keep_synced(self) -> None:
         """From now on, bring what is written to the disk about once a second, and the content before the headers."""
         self._syncer = Syncer(self._descriptor, self._path)

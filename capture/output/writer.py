@@ -99,6 +99,7 @@ class FileWriter:
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
                 self._write_settled(self._settled_s())
+                self._muxer.update_length()
         finally:
             self._finish()
 

@@ -70,7 +70,9 @@ def test_files_of_killed_recorders_are_reported_and_can_be_repaired(
     # What a shell makes of the printed commands.
     echo = ["bash", "-c", f"printf '%s\\0' {' '.join(named)}"]
     understood = subprocess.run(echo, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE).stdout
-    assert {Path(os.fsdecode(word)) for word in understood.split(b"\0")[:-1]} == set(paths.values())
+    # The headers of these are right at any moment.
+    broken = {path for extension, path in paths.items() if extension not in ("flac", "wav")}
+    assert {Path(os.fsdecode(word)) for word in understood.split(b"\0")[:-1]} == broken
     assert run_capture("repair", paths["mp3"]).returncode == 0
     for path in paths.values():
         assert repair(path).after.ok
