@@ -57,6 +57,10 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "wav": {"rf64": "auto"},
 }
 
+#: Matroska counts the priming of Opus, 6.5 ms, into the times of its blocks, but FFmpeg sorts packets without it. So
+#: pictures have to be sorted as if they were this much earlier: Media Source players refuse times that run back.
+_SORTED_EARLIER_S: Final = 0.007
+
 #: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet
 #: only now and then; at the default of 10 s, all sound since then would wait in memory for the next one, and a crash
 #: would lose it.
@@ -163,6 +167,9 @@ class Muxer:
         guess. In fragmented files, such a packet is held until the next one shows its duration.
         """
         packet.stream = self._streams[stream]
+        if isinstance(packet.stream, VideoStream) and _OPTIONS.get(self._container_kind.format) is _CLUSTERS:
+            # These containers do not store this time.
+            packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
         before = self._held.pop(stream, None)
         if before is not None:
             before.duration = int(packet.pts or 0) - int(before.pts or 0)
