@@ -30,6 +30,7 @@ from av.video.stream import VideoStream
 from capture.errors import DiskFullError, FileGoneError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
+from capture.output.frame_times import FrameTimes
 from capture.output.length_field import LengthField, with_flac_length
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
@@ -109,6 +110,7 @@ class Muxer:
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
+        self._frame_times: dict[int, FrameTimes] = {}
         # A problem with the disk is reported once.
         self._reported = False
         self._closed_bytes = 0
@@ -152,6 +154,8 @@ class Muxer:
                 # It gives the duration of the last frame, and files do not always keep it with the codec.
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
                     stream.codec_context.framerate = template.average_rate
+                    if template.codec_context.is_encoder:
+                        self._frame_times[stream.index] = FrameTimes(template.average_rate, guessed=self._is_mp4)
                 if samples:
                     stream.codec_context.extradata = with_flac_length(stream.codec_context.extradata or b"", samples)
             if durable:
@@ -167,6 +171,8 @@ class Muxer:
         guess. In fragmented files, such a packet is held until the next one shows its duration.
         """
         packet.stream = self._streams[stream]
+        if stream in self._frame_times:
+            self._frame_times[stream].place(packet)
         if isinstance(packet.stream, VideoStream) and _OPTIONS.get(self._container_kind.format) is _CLUSTERS:
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))

@@ -1,0 +1,107 @@
+"""Moves frames by a few milliseconds, so that every program finds a fitting frame rate.
+
+MP4 and MOV do not state a frame rate. FFmpeg, and every program that reads with it, guesses one from the times of the
+first frames: their greatest common divisor, or whichever of a few hundred common rates fits them best. A caret that
+blinks from the start is taken for 2 fps, a still screen for 1.8; a conversion then drops most frames of what follows.
+
+So the first frames go to the nearest time on a grid. While the distances so far fit a lower rate, too, a frame goes to
+the grid time on its other side. This needs no extra frames: it works with every encoder and in clips, and delays
+nothing. The grid is finer than the frame rate where it can be, for the sake of synchrony, and so that a conversion to a
+constant rate has room for two frames in one slot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from capture.media import in_seconds
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["FrameTimes"]
+
+#: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
+#: frames or 5 s (`avformat_find_stream_info`).
+_FRAMES_ON_GRID: Final = 100
+
+#: Rates that FFmpeg knows (`get_std_framerate`): the grid is the first that is a multiple of the frame rate, else the
+#: first that is not below it. It replaces those above 210 with the average (`av_guess_frame_rate`). 200 it does not
+#: know, but finds as the common divisor of 16 distances and more.
+_MULTIPLES: Final = (60, 50, 48)
+_OTHERS: Final = (60, 80, 120, 200)
+
+#: The distances from which on no lower rate may fit. If all are the same, FFmpeg takes that (`mov_read_trak`). It
+#: compares the times of all frames but the first with the rates it knows; their common divisor is that of the distances
+#: from the fourth on (`ff_rfps_add_frame`).
+_FROM_DISTANCES: Final = (1, 2, 4)
+
+#: Frames that come too fast for the grid may be this late; then it is given up.
+_MOST_PLACES_LATE: Final = 2
+
+#: At lower rates, a still picture is repeated more than once in a slot.
+_LEAST_FPS: Final = 5
+
+
+class FrameTimes:
+    """Gives the frames of one track their final times, in order, at least half a slot apart."""
+
+    def __init__(self, fps: Fraction, *, guessed: bool) -> None:
+        """`guessed` means that the file does not state its frame rate, so the first frames have to show it."""
+        self._fps = fps
+        self._half_slot_s = 0.5 / max(float(fps), _LEAST_FPS)
+        self._grid = 0
+        self._guessed = guessed
+        # The places on the grid of the frames so far.
+        self._places: list[int] = []
+        self._last_s = -math.inf
+
+    def place(self, packet: av.Packet[Any]) -> None:
+        """Move `packet` to its final time; if it has a duration, it still ends at the same moment."""
+        if packet.pts is None or packet.pts != packet.dts or not packet.time_base:
+            return
+        unit_s = packet.time_base
+        if self._guessed and not self._grid:
+            self._grid = _grid(self._fps, in_seconds(packet.duration, unit_s))
+            self._guessed = self._grid > 0
+        at_s = in_seconds(packet.pts, unit_s)
+        if self._guessed and len(self._places) < _FRAMES_ON_GRID:
+            at_s = self._on_grid(at_s)
+        # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
+        self._last_s = max(at_s, self._last_s + float(unit_s), min(self._last_s, at_s) + self._half_slot_s)
+        moved = round(self._last_s / unit_s) - packet.pts
+        if packet.duration and moved:
+            packet.duration = max(packet.duration - moved, round(self._half_slot_s / unit_s))
+        packet.pts = packet.dts = packet.pts + moved
+
+    def _on_grid(self, at_s: float) -> float:
+        """Choose a place for one of the first frames; return its time."""
+        exact = at_s * self._grid
+        nearest = round(exact)
+        beside = nearest + 1 if exact > nearest else nearest - 1
+        first_free = self._places[-1] + 1 if self._places else nearest
+        if first_free > nearest + _MOST_PLACES_LATE:
+            self._guessed = False
+            return at_s
+        free = [place for place in (nearest, beside) if place >= first_free] or [first_free]
+        self._places.append(min(free, key=lambda place: self._misleading([*self._places, place])))
+        return self._places[-1] / self._grid
+
+    def _misleading(self, places: Sequence[int]) -> int:
+        """Return in how many of the ways in which FFmpeg looks at the distances they fit too low a rate."""
+        distances = [later - earlier for earlier, later in pairwise(places)]
+        return sum(math.gcd(*distances[first - 1 :]) * self._fps > self._grid for first in _FROM_DISTANCES)
+
+
+def _grid(fps: Fraction, first_duration_s: float) -> int:
+    """Return the rate of the grid, or 0 if the track has a constant rate that is on none of them, but shows itself."""
+    for rate in _MULTIPLES:
+        if rate % fps == 0:
+            return rate
+    if first_duration_s and abs(first_duration_s * fps - 1) < 1e-3:
+        return 0
+    return next((rate for rate in _OTHERS if rate >= fps), _OTHERS[-1])

@@ -1,0 +1,134 @@
+"""Files that begin still or regularly: FFmpeg finds a fitting frame rate, and a conversion keeps every picture."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numbered import HEIGHT, WIDTH, converted, latest_s, numbered, shown_from_s
+
+from capture.codecs.video_encoder import VideoEncoder
+from capture.formats import CONTAINERS
+from capture.media import VIDEO_TICKS_PER_S
+from capture.output.frame_times import FrameTimes
+from capture.output.muxer import Muxer
+
+#: The distances of the frames of each beginning, in seconds; a still screen is repeated every 0.55 s and a little.
+BEGINNINGS = {
+    "still": 0.5512,
+    "typing": 1 / 8,
+    "a caret at 1 Hz": 0.5,
+    "at 2 Hz": 0.25,
+    "at 3 Hz": 1 / 6,
+    "6 Hz": 1 / 12,
+}
+RATES = (24, 25, 30, 50, 60)
+
+#: How long each beginning lasts: its frames are more than those that FFmpeg looks at, where they come often enough.
+BEGINNING_S = 9.0
+
+
+def moments_s(beginning: str, fps: float, lively_s: float) -> list[float]:
+    """Return the times of a file's frames: a beginning, then a lively screen."""
+    regular = [float(at_s) for at_s in np.arange(0.0, BEGINNING_S, BEGINNINGS[beginning])]
+    return regular + [BEGINNING_S + 0.013 + slot / fps for slot in range(round(lively_s * fps))]
+
+
+def write(path: Path, moments: list[float], fps: float, *, codec: str = "h264", crash_safe: bool = True) -> None:
+    """Write a file with a picture at each moment that shows its number; keep a copy from before it was closed."""
+    encoder = VideoEncoder(codec, WIDTH, HEIGHT, fps)
+    muxer = Muxer(path, CONTAINERS[path.suffix[1:]])
+    muxer.start([encoder.template], crash_safe=crash_safe)
+    for number, at_s in enumerate(moments):
+        for packet in encoder.encode(numbered(number), round(at_s * VIDEO_TICKS_PER_S)):
+            muxer.write(0, packet)
+    encoder.finish()
+    shutil.copy(path, killed(path))
+    muxer.close()
+    muxer.keep()
+
+
+def killed(path: Path) -> Path:
+    return path.with_stem(path.stem + "-killed")
+
+
+def guessed(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return float(container.streams.video[0].guessed_rate or 0)
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_the_frame_rate_is_found_whole_or_cut_off(beginning: str, fps: int, tmp_path: Path) -> None:
+    path = tmp_path / "made.mp4"
+    write(path, moments_s(beginning, fps, 1.0), fps)
+    for each in (path, killed(path)):
+        assert fps <= guessed(each) <= 2 * fps
+
+
+@pytest.mark.parametrize("extension", ["mkv", "webm"])
+def test_matroska_states_the_frame_rate(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"made.{extension}"
+    write(path, moments_s("still", 24, 0.5), 24, codec=str(CONTAINERS[extension].video_codec))
+    assert guessed(path) == guessed(killed(path)) == 24
+
+
+@pytest.mark.parametrize(("beginning", "fps"), [("still", 30), ("typing", 60), ("a caret at 1 Hz", 25), ("6 Hz", 50)])
+def test_a_conversion_without_options_shows_every_picture(beginning: str, fps: int, tmp_path: Path) -> None:
+    path = tmp_path / "made.mp4"
+    moments = moments_s(beginning, fps, 3.0)
+    write(path, moments, fps)
+    # What comes right after the last frame on the grid may be shown in the slot after the next.
+    assert latest_s(shown_from_s(converted(path)), enumerate(moments)) < 1.5 / fps
+
+
+@pytest.mark.parametrize("fps", [7.0, 24.0, 29.97, 30.0, 50.0, 75.0, 144.0])
+def test_frames_of_a_constant_rate_keep_their_times(fps: float) -> None:
+    times = FrameTimes(Fraction(fps).limit_denominator(1001), guessed=True)
+    slot = round(VIDEO_TICKS_PER_S / fps)
+    pts = [round(number * VIDEO_TICKS_PER_S / fps) for number in range(150)]
+    assert placed(times, pts, duration=slot) == pts
+
+
+def test_frames_are_half_a_slot_apart_and_move_less_than_a_slot() -> None:
+    random = np.random.default_rng(5)
+    for fps in (1, 5, 12.5, *RATES, 75, 144):
+        # At most one frame in each slot, as they are grabbed.
+        slots = np.cumsum(random.integers(1, 4, 300)) + random.uniform(0, 1, 300)
+        pts = [round(float(slot) * VIDEO_TICKS_PER_S / fps) for slot in np.sort(slots)]
+        found = placed(FrameTimes(Fraction(fps), guessed=True), pts)
+        half_slot = VIDEO_TICKS_PER_S / fps / 2
+        distances = [later - earlier for earlier, later in itertools.pairwise(found)]
+        assert min(distances) >= (half_slot if fps >= 5 else VIDEO_TICKS_PER_S / 10) - 1
+        assert max(abs(new - old) for new, old in zip(found, pts, strict=True)) < 2 * half_slot
+
+
+def test_a_moved_frame_ends_when_it_did() -> None:
+    times = FrameTimes(Fraction(30), guessed=True)
+    packets = [packet(0), packet(3700, duration=6000)]
+    for each in packets:
+        times.place(each)
+    assert (packets[1].pts, packets[1].duration) == (3000, 6700)
+
+
+def packet(pts: int, duration: int = 0) -> av.Packet[Any]:
+    made: av.Packet[Any] = av.Packet(b"frame")
+    made.pts = made.dts = pts
+    made.time_base = Fraction(1, VIDEO_TICKS_PER_S)
+    if duration:
+        made.duration = duration
+    return made
+
+
+def placed(times: FrameTimes, pts: list[int], duration: int = 0) -> list[int]:
+    """Return the times that frames get."""
+    packets = [packet(each, duration) for each in pts]
+    for each in packets:
+        times.place(each)
+    return [each.pts or 0 for each in packets]
