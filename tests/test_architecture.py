@@ -176,7 +176,8 @@ def test_the_lowest_rooms_need_only_the_standard_library_and_numpy() -> None:
 
 
 def test_the_terminal_imports_only_events() -> None:
-    assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.events"}
+    assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.events", "capture.cli.live_line"}
+    assert IMPORTS["capture.cli.live_line"] & set(MODULES) == set()
 
 
 def test_platform_libraries_stay_in_their_adapters() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TextIO
 
+from capture.cli.live_line import Part, fitted, hint
 from capture.events import Event, EventKind, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
@@ -19,9 +21,14 @@ PLAIN_INTERVAL_S: Final = 60.0
 _LIVE_INTERVAL_S: Final = 0.2
 _UNSEEN_INTERVAL_S: Final = 0.5
 
-#: The control code that clears the line to its end. It also removes the ^C that Ctrl+C leaves.
-_CLEAR_TO_END: Final = "\x1b[K"
+#: The control code that clears everything from the cursor on: the rest of the line, the ^C that Ctrl+C leaves, and the
+#: rows into which a terminal that became narrower has folded the line.
+_CLEAR: Final = "\x1b[J"
 
+#: Terminals that know no control codes.
+_DUMB: Final = ("dumb", "unknown")
+
+_MARKS: Final = {State.RECORDING: "●", State.PAUSED: "‖"}
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DBFS: Final = -60.0
 
@@ -67,12 +74,13 @@ class Terminal:
         self._keys = keys
         self._stream = stream or sys.stderr
         self._quiet = quiet
-        # A warning that stays in the live line: pressed keys are in the picture.
-        self._warning = ""
-        self._live = self._stream.isatty() and not quiet
+        # Whether pressed keys are in the picture: the live line warns of that.
+        self._keys_are_shown = False
+        self._live = self._stream.isatty() and not quiet and os.environ.get("TERM") not in _DUMB
         self._now_s = now_s
         self._plain_due_s = now_s() + PLAIN_INTERVAL_S
         self._line_open = False
+        self._finishing_since_s = now_s()
         # The names of the sources that are lost now.
         self._lost: list[str] = []
 
@@ -90,7 +98,7 @@ class Terminal:
             if event.kind == EventKind.NO_HOTKEYS:
                 self._keys = "Ctrl+C stops"
             elif event.kind == EventKind.KEYS_SHOWN:
-                self._warning = "keys are shown"
+                self._keys_are_shown = True
             elif event.kind == EventKind.ENCODER and not self._live:
                 # A log does without it: the summary names the encoder.
                 return
@@ -136,44 +144,59 @@ class Terminal:
 
     def _show(self, progress: Progress) -> None:
         if self._live:
+            if not _in_foreground(self._stream):
+                # The line would be drawn over the prompt, which is where the user types.
+                self._line_open = False
+                return
             # Leave the last column free: a line that fills it wraps on some terminals.
-            width = _columns(self._stream) - 1
-            text = printable(self._line(progress))[:width]
-            self._write(f"\r{text}{_CLEAR_TO_END}")
+            text = fitted(self._parts(progress), _columns(self._stream) - 1)
+            # The cursor waits at the start of the line, which is where it still is when the terminal folds the line.
+            self._write(f"\r{text}{_CLEAR}\r")
             self._line_open = True
         elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
             self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
             self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")
 
-    def _line(self, progress: Progress) -> str:
+    def _parts(self, progress: Progress) -> list[Part]:
+        """Return the parts of the line, with hints that keep their place to the last."""
+        hints = [_part(("keys are shown", 65), "keys shown")] if self._keys_are_shown else []
+        # The hotkeys are not heard before the countdown ends.
+        if self._keys and progress.elapsed_s >= 0.0:
+            hints.append(hint(self._keys))
+        return [*self._state_parts(progress), *hints]
+
+    def _state_parts(self, progress: Progress) -> list[Part]:
         if progress.state is State.STANDBY:
-            kept = f"  {as_clock(progress.buffer_s)} in memory, {as_size(progress.buffer_bytes)}"
-            return self._with_hints(f"○ standby{kept if progress.buffer_bytes else ', nothing is recorded'}")
+            kept = ""
+            if progress.buffer_bytes:
+                kept = f"{as_clock(progress.buffer_s)} in memory"
+            size = _part((f"{kept}, {as_size(progress.buffer_bytes)}", 20), (kept, 60), "")
+            return [_part(("○ standby", 70), "○"), size if kept else _part(("nothing is recorded", 60), "")]
         if progress.waiting_for:
-            return self._with_hints(f"○ {progress.waiting_for}")
+            return [_part((f"○ {progress.waiting_for}", 70), ("○ waiting", 90), "○")]
         if progress.state is State.ARMED:
-            return f"○ recording starts in {-progress.elapsed_s:.0f} s"
-        mark = {State.RECORDING: "●", State.PAUSED: "‖"}.get(progress.state, "…")
-        parts = [f"{mark} {progress.state.value} {as_clock(progress.elapsed_s)}"]
+            return [_part(f"○ recording starts in {-progress.elapsed_s:.0f} s")]
+        if progress.state is not State.FINISHING:
+            self._finishing_since_s = self._now_s()
+        waited_s = self._now_s() - self._finishing_since_s
+        mark, clock = _MARKS.get(progress.state, "…"), as_clock(progress.elapsed_s)
+        # Normalising the loudness, for one, takes longer than a moment.
+        waited = f", {waited_s:.0f} s so far" if waited_s >= 1.0 else ""
+        parts = [_part((f"{mark} {progress.state.value} {clock}{waited}", 70), (f"{mark} {clock}", 90), mark)]
         if self._lost:
-            # Near the front, where a narrow terminal shows it too.
-            parts.append(f"NO SOUND from {', '.join(self._lost)}")
+            parts.append(_part((f"NO SOUND from {', '.join(self._lost)}", 72), "NO SOUND"))
         if progress.width:
             rate = f"{progress.fps:.0f} fps" if progress.fps >= 0.5 else "still"
-            dropped = f" ({progress.dropped} dropped)" if progress.dropped else ""
-            parts.append(f"{progress.width}x{progress.height} {rate}{dropped}")
+            if progress.dropped:
+                rate += f" ({progress.dropped} dropped)"
+            parts.append(_part((f"{progress.width}x{progress.height} {rate}", 10), (rate, 40), ""))
         parts += [_meter(level) for level in progress.levels]
-        parts.append(as_size(progress.size_bytes))
-        return self._with_hints(*parts)
-
-    def _with_hints(self, *parts: str) -> str:
-        """Join the parts of a line and the hints that end every line."""
-        return "  ".join([*parts, *filter(None, (self._warning, self._keys))])
+        return [*parts, _part((as_size(progress.size_bytes), 30), "")]
 
     def _erasure(self) -> str:
         """Return what erases the live line, if there is one."""
         is_open, self._line_open = self._line_open, False
-        return f"\r{_CLEAR_TO_END}" if is_open else ""
+        return f"\r{_CLEAR}" if is_open and _in_foreground(self._stream) else ""
 
     def _write(self, text: str) -> None:
         """Write to the stream. A full disk behind it, or a reader that has gone, does not end a recording."""
@@ -182,22 +205,38 @@ class Terminal:
             self._stream.flush()
 
 
-def _meter(level: Level) -> str:
+def _part(*forms: str | tuple[str, int]) -> Part:
+    """Return a part of the live line, made printable; each form but the last comes with its rank."""
+    texts = [printable(form if isinstance(form, str) else form[0]) for form in forms]
+    return Part(texts, [form[1] for form in forms if not isinstance(form, str)])
+
+
+def _meter(level: Level) -> Part:
     """Return the source's name and a bar of eight cells with the level, `silent`, or the problem."""
     if level.trouble:
-        return f"{level.source}: {level.trouble}"
+        return _part((f"{level.source}: {level.trouble}", 62), (f"{level.source}: no sound", 80), "")
     filled = max(0.0, min(1.0, 1.0 - level.peak_dbfs / _METER_FLOOR_DBFS)) * 8
     bar = "".join(_BARS[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
     reading = f"{level.peak_dbfs:.0f} dB" if level.peak_dbfs > _SILENCE_DBFS else "silent"
     # As wide as -60 dB with a space, so that the line stays steady.
-    return f"{level.source} {bar} {reading:>7}"
+    return _part((f"{level.source} {bar} {reading:>7}", 50), (f"{level.source} {reading:>7}", 60), "")
+
+
+def _in_foreground(stream: TextIO) -> bool:
+    """Whether this process may draw on the terminal of `stream`: a job that was started with `&` may not."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        # A terminal that no shell controls.
+        return True
 
 
 def _columns(stream: TextIO) -> int:
-    import os
-
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        # Some terminals do not say, and give 0.
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 

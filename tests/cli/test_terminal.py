@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import replace
 from io import StringIO
+from typing import Final
 
 import pytest
 
+from capture.cli.live_line import cells
 from capture.cli.terminal import Terminal, as_clock, as_size
 from capture.events import AudioSummary, Event, EventKind, Level, Progress, State, Summary
 
@@ -31,12 +34,13 @@ class Screen(StringIO):
 
     def shown(self) -> str:
         """Return the live line as it is now."""
-        return re.sub(r"\x1b\[[0-9]*K", "", self.getvalue()).rpartition("\r")[2].rstrip(" ")
+        return re.sub(r"\x1b\[J", "", self.getvalue()).rstrip("\r").rpartition("\r")[2].rstrip(" ")
 
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     set_columns(monkeypatch, 200)
+    monkeypatch.setenv("TERM", "xterm")
     return Screen()
 
 
@@ -52,17 +56,20 @@ def summary(path: str = "/home/me/out.mp4", check: str = "ok", *, silent: bool =
 # The live line
 
 
+def meter(level_dbfs: float) -> str:
+    """Return a level meter of eight cells that spans -60 dB to 0."""
+    filled = (1 + level_dbfs / 60) * 8
+    return "".join(" ▁▂▃▄▅▆▇█"[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
+
+
+METER: Final = f"{meter(-18.4)}  -18 dB"
+
+
 def test_the_live_line_shows_time_picture_level_and_size(screen: Screen) -> None:
     Terminal("Ctrl+C stops", screen)(RECORDING)
     assert screen.shown() == (
         f"● recording 1:05.3  1920x1080 30 fps  internal {meter(-18.4)}  -18 dB  1.2 MB  Ctrl+C stops"
     )
-
-
-def meter(level_dbfs: float) -> str:
-    """Return a level meter of eight cells that spans -60 dB to 0."""
-    filled = (1 + level_dbfs / 60) * 8
-    return "".join(" ▁▂▃▄▅▆▇█"[round(max(0.0, min(1.0, filled - place)) * 8)] for place in range(8))
 
 
 def test_the_live_line_counts_dropped_frames(screen: Screen) -> None:
@@ -142,21 +149,73 @@ def test_the_live_line_counts_down(screen: Screen) -> None:
     assert screen.shown() == "○ recording starts in 3 s"
 
 
-@pytest.mark.parametrize("columns", [1, 2, 20, 40, 80, 200])
-def test_the_live_line_stops_before_the_last_column(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+TWO_TRACKS: Final = RECORDING._replace(levels=(Level("internal", -18.4), Level("mic", -30.0)))
+WITH_TROUBLE: Final = RECORDING._replace(levels=(Level("internal", -120.0, "Speakers is muted"), Level("mic", -30.0)))
+STANDBY: Final = Progress(State.STANDBY, 0.0, 0, buffer_s=30.2, buffer_bytes=12_345_678)
+TO_CLIP: Final = "Ctrl+Alt+C saves a clip, "
+
+
+@pytest.mark.parametrize(
+    ("progress", "keys", "keys_are_shown", "columns", "shown"),
+    [
+        (RECORDING, "", False, 80, f"● recording 1:05.3  30 fps  internal {METER}  1.2 MB  Ctrl+C stops"),
+        (RECORDING, "", False, 60, f"● recording 1:05.3  internal {METER}  Ctrl+C stops"),
+        (RECORDING, "", False, 40, "● recording 1:05.3  Ctrl+C stops"),
+        (RECORDING, "", False, 30, "● 1:05.3  Ctrl+C stops"),
+        (RECORDING, "", False, 20, "●  Ctrl+C stops"),
+        (
+            RECORDING,
+            TO_CLIP,
+            False,
+            100,
+            f"● recording 1:05.3  1920x1080 30 fps  internal {METER}  1.2 MB  Ctrl+Alt+R or Ctrl+C stops",
+        ),
+        (TWO_TRACKS, "", True, 80, "● recording 1:05.3  internal  -18 dB  mic  -30 dB  keys are shown  Ctrl+C stops"),
+        (TWO_TRACKS, "", True, 40, "● 1:05.3  keys are shown  Ctrl+C stops"),
+        (TWO_TRACKS, "", True, 30, "●  keys shown  Ctrl+C stops"),
+        (TWO_TRACKS, "", True, 20, "keys shown  Ctrl+C"),
+        (WITH_TROUBLE, "", True, 80, "● recording 1:05.3  internal: Speakers is muted  keys are shown  Ctrl+C stops"),
+        (WITH_TROUBLE, "", True, 60, "● 1:05.3  internal: no sound  keys are shown  Ctrl+C stops"),
+        (STANDBY, TO_CLIP, False, 80, "○ standby  0:30.2 in memory, 12.3 MB  Ctrl+Alt+R or Ctrl+C stops"),
+        (STANDBY, TO_CLIP, False, 40, "○ standby  Ctrl+Alt+R or Ctrl+C stops"),
+    ],
+)
+def test_the_live_line_gives_up_the_least_important_parts_and_cuts_no_word(
+    progress: Progress, keys: str, keys_are_shown: bool, columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_columns(monkeypatch, columns)
     screen = Screen()
-    Terminal("Ctrl+Alt+R or Ctrl+C stops", screen)(RECORDING)
-    assert len(screen.shown()) <= columns - 1
-    assert "\n" not in screen.getvalue()
+    terminal = Terminal(f"{keys}Ctrl+Alt+R or Ctrl+C stops", screen)
+    if keys_are_shown:
+        terminal(Event(EventKind.KEYS_SHOWN, 0.0, "keys are shown"))
+    terminal(progress)
+    assert screen.shown() == shown
+
+
+@pytest.mark.parametrize("columns", range(1, 160, 3))
+def test_the_live_line_stops_before_the_last_column(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_columns(monkeypatch, columns)
+    for name in ("internal", "微信"):
+        for progress in (RECORDING, TWO_TRACKS, WITH_TROUBLE, STANDBY):
+            screen = Screen()
+            levels = tuple(level._replace(source=name) for level in progress.levels)
+            Terminal("Ctrl+Alt+R or Ctrl+C stops", screen)(progress._replace(levels=levels))
+            assert cells(screen.shown()) <= columns - 1
+            assert "\n" not in screen.getvalue()
+            # How to stop is the last to go, and no word is cut.
+            assert columns < 8 or re.search(r"Ctrl\+C( stops)?$", screen.shown())
+
+
+def test_wide_letters_count_twice() -> None:
+    assert [cells(text) for text in ("", "abc", "微信", "a微", "e\u0301")] == [0, 3, 4, 3, 1]
 
 
 def test_a_shorter_line_clears_the_rest_of_a_longer_one(screen: Screen) -> None:
     terminal = Terminal("Ctrl+C stops", screen)
     terminal(RECORDING)
     terminal(Progress(State.ARMED, -3.0, 0))
-    # Either blanks overwrite the rest or a control code clears it.
-    assert re.search(r"3 s( {20,}|\x1b\[K)", screen.getvalue())
+    # A control code clears the rest, also on the rows below, and the cursor waits at the start of the line.
+    assert screen.getvalue().endswith("3 s\x1b[J\r")
 
 
 def test_a_message_gets_its_own_line(screen: Screen) -> None:
@@ -165,7 +224,7 @@ def test_a_message_gets_its_own_line(screen: Screen) -> None:
     terminal(Event(EventKind.HOLE, 12.34, "internal: 0.250 s of sound missing"))
     terminal(RECORDING)
     lines = screen.getvalue().split("\n")
-    assert re.split(r"\r(?:\x1b\[K| +\r)", lines[0])[-1] == "0:12.3 internal: 0.250 s of sound missing"
+    assert lines[0].rpartition("\r\x1b[J")[2] == "0:12.3 internal: 0.250 s of sound missing"
     assert "● recording" in lines[1]
 
 
@@ -175,25 +234,78 @@ def test_an_event_before_the_start_has_no_time(screen: Screen) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_the_width_of_a_real_terminal_is_used() -> None:
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (31, "● 1:05.3  30 fps  Ctrl+C stops"),
+        (0, f"● recording 1:05.3  30 fps  internal {METER}  1.2 MB  Ctrl+C stops"),
+    ],
+)
+def test_the_width_of_a_real_terminal_is_used(columns: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform == "win32":
         return
+    monkeypatch.setenv("TERM", "xterm")
     import fcntl
-    import os
     import struct
     import termios
 
     controller, terminal_end = os.openpty()
     try:
-        fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 31, 0, 0))
+        fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
         with open(terminal_end, "w", encoding="utf-8", closefd=False) as stream:
             Terminal("Ctrl+C stops", stream)(RECORDING)
         written = os.read(controller, 4096).decode()
     finally:
         os.close(controller)
         os.close(terminal_end)
-    line = re.sub(r"\x1b\[[0-9]*K", "", written).strip("\r ")
-    assert line == "● recording 1:05.3  1920x1080 30 fps"[:30].rstrip()
+    assert written == f"\r{shown}\x1b[J\r"
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_without_control_codes_gets_plain_lines(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    moments_s = [0.0]
+    screen = Screen()
+    terminal = Terminal("Ctrl+C stops", screen, now_s=lambda: moments_s[0])
+    for moment_s in (1.0, 61.0):
+        moments_s[0] = moment_s
+        terminal(Progress(State.RECORDING, moment_s, 1_000))
+    terminal.say("a word")
+    terminal.end()
+    assert screen.getvalue() == "recording 1:01.0 1.0 KB\na word\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no job control")
+def test_a_job_in_the_background_does_not_draw_over_the_prompt(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        return
+    foreground = [os.getpgrp()]
+    monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: foreground[0])
+    monkeypatch.setattr(screen, "fileno", lambda: 2)
+    terminal = Terminal("Ctrl+C stops", screen)
+    terminal(RECORDING)
+    # As after Ctrl+Z and `bg`.
+    foreground[0] += 1
+    drawn = screen.getvalue()
+    terminal(RECORDING)
+    terminal.say("a word")
+    terminal.end()
+    assert screen.getvalue() == f"{drawn}a word\n"
+    foreground[0] = os.getpgrp()
+    terminal(RECORDING)
+    assert screen.getvalue() == f"{drawn}a word\n{drawn}"
+
+
+def test_what_takes_long_to_finish_says_how_long(screen: Screen) -> None:
+    moments_s = [0.0]
+    terminal = Terminal("", screen, now_s=lambda: moments_s[0])
+    terminal(Progress(State.RECORDING, 7.0, 0))
+    moments_s[0] = 10.0
+    for after_s, shown in ((0.2, "… finishing 0:07.0"), (3.0, "… finishing 0:07.0, 3 s so far")):
+        terminal(Progress(State.RECORDING, 7.0, 0))
+        moments_s[0] += after_s
+        terminal(Progress(State.FINISHING, 7.0, 0))
+        assert screen.shown().startswith(shown)
 
 
 # Logs

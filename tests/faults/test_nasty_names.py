@@ -30,8 +30,8 @@ if sys.platform != "linux":
 #: sequence.
 NASTY: Final = "\x1b]0;owned\x07 \x1b[2J\x07 \u202eevil\u202c \rfake\n\x9b31m \x7f ok"
 
-#: The only control characters allowed: return to the start of the line, newline, and clear to the end of the line.
-ALLOWED: Final = re.compile(r"\r|\n|\x1b\[K")
+#: The only control characters allowed: return to the start of the line, newline, and clear from there on.
+ALLOWED: Final = re.compile(r"\r|\n|\x1b\[J")
 
 
 class OnTerminal:
@@ -42,7 +42,7 @@ class OnTerminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "capture", *map(str, arguments)],
             cwd=folder,
-            env=dict(environment),
+            env={**environment, "TERM": "xterm"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
