@@ -10,7 +10,9 @@
         ├── SourceLostError     a device disappeared while it was being recorded
         │   └── DisplayLostError    the display disappeared
         ├── OutputError         the file cannot be created, written or closed
-        │   ├── DiskFullError       the disk is full
+        │   ├── NoRoomError         the file cannot grow any more
+        │   │   ├── DiskFullError       the disk is full
+        │   │   └── FileTooLargeError   the file is as large as it may be
         │   └── FileGoneError       the file was removed
         └── EncoderError        an encoder refused its settings or its input
 
@@ -28,6 +30,8 @@ __all__ = [
     "DisplayLostError",
     "EncoderError",
     "FileGoneError",
+    "FileTooLargeError",
+    "NoRoomError",
     "NotReadyError",
     "OutputError",
     "RecordingError",
@@ -154,10 +158,20 @@ class OutputError(RecordingError):
     """The output file cannot be created, written or closed."""
 
 
-class DiskFullError(OutputError):
+class NoRoomError(OutputError):
+    """The file cannot grow any more; another one may."""
+
+
+class DiskFullError(NoRoomError):
     """The disk is full, or the user's quota on it is."""
 
     stopped_by = "disk_full"
+
+
+class FileTooLargeError(NoRoomError):
+    """The file is as large as this process or its file system allows."""
+
+    stopped_by = "size_limit"
 
 
 class FileGoneError(OutputError):

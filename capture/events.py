@@ -11,7 +11,14 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from capture.errors import CaptureError, DiskFullError, DisplayLostError, FileGoneError, SourceLostError
+from capture.errors import (
+    CaptureError,
+    DiskFullError,
+    DisplayLostError,
+    FileGoneError,
+    FileTooLargeError,
+    SourceLostError,
+)
 
 __all__ = [
     "Answer",
@@ -79,6 +86,7 @@ class EventKind(StrEnum):
     SCREEN_READABLE = "screen_readable"
     SCREEN_UNREADABLE = "screen_unreadable"
     SILENT = "silent"
+    SIZE_LIMIT = "size_limit"
     SOUND = "sound"
     STOOD_STILL = "stood_still"
     UNFINISHED = "unfinished"
@@ -92,6 +100,7 @@ _KINDS_OF_ERRORS: Final[Mapping[type[CaptureError], EventKind]] = {
     DisplayLostError: EventKind.DISPLAY_LOST,
     SourceLostError: EventKind.DEVICE_LOST,
     DiskFullError: EventKind.DISK_FULL,
+    FileTooLargeError: EventKind.SIZE_LIMIT,
     FileGoneError: EventKind.FILE_GONE,
 }
 

@@ -26,6 +26,8 @@ ALL: list[type[CaptureError]] = [
         ("OutputError", 1),
         ("DiskFullError", 1),
         ("FileGoneError", 1),
+        ("NoRoomError", 1),
+        ("FileTooLargeError", 1),
         ("EncoderError", 1),
     ],
 )

@@ -33,6 +33,7 @@ _NOTIFIED: Final = (
     EventKind.DISK_FULL,
     EventKind.FILE_GONE,
     EventKind.NOT_BEGUN,
+    EventKind.SIZE_LIMIT,
 )
 
 

@@ -1,4 +1,4 @@
-"""Measures the free space of a disk, and refuses to start a recording without enough of it."""
+"""Measures the free space of a disk, and refuses to start a recording without room for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import NotReadyError
+from capture.output.file_size import check_allows
 
 __all__ = ["check_room", "free_bytes"]
 
@@ -25,7 +26,8 @@ def free_bytes(folder: Path) -> int | None:
 
 
 def check_room(folder: Path) -> None:
-    """Raise `NotReadyError` when `folder` lacks the space for even a short recording."""
+    """Raise `NotReadyError` when `folder` lacks the space for even a short recording, or allows no file for it."""
+    check_allows(folder)
     free = free_bytes(folder.absolute())
     if free is not None and free < _LEAST_FREE_BYTES:
         raise NotReadyError(

@@ -55,6 +55,17 @@ class LengthField:
             if new:
                 self._file.overwrite_start(new)
 
+    def without_the_unwritten(self, stream_info: bytes) -> bytes:
+        """Return the final stream info block of a FLAC encoder with no more samples than were written.
+
+        On a full disk the last packets are left out.
+        """
+        stated = int.from_bytes(stream_info[10:18], "big") & (1 << 36) - 1
+        if self._samples >= stated:
+            return stream_info
+        # The checksum of the samples, which follows their number, is unknown now.
+        return with_flac_length(stream_info, self._samples)[:18] + bytes(16)
+
 
 def _wav_header(head: bytes, file_bytes: int) -> bytes:
     """Return the header up to the samples, with the sizes of a file of `file_bytes`; empty if it is not complete."""

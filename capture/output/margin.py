@@ -1,4 +1,4 @@
-"""Decides when a recording must end so that its file can still be finished on a disk that fills up."""
+"""Decides when a recording must end so that its file can still be finished: on a full disk, or at its largest size."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _INSIDE_S: Final = 1.0
 _ON_ITS_WAY_S: Final = 2.0
 _ON_ITS_WAY_BYTES: Final = 524_288
 
+#: Of a file that may not grow large, at most this share is kept back for either.
+_SHARE: Final = 8
+
 #: How often to check the disk: after this much was recorded, in time or in bytes.
 _CHECK_S: Final = 0.5
 _CHECK_BYTES: Final = 1_000_000
 
 
 class Margin:
-    """Keeps back the disk space that finishing the file takes, which grows with it. Used by the writing thread only."""
+    """Keeps back the room that finishing the file takes, which grows with it. Used by the writing thread only."""
 
     def __init__(self, file: OutputFile, index_bytes: int) -> None:
         """`index_bytes` is how much each packet adds to the index, which is written last."""
@@ -34,6 +37,7 @@ class Margin:
         self._bytes_per_s = 0.0
         self._checked_at_s = -math.inf
         self._checked_at_bytes = 0
+        self._is_used_up = False
         self.packets = 0
         #: Media time up to which packets were written.
         self.reached_s = 0.0
@@ -47,23 +51,43 @@ class Margin:
     def is_due(self) -> bool:
         """Whether it is time to check the disk again."""
         seconds, grown = self.reached_s - self._checked_at_s, self._file.size_bytes - self._checked_at_bytes
-        return seconds >= _CHECK_S or grown >= _CHECK_BYTES
+        return seconds >= _CHECK_S or grown >= self._at_most(_CHECK_BYTES)
 
     def is_reached(self) -> bool:
-        """Check the disk; return whether the free space has shrunk into the margin, so that the recording must end."""
+        """Check the disk; return whether the room has shrunk into the margin, so that the recording must end."""
         seconds, grown = self.reached_s - self._checked_at_s, self._file.size_bytes - self._checked_at_bytes
         self._checked_at_s, self._checked_at_bytes = self.reached_s, self._file.size_bytes
         # Decay slowly: a busy scene may come back.
         self._bytes_per_s = max(0.9 * self._bytes_per_s, grown / max(seconds, _CHECK_S))
-        on_its_way = max(_ON_ITS_WAY_BYTES, round(_ON_ITS_WAY_S * self._bytes_per_s))
-        return not self._file.keep_back(self.closing_bytes + on_its_way)
+        return self.is_at_limit or not self._file.keep_back(self._ending_bytes)
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether the largest size of the file is near, so that the recording must end."""
+        return self._file.allowed_bytes < self._ending_bytes
 
     @property
     def is_used_up(self) -> bool:
-        """Whether the remaining space is needed to finish the file."""
-        return self._file.has_been_full and self._file.kept_back_bytes < self.closing_bytes
+        """Whether the remaining room is needed to finish the file; once it is, for good.
+
+        Otherwise a track could go on after a gap, when another one became slower.
+        """
+        room = self._file.kept_back_bytes if self._file.has_been_full else math.inf
+        self._is_used_up |= min(room, self._file.allowed_bytes) < self.closing_bytes
+        return self._is_used_up
 
     @property
     def closing_bytes(self) -> int:
-        """How much space finishing the file takes."""
-        return _CLOSING_BYTES + self._index_bytes * self.packets + round(_INSIDE_S * self._bytes_per_s)
+        """How much room finishing the file takes."""
+        fixed = self._at_most(_CLOSING_BYTES)
+        return fixed + self._index_bytes * self.packets + round(_INSIDE_S * self._bytes_per_s)
+
+    @property
+    def _ending_bytes(self) -> int:
+        """How much room ending the recording and finishing the file take."""
+        on_its_way = max(self._at_most(_ON_ITS_WAY_BYTES), round(_ON_ITS_WAY_S * self._bytes_per_s))
+        return self.closing_bytes + on_its_way
+
+    def _at_most(self, size_bytes: int) -> int:
+        limit = self._file.limit
+        return size_bytes if limit is None else min(size_bytes, limit.size_bytes // _SHARE)

@@ -12,11 +12,13 @@ up to two:
 * `flush_packets` hands each one to the operating system at once; without it up to 256 KiB stay in this process.
 * `OutputFile` brings that to the disk about once a second, and the index before the header that makes use of it.
 
-A file can be finished even on a full disk: the space for that is kept back, and grows with the recording.
+A file can be finished even on a full disk, and where files may not grow further: the room for that is kept back, and
+grows with the recording.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -27,9 +29,10 @@ import av
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from capture.errors import DiskFullError, FileGoneError, OutputError
+from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
+from capture.output.file_size import limit_remedy
 from capture.output.frame_times import FrameTimes
 from capture.output.length_field import LengthField, with_flac_length
 from capture.output.margin import Margin
@@ -176,6 +179,11 @@ class Muxer:
         if isinstance(packet.stream, VideoStream) and _OPTIONS.get(self._container_kind.format) is _CLUSTERS:
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
+        if not packet.size and packet.has_sidedata("new_extradata"):
+            # The final header of a FLAC.
+            note = packet.get_sidedata("new_extradata")
+            note.update(self._length.without_the_unwritten(bytes(note)))
+            packet.set_sidedata(note)
         before = self._held.pop(stream, None)
         if before is not None:
             before.duration = int(packet.pts or 0) - int(before.pts or 0)
@@ -206,6 +214,8 @@ class Muxer:
         cause = self._file.error or error
         if self._file.has_been_full or getattr(cause, "errno", None) in FULL:
             return DiskFullError(f"{self.path} {what} ({_plain(cause)})", _MAKE_ROOM)
+        if getattr(cause, "errno", None) == errno.EFBIG:
+            return FileTooLargeError(f"{self.path} {what} ({_plain(cause)})", limit_remedy(cause, self.path.parent, ""))
         return OutputError(f"{self.path} {what} ({_plain(cause)})", remedy)
 
     def size_bytes(self) -> int:
@@ -255,13 +265,22 @@ class Muxer:
 
     @property
     def is_full(self) -> bool:
-        """Whether the remaining space is needed to finish the file."""
+        """Whether the remaining room is needed to finish the file."""
         return self._margin.is_used_up
 
-    def report_full(self) -> DiskFullError | None:
-        """Return the error for a full disk; None if it was reported before."""
+    def report_full(self) -> NoRoomError | None:
+        """Return the error for a full disk, or for a file at its largest size; None if it was reported before."""
         reported, self._reported = self._reported, True
-        return None if reported else DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
+        if reported:
+            return None
+        if self._file.limit is not None and self._margin.is_at_limit:
+            return self._file.limit.error(self.path)
+        return DiskFullError(f"the disk has no room for more of {self.path}", _MAKE_ROOM)
+
+    @property
+    def reached_s(self) -> float:
+        """Media time up to which packets were written."""
+        return self._margin.reached_s
 
     @property
     def is_empty(self) -> bool:

@@ -10,6 +10,7 @@ was written before it: it is written only once all of that is on the disk.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from capture.output.disk_space import free_bytes
+from capture.output.file_size import FileSizeLimit, file_size_limit
 from capture.output.reserved_file import ReservedFile
 from capture.output.syncer import Syncer
 from capture.system.durable import FULL
@@ -46,6 +48,8 @@ class OutputFile:
         self._descriptor = os.dup(own.descriptor)
         self._position = 0
         self._reserve = _Reserve(own.path.parent)
+        #: The most that the file may hold; None without a limit.
+        self.limit: FileSizeLimit | None = file_size_limit(own.path.parent)
         self._busy_since_s: float | None = None
         self._syncer: Syncer | None = None
         # How much of the file was on the disk before a header at its start was last written.
@@ -171,6 +175,11 @@ class OutputFile:
             yield
         finally:
             self._busy_since_s = None
+
+    @property
+    def allowed_bytes(self) -> float:
+        """How much larger the file may still become; infinite without a limit on it."""
+        return math.inf if self.limit is None else self.limit.size_bytes - self.size_bytes
 
     @property
     def kept_back_bytes(self) -> int:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from capture.errors import CaptureError
+from capture.errors import CaptureError, NoRoomError
 from capture.media import in_seconds
 from capture.output.muxer import Chapter, Muxer
 from capture.threads.mailbox import Mailbox
@@ -47,6 +47,8 @@ class FileWriter:
         #: How many packets of each track were written. Read it after `close`.
         self.written: Counter[int] = Counter()
         self._end_s = math.inf
+        # Where the recording was when the room ended.
+        self._full_at_s = math.inf
         self._chapters: Sequence[Chapter] = ()
         self._on_failure = on_failure
         self._worker: Worker | None = None
@@ -104,7 +106,12 @@ class FileWriter:
             self._finish()
 
     def _report(self, trouble: CaptureError | None) -> None:
-        """Report a problem with the disk, which ends the recording; until then writing goes on."""
+        """Report a problem with the disk, which ends the recording; until then writing goes on.
+
+        The last of the room is for what other tracks still have to deliver, so that all end together.
+        """
+        if isinstance(trouble, NoRoomError):
+            self._full_at_s = self._muxer.reached_s
         if trouble is not None:
             self._on_failure(_NAME, trouble)
 
@@ -114,10 +121,10 @@ class FileWriter:
             self._write(*self._waiting.popleft())
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
-        # An empty packet ends a FLAC stream: it brings the final header.
-        if packet.size and _at_s(packet) - self._begins_s >= self._end_s:
+        # An empty packet ends a FLAC stream: it brings the final header, and takes no room.
+        if packet.size and _at_s(packet) - self._begins_s >= min(self._end_s, self._full_at_s):
             return
-        if self._muxer.is_full:
+        if packet.size and self._muxer.is_full:
             self._report(self._muxer.report_full())
             return
         if self._begins_s and packet.time_base and packet.pts is not None and packet.dts is not None:

@@ -26,6 +26,7 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
+from capture.output.file_size import limit_remedy
 from capture.output.locked_file import is_being_recorded
 from capture.output.muxer import Chapter, Muxer
 from capture.output.naming import check_output, next_free
@@ -124,7 +125,8 @@ def _repaired_elsewhere(path: Path, output: Path) -> Repaired:
         with suppress(OSError):
             output.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OutputError(f"{output} cannot be written ({error.strerror})", "choose another place") from error
+            remedy = limit_remedy(error, output.parent, "choose another place")
+            raise OutputError(f"{output} cannot be written ({error.strerror})", remedy) from error
         raise
     return Repaired(output, before, after, not before.ok)
 

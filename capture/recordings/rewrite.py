@@ -20,6 +20,7 @@ from av.stream import Disposition, Stream
 
 from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import container_of
+from capture.output.file_size import limit_remedy
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.contents import READ_OPTIONS
@@ -142,7 +143,7 @@ def _take_place(new: Path, old: Path) -> None:
 def _explained(path: Path, new: Path, error: Exception) -> OutputError:
     """Return the error with the path that the caller knows in place of the hidden one."""
     reason = str(getattr(error, "strerror", None) or error)
-    remedy = "check the free space and the permissions of the folder"
+    remedy = limit_remedy(error, new.parent, "check the free space and the permissions of the folder")
     if isinstance(error, CaptureError):
         reason, remedy = error.message, error.remedy
     return OutputError(f"{path} was not changed: {reason.replace(str(new), 'the new file')}", remedy)

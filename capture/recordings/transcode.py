@@ -16,6 +16,7 @@ import av
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CLIP_FORMATS, CONTAINERS, Container
+from capture.output.file_size import limit_remedy
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
 from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, reencode
@@ -87,7 +88,8 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
             publish(best, target)
     except (OSError, av.FFmpegError) as error:
         reason = str(getattr(error, "strerror", None) or error)
-        remedy = "check the free space and the permissions of the folder"
+        otherwise = "check the free space and the permissions of the folder"
+        remedy = limit_remedy(error, target.parent, otherwise)
         raise OutputError(f"{target} cannot be written ({reason})", remedy) from error
     return path if same else target
 

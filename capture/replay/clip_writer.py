@@ -27,6 +27,7 @@ from capture.formats import CONTAINERS, Container, container_of
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
+from capture.output.file_size import file_size_limit
 from capture.output.muxer import Muxer
 from capture.replay.clip import Clip
 from capture.replay.packets import ReplayTrack, StoredPacket, as_packet
@@ -101,9 +102,13 @@ def save(
 
 
 def _check_room(path: Path, tracks: Sequence[_Track]) -> None:
-    """Raise `DiskFullError`, before anything is written, when the disk has no room for these tracks at `path`."""
+    """Raise `NoRoomError`, before anything is written, when these tracks have no room at `path`."""
     wanted = sum(packet.size + _BESIDE_PACKET_BYTES for _, packets in tracks for packet in packets)
-    free = free_bytes(path.absolute().parent)
+    folder = path.absolute().parent
+    limit = file_size_limit(folder)
+    if limit is not None and limit.size_bytes < wanted:
+        raise limit.error(path)
+    free = free_bytes(folder)
     if free is not None and free < wanted + _LEFT_FREE_BYTES:
         raise DiskFullError(
             f"{path} needs {(wanted + _LEFT_FREE_BYTES) / 1e6:.1f} MB, but only {free / 1e6:.1f} MB are free",

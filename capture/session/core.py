@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capture.clock import Clock
-from capture.errors import CaptureError, DiskFullError, RecordingError
+from capture.errors import CaptureError, NoRoomError, RecordingError
 from capture.events import Event, EventKind, EventSink, Request, State, Summary, kind_of
 from capture.pipeline.feed import Feed
 from capture.session.clip_saver import ClipSaver
@@ -82,8 +82,8 @@ class SessionCore:
     def note_failure(self, failure: WorkerFailure) -> CaptureError:
         """End the recording with this failure, unless an earlier one did; return the failure that it ends with."""
         error = failure.error
-        # A full disk ends a recording, but not a replay buffer in memory.
-        goes_on = self.settings.standby and isinstance(error, DiskFullError)
+        # A full disk or file ends a recording, but not a replay buffer in memory.
+        goes_on = self.settings.standby and isinstance(error, NoRoomError)
         self.over |= not goes_on
         if self.failure is not None:
             return self.failure

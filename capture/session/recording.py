@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from capture.errors import CaptureError, DiskFullError, FileGoneError, OutputError
+from capture.errors import CaptureError, FileGoneError, NoRoomError, OutputError
 from capture.events import Command, Event, EventKind, Request, Send, State, Summary
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
@@ -194,8 +194,8 @@ class RecordingControl:
             return None
         if take.is_gone and self._core.failure is None:
             self._core.fail(FileGoneError(f"{take.path} is gone", "something removed it while it was being recorded"))
-        if isinstance(self._core.failure, DiskFullError):
-            # The disk may have become full only while the file was being finished.
+        if isinstance(self._core.failure, NoRoomError):
+            # There may have been no room left only while the file was being finished.
             stopped_by = self._core.failure.stopped_by
         found: list[Summary] = []
         if not self._finish(

@@ -16,7 +16,7 @@ from reopened import chapters, sound
 from running import eventually
 
 from capture.codecs.audio_encoder import AudioEncoder
-from capture.errors import OutputError
+from capture.errors import DiskFullError, OutputError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Chapter, Muxer
@@ -287,3 +287,31 @@ def test_start_raises_when_the_file_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         writer.start(muxer, [AudioEncoder("aac", 2).template])
     muxer.discard()
+
+
+# No room
+
+
+def test_a_flac_that_may_not_grow_further_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = Writing(tmp_path / "out.flac")
+    writing.put(writing.tone(2))
+    monkeypatch.setattr(Muxer, "is_full", True)
+    writing.put([*writing.tone(1), *writing.encoders[0].finish()])
+    writing.writer.close()
+    assert [type(failure) for failure in writing.failures] == [DiskFullError]
+    report = check(writing.path)
+    assert report.problems == ()
+    assert report.duration_s == pytest.approx(2, abs=0.2)
+
+
+def test_all_tracks_end_where_the_room_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = Writing(tmp_path / "out.mkv", tracks=2)
+    writing.put(writing.tone(2))
+    reports = [DiskFullError("the disk is full")]
+    monkeypatch.setattr(writing.muxer, "check_disk", lambda: reports.pop() if reports else None)
+    writing.put(writing.tone(1))
+    writing.put(writing.tone(3, 1), 1)
+    writing.writer.close()
+    ends_s = [max(at_s for stream, at_s in writing.muxer.noted if stream == track) for track in (0, 1)]
+    assert ends_s[1] == pytest.approx(ends_s[0], abs=0.1), "the second track came later"
+    assert check(writing.path).ok
