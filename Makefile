@@ -9,13 +9,17 @@ export PYTHON
 # Let Python write bytecode, or every recorder that a test starts compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup test demo clean
+.PHONY: help install setup test demo clean
 
 help:
-	@echo 'make setup   install system packages (apt-get) and the project in .venv'
+	@echo 'make install install what recording needs: system packages (apt-get), and capture in .venv'
+	@echo 'make setup   install what the tests need as well'
 	@echo 'make test    check style, types on three platforms, and behaviour'
 	@echo 'make demo    record a demo program as demo.mp4 (video) and demo.ogg (voice)'
 	@echo 'make clean   remove everything the other targets made in this folder'
+
+install:
+	@scripts/setup --recording
 
 setup:
 	@scripts/setup
@@ -26,7 +30,8 @@ test: setup
 	printf '%s\n' $(PLATFORMS) | xargs -t -P 0 -I PLATFORM $(BIN)/mypy --platform PLATFORM --cache-dir .mypy_cache/PLATFORM
 	$(BIN)/python -m pytest -W error -n auto
 
-demo: setup
+demo:
+	@scripts/setup --demo
 	$(BIN)/capture headless demo.mp4 --size 1280x720 --duration 20s --overwrite -- $(DEMO)
 	$(BIN)/capture headless demo.ogg --duration 20s --overwrite -- $(DEMO)
 	$(BIN)/capture check demo.mp4
