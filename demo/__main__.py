@@ -12,6 +12,7 @@ from typing import Final
 from Xlib.error import ConnectionClosedError, DisplayError
 
 from capture.errors import NotReadyError
+from capture.system.packages import how_to_install
 from demo.canvas import Canvas
 from demo.parts import Clock, Note, Part, Spectrum, Words
 from demo.stage import BRIGHT, DIM, DUSK, NIGHT, RED, Stage
@@ -83,7 +84,7 @@ def play(sound: Path) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(["paplay", "--latency-msec=40", str(sound)])
     except FileNotFoundError:
-        raise NotReadyError("paplay is not installed", "apt-get install pulseaudio-utils") from None
+        raise NotReadyError("paplay is not installed", how_to_install("paplay")) from None
 
 
 if __name__ == "__main__":

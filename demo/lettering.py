@@ -13,12 +13,13 @@ from typing import Final
 import numpy as np
 
 from capture.errors import NotReadyError
+from capture.system.packages import how_to_install
 from demo.canvas import Mask
 
 __all__ = ["Lettering", "set_in_type"]
 
 FONTS: Final = Path("/usr/share/fonts")
-REMEDY: Final = "apt-get install ffmpeg fonts-dejavu-core"
+NEEDED: Final = ("ffmpeg", "DejaVu")
 
 #: The height above the baseline and the depth below it, as multiples of the font size.
 ABOVE: Final = 1.0
@@ -73,7 +74,7 @@ def _font(lettering: Lettering) -> Path:
     name = "DejaVuSans-Bold.ttf" if lettering.bold else "DejaVuSans.ttf"
     path = next(FONTS.rglob(name), None)
     if path is None:
-        raise NotReadyError(f"the font {name} is not installed", REMEDY)
+        raise NotReadyError(f"the font {name} is not installed", how_to_install(*NEEDED))
     return path
 
 
@@ -87,7 +88,9 @@ def _sheet(filters: str) -> bytes:
             check=True,
         )
     except FileNotFoundError:
-        raise NotReadyError("ffmpeg is not installed", REMEDY) from None
+        raise NotReadyError("ffmpeg is not installed", how_to_install(*NEEDED)) from None
     except subprocess.CalledProcessError as error:
-        raise NotReadyError(f"ffmpeg cannot draw text ({error.stderr.decode().strip()})", REMEDY) from error
+        raise NotReadyError(
+            f"ffmpeg cannot draw text ({error.stderr.decode().strip()})", how_to_install(*NEEDED)
+        ) from error
     return done.stdout

@@ -130,7 +130,7 @@ class VirtualDesk:
         }
         surroundings = self.environment_of(os.environ)
         self._closing.callback(sound.close)
-        sound.open(surroundings)
+        sound.open(surroundings, deadline_s)
         self._closing.callback(screen.close)
         screen.open(surroundings, deadline_s)
         self.environment["DISPLAY"] = screen.display

@@ -31,7 +31,7 @@ class ManagerProcess:
     def open(self, environment: Mapping[str, str]) -> None:
         """Start it on the display of `environment`; use `await_ready` to wait for it. Raises `NotReadyError`."""
         # Without -P, modules beside the script could stand in for libraries.
-        self._program = start_server([sys.executable, "-P", str(SCRIPT)], environment, self._log, "python-xlib")
+        self._program = start_server([sys.executable, "-P", str(SCRIPT)], environment, self._log)
 
     def await_ready(self, deadline_s: float) -> None:
         """Return once programs can rely on it. Raises `NotReadyError` when it fails or `deadline_s` (monotonic) passes.

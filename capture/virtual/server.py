@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import NotReadyError
+from capture.system.packages import how_to_install
 from capture.virtual.supervised_process import SupervisedProcess
 
 __all__ = ["server_error", "start_server", "write_private"]
@@ -26,10 +27,10 @@ def write_private(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path, package: str) -> SupervisedProcess:
+def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> SupervisedProcess:
     """Start `argv` and send all its output to `log`, a file in the desk's folder.
 
-    Raises `NotReadyError` when the program is missing, naming the Debian `package` that contains it.
+    Raises `NotReadyError` when the program is missing, naming its package.
     """
     write_private(log, b"")
     with log.open("wb") as output:
@@ -44,9 +45,9 @@ def start_server(argv: Sequence[str], environment: Mapping[str, str], log: Path,
                 umask=_PRIVATE_UMASK,
             )
         except FileNotFoundError:
-            raise NotReadyError(f"{argv[0]} is not installed", f"apt-get install {package}") from None
+            raise NotReadyError(f"{argv[0]} is not installed", how_to_install(argv[0])) from None
         except OSError as error:
-            raise NotReadyError(f"cannot run {argv[0]} ({error.strerror})", f"reinstall {package}") from error
+            raise NotReadyError(f"cannot run {argv[0]} ({error.strerror})", f"reinstall {argv[0]}") from error
 
 
 def server_error(name: str, log: Path, deadline_s: float) -> NotReadyError:

@@ -111,7 +111,7 @@ class XServer:
         argv += ["-nolisten", "tcp"]
         argv += ["-noreset"]  # without it the server resets, losing all state, when its last client disconnects
         argv += ["-s", "0"]  # without it the screen saver blanks the picture after ten minutes
-        return start_server(argv, environment, self._log, "xvfb")
+        return start_server(argv, environment, self._log)
 
 
 def _socket_of(number: int) -> str:

@@ -158,16 +158,28 @@ def test_the_users_session_is_removed_from_the_environment(desk: VirtualDesk) ->
     assert desk.environment["XDG_SESSION_TYPE"] == "x11"
 
 
-@pytest.mark.parametrize(("program", "package"), [("Xvfb", "xvfb"), ("pulseaudio", "pulseaudio")])
+def only(folder: Path, *programs: str) -> str:
+    """Return a PATH in `folder` that has these programs and no others."""
+    for program in programs:
+        (folder / program).symlink_to(shutil.which(program) or program)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("present", "said"),
+    [
+        (("pulseaudio",), "Xvfb is not installed: apt-get install xvfb"),
+        (("Xvfb",), "no sound server is installed: apt-get install pulseaudio"),
+        (("Xvfb", "pipewire"), "wireplumber is not installed: apt-get install wireplumber pipewire-pulse"),
+    ],
+)
 def test_a_missing_server_is_reported_with_its_package(
-    program: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    present: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for present in {"Xvfb", "pulseaudio"} - {program}:
-        (tmp_path / present).symlink_to(shutil.which(present) or present)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", only(tmp_path, *present))
     with pytest.raises(NotReadyError) as caught:
         VirtualDesk(320, 240).open()
-    assert str(caught.value) == f"{program} is not installed: apt-get install {package}"
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("program", ["Xvfb", "pulseaudio"])

@@ -87,6 +87,10 @@ class Client:
     def until_at(self, window: Any, place: Place) -> None:
         eventually(lambda: self.place(window) == place, f"a window at {place}")
 
+    def until_states(self, window: Any, states: list[str]) -> None:
+        numbers = [self.atom(state) for state in states]
+        eventually(lambda: self.listed("_NET_WM_STATE", window) == numbers, f"the states {states}")
+
     def listed(self, name: str, window: Any = None) -> list[int]:
         found = (window or self.root).get_full_property(self.atom(name), X.AnyPropertyType)
         return [] if found is None else list(found.value)
@@ -126,8 +130,7 @@ def test_full_screen_comes_and_goes_by_message(client: Client, mask: int) -> Non
     for action, place in ((ADD, SCREEN), (REMOVE, OWN), (TOGGLE, SCREEN), (TOGGLE, OWN)):
         client.ask(window, "_NET_WM_STATE", action, FULL, mask=mask)
         client.until_at(window, place)
-        states = [client.atom(FULL)] * (place == SCREEN)
-        eventually(lambda states=states: client.listed("_NET_WM_STATE", window) == states, "the state")  # type: ignore[misc]
+        client.until_states(window, [FULL] * (place == SCREEN))
 
 
 def test_a_window_fills_the_screen_if_it_is_maximized_both_ways(client: Client) -> None:

@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from capture.errors import NotReadyError
+from capture.system.packages import how_to_install
 
 __all__ = ["Mask", "Typeface"]
 
 Mask: TypeAlias = npt.NDArray[np.float32]
 
 FONTS: Final = Path("/usr/share/fonts")
-REMEDY: Final = "install FreeType and a font (Debian: libfreetype6, fontconfig, fonts-dejavu-core)"
+#: What brings FreeType, the program that finds fonts, and one.
+NEEDED: Final = ("libfreetype", "fontconfig", "DejaVu")
 
 #: How long to wait for fontconfig, which finds a font within some hundredths of a second.
 SEARCH_LIMIT_S: Final = 5.0
@@ -84,7 +86,9 @@ class Typeface:
         try:
             self._freetype = ctypes.CDLL(name or "libfreetype.so.6")
         except OSError as error:
-            raise NotReadyError("showing keys needs FreeType, which is not installed", REMEDY) from error
+            raise NotReadyError(
+                "showing keys needs FreeType, which is not installed", how_to_install(*NEEDED)
+            ) from error
         self._freetype.FT_Get_Char_Index.argtypes = (Pointer, c_ulong)
         self._freetype.FT_Load_Glyph.argtypes = (Pointer, c_uint, c_int)
         self._freetype.FT_Set_Pixel_Sizes.argtypes = (Pointer, c_uint, c_uint)
@@ -92,10 +96,10 @@ class Typeface:
         self._freetype.FT_Done_FreeType.argtypes = (Pointer,)
         self._library = Pointer()
         if self._freetype.FT_Init_FreeType(byref(self._library)):
-            raise NotReadyError("showing keys needs FreeType, which failed to start", REMEDY)
+            raise NotReadyError("showing keys needs FreeType, which failed to start", how_to_install(*NEEDED))
         if not any(map(self._add_face, _fonts("A"))):
             self.close()
-            raise NotReadyError("showing keys needs a font, and none is installed", REMEDY)
+            raise NotReadyError("showing keys needs a font, and none is installed", how_to_install(*NEEDED))
 
     def close(self) -> None:
         """Free the library; may be called twice."""

@@ -30,6 +30,7 @@ from typing import Any, Final
 import numpy as np
 
 from capture.errors import NotReadyError
+from capture.system.packages import how_to_install
 
 CONTEXT_READY: Final = 4
 CONTEXT_FAILED: Final = 5
@@ -208,7 +209,7 @@ class Library:
             library = _opened("libpulse.so.0")
         except OSError as error:
             raise NotReadyError(
-                "the sound library libpulse is not installed", "install the package libpulse0, or use --audio none"
+                "the sound library libpulse is not installed", f"{how_to_install('libpulse')}, or use --audio none"
             ) from error
         self.mainloop_new = _declare(library.pa_mainloop_new, Pointer)
         self.mainloop_free = _declare(library.pa_mainloop_free, None, Pointer)

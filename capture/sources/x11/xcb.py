@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.sources.x11.pixel_format import formats_of
+from capture.system.packages import how_to_install
 
 __all__ = ["Connection", "Extension"]
 
@@ -97,7 +98,7 @@ class Connection:
         try:
             self._lib = _library()
         except OSError as error:
-            raise NotReadyError(f"{_LIBRARY} cannot be loaded ({error})", "install libxcb1") from error
+            raise NotReadyError(f"{_LIBRARY} cannot be loaded ({error})", how_to_install("libxcb")) from error
         preferred = c_int()
         self._handle = self._lib.xcb_connect(None, byref(preferred))
         if self._lib.xcb_connection_has_error(self._handle):
