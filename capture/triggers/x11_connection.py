@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from Xlib import X, error
 from Xlib.protocol import display, event, request, rq
 
+from capture.triggers.quiet_xlib import keep_xlib_quiet
 from capture.triggers.x11_keyboard import Key, Keyboard
 
 __all__ = ["GONE", "Connection", "Grab", "KeyPress", "KeyRelease", "MapChange", "Wire"]
@@ -89,6 +90,7 @@ class Connection:
 
     def __init__(self) -> None:
         """Connect to the server that DISPLAY names."""
+        keep_xlib_quiet()
         self._wire = Wire()
         self._wire.set_error_handler(lambda failure, failed: None)
         self.roots: tuple[int, ...] = tuple(screen["root"] for screen in self._wire.info.roots)

@@ -6,6 +6,7 @@ from Xlib import error
 from Xlib.display import Display
 
 from capture.errors import NotReadyError
+from capture.triggers.quiet_xlib import keep_xlib_quiet
 
 __all__ = ["connect", "is_xwayland"]
 
@@ -26,6 +27,7 @@ def is_xwayland() -> bool:
 
 def connect() -> Display:
     """Return a new connection to the X server. Raises `NotReadyError` if there is none."""
+    keep_xlib_quiet()
     try:
         return Display()
     except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+from xservers import server
 
 from capture.errors import NotReadyError
 from capture.media import Rectangle
@@ -20,7 +19,7 @@ from capture.media import Rectangle
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from Xlib import X, protocol
+from Xlib import X
 from Xlib.display import Display
 
 from capture.desktop.doctor import diagnose
@@ -37,25 +36,6 @@ STRIPE: Final = 60
 
 #: A colour of 5 bits is off by half a step at most.
 TOLERANCES: Final = {30: 1, 24: 0, 16: 5, 15: 5}
-
-
-@contextmanager
-def server(monkeypatch: pytest.MonkeyPatch, depth: int, *options: str) -> Iterator[None]:
-    """A separate X server with a screen of 320x240, which this process uses."""
-    reading, writing = os.pipe()
-    argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"320x240x{depth}", "-nolisten", "tcp", "-noreset"]
-    with subprocess.Popen([*argv, *options], pass_fds=[writing], stderr=subprocess.DEVNULL) as process:
-        os.close(writing)
-        try:
-            with os.fdopen(reading) as number:
-                monkeypatch.setenv("DISPLAY", f":{number.readline().strip()}")
-            monkeypatch.delenv("XAUTHORITY", raising=False)
-            monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-            # python-xlib keeps the event numbers of one server for all connections.
-            monkeypatch.setattr(protocol.display.Display, "event_classes", protocol.event.event_class.copy())
-            yield
-        finally:
-            process.terminate()
 
 
 @contextmanager
@@ -81,7 +61,7 @@ def test_colours_are_right_at_every_depth(
 ) -> None:
     # An odd number of pixels in a row: the server pads it.
     area = Rectangle(2, 10, 5 * STRIPE - 3, 48)
-    with server(monkeypatch, depth, *options), stripes():
+    with server(monkeypatch, f"320x240x{depth}", *options), stripes():
         with closing(Connection()) as another:
             assert (SharedMemory.of(another) is None) == bool(options)
         assert [screen.area for screen in list_screens()] == [Rectangle(0, 0, 320, 240)]
@@ -100,14 +80,14 @@ def test_colours_are_right_at_every_depth(
 
 
 def test_a_server_that_lists_no_monitors_is_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(monkeypatch, 24, "-extension", "RANDR"):
+    with server(monkeypatch, "320x240x24", "-extension", "RANDR"):
         assert [(screen.id, screen.area, screen.primary) for screen in list_screens()] == [
             ("1", Rectangle(0, 0, 320, 240), True)
         ]
 
 
 def test_a_display_without_true_colours_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(monkeypatch, 8):
+    with server(monkeypatch, "320x240x8"):
         with pytest.raises(NotReadyError, match=r"this display has 256 colours \(depth 8\).*depth of 24"):
             list_screens()
         source = ScreenSource(Rectangle(10, 10, 64, 48), cursor=False)
@@ -119,7 +99,7 @@ def test_a_display_without_true_colours_is_named(monkeypatch: pytest.MonkeyPatch
 def test_an_untrusted_connection_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     trusted, untrusted = tmp_path / "trusted", tmp_path / "untrusted"
     trusted.write_bytes(_authority(bytes(range(16))))
-    with server(monkeypatch, 24, "+extension", "SECURITY", "-auth", str(trusted)):
+    with server(monkeypatch, "320x240x24", "+extension", "SECURITY", "-auth", str(trusted)):
         monkeypatch.setenv("XAUTHORITY", str(trusted))
         with closing(Display()) as display:
             # As `ssh -X` makes one: level 1 is untrusted, and a limit of 0 none.
@@ -155,6 +135,6 @@ def test_a_pixel_format_is_converted(
 
 
 def test_doctor_names_a_display_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(monkeypatch, 8):
+    with server(monkeypatch, "320x240x8"):
         display = next(check for check in diagnose({}).checks if check.name == "display")
     assert (display.ok, "256 colours" in display.found) == (False, True)
