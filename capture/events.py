@@ -93,6 +93,7 @@ class EventKind(StrEnum):
     VOLUME = "volume"
     WAITING = "waiting"
     WINDOW_CLOSED = "window_closed"
+    WINDOW_NOT_KEPT = "window_not_kept"
 
 
 #: Subclasses come before the classes that they derive from.

@@ -98,6 +98,9 @@ class Rectangle:
         left, top = min(self.left, other.left), min(self.top, other.top)
         return Rectangle(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
 
+    def moved(self, right: int, down: int) -> Rectangle:
+        return Rectangle(self.left + right, self.top + down, self.width, self.height)
+
     def trimmed_to_even(self) -> Rectangle:
         """Return this rectangle without its last column or row if that count is odd: 4:2:0 colour needs pairs."""
         return Rectangle(self.left, self.top, self.width & ~1, self.height & ~1)

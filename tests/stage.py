@@ -241,6 +241,10 @@ class Pane:
         self._window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
         self._display.sync()
 
+    @property
+    def has_focus(self) -> bool:
+        return bool(self._display.get_input_focus().focus == self._window)
+
     def close(self) -> None:
         self._window.destroy()
         self._display.sync()

@@ -90,7 +90,6 @@ class Connection:
 
     def __init__(self) -> None:
         """Connect to the server that DISPLAY names."""
-        keep_xlib_quiet()
         self._wire = Wire()
         self._wire.set_error_handler(lambda failure, failed: None)
         self.roots: tuple[int, ...] = tuple(screen["root"] for screen in self._wire.info.roots)
@@ -277,6 +276,10 @@ class Wire(display.Display):  # type: ignore[misc]  # its package has no types
 
     # The library shares this table among all connections, and the events of extensions have other numbers elsewhere.
     event_classes = event.event_class.copy()
+
+    def __init__(self) -> None:
+        keep_xlib_quiet()
+        super().__init__()
 
     def cut(self) -> None:
         import socket

@@ -99,6 +99,8 @@ class X11Watch:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_in.setblocking(False)
         self._damage: int | None = None
+        # The corner on the screen of what the damage is of.
+        self._damage_corner = (0, 0)
         self._damaging: Extension | None = None
         self._fixes: Extension | None = None
         self._activity: PointerActivity | None = None
@@ -278,8 +280,12 @@ class X11Watch:
         if extension is None:
             return
         self._damaging, self._damage = extension, self._connection.new_id()
-        what = struct.pack("=IIB3x", self._damage, self._connection.root, _BOUNDING_BOX)
+        what = struct.pack("=IIB3x", self._damage, self._drawable(), _BOUNDING_BOX)
         self._connection.send(extension.request(_DAMAGE_CREATE, what))
+
+    def _drawable(self) -> int:
+        """Return the window to watch for damage."""
+        return self._connection.root
 
     def _watch_cursor(self) -> bool:
         self._fixes = self._extension("XFIXES", 2, 0)
@@ -304,7 +310,8 @@ class X11Watch:
         for event in self._connection.events():
             kind = event[0] & 0x7F
             if kind == damaged:
-                inside = Rectangle(*struct.unpack_from("=hhHH", event, 16)).intersection(self._area)
+                (x, y, width, height), (left, top) = struct.unpack_from("=hhHH", event, 16), self._damage_corner
+                inside = Rectangle(left + x, top + y, width, height).intersection(self._area)
                 if inside is not None:
                     self._drawn = inside.union(self._drawn)
                     self._note_change()

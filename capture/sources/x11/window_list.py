@@ -14,6 +14,7 @@ from Xlib.display import Display
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.screens import require_x11
+from capture.sources.x11.window_place import place_of, shadow_of
 from capture.sources.x11.window_title import title_of
 from capture.sources.x11.xlib import connect
 
@@ -32,7 +33,7 @@ _LARGEST_ID: Final = 1 << 29
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window. `id` is its number as X11's tools print it, `area` its place without the frame."""
+    """A window. `id` is its number as X11's tools print it, `area` its place without frame and shadow."""
 
     id: str
     title: str
@@ -190,9 +191,8 @@ def _is_managed(window: Any, display: Display) -> bool:
 
 
 def _seen(window: Any, display: Display, title: str, *, active: bool) -> Window:
-    place, size = window.translate_coords(display.screen().root, 0, 0), window.get_geometry()
-    # The translation is of the root's origin into the window.
-    return Window(hex(window.id), title, Rectangle(-place.x, -place.y, size.width, size.height), active)
+    area = shadow_of(window, display).cut_from(place_of(window, display.screen().root))
+    return Window(hex(window.id), title, area, active)
 
 
 def _active_top(display: Display) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from conftest import RunCapture
 from reopened import Picture, each_picture, pictures
-from running import Recorder
+from running import Recorder, kinds
 from stage import BLACK, BLUE, FRAME, GREEN, GREY, RED, WHITE, Colour, Pane, Stage, mouse
+from xservers import server
 
 from capture.media import Rectangle
 from capture.settings.record_settings import RecordSettings
+from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -24,7 +27,7 @@ if sys.platform != "linux":
 from capture.cli.options import as_option
 from capture.errors import SettingError, UsageError
 from capture.sources.placement import fitted
-from capture.sources.x11.window_list import Window, choose_window
+from capture.sources.x11.window_list import Window, choose_window, find_window
 
 #: How far the codecs and the conversion to 4:2:0 may change a colour in the middle of an area.
 COLOUR_TOLERANCE: Final = 3
@@ -49,6 +52,14 @@ def assert_colours(picture: Picture, colours: dict[tuple[int, int], Colour]) -> 
         if np.abs(np.subtract(found[place], colour)).max() > COLOUR_TOLERANCE
     }
     assert not wrong
+
+
+def until_seen(recorder: Recorder, path: Path, colours: dict[tuple[int, int], Colour]) -> None:
+    def is_seen() -> bool:
+        last = pictures(path).last.astype(int)
+        return all(np.abs(last[y, x] - colour).max() <= COLOUR_TOLERANCE for (x, y), colour in colours.items())
+
+    recorder.until(is_seen, str(colours))
 
 
 def marked(environment: dict[str, str], title: str = "Editor", *, framed: bool = False) -> Pane:
@@ -95,45 +106,103 @@ def test_a_moved_window_keeps_its_place_in_the_picture(
 
 
 @pytest.mark.usefixtures("stage")
-def test_the_part_outside_the_screen_is_black(capture_environment: dict[str, str], tmp_path: Path) -> None:
-    path = tmp_path / "outside.mkv"
+def test_a_window_is_recorded_whole_whatever_hides_it(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "whole.mkv"
     with (
-        marked(capture_environment) as pane,
+        marked(capture_environment, framed=True) as pane,
         Recorder(capture_environment, tmp_path, "record", path, "--window", "Editor", *QUIETLY) as recorder,
     ):
         recorder.until_recording(path)
+        # Above it, beside the screen, and rolled up; what is drawn there meanwhile is recorded.
+        with Pane(capture_environment, "Above", (101, 51, 200, 150), GREY):
+            pane.mark(100, 100, 20, 20, WHITE)
+            until_seen(recorder, path, MARKED | {(110, 110): WHITE})
         pane.move(-100, -60)
-        recorder.until_grown(path, 2)
+        pane.mark(130, 100, 20, 20, BLUE)
+        until_seen(recorder, path, MARKED | {(110, 110): WHITE, (140, 110): BLUE})
         pane.move(1280 - 200, 720 - 100)
-        recorder.until_grown(path, 2)
-        recorder.stop()
-    first_corner = {(10, 10): BLACK, (90, 100): BLACK, (110, 70): RED, (310, 230): BLUE, (310, 50): BLACK}
-    last_corner = {(10, 10): WHITE, (190, 90): RED, (210, 50): BLACK, (100, 110): BLACK, (310, 230): BLACK}
-    found = [picture for _, picture in each_picture(path)]
-    assert_colours(found[-1], last_corner)
-    assert any(
-        all(
-            np.abs(picture[y, x].astype(int) - colour).max() <= COLOUR_TOLERANCE
-            for (x, y), colour in first_corner.items()
-        )
-        for picture in found
-    )
+        pane.roll_up(FRAME + 120)
+        pane.mark(160, 200, 20, 20, WHITE)
+        until_seen(recorder, path, MARKED | {(140, 110): BLUE, (170, 210): WHITE})
+        summary = recorder.stop()
+    assert (kinds(summary), summary["check"]) == ([], "ok")
+    for _, picture in each_picture(path):
+        assert_colours(picture, MARKED)
 
 
 @pytest.mark.usefixtures("stage")
-def test_windows_that_cover_it_are_recorded(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_recording_a_window_keeps_the_focus_in_it(capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "focus.mkv"
+    with marked(capture_environment) as pane:
+        pane.take_focus()
+        with Recorder(capture_environment, tmp_path, "record", path, "--window", "Editor", *QUIETLY) as recorder:
+            recorder.until_recording(path)
+            assert pane.has_focus
+            recorder.stop()
+        assert pane.has_focus
+
+
+def test_a_shadow_is_cut_off(in_process_desk: VirtualDesk, capture_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "shadow.mkv"
+    with (
+        Pane(capture_environment, "Behind", (0, 0, 1280, 720), GREEN),
+        Pane(capture_environment, "Shadowed", (100, 50, 392, 288), GREY) as pane,
+    ):
+        pane.set_property("_GTK_FRAME_EXTENTS", "CARDINAL", [26, 26, 23, 29])
+        pane.mark(26, 23, 340, 236, RED)
+        pane.mark(26, 23, 20, 20, WHITE)
+        assert find_window(pane.id).area == Rectangle(126, 73, 340, 236)
+        with Recorder(capture_environment, tmp_path, "record", path, "--window", pane.id, *QUIETLY) as recorder:
+            recorder.until_recording(path)
+            inside = {(3, 3): WHITE, (336, 3): RED, (3, 232): RED, (336, 232): RED}
+            until_seen(recorder, path, inside)
+            # As when it is maximised.
+            pane.set_property("_GTK_FRAME_EXTENTS", "CARDINAL", [0, 0, 0, 0])
+            until_seen(recorder, path, {(3, 118): BLACK, (20, 118): GREY, (170, 118): RED, (320, 118): GREY})
+            summary = recorder.stop()
+    assert (summary["video"]["width"], summary["video"]["height"]) == (340, 236)
+    assert_colours(next(each_picture(path))[1], inside)
+
+
+@pytest.mark.parametrize("widths", [[26, 26], [200, 200, 0, 0], [1 << 31, 0, 0, 0]])
+def test_a_shadow_that_cannot_be_is_ignored(
+    widths: list[int], in_process_desk: VirtualDesk, capture_environment: dict[str, str]
+) -> None:
+    with Pane(capture_environment, "Odd", (100, 50, 320, 240), RED) as pane:
+        pane.set_property("_GTK_FRAME_EXTENTS", "CARDINAL", widths)
+        assert find_window("Odd").area == Rectangle(100, 50, 320, 240)
+
+
+# Where the server keeps no window's contents
+
+
+@pytest.fixture
+def without_composite(capture_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment for `capture` on a green screen whose server has no Composite."""
+    with server(monkeypatch, "1280x720x24", "-extension", "Composite"):
+        environment = {**capture_environment, "DISPLAY": os.environ["DISPLAY"], "XAUTHORITY": os.devnull}
+        mouse(environment, "mousemove 1279 719")
+        with Pane(environment, "Behind", (0, 0, 1280, 720), GREEN):
+            yield environment
+
+
+def test_without_composite_what_covers_it_is_recorded(without_composite: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "covered.mkv"
     with (
-        marked(capture_environment),
-        Recorder(capture_environment, tmp_path, "record", path, "--window", "Editor", *QUIETLY) as recorder,
+        marked(without_composite) as pane,
+        Recorder(without_composite, tmp_path, "record", path, "--window", "Editor", *QUIETLY) as recorder,
     ):
+        recorder.until_said("no Composite: what covers the window is recorded")
         recorder.until_recording(path)
-        with Pane(capture_environment, "Above", (201, 101, 50, 50), GREY):
-            recorder.until_grown(path, 2)
-            recorder.stop()
-    first, last = next(each_picture(path))[1], pictures(path).last
-    assert_colours(first, MARKED | {(125, 75): RED})
-    assert_colours(last, MARKED | {(125, 75): GREY} | {(160, 120): RED})
+        with Pane(without_composite, "Above", (201, 101, 50, 50), GREY):
+            until_seen(recorder, path, {(125, 75): GREY, (160, 120): RED})
+        pane.move(-100, -60)
+        until_seen(recorder, path, {(90, 100): BLACK, (110, 70): RED, (310, 230): BLUE, (310, 50): BLACK})
+        pane.move(1280 - 200, 720 - 100)
+        until_seen(recorder, path, {(10, 10): WHITE, (190, 90): RED, (210, 50): BLACK, (310, 230): BLACK})
+        summary = recorder.stop()
+    assert_colours(next(each_picture(path))[1], MARKED | {(125, 75): RED})
+    assert kinds(summary) == ["window_not_kept"]
 
 
 @pytest.mark.usefixtures("stage")
@@ -228,25 +297,23 @@ def test_a_hidden_window_repeats_its_last_picture(
     assert_colours(pictures(path).last, {(130, 130): GREY})
 
 
-@pytest.mark.usefixtures("stage")
-def test_a_rolled_up_window_shows_nothing_else(capture_environment: dict[str, str], tmp_path: Path) -> None:
+def test_without_composite_a_rolled_up_window_shows_nothing_else(
+    without_composite: dict[str, str], tmp_path: Path
+) -> None:
     path = tmp_path / "rolled.mkv"
     arguments = ("record", path, "--window", "Editor", "--no-cursor", *QUIETLY)
     with (
-        marked(capture_environment, framed=True) as pane,
-        Recorder(capture_environment, tmp_path, *arguments) as recorder,
+        marked(without_composite, framed=True) as pane,
+        Recorder(without_composite, tmp_path, *arguments) as recorder,
     ):
         recorder.until_recording(path)
         pane.roll_up(FRAME)
         recorder.until_grown(path, 2)
         pane.roll_up(FRAME + 120)
-        recorder.until_grown(path, 2)
-        half = pictures(path).last
+        until_seen(recorder, path, {(10, 10): WHITE, (310, 116): RED, (10, 124): BLACK, (310, 230): BLACK})
         pane.roll_up(240 + 2 * FRAME)
-        recorder.until_grown(path, 2)
+        until_seen(recorder, path, MARKED)
         recorder.stop()
-    assert_colours(half, {(10, 10): WHITE, (310, 116): RED, (10, 124): BLACK, (310, 230): BLACK})
-    assert_colours(pictures(path).last, MARKED)
     for _, picture in each_picture(path):
         assert_colours(picture, {(10, 10): WHITE, (310, 10): RED})
         assert (np.abs(picture.astype(int) - GREEN).max(axis=2) > COLOUR_TOLERANCE).all()
