@@ -18,11 +18,14 @@ from capture.settings.bounds import Problem, problem_of, time_problem
 
 __all__ = [
     "parse_audio",
+    "parse_buffer_size",
     "parse_fps",
     "parse_geometry",
     "parse_level",
     "parse_loudness",
     "parse_region",
+    "parse_replay",
+    "parse_scale",
     "parse_size",
     "parse_time",
 ]
@@ -86,6 +89,13 @@ def parse_size(text: str) -> int:
         raise UsageError(f"{text!r} is not a size", "write it like 500KB, 16MB or 2GB")
     base = 1024 if match[3].lower() == "ib" else 1000
     size_bytes: int = math.floor(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+    _refuse(text, None if size_bytes > 0 else ("is less than one byte", "give more than zero bytes"))
+    return size_bytes
+
+
+def parse_buffer_size(text: str) -> int:
+    """Return the bytes of a replay buffer, as `parse_size` reads them."""
+    size_bytes = parse_size(text)
     _refuse(text, problem_of("buffer_bytes", size_bytes))
     return size_bytes
 
@@ -108,6 +118,19 @@ def parse_geometry(text: str) -> tuple[int, int]:
     size = int(match[1]), int(match[2])
     _refuse(text, problem_of("scale", size))
     return size
+
+
+def parse_scale(text: str) -> tuple[tuple[int, int], bool]:
+    """Return width and height from `WxH`, and whether `!` follows: exactly that size, whatever the picture's shape."""
+    stripped = text.strip()
+    return parse_geometry(stripped.removesuffix("!")), stripped.endswith("!")
+
+
+def parse_replay(text: str) -> float:
+    """Return the seconds of a replay buffer, as `parse_time` reads them."""
+    seconds = parse_time(text)
+    _refuse(text, problem_of("replay_s", seconds))
+    return seconds
 
 
 def parse_fps(text: str) -> float:

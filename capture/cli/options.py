@@ -107,10 +107,10 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     from capture.parsing import (
         parse_audio,
         parse_fps,
-        parse_geometry,
         parse_level,
         parse_loudness,
         parse_region,
+        parse_scale,
         parse_size,
         parse_time,
     )
@@ -134,14 +134,17 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
     replay_s = _optional_time(arguments.last if arguments.verb == "replay" else getattr(arguments, "replay", None))
     if replay_s is None and arguments.verb == "replay":
         replay_s = config.replay_last_s
+    duration_s = _optional_time(arguments.duration)
     size = getattr(arguments, "buffer_size", None)
+    scale, stretch = (None, False) if arguments.scale is None else parse_scale(arguments.scale)
     hold = getattr(arguments, "hold", None)
     values: dict[str, Any] = {
         "audio": parse_audio(["internal"] if arguments.audio is None else arguments.audio),
         "screen": screen,
         "region": None if arguments.region in (None, SELECT) else parse_region(arguments.region),
         "window": window,
-        "scale": None if arguments.scale is None else parse_geometry(arguments.scale),
+        "scale": scale,
+        "stretch": stretch,
         "fps": parse_fps(arguments.fps),
         "constant_fps": arguments.constant_fps,
         "cursor": arguments.cursor,
@@ -149,7 +152,8 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "show_keys": arguments.show_keys,
         "quality": arguments.quality,
         "encoder": arguments.encoder,
-        "duration_s": _optional_time(arguments.duration),
+        # That of a replay buffer is the time until it ends.
+        "duration_s": None if arguments.verb == "replay" else duration_s,
         "delay_s": parse_time(getattr(arguments, "delay", None) or "0", zero_allowed=True),
         "pattern": arguments.source == "pattern",
         "overwrite": arguments.overwrite,

@@ -269,7 +269,7 @@ def _add_picture_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--screen", metavar="WHAT", help="primary (default), all, none, or a number or name from capture devices")
     add("--region", metavar="WxH+X+Y", help="part of the screen; select: drag a rectangle")
-    add("--scale", metavar="WxH", help="scale the picture to this size")
+    add("--scale", metavar="WxH", help="fit the picture into this size; WxH! forces it")
     add("--fps", metavar="N", help="maximum frame rate (30)")
     add("--constant-fps", action="store_true", help="constant frame rate, for video editors")
     add("--cursor", action=argparse.BooleanOptionalAction, help="draw the mouse cursor (yes)")
@@ -365,7 +365,8 @@ def _add_waiting_options(parser: _Parser) -> None:
     _add_window(parser)
     _add_sound_options(parser)
     add = parser.add_argument
-    add("--duration", metavar="T", help="stop each recording after this time: 90, 90s, 1m30s, 1:30")
+    ending = "end" if parser.prog.endswith("replay") else "stop each recording"
+    add("--duration", metavar="T", help=f"{ending} after this time: 90, 90s, 1m30s, 1:30")
     _add_renamed(
         parser,
         "--pre-roll",

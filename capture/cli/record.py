@@ -74,6 +74,11 @@ def _record(arguments: Arguments) -> int:
     bindings = hotkeys(config) if arguments.hotkeys else {}
     if bindings or settings.hold is not None:
         triggers.append(Hotkeys(bindings, settings.hold))
+    if arguments.verb == "replay" and arguments.duration is not None:
+        from capture.parsing import parse_time
+        from capture.triggers.deadline import Deadline
+
+        triggers.append(Deadline(parse_time(arguments.duration)))
     terminal = terminal_of(arguments, _keys(settings, bindings))
     for note in config.notes:
         terminal.say(note)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from capture.errors import UsageError
 from capture.formats import ENCODERS, QUALITIES
-from capture.parsing import parse_audio, parse_fps, parse_size, parse_time
+from capture.parsing import parse_audio, parse_buffer_size, parse_fps, parse_replay
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["RENAMED", "SETTINGS", "Setting", "Value", "as_typed"]
@@ -71,8 +71,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         Setting("autostart.verb", "standby", "standby or replay, for autostart", _one_of(*_VERBS)),
         Setting("folder.video", "", "folder for video", _check_folder),
         Setting("folder.sound", "", "folder for sound alone", _check_folder),
-        Setting("replay.last", "60s", "length of the replay buffer", parse_time),
-        Setting("replay.buffer_size", "500MB", "memory limit of the replay buffer", parse_size),
+        Setting("replay.last", "60s", "length of the replay buffer", parse_replay),
+        Setting("replay.buffer_size", "500MB", "memory limit of the replay buffer", parse_buffer_size),
         Setting("record.audio", ("internal",), "audio tracks", parse_audio),
         Setting("record.fps", 30, "maximum frame rate", lambda fps: parse_fps(plain_number(fps))),
         Setting("record.quality", "medium", "low, medium or high", _one_of(*QUALITIES)),

@@ -32,6 +32,7 @@ from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.pipeline.sound_track import SoundTrack
 from capture.pipeline.video_track import VideoTrack
 from capture.settings.audio_tracks import AudioTrack
+from capture.settings.bounds import MIN_PICTURE_SIDE
 from capture.settings.record_settings import RecordSettings
 from capture.sources.protocols import FrameSource
 from capture.threads.mailbox import Closed, Mailbox
@@ -113,14 +114,17 @@ class Pipeline:
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
         settings = self._settings
-        size = settings.scale or (source.width, source.height)
+        scale = settings.scale
+        if scale is not None and not settings.stretch:
+            scale = _fitted(scale, source.width, source.height)
+        size = scale or (source.width, source.height)
         name, self.encoder_choice = choose_encoder(codec, settings.encoder, *size, settings.fps)
         return VideoEncoder(
             codec,
             source.width,
             source.height,
             settings.fps,
-            scale=settings.scale,
+            scale=scale,
             quality=settings.quality,
             encoder=name,
             cuttable=settings.replay_s is not None,
@@ -350,3 +354,13 @@ def _await_end(ended: threading.Event, grabber: SoundGrabber) -> None:
 def _labelled(blocks: Mailbox[tuple[int, Heard]], number: int) -> Callable[[Heard], None]:
     """Return a function that passes on what a source hears with its number in the track."""
     return lambda heard: blocks.put((number, heard))
+
+
+def _fitted(scale: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """Return the largest size within `scale` that has the shape of the picture, in even numbers."""
+    factor = min(scale[0] / width, scale[1] / height)
+    return _even(width * factor), _even(height * factor)
+
+
+def _even(side: float) -> int:
+    return max(MIN_PICTURE_SIDE, 2 * round(side / 2))

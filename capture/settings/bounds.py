@@ -40,6 +40,14 @@ MIN_FPS: Final = 0.1
 MAX_TIME_S: Final = 3_600_000.0
 
 
+#: A longer replay buffer is a typing error: what lasts a day is a recording.
+MAX_REPLAY_S: Final = 86_400.0
+
+
+#: A smaller replay buffer would not hold a second.
+MIN_BUFFER_BYTES: Final = 1_000_000
+
+
 #: The largest side that H.264 level 6.2 allows, and the smallest that every encoder accepts.
 MAX_PICTURE_SIDE: Final = 16_384
 
@@ -113,8 +121,15 @@ def _loudness_problem(lufs: Any) -> Problem | None:
     return None if fine else ("is out of range", f"give a loudness between {low:g}LUFS and {high:g}, like -16LUFS")
 
 
-def _bytes_problem(size: Any) -> Problem | None:
-    return None if is_whole(size) and size > 0 else ("is less than one byte", "give more than zero bytes")
+def _buffer_problem(size: Any) -> Problem | None:
+    fine = is_whole(size) and size >= MIN_BUFFER_BYTES
+    return None if fine else ("is too small for a replay buffer", f"give {MIN_BUFFER_BYTES // 1_000_000}MB or more")
+
+
+def _replay_problem(seconds: Any) -> Problem | None:
+    if (problem := time_problem(seconds)) is not None or seconds <= MAX_REPLAY_S:
+        return problem
+    return "is too long for a replay buffer", f"give {MAX_REPLAY_S / 3600:.0f}h or less, or make a recording"
 
 
 def _name_problem(text: Any) -> Problem | None:
@@ -166,8 +181,8 @@ BOUNDS: Final[Mapping[str, Callable[[Any], Problem | None]]] = {
     "delay_s": lambda seconds: time_problem(seconds, zero_allowed=True),
     "stop_after_silence_s": time_problem,
     "sound_threshold_dbfs": _threshold_problem,
-    "replay_s": time_problem,
-    "buffer_bytes": _bytes_problem,
+    "replay_s": _replay_problem,
+    "buffer_bytes": _buffer_problem,
     "pre_roll_s": lambda seconds: time_problem(seconds, zero_allowed=True),
     "fallback_folder": _folder_problem,
     "hold": _hold_problem,
@@ -197,7 +212,7 @@ FLAGS: Final = (
         "wait_for_sound",
         "wait_for_window",
     ),
-    *("dated", "repeat", "standby", "voice", "ledger"),
+    *("dated", "repeat", "standby", "voice", "ledger", "stretch"),
 )
 
 

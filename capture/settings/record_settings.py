@@ -36,6 +36,7 @@ class SettingOptions(TypedDict, total=False):
     region: Rectangle | None
     window: str | None
     scale: tuple[int, int] | None
+    stretch: bool
     fps: float
     constant_fps: bool
     cursor: bool
@@ -84,8 +85,10 @@ class RecordSettings:
     region: Rectangle | None = None
     #: One window instead of a screen: its title, a part of that, its id, or `active`.
     window: str | None = None
-    #: Width and height of the recorded picture; None keeps that of the screen.
+    #: Width and height of the recorded picture; None keeps that of the screen. A picture of another shape is fitted
+    #: inside, unless `stretch` is set.
     scale: tuple[int, int] | None = None
+    stretch: bool = False
     fps: float = 30.0
     constant_fps: bool = False
     cursor: bool = True

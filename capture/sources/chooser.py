@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from capture.clock import Clock
-from capture.errors import NotReadyError, UsageError
+from capture.errors import NotReadyError, SettingError, UsageError
 from capture.events import EventKind
 from capture.media import Rectangle
 from capture.settings.audio_tracks import APPLICATION
@@ -126,9 +126,15 @@ def choose_frames(
 
         if settings.region is not None:
             whole = Rectangle(0, 0, *PATTERN_SIZE)
-            raise UsageError("--region is a part of the screen, not of the pattern", f"drop it; the pattern is {whole}")
+            raise SettingError(
+                "{region} is a part of the screen, not of the pattern",
+                f"drop it; the pattern is {whole}",
+                region=settings.region,
+            )
         if settings.window is not None:
-            raise UsageError("--window is a window on the screen, not in the pattern", "drop it")
+            raise SettingError(
+                "{window} is a window on the screen, not in the pattern", "drop it", window=settings.window
+            )
         return PatternFrames(clock), ""
     if settings.window is not None:
         return _window(settings.window, settings, report, end), ""
@@ -164,11 +170,14 @@ def choose_frames(
 
 
 def _refuse_overlays(settings: RecordSettings) -> None:
-    option = "--show-keys" if settings.show_keys else "--show-clicks"
+    field = "show_keys" if settings.show_keys else "show_clicks"
     if settings.pattern:
-        raise UsageError(f"{option} needs the screen and cannot be used with the pattern", "drop it")
+        raise SettingError(
+            f"{{{field}}} needs the screen and cannot be used with the pattern", "drop it", **{field: True}
+        )
     if sys.platform != "linux":
-        raise NotReadyError(f"{option} does not work on {_system()} yet", "drop it")
+        what = "pressed keys" if settings.show_keys else "clicks"
+        raise NotReadyError(f"{what} cannot be shown on {_system()} yet", "record without them")
 
 
 def _overlays(settings: RecordSettings, report: Report) -> Overlays:
@@ -181,7 +190,7 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
     if sys.platform != "linux":
         raise NotReadyError(
             f"a single window cannot be recorded on {_system()} yet",
-            "use --region WxH+X+Y for where it is, or --screen",
+            "record the region where it is, or the screen",
         )
     from capture.sources.screens import list_screens
     from capture.sources.window_source import WindowSource
@@ -291,7 +300,7 @@ def _pattern_tone(name: str, clock: Clock) -> SampleSource:
     from capture.sources.pattern import PatternTone
 
     if name != "internal":
-        raise UsageError(f"the pattern has no {name!r}", "with --source pattern use --audio internal or none")
+        raise UsageError(f"the pattern has no {name!r}", "with the pattern, record internal audio or none")
     return PatternTone(name, clock)
 
 
@@ -306,7 +315,7 @@ def _application_later(name: str, fragment_s: float, clock: Clock, report: Repor
         )
     raise NotReadyError(
         f"the sound of {application} alone cannot be recorded on {_system()}",
-        "use --audio internal, which is everything you hear, or the id of an output that only this program plays to",
+        "record internal, which is everything you hear, or the id of an output that only this program plays to",
     )
 
 

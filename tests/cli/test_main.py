@@ -155,7 +155,17 @@ def refused(*arguments: str) -> str:
         (("record", "out.mp4", "--loudness", "-99"), ("'-99'", "-16LUFS")),
         (("record", "out.m4a", "--voice"), ("--voice", ".m4a", ".ogg or .opus")),
         (("record", "out.mp4", "--audio", "app:"), ("'app:'", "app:firefox")),
-        (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "empty source")),
+        (("record", "out.mp4", "--audio", "internal+app: "), ("'internal+app: '", "names no application")),
+        (("record", "out.mp4", "--audio", "internal,mic"), ("'internal,mic'", "mix with +, as in internal+mic")),
+        (("record", "out.mp4", "--audio", "Mic, internal"), ("'Mic, internal'", "mix with +, as in internal+mic")),
+        (("record", "out.mp4", "--audio", "Microphone + mic"), ("mic with itself",)),
+        (("record", "out.mp4", "--scale", "640!"), ("'640'", "1280x720")),
+        (("replay", "--last", "100h"), ("--last 360000s", "24h or less")),
+        (("record", "out.mp4", "--replay", "100h"), ("--replay 360000s", "24h or less")),
+        (("replay", "--buffer-size", "10"), ("--buffer-size 10", "1MB or more")),
+        (("config", "replay.last", "100h"), ("'100h'", "24h or less")),
+        (("config", "replay.buffer_size", "10"), ("'10'", "1MB or more")),
+        (("replay", "--duration", "soon"), ("'soon'", "1m30s")),
         # one recording after another
         (("record", "out.mp4", "--repeat"), ("--repeat", "--wait-for-sound", "--hold")),
         (("note", "out.ogg", "--repeat", "--no-wait-for-sound"), ("--repeat", "--wait-for-sound", "--hold")),
@@ -219,6 +229,20 @@ def test_help_and_version_are_printed(arguments: tuple[str, ...]) -> None:
         assert out.getvalue() == f"capture {capture.__version__}\n"
     else:
         assert out.getvalue().startswith("usage: capture clip" if "clip" in arguments else "usage: capture [-h]")
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [("640x640", (640, 360)), ("640x640!", (640, 640)), ("2560x720", (1280, 720))]
+)
+def test_a_picture_keeps_its_shape_unless_it_is_forced(
+    scale: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--audio", "none", "--duration", "0.2", "--json")
+    result = Refused(("record", "out.mp4", *PATTERN, *options, "--scale", scale))
+    assert result.exit_code == 0, result.stderr
+    video = json.loads(result.stdout)["video"]
+    assert (video["width"], video["height"]) == size
 
 
 @pytest.mark.parametrize("option", ["-o", "--output"])

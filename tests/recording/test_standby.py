@@ -189,6 +189,12 @@ def test_a_clip_goes_to_the_fallback_folder_if_its_folder_is_gone(
     assert check(Path(answer["path"])).ok
 
 
+def test_the_duration_of_a_replay_buffer_ends_it(run_capture: RunCapture) -> None:
+    done = run_capture("replay", "--screen", "none", "--duration", "0.5s", "--json", *PATTERN)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"recordings": []}
+
+
 def test_a_clip_replaces_a_file_only_when_asked_to(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:

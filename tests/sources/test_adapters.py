@@ -21,7 +21,7 @@ from capture.media import Rectangle, SampleArray, Samples
 from capture.pipeline.device_thread import DeviceThread
 from capture.settings.audio_tracks import AudioTrack
 from capture.settings.record_settings import RecordSettings
-from capture.sources.chooser import choose_samples
+from capture.sources.chooser import choose_frames, choose_samples
 from capture.sources.screens import Screen, choose_area
 from capture.sources.sound_devices import SoundDevice, choose_device
 from capture.sources.soundcard_source import SoundcardSource, list_soundcard_devices
@@ -467,3 +467,16 @@ def test_the_thread_that_reads_a_device_asks_for_a_priority(
     assert asked == ([device.native_id] if asks else [])
     device.close()
     assert device.join(30.0)
+
+
+def test_a_caller_in_python_reads_the_names_of_fields(tmp_path: Path) -> None:
+    for more, said in (
+        ({"region": Rectangle(0, 0, 64, 64)}, "region="),
+        ({"window": "xterm"}, "window='xterm' is"),
+        ({"show_keys": True}, "show_keys=True needs"),
+    ):
+        settings = RecordSettings(tmp_path / "out.mp4", pattern=True, **more)
+        with pytest.raises(UsageError) as refused:
+            choose_frames(settings, MonotonicClock())
+        assert said in str(refused.value)
+        assert "--" not in str(refused.value)
