@@ -157,6 +157,9 @@ class DisplayLostError(SourceLostError):
 class OutputError(RecordingError):
     """The output file cannot be created, written or closed."""
 
+    #: Whether only closing the file reported it, so that the file may be whole all the same.
+    at_close = False
+
 
 class NoRoomError(OutputError):
     """The file cannot grow any more; another one may."""

@@ -51,6 +51,7 @@ class EventKind(StrEnum):
     BUFFER_LOST = "buffer_lost"
     CLIP = "clip"
     CLIP_FAILED = "clip_failed"
+    CLOSE_ERROR = "close_error"
     CROPPED = "cropped"
     DEVICE_BACK = "device_back"
     DEVICE_CHANGED = "device_changed"

@@ -290,7 +290,7 @@ class Muxer:
     def close(self, chapters: Sequence[Chapter] = ()) -> None:
         """Finish the file; may be called twice. A file without packets is removed.
 
-        Formats without chapters leave `chapters` out. Raises `OutputError`.
+        Formats without chapters leave `chapters` out. Raises `OutputError`; with `at_close`, the file may be whole.
         """
         held, self._held = list(self._held.values()), {}
         for packet in held:
@@ -316,7 +316,10 @@ class Muxer:
                 self._file.close()
             except (av.FFmpegError, OSError) as error:
                 remedy = "it plays up to there; capture repair can finish it"
-                raise self._failure(error, remedy, "could not be finished") from error
+                failure = self._failure(error, remedy, "could not be finished")
+                # After a failed sync, what can be read may not be what is on the disk.
+                failure.at_close = self._file.sync_error is None
+                raise failure from error
             finally:
                 with suppress(OSError):
                     self._file.close()

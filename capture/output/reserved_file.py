@@ -121,4 +121,6 @@ class ReservedFile:
     def _close(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            # Some file systems report here, to every descriptor, what was reported before.
+            with suppress(OSError):
+                os.close(descriptor)

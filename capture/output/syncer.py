@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -95,4 +96,6 @@ class Syncer:
             # Without this thread nothing is safe any more, whatever ended it.
             self.error = self.error or (error if isinstance(error, OSError) else OSError(f"it failed: {error!r}"))
         finally:
-            os.close(self._descriptor)
+            # An error concerns the file: whoever wrote it gets it too.
+            with suppress(OSError):
+                os.close(self._descriptor)

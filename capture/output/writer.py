@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from capture.errors import CaptureError, NoRoomError
+from capture.errors import CaptureError, NoRoomError, OutputError
 from capture.media import in_seconds
 from capture.output.muxer import Chapter, Muxer
 from capture.threads.mailbox import Mailbox
@@ -46,6 +46,8 @@ class FileWriter:
         self._last_dts: dict[int, int] = {}
         #: How many packets of each track were written. Read it after `close`.
         self.written: Counter[int] = Counter()
+        #: What closing the file reported. The file may be whole all the same; this is no failure yet.
+        self.close_error: OutputError | None = None
         self._end_s = math.inf
         # Where the recording was when the room ended.
         self._full_at_s = math.inf
@@ -144,7 +146,13 @@ class FileWriter:
         finally:
             # The caller may be what holds this writer.
             self._settled_s = lambda: math.inf
-            self._muxer.close(self._chapters)
+            try:
+                self._muxer.close(self._chapters)
+            except OutputError as error:
+                if not error.at_close:
+                    raise
+                # Without its frames, which hold this writer.
+                self.close_error = error.with_traceback(None)
 
 
 def _weight(item: tuple[int, list[av.Packet[Any]]]) -> int:

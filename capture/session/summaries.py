@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from capture.errors import UsageError, in_one_line
 from capture.events import EventKind
 from capture.recordings.check import check
 from capture.settings.record_settings import RecordSettings
 
-__all__ = ["Verdict", "improve", "judge"]
+__all__ = ["Verdict", "improve", "is_complete", "judge"]
+
+#: How far apart tracks may end: what `check` accepts.
+_TOLERANCE_S: Final = 0.5
 
 
 class Verdict(NamedTuple):
@@ -37,6 +40,15 @@ def improve(
     except Exception as error:
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
+
+
+def is_complete(path: Path, reached_s: float) -> bool:
+    """Whether the file at `path` is whole, up to the media time `reached_s`."""
+    try:
+        report = check(path, listen=False)
+    except UsageError:
+        return False
+    return report.ok and report.duration_s >= reached_s - _TOLERANCE_S
 
 
 def judge(path: Path, length_s: float) -> Verdict:

@@ -21,7 +21,7 @@ from capture.output.muxer import Muxer
 from capture.output.naming import candidates, dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
-from capture.session.summaries import improve, judge
+from capture.session.summaries import improve, is_complete, judge
 from capture.session.vitals import Vitals
 from capture.settings.record_settings import RecordSettings
 from capture.timing.timeline import Timeline
@@ -273,6 +273,15 @@ class Take:
             self._writer.close(chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
         if self.path != path:
             self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
+        if self._writer.close_error is not None:
+            self._judge_close(self._writer.close_error)
+
+    def _judge_close(self, error: OutputError) -> None:
+        """Report what closing the file reported: as an event if the file holds everything, else as a failure."""
+        if self._muxer is not None and is_complete(self._muxer.path, self._muxer.reached_s):
+            self.record_now(EventKind.CLOSE_ERROR, f"{error.message}, but the file is whole")
+        else:
+            self._on_failure("muxer", error)
 
     def _end_feed(self) -> None:
         """Let the last packets reach the writer."""
