@@ -51,6 +51,15 @@ REPEAT_KEY_FRAME_INTERVAL_S: Final = 1.3
 STILL_KEY_FRAME_INTERVAL_S: Final = 30.0
 CUTTABLE_STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 
+#: A key frame that costs little comes sooner. After this long, if the changes since the last key frame took this many
+#: times its bytes; and after the second, in place of a picture that takes this share of them: nearly all of it is new,
+#: so predicting it hardly helps. Without its index, which a crash costs, some players begin anywhere and show a mixture
+#: of old and new until the next key frame.
+CHEAP_KEY_FRAME_INTERVAL_S: Final = 2.0
+_CHEAP_AFTER_KEY_FRAMES: Final = 4
+NEW_KEY_FRAME_INTERVAL_S: Final = 1.0
+_NEW_SHARE: Final = 0.5
+
 #: How many bytes uncompressed changes may take: in the long run as much as the sound, and up to four seconds' worth at
 #: once. A typed letter with its caret takes 0.8 to 1.5 kB, and 0.2 ms instead of 4.
 PATCH_BYTES_PER_S: Final = 16_000
@@ -109,6 +118,8 @@ class VideoEncoder:
         self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
+        # The size of the last key frame, and what came after it.
+        self._key_bytes = self._bytes_since_key = 0
         try:
             self._open(fps, quality)
         except (av.FFmpegError, ValueError) as error:
@@ -160,7 +171,17 @@ class VideoEncoder:
         """Encode a picture that already has the encoder's size and pixel format, such as a decoded frame."""
         self._frame = frame
         self._changed_since_key = True
-        return self._encode(frame, pts, self._wants_key(pts, self._key_interval_s))
+        packets = self._encode(frame, pts, self._wants_key(pts, self._key_interval_s))
+        size = sum(packet.size for packet in packets)
+        if packets and not packets[0].is_keyframe:
+            self._bytes_since_key += size
+            is_new = size >= _NEW_SHARE * self._key_bytes > 0 and self._is_past(pts, NEW_KEY_FRAME_INTERVAL_S)
+            if is_new and VIDEO_CODECS[self.encoder].copies:
+                # Nothing will refer to the picture that is thrown away. The encoder wants another pts.
+                packets = self._encode(frame, pts + 1, as_key=True)
+                for packet in packets:
+                    packet.pts = packet.dts = pts
+        return [self._in_order(packet) for packet in packets]
 
     def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
         """Return a packet with only the changed macroblocks, or None if the encoder has to encode the picture."""
@@ -171,7 +192,9 @@ class VideoEncoder:
             return None
         self._frame, self._changed_since_key = frame, True
         planes = planes_of(frame)
-        return _packet(slices.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+        packet = _packet(slices.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+        self._bytes_since_key += packet.size
+        return packet
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets."""
@@ -182,7 +205,7 @@ class VideoEncoder:
         if self._slices is not None and not wants_key:
             packets = [_packet(self._slices.picture(), pts)]
         else:
-            packets = self._encode(self._frame, pts, wants_key)
+            packets = [self._in_order(packet) for packet in self._encode(self._frame, pts, wants_key)]
         for packet in packets:
             packet.opaque = _Repeat()
         return packets
@@ -201,20 +224,28 @@ class VideoEncoder:
         self._container.close()
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
+        if self._bytes_since_key >= _CHEAP_AFTER_KEY_FRAMES * self._key_bytes > 0:
+            interval_s = min(interval_s, CHEAP_KEY_FRAME_INTERVAL_S)
+        return self._is_past(pts, interval_s)
+
+    def _is_past(self, pts: int, interval_s: float) -> bool:
         return pts - self._last_key_pts >= interval_s * VIDEO_TICKS_PER_S
 
     def _encode(self, frame: av.VideoFrame, pts: int, as_key: bool) -> list[av.Packet[Any]]:
+        """Return the encoder's packets, which `_in_order` still has to renumber."""
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if as_key else PictureType.NONE
-        if as_key:
-            self._last_key_pts = pts
-            self._changed_since_key = False
         try:
-            return [self._in_order(packet) for packet in self.template.encode(frame)]
+            packets = self.template.encode(frame)
         except av.FFmpegError as error:
             raise EncoderError(
                 f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
             ) from error
+        if as_key:
+            self._last_key_pts = pts
+            self._changed_since_key = False
+            self._key_bytes, self._bytes_since_key = sum(packet.size for packet in packets), 0
+        return packets
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
         """Return the encoder's packet, renumbered to fit the pictures written without the encoder."""

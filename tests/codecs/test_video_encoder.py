@@ -342,3 +342,38 @@ def test_a_frame_with_an_earlier_pts_is_refused() -> None:
     encoder.encode(np.zeros((48, 64, 4), np.uint8), 90_000)
     with pytest.raises(EncoderError, match="libvpx"):
         encoder.encode(np.zeros((48, 64, 4), np.uint8), 0)
+
+
+def _noise(seed: int) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (240, 320, 4), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp8"])
+def test_a_picture_that_is_new_is_a_key_frame(codec: str) -> None:
+    encoder = VideoEncoder(codec, 320, 240, 30)
+    pictures = [_noise(1), _noise(1), _noise(2), _noise(2), _noise(3)]
+    moments_s = [0.0, 1.5, 2.0, 2.5, 2.7]
+    packets = []
+    for picture, at_s in zip(pictures, moments_s, strict=True):
+        packets += encoder.encode(picture, round(at_s * 90_000))
+    packets += encoder.finish()
+    assert [(packet.pts, packet.dts) for packet in packets] == [(round(at_s * 90_000),) * 2 for at_s in moments_s]
+    # The last one comes too soon after the second key frame.
+    assert [packet.is_keyframe for packet in packets] == [True, False, True, False, False]
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
+    decoder.extradata = encoder.template.codec_context.extradata
+    assert sum(len(decoder.decode(packet)) for packet in [*packets, None]) == len(packets)
+
+
+def test_a_key_frame_comes_sooner_once_it_costs_little() -> None:
+    encoder = VideoEncoder("h264", 320, 240, 30)
+    picture = _noise(1)
+    keys_s = []
+    for slot in range(150):
+        # A band of a fifth changes all the time.
+        picture[40 * (slot % 5) : 40 * (slot % 5) + 40] = _noise(slot)[:40]
+        for packet in encoder.encode(picture, slot * 3000):
+            if packet.is_keyframe:
+                keys_s.append(slot / 30)
+    assert keys_s == [0.0, 2.0, 4.0]
+    encoder.close()
