@@ -22,6 +22,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -305,9 +306,12 @@ class Muxer:
             return
         if container is not None:
             if chapters and self._container_kind.format in WITH_CHAPTERS:
+                made = [_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)]
                 # Bad chapters must not keep the file from being finished.
                 with suppress(av.FFmpegError, ValueError):
-                    container.set_chapters([_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)])
+                    container.set_chapters(made)
+                    if self._crash_safe and self._is_mp4:
+                        self._file.before_header = partial(_add_chapter_track, self._file, made)
             try:
                 container.close()
                 if self._crash_safe and self._is_mp4:
@@ -354,6 +358,15 @@ class Muxer:
             # closed, PyAV only separates the container from its streams, so that both can be freed.
             container.close()
         self._reserved.discard()
+
+
+def _add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
+    # Imported here because few recordings have chapters.
+    from capture.output.chapter_track import add_chapter_track
+
+    # A disk that is full has room for the index, but perhaps not for this track.
+    with suppress(av.FFmpegError, ValueError, OSError):
+        add_chapter_track(file, chapters)
 
 
 def _as_chapter(number: int, chapter: Chapter) -> Any:

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
@@ -31,6 +31,9 @@ __all__ = ["OutputFile"]
 #: How much of the reserve to release at a time, at least: as much as FFmpeg writes at once. Other programs that wait
 #: for space get none of it.
 _PIECE_BYTES: Final = 32_768
+
+#: The last header of an MP4 is in the first bytes, and nothing else that FFmpeg writes on closing.
+_HEADER_END: Final = 64
 
 #: The reserve grows in steps of this.
 _STEP_BYTES: Final = 262_144
@@ -54,6 +57,8 @@ class OutputFile:
         self._syncer: Syncer | None = None
         # How much of the file was on the disk before a header at its start was last written.
         self._secured_bytes = 0
+        #: Called once, before the next write to the first bytes, where the last header goes.
+        self.before_header: Callable[[], None] | None = None
         #: The size of the file.
         self.size_bytes = 0
         #: Whether the disk has ever been full.
@@ -70,6 +75,10 @@ class OutputFile:
     def write(self, data: bytes) -> int:
         """Write all of `data`, using the reserve if the disk is full. Raises `OSError`."""
         left = memoryview(data)
+        before_header = self.before_header
+        if before_header is not None and self._position < _HEADER_END:
+            self.before_header = None
+            before_header()
         if self._position < self.size_bytes and self._secured_bytes < self.size_bytes:
             self.sync()
             self._secured_bytes = self.size_bytes
@@ -110,11 +119,35 @@ class OutputFile:
 
     def read_start(self, count: int) -> bytes:
         """Return the first `count` bytes, or fewer of a shorter file. Raises `OSError`."""
+        return self.read_at(0, count)
+
+    def read_at(self, place: int, count: int) -> bytes:
+        """Return up to `count` bytes from `place` on. Raises `OSError`."""
         try:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.lseek(self._descriptor, place, os.SEEK_SET)
             return os.read(self._descriptor, count)
         finally:
             os.lseek(self._descriptor, self._position, os.SEEK_SET)
+
+    def replace_end(self, place: int, data: bytes) -> None:
+        """Replace everything from `place` on by `data`, which is at least as long.
+
+        Raises `OSError`. If the disk is full, the file is unchanged.
+        """
+        position, size, error = self._position, self.size_bytes, self.error
+        try:
+            # What takes new space comes first.
+            self.seek(size)
+            self.write(data[size - place :])
+            self.seek(place)
+            self.write(data[: size - place])
+        except OSError:
+            if self.error is not error and self._position >= size:
+                self.error, self.size_bytes = error, size
+                os.ftruncate(self._descriptor, size)
+            raise
+        finally:
+            self.seek(position)
 
     def overwrite_start(self, data: bytes) -> None:
         """Replace the first bytes. It waits for no sync: `data` must be right whatever reaches the disk first.
