@@ -16,12 +16,14 @@ def _check(arguments: Arguments) -> int:
 
     from capture.recordings.check import check
 
-    report = check(Path(arguments.file))
+    report = check(Path(arguments.file), limits=not arguments.no_limits)
     if arguments.json:
         write_json(report.as_json())
     else:
         for stream in report.streams:
             silent = "  silent" if stream.silent else ""
+            if stream.silent_until_s is not None:
+                silent = f"  silent up to {stream.silent_until_s:.3f} s, where listening stopped"
             end_s = stream.start_s + stream.duration_s
             write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
         for problem in report.problems:
@@ -43,7 +45,7 @@ def _repair(arguments: Arguments) -> int:
     found: list[dict[str, Any]] = []
     for each in recordings_in(path) if path.is_dir() else [path]:
         try:
-            done = repair(each, output)
+            done = repair(each, output, limits=not arguments.no_limits)
         except RecordingError as error:
             found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
             complain(str(error))

@@ -204,10 +204,18 @@ def _fill_headless(parser: _Parser) -> None:
 def _fill_repair(parser: _Parser) -> None:
     parser.add_argument("path", metavar="FILE|FOLDER", help="the recording, or a folder of recordings")
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
+    _add_no_limits(parser)
 
 
 def _fill_check(parser: _Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="the recording")
+    _add_no_limits(parser)
+
+
+def _add_no_limits(parser: _Parser) -> None:
+    parser.add_argument(
+        "--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust"
+    )
 
 
 def _fill_mark(parser: _Parser) -> None:

@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 
 from capture.errors import NotReadyError, RecordingError
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.recordings.contents import READ_OPTIONS
+from capture.recordings.opening import open_recording
 
 __all__ = ["CHANNELS", "SoundFile"]
 
@@ -43,7 +43,7 @@ class SoundFile:
         """Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no audio track yet."""
         try:
             # FFmpeg would take a relative "rec-12:30.mp4" for a protocol.
-            self._container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
+            self._container = open_recording(path)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
         origin_s = max(0.0, (self._container.start_time or 0) / av.time_base)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from capture.errors import RecordingError, UsageError
 from capture.recordings.contents import Contents, Track, read_contents
+from capture.recordings.headers import excess_in
 from capture.recordings.structure import Ending, Structure, read_structure
 
 __all__ = ["CheckReport", "StreamReport", "check"]
@@ -29,8 +30,8 @@ _PROMISE_TOLERANCE_S: Final = 0.001
 class StreamReport:
     """One track as it plays, in seconds on the file's time line, without priming and edited-out parts.
 
-    `silent` is None for video, and for audio that was not decoded. Only video has a width, a height and frames, only
-    audio a sample rate and channels; the others are 0.
+    `silent` is None for video, and for audio that was not decoded, or not to its end. Only video has a width, a height
+    and frames, only audio a sample rate and channels; the others are 0.
     """
 
     kind: str
@@ -43,6 +44,8 @@ class StreamReport:
     frames: int = 0
     sample_rate: int = 0
     channels: int = 0
+    #: Where listening stopped, if all was silent up to there.
+    silent_until_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         own = ("width", "height", "frames") if self.kind == "video" else ("sample_rate", "channels")
@@ -66,6 +69,8 @@ class CheckReport:
     ending: Ending
     #: Whether any track has packets, whatever the problems are.
     plays: bool
+    #: Whether a size or a count is beyond the limits, so that not all of the file was read.
+    beyond_limits: bool = False
 
     @property
     def ok(self) -> bool:
@@ -86,12 +91,16 @@ class CheckReport:
         }
 
 
-def check(path: str | os.PathLike[str], *, listen: bool = True) -> CheckReport:
+def check(path: str | os.PathLike[str], *, listen: bool = True, limits: bool = True) -> CheckReport:
     """Read the whole file at `path` and report what is wrong with it.
 
     With `listen`, every audio track is decoded up to its first sound, and `silent` says whether there was none; the
     rest of the audio and all pictures stay undecoded. Silence is not a problem; an unfinished or damaged file is. A
-    file that is not a recording gets a report, too. Raises only `UsageError`, when `path` names no regular file.
+    file that is not a recording gets a report, too.
+
+    With `limits`, a file whose headers claim more than any recording holds is not read, and one with too many packets
+    is not read to its end: time and memory stay within bounds (see `headers`). Files that capture has just written need
+    none. Raises only `UsageError`, when `path` names no regular file.
     """
     path = Path(path)
     size_bytes = _size_bytes(path)
@@ -99,13 +108,16 @@ def check(path: str | os.PathLike[str], *, listen: bool = True) -> CheckReport:
     if size_bytes == 0:
         return _nothing_in(path, "the file is empty")
     try:
+        excess = excess_in(path) if limits else ""
+        if excess:
+            return CheckReport(path, (excess,), (), Ending.DAMAGED, plays=False, beyond_limits=True)
         structure = read_structure(path)
     except OSError as error:
         return _nothing_in(path, f"the file cannot be read: {error.strerror or error}")
     if structure.ending is Ending.UNKNOWN:
         return _nothing_in(path, "this is not a recording, or its start is damaged")
     try:
-        contents = read_contents(path, listen=listen)
+        contents = read_contents(path, listen=listen, limits=limits)
     except RecordingError as error:
         contents = Contents((), error.remedy)
     ending = _ending(structure, contents.tracks)
@@ -115,6 +127,7 @@ def check(path: str | os.PathLike[str], *, listen: bool = True) -> CheckReport:
         tuple(_stream(track) for track in contents.tracks),
         ending,
         plays=any(track.packets for track in contents.tracks),
+        beyond_limits=bool(contents.excess),
     )
 
 
@@ -144,7 +157,7 @@ def _ending(structure: Structure, tracks: Sequence[Track]) -> Ending:
     expected_s = structure.promised_s - _PROMISE_TOLERANCE_S
     if max((track.end_s for track in tracks), default=0.0) < expected_s:
         return Ending.CUT_OFF
-    return structure.ending if max(track.held_s for track in tracks) >= expected_s else Ending.DAMAGED
+    return structure.ending if max((track.held_s for track in tracks), default=0.0) >= expected_s else Ending.DAMAGED
 
 
 def _stream(track: Track) -> StreamReport:
@@ -159,6 +172,7 @@ def _stream(track: Track) -> StreamReport:
         track.packets if track.kind == "video" else 0,
         track.sample_rate,
         track.channels,
+        track.silent_until_s,
     )
 
 
@@ -167,6 +181,10 @@ def _span_s(spans_s: Sequence[tuple[float, float]]) -> float:
 
 
 def _problems(ending: Ending, contents: Contents) -> Iterator[str]:
+    if contents.excess:
+        # Whatever else seems to be wrong may come from reading only a part.
+        yield contents.excess
+        return
     filled = [track for track in contents.tracks if track.packets]
     complete = ending is Ending.WHOLE
     if not complete:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,15 +20,21 @@ from av.stream import Disposition
 
 from capture.errors import RecordingError
 from capture.media import SILENCE_DBFS
+from capture.recordings.headers.bounds import TRUST, most_packets
+from capture.recordings.opening import open_recording
 
-__all__ = ["READ_OPTIONS", "Contents", "Track", "read_contents"]
-
-#: How to open recordings. Other demuxers would take a text file for a picture, or a playlist for the files it names.
-#: Whatever a file contains, FFmpeg opens only files for it, never an address on a network.
-READ_OPTIONS: Final = {"format_whitelist": "mov,matroska,ogg,mp3,flac,wav", "protocol_whitelist": "file"}
+__all__ = ["Contents", "Track", "read_contents"]
 
 #: The absolute sample value, full scale at 1, above which a track is not silent.
 _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
+
+#: How much silence to decode in all, in packets and samples: 7 minutes of Opus, whose decoding takes longest, or half
+#: an hour of FLAC. Packets that repeat silence, as those of a muted computer do, are not decoded and do not count.
+_MOST_LISTENED_PACKETS: Final = 20_000
+_MOST_LISTENED_SAMPLES: Final = 200_000_000
+
+#: The most samples of all channels in FLAC: nine hours of stereo. A repair decodes all of them, at 1 ns each.
+_MOST_FLAC_SAMPLES: Final = 3_000_000_000
 
 
 class Track(NamedTuple):
@@ -51,12 +59,14 @@ class Track(NamedTuple):
     incomplete: int
     #: Where sound could not be decoded, if that part was decoded at all.
     undecodable_at_s: float | None
-    #: None for video, and for audio that was not decoded.
+    #: None for video, and for audio that was not decoded, or not to its end.
     silent: bool | None
     width: int = 0
     height: int = 0
     sample_rate: int = 0
     channels: int = 0
+    #: Where listening stopped, if all was silent up to there.
+    silent_until_s: float | None = None
 
 
 class Contents(NamedTuple):
@@ -64,30 +74,37 @@ class Contents(NamedTuple):
 
     tracks: tuple[Track, ...]
     failure: str = ""
+    #: What is more than a recording of this size holds, as a sentence, or "".
+    excess: str = ""
 
 
-def read_contents(path: Path, *, listen: bool) -> Contents:
+def read_contents(path: Path, *, listen: bool, limits: bool = True) -> Contents:
     """Read every packet of the file at `path`; with `listen`, decode each audio track up to its first audible sound.
 
-    Skips cover pictures, subtitles and chapters. Raises `RecordingError` when the file cannot be opened as a recording.
+    Skips cover pictures, subtitles and chapters. With `limits`, stops when the file has more packets than `headers`
+    allows. Raises `RecordingError` when the file cannot be opened as a recording.
     """
-    # A relative name with a colon would be taken for a protocol.
-    name = str(path.absolute())
     try:
         # Every packet takes some bytes of the file. An index that points at the same bytes again and again would keep
         # this busy for days.
-        allowance_bytes = 2 * path.stat().st_size + 65_536
-        container = av.open(name, metadata_errors="replace", options=READ_OPTIONS)
+        size_bytes = path.stat().st_size
+        allowance_bytes = 2 * size_bytes + 65_536
+        most = most_packets(size_bytes) if limits else sys.maxsize
+        container = open_recording(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:
         header_end_s = _header_end_s(container)
+        listening = _Listening() if listen else None
         tallies = {
-            stream.index: _Tally(stream, listen, header_end_s) for stream in container.streams if _is_track(stream)
+            stream.index: _Tally(stream, listening, header_end_s) for stream in container.streams if _is_track(stream)
         }
-        failure = ""
+        failure = excess = ""
         try:
-            for packet in container.demux():
+            for count, packet in enumerate(container.demux()):
+                if count > most:
+                    excess = f"it holds more than {most:,} packets: {TRUST}"
+                    break
                 allowance_bytes -= packet.size + 1
                 if allowance_bytes < 0:
                     failure = "its index points to the same bytes several times"
@@ -96,7 +113,14 @@ def read_contents(path: Path, *, listen: bool) -> Contents:
                     tallies[packet.stream_index].add(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
             failure = _reason(error)
-        return Contents(tuple(tally.track() for tally in tallies.values()), failure)
+        tracks = tuple(tally.track() for tally in tallies.values())
+        if limits and not excess and _flac_samples(tracks) > _MOST_FLAC_SAMPLES:
+            excess = f"it holds more than {_MOST_FLAC_SAMPLES:,} samples: {TRUST}"
+        return Contents(tracks, failure, excess)
+
+
+def _flac_samples(tracks: Sequence[Track]) -> float:
+    return sum(track.held_s * track.sample_rate * track.channels for track in tracks if track.codec == "flac")
 
 
 def _is_track(stream: av.stream.Stream) -> bool:
@@ -114,14 +138,35 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+class _Listening:
+    """What is left to listen to, for all tracks together."""
+
+    def __init__(self) -> None:
+        self._packets = _MOST_LISTENED_PACKETS
+        self._samples = _MOST_LISTENED_SAMPLES
+
+    @property
+    def has_ended(self) -> bool:
+        return self._packets < 0 or self._samples < 0
+
+    def spend(self, samples: int) -> None:
+        """Count a decoded packet of so many samples."""
+        self._packets -= 1
+        self._samples -= samples
+
+
 class _Tally:
     """Gathers one track. Times are whole units of `time_base` until the end, so that rounding happens only once."""
 
-    def __init__(self, stream: av.stream.Stream, listen: bool, header_end_s: Fraction | None) -> None:
+    def __init__(self, stream: av.stream.Stream, listening: _Listening | None, header_end_s: Fraction | None) -> None:
         self._stream = stream
         self._time_base = stream.time_base or Fraction(1, 1_000_000)
-        self._listening = listen and stream.type == "audio"
+        self._listening = listening if stream.type == "audio" else None
         self._silent = True if self._listening else None
+        self._silent_until: int | None = None
+        #: The latest silent packet, and whether it followed an equal one.
+        self._silence = b""
+        self._repeats = False
         self._packets = 0
         self._start: int | None = None
         self._header_end = None if header_end_s is None else math.ceil(header_end_s / self._time_base)
@@ -143,8 +188,8 @@ class _Tally:
             if not packet.size:
                 return  # a stream ends with an empty one
             pts = self._end
-        if self._listening:
-            self._listen(packet, pts)
+        if self._listening is not None:
+            self._listen(packet, pts, self._listening)
         if self._last is None:
             self._skipped_until = pts + self._units(_skipped_samples(packet)[0])
         # Frames may be decoded in another order than they are shown in: only their dts must rise.
@@ -179,16 +224,27 @@ class _Tally:
             return pts + duration
         return max(pts, min(pts + duration, self._header_end))
 
-    def _listen(self, packet: av.Packet[Any], at: int) -> None:
+    def _listen(self, packet: av.Packet[Any], at: int, listening: _Listening) -> None:
         """Decode one packet. The decoder may hold back a few milliseconds; shorter sound counts as silence."""
+        content = bytes(packet)
+        if self._repeats and content == self._silence:
+            return
+        if listening.has_ended:
+            self._listening, self._silent, self._silent_until = None, None, at
+            return
+        samples = 0
         try:
             for frame in packet.decode():
-                if _peak(frame.to_ndarray()) > _HEARD:
-                    self._silent = False
-                    self._listening = False
+                decoded = frame.to_ndarray()
+                samples += decoded.size
+                if _peak(decoded) > _HEARD:
+                    self._listening, self._silent = None, False
         except (av.FFmpegError, ValueError):
             if self._undecodable_at is None:
                 self._undecodable_at = at
+        listening.spend(samples)
+        self._repeats = bool(samples) and content == self._silence
+        self._silence = content
 
     def track(self) -> Track:
         """Return the finished track."""
@@ -218,6 +274,7 @@ class _Tally:
             height=getattr(context, "height", 0) if video else 0,
             sample_rate=0 if video else getattr(context, "sample_rate", 0),
             channels=0 if video else getattr(context, "channels", 0),
+            silent_until_s=None if self._silent_until is None else self._seconds(self._silent_until),
         )
 
     def _ends_in_half_a_frame(self, last: av.Packet[Any]) -> bool:

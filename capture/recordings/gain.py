@@ -58,7 +58,7 @@ class _Remake:
         self._sounds: dict[int, _Sound] = {}
         begins_s = zero_s(container)
         waiting = iter(changes)
-        for stream, report in zip(self._tracks, check(path, listen=False).streams, strict=True):
+        for stream, report in zip(self._tracks, check(path, listen=False, limits=False).streams, strict=True):
             if isinstance(stream, AudioStream) and (change := next(waiting)) is not None:
                 self._sounds[stream.index] = _Sound(stream, container_of(path).audio_codec, change, report, begins_s)
 

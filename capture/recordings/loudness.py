@@ -190,10 +190,10 @@ def measure(path: Path) -> tuple[Loudness, ...]:
     """
     import av
 
-    from capture.recordings.contents import READ_OPTIONS
+    from capture.recordings.opening import open_recording
 
     try:
-        with av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS) as container:
+        with open_recording(path) as container:
             return _measured(container)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)

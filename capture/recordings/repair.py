@@ -10,6 +10,7 @@ gets its name back.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -79,46 +80,54 @@ class Repaired:
         }
 
 
-def repair(path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Repaired:
+def repair(
+    path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, *, limits: bool = True
+) -> Repaired:
     """Repair the recording at `path`, in place or as a new file at `output`.
 
     A recording that is whole already stays as it is. One that does not play at all, or is gone, gives its name back to
     the file that it was to replace, if a killed recorder left that aside, and gets another name; with `output` it does
-    not. Raises `RecordingError` when no whole file can be made of it, `OutputError` when the new file cannot be
-    written, `UsageError` when `path` names no file or `output` cannot be created. The original is then unchanged.
+    not. With `limits`, a file beyond those of `check` is not repaired. Raises `RecordingError` when no whole file can
+    be made of it, `OutputError` when the new file cannot be written, `UsageError` when `path` names no file or `output`
+    cannot be created. The original is then unchanged.
     """
     path, output = Path(path), None if output is None else Path(output)
     if output is not None:
         container_of(output)
         check_output(output, overwrite=False)
-        return _repaired_elsewhere(path, output)
-    if not os.path.lexists(path) and (back := _put_back(path, None)) is not None:
+        return _repaired_elsewhere(path, output, limits)
+    if not os.path.lexists(path) and (back := _put_back(path, None, limits)) is not None:
         return back
-    before = check(path, listen=False)
+    before = check(path, listen=False, limits=limits)
     _check_unused(path)
     if before.ok:
         return Repaired(path, before, before, False)
     if not before.plays:
-        after = _shown(path)
-        if after is None and (back := _put_back(path, before)) is not None:
+        after = _shown(path, limits)
+        if after is None and (back := _put_back(path, before, limits)) is not None:
             return back
         if after is None:
             raise _beyond_repair(path, before)
         return Repaired(path, before, after, True)
-    return Repaired(path, before, _repaired(path), True)
+    if before.beyond_limits:
+        raise _beyond_repair(path, before)
+    return Repaired(path, before, _repaired(path, before), True)
 
 
-def _repaired_elsewhere(path: Path, output: Path) -> Repaired:
-    before = check(path, listen=False)
+def _repaired_elsewhere(path: Path, output: Path, limits: bool) -> Repaired:
+    before = check(path, listen=False, limits=limits)
     _check_unused(path)
-    if not before.plays and shown_fragments(path) is None:
+    if before.beyond_limits or (not before.plays and shown_fragments(path) is None):
         raise _beyond_repair(path, before)
     own = ReservedFile(output)
     try:
         with path.open("rb") as original, os.fdopen(os.dup(own.descriptor), "wb") as copy:
             shutil.copyfileobj(original, copy)
         own.keep()
-        after = check(output, listen=False) if before.ok else _repaired(output) if before.plays else _shown(output)
+        if before.ok:
+            after: CheckReport | None = check(output, listen=False, limits=limits)
+        else:
+            after = _repaired(output, before) if before.plays else _shown(output, limits)
         if after is None:
             raise _beyond_repair(path, before)
     except BaseException as error:
@@ -140,7 +149,7 @@ def _beyond_repair(path: Path, before: CheckReport) -> RecordingError:
     return RecordingError(f"{path} cannot be repaired: {before.problems[0]}", _UNCHANGED)
 
 
-def _shown(path: Path) -> CheckReport | None:
+def _shown(path: Path, limits: bool) -> CheckReport | None:
     """Repair a file that does not play because a header hides its fragments.
 
     Return its report, or None, with the file unchanged, if that is not what is wrong with it. Raises as `repair` does.
@@ -151,9 +160,10 @@ def _shown(path: Path) -> CheckReport | None:
     is_repaired = False
     try:
         overwrite(path, header.position, header.showing)
-        if not check(path, listen=False).plays:
+        shown = check(path, listen=False, limits=limits)
+        if not shown.plays or shown.beyond_limits:
             return None
-        after = _repaired(path)
+        after = _repaired(path, shown)
         is_repaired = True
         return after
     except OSError as error:
@@ -164,13 +174,13 @@ def _shown(path: Path) -> CheckReport | None:
                 overwrite(path, header.position, header.hiding)
 
 
-def _put_back(path: Path, before: CheckReport | None) -> Repaired | None:
+def _put_back(path: Path, before: CheckReport | None, limits: bool) -> Repaired | None:
     """Give `path` back to the latest file left aside that plays; None if there is none. `before` is its own report.
 
     The file that has the name gets the next free one, unless it is empty. Raises `OutputError`.
     """
     for old in reversed(left_aside(path)):
-        after = check(old, listen=False) if old.is_file() else None
+        after = check(old, listen=False, limits=limits) if old.is_file() else None
         if after is None or not after.plays:
             continue
         broken = None
@@ -191,12 +201,12 @@ def recordings_in(folder: Path) -> list[Path]:
     return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 
-def _repaired(path: Path) -> CheckReport:
+def _repaired(path: Path, found: CheckReport) -> CheckReport:
     ends_s = _ends_s(path)
     if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
         apart_s = max(ends_s) - min(ends_s)
         raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _UNCHANGED)
-    last_s = min(ends_s, default=0.0) + _ENDS_APART_S
+    last_s = min(ends_s, default=math.inf) + _ENDS_APART_S
 
     def fill(muxer: Muxer) -> Sequence[Chapter]:
         with opened(path) as container:
@@ -207,7 +217,7 @@ def _repaired(path: Path) -> CheckReport:
                     muxer.write(place, kept)
             return chapters_of(container, last_s)
 
-    return rewrite(path, fill)
+    return rewrite(path, fill, found=found)
 
 
 def _samples(tracks: Sequence[Stream], ends_s: Sequence[float]) -> int:
@@ -226,13 +236,19 @@ def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
 
 
 def _ends_s(path: Path) -> list[float]:
-    """Return where each track ends that has packets, on the file's time line."""
+    """Return where each track ends that has packets, on the file's time line.
+
+    Returns nothing for a single track, which needs no cut, unless its length has to be known before it is written.
+    """
     ends_s: dict[int, float] = {}
     with opened(path) as container:
         if any(stream.type == "data" and stream.name is None for stream in container.streams):
             # A track damaged beyond recognition would be missing from the new file.
             raise RecordingError(f"{path} cannot be repaired: one of its tracks is unknown", _UNCHANGED)
-        for place, packet in _whole_packets(container, tracks_of(container)):
+        tracks = tracks_of(container)
+        if len(tracks) == 1 and _flac_context(tracks) is None:
+            return []
+        for place, packet in _whole_packets(container, tracks):
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             ends_s[place] = max(ends_s.get(place, 0.0), end_s)
     return list(ends_s.values())

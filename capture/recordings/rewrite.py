@@ -23,7 +23,7 @@ from capture.formats import container_of
 from capture.output.file_size import limit_remedy
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport, check
-from capture.recordings.contents import READ_OPTIONS
+from capture.recordings.opening import open_recording
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
@@ -32,12 +32,17 @@ __all__ = ["chapters_of", "opened", "rewrite", "tracks_of", "until", "zero_s"]
 
 
 def rewrite(
-    path: Path, fill: Callable[[Muxer], Sequence[Chapter]], *, is_good: Callable[[Path], bool] = lambda path: True
+    path: Path,
+    fill: Callable[[Muxer], Sequence[Chapter]],
+    *,
+    is_good: Callable[[Path], bool] = lambda path: True,
+    found: CheckReport | None = None,
 ) -> CheckReport:
     """Replace the recording at `path` with the one that `fill` writes; return its report.
 
     `fill` starts the muxer, writes every packet and returns the chapters. While `is_good` rejects the closed new file,
-    `fill` runs again: the caller makes sure that this ends. The new file gets the old one's permissions.
+    `fill` runs again: the caller makes sure that this ends. The new file gets the old one's permissions. `found` is the
+    report of the old file, if the caller has it.
 
     Raises `RecordingError` when the old file does not play or cannot be opened, `OutputError` when the new one cannot
     be written, is damaged or cannot replace the old one, and whatever else `fill` raises. After an error the old file
@@ -45,7 +50,8 @@ def rewrite(
     """
     # Replace the target of a link, not the link itself.
     old = path.resolve()
-    found = check(old, listen=False)
+    if found is None:
+        found = check(old, listen=False, limits=False)
     if not found.plays:
         raise RecordingError(f"{path} was not changed: {found.problems[0]}", "see capture check")
     new = old
@@ -68,8 +74,7 @@ def rewrite(
 def opened(path: Path) -> Iterator[InputContainer]:
     """Open the recording at `path` to read its packets. Raises `RecordingError` when that fails."""
     try:
-        # A relative name with a colon would be taken for a protocol.
-        container = av.open(str(path.absolute()), metadata_errors="replace", options=READ_OPTIONS)
+        container = open_recording(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         raise RecordingError(f"{path} cannot be opened as a recording", reason) from error
@@ -104,6 +109,8 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
 
 def until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
     """Return the packet if it starts before `end_s`, else None; a frame ends at `end_s` at the latest."""
+    if math.isinf(end_s):
+        return packet
     end = round(end_s / packet.time_base)
     if (packet.pts or 0) >= end:
         return None
@@ -127,7 +134,7 @@ def _checked(new: Path, found: CheckReport) -> CheckReport:
     """Return the report of the new file. Raises `OutputError` unless it is whole and has the tracks of the old one."""
     if not new.exists():
         raise OutputError("nothing was written")
-    report = check(new)
+    report = check(new, limits=False)
     if not report.ok:
         raise OutputError(f"the new file is damaged: {report.problems[0]}")
     if [track.kind for track in report.streams] != [track.kind for track in found.streams]:

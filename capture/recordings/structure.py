@@ -7,20 +7,20 @@ large: only headers, a few bytes each, and it seeks past everything in between.
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from capture.recordings.headers.file import File, Form, TooManyReadsError, form_of, id3_end, is_mp3_frame
+from capture.recordings.headers.matroska import SEGMENT, elements
+from capture.recordings.headers.ogg import next_page
 
 __all__ = ["Ending", "Structure", "read_structure"]
 
 #: A thousand hours of the busiest container here have fewer headers; a file with more was built to keep readers busy.
 _MOST_READS: Final = 4_000_000
-
-#: How much of a damaged file to read at a time while looking for the next intact page.
-_CHUNK_BYTES: Final = 65_536
 
 
 class Ending(Enum):
@@ -44,59 +44,22 @@ class Structure(NamedTuple):
     promised_s: float | None = None
 
 
-class _TooManyHeadersError(Exception):
-    """The file has more headers than any recording."""
-
-
-class _File:
-    """Reads bytes by position. A read at the end of the file is short."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.size = os.fstat(file.fileno()).st_size
-        self._file = file
-        self._reads = 0
-
-    def at(self, position: int, count: int) -> bytes:
-        """Return up to `count` bytes. Raises `_TooManyHeadersError` after `_MOST_READS` calls."""
-        self._reads += 1
-        if self._reads > _MOST_READS:
-            raise _TooManyHeadersError
-        self._file.seek(position)
-        return self._file.read(count)
-
-
 def read_structure(path: Path) -> Structure:
     """Read how the file at `path` ends; its first bytes decide the format. Raises `OSError`."""
     with path.open("rb") as opened:
-        file = _File(opened)
-        walk = _walker(file.at(0, 12))
+        file = File(opened, _MOST_READS)
+        form = form_of(file.at(0, 12))
         try:
-            return walk(file) if walk else Structure(Ending.UNKNOWN)
-        except _TooManyHeadersError:
+            return _WALKS[form](file) if form else Structure(Ending.UNKNOWN)
+        except TooManyReadsError:
             return Structure(Ending.DAMAGED)
-
-
-def _walker(head: bytes) -> Callable[[_File], Structure] | None:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
-        return _mp4
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return _matroska
-    if head.startswith(b"OggS"):
-        return _ogg
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _wav
-    if head.startswith(b"fLaC"):
-        return _flac
-    if head.startswith(b"ID3") or _is_mp3_frame(head):
-        return _mp3
-    return None
 
 
 # MP4, MOV, M4A: boxes, each with a size and a kind. The recorder writes fragments (moof) while it runs, and one index
 # (moov) for all of them when it closes the file.
 
 
-def _mp4(file: _File) -> Structure:
+def _mp4(file: File) -> Structure:
     kinds: set[bytes] = set()
     position, damaged = 0, False
     while position < file.size:
@@ -125,21 +88,13 @@ def _mp4(file: _File) -> Structure:
 # Matroska, WebM: elements, each with an id and a size. The size of the outermost one, the duration and the table of key
 # frames are filled in on closing.
 
-_SEGMENT: Final = 0x18538067
 _INFO: Final = 0x1549A966
 _DURATION: Final = 0x4489
 _CUES: Final = 0x1C53BB6B
 
 
-class _Element(NamedTuple):
-    id: int
-    body: int
-    #: None while the size is unknown.
-    end: int | None
-
-
-def _matroska(file: _File) -> Structure:
-    segment = next((element for element in _elements(file, 0, file.size) if element.id == _SEGMENT), None)
+def _matroska(file: File) -> Structure:
+    segment = next((element for element in elements(file, 0, file.size) if element.id == SEGMENT), None)
     if segment is None:
         return Structure(Ending.CUT_OFF)
     if segment.end is None:
@@ -148,39 +103,16 @@ def _matroska(file: _File) -> Structure:
         return Structure(Ending.CUT_OFF)
     found: set[int] = set()
     position = segment.body
-    for element in _elements(file, segment.body, segment.end):
+    for element in elements(file, segment.body, segment.end):
         if element.end is None or element.end > segment.end:
             return Structure(Ending.DAMAGED)
         found.add(element.id)
         if element.id == _INFO:
-            found.update(inner.id for inner in _elements(file, element.body, element.end))
+            found.update(inner.id for inner in elements(file, element.body, element.end))
         position = element.end
     if position != segment.end:
         return Structure(Ending.DAMAGED)
     return Structure(Ending.WHOLE if {_DURATION, _CUES} <= found else Ending.NEVER_CLOSED)
-
-
-def _elements(file: _File, position: int, end: int) -> Iterator[_Element]:
-    """Yield the elements in order from `position` to `end`, or to the first whose end is unknown or unreadable."""
-    while position < end:
-        header = file.at(position, 12)
-        id_bytes = _coded_length(header[:1])
-        size_bytes = _coded_length(header[id_bytes : id_bytes + 1])
-        if not 1 <= id_bytes <= 4 or not size_bytes or len(header) < id_bytes + size_bytes:
-            return
-        body = position + id_bytes + size_bytes
-        all_ones = (1 << 7 * size_bytes) - 1
-        size = int.from_bytes(header[id_bytes : id_bytes + size_bytes], "big") & all_ones
-        element = _Element(int.from_bytes(header[:id_bytes], "big"), body, None if size == all_ones else body + size)
-        yield element
-        if element.end is None:
-            return
-        position = element.end
-
-
-def _coded_length(first: bytes) -> int:
-    """Return how many bytes a variable-length number takes, from the leading zeros of its first byte; 0 for none."""
-    return 9 - first[0].bit_length() if first and first[0] else 0
 
 
 # Ogg: numbered pages, each of one stream. The last page of a stream is marked as such.
@@ -189,7 +121,7 @@ _FIRST_PAGE: Final = 0x02
 _LAST_PAGE: Final = 0x04
 
 
-def _ogg(file: _File) -> Structure:
+def _ogg(file: File) -> Structure:
     # For each stream, the number of its latest page, and whether that is marked as the last.
     latest: dict[bytes, tuple[int, bool]] = {}
     position, damaged = 0, False
@@ -197,7 +129,7 @@ def _ogg(file: _File) -> Structure:
         header = file.at(position, 27)
         if not header.startswith(b"OggS"[: len(header)]):
             damaged = True
-            position = _next_page(file, position)
+            position = next_page(file, position)
             continue
         lengths = file.at(position + 27, header[26]) if len(header) == 27 else b""
         if len(header) < 27 or len(lengths) < header[26]:
@@ -217,24 +149,13 @@ def _ogg(file: _File) -> Structure:
     return Structure(Ending.DAMAGED if damaged else Ending.WHOLE)
 
 
-def _next_page(file: _File, position: int) -> int:
-    """Return where the next page after `position` starts, or the end of the file."""
-    position += 1
-    while position < file.size:
-        found = file.at(position, _CHUNK_BYTES).find(b"OggS")
-        if found >= 0:
-            return position + found
-        position += _CHUNK_BYTES - 3
-    return file.size
-
-
 # WAV: chunks, each with a kind and a size. The sizes of the file and of the samples are filled in on closing; beyond
 # 4 GB they are in a separate chunk (ds64).
 
 _UNSET: Final = 0xFFFFFFFF
 
 
-def _wav(file: _File) -> Structure:
+def _wav(file: File) -> Structure:
     riff_size: int = struct.unpack("<I", file.at(4, 4))[0]
     long_data_size: int | None = None
     position = 12
@@ -259,7 +180,7 @@ def _wav_ending(file_size: int, riff_size: int, data: int, data_size: int, long_
 # FLAC: the first block states the rate and the number of samples, which is filled in on closing.
 
 
-def _flac(file: _File) -> Structure:
+def _flac(file: File) -> Structure:
     numbers = file.at(18, 8)
     if len(numbers) < 8:
         return Structure(Ending.CUT_OFF)
@@ -276,18 +197,13 @@ def _flac(file: _File) -> Structure:
 # on closing. Without that table nothing shows that frames are missing.
 
 _MPEG_1: Final = 0x18
-_LAYER_3: Final = 0x02
 _MONO: Final = 0xC0
 
 
-def _is_mp3_frame(header: bytes) -> bool:
-    return len(header) > 3 and header[0] == 0xFF and header[1] & 0xE0 == 0xE0 and header[1] & 0x06 == _LAYER_3
-
-
-def _mp3(file: _File) -> Structure:
+def _mp3(file: File) -> Structure:
     first = _after_tags(file)
     header = file.at(first, 4)
-    if not _is_mp3_frame(header):
+    if not is_mp3_frame(header):
         return Structure(Ending.CUT_OFF if first >= file.size else Ending.DAMAGED)
     mono = header[3] & _MONO == _MONO
     mpeg_1 = header[1] & _MPEG_1 == _MPEG_1
@@ -303,10 +219,19 @@ def _mp3(file: _File) -> Structure:
     return Structure(Ending.CUT_OFF if first + size > file.size else Ending.WHOLE)
 
 
-def _after_tags(file: _File) -> int:
+def _after_tags(file: File) -> int:
     """Return where the first frame starts, after any ID3 tags."""
     position = 0
     while len(tag := file.at(position, 10)) == 10 and tag.startswith(b"ID3"):
-        sevens = tag[6:10]
-        position += 10 + (sevens[0] << 21 | sevens[1] << 14 | sevens[2] << 7 | sevens[3])
+        position = id3_end(tag, position)
     return position
+
+
+_WALKS: Final[dict[Form, Callable[[File], Structure]]] = {
+    Form.MP4: _mp4,
+    Form.MATROSKA: _matroska,
+    Form.OGG: _ogg,
+    Form.WAV: _wav,
+    Form.FLAC: _flac,
+    Form.MP3: _mp3,
+}

@@ -89,7 +89,7 @@ class ClipSaver:
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
             note = f"{order.last_s:g} s were requested, but the buffer has only {kept_s:.1f} s{note and '; '}{note}"
         # An animation was already checked when it was made.
-        report = check(path, listen=False) if path.suffix[1:].lower() in CONTAINERS else None
+        report = check(path, listen=False, limits=False) if path.suffix[1:].lower() in CONTAINERS else None
         summary = self._summary(feed, clip, path, report)
         if feed.ledger is not None:
             summary = replace(summary, events=feed.ledger.between(begins_s, clip.until_s))

@@ -54,7 +54,7 @@ def is_complete(path: Path, reached_s: float) -> bool:
 def judge(path: Path, length_s: float) -> Verdict:
     """Check a finished recording; `length_s` is how long it should be, for a file that may not be read."""
     try:
-        report = check(path, listen=False)
+        report = check(path, listen=False, limits=False)
     except UsageError as error:
         # The file exists, but this user may not read it.
         return Verdict(length_s, error.message)

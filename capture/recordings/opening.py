@@ -1,0 +1,33 @@
+"""Opens recordings with FFmpeg, as the container that their first bytes announce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+
+from capture.recordings.headers.file import Form, form_of
+
+__all__ = ["open_recording"]
+
+#: Whatever a file contains, FFmpeg opens only files for it, never an address on a network. To find a track's format, it
+#: decodes a few pictures, up to 8K (7680 x 4320): larger ones would take gigabytes.
+_OPTIONS: Final = {"protocol_whitelist": "file", "max_pixels": "36000000"}
+
+#: Other demuxers would take a text file for a picture, or a playlist for the files it names. Some programs tag FLAC as
+#: if it were MP3.
+_DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
+
+
+def open_recording(path: Path) -> InputContainer:
+    """Open the file at `path` to read its packets. Raises `av.FFmpegError`, `OSError` and `ValueError`.
+
+    FFmpeg gets only the demuxer whose headers were walked, so no file can pass as one kind and be read as another.
+    """
+    with path.open("rb") as file:
+        form = form_of(file.read(12))
+    demuxers = ",".join(_DEMUXERS.values()) if form is None else _DEMUXERS[form]
+    # A relative name with a colon would be taken for a protocol.
+    return av.open(str(path.absolute()), metadata_errors="replace", options={**_OPTIONS, "format_whitelist": demuxers})
