@@ -15,7 +15,7 @@ __all__ = ["server"]
 @contextmanager
 def server(monkeypatch: pytest.MonkeyPatch, screen: str, *options: str) -> Iterator[None]:
     """Run an X server with this screen, as in `320x240x16`, and these options of Xvfb; this process uses it."""
-    from Xlib import protocol
+    from Xlib.protocol import display, event
 
     reading, writing = os.pipe()
     argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]
@@ -27,7 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch, screen: str, *options: str) -> Itera
             monkeypatch.delenv("XAUTHORITY", raising=False)
             monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
             # python-xlib keeps the event numbers of one server for all connections.
-            monkeypatch.setattr(protocol.display.Display, "event_classes", protocol.event.event_class.copy())
+            monkeypatch.setattr(display.Display, "event_classes", event.event_class.copy())
             yield
         finally:
             process.terminate()

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
-__all__ = ["Notifier"]
+__all__ = ["Notifier", "bus_address"]
 
 _NAME: Final = "Capture"
 
@@ -122,7 +122,7 @@ def _way_on(environment: dict[str, str]) -> _Way | None:
     path = environment.get("PATH")
     if sys.platform == "darwin":
         return _by_osascript if shutil.which("osascript", path=path) else None
-    address = _bus_address(environment)
+    address = bus_address(environment)
     if address is None:
         return None
     environment["DBUS_SESSION_BUS_ADDRESS"] = address
@@ -131,7 +131,7 @@ def _way_on(environment: dict[str, str]) -> _Way | None:
     return _by_gdbus if shutil.which("gdbus", path=path) else None
 
 
-def _bus_address(environment: Mapping[str, str]) -> str | None:
+def bus_address(environment: Mapping[str, str]) -> str | None:
     """Return the address of the user's session bus; None when the bus would first have to be started."""
     given = environment.get("DBUS_SESSION_BUS_ADDRESS", "").split(";")
     running = [address for address in given if address and not address.startswith(("autolaunch:", "disabled:"))]

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from capture.clock import Clock, MonotonicClock
+from capture.desktop.screen_awake import ScreenAwake
 from capture.errors import CaptureError, OutputError
 from capture.events import Answer, Command, EventKind, EventSink, Request, State, Summary
 from capture.output.disk_space import check_room
@@ -90,6 +91,11 @@ class Session:
             end=lambda reason: self.send(Command.QUIT, reason),
             listener=self._sound.listener if self._sound is not None else None,
         )
+        self._awake = ScreenAwake(core.record_event)
+        # Whether what is recorded is on the screen.
+        self._needs_screen = settings.wants_video and not settings.pattern and sources is None
+        if self._needs_screen:
+            observers = (*observers, self._awake)
         self._preparation = Preparation(core.inbox, clock, core.answer)
         self._finishing = Finishing(core)
         self._waiting = Waiting(core)
@@ -162,6 +168,7 @@ class Session:
             for trigger in self._triggers:
                 closing.callback(trigger.stop)
             closing.callback(self._devices.close)
+            closing.callback(self._awake.close)
             self.settings.check()
             check_writable(self.settings.output)
             if not self.settings.standby:
@@ -203,6 +210,8 @@ class Session:
             self._devices.begin(now_s)
         else:
             shared.pipeline.begin(now_s)
+            if self._needs_screen:
+                self._awake.hold()
 
     def _end_feed(self, feed: Feed) -> None:
         feed.pipeline.timeline.stop(self._core.clock.now_s())

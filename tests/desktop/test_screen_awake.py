@@ -1,0 +1,171 @@
+"""The screensaver waits while a picture is recorded; a screen that is blanked nevertheless is reported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from running import Recorder, eventually, kinds
+from xservers import server
+
+if sys.platform != "linux":
+    pytest.skip("a virtual desk needs Linux", allow_module_level=True)
+
+from jeepney import HeaderFields, MessageType, message_bus, new_method_return
+from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
+
+from capture.desktop.screen_awake import ScreenAwake
+from capture.sources.x11.xcb import Connection
+
+SAVER: Final = "org.freedesktop.ScreenSaver"
+PORTAL: Final = "org.freedesktop.portal.Desktop"
+COOKIE: Final = 4711
+
+
+class Desktop:
+    """A service on a bus that answers every call and notes it: its member and its body."""
+
+    def __init__(self, address: str, name: str) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self._name = name
+        self._ended = threading.Event()
+        self._connection: DBusConnection = open_dbus_connection(address)
+        Proxy(message_bus, self._connection).RequestName(name)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                message = self._connection.receive(timeout=0.02)
+                if message.header.message_type is MessageType.method_call:
+                    member = message.header.fields[HeaderFields.member]
+                    self.asked.append((member, message.body))
+                    self._connection.send(self._answer(member, message))
+
+    def _answer(self, member: str, message: Any) -> Any:
+        if member != "Inhibit":
+            return new_method_return(message)
+        if self._name == SAVER:
+            return new_method_return(message, "u", (COOKIE,))
+        return new_method_return(message, "o", ("/org/freedesktop/portal/desktop/request/1",))
+
+
+@pytest.fixture
+def session_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a session bus without services. This process has no display."""
+    daemon = subprocess.Popen(
+        ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert daemon.stdout is not None
+    with daemon.stdout:
+        address = daemon.stdout.readline().strip()
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        monkeypatch.delenv("DISPLAY", raising=False)
+        yield address
+        daemon.terminate()
+        daemon.wait()
+
+
+def test_the_desktop_is_asked_once_and_given_back(session_bus: str) -> None:
+    awake = ScreenAwake(lambda kind, detail: None)
+    with closing(Desktop(session_bus, SAVER)) as desktop, closing(awake):
+        # The replay buffer and a recording.
+        awake.hold()
+        awake.take_began("out.mp4")
+        eventually(lambda: desktop.asked, "the request")
+        awake.take_ended()
+        assert desktop.asked == [("Inhibit", ("Capture", "recording the screen"))]
+        awake.release()
+        assert desktop.asked[1:] == [("UnInhibit", (COOKIE,))]
+        awake.take_began("out.mp4")
+        eventually(lambda: len(desktop.asked) == 3, "the next request")
+
+
+def test_the_portal_is_the_second_way(session_bus: str) -> None:
+    awake = ScreenAwake(lambda kind, detail: None)
+    with closing(Desktop(session_bus, PORTAL)) as desktop, closing(awake):
+        awake.hold()
+        eventually(lambda: desktop.asked, "the request")
+    assert desktop.asked == [("Inhibit", ("", 8, {"reason": ("s", "recording the screen")}))]
+
+
+@pytest.mark.parametrize("address", ["unix:path=/nonexistent", "disabled:"])
+def test_without_a_desktop_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+    monkeypatch.setenv("DISPLAY", ":4242")
+    awake = ScreenAwake(lambda kind, detail: None)
+    awake.hold()
+    awake.close()
+    awake.close()
+
+
+def is_blanked() -> bool:
+    with closing(Connection()) as connection:
+        saver = connection.extension("MIT-SCREEN-SAVER")
+        assert saver is not None
+        answer = connection.ask(saver.request(1, connection.root.to_bytes(4, sys.byteorder)))
+        assert answer is not None
+        return answer[1] == 1
+
+
+def test_the_servers_own_screensaver_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    with server(monkeypatch, "320x240x24"):
+        kept = os.environ["DISPLAY"]
+        awake = ScreenAwake(lambda kind, detail: None)
+        with closing(awake), pytest.MonkeyPatch.context() as other, server(other, "320x240x24"):
+            awake_too = os.environ["DISPLAY"]
+            monkeypatch.setenv("DISPLAY", kept)
+            awake.hold()
+            for display in (kept, awake_too):
+                subprocess.run(["xset", "-display", display, "s", "1", "s", "noexpose"], check=True, timeout=30)
+            monkeypatch.setenv("DISPLAY", awake_too)
+            eventually(is_blanked, "the other server blanks its screen")
+            monkeypatch.setenv("DISPLAY", kept)
+            assert not is_blanked()
+            awake.release()
+            eventually(is_blanked, "the server blanks its screen")
+
+
+def test_a_recording_keeps_the_screen_awake_and_reports_a_blank_one(
+    session_bus: str, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment = {**capture_environment, "DBUS_SESSION_BUS_ADDRESS": session_bus}
+    path = tmp_path / "out.mkv"
+
+    def xset(what: str) -> None:
+        subprocess.run(["xset", "s", what], env=environment, check=True, timeout=30)
+
+    with closing(Desktop(session_bus, SAVER)) as desktop:
+        with Recorder(environment, tmp_path, "record", path, "--audio", "none", "--json") as recorder:
+            recorder.until_recording(path)
+            eventually(lambda: desktop.asked, "the request")
+            try:
+                xset("activate")
+                recorder.until_said("the screensaver has blanked the screen")
+            finally:
+                xset("reset")
+            recorder.until_said("the screen is shown again")
+            summary = recorder.stop()
+        assert kinds(summary) == ["screen_blanked", "screen_shown"]
+        assert [member for member, body in desktop.asked] == ["Inhibit", "UnInhibit"]
+        # Without a picture, the screen may sleep.
+        with Recorder(environment, tmp_path, "record", "out.ogg", "--duration", "0.3", "--json") as recorder:
+            assert recorder.wait() == 0, recorder.stderr
+        assert len(desktop.asked) == 2
