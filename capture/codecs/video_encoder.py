@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import open_null_container
 from capture.codecs.video_presets import BT709, VIDEO_CODECS
-from capture.errors import EncoderError, NotReadyError
+from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
 from capture.pixels.converter import Converter
@@ -65,6 +65,13 @@ _NEW_SHARE: Final = 0.5
 PATCH_BYTES_PER_S: Final = 16_000
 PATCH_BYTES_SAVED: Final = 64_000
 
+#: The name of each codec, and the smallest and the largest side of a picture: x264 takes no more than 16384, VP8 stores
+#: 14 bits, and libvpx encodes nothing, without an error, if a side is below 8 (1.13, 8x4). All sides are even.
+SIZES: Final = {"h264": ("H.264", 2, 16_384), "vp8": ("VP8", 8, 16_382)}
+
+#: The smallest side that `scale` may have.
+_LEAST_SCALED: Final = 16
+
 #: A GOP size that never ends a group: at a variable frame rate a count of frames is not a time, so we force key frames.
 _NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
 
@@ -88,7 +95,8 @@ class VideoEncoder:
 
     `codec` is `h264` or `vp8`; `encoder` is one of FFmpeg's encoders for it, or "" for the one that works everywhere.
     The input is `width` x `height`, both even; `scale` is the size of the encoded picture if it differs. `cuttable`
-    makes key frames often enough to cut clips. Raises `NotReadyError` when the encoder cannot be opened.
+    makes key frames often enough to cut clips. Raises `UsageError` for a size that the codec does not allow,
+    `NotReadyError` when the encoder cannot be opened.
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class VideoEncoder:
         if self.encoder not in known:
             raise NotReadyError(f"there is no {codec} encoder {self.encoder!r}", f"use auto or {', '.join(known)}")
         self.width, self.height = scale or (width, height)
+        _check_size(codec, self.width, self.height)
         self._key_interval_s = CUTTABLE_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
@@ -275,6 +284,21 @@ class _ByteBudget:
             return False
         self._left -= count
         return True
+
+
+def _check_size(codec: str, width: int, height: int) -> None:
+    """Raise `UsageError`, with the limit and a size within it, if `codec` cannot encode pictures of this size."""
+    name, least, most = SIZES[codec]
+    if least <= min(width, height) and max(width, height) <= most:
+        return
+    too_small = min(width, height) < least
+    factor = _LEAST_SCALED / min(width, height) if too_small else most / max(width, height)
+    fitting = [min(most, max(_LEAST_SCALED, round(side * factor) & ~1)) for side in (width, height)]
+    limit = f"at least {least}" if too_small else f"at most {most}"
+    raise UsageError(
+        f"the picture is {width}x{height}, but {name} needs sides of {limit} pixels",
+        f"scale it, as with --scale {fitting[0]}x{fitting[1]}, or record another part of the screen",
+    )
 
 
 def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from capture.codecs.video_encoder import (
     choose_encoder,
     is_repeat,
 )
-from capture.errors import EncoderError, NotReadyError
+from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import CONTAINERS, QUALITIES
 from capture.media import VIDEO_TICKS_PER_S, Pixels
 from capture.output.muxer import Muxer
@@ -377,3 +377,21 @@ def test_a_key_frame_comes_sooner_once_it_costs_little() -> None:
                 keys_s.append(slot / 30)
     assert keys_s == [0.0, 2.0, 4.0]
     encoder.close()
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "least", "most"), [("h264", "H.264", (2, 2), 16_384), ("vp8", "VP8", (8, 8), 16_382)]
+)
+def test_every_size_within_the_limits_is_encoded_and_no_other(
+    codec: str, name: str, least: tuple[int, int], most: int
+) -> None:
+    for width, height in (least, (most, 16), (16, most)):
+        encoder = VideoEncoder(codec, width, height, 30)
+        packets = encoder.encode(np.zeros((height, width, 4), np.uint8), 0) + encoder.finish()
+        assert [bool(packet.size) for packet in packets] == [True]
+    with pytest.raises(
+        UsageError, match=rf"is {most + 2}x64, but {name} needs sides of at most {most} pixels"
+    ) as caught:
+        VideoEncoder(codec, most + 2, 64, 30)
+    assert f"--scale {most}x64" in caught.value.remedy
+    VideoEncoder(codec, most + 2, 64, 30, scale=(most, 64)).close()

@@ -67,6 +67,23 @@ def test_mistakes_are_refused_and_the_existing_file_stays(
     assert {entry.name for entry in tmp_path.iterdir()} == {"home", "out.mkv"}
 
 
+@pytest.mark.parametrize("verb", ["record", "replay", "standby"])
+def test_a_picture_that_the_encoder_cannot_take_is_a_mistake(verb: str, run_capture: RunCapture, folder: Path) -> None:
+    path = folder / "out.webm"
+    done = run_capture(verb, path, "--region", "4x80+0+0", "--audio", "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "capture: the picture is 4x80, but VP8 needs sides of at least 8 pixels: "
+        "scale it, as with --scale 16x320, or record another part of the screen\n"
+    )
+    assert list(folder.iterdir()) == []
+    again = run_capture(
+        "record", path, "--region", "4x80+0+0", "--audio", "none", "--scale", "16x320", "--duration", "1"
+    )
+    assert again.returncode == 0, again.stderr
+    assert path.exists()
+
+
 def test_the_reason_why_an_encoder_does_not_open_is_short() -> None:
     failures = []
     for encoder in ENCODERS["h264"]:
