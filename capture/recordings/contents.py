@@ -33,6 +33,9 @@ _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
 _MOST_LISTENED_PACKETS: Final = 20_000
 _MOST_LISTENED_SAMPLES: Final = 200_000_000
 
+#: How long FFmpeg may look for one packet: it can skip billions of empty ones.
+_PATIENCE_S: Final = 5.0
+
 #: The most samples of all channels in FLAC: nine hours of stereo. A repair decodes all of them, at 1 ns each.
 _MOST_FLAC_SAMPLES: Final = 3_000_000_000
 
@@ -90,7 +93,7 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True) -> Contents:
         size_bytes = path.stat().st_size
         allowance_bytes = 2 * size_bytes + 65_536
         most = most_packets(size_bytes) if limits else sys.maxsize
-        container = open_recording(path)
+        container = open_recording(path, _PATIENCE_S if limits else None)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:
@@ -111,6 +114,8 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True) -> Contents:
                     break
                 if packet.stream_index in tallies:
                     tallies[packet.stream_index].add(packet)
+        except av.error.ExitError:
+            excess = f"no packet was found in it for {_PATIENCE_S:g} s: {TRUST}"
         except (av.FFmpegError, OSError, ValueError) as error:
             failure = _reason(error)
         tracks = tuple(tally.track() for tally in tallies.values())
@@ -135,6 +140,8 @@ def _header_end_s(container: av.container.InputContainer) -> Fraction | None:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, av.error.ExitError):
+        return "it takes too long"
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -21,13 +21,16 @@ _OPTIONS: Final = {"protocol_whitelist": "file", "max_pixels": "36000000"}
 _DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
 
 
-def open_recording(path: Path) -> InputContainer:
+def open_recording(path: Path, timeout_s: float | None = None) -> InputContainer:
     """Open the file at `path` to read its packets. Raises `av.FFmpegError`, `OSError` and `ValueError`.
+
+    Opening it, and reading a packet, ends with an `av.error.ExitError` after `timeout_s`.
 
     FFmpeg gets only the demuxer whose headers were walked, so no file can pass as one kind and be read as another.
     """
     with path.open("rb") as file:
         form = form_of(file.read(12))
     demuxers = ",".join(_DEMUXERS.values()) if form is None else _DEMUXERS[form]
+    options = {**_OPTIONS, "format_whitelist": demuxers}
     # A relative name with a colon would be taken for a protocol.
-    return av.open(str(path.absolute()), metadata_errors="replace", options={**_OPTIONS, "format_whitelist": demuxers})
+    return av.open(str(path.absolute()), metadata_errors="replace", options=options, timeout=timeout_s)

@@ -202,6 +202,16 @@ def test_packets_are_counted_while_they_are_read(name: str, tmp_path: Path, monk
     assert not check(path, listen=False, limits=False).beyond_limits
 
 
+def test_ffmpeg_does_not_skip_empty_packets_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "_PATIENCE_S", 0.001)
+    path = tmp_path / "empty.mkv"
+    path.write_bytes(FILES["laced-empty.mkv"](1_000_000))
+    report = check(path, listen=False)
+    # It ends while it is opened, or while the first packet is read.
+    assert any(words in report.problems[0] for words in ("no packet was found in it for 0.001 s", "it takes too long"))
+    assert not report.plays
+
+
 def test_the_samples_of_flac_are_held(tmp_path: Path) -> None:
     path = tmp_path / "days.flac"
     path.write_bytes(FILES["days-of-silence.flac"](400_000))
