@@ -2,34 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import complain, printable, say, write, write_json
+from capture.cli.working import working
 from capture.errors import RecordingError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capture.recordings.check import CheckReport
 
 __all__ = ["VERBS"]
 
 
 def _check(arguments: Arguments) -> int:
+    """Check one file or several; the exit code is the worst."""
     from pathlib import Path
 
+    if len(arguments.files) == 1:
+        report = _checked(arguments, Path(arguments.files[0]))
+        if arguments.json:
+            write_json(report.as_json())
+        else:
+            _write_report(report)
+        return 0 if report.ok else 1
+    found: list[dict[str, Any]] = []
+    exit_code = 0
+    for file in arguments.files:
+        try:
+            report = _checked(arguments, Path(file))
+        except UsageError as error:
+            found.append({"path": str(Path(file).absolute()), "ok": False, "problems": [str(error)], "streams": []})
+            complain(str(error))
+            exit_code = max(exit_code, error.exit_code)
+            continue
+        found.append(report.as_json())
+        exit_code = max(exit_code, 0 if report.ok else 1)
+        if not arguments.json:
+            write(printable(f"{file}: {'ok' if report.ok else 'not ok'}"))
+            for problem in report.problems:
+                write(printable(f"  problem: {problem}"))
+    if arguments.json:
+        write_json({"ok": not exit_code, "files": found})
+    return exit_code
+
+
+def _checked(arguments: Arguments, path: Path) -> CheckReport:
+    """Check the file at `path`. One that is being recorded is not damaged, but not complete either."""
+    from capture.output.locked_file import is_being_recorded
     from capture.recordings.check import check
 
-    report = check(Path(arguments.file), limits=not arguments.no_limits)
-    if arguments.json:
-        write_json(report.as_json())
-    else:
-        for stream in report.streams:
-            silent = "  silent" if stream.silent else ""
-            if stream.silent_until_s is not None:
-                silent = f"  silent up to {stream.silent_until_s:.3f} s, where listening stopped"
-            end_s = stream.start_s + stream.duration_s
-            write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
-        for problem in report.problems:
-            write(printable(f"problem: {problem}"))
-        write("ok" if report.ok else "not ok")
-    return 0 if report.ok else 1
+    with working(arguments, f"checking {path.name}"):
+        is_unfinished = is_being_recorded(path)
+        report = check(path, limits=not arguments.no_limits)
+    if not is_unfinished:
+        return report
+    return replace(report, problems=("it is being recorded: check it when it is finished",))
+
+
+def _write_report(report: CheckReport) -> None:
+    for stream in report.streams:
+        silent = "  silent" if stream.silent else ""
+        if stream.silent_until_s is not None:
+            silent = f"  silent up to {stream.silent_until_s:.3f} s, where listening stopped"
+        end_s = stream.start_s + stream.duration_s
+        write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
+    for problem in report.problems:
+        write(printable(f"problem: {problem}"))
+    write("ok" if report.ok else "not ok")
 
 
 def _repair(arguments: Arguments) -> int:
@@ -43,9 +86,13 @@ def _repair(arguments: Arguments) -> int:
     if path.is_dir() and output is not None:
         raise UsageError(f"--output names one file, but {path} is a folder", "drop --output, or name one recording")
     found: list[dict[str, Any]] = []
-    for each in recordings_in(path) if path.is_dir() else [path]:
+    recordings = recordings_in(path) if path.is_dir() else [path]
+    if not recordings:
+        say(arguments, f"there is no recording in {path}: nothing to repair")
+    for each in recordings:
         try:
-            done = repair(each, output, limits=not arguments.no_limits)
+            with working(arguments, f"repairing {each.name}"):
+                done = repair(each, output, limits=not arguments.no_limits)
         except RecordingError as error:
             found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
             complain(str(error))

@@ -208,7 +208,7 @@ def _fill_repair(parser: _Parser) -> None:
 
 
 def _fill_check(parser: _Parser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the recording")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="the recording; several get a line each")
     _add_no_limits(parser)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
@@ -162,16 +164,30 @@ def _preview(arguments: Arguments) -> int:
     return 0
 
 
+#: What may take a recorder over a second.
+_WORK: Final = {"clip": "saving the clip", "stop": "finishing the file", "toggle": "finishing the file"}
+
+
 def _send(
     arguments: Arguments, verb: str | None = None, *, text: str = "", options: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Send `verb`, by default the command line's, to the recorder; return its answer, which `--json` also prints."""
     from capture.remote.client import ask
 
-    answer = ask(verb or arguments.verb, name=arguments.name, text=text, options=options)
+    with _at_work(arguments):
+        answer = ask(verb or arguments.verb, name=arguments.name, text=text, options=options)
     if arguments.json:
         write_json(answer)
     return answer
+
+
+def _at_work(arguments: Arguments) -> AbstractContextManager[None]:
+    if arguments.verb not in _WORK or not sys.stderr.isatty():
+        # Importing it takes longer than a command.
+        return nullcontext()
+    from capture.cli.working import working
+
+    return working(arguments, _WORK[arguments.verb])
 
 
 def _measures(answer: dict[str, Any]) -> list[str]:

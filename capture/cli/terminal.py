@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, TextIO
 
@@ -85,6 +85,11 @@ class Terminal:
         self._lost: list[str] = []
 
     @property
+    def is_live(self) -> bool:
+        """Whether there is a live line."""
+        return self._live
+
+    @property
     def progress_interval_s(self) -> float:
         """How often this wants a `Progress`."""
         return _LIVE_INTERVAL_S if self._live else _UNSEEN_INTERVAL_S
@@ -142,17 +147,25 @@ class Terminal:
         if summary.check != "ok":
             self.complain(f"the check found: {summary.check}")
 
+    def show(self, text: str, shorter: str) -> None:
+        """Show `text` as the live line, if there is one, or `shorter` where it does not fit."""
+        if self._live:
+            self._draw([_part((text, 0), shorter)])
+
+    def _draw(self, parts: Sequence[Part]) -> None:
+        if not _in_foreground(self._stream):
+            # The line would be drawn over the prompt, which is where the user types.
+            self._line_open = False
+            return
+        # Leave the last column free: a line that fills it wraps on some terminals.
+        text = fitted(parts, _columns(self._stream) - 1)
+        # The cursor waits at the start of the line, which is where it still is when the terminal folds the line.
+        self._write(f"\r{text}{_CLEAR}\r")
+        self._line_open = True
+
     def _show(self, progress: Progress) -> None:
         if self._live:
-            if not _in_foreground(self._stream):
-                # The line would be drawn over the prompt, which is where the user types.
-                self._line_open = False
-                return
-            # Leave the last column free: a line that fills it wraps on some terminals.
-            text = fitted(self._parts(progress), _columns(self._stream) - 1)
-            # The cursor waits at the start of the line, which is where it still is when the terminal folds the line.
-            self._write(f"\r{text}{_CLEAR}\r")
-            self._line_open = True
+            self._draw(self._parts(progress))
         elif self._now_s() >= self._plain_due_s and progress.state is not State.ARMED:
             self._plain_due_s = self._now_s() + PLAIN_INTERVAL_S
             self.say(f"{progress.state.value} {as_clock(progress.elapsed_s)} {as_size(progress.size_bytes)}")

@@ -23,6 +23,7 @@ from reopened import probe
 import capture
 from capture.cli import files
 from capture.cli.main import main
+from capture.output.locked_file import create_locked
 
 PATTERN: Final = ("--source", "pattern", "--no-hotkeys")
 
@@ -243,6 +244,45 @@ def test_a_picture_keeps_its_shape_unless_it_is_forced(
     assert result.exit_code == 0, result.stderr
     video = json.loads(result.stdout)["video"]
     assert (video["width"], video["height"]) == size
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_files_are_checked_with_the_worst_exit_code(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    assert Refused(("record", str(good), *PATTERN, "--duration", "0.1")).exit_code == 0
+    bad.write_bytes(b"")
+    ok = Refused(("check", str(good), str(good)))
+    assert (ok.exit_code, ok.stdout) == (0, f"{good}: ok\n" * 2)
+    worse = Refused(("check", str(good), str(bad)))
+    assert (worse.exit_code, worse.stdout.splitlines()[1:]) == (
+        1,
+        [f"{bad}: not ok", "  problem: the file is empty"],
+    )
+    worst = Refused(("check", str(bad), "missing.wav", str(good), "--json"))
+    found = json.loads(worst.stdout)
+    assert (worst.exit_code, found["ok"]) == (2, False)
+    assert [each["ok"] for each in found["files"]] == [False, False, True]
+    # One file has its report as ever.
+    assert list(json.loads(Refused(("check", str(good), "--json")).stdout)) == ["path", "ok", "problems", "streams"]
+
+
+@on_linux
+def test_a_file_that_is_being_recorded_is_not_called_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    descriptor = create_locked(path)
+    try:
+        os.write(descriptor, b"RIFF")
+        running = Refused(("check", str(path)))
+    finally:
+        os.close(descriptor)
+    assert running.exit_code == 1
+    assert "problem: it is being recorded: check it when it is finished\nnot ok\n" in running.stdout
+
+
+def test_a_folder_without_recordings_is_named(folder: Path) -> None:
+    result = Refused(("repair", "sub"))
+    assert (result.exit_code, result.stdout) == (0, "there is no recording in sub: nothing to repair\n")
+    assert json.loads(Refused(("repair", "sub", "--json")).stdout) == {"files": []}
 
 
 @pytest.mark.parametrize("option", ["-o", "--output"])
