@@ -49,6 +49,7 @@ class EventKind(StrEnum):
     BAD_SAMPLES = "bad_samples"
     BEGUN = "begun"
     BUFFER_LOST = "buffer_lost"
+    CHAPTERS = "chapters"
     CLIP = "clip"
     CLIP_FAILED = "clip_failed"
     CLOSE_ERROR = "close_error"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from capture.events import Event
 from capture.output.muxer import Chapter
 
-__all__ = ["chapters_between", "title_of"]
+__all__ = ["chapters_between", "fitted_chapters", "title_of"]
+
+#: The list of chapters in an MP4, MOV or M4A (`chpl`) counts them, and the bytes of each title, in one byte.
+_OF_MP4: Final = frozenset({"mp4", "mov", "ipod"})
+_MOST: Final = 255
+
+_JOINER: Final = "\u200d"
 
 #: The title of the chapter before the first mark.
 BEGINNING: Final = "Beginning"
@@ -38,3 +45,32 @@ def chapters_between(marks: Iterable[Event], length_s: float) -> list[Chapter]:
     return [
         Chapter(title, at_ms / 1000, to_ms / 1000) for (at_ms, title), to_ms in zip(named.items(), ends_ms, strict=True)
     ]
+
+
+def fitted_chapters(chapters: Sequence[Chapter], form: str) -> tuple[list[Chapter], str]:
+    """Return what a file of FFmpeg's format `form` can hold of the chapters, and what it cannot, "" if nothing."""
+    if form not in _OF_MP4:
+        return list(chapters), ""
+    kept = [chapter._replace(title=_shortened(chapter.title)) for chapter in chapters[:_MOST]]
+    cut = sum(short.title != whole.title for short, whole in zip(kept, chapters, strict=False))
+    notes = []
+    if len(chapters) > _MOST:
+        notes.append(f"the last {len(chapters) - _MOST} of {len(chapters)} chapters do not fit into the file")
+    if cut:
+        notes.append(f"long titles of chapters ({cut}) were cut to {_MOST} bytes")
+    return kept, f"{' and '.join(notes)}: record to .mkv to keep everything" if notes else ""
+
+
+def _shortened(title: str) -> str:
+    """Return the title cut to what fits, with an ellipsis: never inside a letter with its marks."""
+    if len(title.encode()) <= _MOST:
+        return title
+    kept = len(title.encode()[: _MOST - len("…".encode())].decode(errors="ignore"))
+    while kept and (title[kept - 1] == _JOINER or _goes_with_the_last(title[kept])):
+        kept -= 1
+    return f"{title[:kept]}…"
+
+
+def _goes_with_the_last(char: str) -> bool:
+    """Whether a character changes the one before it: an accent, a joiner, or the colour of a skin."""
+    return unicodedata.category(char).startswith("M") or char == _JOINER or "\U0001f3fb" <= char <= "\U0001f3ff"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from capture.clock import Clock
 from capture.errors import OutputError, UsageError
 from capture.events import Event, EventKind, Progress, State, Summary, VideoSummary
-from capture.output.chapters import chapters_between, title_of
+from capture.output.chapters import chapters_between, fitted_chapters, title_of
 from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.muxer import Muxer
@@ -270,7 +270,11 @@ class Take:
         try:
             self._end_feed()
         finally:
-            self._writer.close(chapters_between(self._ledger.of(EventKind.MARK), self._length_s))
+            chapters = chapters_between(self._ledger.of(EventKind.MARK), self._length_s)
+            chapters, left_out = fitted_chapters(chapters, self._settings.container.format)
+            self._writer.close(chapters)
+        if left_out:
+            self.record_now(EventKind.CHAPTERS, left_out)
         if self.path != path:
             self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
         if self._writer.close_error is not None:

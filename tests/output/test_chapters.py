@@ -13,7 +13,7 @@ from reopened import chapters, each_picture, probe
 from running import eventually
 
 from capture.events import Command, Event, EventKind, State
-from capture.output.chapters import chapters_between, title_of
+from capture.output.chapters import chapters_between, fitted_chapters, title_of
 from capture.output.muxer import Chapter
 from capture.recordings.check import check
 from capture.recordings.transcode import convert, fit
@@ -168,3 +168,20 @@ def test_a_mark_without_a_recording_is_refused(tmp_path: Path) -> None:
         eventually(lambda: answers, "an answer")
         assert answers == [{"ok": False, "error": "nothing is being recorded yet"}]
         assert running.session.state is State.STANDBY
+
+
+def test_what_an_mp4_cannot_hold_is_named() -> None:
+    chapters = [Chapter(f"Mark {number}", number, number + 1.0) for number in range(301)]
+    assert fitted_chapters(chapters, "matroska") == (chapters, "")
+    assert fitted_chapters(chapters[:255], "mp4") == (chapters[:255], "")
+    kept, note = fitted_chapters(chapters, "mp4")
+    assert kept == chapters[:255]
+    assert note == "the last 46 of 301 chapters do not fit into the file: record to .mkv to keep everything"
+
+
+@pytest.mark.parametrize("letter", ["ü", "u\u0308", "\U0001f44d\U0001f3fd", "\U0001f469\u200d\U0001f680"])
+def test_a_title_is_cut_between_letters(letter: str) -> None:
+    (kept,), note = fitted_chapters([Chapter(letter * 200, 0.0, 1.0)], "ipod")
+    assert note == "long titles of chapters (1) were cut to 255 bytes: record to .mkv to keep everything"
+    size = len(letter.encode())
+    assert kept.title == letter * (252 // size) + "…"
