@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,11 @@ __all__ = [
     "Attenuation",
     "Frame",
     "Pixels",
+    "Ratio",
     "Rectangle",
     "SampleArray",
     "Samples",
+    "as_fraction",
     "bounded",
     "in_seconds",
     "peak_dbfs",
@@ -187,7 +189,22 @@ def peak_dbfs(peak: float) -> float:
     return max(-120.0, 20.0 * math.log10(max(peak, 1e-6)))
 
 
-def in_seconds(units: int | None, time_base: Fraction | None) -> float:
+class Ratio(Protocol):
+    """A fraction, or PyAV's own kind of it, which time bases are in PyAV 19."""
+
+    @property
+    def numerator(self) -> int: ...
+
+    @property
+    def denominator(self) -> int: ...
+
+
+def as_fraction(ratio: Ratio | None) -> Fraction:
+    """Return a time base as a fraction; 1 if it is unknown."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio else Fraction(1)
+
+
+def in_seconds(units: int | None, time_base: Ratio | None) -> float:
     """Convert `units` of `time_base` to seconds; 0 if either is unknown.
 
     The arithmetic is in floats: fractions take ten times as long.

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import av
 import av.video.plane
@@ -75,8 +75,12 @@ def exact_last(path: Path) -> Picture:
     return np.rint(255 * np.clip(np.stack((red, green, blue), axis=-1), 0, 1)).astype(np.uint8)
 
 
+def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
+    return np.asarray(frame.to_ndarray().mean(axis=0), np.float32)
+
+
 def _plane(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.float64]:
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # type: ignore[call-overload]
+    rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
     return np.asarray(rows[:, : plane.width], np.float64)
 
 
@@ -102,7 +106,7 @@ def everything_heard(path: Path, number: int = 0) -> Sound:
             # A copy of its bytes: side data says what to skip.
             for frame in context.decode(av.Packet(bytes(packet)) if packet.size else None):
                 frame.pts = None
-                parts += [converted.to_ndarray().mean(axis=0) for converted in resampler.resample(frame)]
+                parts += [_mono(converted) for converted in resampler.resample(frame)]
     return np.concatenate(parts)
 
 
@@ -138,7 +142,7 @@ def sound(path: Path, number: int = 0) -> Track:
             for frame in container.decode(stream):
                 if start_s is None:
                     start_s = frame.time
-                parts += [converted.to_ndarray().mean(axis=0) for converted in resampler.resample(frame)]
+                parts += [_mono(converted) for converted in resampler.resample(frame)]
         except av.error.InvalidDataError:
             pass
         return Track(np.concatenate(parts) if parts else np.zeros(0, np.float32), stream.rate, start_s or 0.0)

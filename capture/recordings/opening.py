@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
@@ -20,6 +20,10 @@ _OPTIONS: Final = {"protocol_whitelist": "file", "max_pixels": "36000000"}
 #: if it were MP3.
 _DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
 
+#: PyAV 18 refuses a title that is not UTF-8 unless it is asked to replace the wrong bytes. PyAV 19 always does, and no
+#: longer knows the word.
+_REPLACING: Final[dict[str, Any]] = {"metadata_errors": "replace"} if av.__version__.startswith("18.") else {}
+
 
 def open_recording(path: Path, timeout_s: float | None = None) -> InputContainer:
     """Open the file at `path` to read its packets. Raises `av.FFmpegError`, `OSError` and `ValueError`.
@@ -33,4 +37,5 @@ def open_recording(path: Path, timeout_s: float | None = None) -> InputContainer
     demuxers = ",".join(_DEMUXERS.values()) if form is None else _DEMUXERS[form]
     options = {**_OPTIONS, "format_whitelist": demuxers}
     # A relative name with a colon would be taken for a protocol.
-    return av.open(str(path.absolute()), metadata_errors="replace", options=options, timeout=timeout_s)
+    container: InputContainer = av.open(str(path.absolute()), options=options, timeout=timeout_s, **_REPLACING)
+    return container

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.codecs.video_encoder import is_repeat
+from capture.media import as_fraction
 
 if TYPE_CHECKING:
     import av
@@ -51,7 +52,7 @@ class ReplayTrack(NamedTuple):
     @classmethod
     def of(cls, template: Stream) -> ReplayTrack:
         """Return the track for the packets of an encoder with this `template`."""
-        return cls(template.type == "video", Fraction(template.time_base or 1), template)
+        return cls(template.type == "video", as_fraction(template.time_base), template)
 
 
 class StoredPacket(NamedTuple):

@@ -212,7 +212,7 @@ def test_key_frames_are_spaced_by_time_not_by_count(codec: str, cuttable: bool, 
         (packet,) = encoder.encode(np.full((48, 64, 4), number % 256, np.uint8), round(at_s * VIDEO_TICKS_PER_S))
         assert packet.is_keyframe or at_s - keys_s[-1] < interval_s
         if packet.is_keyframe:
-            keys_s.append(at_s)
+            keys_s.append(float(at_s))
     assert len(keys_s) > 10
 
 

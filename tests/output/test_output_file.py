@@ -26,7 +26,7 @@ from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import DiskFullError, NotReadyError
 from capture.formats import CONTAINERS
-from capture.media import SAMPLE_RATE
+from capture.media import SAMPLE_RATE, as_fraction
 from capture.output.disk_space import check_room, free_bytes
 from capture.output.muxer import Chapter
 from capture.output.output_file import OutputFile
@@ -201,8 +201,8 @@ def test_finishing_a_file_takes_no_more_than_was_kept_back(extension: str, tmp_p
         for track, contents in enumerate(packets):
             is_picture = track == 0 and len(packets) == 2
             packet: av.Packet[Any] = av.Packet(contents[1 if is_picture and number % 4 else 0])
-            unit = Fraction(1, 90_000) if is_picture else Fraction(heard[-1].time_base or 1)
-            every = round(float(length * Fraction(heard[-1].time_base or 1) / unit))
+            unit = Fraction(1, 90_000) if is_picture else as_fraction(heard[-1].time_base)
+            every = round(float(length * as_fraction(heard[-1].time_base) / unit))
             packet.pts = packet.dts = number * every + (number % 7 if is_picture else 0)
             packet.time_base, packet.is_keyframe = unit, not (is_picture and number % 4)
             if not is_picture:

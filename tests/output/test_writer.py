@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from running import eventually
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.errors import DiskFullError, OutputError
 from capture.formats import CONTAINERS
-from capture.media import SAMPLE_RATE
+from capture.media import SAMPLE_RATE, as_fraction
 from capture.output.muxer import Chapter, Muxer
 from capture.output.writer import FileWriter
 from capture.recordings.check import check
@@ -42,7 +41,7 @@ class Noted(Muxer):
 
 def begins_s(packet: av.Packet[Any]) -> float:
     assert packet.pts is not None
-    return float(packet.pts * Fraction(packet.time_base or 1))
+    return float(packet.pts * as_fraction(packet.time_base))
 
 
 class Writing:

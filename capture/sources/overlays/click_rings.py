@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from capture.media import Pixels, Rectangle
 from capture.sources.overlays.sprites import Sprite, coloured
@@ -42,10 +43,10 @@ def ring(radius: int) -> Sprite:
     """Return a ring around its hot spot; `radius` is in pixels and measured to the middle of the line."""
     side = radius + math.ceil((HALF_WIDTH + EDGE) * radius) + 1
     places = np.arange(-side, side + 1, dtype=np.float32)
-    off = np.abs(np.hypot(places, places[:, np.newaxis]) - radius)
+    off: npt.NDArray[np.float32] = np.abs(np.hypot(places, places[:, np.newaxis]) - radius)
     # Half a pixel softens the rim.
-    line = np.clip(HALF_WIDTH * radius + 0.5 - off, 0, 1)
-    whole = np.clip((HALF_WIDTH + EDGE) * radius + 0.5 - off, 0, 1)
+    line: npt.NDArray[np.float32] = np.clip(HALF_WIDTH * radius + 0.5 - off, 0, 1)
+    whole: npt.NDArray[np.float32] = np.clip((HALF_WIDTH + EDGE) * radius + 0.5 - off, 0, 1)
     picture = coloured(line * OPACITY, COLOUR) + coloured((whole - line) * OPACITY, EDGE_COLOUR)
     return Sprite(picture.astype(np.uint16), side, side)
 

@@ -258,7 +258,7 @@ def test_fitting_keeps_the_shape() -> None:
         picture = fitted(white, width, height)
         assert picture.shape == (height, width, 4)
         rows, columns = np.nonzero(picture[..., 0] > 127)
-        assert Rectangle(columns.min(), rows.min(), len(set(columns)), len(set(rows))) == box
+        assert Rectangle(int(columns.min()), int(rows.min()), len(set(columns)), len(set(rows))) == box
 
 
 @pytest.mark.usefixtures("stage")
