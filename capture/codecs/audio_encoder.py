@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import av
@@ -42,11 +41,19 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
     # ratio is 37 dB for a voice, 19 for chords under noise and 50 for clicks; a constant 160 kb/s has 41, 17 and 44.
     # The other coder, `twoloop`, takes four times as long, and its result is further from the input (FFmpeg 8).
     # Temporal noise shaping, `tns`, takes a sixth of the time, changes no voice audibly and clicks not at all.
+    # Noise substitution, `pns`, saves a hundredth of the bytes at this quality, and each decoder makes its own noise:
+    # with it, FFmpeg and FAAD agree to 52 to 65 dB, and to 25 to 35 at 128 kb/s; without it, to 100.
     # Identical channels are encoded once, which takes two thirds of the time: see `StereoAac`.
     "aac": _AudioCodec(
         "aac",
         "fltp",
-        options={"aac_coder": "fast", "aac_tns": "0", "flags": "+qscale", "global_quality": str(2 * _LAMBDA)},
+        options={
+            "aac_coder": "fast",
+            "aac_tns": "0",
+            "aac_pns": "0",
+            "flags": "+qscale",
+            "global_quality": str(2 * _LAMBDA),
+        },
     ),
     # Opus is tuned for frames of 20 ms, and every player and messenger expects them.
     "opus": _AudioCodec("libopus", "flt", 64_000, {"frame_duration": "20"}),
@@ -102,14 +109,14 @@ class AudioEncoder:
         self._repacketizer = Repacketizer(_VOICE_FRAMES_PER_PACKET) if voice else None
         self._container = open_null_container()
         self.template = self._add_stream(how, self._layout)
-        one = self._add_stream(how, "mono", {"aac_pns": "0"}) if codec == "aac" and self._channels == 2 else None
+        one = self._add_stream(how, "mono") if codec == "aac" and self._channels == 2 else None
         self._container.start_encoding()
         self._stereo = StereoAac(self.template.encode, one.encode) if one is not None else None
         self._count = 0
         self._encoded = 0
 
-    def _add_stream(self, how: _AudioCodec, layout: str, more: Mapping[str, str] = MappingProxyType({})) -> AudioStream:
-        options = {**(how.options or {}), **more}
+    def _add_stream(self, how: _AudioCodec, layout: str) -> AudioStream:
+        options = dict(how.options or {})
         stream = cast(
             AudioStream, self._container.add_stream(cast(Any, how.encoder), rate=self._sample_rate, options=options)
         )
