@@ -8,6 +8,7 @@ __all__ = [
     "CHECK",
     "CLIP",
     "CONFIG",
+    "CONVERT",
     "HEADLESS",
     "NAME",
     "NOTE",
@@ -48,6 +49,12 @@ REPAIR = (
     "Turn a recording that was cut off by a crash, or every such recording in a folder, into an ordinary file. The "
     "original stays until the new file is checked. A file that a crashed recorder was replacing gets its name back "
     "when the new one does not play."
+)
+
+CONVERT = (
+    "Write a copy of a recording with a constant frame rate, for programs that cannot read a variable one: some video "
+    "editors and most libraries for scripts. It takes seconds, because the pictures are not encoded again; sound and "
+    "chapters are kept. The original does not change."
 )
 
 CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."

@@ -1,4 +1,4 @@
-"""The verbs for saved recordings: check, repair."""
+"""The verbs for saved recordings: check, convert, repair."""
 
 from __future__ import annotations
 
@@ -69,10 +69,34 @@ def _write_report(report: CheckReport) -> None:
         if stream.silent_until_s is not None:
             silent = f"  silent up to {stream.silent_until_s:.3f} s, where listening stopped"
         end_s = stream.start_s + stream.duration_s
-        write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{silent}")
+        rate = f"  {_rate(stream.constant_fps)}" if stream.kind == "video" else ""
+        write(f"{stream.kind}  {stream.codec}  {stream.start_s:.3f} s to {end_s:.3f} s{rate}{silent}")
     for problem in report.problems:
         write(printable(f"problem: {problem}"))
     write("ok" if report.ok else "not ok")
+
+
+def _rate(constant_fps: float | None) -> str:
+    return "variable rate" if constant_fps is None else f"constant rate ({round(constant_fps, 2):g} fps)"
+
+
+def _convert(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    from capture.parsing import parse_fps
+    from capture.recordings.constant_rate import with_constant_rate
+
+    path = Path(arguments.file)
+    fps = parse_fps(arguments.constant_fps)
+    output = path.with_stem(f"{path.stem}-{fps:g}fps") if arguments.output is None else Path(arguments.output)
+    made = with_constant_rate(path, output, fps)
+    if made is None:
+        say(arguments, f"{path} has a constant rate already; nothing was done")
+    else:
+        say(arguments, f"saved {made}")
+    if arguments.json:
+        write_json({"path": str(path if made is None else made), "converted": made is not None})
+    return 0
 
 
 def _repair(arguments: Arguments) -> int:
@@ -112,5 +136,6 @@ def _repair(arguments: Arguments) -> int:
 
 VERBS: Final[dict[str, Verb]] = {
     "check": _check,
+    "convert": _convert,
     "repair": _repair,
 }

@@ -14,6 +14,7 @@ from capture.cli.descriptions import (
     CHECK,
     CLIP,
     CONFIG,
+    CONVERT,
     HEADLESS,
     NAME,
     NOTE,
@@ -130,6 +131,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     ):
         add(name, text, description=f"{text.capitalize()}.")
     add("repair", "fix a recording that was cut off by a crash", _fill_repair, description=REPAIR)
+    add("convert", "give a recording a constant frame rate", _fill_convert, description=CONVERT)
     add("check", "check that a recording is complete", _fill_check, description=CHECK)
     fills = {"mark": _fill_mark, "pause": _fill_pause, "stop": _fill_stop}
     for name, text, more in REMOTE_VERBS:
@@ -205,6 +207,13 @@ def _fill_repair(parser: _Parser) -> None:
     parser.add_argument("path", metavar="FILE|FOLDER", help="the recording, or a folder of recordings")
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
     _add_no_limits(parser)
+
+
+def _fill_convert(parser: _Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the recording")
+    text = "fill every slot of 1/N s with a frame (30); nothing is encoded again"
+    parser.add_argument("--constant-fps", metavar="N", nargs="?", const="30", required=True, help=text)
+    parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-30fps.mp4 and the like)")
 
 
 def _fill_check(parser: _Parser) -> None:

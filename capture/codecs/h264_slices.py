@@ -46,6 +46,9 @@ _SAMPLES: Final = 30
 #: Baseline, Main and Extended: the sequence parameters of all other profiles contain more fields (section 7.3.2.1.1).
 _BASIC_PROFILES: Final = frozenset({66, 77, 88})
 
+#: The bits of a NAL unit's first byte that say whether other pictures are predicted from it.
+_REFERENCE_BITS: Final = 0x60
+
 #: All fields that we read or write are within this many bytes of the start of a slice.
 _HEAD_BYTES: Final = 16
 
@@ -67,16 +70,25 @@ class SliceWriter:
     """
 
     def __init__(
-        self, macroblocks: int, number_bits: int, *, controls_deblocking: bool, takes_macroblocks: bool
+        self,
+        macroblocks: int,
+        number_bits: int,
+        *,
+        controls_deblocking: bool,
+        takes_macroblocks: bool,
+        has_one_reference: bool,
     ) -> None:
         self._macroblocks = macroblocks
         self._number_bits = number_bits
         self._tells_deblocking = controls_deblocking
         self.takes_macroblocks = takes_macroblocks
-        # The number of the last picture, how many were inserted since the last key frame, and whether the last one was.
+        # With several references, an inserted one would push another out.
+        self._has_one_reference = has_one_reference
+        # The number of the last picture, how many were inserted since the last key frame, and whether the last one is
+        # the long-term reference.
         self._number = 0
         self._added = 0
-        self._last_was_added = False
+        self._last_is_long_term = False
 
     @classmethod
     def of(cls, parameters: bytes, *, from_last_alone: bool = False) -> SliceWriter | None:
@@ -127,7 +139,11 @@ class SliceWriter:
         # Deblocking would blur the edges of replaced macroblocks into their neighbours, so it must be switched off.
         takes_macroblocks = from_last_alone and references >= 2 and choices == 0 and controls_deblocking
         return cls(
-            macroblocks, number_bits, controls_deblocking=controls_deblocking, takes_macroblocks=takes_macroblocks
+            macroblocks,
+            number_bits,
+            controls_deblocking=controls_deblocking,
+            takes_macroblocks=takes_macroblocks,
+            has_one_reference=references == 1,
         )
 
     def picture(self, replaced: Sequence[tuple[int, bytes]] = ()) -> bytes:
@@ -137,8 +153,8 @@ class SliceWriter:
         """
         self._added += 1
         self._number = (self._number + 1) % (1 << self._number_bits)
-        source = _FROM_ENCODERS if self.takes_macroblocks and not self._last_was_added else _FROM_LAST
-        self._last_was_added = True
+        source = _FROM_ENCODERS if self._last_is_long_term else _FROM_LAST
+        self._last_is_long_term = False
         bits = _code(0) + _code(_ALL_PREDICTED) + _code(0) + f"{self._number:0{self._number_bits}b}"
         # The default number of references and the default quantiser.
         bits += "0" + source + _KEEP_AS_LAST + _code(0)
@@ -164,8 +180,70 @@ class SliceWriter:
                 head = packet[begin + 1 : end]
                 parts += [packet[copied : begin + 1], self._marked(head) if kind == _KEY_SLICE else self._moved(head)]
                 copied = end
-        self._last_was_added = False
+        self._last_is_long_term = self.takes_macroblocks
         return b"".join((*parts, packet[copied:])) if self._added or self.takes_macroblocks else packet
+
+    def followed(self, packet: bytes) -> bytes:
+        """Return the next packet of a finished stream, adapted to the inserted pictures.
+
+        Use it in place of `renumbered`, for a stream that may already contain inserted pictures. Raises `EncoderError`
+        if a picture refers to others in a way that inserted ones would disturb.
+        """
+        parts, copied = [], 0
+        for kind, begin, end in _units(packet):
+            if kind not in (_SLICE, _KEY_SLICE):
+                continue
+            end = _head_end(packet, begin + 1, end)
+            bits = _Bits(_unguarded(packet[begin + 1 : end]))
+            if kind == _KEY_SLICE:
+                self._number = self._added = 0
+                self._last_is_long_term = self._is_marked(bits)
+                if not (self._has_one_reference or self._last_is_long_term):
+                    raise EncoderError("its H.264 predicts from several pictures")
+                continue
+            is_reference = packet[begin] & _REFERENCE_BITS != 0
+            parts += [packet[copied : begin + 1], self._shifted(bits, is_reference=is_reference)]
+            copied = end
+        return b"".join((*parts, packet[copied:]))
+
+    def _is_marked(self, bits: _Bits) -> bool:
+        """Whether the slice header of a key frame marks it as a long-term reference."""
+        for _ in range(3):
+            bits.code()
+        bits.number(self._number_bits)
+        bits.code()
+        bits.number(1)
+        return bits.number(1) == 1
+
+    def _shifted(self, bits: _Bits, *, is_reference: bool) -> bytes:
+        """Return the slice header of a picture of a finished stream with its new number."""
+        bits.code()
+        kind = bits.code() % 5
+        bits.code()
+        place = bits.place
+        number = (bits.number(self._number_bits) + self._added) % (1 << self._number_bits)
+        if not is_reference or kind not in (0, 2):
+            raise EncoderError("its H.264 has pictures that no other is predicted from")
+        if kind == 0:
+            if bits.number(1):
+                bits.code()
+            if bits.number(1):
+                self._skip_pairs(bits, ends_with=3, refused=(0, 1))
+        self._last_is_long_term = bits.number(1) == 1 and self._skip_pairs(bits, ends_with=0, refused=(1, 2, 3, 4, 5))
+        self._number = number
+        bits.place = place
+        return bits.replaced(self._number_bits, f"{number:0{self._number_bits}b}")
+
+    @staticmethod
+    def _skip_pairs(bits: _Bits, *, ends_with: int, refused: tuple[int, ...]) -> bool:
+        """Skip operations, each with one value; return whether there were any. Refuses those that count pictures."""
+        found = False
+        while (operation := bits.code()) != ends_with:
+            if operation in refused:
+                raise EncoderError("its H.264 refers to pictures by their distance")
+            bits.code()
+            found = True
+        return found
 
     def _marked(self, head: bytes) -> bytes:
         """Return the slice header of a key frame, marked as the long-term reference."""

@@ -130,6 +130,7 @@ class Muxer:
         crash_safe: bool = True,
         durable: bool = False,
         samples: int = 0,
+        frame_rate: Fraction | None = None,
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
@@ -137,7 +138,7 @@ class Muxer:
         times as fast, but the file is unusable until it is closed, and packets must come in the order of their times.
         With `durable`, a power cut costs the last two seconds, and `close` waits until the file is on the disk.
         `samples` is the length of a FLAC whose packets come from a file; otherwise its encoder knows it at the end.
-        Raises `OutputError`.
+        `frame_rate` replaces that of the templates. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
         options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
@@ -157,7 +158,7 @@ class Muxer:
                 stream.metadata.update(_lasting(template.metadata))
                 # It gives the duration of the last frame, and files do not always keep it with the codec.
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
-                    stream.codec_context.framerate = template.average_rate
+                    stream.codec_context.framerate = frame_rate or template.average_rate
                     if template.codec_context.is_encoder:
                         self._frame_times[stream.index] = FrameTimes(template.average_rate, guessed=self._is_mp4)
                 if samples:

@@ -46,9 +46,11 @@ class StreamReport:
     channels: int = 0
     #: Where listening stopped, if all was silent up to there.
     silent_until_s: float | None = None
+    #: The frame rate of a video track if it is constant; None if it is variable.
+    constant_fps: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        own = ("width", "height", "frames") if self.kind == "video" else ("sample_rate", "channels")
+        own = ("width", "height", "frames", "constant_fps") if self.kind == "video" else ("sample_rate", "channels")
         return {
             "kind": self.kind,
             "codec": self.codec,
@@ -173,6 +175,7 @@ def _stream(track: Track) -> StreamReport:
         track.sample_rate,
         track.channels,
         track.silent_until_s,
+        None if track.constant_fps is None else round(track.constant_fps, 3),
     )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import struct
 import sys
+from array import array
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -70,6 +72,8 @@ class Track(NamedTuple):
     channels: int = 0
     #: Where listening stopped, if all was silent up to there.
     silent_until_s: float | None = None
+    #: The frame rate if it is constant; None otherwise, and for audio.
+    constant_fps: float | None = None
 
 
 class Contents(NamedTuple):
@@ -187,6 +191,7 @@ class _Tally:
         self._goes_back_at: int | None = None
         self._undecodable_at: int | None = None
         self._incomplete = 0
+        self._shown = array("q")
 
     def add(self, packet: av.Packet[Any]) -> None:
         """Count the next packet of the track."""
@@ -215,6 +220,7 @@ class _Tally:
         self._held += duration
         self._longest = max(self._longest, duration)
         if self._stream.type == "video":
+            self._shown.append(pts)
             # A frame stays until the next one, whatever its own duration; only that of the last one counts.
             if self._last_shown is None or pts >= self._last_shown:
                 self._last_shown = pts
@@ -282,7 +288,16 @@ class _Tally:
             sample_rate=0 if video else getattr(context, "sample_rate", 0),
             channels=0 if video else getattr(context, "channels", 0),
             silent_until_s=None if self._silent_until is None else self._seconds(self._silent_until),
+            constant_fps=self._constant_fps(),
         )
+
+    def _constant_fps(self) -> float | None:
+        """Return the rate of frames that are all equally far apart, but for rounding; None if they are not."""
+        shown = sorted(self._shown)
+        distances = {later - earlier for earlier, later in pairwise(shown)}
+        if not distances or max(distances) - min(distances) > 1 or not max(distances):
+            return None
+        return (len(shown) - 1) / self._seconds(shown[-1] - shown[0])
 
     def _ends_in_half_a_frame(self, last: av.Packet[Any]) -> bool:
         """Whether a FLAC file, which does not state the sizes of its frames, breaks off in the last one."""

@@ -220,7 +220,9 @@ def test_the_ffmpeg_program_decodes_repeats_without_errors(tmp_path: Path) -> No
 
 
 def test_payloads_never_contain_a_start_code() -> None:
-    writer = SliceWriter(macroblocks=1 << 20, number_bits=4, controls_deblocking=True, takes_macroblocks=False)
+    writer = SliceWriter(
+        macroblocks=1 << 20, number_bits=4, controls_deblocking=True, takes_macroblocks=False, has_one_reference=True
+    )
     for _ in range(40):
         picture = writer.picture()
         payload = picture[4:]

@@ -121,6 +121,7 @@ def test_the_json_has_the_promised_keys_in_order(whole: dict[str, Path]) -> None
                 "width": written.WIDTH,
                 "height": written.HEIGHT,
                 "frames": 2 * written.FPS,
+                "constant_fps": written.FPS,
             },
             {
                 "kind": "audio",

@@ -1,0 +1,200 @@
+"""Gives a finished recording a constant frame rate, for programs that cannot read a variable one.
+
+The frames are not encoded again: each goes to the nearest slot, and every empty slot gets a repeat of ten bytes. An
+hour takes seconds. Sound and chapters are copied.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import av
+from av.video.stream import VideoStream
+
+from capture.codecs.h264_slices import SliceWriter
+from capture.errors import CaptureError, EncoderError, OutputError, RecordingError, UsageError
+from capture.formats import container_of
+from capture.media import VIDEO_TICKS_PER_S, in_seconds
+from capture.output.muxer import Muxer
+from capture.recordings.check import check
+from capture.recordings.rewrite import chapters_of, opened, tracks_of
+from capture.recordings.scratch import scratch_folder
+from capture.system.durable import publish
+from capture.system.private_files import copy_mode
+
+__all__ = ["with_constant_rate"]
+
+#: The most slots by which a frame may be late because those before it took its place.
+_MOST_SLOTS_LATE: Final = 2
+
+#: What to do with a stream that cannot be followed.
+_ENCODE: Final = "encode it again: capture export --for editor"
+
+_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
+
+_START_CODE: Final = b"\0\0\0\1"
+
+
+class _Frame(NamedTuple):
+    """A frame of the recording: where it is shown, in slots, and its packet."""
+
+    slot: int
+    data: bytes
+    is_key: bool
+
+
+def with_constant_rate(path: Path, output: Path, fps: float) -> Path | None:
+    """Write the recording at `path` with `fps` frames in every second to `output`; return None if it is constant.
+
+    Nothing is written for a recording whose rate is constant already, whatever it is. Raises `UsageError` if it has no
+    H.264 that can be followed, has more frames than that, or `output` exists; `RecordingError` if it does not play;
+    `OutputError` if the new file cannot be written. The recording never changes.
+    """
+    found = check(path, listen=False)
+    if not found.plays:
+        raise RecordingError(f"{path} cannot be converted: {found.problems[0]}", "see capture check")
+    picture = next((stream for stream in found.streams if stream.kind == "video"), None)
+    if picture is None:
+        raise UsageError(f"there is no picture in {path}", "name a recording with one")
+    if picture.constant_fps is not None:
+        return None
+    if output.exists():
+        raise UsageError(f"{output} exists already", "name another file with -o")
+    if container_of(output).video_codec != "h264" or picture.codec != "h264":
+        raise UsageError(
+            f"{path} cannot be made constant as {output.name}: only H.264 in .mp4, .mov and .mkv can", _ENCODE
+        )
+    rate = Fraction(fps).limit_denominator(1001)
+    end_slot = math.ceil((picture.start_s + picture.duration_s) * rate - Fraction(1, 2))
+    try:
+        with scratch_folder(output.absolute().parent) as folder:
+            made = folder / output.name
+            _write(path, made, rate, end_slot)
+            report = check(made, listen=False)
+            if not report.ok:
+                raise OutputError(f"the new file is damaged: {report.problems[0]}")
+            copy_mode(path, made)
+            publish(made, output)
+    except EncoderError as error:
+        raise UsageError(f"{path} cannot be made constant without encoding: {error.message}", _ENCODE) from error
+    except (OSError, av.FFmpegError) as error:
+        reason = str(getattr(error, "strerror", None) or error)
+        remedy = "check the free space and the permissions of the folder"
+        raise OutputError(f"{output} cannot be written ({reason})", remedy) from error
+    return output
+
+
+def _write(path: Path, made: Path, rate: Fraction, end_slot: int) -> None:
+    muxer = Muxer(made, container_of(made))
+    try:
+        with opened(path) as pictures, opened(path) as sounds:
+            tracks = tracks_of(pictures)
+            place, picture = next((n, track) for n, track in enumerate(tracks) if isinstance(track, VideoStream))
+            muxer.start(tracks, pictures.metadata, crash_safe=False, frame_rate=rate)
+            filled = _filled(pictures, picture, rate, end_slot)
+            others = [track for track in tracks_of(sounds) if track.type == "audio"]
+            places = {track.index: n for n, track in enumerate(tracks)}
+            for _, where, packet in heapq.merge(
+                ((at_s, place, packet) for at_s, packet in filled), _sounds(sounds, others, places), key=_moment
+            ):
+                muxer.write(where, packet)
+            muxer.close(chapters_of(pictures))
+            muxer.hand_over()
+    except BaseException:
+        with suppress(CaptureError, OSError):
+            muxer.discard()
+        raise
+
+
+def _moment(item: tuple[float, int, Any]) -> float:
+    return item[0]
+
+
+def _sounds(
+    container: av.container.InputContainer, tracks: list[Any], places: dict[int, int]
+) -> Iterator[tuple[float, int, av.Packet[Any]]]:
+    for packet in container.demux(tracks) if tracks else ():
+        if packet.pts is not None and packet.size:
+            yield in_seconds(packet.dts, packet.time_base), places[packet.stream_index], packet
+
+
+def _filled(
+    container: av.container.InputContainer, track: VideoStream, rate: Fraction, end_slot: int
+) -> Iterator[tuple[float, av.Packet[Any]]]:
+    """Yield a packet for every slot, with its time in seconds. Raises `EncoderError` if the stream is not supported."""
+    extradata = bytes(track.codec_context.extradata or b"")
+    sets = _parameters(extradata)
+    writer = SliceWriter.of(sets, from_last_alone=True) if sets else None
+    if writer is None:
+        raise EncoderError("its H.264 uses features that repeats cannot follow")
+    following = 0
+    for frame in _frames(container, track, rate):
+        for slot in range(following, frame.slot) if following else ():
+            yield _packet(_as_lengths(writer.picture()), slot, rate)
+        data = _as_lengths(writer.followed(_as_start_codes(frame.data)))
+        yield _packet(data, frame.slot, rate, is_key=frame.is_key)
+        following = frame.slot + 1
+    for slot in range(following, end_slot):
+        yield _packet(_as_lengths(writer.picture()), slot, rate)
+
+
+def _frames(container: av.container.InputContainer, track: VideoStream, rate: Fraction) -> Iterator[_Frame]:
+    following = 0
+    for packet in container.demux(track):
+        if packet.pts is None or not packet.size:
+            continue
+        if packet.dts is not None and packet.dts != packet.pts:
+            raise EncoderError("its frames are stored in another order than they are shown in")
+        wanted = round(packet.pts * packet.time_base * rate)
+        slot = max(wanted, following)
+        if slot > wanted + _MOST_SLOTS_LATE:
+            raise UsageError(
+                f"the recording has more than {float(rate):g} frames in a second", "give a higher --constant-fps"
+            )
+        yield _Frame(slot, bytes(packet), packet.is_keyframe)
+        following = slot + 1
+
+
+def _packet(data: bytes, slot: int, rate: Fraction, *, is_key: bool = False) -> tuple[float, av.Packet[Any]]:
+    packet: av.Packet[Any] = av.Packet(data)
+    packet.pts = packet.dts = round(slot / rate / _TIME_BASE)
+    packet.duration = round((slot + 1) / rate / _TIME_BASE) - packet.pts
+    packet.time_base, packet.is_keyframe = _TIME_BASE, is_key
+    return float(slot / rate), packet
+
+
+def _parameters(extradata: bytes) -> bytes:
+    """Return the parameter sets of an `avcC` box with start codes; empty if units have no lengths of four bytes.
+
+    See ISO/IEC 14496-15, section 5.3.3.1.
+    """
+    if len(extradata) < 7 or extradata[0] != 1 or extradata[4] & 3 != 3:
+        return b""
+    sets, at = b"", 5
+    for mask in (0x1F, 0xFF):
+        count, at = extradata[at] & mask, at + 1
+        for _ in range(count):
+            size = int.from_bytes(extradata[at : at + 2], "big")
+            sets, at = sets + _START_CODE + extradata[at + 2 : at + 2 + size], at + 2 + size
+    return sets
+
+
+def _as_start_codes(packet: bytes) -> bytes:
+    """Replace the lengths before the units of a packet with start codes."""
+    parts, at = [], 0
+    while at + 4 <= len(packet):
+        size = int.from_bytes(packet[at : at + 4], "big")
+        parts += [_START_CODE, packet[at + 4 : at + 4 + size]]
+        at += 4 + size
+    return b"".join(parts)
+
+
+def _as_lengths(packet: bytes) -> bytes:
+    """Replace the start codes, all of four bytes, with lengths."""
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in packet.split(_START_CODE)[1:])
