@@ -206,6 +206,10 @@ class SliceWriter:
             copied = end
         return b"".join((*parts, packet[copied:]))
 
+    def leave_out(self, count: int) -> None:
+        """Note that `count` inserted pictures are left out after the last packet; `followed` closes the gap."""
+        self._added -= count
+
     def _is_marked(self, bits: _Bits) -> bool:
         """Whether the slice header of a key frame marks it as a long-term reference."""
         for _ in range(3):

@@ -18,10 +18,11 @@ import av
 import numpy as np
 
 from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.sound_cut import decoded, silenced
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.codecs.video_encoder import VideoEncoder
-from capture.errors import CaptureError, DiskFullError, OutputError, UsageError
+from capture.errors import CaptureError, DiskFullError, EncoderError, OutputError, UsageError
 from capture.events import Event
 from capture.formats import CONTAINERS, Container, container_of
 from capture.media import SAMPLE_RATE, SampleArray
@@ -29,8 +30,8 @@ from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
 from capture.output.file_size import file_size_limit
 from capture.output.muxer import Muxer
-from capture.replay.clip import Clip
-from capture.replay.packets import ReplayTrack, StoredPacket, as_packet
+from capture.replay.clip import SQUEEZED_S, Clip
+from capture.replay.packets import ReplayTrack, StoredPacket, as_packet, units
 
 if TYPE_CHECKING:
     from av.stream import Stream
@@ -158,11 +159,32 @@ def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_
             if not any(other.is_picture for other in clip.tracks):
                 origin = _sound_origin(clip, number, packets, exact=exact)
             end = round(clip.until_s / track.time_base) - origin
+            if track.is_picture:
+                packets = _without_squeezed(track, packets)
             copies = _copied(track, _cut(track, packets, clip) if exact else packets, origin, end, kind)
             for note in clip.notes(number):
                 copies[0].set_sidedata(note)
             made.append((_template(track), copies))
     return made
+
+
+def _without_squeezed(track: ReplayTrack, packets: list[StoredPacket]) -> list[StoredPacket]:
+    """Leave out the repeats that were squeezed: programs would take their distances for the frame rate.
+
+    Keeps them if the stream is not H.264 that can be renumbered.
+    """
+    most = units(SQUEEZED_S, track.time_base)
+    pairs = enumerate(pairwise(packets), 1)
+    first = next((n for n, (one, two) in pairs if not two.is_repeat or two.pts - one.pts > most), len(packets))
+    writer = SliceWriter.of(bytes(_template(track).codec_context.extradata or b""), from_last_alone=True)
+    if first <= 1 or writer is None:
+        return packets
+    try:
+        kept = [packets[0]._replace(data=writer.followed(packets[0].data))]
+        writer.leave_out(first - 1)
+        return kept + [packet._replace(data=writer.followed(packet.data)) for packet in packets[first:]]
+    except EncoderError:
+        return packets
 
 
 def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, exact: bool) -> int:

@@ -18,6 +18,9 @@ from capture.formats import CONTAINERS
 from capture.media import VIDEO_TICKS_PER_S
 from capture.output.frame_times import FrameTimes
 from capture.output.muxer import Muxer
+from capture.replay.buffer import ReplayBuffer
+from capture.replay.clip_writer import save
+from capture.replay.packets import ReplayTrack
 
 #: The distances of the frames of each beginning, in seconds; a still screen is repeated every 0.55 s and a little.
 BEGINNINGS = {
@@ -132,3 +135,19 @@ def placed(times: FrameTimes, pts: list[int], duration: int = 0) -> list[int]:
     for each in packets:
         times.place(each)
     return [each.pts or 0 for each in packets]
+
+
+def test_a_clip_that_begins_in_a_still_picture_keeps_every_picture_when_converted(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30, cuttable=True)
+    buffer = ReplayBuffer(60, 1 << 30, [ReplayTrack.of(encoder.template)])
+    buffer.add(0, encoder.encode(numbered(0), 0))
+    for beat in range(1, 40):
+        buffer.add(0, encoder.repeat(round(beat * 0.5512 * VIDEO_TICKS_PER_S)))
+    drawn = [22.2 + number / 2 for number in range(12)] + [28.2 + number / 30 for number in range(60)]
+    for number, at_s in enumerate(drawn, 1):
+        buffer.add(0, encoder.encode(numbered(number), round(at_s * VIDEO_TICKS_PER_S)))
+    begins_s = save(buffer.snapshot(13.0), path)
+    # The last one begins where the clip ends.
+    expected = [(number, at_s - begins_s) for number, at_s in enumerate(drawn[:-1], 1)]
+    assert latest_s(shown_from_s(converted(path)), expected) < 1.5 / 30
