@@ -246,7 +246,8 @@ def test_after_the_end_there_is_nothing_to_command(tmp_path: Path) -> None:
         assert recorder.elapsed_s == summary.duration_s
         with pytest.raises(capture.UsageError, match="nothing is being recorded"):
             recorder.mark("too late")
-        assert list(recorder) == list(recorder.events()) == []
+        assert [(event.kind, event.detail) for event in recorder] == [("begun", str(tmp_path / "talk.ogg"))]
+        assert list(recorder.events()) == []
 
 
 def test_each_event_is_yielded_once_and_every_iteration_ends(tmp_path: Path) -> None:
@@ -267,26 +268,27 @@ def test_each_event_is_yielded_once_and_every_iteration_ends(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), SystemExit(3)])
 def test_a_listener_that_fails_is_raised_at_the_end(error: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "talk.ogg"
     calls: list[str] = []
 
     def fail(event: capture.Event) -> None:
         calls.append(event.detail)
         raise error
 
-    recorder = capture.Recorder(tmp_path / "talk.ogg", pattern=True, on_event=fail)
+    recorder = capture.Recorder(path, pattern=True, on_event=fail)
 
     def use() -> None:
         with recorder:
             recorder.mark("a")
             recorder.mark("b")
-            found = [next(recorder.events()).detail for _ in range(2)]
-            assert found == ["a", "b"], "it is not called again, and all else goes on"
+            found = [next(recorder.events()).detail for _ in range(3)]
+            assert found == [str(path), "a", "b"], "it is not called again, and all else goes on"
 
     with pytest.raises(type(error)) as caught:
         use()
     assert caught.value is error
-    assert calls == ["a"]
-    assert check(tmp_path / "talk.ogg").ok
+    assert calls == [str(path)]
+    assert check(path).ok
 
 
 def failing(name: str, clock: Any) -> ScriptedSamples:

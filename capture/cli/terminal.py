@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TextIO
 
@@ -55,6 +55,9 @@ def as_size(size_bytes: float) -> str:
 
 #: Events that get no line because the live line shows them: they are frequent, or the user caused them.
 _IN_LIVE_LINE: Final = frozenset({"dropped", "pause", "resume"})
+
+#: What comes before the detail of an event that is only a name.
+_PREFIXES: Final[Mapping[EventKind, str]] = {EventKind.BEGUN: "recording ", EventKind.MARK: "mark: "}
 
 
 class Terminal:
@@ -108,7 +111,7 @@ class Terminal:
                 # A log does without it: the summary names the encoder.
                 return
             self._note_loss(event)
-            text = f"mark: {event.detail}" if event.kind == EventKind.MARK else event.detail
+            text = f"{_PREFIXES.get(event.kind, '')}{event.detail}"
             if event.kind in (EventKind.NO_DATA, EventKind.STOOD_STILL):
                 text += f" for {event.end_s - event.at_s:.1f} s"
             text = f"{as_clock(event.at_s)} {text}" if event.at_s else text

@@ -73,6 +73,7 @@ class RecordingControl:
                 self._end(take)
                 take.discard()
                 raise
+            self._core.emit(Event(EventKind.BEGUN, 0.0, str(take.path)))
             stopped_by = self._control(take)
         except BaseException:
             self._core.over = True

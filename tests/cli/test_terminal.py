@@ -352,6 +352,7 @@ def test_the_countdown_is_not_logged() -> None:
 def test_quiet_prints_only_problems(kind: type[StringIO]) -> None:
     stream = kind()
     terminal = Terminal("Ctrl+C stops", stream, quiet=True)
+    terminal(Event(EventKind.BEGUN, 0.0, "/home/me/out.mp4"))
     terminal(RECORDING)
     terminal(Event(EventKind.CROPPED, 0.0, "cropped"))
     terminal(Event(EventKind.DEVICE_BACK, 4.0, "internal: now Speakers"))
@@ -366,6 +367,16 @@ def test_quiet_prints_only_problems(kind: type[StringIO]) -> None:
         "capture: the disk is full",
         "the check found: the file is empty",
     ]
+
+
+# Names
+
+
+@pytest.mark.parametrize("kind", [StringIO, Screen])
+def test_the_file_is_named_when_its_recording_begins(kind: type[StringIO]) -> None:
+    stream = kind()
+    Terminal("Ctrl+C stops", stream)(Event(EventKind.BEGUN, 0.0, "/home/me/a\x1b.mp4"))
+    assert stream.getvalue() == "recording /home/me/a?.mp4\n"
 
 
 # The result

@@ -244,13 +244,16 @@ def test_mistakes_are_reported_before_anything_starts(capture_environment: dict[
             assert len(recorder.stderr.splitlines()) == 1
 
 
-def test_the_command_gets_its_own_desk_and_home(run_capture: RunCapture, desk_environment: dict[str, str]) -> None:
+def test_the_command_gets_its_own_desk_and_home(
+    run_capture: RunCapture, desk_environment: dict[str, str], tmp_path: Path
+) -> None:
     done = run_capture(
         *("headless", "out.ogg", "--size", "320x240", "--"),
         *("sh", "-c", "xdotool getdisplaygeometry; echo $DISPLAY; echo HOME=$HOME"),
     )
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
+    assert lines.count(f"recording {tmp_path / 'out.ogg'}") == 1
     assert "320 240" in lines
     assert desk_environment["DISPLAY"] not in lines
     assert any(line.startswith("HOME=") and line.endswith("home") for line in lines)

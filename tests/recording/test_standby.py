@@ -273,6 +273,8 @@ def test_standby_records_repeatedly_and_nothing_in_between(
             standby.until("standby")
         assert sorted(tmp_path.glob("*.mp4")) == sorted(paths)
         recordings = standby.recorder.stop()["recordings"]
+        said = standby.recorder.stderr.splitlines()
+    assert [line for line in said if line.startswith("recording /")] == [f"recording {path}" for path in paths]
     assert [each["check"] for each in recordings] == ["ok"] * 3
     for path in paths:
         # The pattern restarts with each recording: nothing from before is in it.

@@ -86,6 +86,7 @@ def test_missing_sound_is_reported_where_it_is_missing(tmp_path: Path) -> None:
     assert np.count_nonzero(silent != expected) <= 2 * len(summary.events)
     assert between_ends(ledger_of(path), path, "duration") == event_lines(summary)
     assert sorted(event.kind for event in recording.emitted if isinstance(event, Event)) == [
+        "begun",
         "hole",
         "no_data",
         "no_data",
