@@ -88,14 +88,14 @@ def _record(arguments: Arguments) -> int:
 
             settings = pick(settings, what, terminal.say)
     notifier = None
-    if settings.standby or settings.replay_s is not None:
+    if settings.standby or settings.replay_s is not None or settings.hold is not None:
         from capture.desktop.notify import Notifier
 
         # Someone who presses a hotkey is not looking at this terminal.
         notifier = Notifier()
     session = Session(
         settings,
-        emit=_announcing(terminal, notifier),
+        emit=_announcing(terminal, notifier, settings),
         triggers=triggers,
         observers=[remote],
         on_ready=_start_garbage_collection,
@@ -110,10 +110,15 @@ def _record(arguments: Arguments) -> int:
     return end_process(arguments, exit_code)
 
 
-def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
-    """Return a sink that sends events to the terminal, and saved files and failures to the desktop as well."""
+def _announcing(terminal: Terminal, notifier: Notifier | None, settings: RecordSettings) -> EventSink:
+    """Return a sink that sends events to the terminal, and those for a user who looks elsewhere to the desktop as well.
+
+    These are saved files, failures, and beginnings that the user did not type here. A notification would be in the
+    picture of the screen, so the beginning of one is not notified.
+    """
     if notifier is None:
         return terminal
+    notifies_begin = settings.waits and not settings.wants_video
     from capture.cli.terminal import as_clock, as_size
     from capture.events import Event, Summary
 
@@ -122,6 +127,8 @@ def _announcing(terminal: Terminal, notifier: Notifier | None) -> EventSink:
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
             notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
+        elif isinstance(event, Event) and event.kind == EventKind.BEGUN and notifies_begin:
+            notifier.announce("Recording", event.detail)
         elif isinstance(event, Event) and event.kind in _NOTIFIED:
             notifier.announce("capture", event.detail)
 

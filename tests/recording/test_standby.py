@@ -281,6 +281,41 @@ def test_standby_records_repeatedly_and_nothing_in_between(
         assert max(map(abs, offsets_s(path))) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "waits", "titles"),
+    [
+        (("standby", "take.ogg", "--screen", "none"), True, ["Recording", "Recording saved"]),
+        (("note", "take.ogg", "--hold", "<f9>"), True, ["Recording", "Recording saved"]),
+        # It would be in the picture.
+        (("standby", "take.mkv"), True, ["Recording saved"]),
+        # The user has just typed it.
+        (("record", "take.ogg", "--screen", "none", "--replay", "5s"), False, ["Recording saved"]),
+    ],
+)
+def test_a_notification_shows_that_a_command_began_a_recording_of_sound_alone(
+    arguments: tuple[str, ...],
+    waits: bool,
+    titles: list[str],
+    capture_environment: dict[str, str],
+    start_capture: StartCapture,
+    tmp_path: Path,
+) -> None:
+    programs, log, path = tmp_path / "bin", tmp_path / "log", tmp_path / arguments[1]
+    programs.mkdir()
+    notify_send = programs / "notify-send"
+    notify_send.write_text(f'#!/bin/sh\nprintf \'%s|%s\\n\' "$3" "${{4%%  *}}" >>{log}\n')
+    notify_send.chmod(0o755)
+    capture_environment["PATH"] = f"{programs}:{capture_environment['PATH']}"
+    capture_environment["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nonexistent"
+    state = "recording" if not waits else "armed" if "--hold" in arguments else "standby"
+    with waiting(start_capture, *arguments, *PATTERN, state=state) as recorder:
+        if waits:
+            assert recorder.ask("toggle")["state"] == "recording"
+        recorder.recorder.until_grown(path)
+        recorder.recorder.stop()
+    assert log.read_text().splitlines() == [f"{title}|{path}" for title in titles]
+
+
 def test_commands_reach_the_recording_and_the_buffer_without_names(
     start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path
 ) -> None:
