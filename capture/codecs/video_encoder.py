@@ -66,7 +66,7 @@ PATCH_BYTES_PER_S: Final = 16_000
 PATCH_BYTES_SAVED: Final = 64_000
 
 #: The name of each codec, and the smallest and the largest side of a picture: x264 takes no more than 16384, VP8 stores
-#: 14 bits, and libvpx encodes nothing, without an error, if a side is below 8 (1.13, 8x4). All sides are even.
+#: 14 bits, and libvpx encodes nothing, without an error, if a side is below 8. All sides are even.
 SIZES: Final = {"h264": ("H.264", 2, 16_384), "vp8": ("VP8", 8, 16_382)}
 
 #: The smallest side that `scale` may have.

@@ -34,7 +34,7 @@ __all__ = ["with_constant_rate"]
 _MOST_SLOTS_LATE: Final = 2
 
 #: What to do with a stream that cannot be followed.
-_ENCODE: Final = "encode it again: capture export --for editor"
+_ENCODE: Final = "encode it at a constant rate, as ffmpeg -i FILE -r 30 OUT does"
 
 _TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
