@@ -91,6 +91,8 @@ class ClipSaver:
         # An animation was already checked when it was made.
         report = check(path, listen=False, limits=False) if path.suffix[1:].lower() in CONTAINERS else None
         summary = self._summary(feed, clip, path, report)
+        if order.max_bytes is not None:
+            note = "; ".join(filter(None, (_shrinking(feed, summary, order.max_bytes), note)))
         if feed.ledger is not None:
             summary = replace(summary, events=feed.ledger.between(begins_s, clip.until_s))
         if order.ledger or self._settings.ledger:
@@ -144,12 +146,17 @@ class ClipSaver:
             if report
             else (clip.until_s - clip.start_s)
         )
+        video = pipeline.video_between(clip.start_s, clip.until_s, _frames(clip))
+        picture = next((stream for stream in report.streams if stream.width), None) if report else None
+        if video is not None and picture is not None:
+            # Fitting into a size may have shrunk it.
+            video = replace(video, width=picture.width, height=picture.height)
         return Summary(
             path=str(path),
             container=path.suffix[1:].lower(),
             duration_s=duration_s,
             size_bytes=path.stat().st_size,
-            video=pipeline.video_between(clip.start_s, clip.until_s, _frames(clip)),
+            video=video,
             audio=pipeline.audio_between(clip.start_s, clip.until_s),
             paused_s=0.0,
             events=(),
@@ -163,6 +170,19 @@ def _as_path(message: str, folder: Path, path: Path) -> str:
     for place in {folder.resolve(), folder}:
         message = re.sub(rf"{re.escape(str(place))}/[\w.-]+", lambda found: str(path), message)
     return message
+
+
+def _shrinking(feed: Feed, clip: Summary, max_bytes: int) -> str:
+    """Return a note about the size of the clip's picture, "" if it is as large as the recorded one."""
+    recorded, saved = feed.pipeline.video_summary(), clip.video
+    if recorded is None or saved is None or (saved.width, saved.height) == (recorded.width, recorded.height):
+        return ""
+    return f"shrunk to {saved.width}x{saved.height} to fit {_as_limit(max_bytes)}"
+
+
+def _as_limit(size_bytes: int) -> str:
+    """Format a size as users give it: `1.5MB`, `600KB`."""
+    return f"{size_bytes / 1e6:g}MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g}KB"
 
 
 def _frames(clip: Clip) -> int:

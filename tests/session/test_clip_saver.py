@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from takes import StandbyRecording
 
 import capture.session.clip_saver as clips_module
 from capture.codecs.audio_encoder import AudioEncoder
@@ -146,3 +147,20 @@ def test_a_clip_that_fails_midway_is_removed_and_saved_in_the_fallback_folder(
     assert str(place) in answer["note"]
     assert list(place.iterdir()) == []
     assert check(Path(answer["path"])).ok
+
+
+@pytest.mark.parametrize(("max_bytes", "shrinks"), [(40_000, True), (50_000_000, False)])
+def test_a_clip_that_was_shrunk_says_so_and_gives_its_own_size(max_bytes: int, shrinks: bool, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with StandbyRecording(tmp_path / "out.mp4", video=True) as recording:
+        recording.until_kept(2.0)
+        done: list[dict[str, Any]] = []
+        options = {"output": str(path), "max_bytes": max_bytes}
+        recording.session.send(Command.CLIP, "test", answer=done.append, options=options)
+        recording.until_answered(lambda _: done != [])
+    (answer,) = done
+    picture = next(stream for stream in check(path).streams if stream.kind == "video")
+    assert (answer["video"]["width"], answer["video"]["height"]) == (picture.width, picture.height)
+    note = f"shrunk to {picture.width}x{picture.height} to fit 40KB"
+    assert answer["note"] == (note if shrinks else "")
+    assert [event.detail for event in recording.events("clip")] == ([note] if shrinks else [])
