@@ -442,7 +442,7 @@ def microphone(desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[
             *(
                 "module-remap-source",
                 "master=room.monitor",
-                "source_name=microphone",
+                "source_name=studio",
                 "channels=1",
                 "master_channel_map=left",
                 "channel_map=mono",
@@ -450,8 +450,8 @@ def microphone(desk: VirtualDesk, desk_environment: dict[str, str]) -> Iterator[
             ),
         ),
     ):
-        pactl(desk_environment, "set-default-source", "microphone")
-        yield "microphone"
+        pactl(desk_environment, "set-default-source", "studio")
+        yield "studio"
         pactl(desk_environment, "set-default-source", f"{desk.sink}.monitor")
 
 
