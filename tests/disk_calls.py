@@ -16,9 +16,10 @@ class Call(NamedTuple):
     name: str
     path: Path
     file: int
-    #: Where a write began, and whether the file was longer already.
+    #: Where a write began, and whether the file was longer already. What replaces the first bytes is right at any time.
     at: int = 0
     is_header: bool = False
+    is_start: bool = False
 
 
 class DiskCalls:
@@ -37,7 +38,8 @@ class DiskCalls:
             at = os.lseek(descriptor, 0, os.SEEK_CUR) if name == "write" and path.is_file() else 0
             result = call(descriptor, *more)
             # Noted when it is over: a sync counts from its end.
-            self.calls.append(Call(name, path, found.st_ino, at, 0 < at < found.st_size))
+            is_again = name == "write" and at < found.st_size
+            self.calls.append(Call(name, path, found.st_ino, at, is_again and at > 0, is_again and at == 0))
             return result
 
         return record

@@ -21,6 +21,7 @@ import capture.session.force_stop as force_stop_module
 import capture.session.summaries as summaries_module
 from capture.events import State
 from capture.recordings.check import check
+from capture.session.session import Session
 
 if sys.platform == "win32":
     pytest.skip("signals reach a process of choice on Unix alone", allow_module_level=True)
@@ -71,12 +72,22 @@ def in_a_block(path: Path, **more: Any) -> None:
 
 
 @pytest.mark.parametrize("use", [recorded, in_a_block])
-def test_ctrl_c_while_devices_open_records_nothing_and_closes_them(use: Callable[..., None], tmp_path: Path) -> None:
-    tone = SlowTone()
+def test_ctrl_c_while_devices_open_records_nothing_and_closes_them(
+    use: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone, asked, send = SlowTone(), threading.Event(), Session.send
+
+    def note(*arguments: Any, **more: Any) -> None:
+        send(*arguments, **more)
+        asked.set()
+
+    monkeypatch.setattr(Session, "send", note)
 
     def work() -> None:
         assert tone.opening.wait(LIMIT_S)
         press()
+        # Python handles a signal when the main thread runs next.
+        assert asked.wait(LIMIT_S)
         tone.let_go.set()
 
     with beside(work), pytest.raises(KeyboardInterrupt):

@@ -15,6 +15,7 @@ import pytest
 from jeepney import HeaderFields, MessageType, new_error, new_method_return
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
+from running import eventually
 
 from capture.system import priority
 
@@ -188,6 +189,8 @@ def test_a_thread_that_is_gone_is_no_failure() -> None:
     thread.start()
     thread.join()
     assert thread.native_id is not None
+    # The kernel removes it a little after Python is done with it.
+    eventually(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists(), "the end of the thread")
     assert priority.raise_priority(thread.native_id) == ""
 
 

@@ -108,7 +108,7 @@ def test_application_sound_is_refused_on_other_systems(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     settings = RecordSettings(Path("a.ogg"), screen=None)
-    with pytest.raises(NotReadyError, match=rf"firefox alone cannot be recorded on {system}: use --audio internal"):
+    with pytest.raises(NotReadyError, match=rf"firefox alone cannot be recorded on {system}: record internal"):
         choose_samples(replace(settings, audio=(AudioTrack(("app:firefox",)),)), MonotonicClock())
 
 

@@ -456,5 +456,5 @@ def test_other_systems_get_a_remedy(
 
     monkeypatch.setattr(sys, "platform", platform)
     settings = RecordSettings(tmp_path / "out.mp4", window="Editor")
-    with pytest.raises(NotReadyError, match=rf"on {system} yet: use --region"):
+    with pytest.raises(NotReadyError, match=rf"on {system} yet: record the region"):
         choose_frames(settings, MonotonicClock())
