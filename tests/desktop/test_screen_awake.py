@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from buses import Service, bus
 from running import Recorder, eventually, kinds
 from xservers import server
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from jeepney import HeaderFields, MessageType, message_bus, new_method_return
-from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
+from jeepney import new_method_return
 
 from capture.desktop.screen_awake import ScreenAwake
 from capture.sources.x11.xcb import Connection
@@ -29,33 +28,16 @@ PORTAL: Final = "org.freedesktop.portal.Desktop"
 COOKIE: Final = 4711
 
 
-class Desktop:
-    """A service on a bus that answers every call and notes it: its member and its body."""
+class Desktop(Service):
+    """A service that answers every call and notes it: its member and its body."""
 
     def __init__(self, address: str, name: str) -> None:
         self.asked: list[tuple[str, Any]] = []
         self._name = name
-        self._ended = threading.Event()
-        self._connection: DBusConnection = open_dbus_connection(address)
-        Proxy(message_bus, self._connection).RequestName(name)
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
+        super().__init__(address, name)
 
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._connection.close()
-
-    def _serve(self) -> None:
-        while not self._ended.is_set():
-            with suppress(TimeoutError):
-                message = self._connection.receive(timeout=0.02)
-                if message.header.message_type is MessageType.method_call:
-                    member = message.header.fields[HeaderFields.member]
-                    self.asked.append((member, message.body))
-                    self._connection.send(self._answer(member, message))
-
-    def _answer(self, member: str, message: Any) -> Any:
+    def answer(self, member: str, message: Any) -> Any:
+        self.asked.append((member, message.body))
         if member != "Inhibit":
             return new_method_return(message)
         if self._name == SAVER:
@@ -66,20 +48,10 @@ class Desktop:
 @pytest.fixture
 def session_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a session bus without services. This process has no display."""
-    daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={tmp_path}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert daemon.stdout is not None
-    with daemon.stdout:
-        address = daemon.stdout.readline().strip()
+    with bus(tmp_path) as address:
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
         monkeypatch.delenv("DISPLAY", raising=False)
         yield address
-        daemon.terminate()
-        daemon.wait()
 
 
 def test_the_desktop_is_asked_once_and_given_back(session_bus: str) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from jeepney import HeaderFields, MessageType, new_error, new_method_return
-from jeepney.bus_messages import message_bus
-from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
+from buses import Service, bus
+from jeepney import HeaderFields, new_error, new_method_return
 from running import eventually
 
 from capture.system import priority
@@ -29,39 +27,23 @@ DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
 THREAD: Final = 4242
 
 
-class Rtkit:
+class Rtkit(Service):
     """rtkit on a bus: it notes what it is asked for, and grants it or not. Leaving the context ends it."""
 
     def __init__(self, address: str, *, grants: bool = True, least_niceness: int | None = -15) -> None:
         self.asked: list[tuple[int, int]] = []
         self._grants = grants
         self._least_niceness = least_niceness
-        self._ended = threading.Event()
-        self._connection: DBusConnection = open_dbus_connection(address)
-        Proxy(message_bus, self._connection).RequestName(RTKIT)
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
+        super().__init__(address, RTKIT)
 
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._connection.close()
-
-    def _serve(self) -> None:
-        while not self._ended.is_set():
-            with suppress(TimeoutError):
-                message = self._connection.receive(timeout=0.02)
-                if message.header.message_type is MessageType.method_call:
-                    self._connection.send(self._answer(message))
-
-    def _answer(self, message: Any) -> Any:
+    def answer(self, member: str, message: Any) -> Any:
         fields = message.header.fields
-        if fields[HeaderFields.member] == "Get":
+        if member == "Get":
             assert message.body == (RTKIT, "MinNiceLevel")
             if self._least_niceness is None:
                 return new_error(message, "org.freedesktop.DBus.Error.UnknownProperty")
             return new_method_return(message, "v", (("i", self._least_niceness),))
-        assert (fields[HeaderFields.member], fields[HeaderFields.signature]) == ("MakeThreadHighPriority", "ti")
+        assert (member, fields[HeaderFields.signature]) == ("MakeThreadHighPriority", "ti")
         assert fields[HeaderFields.path] == "/org/freedesktop/RealtimeKit1"
         self.asked.append(message.body)
         return new_method_return(message) if self._grants else new_error(message, DENIED)
@@ -70,19 +52,9 @@ class Rtkit:
 @pytest.fixture
 def system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a bus without services, which this process takes for the system's."""
-    daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={tmp_path}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert daemon.stdout is not None
-    with daemon.stdout:
-        address = daemon.stdout.readline().strip()
+    with bus(tmp_path) as address:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
         yield address
-        daemon.terminate()
-        daemon.wait()
 
 
 @pytest.fixture
