@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
+from buffers import EncodedBuffer
 from reopened import Track, each_picture, sound
 
-from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import OutputError, UsageError
 from capture.formats import CONTAINERS
@@ -35,15 +34,8 @@ STILL_S = (6.0, 10.0)
 @cache
 def filled(video: str | None, audio: str) -> ReplayBuffer:
     """Return a buffer with the pattern; during `STILL_S` its picture is still and is repeated every 0.6 s."""
-    tracks: list[Any] = []
-    pictures = VideoEncoder(video, WIDTH, HEIGHT, FPS, quality="high", cuttable=True) if video else None
-    if pictures is not None:
-        tracks.append(ReplayTrack.of(pictures.template))
-    samples = AudioEncoder(audio, 2)
-    tracks.append(ReplayTrack.of(samples.template))
-    buffer = ReplayBuffer(LENGTH_S, 1 << 30, tracks)
-    # Keep the encoders alive: the tracks of a clip are made from theirs.
-    buffer.encoders = (pictures, samples)  # type: ignore[attr-defined]
+    buffer = EncodedBuffer(video, audio, fps=FPS, length_s=LENGTH_S)
+    pictures = buffer.pictures
     repeated_s = STILL_S[0]
     for slot in range(LENGTH_S * FPS):
         at_s, pts = slot / FPS, round(slot * 90_000 / FPS)
@@ -54,7 +46,7 @@ def filled(video: str | None, audio: str) -> ReplayBuffer:
                 buffer.add(0, pictures.repeat(pts))
                 repeated_s = at_s
         start, end = slot * SAMPLE_RATE // FPS, (slot + 1) * SAMPLE_RATE // FPS
-        buffer.add(len(tracks) - 1, samples.encode(pattern_tone(start, end - start)))
+        buffer.add_sound(pattern_tone(start, end - start))
     return buffer
 
 

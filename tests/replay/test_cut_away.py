@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from buffers import EncodedBuffer
 from reopened import everything_heard, everything_shown
 
-from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.recordings.check import check
 from capture.replay.buffer import ReplayBuffer
 from capture.replay.clip_writer import save
-from capture.replay.packets import ReplayTrack
 from capture.sources.pattern import draw_pattern, read_clock
 
 FPS = 15
@@ -48,19 +45,12 @@ def level_db(samples: SampleArray, hz: float) -> float:
 
 @cache
 def filled(video: str | None, audio: str) -> ReplayBuffer:
-    tracks: list[Any] = []
-    pictures = VideoEncoder(video, 320, 180, FPS, quality="high", cuttable=True) if video else None
-    if pictures is not None:
-        tracks.append(ReplayTrack.of(pictures.template))
-    samples = AudioEncoder(audio, 2)
-    tracks.append(ReplayTrack.of(samples.template))
-    buffer = ReplayBuffer(LENGTH_S, 1 << 30, tracks)
-    # Keep the encoders alive: the tracks of a clip are made from theirs.
-    buffer.encoders = (pictures, samples)  # type: ignore[attr-defined]
+    buffer = EncodedBuffer(video, audio, fps=FPS, length_s=LENGTH_S)
+    pictures = buffer.pictures
     for slot in range(round(LENGTH_S * FPS)):
         if pictures is not None:
             buffer.add(0, pictures.encode(draw_pattern(slot / FPS, 320, 180), round(slot * 90_000 / FPS)))
-        buffer.add(len(tracks) - 1, samples.encode(sound(slot / FPS, (slot + 1) / FPS, 2)))
+        buffer.add_sound(sound(slot / FPS, (slot + 1) / FPS, 2))
     return buffer
 
 
