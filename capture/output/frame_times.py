@@ -60,8 +60,11 @@ class FrameTimes:
         self._places: list[int] = []
         self._last_s = -math.inf
 
-    def place(self, packet: av.Packet[Any]) -> None:
-        """Move `packet` to its final time; if it has a duration, it still ends at the same moment."""
+    def place(self, packet: av.Packet[Any], before_s: float = math.inf) -> None:
+        """Move `packet` to its final time; if it has a duration, it still ends at the same moment.
+
+        A frame that starts before `before_s`, where the file ends, is not moved behind it.
+        """
         if packet.pts is None or packet.pts != packet.dts or not packet.time_base:
             return
         unit_s = packet.time_base
@@ -72,7 +75,9 @@ class FrameTimes:
         if self._guessed and len(self._places) < _FRAMES_ON_GRID:
             at_s = self._on_grid(at_s)
         # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
-        self._last_s = max(at_s, self._last_s + float(unit_s), min(self._last_s, at_s) + self._half_slot_s)
+        latest_s = max(before_s - float(unit_s), in_seconds(packet.pts, unit_s))
+        spaced_s = max(at_s, min(self._last_s, at_s) + self._half_slot_s)
+        self._last_s = max(min(spaced_s, latest_s), self._last_s + float(unit_s))
         moved = round(self._last_s / unit_s) - packet.pts
         if packet.duration and moved:
             packet.duration = max(packet.duration - moved, round(self._half_slot_s / unit_s))

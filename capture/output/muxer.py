@@ -19,6 +19,7 @@ grows with the recording.
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -169,15 +170,16 @@ class Muxer:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error, "choose another place") from error
 
-    def write(self, stream: int, packet: av.Packet[Any]) -> None:
+    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> None:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
 
+        `before_s` is the end of the file, where it is known: no frame gets a time behind it (`FrameTimes`).
         If a fragment ends with a packet of unknown duration, FFmpeg guesses it and places everything after it by the
         guess. In fragmented files, such a packet is held until the next one shows its duration.
         """
         packet.stream = self._streams[stream]
         if stream in self._frame_times:
-            self._frame_times[stream].place(packet)
+            self._frame_times[stream].place(packet, before_s)
         if isinstance(packet.stream, VideoStream) and _OPTIONS.get(self._container_kind.format) is _CLUSTERS:
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))

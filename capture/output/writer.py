@@ -137,7 +137,7 @@ class FileWriter:
             packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
             self._last_dts[track] = packet.dts
         self.written[track] += 1
-        self._muxer.write(track, packet)
+        self._muxer.write(track, packet, self._end_s)
 
     def _finish(self) -> None:
         try:

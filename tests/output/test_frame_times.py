@@ -120,6 +120,17 @@ def test_a_moved_frame_ends_when_it_did() -> None:
     assert (packets[1].pts, packets[1].duration) == (3000, 6700)
 
 
+@pytest.mark.parametrize("guessed", [True, False])
+def test_no_frame_is_moved_behind_the_end_of_the_file(guessed: bool) -> None:
+    times = FrameTimes(Fraction(30), guessed=guessed)
+    packets = [packet(pts) for pts in (0, 8_960, 8_995)]
+    for each in packets:
+        times.place(each, before_s=0.1)
+    moved = [each.pts or 0 for each in packets]
+    assert moved == sorted(set(moved))
+    assert moved[-1] < 9_002
+
+
 def packet(pts: int, duration: int = 0) -> av.Packet[Any]:
     made: av.Packet[Any] = av.Packet(b"frame")
     made.pts = made.dts = pts

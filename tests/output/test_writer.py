@@ -31,12 +31,12 @@ class Noted(Muxer):
 
     fails_from_s = math.inf
 
-    def write(self, stream: int, packet: av.Packet[Any]) -> None:
+    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> None:
         at_s = begins_s(packet)
         if at_s >= self.fails_from_s:
             raise OutputError(f"{self.path} cannot be written", "free some space")
         self.noted = [*getattr(self, "noted", []), (stream, round(at_s, 3))]
-        super().write(stream, packet)
+        super().write(stream, packet, before_s)
 
 
 def begins_s(packet: av.Packet[Any]) -> float:

@@ -569,10 +569,10 @@ def test_a_write_error_names_the_file_and_the_pending_clip_is_saved(
     write = Muxer.write
     fails = threading.Event()
 
-    def fail(self: Muxer, stream: int, packet: Any) -> None:
+    def fail(self: Muxer, stream: int, packet: Any, *more: float) -> None:
         if self.path == path and fails.is_set():
             raise OutputError(f"{path} cannot be written on", "free some space")
-        write(self, stream, packet)
+        write(self, stream, packet, *more)
 
     monkeypatch.setattr(Muxer, "write", fail)
     with StandbyRecording(path, sources=player.sources) as recording:
