@@ -8,16 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.x11.monitors import NO_DISPLAY, Screen
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "list_screens", "require_x11"]
+__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "is_wayland", "list_screens", "require_x11"]
 
 
 #: Returns where the recorded area lies on the current screens, with even sides; None if it is on none of them.
@@ -97,13 +94,22 @@ def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
 
 
 def require_x11() -> None:
-    """Raise `NotReadyError` under Wayland, where X11 calls succeed but show a black screen."""
-    if sys.platform != "linux" or not os.environ.get("WAYLAND_DISPLAY"):
-        return
-    from capture.sources.x11.xlib import is_xwayland
-
-    if not os.environ.get("DISPLAY") or is_xwayland():
+    """Raise `NotReadyError` on a Wayland desktop, where X11 calls succeed but show a black screen."""
+    if is_wayland():
         raise NotReadyError(
             "this is a Wayland session, and its screen cannot be recorded yet",
             "log in to an X11 session, use --screen none, or capture headless -- COMMAND",
         )
+
+
+def is_wayland() -> bool:
+    """Whether only Wayland shows the desktop: the X server of DISPLAY has no screen of its own, or there is none."""
+    if sys.platform != "linux":
+        return False
+    from capture.sources.x11.xcb import Connection
+    from capture.sources.x11.xwayland import is_rootless
+
+    if os.environ.get("DISPLAY"):
+        with suppress(NotReadyError, DisplayLostError), closing(Connection()) as connection:
+            return is_rootless(connection)
+    return bool(os.environ.get("WAYLAND_DISPLAY"))

@@ -16,7 +16,10 @@ if sys.platform != "linux":
 
 #: The packages that record, and those for tests alone.
 SOUND_SERVERS = {"pulseaudio", "pipewire", "wireplumber", "pipewire-pulse"}
-FOR_TESTS = {"jwm", "xdotool", "x11-xkb-utils", "x11-xserver-utils"}
+FOR_TESTS = {"jwm", "weston", "xdotool", "xwayland", "x11-xkb-utils", "x11-xserver-utils"}
+
+#: The programs in the latter that scripts/setup looks for.
+PROGRAMS_FOR_TESTS = {"jwm", "weston", "xdotool", "xrandr", "setxkbmap", "Xwayland"}
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script installs a
 def test_recording_takes_one_sound_server_and_nothing_for_tests(
     present: set[str], wanted: set[str], checkout: Path
 ) -> None:
-    without = SOUND_SERVERS - present | {"Xvfb"} | {"jwm", "xdotool", "xrandr", "setxkbmap"}
+    without = SOUND_SERVERS - present | {"Xvfb"} | PROGRAMS_FOR_TESTS
     calls, said, code = set_up(checkout, "--recording", without=without)
     assert code == 0, said
     (call,) = calls
@@ -88,7 +91,7 @@ def test_recording_takes_one_sound_server_and_nothing_for_tests(
 
 @needs_root
 def test_the_tests_take_both_sound_servers(checkout: Path) -> None:
-    calls, said, code = set_up(checkout, without=SOUND_SERVERS | {"jwm", "xdotool", "xrandr", "setxkbmap"})
+    calls, said, code = set_up(checkout, without=SOUND_SERVERS | PROGRAMS_FOR_TESTS)
     assert code == 0, said
     (call,) = calls
     assert "--no-remove" in call

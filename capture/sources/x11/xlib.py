@@ -8,21 +8,7 @@ from Xlib.display import Display
 from capture.errors import NotReadyError
 from capture.triggers.quiet_xlib import keep_xlib_quiet
 
-__all__ = ["connect", "is_xwayland"]
-
-
-def is_xwayland() -> bool:
-    """Whether the X server runs inside a Wayland desktop, whose windows it cannot see."""
-    display = connect()
-    try:
-        if display.has_extension("XWAYLAND"):
-            return True
-        outputs = display.screen().root.xrandr_get_screen_resources()._data["outputs"]
-        return any(display.xrandr_get_output_info(output, 0)._data["name"].startswith("XWAYLAND") for output in outputs)
-    except (error.XError, AttributeError, KeyError):
-        return False
-    finally:
-        display.close()
+__all__ = ["connect"]
 
 
 def connect() -> Display:
