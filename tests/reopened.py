@@ -186,3 +186,16 @@ def probe(path: Path) -> dict[str, Any]:
 def ledger_lines(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a ledger, decoded."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def stated_rate_flags(path: Path) -> set[str]:
+    """Return the values of `fixed_frame_rate_flag` that FFmpeg's own parser finds in a file's H.264."""
+    traced = subprocess.run(
+        ["ffmpeg", "-i", str(path), "-map", "0:v", "-c", "copy", "-bsf:v", "trace_headers", "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    return {line.split("=")[-1].strip() for line in traced.stderr.splitlines() if "fixed_frame_rate_flag" in line}

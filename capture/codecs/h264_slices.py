@@ -17,11 +17,11 @@ encoder's own pictures accordingly, until its next key frame.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from capture.codecs.bitstream import BitReader, bytes_of
+from capture.codecs.bitstream import bytes_of
+from capture.codecs.h264_units import BASIC_PROFILES, SEQUENCE, START_CODE, CodeReader, guarded, unguarded, units_in
 from capture.errors import EncoderError
 
 __all__ = ["SliceWriter"]
@@ -29,11 +29,7 @@ __all__ = ["SliceWriter"]
 #: NAL unit types (table 7-1).
 _SLICE: Final = 1
 _KEY_SLICE: Final = 5
-_SEQUENCE: Final = 7
 _PICTURE: Final = 8
-
-#: The start code of every NAL unit; another zero may precede it.
-_START_CODE: Final = b"\0\0\1"
 
 #: The first byte of a NAL unit that holds a slice of a reference picture.
 _REFERENCE_SLICE: Final = b"\x41"
@@ -42,9 +38,6 @@ _REFERENCE_SLICE: Final = b"\x41"
 #: 7-13).
 _ALL_PREDICTED: Final = 5
 _SAMPLES: Final = 30
-
-#: Baseline, Main and Extended: the sequence parameters of all other profiles contain more fields (section 7.3.2.1.1).
-_BASIC_PROFILES: Final = frozenset({66, 77, 88})
 
 #: The bits of a NAL unit's first byte that say whether other pictures are predicted from it.
 _REFERENCE_BITS: Final = 0x60
@@ -97,20 +90,20 @@ class SliceWriter:
         Macroblocks can be replaced if the encoder predicts each picture `from_last_alone` and decoders keep at least
         two reference pictures.
         """
-        sets = {kind: _unguarded(parameters[begin + 1 : end]) for kind, begin, end in _units(parameters)}
-        if _SEQUENCE not in sets or _PICTURE not in sets:
+        sets = {kind: unguarded(parameters[begin + 1 : end]) for kind, begin, end in units_in(parameters)}
+        if SEQUENCE not in sets or _PICTURE not in sets:
             return None
         try:
-            return cls._read(_Bits(sets[_SEQUENCE]), _Bits(sets[_PICTURE]), from_last_alone=from_last_alone)
+            return cls._read(CodeReader(sets[SEQUENCE]), CodeReader(sets[_PICTURE]), from_last_alone=from_last_alone)
         except IndexError:
             return None
 
     @classmethod
-    def _read(cls, sequence: _Bits, picture: _Bits, *, from_last_alone: bool) -> SliceWriter | None:
+    def _read(cls, sequence: CodeReader, picture: CodeReader, *, from_last_alone: bool) -> SliceWriter | None:
         profile = sequence.number(8)
         sequence.number(16)
         sequence.code()
-        if profile not in _BASIC_PROFILES:
+        if profile not in BASIC_PROFILES:
             chroma, luma_depth, chroma_depth = sequence.code(), sequence.code(), sequence.code()
             bypass, scaled = sequence.number(1), sequence.number(1)
             if (chroma, luma_depth, chroma_depth, bypass, scaled) != (1, 0, 0, 0, 0):
@@ -167,12 +160,12 @@ class SliceWriter:
         if following < self._macroblocks:
             bits += _code(self._macroblocks - following)
         parts.append(bytes_of(bits + "1"))
-        return b"\0" + _START_CODE + _REFERENCE_SLICE + _guarded(b"".join(parts))
+        return b"\0" + START_CODE + _REFERENCE_SLICE + guarded(b"".join(parts))
 
     def renumbered(self, packet: bytes) -> bytes:
         """Return the encoder's next packet, adapted to the inserted pictures. Raises `EncoderError`."""
         parts, copied = [], 0
-        for kind, begin, end in _units(packet):
+        for kind, begin, end in units_in(packet):
             if kind == _KEY_SLICE:
                 self._number = self._added = 0
             if kind == _SLICE or (kind == _KEY_SLICE and self.takes_macroblocks):
@@ -190,11 +183,11 @@ class SliceWriter:
         if a picture refers to others in a way that inserted ones would disturb.
         """
         parts, copied = [], 0
-        for kind, begin, end in _units(packet):
+        for kind, begin, end in units_in(packet):
             if kind not in (_SLICE, _KEY_SLICE):
                 continue
             end = _head_end(packet, begin + 1, end)
-            bits = _Bits(_unguarded(packet[begin + 1 : end]))
+            bits = CodeReader(unguarded(packet[begin + 1 : end]))
             if kind == _KEY_SLICE:
                 self._number = self._added = 0
                 self._last_is_long_term = self._is_marked(bits)
@@ -210,7 +203,7 @@ class SliceWriter:
         """Note that `count` inserted pictures are left out after the last packet; `followed` closes the gap."""
         self._added -= count
 
-    def _is_marked(self, bits: _Bits) -> bool:
+    def _is_marked(self, bits: CodeReader) -> bool:
         """Whether the slice header of a key frame marks it as a long-term reference."""
         for _ in range(3):
             bits.code()
@@ -219,7 +212,7 @@ class SliceWriter:
         bits.number(1)
         return bits.number(1) == 1
 
-    def _shifted(self, bits: _Bits, *, is_reference: bool) -> bytes:
+    def _shifted(self, bits: CodeReader, *, is_reference: bool) -> bytes:
         """Return the slice header of a picture of a finished stream with its new number."""
         bits.code()
         kind = bits.code() % 5
@@ -239,7 +232,7 @@ class SliceWriter:
         return bits.replaced(self._number_bits, f"{number:0{self._number_bits}b}")
 
     @staticmethod
-    def _skip_pairs(bits: _Bits, *, ends_with: int, refused: tuple[int, ...]) -> bool:
+    def _skip_pairs(bits: CodeReader, *, ends_with: int, refused: tuple[int, ...]) -> bool:
         """Skip operations, each with one value; return whether there were any. Refuses those that count pictures."""
         found = False
         while (operation := bits.code()) != ends_with:
@@ -251,7 +244,7 @@ class SliceWriter:
 
     def _marked(self, head: bytes) -> bytes:
         """Return the slice header of a key frame, marked as the long-term reference."""
-        bits = _Bits(_unguarded(head))
+        bits = CodeReader(unguarded(head))
         for _ in range(3):
             bits.code()
         bits.number(self._number_bits)
@@ -261,7 +254,7 @@ class SliceWriter:
 
     def _moved(self, head: bytes) -> bytes:
         """Return the slice header of another picture with its new number and, if macroblocks can be replaced, marks."""
-        bits = _Bits(_unguarded(head))
+        bits = CodeReader(unguarded(head))
         for _ in range(3):
             bits.code()
         place = bits.place
@@ -277,36 +270,10 @@ class SliceWriter:
         return bits.replaced(self._number_bits + 3, number + "0" + _FROM_ENCODERS + _KEEP_AS_ENCODERS)
 
 
-class _Bits(BitReader):
-    """Reads bits and Exp-Golomb codes."""
-
-    def code(self) -> int:
-        """Read the next Exp-Golomb code as unsigned (section 9.1). Signed codes can only be skipped this way."""
-        zeros = 0
-        while not self.number(1):
-            zeros += 1
-        return (1 << zeros) - 1 + (self.number(zeros) if zeros else 0)
-
-    def replaced(self, count: int, by: str) -> bytes:
-        """Return all bits with the next `count` replaced by `by`, with emulation prevention.
-
-        `by` has `count` bits, or whole bytes more.
-        """
-        return _guarded(bytes_of(self.bits[: self.place] + by + self.bits[self.place + count :]))
-
-
 def _code(value: int) -> str:
     """Return `value` as an Exp-Golomb code."""
     bits = f"{value + 1:b}"
     return "0" * (len(bits) - 1) + bits
-
-
-def _units(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the type, the begin and the latest possible end of each NAL unit."""
-    at = data.find(_START_CODE)
-    while 0 <= at < len(data) - len(_START_CODE):
-        begin, at = at + len(_START_CODE), data.find(_START_CODE, at + len(_START_CODE))
-        yield data[begin] & 0x1F, begin, at if at >= 0 else len(data)
 
 
 def _head_end(data: bytes, begin: int, unit_end: int) -> int:
@@ -315,13 +282,3 @@ def _head_end(data: bytes, begin: int, unit_end: int) -> int:
     while end < unit_end and data[end - 1] <= 3:
         end += 1
     return end
-
-
-def _unguarded(data: bytes) -> bytes:
-    """Remove the emulation prevention bytes, which keep a payload from containing a start code (section 7.4.1)."""
-    return data.replace(b"\0\0\3", b"\0\0")
-
-
-def _guarded(data: bytes) -> bytes:
-    """Insert the emulation prevention bytes."""
-    return re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", data)

@@ -16,6 +16,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import open_null_container
 from capture.codecs.video_presets import BT709, VIDEO_CODECS
@@ -95,7 +96,8 @@ class VideoEncoder:
 
     `codec` is `h264` or `vp8`; `encoder` is one of FFmpeg's encoders for it, or "" for the one that works everywhere.
     The input is `width` x `height`, both even; `scale` is the size of the encoded picture if it differs. `cuttable`
-    makes key frames often enough to cut clips. Raises `UsageError` for a size that the codec does not allow,
+    makes key frames often enough to cut clips. `constant_fps` means that a frame comes in every slot, which H.264 then
+    states. Raises `UsageError` for a size that the codec does not allow,
     `NotReadyError` when the encoder cannot be opened.
     """
 
@@ -110,6 +112,7 @@ class VideoEncoder:
         quality: str = "medium",
         encoder: str = "",
         cuttable: bool = False,
+        constant_fps: bool = False,
     ) -> None:
         known = ENCODERS[codec]
         self.codec = codec
@@ -118,6 +121,7 @@ class VideoEncoder:
             raise NotReadyError(f"there is no {codec} encoder {self.encoder!r}", f"use auto or {', '.join(known)}")
         self.width, self.height = scale or (width, height)
         _check_size(codec, self.width, self.height)
+        self._constant_fps = constant_fps
         self._key_interval_s = CUTTABLE_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
@@ -161,6 +165,9 @@ class VideoEncoder:
         context.flags |= Flags.global_header
         if how.bits_per_pixel_s:
             stream.bit_rate = round(how.bits_per_pixel_s * self.width * self.height)
+        context.open()
+        if self.codec == "h264" and context.extradata:
+            context.extradata = with_rate_stated(context.extradata, constant=self._constant_fps)
         self._container.start_encoding()
         self.template = stream
 
@@ -257,14 +264,18 @@ class VideoEncoder:
         return packets
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """Return the encoder's packet, renumbered to fit the pictures written without the encoder."""
-        if self._slices is None:
+        """Return the encoder's packet, renumbered to fit the pictures written without the encoder.
+
+        Some encoders repeat their parameters in key frames, where the frame rate has to be stated, too.
+        """
+        if self.codec != "h264":
             return packet
-        data = bytes(packet)
-        renumbered = self._slices.renumbered(data)
-        if renumbered is data:
-            return packet
-        return _packet(renumbered, packet.pts or 0, is_key=packet.is_keyframe)
+        data = made = bytes(packet)
+        if packet.is_keyframe:
+            made = with_rate_stated(made, constant=self._constant_fps)
+        if self._slices is not None:
+            made = self._slices.renumbered(made)
+        return packet if made is data else _packet(made, packet.pts or 0, is_key=packet.is_keyframe)
 
 
 class _ByteBudget:

@@ -112,6 +112,7 @@ class Muxer:
         self._length = LengthField(self._file, container.format)
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
+        self._options: Mapping[str, str] = _OPTIONS.get(container.format, {})
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
@@ -145,7 +146,7 @@ class Muxer:
         options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
         if crash_safe:
             options = {
-                **_OPTIONS.get(self._container_kind.format, {}),
+                **self._options,
                 "flush_packets": "1",
                 "max_interleave_delta": str(_INTERLEAVE_US),
             }
@@ -159,6 +160,8 @@ class Muxer:
                 stream.metadata.update(_lasting(template.metadata))
                 # It gives the duration of the last frame, and files do not always keep it with the codec.
                 if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
+                    # A converted stream has other parameters than its file.
+                    stream.codec_context.extradata = template.codec_context.extradata
                     stream.codec_context.framerate = frame_rate or template.average_rate
                     if template.codec_context.is_encoder:
                         self._frame_times[stream.index] = FrameTimes(template.average_rate, guessed=self._is_mp4)
@@ -180,7 +183,7 @@ class Muxer:
         packet.stream = self._streams[stream]
         if stream in self._frame_times:
             self._frame_times[stream].place(packet, before_s)
-        if isinstance(packet.stream, VideoStream) and _OPTIONS.get(self._container_kind.format) is _CLUSTERS:
+        if isinstance(packet.stream, VideoStream) and self._options is _CLUSTERS:
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
         if not packet.size and packet.has_sidedata("new_extradata"):
@@ -200,7 +203,7 @@ class Muxer:
     @property
     def _is_mp4(self) -> bool:
         """Whether the file is an MP4, MOV or M4A."""
-        return _OPTIONS.get(self._container_kind.format) is _FRAGMENTED
+        return self._options is _FRAGMENTED
 
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first

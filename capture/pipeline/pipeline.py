@@ -128,6 +128,7 @@ class Pipeline:
             quality=settings.quality,
             encoder=name,
             cuttable=settings.replay_s is not None,
+            constant_fps=settings.constant_fps,
         )
 
     @property

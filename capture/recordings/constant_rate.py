@@ -17,7 +17,9 @@ from typing import Any, Final, NamedTuple
 import av
 from av.video.stream import VideoStream
 
+from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
+from capture.codecs.h264_units import parameters_of, with_start_codes
 from capture.errors import CaptureError, EncoderError, OutputError, RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import VIDEO_TICKS_PER_S, in_seconds
@@ -37,8 +39,6 @@ _MOST_SLOTS_LATE: Final = 2
 _ENCODE: Final = "encode it at a constant rate, as ffmpeg -i FILE -r 30 OUT does"
 
 _TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
-
-_START_CODE: Final = b"\0\0\0\1"
 
 
 class _Frame(NamedTuple):
@@ -96,8 +96,13 @@ def _write(path: Path, made: Path, rate: Fraction, end_slot: int) -> None:
         with opened(path) as pictures, opened(path) as sounds:
             tracks = tracks_of(pictures)
             place, picture = next((n, track) for n, track in enumerate(tracks) if isinstance(track, VideoStream))
+            parameters = with_rate_stated(parameters_of(bytes(picture.codec_context.extradata or b"")), constant=True)
+            writer = SliceWriter.of(parameters, from_last_alone=True)
+            if writer is None:
+                raise EncoderError("its H.264 uses features that repeats cannot follow")
+            picture.codec_context.extradata = parameters
             muxer.start(tracks, pictures.metadata, crash_safe=False, frame_rate=rate)
-            filled = _filled(pictures, picture, rate, end_slot)
+            filled = _filled(pictures, picture, writer, rate, end_slot)
             others = [track for track in tracks_of(sounds) if track.type == "audio"]
             places = {track.index: n for n, track in enumerate(tracks)}
             for _, where, packet in heapq.merge(
@@ -125,23 +130,20 @@ def _sounds(
 
 
 def _filled(
-    container: av.container.InputContainer, track: VideoStream, rate: Fraction, end_slot: int
+    container: av.container.InputContainer, track: VideoStream, writer: SliceWriter, rate: Fraction, end_slot: int
 ) -> Iterator[tuple[float, av.Packet[Any]]]:
     """Yield a packet for every slot, with its time in seconds. Raises `EncoderError` if the stream is not supported."""
-    extradata = bytes(track.codec_context.extradata or b"")
-    sets = _parameters(extradata)
-    writer = SliceWriter.of(sets, from_last_alone=True) if sets else None
-    if writer is None:
-        raise EncoderError("its H.264 uses features that repeats cannot follow")
     following = 0
     for frame in _frames(container, track, rate):
         for slot in range(following, frame.slot) if following else ():
-            yield _packet(_as_lengths(writer.picture()), slot, rate)
-        data = _as_lengths(writer.followed(_as_start_codes(frame.data)))
-        yield _packet(data, frame.slot, rate, is_key=frame.is_key)
+            yield _packet(writer.picture(), slot, rate)
+        data = with_start_codes(frame.data)
+        if frame.is_key:
+            data = with_rate_stated(data, constant=True)
+        yield _packet(writer.followed(data), frame.slot, rate, is_key=frame.is_key)
         following = frame.slot + 1
     for slot in range(following, end_slot):
-        yield _packet(_as_lengths(writer.picture()), slot, rate)
+        yield _packet(writer.picture(), slot, rate)
 
 
 def _frames(container: av.container.InputContainer, track: VideoStream, rate: Fraction) -> Iterator[_Frame]:
@@ -167,34 +169,3 @@ def _packet(data: bytes, slot: int, rate: Fraction, *, is_key: bool = False) -> 
     packet.duration = round((slot + 1) / rate / _TIME_BASE) - packet.pts
     packet.time_base, packet.is_keyframe = _TIME_BASE, is_key
     return float(slot / rate), packet
-
-
-def _parameters(extradata: bytes) -> bytes:
-    """Return the parameter sets of an `avcC` box with start codes; empty if units have no lengths of four bytes.
-
-    See ISO/IEC 14496-15, section 5.3.3.1.
-    """
-    if len(extradata) < 7 or extradata[0] != 1 or extradata[4] & 3 != 3:
-        return b""
-    sets, at = b"", 5
-    for mask in (0x1F, 0xFF):
-        count, at = extradata[at] & mask, at + 1
-        for _ in range(count):
-            size = int.from_bytes(extradata[at : at + 2], "big")
-            sets, at = sets + _START_CODE + extradata[at + 2 : at + 2 + size], at + 2 + size
-    return sets
-
-
-def _as_start_codes(packet: bytes) -> bytes:
-    """Replace the lengths before the units of a packet with start codes."""
-    parts, at = [], 0
-    while at + 4 <= len(packet):
-        size = int.from_bytes(packet[at : at + 4], "big")
-        parts += [_START_CODE, packet[at + 4 : at + 4 + size]]
-        at += 4 + size
-    return b"".join(parts)
-
-
-def _as_lengths(packet: bytes) -> bytes:
-    """Replace the start codes, all of four bytes, with lengths."""
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in packet.split(_START_CODE)[1:])

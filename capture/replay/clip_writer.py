@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.h264_frame_rate import says_constant_rate
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.sound_cut import decoded, silenced
 from capture.codecs.stereo_aac import FRAME_SAMPLES
@@ -275,6 +276,7 @@ def _reencoded_picture(
         float(context.framerate or 30),
         quality=quality,
         encoder=context.codec.name,
+        constant_fps=says_constant_rate(bytes(context.extradata or b"")),
     )
     same = encoder.template.codec_context.extradata == context.extradata
     first = next((n for n, one in enumerate(packets) if one.pts >= start), len(packets) - 1)

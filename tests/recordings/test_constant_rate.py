@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from numbered import HEIGHT, WIDTH, latest_s, numbered, shown_from_s
+from reopened import stated_rate_flags
 
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
@@ -77,6 +78,7 @@ def test_every_slot_shows_what_was_shown_then(extension: str, tmp_path: Path) ->
     assert with_constant_rate(path, made, 30) == made
     report = check(made)
     assert report.ok
+    assert (stated_rate_flags(path), stated_rate_flags(made)) == ({"0"}, {"1"})
     assert report.streams[0].constant_fps == pytest.approx(30, abs=0.01)
     assert report.duration_s == pytest.approx(check(path).duration_s, abs=0.04)
     # The pictures are the same, bit by bit.
