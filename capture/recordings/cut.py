@@ -16,12 +16,9 @@ from capture.media import SAMPLE_RATE, in_seconds
 from capture.output.muxer import Chapter, Muxer
 from capture.recordings.check import CheckReport
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until, zero_s
+from capture.recordings.still_end import repeat_at_end
 
 __all__ = ["cut_end"]
-
-#: A frame shown for longer belongs to a still screen, which is sent again now and then. Tracks may end half a second
-#: apart.
-_LONG_PICTURE_S: Final = 0.4
 
 #: How much sound before the end `silenced` may look at.
 _LAST_SOUND_S: Final = 2.0
@@ -33,8 +30,7 @@ _ROUNDED_S: Final = 0.001
 def cut_end(path: Path, end_s: float) -> CheckReport:
     """Cut the recording at `path` off at `end_s`; return the report of the rest.
 
-    `end_s` counts from the start of the file. The last frame is shown until then; with a still picture, Matroska and
-    WebM go on to the next frame. The last packet of AAC and Opus is silent from the end on; MP3 ends with the packet
+    `end_s` counts from the start of the file. The last frame is shown until then. The last packet of AAC and Opus is silent from the end on; MP3 ends with the packet
     before, WAV with the sample. A chapter that plays at `end_s` ends there, later ones go. Raises `UsageError` when
     nothing would be left, and for FLAC, which cannot be cut this way; `OutputError` and `RecordingError` as `rewrite`
     does. After an error the recording is unchanged.
@@ -49,39 +45,21 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
             tracks = tracks_of(container)
             muxer.start(tracks, container.metadata)
             places = {stream.index: place for place, stream in enumerate(tracks)}
-            stop_s = _next_picture_s(path, end_s) + zero_s(container)
+            stop_s = end_s + zero_s(container)
             last = _last_sound(path, stop_s)
+            repeat = repeat_at_end(path, stop_s)
             for packet in container.demux(tracks):
                 if packet.pts is None or not packet.size:
                     continue
                 place = places[packet.stream_index]
+                if repeat is not None and in_seconds(packet.pts, packet.time_base) > repeat.at_s:
+                    muxer.write(repeat.place, repeat.packet)
+                    repeat = None
                 if kept := last.get((place, packet.pts)) or _until(packet, stop_s):
                     muxer.write(place, kept)
             return chapters_of(container, stop_s)
 
     return rewrite(path, fill)
-
-
-def _next_picture_s(path: Path, end_s: float) -> float:
-    """Return the time at or after `end_s` where a cut does not shorten a long frame.
-
-    Matroska gives every frame the same duration: if a frame shown for longer came last, it would end long before the
-    sound.
-    """
-    with opened(path) as container:
-        pictures = [stream for stream in tracks_of(container) if stream.type == "video"]
-        if "matroska" not in container.format.name or not pictures:
-            return end_s
-        before_s = 0.0
-        for packet in container.demux(pictures):
-            if packet.pts is None:
-                continue
-            at_s = float(packet.pts * packet.time_base)
-            if at_s >= end_s:
-                length_s = float((packet.duration or 0) * packet.time_base)
-                return at_s + length_s if end_s - before_s > _LONG_PICTURE_S else end_s
-            before_s = max(before_s, at_s)
-    return end_s
 
 
 def _last_sound(path: Path, end_s: float) -> dict[tuple[int, int], av.Packet[Any]]:

@@ -92,7 +92,8 @@ class _PictureLane:
 
     def __init__(self, source: VideoStream, made: OutputContainer, codec: str, plan: Plan, end_s: float) -> None:
         name, options = _VIDEO_ENCODERS[codec]
-        rate = source.average_rate or Fraction(30)
+        # The average is far below what a variable rate reaches, and Matroska would state it as the rate.
+        rate = source.guessed_rate or Fraction(30)
         if math.isinf(plan.picture_rate):
             options = {**options, "crf": "20"}
         stream = made.add_stream(cast(Any, name), rate=rate, options=options)

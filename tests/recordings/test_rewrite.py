@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reopened import pictures, probe, sound
+from reopened import everything_shown, pictures, probe, sound
 from written import FPS, Picture, Sound, write
 
 from capture.codecs.audio_encoder import AudioEncoder
@@ -326,9 +326,13 @@ def test_a_still_picture_is_cut_as_well(extension: str, tmp_path: Path) -> None:
     muxer.close()
     report = cut_end(muxer.path, 1.55)
     assert report.ok
-    goes_on_s = 0.085 if extension in ("mkv", "webm") else 0.0
     for stream in report.streams:
-        assert stream.duration_s == pytest.approx(1.55 + goes_on_s, abs=0.025)
+        assert stream.duration_s == pytest.approx(1.55, abs=0.025)
+    # The picture of 1.0 s is shown to the end, and that of 1.6 s is gone.
+    shown = [frame.mean() for frame in everything_shown(muxer.path)]
+    assert len(shown) == (4 if extension in ("mkv", "webm") else 3)
+    assert shown[-1] == pytest.approx(100, abs=4)
+    assert max(shown) < 104
 
 
 def test_flac_is_not_cut(tmp_path: Path) -> None:

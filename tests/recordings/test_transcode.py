@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from capture.output.muxer import Muxer
 from capture.recordings import transcode
 from capture.recordings.animation import _is_whole
 from capture.recordings.check import check
+from capture.recordings.reencode import Plan, reencode
 from capture.recordings.transcode import convert, fit
 from capture.sources.pattern import pattern_tone
 
@@ -133,6 +135,21 @@ def test_a_webp_without_a_picture_is_damaged(tmp_path: Path) -> None:
     assert not _is_whole(path)
     path.write_bytes(path.read_bytes().replace(b"ANIM", b"VP8L"))
     assert _is_whole(path)
+
+
+def test_a_variable_rate_is_not_stated_as_its_average(tmp_path: Path) -> None:
+    path, made = tmp_path / "made.mp4", tmp_path / "made.mkv"
+    encoder = VideoEncoder("h264", 64, 48, 30)
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([encoder.template])
+    for slot in (0, 16, 33, 49, *range(60, 75)):
+        for packet in encoder.encode(np.full((48, 64, 4), 3 * slot, np.uint8), slot * 3000):
+            muxer.write(0, packet)
+    muxer.close()
+    reencode(path, made, CONTAINERS["mkv"], Plan(math.inf, 0, (64, 48)), 2.5)
+    with av.open(str(path)) as old, av.open(str(made)) as new:
+        assert float(old.streams.video[0].average_rate or 0) < 10
+        assert float(new.streams.video[0].average_rate or 0) in (30, 60)
 
 
 @pytest.mark.parametrize(("form", "limit_bytes"), [("gif", 100_000), ("webp", 50_000), ("ogg", 20_000)])
