@@ -7,7 +7,7 @@ before the sound.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import av
 from av.video.stream import VideoStream
@@ -85,7 +85,7 @@ def _in_h264(track: VideoStream, group: list[av.Packet[Any]]) -> bytes:
 
 def _in_vp8(track: VideoStream, group: list[av.Packet[Any]]) -> bytes:
     """Return a key frame with the last picture of a group; empty if it cannot be decoded."""
-    frames = [cast(av.VideoFrame, frame) for packet in group for frame in packet.decode()]
+    frames = [frame for packet in group for frame in packet.decode()]
     if not frames:
         return b""
     size = track.codec_context.width, track.codec_context.height
