@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final
 
 from capture.errors import UsageError
@@ -23,6 +25,7 @@ __all__ = [
     "parse_geometry",
     "parse_level",
     "parse_loudness",
+    "parse_moment",
     "parse_region",
     "parse_replay",
     "parse_scale",
@@ -40,6 +43,9 @@ _LOUDNESS: Final = re.compile(r"(-[0-9]{1,3}(?:\.[0-9]{0,3})?)\s*(?:lufs)?", re.
 _SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)
 _OFFSET: Final = r"(\+-?[0-9]{1,6}|-[0-9]{1,6})"
 _REGION: Final = re.compile(rf"([0-9]{{1,6}})x([0-9]{{1,6}}){_OFFSET}{_OFFSET}", re.ASCII)
+_AGO: Final = re.compile(r"([0-9]{1,6})(min|h|d|w)", re.ASCII)
+_UNITS_AGO: Final = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DATES: Final = {"%Y-%m-%d %H:%M": timedelta(minutes=1), "%Y-%m-%d": timedelta(days=1)}
 _GEOMETRY: Final = re.compile(r"([0-9]{1,6})x([0-9]{1,6})", re.ASCII)
 
 
@@ -62,6 +68,31 @@ def _seconds(text: str) -> float | None:
     if not text or not with_units:
         return None
     return sum(float(n or 0) * unit_s for n, unit_s in zip(with_units.groups(), _UNITS_S.values(), strict=True))
+
+
+def parse_moment(text: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return where the time that `text` names starts and ends, in local time; `now` is aware of its zone.
+
+    `today`, `yesterday` and `2026-11-01` are days, `2026-11-01 14:30` and `14:30` minutes, `30min`, `2h`, `7d` and `2w`
+    the moment so long ago.
+    """
+    words, here = " ".join(text.replace("T", " ").lower().split()), now.replace(tzinfo=None)
+    today = here.replace(hour=0, minute=0, second=0, microsecond=0)
+    start, lasts = None, timedelta(days=1)
+    with suppress(OverflowError):
+        if ago := _AGO.fullmatch(words):
+            start, lasts = here - timedelta(**{_UNITS_AGO[ago[2]]: int(ago[1])}), timedelta()
+        elif words in ("today", "yesterday"):
+            start = today - timedelta(days=words == "yesterday")
+        for form, length in _DATES.items():
+            with suppress(ValueError):
+                start, lasts = datetime.strptime(words, form), length
+        with suppress(ValueError):
+            clock = datetime.strptime(words, "%H:%M")
+            start, lasts = today.replace(hour=clock.hour, minute=clock.minute), timedelta(minutes=1)
+        if start is not None:
+            return start.astimezone(), (start + lasts).astimezone()
+    raise UsageError(f"{text!r} is not a date", "write it like today, 7d, 2h, 2026-11-01 or 2026-11-01 14:30")
 
 
 def parse_level(text: str) -> float:

@@ -193,9 +193,14 @@ DATE_READERS = {
     "date": {"today"},
 }
 
-#: Modules that name files by date and time. Everything that is measured is measured on the monotonic clock, which
-#: setting the system's date does not change.
-MODULES_WITH_DATES = ["capture.cli.options", "capture.session.clip_saver", "capture.session.take"]
+#: Modules that name files by date and time, and the one that lists them. Everything that is measured is measured on the
+#: monotonic clock, which setting the system's date does not change.
+MODULES_WITH_DATES = [
+    "capture.cli.listing",
+    "capture.cli.options",
+    "capture.session.clip_saver",
+    "capture.session.take",
+]
 
 
 def reads_the_date(path: Path) -> bool:
@@ -210,7 +215,7 @@ def reads_the_date(path: Path) -> bool:
     return False
 
 
-def test_dates_only_name_files(tmp_path: Path) -> None:
+def test_dates_only_name_and_list_files(tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     for program in ("import time\ntime.time()", "from time import time_ns", "import datetime\ndatetime.date.today()"):
         path.write_text(program)

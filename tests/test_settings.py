@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,16 @@ from capture.errors import SettingError, UsageError
 from capture.formats import CONTAINERS, QUALITIES, container_of
 from capture.media import Rectangle
 from capture.output.naming import check_output
-from capture.parsing import parse_audio, parse_fps, parse_geometry, parse_level, parse_region, parse_size, parse_time
+from capture.parsing import (
+    parse_audio,
+    parse_fps,
+    parse_geometry,
+    parse_level,
+    parse_moment,
+    parse_region,
+    parse_size,
+    parse_time,
+)
 from capture.settings.audio_tracks import AudioTrack
 from capture.settings.bounds import MAX_FPS, MAX_PICTURE_SIDE, MAX_TIME_S
 from capture.settings.clip_order import ClipOrder
@@ -106,6 +116,32 @@ def test_times_are_parsed(text: str, seconds: float) -> None:
 )
 def test_invalid_times_are_refused(text: str) -> None:
     assert f"{text!r} is not a time" in refusal(lambda: parse_time(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("today", "2026-03-01 00:00", "2026-03-02 00:00"),
+        ("Yesterday", "2026-02-28 00:00", "2026-03-01 00:00"),
+        (" 2026-02-03 ", "2026-02-03 00:00", "2026-02-04 00:00"),
+        ("2026-02-03 14:30", "2026-02-03 14:30", "2026-02-03 14:31"),
+        ("2026-02-03T14:30", "2026-02-03 14:30", "2026-02-03 14:31"),
+        ("9:05", "2026-03-01 09:05", "2026-03-01 09:06"),
+        ("30min", "2026-03-01 11:30", "2026-03-01 11:30"),
+        ("2h", "2026-03-01 10:00", "2026-03-01 10:00"),
+        ("7d", "2026-02-22 12:00", "2026-02-22 12:00"),
+        ("1w", "2026-02-22 12:00", "2026-02-22 12:00"),
+    ],
+)
+def test_moments_are_parsed(text: str, start: str, end: str) -> None:
+    found = parse_moment(text, datetime(2026, 3, 1, 12).astimezone())
+    assert [f"{moment:%Y-%m-%d %H:%M}" for moment in found] == [start, end]
+    assert all(moment.tzinfo is not None for moment in found)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-02-30", "24:00", "7", "d", "-7d", "999999w", "٣d", "2026-11-01 1"])
+def test_other_moments_are_refused(text: str) -> None:
+    assert f"{text!r} is not a date" in refusal(lambda: parse_moment(text, datetime(2026, 3, 1, 12).astimezone()))
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "0:00", "0h0m0s", "0.000"])

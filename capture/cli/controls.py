@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from capture.cli.text import as_argument
 from capture.errors import NotReadyError
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def _report_cut_off(paths: Sequence[str], settings: RecordSettings, terminal: Te
     for path in paths:
         is_replaced = path == str(settings.output) and not settings.is_numbered
         if not is_replaced and _is_unfinished(Path(path)):
-            terminal.say(f"a crash cut off {path}. To fix it: capture repair {_as_argument(path)}")
+            terminal.say(f"a crash cut off {path}. To fix it: capture repair {as_argument(path)}")
     _report_set_aside(paths, settings, terminal)
 
 
@@ -85,11 +83,3 @@ def _report_set_aside(paths: Sequence[str], settings: RecordSettings, terminal: 
     for path in dict.fromkeys([*paths, *again]):
         for old in left_aside(Path(path)):
             terminal.say(f"the file that {path} was to replace is kept as {old}")
-
-
-def _as_argument(path: str) -> str:
-    """Return `path` quoted for a shell; unprintable bytes become escapes, in a form that bash and zsh read."""
-    if path.isprintable():
-        return shlex.quote(path)
-    plain = {ord(char) for char in string.digits + string.ascii_letters + "/._- "}
-    return "$'" + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(path)) + "'"

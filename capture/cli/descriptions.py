@@ -10,6 +10,7 @@ __all__ = [
     "CONFIG",
     "CONVERT",
     "HEADLESS",
+    "LIST",
     "NAME",
     "NOTE",
     "RECORD",
@@ -43,6 +44,12 @@ STANDBY = (
 REPLAY = (
     "Keep the last minute of picture and sound in memory. Ctrl+Alt+C, or capture clip from any terminal, saves it as a "
     "file. Ctrl+Alt+R starts and stops recordings, as in standby."
+)
+
+LIST = (
+    "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
+    "finished one, name it in check, convert and repair. ✓ means that the file is complete; capture check "
+    "reads all of it."
 )
 
 REPAIR = (

@@ -22,8 +22,13 @@ def _check(arguments: Arguments) -> int:
     """Check one file or several; the exit code is the worst."""
     from pathlib import Path
 
+    from capture.cli.recordings import recording_named
+
     if len(arguments.files) == 1:
-        report = _checked(arguments, Path(arguments.files[0]))
+        path = recording_named(arguments.files[0])
+        report = _checked(arguments, path)
+        if path != Path(arguments.files[0]):
+            say(arguments, str(path))
         if arguments.json:
             write_json(report.as_json())
         else:
@@ -33,7 +38,8 @@ def _check(arguments: Arguments) -> int:
     exit_code = 0
     for file in arguments.files:
         try:
-            report = _checked(arguments, Path(file))
+            path = recording_named(file)
+            report = _checked(arguments, path)
         except UsageError as error:
             found.append({"path": str(Path(file).absolute()), "ok": False, "problems": [str(error)], "streams": []})
             complain(str(error))
@@ -42,7 +48,7 @@ def _check(arguments: Arguments) -> int:
         found.append(report.as_json())
         exit_code = max(exit_code, 0 if report.ok else 1)
         if not arguments.json:
-            write(printable(f"{file}: {'ok' if report.ok else 'not ok'}"))
+            write(printable(f"{file if path == Path(file) else path}: {'ok' if report.ok else 'not ok'}"))
             for problem in report.problems:
                 write(printable(f"  problem: {problem}"))
     if arguments.json:
@@ -83,10 +89,11 @@ def _rate(constant_fps: float | None) -> str:
 def _convert(arguments: Arguments) -> int:
     from pathlib import Path
 
+    from capture.cli.recordings import recording_named
     from capture.parsing import parse_fps
     from capture.recordings.constant_rate import with_constant_rate
 
-    path = Path(arguments.file)
+    path = recording_named(arguments.file)
     fps = parse_fps(arguments.constant_fps)
     output = path.with_stem(f"{path.stem}-{fps:g}fps") if arguments.output is None else Path(arguments.output)
     made = with_constant_rate(path, output, fps)
@@ -102,10 +109,11 @@ def _convert(arguments: Arguments) -> int:
 def _repair(arguments: Arguments) -> int:
     from pathlib import Path
 
+    from capture.cli.recordings import recording_named
     from capture.cli.terminal import as_clock
     from capture.recordings.repair import recordings_in, repair
 
-    path = Path(arguments.path)
+    path = recording_named(arguments.path)
     output = None if arguments.output is None else Path(arguments.output)
     if path.is_dir() and output is not None:
         raise UsageError(f"--output names one file, but {path} is a folder", "drop --output, or name one recording")

@@ -68,4 +68,8 @@ def _joined(texts: Sequence[str]) -> str:
 
 def cells(text: str) -> int:
     """Return how many cells of a terminal `text` takes: wide letters, such as Chinese ones, take two."""
-    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+    if text.isascii():
+        return len(text)
+    # Marks are drawn onto the letter before them.
+    shown = (char for char in text if unicodedata.category(char) not in ("Mn", "Me"))
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in shown)

@@ -26,6 +26,7 @@ _MODULES: Final = {
     "headless": ("headless",),
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
     "files": ("check", "convert", "repair"),
+    "listing": ("list",),
     "system": ("devices", "doctor"),
     "settings": ("config",),
 }

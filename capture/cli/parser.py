@@ -11,19 +11,17 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from capture.cli.descriptions import (
-    CHECK,
     CLIP,
     CONFIG,
-    CONVERT,
     HEADLESS,
     NAME,
     NOTE,
     RECORD,
     REMOTE_VERBS,
-    REPAIR,
     REPLAY,
     STANDBY,
 )
+from capture.cli.file_options import FILE_VERBS
 from capture.cli.words import before_command, check_verb, rewritten, unknown_words
 from capture.errors import UsageError
 
@@ -130,9 +128,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         ("doctor", "check whether recording will work, and say what to do if not"),
     ):
         add(name, text, description=f"{text.capitalize()}.")
-    add("repair", "fix a recording that was cut off by a crash", _fill_repair, description=REPAIR)
-    add("convert", "give a recording a constant frame rate", _fill_convert, description=CONVERT)
-    add("check", "check that a recording is complete", _fill_check, description=CHECK)
+    for name, text, fill_verb, description in FILE_VERBS:
+        add(name, text, fill_verb, description=description)
     fills = {"mark": _fill_mark, "pause": _fill_pause, "stop": _fill_stop}
     for name, text, more in REMOTE_VERBS:
         fill = fills.get(name, _add_recorder_name)
@@ -200,30 +197,6 @@ def _fill_headless(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--ignore-exit-code", action="store_true", help="exit with 0 when the recording succeeded but COMMAND failed"
-    )
-
-
-def _fill_repair(parser: _Parser) -> None:
-    parser.add_argument("path", metavar="FILE|FOLDER", help="the recording, or a folder of recordings")
-    parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
-    _add_no_limits(parser)
-
-
-def _fill_convert(parser: _Parser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the recording")
-    text = "fill every slot of 1/N s with a frame (30); nothing is encoded again"
-    parser.add_argument("--constant-fps", metavar="N", nargs="?", const="30", required=True, help=text)
-    parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-30fps.mp4 and the like)")
-
-
-def _fill_check(parser: _Parser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="the recording; several get a line each")
-    _add_no_limits(parser)
-
-
-def _add_no_limits(parser: _Parser) -> None:
-    parser.add_argument(
-        "--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust"
     )
 
 

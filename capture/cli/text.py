@@ -19,6 +19,7 @@ from capture.errors import OutputError
 from capture.system.standard_streams import fill_closed
 
 __all__ = [
+    "as_argument",
     "complain",
     "fail",
     "open_streams",
@@ -119,3 +120,15 @@ def _unwritten(error: OSError) -> OutputError:
 def printable(text: str) -> str:
     """Return `text` without control codes: names from outside must not drive the terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def as_argument(path: str) -> str:
+    """Return `path` quoted for a shell; unprintable bytes become escapes, in a form that bash and zsh read."""
+    # Imported here: the help does not need them.
+    import shlex
+    import string
+
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = {ord(char) for char in string.digits + string.ascii_letters + "/._- "}
+    return "$'" + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(path)) + "'"

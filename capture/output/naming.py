@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ __all__ = [
     "candidates",
     "check_output",
     "check_writable",
+    "date_in_name",
     "dated_name",
     "default_path",
     "fitted",
@@ -64,6 +66,22 @@ def default_path(extension: str, *, now: datetime, folder: Path | None = None) -
 def dated_name(ending: str, now: datetime) -> str:
     """Return the default file name of a recording started at `now`."""
     return f"Capture {now:%Y-%m-%d %H.%M.%S}.{ending.removeprefix('.')}"
+
+
+#: The start of a name that `dated_name` gave, whatever was added to it.
+_DATED: Final = re.compile(r"Capture (20\d\d)-(\d\d)-(\d\d) (\d\d)\.(\d\d)\.(\d\d)(?!\d)", re.ASCII)
+
+
+def date_in_name(name: str) -> datetime | None:
+    """Return the local time in a name that starts as `dated_name` does; None for other names."""
+    found = _DATED.match(name)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
 
 
 def candidates(path: Path) -> Iterator[Path]:

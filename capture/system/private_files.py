@@ -77,8 +77,8 @@ def copy_mode(old: Path, new: Path) -> None:
             raise
 
 
-def read_small(path: Path) -> bytes:
-    """Return the content of a file of at most `SMALL_BYTES`, following links.
+def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
+    """Return the content of a file of at most `most_bytes`, following links.
 
     Never waits: raises `OSError`, with the reason as its `strerror`, for a pipe, a device, a folder or a larger file.
     """
@@ -87,9 +87,9 @@ def read_small(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | _AT_ONCE | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         _check_is_file(os.fstat(descriptor))
-        content = file.read(SMALL_BYTES + 1)
-    if len(content) > SMALL_BYTES:
-        raise OSError(0, f"it has more than {SMALL_BYTES // 1_000_000} MB")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(0, f"it has more than {most_bytes // 1_000_000} MB")
     return content
 
 

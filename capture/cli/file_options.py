@@ -1,0 +1,56 @@
+"""Defines the options of the verbs for saved recordings. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Final
+
+from capture.cli.descriptions import CHECK, CONVERT, LIST, REPAIR
+from capture.recordings.overview import KINDS
+
+__all__ = ["FILE_VERBS"]
+
+#: What FILE may be.
+_NAMES: Final = "the recording: a path, last, or a number from capture list"
+
+
+def _fill_list(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--since", metavar="WHEN", help="recorded from then on: today, yesterday, 7d, 2h, 2026-11-01, 14:30")
+    add("--until", metavar="WHEN", help="recorded up to then, that day or minute included")
+    add("--kind", action="append", choices=KINDS, help="only these; repeat the option for more")
+    add("--text", metavar="TEXT", help="only those with TEXT in their title or file name")
+    add("-n", "--newest", metavar="N", type=int, help="only the newest N")
+
+
+def _fill_repair(parser: ArgumentParser) -> None:
+    parser.add_argument("path", metavar="FILE|FOLDER", help=f"{_NAMES}; or a folder of recordings")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
+    _add_no_limits(parser)
+
+
+def _fill_convert(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help=_NAMES)
+    text = "fill every slot of 1/N s with a frame (30); nothing is encoded again"
+    parser.add_argument("--constant-fps", metavar="N", nargs="?", const="30", required=True, help=text)
+    parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-30fps.mp4 and the like)")
+
+
+def _fill_check(parser: ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help=f"{_NAMES}; several get a line each")
+    _add_no_limits(parser)
+
+
+def _add_no_limits(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust"
+    )
+
+
+#: The verbs for saved recordings: the name, the help text, what adds the options, and the description.
+FILE_VERBS: Final = (
+    ("list", "list the saved recordings, newest first", _fill_list, LIST),
+    ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
+    ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
+    ("check", "check that a recording is complete", _fill_check, CHECK),
+)
