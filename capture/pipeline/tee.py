@@ -37,6 +37,8 @@ class Tee:
         self._left_out: set[tuple[FileWriter, int]] = set()
         # Tracks that a writer can only use from the next key frame on.
         self._await_key: set[tuple[FileWriter, int]] = set()
+        # Tracks whose packets were all from before the media time at which a writer begins.
+        self._await_begin: dict[tuple[FileWriter, int], float] = {}
         self._changed = threading.Condition()
         # The media time that each track has reached.
         self._reached_s: dict[int, float] = {}
@@ -72,6 +74,14 @@ class Tee:
             packets = list(dropwhile(lambda packet: not packet.is_keyframe, packets))
             if packets:
                 self._await_key.remove(key)
+        if key in self._await_begin:
+            assert self.buffer is not None  # noqa: S101 - only `attach_since` adds tracks
+            first_pts = self.buffer.sound_start(track, self._await_begin[key])
+            packets = list(dropwhile(lambda packet: (packet.pts or 0) < first_pts, packets))
+            if packets:
+                del self._await_begin[key]
+                for note in self.buffer.notes(track):
+                    packets[0].set_sidedata(note)
         return packets
 
     def attach(self, writer: FileWriter) -> None:
@@ -93,6 +103,9 @@ class Tee:
                 if part.is_picture and not copies:
                     # The buffer is too small for the packets between two key frames.
                     self._await_key.add((writer, track))
+                elif not copies:
+                    # A slow device, or the silence of one that delivers nothing.
+                    self._await_begin[writer, track] = clip.start_s
                 for note in clip.notes(track) if copies else ():
                     copies[0].set_sidedata(note)
                 packets += [(track, copy) for copy in copies]
@@ -106,6 +119,7 @@ class Tee:
         with self._changed, suppress(ValueError):
             for marked in (self._left_out, self._await_key):
                 marked -= {each for each in marked if each[0] is writer}
+            self._await_begin = {each: begin_s for each, begin_s in self._await_begin.items() if each[0] is not writer}
             self._writers.remove(writer)
 
     def leave_out(self, writer: FileWriter, track: int) -> None:

@@ -119,6 +119,18 @@ class ReplayBuffer:
             end_s = self._end_s() + SQUEEZED_S
             return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
 
+    def sound_start(self, track: int, start_s: float) -> int:
+        """Return the pts of the first packet of a sound track that is heard from `start_s` on: its priming goes before.
+
+        Both are counted from the start of the recording; the pts in units of the track.
+        """
+        lane = self._lanes[track]
+        return units(start_s, lane.track.time_base) - (lane.priming or 0)
+
+    def notes(self, track: int) -> tuple[PacketSideData, ...]:
+        """Return the side data of the first packet of a track, on its priming: that of a file needs it, too."""
+        return self._lanes[track].notes
+
     def _end_s(self) -> float:
         return max((lane.end_s for lane in self._lanes), default=0.0)
 

@@ -12,11 +12,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from reopened import each_picture, pictures
+from reopened import each_picture, pictures, sound
 from running import eventually
 
+from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
+from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.output.writer import FileWriter
 from capture.pipeline.tee import Tee
@@ -117,6 +119,41 @@ def test_a_take_from_a_too_small_buffer_begins_at_the_next_key_frame(tmp_path: P
     filming.tee.detach(writer)
     writer.close()
     assert writer.written[0] == len(shown(path)) == 2
+
+
+@pytest.mark.parametrize(("extension", "codec"), [("mkv", "opus"), ("mp4", "aac")])
+def test_late_sound_from_before_a_take_is_left_out(extension: str, codec: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{extension}"
+    pictures_of, sound_of, tee = VideoEncoder("h264", 64, 64, FPS, cuttable=True), AudioEncoder(codec, 2), Tee()
+    templates = [pictures_of.template, sound_of.template]
+    tee.buffer = ReplayBuffer(60.0, HUGE, [ReplayTrack.of(each) for each in templates])
+
+    def show(at_s: float) -> None:
+        tee.put(0, pictures_of.encode(np.full((64, 64, 4), 99, np.uint8), round(at_s * 90_000)))
+
+    def play(seconds: float, level: float) -> None:
+        tee.put(1, sound_of.encode(np.full((round(seconds * SAMPLE_RATE), 2), level, np.float32)))
+
+    show(0.0)
+    play(1.0, 0.5)
+    tee.put(0, pictures_of.repeat(round(1.8 * 90_000)))
+    # The sound from here to the start of the take has not arrived.
+    writer = FileWriter(no_failure)
+    assert tee.attach_since(writer, 2.0) == pytest.approx(2.0, abs=0.03)
+    writer.start(Muxer(path, CONTAINERS[extension]), templates)
+    play(0.9, 0.5)
+    play(1.1, 0.0)
+    show(2.5)
+    tee.detach(writer)
+    writer.close()
+    assert pictures(path).moments_s[0] == 0.0
+    heard = sound(path)
+    assert heard.start_s == pytest.approx(0.0, abs=0.022)
+    assert heard.end_s == pytest.approx(1.0, abs=0.1)
+    # What the decoder of Opus knows of the sound before fades out.
+    assert np.abs(heard.samples).max() < 0.1
+    assert np.abs(heard.samples[9600:]).max() < 0.01
+    assert tee._await_begin == {}
 
 
 def packet(pts: int) -> av.Packet[Any]:
