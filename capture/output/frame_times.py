@@ -23,7 +23,7 @@ from capture.media import in_seconds
 if TYPE_CHECKING:
     import av
 
-__all__ = ["FrameTimes"]
+__all__ = ["FrameTimes", "closest_s"]
 
 #: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
 #: frames or 5 s (`avformat_find_stream_info`).
@@ -53,7 +53,7 @@ class FrameTimes:
     def __init__(self, fps: Fraction, *, guessed: bool) -> None:
         """`guessed` means that the file does not state its frame rate, so the first frames have to show it."""
         self._fps = fps
-        self._half_slot_s = 0.5 / max(float(fps), _LEAST_FPS)
+        self._half_slot_s = _half_slot_s(fps)
         self._grid = 0
         self._guessed = guessed
         # The places on the grid of the frames so far.
@@ -100,6 +100,15 @@ class FrameTimes:
         """Return in how many of the ways in which FFmpeg looks at the distances they fit too low a rate."""
         distances = [later - earlier for earlier, later in pairwise(places)]
         return sum(math.gcd(*distances[first - 1 :]) * self._fps > self._grid for first in _FROM_DISTANCES)
+
+
+def closest_s(fps: Fraction) -> float:
+    """Return the least distance of frames that keep their times in every file: a place on the grid, or half a slot."""
+    return max(1 / _grid(fps, 0.0), _half_slot_s(fps))
+
+
+def _half_slot_s(fps: Fraction) -> float:
+    return 0.5 / max(float(fps), _LEAST_FPS)
 
 
 def _grid(fps: Fraction, first_duration_s: float) -> int:

@@ -117,7 +117,7 @@ class ReplayBuffer:
         with self._lock:
             # The newest frame has no duration yet: without this, it would lie at the end instead of before it.
             end_s = self._end_s() + SQUEEZED_S
-            return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes))
+            return Clip(asked_s, end_s, tuple(_part(lane, asked_s, end_s) for lane in self._lanes), goes_on=True)
 
     def sound_start(self, track: int, start_s: float) -> int:
         """Return the pts of the first packet of a sound track that is heard from `start_s` on: its priming goes before.

@@ -22,7 +22,8 @@ __all__ = ["LEAD_S", "SQUEEZED_S", "Clip", "TrackPart"]
 #: A clip starts at most this long before the requested moment.
 LEAD_S: Final = 2.0
 
-#: The frames of a still picture before the requested moment are squeezed: moved right before it, this far apart.
+#: The frames of a still picture before the requested moment are squeezed: moved right before it, this far apart if they
+#: are left out of the file, otherwise as close as frames may be.
 SQUEEZED_S: Final = 0.001
 
 #: A squeezed start lies at least this far before the requested moment: an AAC frame at 48 kHz and a little more. The
@@ -84,6 +85,8 @@ class Clip:
     asked_s: float
     until_s: float
     parts: tuple[TrackPart, ...]
+    #: Whether packets from the encoder follow: they count all frames, so that none can be left out.
+    goes_on: bool = False
 
     @property
     def tracks(self) -> tuple[ReplayTrack, ...]:
@@ -166,7 +169,9 @@ class Clip:
             return None
         unit_s = part.track.time_base
         asked = max(part.first_pts, units(self.asked_s, unit_s))
-        return _squeezed(part.lead_in(asked), asked, unit_s)
+        closest = units(part.track.closest_s, unit_s)
+        brief = closest if self.goes_on or not part.track.repeats_can_go else units(SQUEEZED_S, unit_s)
+        return _squeezed(part.lead_in(asked), asked, unit_s, brief, closest)
 
     def _pictures(self) -> list[StoredPacket]:
         lead_in = self._picture()
@@ -227,7 +232,9 @@ def _at(packet: StoredPacket, pts: int) -> StoredPacket:
     return StoredPacket(pts, packet.dts + moved, packet.duration, packet.data, packet.is_key, packet.is_repeat)
 
 
-def _squeezed(lead_in: list[StoredPacket], asked: int, time_base: Fraction) -> list[StoredPacket]:
+def _squeezed(
+    lead_in: list[StoredPacket], asked: int, time_base: Fraction, repeats_apart: int, frames_apart: int
+) -> list[StoredPacket]:
     """Return the group up to the requested moment, moved as close to it as is possible unseen.
 
     If the whole group is one still picture, it moves right before that moment. Otherwise it keeps its times, except
@@ -239,7 +246,7 @@ def _squeezed(lead_in: list[StoredPacket], asked: int, time_base: Fraction) -> l
     count = len(lead_in)
     still = all(packet.is_repeat for packet in lead_in[1:])
     # The second bound matters for thousands of repeats, which only a constant frame rate makes.
-    step = min(units(SQUEEZED_S, time_base), units(LEAD_S, time_base) // count)
+    step = min(repeats_apart if still else frames_apart, units(LEAD_S, time_base) // count)
     if still:
         earliest = asked - max(count * step, units(_SQUEEZED_LEAD_S, time_base))
     else:

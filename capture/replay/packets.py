@@ -9,8 +9,10 @@ from array import array
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.video_encoder import is_repeat
 from capture.media import as_fraction
+from capture.output.frame_times import closest_s
 
 if TYPE_CHECKING:
     import av
@@ -37,6 +39,9 @@ _PACKET_BYTES: Final = 4 * 8 + 1
 #: The length of the longest audio packet, one of FLAC, in samples.
 LONGEST_PACKET_UNITS: Final = 4608
 
+#: The frame rate of a track whose template states none.
+_DEFAULT_FPS: Final = 30
+
 #: Bits of a packet's flags.
 _KEY: Final = 1
 _REPEAT: Final = 2
@@ -53,6 +58,20 @@ class ReplayTrack(NamedTuple):
     def of(cls, template: Stream) -> ReplayTrack:
         """Return the track for the packets of an encoder with this `template`."""
         return cls(template.type == "video", as_fraction(template.time_base), template)
+
+    @property
+    def closest_s(self) -> float:
+        """The least distance of two frames in a file."""
+        rate = getattr(self.template, "average_rate", None)
+        return closest_s(rate or Fraction(_DEFAULT_FPS))
+
+    @property
+    def repeats_can_go(self) -> bool:
+        """Whether repeats can be left out of a finished clip: in H.264 whose frames can be renumbered."""
+        context = self.template.codec_context if self.template is not None else None
+        if context is None or context.codec.canonical_name != "h264":
+            return False
+        return SliceWriter.of(bytes(context.extradata or b""), from_last_alone=True) is not None
 
 
 class StoredPacket(NamedTuple):

@@ -1,4 +1,4 @@
-"""Files that begin still or regularly: FFmpeg finds a fitting frame rate, and a conversion keeps every picture."""
+"""Files that begin still or regularly: FFmpeg finds a fitting frame rate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from numbered import HEIGHT, WIDTH, converted, latest_s, numbered, shown_from_s
+from numbered import HEIGHT, WIDTH, numbered
 
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
 from capture.media import VIDEO_TICKS_PER_S
 from capture.output.frame_times import FrameTimes
 from capture.output.muxer import Muxer
-from capture.replay.buffer import ReplayBuffer
-from capture.replay.clip_writer import save
-from capture.replay.packets import ReplayTrack
 
 #: The distances of the frames of each beginning, in seconds; a still screen is repeated every 0.55 s and a little.
 BEGINNINGS = {
@@ -82,15 +79,6 @@ def test_matroska_states_the_frame_rate(extension: str, tmp_path: Path) -> None:
     assert guessed(path) == guessed(killed(path)) == 24
 
 
-@pytest.mark.parametrize(("beginning", "fps"), [("still", 30), ("typing", 60), ("a caret at 1 Hz", 25), ("6 Hz", 50)])
-def test_a_conversion_without_options_shows_every_picture(beginning: str, fps: int, tmp_path: Path) -> None:
-    path = tmp_path / "made.mp4"
-    moments = moments_s(beginning, fps, 3.0)
-    write(path, moments, fps)
-    # What comes right after the last frame on the grid may be shown in the slot after the next.
-    assert latest_s(shown_from_s(converted(path)), enumerate(moments)) < 1.5 / fps
-
-
 @pytest.mark.parametrize("fps", [7.0, 24.0, 29.97, 30.0, 50.0, 75.0, 144.0])
 def test_frames_of_a_constant_rate_keep_their_times(fps: float) -> None:
     times = FrameTimes(Fraction(fps).limit_denominator(1001), guessed=True)
@@ -146,19 +134,3 @@ def placed(times: FrameTimes, pts: list[int], duration: int = 0) -> list[int]:
     for each in packets:
         times.place(each)
     return [each.pts or 0 for each in packets]
-
-
-def test_a_clip_that_begins_in_a_still_picture_keeps_every_picture_when_converted(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
-    encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30, cuttable=True)
-    buffer = ReplayBuffer(60, 1 << 30, [ReplayTrack.of(encoder.template)])
-    buffer.add(0, encoder.encode(numbered(0), 0))
-    for beat in range(1, 40):
-        buffer.add(0, encoder.repeat(round(beat * 0.5512 * VIDEO_TICKS_PER_S)))
-    drawn = [22.2 + number / 2 for number in range(12)] + [28.2 + number / 30 for number in range(60)]
-    for number, at_s in enumerate(drawn, 1):
-        buffer.add(0, encoder.encode(numbered(number), round(at_s * VIDEO_TICKS_PER_S)))
-    begins_s = save(buffer.snapshot(13.0), path)
-    # The last one begins where the clip ends.
-    expected = [(number, at_s - begins_s) for number, at_s in enumerate(drawn[:-1], 1)]
-    assert latest_s(shown_from_s(converted(path)), expected) < 1.5 / 30

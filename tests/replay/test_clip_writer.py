@@ -118,7 +118,8 @@ def test_a_clip_holds_the_last_seconds_in_sync(extension: str, asked_s: float, u
     if CONTAINERS[extension].holds_video:
         compare_pictures(path, begins_s, asked_s)
         if STILL_S[0] + 0.7 < asked_s < STILL_S[1]:
-            assert asked_s - begins_s < 0.03
+            # The repeats are left out, or as close as frames may be.
+            assert asked_s - begins_s < (0.3 if extension == "webm" else 0.03)
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)
