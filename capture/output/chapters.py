@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Final
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
 
 from capture.events import Event
-from capture.output.muxer import Chapter
+from capture.output.letters import cut
 
-__all__ = ["chapters_between", "fitted_chapters", "title_of"]
+__all__ = ["WITH_CHAPTERS", "Chapter", "as_ffmpeg", "chapters_between", "fitted_chapters", "title_of"]
+
+#: The formats that hold chapters. They accept them after all packets.
+WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
 #: The list of chapters in an MP4, MOV or M4A (`chpl`) counts them, and the bytes of each title, in one byte.
 _OF_MP4: Final = frozenset({"mp4", "mov", "ipod"})
 _MOST: Final = 255
 
-_JOINER: Final = "\u200d"
-
 #: The title of the chapter before the first mark.
 BEGINNING: Final = "Beginning"
+
+
+class Chapter(NamedTuple):
+    """A named stretch of a recording, in seconds of media time."""
+
+    title: str
+    start_s: float
+    end_s: float
 
 
 def title_of(text: str, number: int) -> str:
@@ -27,16 +36,17 @@ def title_of(text: str, number: int) -> str:
     return name or f"Mark {number}"
 
 
-def chapters_between(marks: Iterable[Event], length_s: float) -> list[Chapter]:
-    """Return the chapters between the marks, in order, the first one from the start of the recording.
+def chapters_between(marks: Iterable[Event], length_s: float, from_s: float = 0.0) -> list[Chapter]:
+    """Return the chapters between the marks, in order, the first one from the start of a file of this length.
 
+    The file starts at `from_s` in the time of the marks; earlier ones are left out.
     Marks at the same moment, like those made in a pause, share one chapter: an empty chapter spoils its neighbours.
     """
     end_ms = round(length_s * 1000)
     titles: dict[int, str] = {}
     for mark in marks:
-        at_ms = round(mark.at_s * 1000)
-        if at_ms < end_ms:
+        at_ms = round((mark.at_s - from_s) * 1000)
+        if mark.at_s >= from_s and at_ms < end_ms:
             titles[at_ms] = f"{titles[at_ms]}, {mark.detail}" if at_ms in titles else mark.detail
     if not titles:
         return []
@@ -61,16 +71,22 @@ def fitted_chapters(chapters: Sequence[Chapter], form: str) -> tuple[list[Chapte
     return kept, f"{' and '.join(notes)}: record to .mkv to keep everything" if notes else ""
 
 
+def as_ffmpeg(chapters: Iterable[Chapter]) -> list[Any]:
+    """Return the chapters in the form that PyAV takes."""
+    return [
+        {
+            "id": number,
+            "start": round(chapter.start_s * 1000),
+            "end": round(chapter.end_s * 1000),
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": chapter.title},
+        }
+        for number, chapter in enumerate(chapters, 1)
+    ]
+
+
 def _shortened(title: str) -> str:
-    """Return the title cut to what fits, with an ellipsis: never inside a letter with its marks."""
+    """Return the title cut to what fits, with an ellipsis."""
     if len(title.encode()) <= _MOST:
         return title
-    kept = len(title.encode()[: _MOST - len("…".encode())].decode(errors="ignore"))
-    while kept and (title[kept - 1] == _JOINER or _goes_with_the_last(title[kept])):
-        kept -= 1
-    return f"{title[:kept]}…"
-
-
-def _goes_with_the_last(char: str) -> bool:
-    """Whether a character changes the one before it: an accent, a joiner, or the colour of a skin."""
-    return unicodedata.category(char).startswith("M") or char == _JOINER or "\U0001f3fb" <= char <= "\U0001f3ff"
+    return f"{cut(title, _MOST - len('…'.encode()))}…"

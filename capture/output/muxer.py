@@ -25,7 +25,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import av
 from av.stream import Stream
@@ -34,6 +34,7 @@ from av.video.stream import VideoStream
 from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError
 from capture.formats import Container
 from capture.media import in_seconds
+from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters
 from capture.output.file_size import limit_remedy
 from capture.output.frame_times import FrameTimes
 from capture.output.length_field import LengthField, with_flac_length
@@ -43,7 +44,7 @@ from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.system.durable import FULL
 
-__all__ = ["WITH_CHAPTERS", "Chapter", "Muxer"]
+__all__ = ["Muxer"]
 
 _FRAGMENTED: Final = {
     "movflags": "hybrid_fragmented+delay_moov+frag_keyframe+default_base_moof",
@@ -72,9 +73,6 @@ _SORTED_EARLIER_S: Final = 0.007
 #: would lose it.
 _INTERLEAVE_US: Final = 200_000
 
-#: The formats that accept chapters after all packets; the others want them before the first.
-WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
-
 #: How many bytes a packet adds to the index, at most. MP4 stores its length (8 bytes), its size (4), that it is a key
 #: frame (4), and the place of each run of packets (20 for a track in every fragment): 13 were measured for frames at
 #: irregular moments. Matroska stores about 25 for a key frame or, with sound alone, for every cluster.
@@ -90,14 +88,6 @@ _CHECK_DISK: Final = "check that the disk is connected and has free space"
 _OF_ONE_FILE: Final = frozenset(
     {"compatible_brands", "duration", "encoder", "major_brand", "minor_version", "vendor_id"}
 )
-
-
-class Chapter(NamedTuple):
-    """A named stretch of a recording, in seconds of media time."""
-
-    title: str
-    start_s: float
-    end_s: float
 
 
 class Muxer:
@@ -297,7 +287,8 @@ class Muxer:
     def close(self, chapters: Sequence[Chapter] = ()) -> None:
         """Finish the file; may be called twice. A file without packets is removed.
 
-        Formats without chapters leave `chapters` out. Raises `OutputError`; with `at_close`, the file may be whole.
+        Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`). Raises `OutputError`; with
+        `at_close`, the file may be whole.
         """
         held, self._held = list(self._held.values()), {}
         for packet in held:
@@ -312,7 +303,7 @@ class Muxer:
             return
         if container is not None:
             if chapters and self._container_kind.format in WITH_CHAPTERS:
-                made = [_as_chapter(number, chapter) for number, chapter in enumerate(chapters, 1)]
+                made = as_ffmpeg(fitted_chapters(chapters, self._container_kind.format)[0])
                 # Bad chapters must not keep the file from being finished.
                 with suppress(av.FFmpegError, ValueError):
                     container.set_chapters(made)
@@ -373,16 +364,6 @@ def _add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     # A disk that is full has room for the index, but perhaps not for this track.
     with suppress(av.FFmpegError, ValueError, OSError):
         add_chapter_track(file, chapters)
-
-
-def _as_chapter(number: int, chapter: Chapter) -> Any:
-    return {
-        "id": number,
-        "start": round(chapter.start_s * 1000),
-        "end": round(chapter.end_s * 1000),
-        "time_base": Fraction(1, 1000),
-        "metadata": {"title": chapter.title},
-    }
 
 
 def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:

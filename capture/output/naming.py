@@ -14,6 +14,7 @@ from typing import Final
 
 from capture.errors import OutputError, UsageError
 from capture.formats import container_of
+from capture.output.letters import cut
 from capture.system.private_files import make_folder
 
 __all__ = [
@@ -100,10 +101,7 @@ def fitted(path: Path, end: str, start: str = "") -> Path:
     name, limit_bytes = f"{start}{path.name}{end}", _name_limit_bytes(path.parent)
     if len(os.fsencode(name)) > limit_bytes:
         end = f"~{zlib.crc32(os.fsencode(path.name)):08x}{end}"
-        kept = path.name
-        while kept and len(os.fsencode(f"{start}{kept}{end}")) > limit_bytes:
-            kept = kept[:-1]
-        name = f"{start}{kept}{end}"
+        name = f"{start}{cut(path.name, limit_bytes - len(os.fsencode(start + end)), os.fsencode)}{end}"
     return path.with_name(name)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capture.errors import CaptureError, NoRoomError, OutputError
 from capture.media import in_seconds
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.threads.mailbox import Mailbox
 from capture.threads.worker import Worker
 

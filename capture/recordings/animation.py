@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import av
 import av.filter
@@ -15,7 +14,7 @@ from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from capture.errors import OutputError
+from capture.recordings.animation_report import report_animation
 from capture.recordings.rewrite import opened
 
 __all__ = ["write_animation"]
@@ -23,23 +22,19 @@ __all__ = ["write_animation"]
 #: Called once for each pass over the frames.
 _Frames: TypeAlias = Callable[[], Iterator[av.VideoFrame]]
 
-#: The chunks of a WebP file that hold a picture: a frame of an animation, or a still picture, which libwebp writes when
-#: all frames are the same.
-_WEBP_PICTURES: Final = frozenset({b"ANMF", b"VP8 ", b"VP8L"})
-
 
 def write_animation(recording: Path, path: Path, size: tuple[int, int], fps: float, duration_s: float) -> None:
     """Write the picture of `recording`, `duration_s` long, to `path`: a GIF or WebP by its extension, without end.
 
-    `size` is width and height, `fps` the constant frame rate. Raises `OutputError` when the file turns out incomplete,
-    `RecordingError` when the recording cannot be opened, and what FFmpeg raises.
+    `size` is width and height, `fps` the constant frame rate. Raises `RecordingError` when the recording
+    cannot be opened or the file turns out incomplete, and what FFmpeg raises.
     """
     form = path.suffix[1:]
     write = _write_gif if form == "gif" else _write_webp
     with av.open(str(path), "w", format=form, container_options={"loop": "0"}) as made:
         write(made, lambda: _at_constant_rate(recording, fps, duration_s), size, fps)
-    if not _is_whole(path):
-        raise OutputError("the new file is damaged")
+    # It raises if a part is missing.
+    report_animation(path)
 
 
 def _at_constant_rate(recording: Path, fps: float, duration_s: float) -> Iterator[av.VideoFrame]:
@@ -62,24 +57,6 @@ def _at_constant_rate(recording: Path, fps: float, duration_s: float) -> Iterato
 def _stamped(frame: av.VideoFrame, slot: int, fps: float) -> av.VideoFrame:
     frame.pts, frame.time_base = slot, 1 / Fraction(fps).limit_denominator(1001)
     return frame
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether an animation ends as it must and has a picture. FFmpeg cannot read animated WebP: its chunks are read."""
-    data = path.read_bytes()
-    if data.startswith(b"RIFF"):
-        return int.from_bytes(data[4:8], "little") + 8 == len(data) and not _WEBP_PICTURES.isdisjoint(_chunks(data))
-    return data.startswith(b"GIF89a") and data.endswith(b"\x3b")
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    """Yield the kinds of the chunks of a WebP file."""
-    position = 12
-    while position + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, position)
-        yield kind
-        # Chunks begin at even places.
-        position += 8 + size + size % 2
 
 
 def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:

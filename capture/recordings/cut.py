@@ -13,7 +13,8 @@ from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.errors import UsageError
 from capture.formats import container_of
 from capture.media import SAMPLE_RATE, in_seconds
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until, zero_s
 from capture.recordings.still_end import repeat_at_end

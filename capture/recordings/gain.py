@@ -18,7 +18,8 @@ from av.stream import Stream
 from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
 from capture.formats import container_of
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.recordings.check import StreamReport, check
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 

@@ -16,10 +16,10 @@ from av.video.stream import VideoStream
 
 from capture.formats import Container
 from capture.media import SAMPLE_RATE
-from capture.output.muxer import WITH_CHAPTERS
-from capture.recordings.rewrite import opened, tracks_of, zero_s
+from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters
+from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
-__all__ = ["AUDIO_ENCODERS", "MOST_SOUND", "Plan", "even", "reencode"]
+__all__ = ["AUDIO_ENCODERS", "MOST_SOUND", "VIDEO_ENCODERS", "Plan", "even", "reencode"]
 
 #: The most bits per second that an audio track gets.
 MOST_SOUND: Final = 128_000
@@ -28,7 +28,7 @@ MOST_SOUND: Final = 128_000
 _STEREO_FROM: Final = 48_000
 
 #: FFmpeg's encoder for each codec, with its options.
-_VIDEO_ENCODERS: Final = {
+VIDEO_ENCODERS: Final = {
     "h264": ("libx264", {"preset": "veryfast"}),
     "vp8": ("libvpx", {"deadline": "good", "cpu-used": "5", "auto-alt-ref": "0"}),
 }
@@ -84,14 +84,14 @@ def reencode(recording: Path, path: Path, kind: Container, plan: Plan, duration_
         for lane in lanes.values():
             made.mux(lane.finish())
         if kind.format in WITH_CHAPTERS:
-            made.set_chapters(source.chapters())
+            made.set_chapters(as_ffmpeg(fitted_chapters(chapters_of(source), kind.format)[0]))
 
 
 class _PictureLane:
     """Encodes one picture track at another size and rate; every frame keeps its pts."""
 
     def __init__(self, source: VideoStream, made: OutputContainer, codec: str, plan: Plan, end_s: float) -> None:
-        name, options = _VIDEO_ENCODERS[codec]
+        name, options = VIDEO_ENCODERS[codec]
         # The average is far below what a variable rate reaches, and Matroska would state it as the rate.
         rate = source.guessed_rate or Fraction(30)
         if math.isinf(plan.picture_rate):

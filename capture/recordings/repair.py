@@ -27,9 +27,10 @@ from av.stream import Stream
 
 from capture.errors import OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
+from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
 from capture.output.locked_file import is_being_recorded
-from capture.output.muxer import Chapter, Muxer
+from capture.output.muxer import Muxer
 from capture.output.naming import check_output, next_free
 from capture.output.replaced_file import left_aside
 from capture.output.reserved_file import ReservedFile

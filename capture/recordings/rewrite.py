@@ -20,8 +20,9 @@ from av.stream import Disposition, Stream
 
 from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import container_of
+from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
-from capture.output.muxer import Chapter, Muxer
+from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.opening import open_recording
 from capture.recordings.scratch import scratch_folder

@@ -19,16 +19,16 @@ from capture.formats import CLIP_FORMATS, CONTAINERS, Container
 from capture.output.file_size import limit_remedy
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
-from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, Plan, even, reencode
+from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, VIDEO_ENCODERS, Plan, even, reencode
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.size_limit import fit_animation, fit_tracks
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["convert", "fit"]
+__all__ = ["convert", "encoder_for", "fit"]
 
-#: Pictures without sound that chats and web pages play by themselves.
-_ANIMATIONS: Final = frozenset({"gif", "webp"})
+#: Pictures without sound that chats and web pages play by themselves, and FFmpeg's encoders for them.
+_ANIMATIONS: Final = {"gif": "gif", "webp": "libwebp_anim"}
 
 #: The largest width and frame rate of an animation: more costs megabytes a second.
 _ANIMATION_WIDTH: Final = 800
@@ -65,6 +65,12 @@ def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
     if same and path.is_file() and path.stat().st_size <= limit_bytes:
         return path
     return _transcoded(path, form, limit_bytes)
+
+
+def encoder_for(path: Path) -> str:
+    """Return FFmpeg's name of the encoder of the picture in a file made by `convert` or `fit`; "" if it has none."""
+    form = path.suffix[1:].lower()
+    return _ANIMATIONS.get(form) or VIDEO_ENCODERS.get(CONTAINERS[form].video_codec or "", ("", {}))[0]
 
 
 def _check_form(form: str) -> None:

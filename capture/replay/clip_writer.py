@@ -91,8 +91,7 @@ def save(
         for place, packet in _in_order([packets for _, packets in tracks]):
             muxer.write(place, packet)
         begins_s = clip.exact_start_s if exact else clip.start_s
-        own = [mark.moved(-begins_s) for mark in marks if mark.at_s >= begins_s]
-        muxer.close(chapters_between(own, clip.until_s - begins_s))
+        muxer.close(chapters_between(marks, clip.until_s - begins_s, begins_s))
     except BaseException as error:
         with suppress(CaptureError, OSError):
             muxer.discard()

@@ -9,19 +9,20 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capture.errors import CaptureError, OutputError, RecordingError, UsageError, in_one_line
 from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
+from capture.output.chapters import chapters_between, fitted_chapters
 from capture.output.ledger_file import LedgerFile
 from capture.output.locked_file import is_being_recorded, taken_by_another
 from capture.output.naming import candidates, dated_name
 from capture.pipeline.feed import Feed
-from capture.recordings.check import CheckReport, check
 from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
+from capture.session.clip_summary import summarise_clip
 from capture.settings.clip_order import ClipOrder
 from capture.settings.record_settings import RecordSettings
 from capture.system.durable import publish, sync_name
@@ -31,6 +32,14 @@ __all__ = ["ClipSaver"]
 
 #: A clip gets a note when the buffer is shorter than the requested length by more than this.
 _SHORT_S: Final = 0.5
+
+
+class _Written(NamedTuple):
+    """A clip's file, the moment in the feed where it starts, and the encoder of its picture if it was encoded again."""
+
+    path: Path
+    begins_s: float
+    encoded_by: str | None
 
 
 class ClipSaver:
@@ -85,12 +94,12 @@ class ClipSaver:
         if clip.is_empty:
             raise CaptureError("the replay buffer is still empty", "try again in a moment")
         marks = feed.ledger.of(EventKind.MARK) if feed.ledger is not None else ()
-        path, begins_s, note = self._write_or_fall_back(clip, order, marks)
+        written, note = self._write_or_fall_back(clip, order, marks)
         if order.last_s is not None and order.last_s > kept_s + _SHORT_S:
             note = f"{order.last_s:g} s were requested, but the buffer has only {kept_s:.1f} s{note and '; '}{note}"
-        # An animation was already checked when it was made.
-        report = check(path, listen=False, limits=False) if path.suffix[1:].lower() in CONTAINERS else None
-        summary = self._summary(feed, clip, path, report)
+        begins_s = written.begins_s
+        summary = summarise_clip(feed.pipeline, clip, written.path, encoded_by=written.encoded_by)
+        note = "; ".join(filter(None, (note, _left_out(written.path, marks, clip.until_s - begins_s, begins_s))))
         if order.max_bytes is not None:
             note = "; ".join(filter(None, (_shrinking(feed, summary, order.max_bytes), note)))
         if feed.ledger is not None:
@@ -100,29 +109,25 @@ class ClipSaver:
             return replace(summary, ledger=ledger), "; ".join(filter(None, (note, trouble)))
         return summary, note
 
-    def _write_or_fall_back(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float, str]:
-        """Write the clip to its path or, if that fails, into the fallback folder.
-
-        Returns the path, the moment in the feed where the clip starts, and a note for the user.
-        """
+    def _write_or_fall_back(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[_Written, str]:
+        """Write the clip to its path or, if that fails, into the fallback folder; also return a note for the user."""
         wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
         try:
-            return *self._write(clip, wanted, order, marks), ""
+            return self._write(clip, wanted, order, marks), ""
         except OutputError as error:
             fallback = self._settings.fallback_folder
             if fallback is None:
                 raise
             written = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
-            return *written, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
+            return written, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
 
     def _ending(self, order: ClipOrder) -> str:
         return order.format or self._settings.output.suffix[1:]
 
-    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> tuple[Path, float]:
+    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> _Written:
         """Write the clip to `path`, converted as ordered; if the user did not choose the name, to the next free one.
 
-        Returns the path and the moment in the feed where the clip starts. The clip gets its name when it is complete,
-        so that what a kill leaves behind is not mistaken for a clip.
+        The clip gets its name when it is complete, so that what a kill leaves behind is not mistaken for a clip.
         """
         recorded, ending = self._settings.output.suffix[1:].lower(), path.suffix[1:].lower()
         converts = ending != recorded and ending in CLIP_FORMATS
@@ -130,39 +135,16 @@ class ClipSaver:
             made = folder / f"clip.{recorded if converts else ending}"
             try:
                 begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
-                if converts or order.max_bytes is not None:
-                    made = _convert(made, ending if converts else None, order.max_bytes)
+                encoded_by = None
+                if converts or (order.max_bytes is not None and made.stat().st_size > order.max_bytes):
+                    made, encoded_by = _convert(made, ending if converts else None, order.max_bytes)
             except (OutputError, RecordingError, UsageError) as error:
                 raise type(error)(_as_path(error.message, folder, path), error.remedy) from error
             if order.overwrite and order.output is not None:
                 _replace(made, path)
-                return path, begins_s
-            return _under_free_name(made, path, chosen=order.output is not None), begins_s
-
-    def _summary(self, feed: Feed, clip: Clip, path: Path, report: CheckReport | None) -> Summary:
-        pipeline = feed.pipeline
-        duration_s = (
-            max((stream.duration_s for stream in report.streams), default=0.0)
-            if report
-            else (clip.until_s - clip.start_s)
-        )
-        video = pipeline.video_between(clip.start_s, clip.until_s, _frames(clip))
-        picture = next((stream for stream in report.streams if stream.width), None) if report else None
-        if video is not None and picture is not None:
-            # Fitting into a size may have shrunk it.
-            video = replace(video, width=picture.width, height=picture.height)
-        return Summary(
-            path=str(path),
-            container=path.suffix[1:].lower(),
-            duration_s=duration_s,
-            size_bytes=path.stat().st_size,
-            video=video,
-            audio=pipeline.audio_between(clip.start_s, clip.until_s),
-            paused_s=0.0,
-            events=(),
-            stopped_by="clip",
-            check="ok" if report is None else next(iter(report.problems), "ok"),
-        )
+                return _Written(path, begins_s, encoded_by)
+            free = _under_free_name(made, path, chosen=order.output is not None)
+            return _Written(free, begins_s, encoded_by)
 
 
 def _as_path(message: str, folder: Path, path: Path) -> str:
@@ -185,17 +167,22 @@ def _as_limit(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:g}MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g}KB"
 
 
-def _frames(clip: Clip) -> int:
-    """Return the number of frames in a clip."""
-    return sum(count for track, count in zip(clip.tracks, clip.counts, strict=True) if track.is_picture)
+def _convert(made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str]:
+    """Convert a clip to another format, or re-encode it to fit into `max_bytes`.
 
-
-def _convert(made: Path, form: str | None, max_bytes: int | None) -> Path:
-    """Convert a clip to another format, or re-encode it to fit into `max_bytes`; return the new file."""
+    Returns the new file, and the encoder of its picture.
+    """
     # Imported here because few clips are re-encoded.
-    from capture.recordings.transcode import convert, fit
+    from capture.recordings.transcode import convert, encoder_for, fit
 
-    return convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
+    made = convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
+    return made, encoder_for(made)
+
+
+def _left_out(path: Path, marks: Sequence[Event], length_s: float, from_s: float) -> str:
+    """Return what the clip at `path` cannot hold of its chapters, "" if nothing."""
+    kind = CONTAINERS.get(path.suffix[1:].lower())
+    return fitted_chapters(chapters_between(marks, length_s, from_s), kind.format)[1] if kind is not None else ""
 
 
 def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:

@@ -271,8 +271,8 @@ class Take:
             self._end_feed()
         finally:
             chapters = chapters_between(self._ledger.of(EventKind.MARK), self._length_s)
-            chapters, left_out = fitted_chapters(chapters, self._settings.container.format)
             self._writer.close(chapters)
+        _, left_out = fitted_chapters(chapters, self._settings.container.format)
         if left_out:
             self.record_now(EventKind.CHAPTERS, left_out)
         if self.path != path:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
+from lettered import LETTERS
 from reopened import chapters, each_picture, probe
 from running import eventually
 
 from capture.events import Command, Event, EventKind, State
-from capture.output.chapters import chapters_between, fitted_chapters, title_of
-from capture.output.muxer import Chapter
+from capture.output.chapters import Chapter, chapters_between, fitted_chapters, title_of
 from capture.recordings.check import check
+from capture.recordings.constant_rate import with_constant_rate
 from capture.recordings.transcode import convert, fit
 from capture.session.session import Session
 from capture.settings.record_settings import RecordSettings
@@ -179,9 +180,35 @@ def test_what_an_mp4_cannot_hold_is_named() -> None:
     assert note == "the last 46 of 301 chapters do not fit into the file: record to .mkv to keep everything"
 
 
-@pytest.mark.parametrize("letter", ["ü", "u\u0308", "\U0001f44d\U0001f3fd", "\U0001f469\u200d\U0001f680"])
+@pytest.mark.parametrize("letter", LETTERS)
 def test_a_title_is_cut_between_letters(letter: str) -> None:
     (kept,), note = fitted_chapters([Chapter(letter * 200, 0.0, 1.0)], "ipod")
     assert note == "long titles of chapters (1) were cut to 255 bytes: record to .mkv to keep everything"
     size = len(letter.encode())
     assert kept.title == letter * (252 // size) + "…"
+
+
+#: A title of 600 bytes, and what an MP4 keeps of it.
+LONG: Final = "u\u0308" * 200
+SHORTENED: Final = "u\u0308" * 84 + "…"
+
+
+def test_clips_conversions_and_rewritten_files_cut_titles_between_letters(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    with Running(tmp_path / "out.mp4", standby=True, replay_s=30.0) as running:
+        running.until(0.3, "buffer_s")
+        running.ask(Command.MARK, LONG)
+        running.until(1.2, "buffer_s")
+        answer = running.ask(Command.CLIP, output=str(clip))
+    assert answer["note"] == "long titles of chapters (1) were cut to 255 bytes: record to .mkv to keep everything"
+    assert [title for title, _, _ in chapters(clip)] == ["Beginning", SHORTENED]
+    whole = tmp_path / "whole.mkv"
+    with Running(whole, duration_s=1.5) as running:
+        running.ask(Command.MARK, LONG, at_s=running.epoch_s + 0.5)
+        running.join()
+    assert [title for title, _, _ in chapters(whole)] == ["Beginning", LONG]
+    made = [convert(whole, "mp4"), with_constant_rate(whole, tmp_path / "constant.mp4", 60.0)]
+    for path in made:
+        assert path is not None
+        assert [title for title, _, _ in chapters(path)] == ["Beginning", SHORTENED]
+        assert check(path).ok

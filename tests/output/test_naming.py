@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from lettered import LETTERS
 
 from capture.errors import OutputError, UsageError
 from capture.formats import CONTAINERS
@@ -135,6 +136,16 @@ def test_a_name_that_gets_too_long_is_cut_between_letters(tmp_path: Path) -> Non
         assert name.startswith("ü" * 100)
         assert name.endswith(".ledger.jsonl")
         (tmp_path / name).touch()
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_a_long_name_is_cut_between_letters_as_readers_see_them(letter: str, tmp_path: Path) -> None:
+    size_bytes = len(letter.encode())
+    for before in ("", "a", "ab", "abc"):
+        # `~`, a checksum of eight digits and ` (2).mp4` follow.
+        count = (255 - 9 - 8 - len(before)) // size_bytes
+        long = tmp_path / (before + letter * 130)
+        assert fitted(long, " (2).mp4").name.partition("~")[0] == before + letter * count
 
 
 def test_the_next_free_name_of_the_longest_one_exists_too(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import DiskFullError, NotReadyError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, as_fraction
+from capture.output.chapters import Chapter
 from capture.output.disk_space import check_room, free_bytes
-from capture.output.muxer import Chapter
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check

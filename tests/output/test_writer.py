@@ -18,7 +18,8 @@ from capture.codecs.audio_encoder import AudioEncoder
 from capture.errors import DiskFullError, OutputError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, as_fraction
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.output.writer import FileWriter
 from capture.recordings.check import check
 from capture.threads.mailbox import Closed

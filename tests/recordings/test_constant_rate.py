@@ -17,7 +17,8 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import RecordingError, UsageError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.constant_rate import with_constant_rate
 

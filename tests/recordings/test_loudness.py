@@ -21,7 +21,8 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.parsing import parse_loudness
 from capture.recordings import loudness as module
 from capture.recordings.check import check

@@ -19,7 +19,8 @@ from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.cut import cut_end
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of

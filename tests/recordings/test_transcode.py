@@ -21,7 +21,7 @@ from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.recordings import transcode
-from capture.recordings.animation import _is_whole
+from capture.recordings.animation_report import report_animation
 from capture.recordings.check import check
 from capture.recordings.reencode import Plan, reencode
 from capture.recordings.transcode import convert, fit
@@ -87,6 +87,21 @@ def test_a_recording_that_fits_already_stays_byte_for_byte(tmp_path: Path) -> No
     assert path.read_bytes() == before
 
 
+def assert_reported(path: Path, *, length_s: float = LENGTH_S) -> None:
+    """Assert that the report of the animation at `path` agrees with FFmpeg, and that no start of it is complete."""
+    found = report_animation(path)
+    assert (found.codec, found.width, found.height) == (path.suffix[1:], WIDTH, HEIGHT)
+    if path.suffix == ".gif":
+        assert found.frames == len(list(each_picture(path)))
+    assert found.duration_s == pytest.approx(length_s, abs=0.3)
+    data, part = path.read_bytes(), path.with_stem("part")
+    for kept in (len(data) - 1, len(data) // 2, 20, 0):
+        part.write_bytes(data[:kept])
+        with pytest.raises(RecordingError, match="damaged"):
+            report_animation(part)
+    part.unlink()
+
+
 @pytest.mark.parametrize("form", CLIP_FORMATS)
 def test_a_recording_is_converted(form: str, tmp_path: Path) -> None:
     path = busy(tmp_path / "made.mkv")
@@ -95,6 +110,8 @@ def test_a_recording_is_converted(form: str, tmp_path: Path) -> None:
     assert made == tmp_path / f"made.{form}"
     assert names(tmp_path) == sorted([f"made.{form}", "made.mkv"])
     assert path.read_bytes() == before
+    if form in ("gif", "webp"):
+        assert_reported(made)
     if form == "webp":
         assert made.read_bytes()[8:12] == b"WEBP"
         # FFmpeg cannot read animated WebP. Each frame states its duration in milliseconds, in three bytes.
@@ -125,6 +142,7 @@ def test_a_still_screen_is_converted(form: str, tmp_path: Path) -> None:
     made = convert(busy(tmp_path / "made.mkv", still=True, length_s=1), form)
     # FFmpeg reads this WebP: libwebp writes frames that are all the same as one picture.
     assert [picture.shape for _, picture in each_picture(made)][:1] == [(HEIGHT, WIDTH, 3)]
+    assert_reported(made, length_s=1 if form == "gif" else 0)
     assert names(tmp_path) == sorted([made.name, "made.mkv"])
 
 
@@ -132,9 +150,8 @@ def test_a_webp_without_a_picture_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "made.webp"
     body = b"WEBP" + b"ANIM" + (6).to_bytes(4, "little") + b"ANMFxx"
     path.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
-    assert not _is_whole(path)
-    path.write_bytes(path.read_bytes().replace(b"ANIM", b"VP8L"))
-    assert _is_whole(path)
+    with pytest.raises(RecordingError, match="damaged"):
+        report_animation(path)
 
 
 def test_a_variable_rate_is_not_stated_as_its_average(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from takes import StandbyRecording
+from takes import Player, Stage, StandbyRecording
 
 import capture.session.clip_saver as clips_module
 from capture.codecs.audio_encoder import AudioEncoder
@@ -19,13 +19,16 @@ from capture.events import Command, Event, Request, Summary
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
 from capture.pipeline.feed import Feed
+from capture.recordings.animation_report import report_animation
 from capture.recordings.check import check
 from capture.replay.buffer import ReplayBuffer
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.replay.packets import ReplayTrack
 from capture.session.clip_saver import ClipSaver
+from capture.settings.audio_tracks import AudioTrack
 from capture.settings.record_settings import RecordSettings
+from capture.sources.scripted import ScriptedSamples
 from capture.timing.timeline import Timeline
 
 LIMIT_S = 30.0
@@ -164,3 +167,38 @@ def test_a_clip_that_was_shrunk_says_so_and_gives_its_own_size(max_bytes: int, s
     note = f"shrunk to {picture.width}x{picture.height} to fit 40KB"
     assert answer["note"] == (note if shrinks else "")
     assert [event.detail for event in recording.events("clip")] == ([note] if shrinks else [])
+
+
+@pytest.mark.parametrize(
+    ("recorded", "saved", "codecs", "encoder"),
+    [
+        ("mp4", "gif", ("gif", []), "gif"),
+        ("mp4", "webp", ("webp", []), "libwebp_anim"),
+        # Two tracks are recorded; this holds one.
+        ("mp4", "ogg", (None, ["opus"]), None),
+        ("webm", "mp4", ("h264", ["aac", "aac"]), "libx264"),
+        ("mkv", "mkv", ("h264", ["opus", "opus"]), "libx264"),
+    ],
+)
+def test_the_summary_of_a_clip_describes_its_file(
+    recorded: str, saved: str, codecs: tuple[str | None, list[str]], encoder: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / f"clip.{saved}"
+    tracks = (AudioTrack(("one",)), AudioTrack(("two",)))
+    sources = Stage(samples=lambda name, clock: ScriptedSamples(name, clock, Player().blocks()))
+    with StandbyRecording(tmp_path / f"out.{recorded}", video=True, audio=tracks, sources=sources) as recording:
+        recording.until_kept(1.0)
+        done: list[dict[str, Any]] = []
+        recording.session.send(Command.CLIP, "test", answer=done.append, options={"output": str(path)})
+        recording.until_answered(lambda _: done != [])
+    (answer,) = done
+    assert answer["ok"], answer
+    picture, sounds = answer["video"], answer["audio"]
+    assert (picture and picture["codec"], [track["codec"] for track in sounds]) == codecs
+    assert (answer["container"], answer["size_bytes"]) == (saved, path.stat().st_size)
+    assert answer["duration_s"] == pytest.approx(1.0, abs=0.9)
+    if picture is not None:
+        assert picture["encoder"] == encoder
+        streams = [report_animation(path)] if saved in ("gif", "webp") else check(path).streams
+        assert (picture["width"], picture["height"]) == (streams[0].width, streams[0].height)
+        assert picture["frames"] == streams[0].frames

@@ -1,0 +1,59 @@
+"""Cuts text between two letters as readers see them: a letter with its accents, an emoji with all its parts.
+
+This follows the grapheme clusters of Unicode's UAX #29, as far as the standard library's tables tell.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+__all__ = ["cut"]
+
+_JOINER = "\u200d"
+
+
+def _in_utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def cut(text: str, limit_bytes: int, encode: Callable[[str], bytes] = _in_utf8) -> str:
+    """Return the longest start of `text` that is at most `limit_bytes` long when encoded and ends with a whole letter.
+
+    `encode` encodes each part of the text as it encodes the whole.
+    """
+    start = size_bytes = 0
+    while start < len(text):
+        end = _end_of_letter(text, start)
+        size_bytes += len(encode(text[start:end]))
+        if size_bytes > limit_bytes:
+            break
+        start = end
+    return text[:start]
+
+
+def _end_of_letter(text: str, start: int) -> int:
+    """Return where the letter that begins at `start` ends."""
+    end = start + 1
+    if end < len(text) and _is_half_of_flag(text[start]) and _is_half_of_flag(text[end]):
+        end += 1
+    while end < len(text) and (_goes_with_the_last(text[end]) or text[end - 1] == _JOINER):
+        end += 1
+    return end
+
+
+def _is_half_of_flag(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def _goes_with_the_last(char: str) -> bool:
+    """Whether a character changes the one before it: an accent, a joiner, a selector, or the colour of a skin."""
+    return (
+        unicodedata.category(char).startswith("M")
+        or char == _JOINER
+        or "\U0001f3fb" <= char <= "\U0001f3ff"
+        # The vowels and finals of Korean syllables that are written letter by letter.
+        or "\u1160" <= char <= "\u11ff"
+        # The letters of a region in its flag.
+        or "\U000e0020" <= char <= "\U000e007f"
+    )
