@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jeepney import HeaderFields, MessageType
+from jeepney import DBusAddress, HeaderFields, MessageType, new_signal
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
 
@@ -39,6 +39,7 @@ class Service:
 
     def __init__(self, address: str, name: str) -> None:
         self._ended = threading.Event()
+        self._lock = threading.Lock()
         self._connection: DBusConnection = open_dbus_connection(address)
         Proxy(message_bus, self._connection).RequestName(name)
         self._thread = threading.Thread(target=self._serve)
@@ -47,6 +48,12 @@ class Service:
     def answer(self, member: str, message: Any) -> Any:
         """Return the answer to a call of the method `member`."""
         raise NotImplementedError
+
+    def emit(self, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
+        """Send a signal. Any thread may call this."""
+        with self._lock:
+            emitter = DBusAddress(path, interface=interface)
+            self._connection.send(new_signal(emitter, member, signature, body))
 
     def close(self) -> None:
         self._ended.set()
@@ -58,4 +65,6 @@ class Service:
             with suppress(TimeoutError):
                 message = self._connection.receive(timeout=0.02)
                 if message.header.message_type is MessageType.method_call:
-                    self._connection.send(self.answer(message.header.fields[HeaderFields.member], message))
+                    answer = self.answer(message.header.fields[HeaderFields.member], message)
+                    with self._lock:
+                        self._connection.send(answer)

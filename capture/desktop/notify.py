@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from capture.output.letters import cut
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
@@ -148,7 +149,7 @@ def bus_address(environment: Mapping[str, str]) -> str | None:
 def _cleaned(text: str) -> str:
     """Return `text` with control codes replaced and cut to `_LENGTH`."""
     shown = "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
-    return shown if len(shown) <= _LENGTH else f"{shown[: _LENGTH - 1]}…"
+    return shown if len(shown) <= _LENGTH else f"{cut(shown, _LENGTH - 1)}…"
 
 
 def _by_notify_send(title: str, body: str) -> Sequence[str]:

@@ -87,6 +87,8 @@ def as_ffmpeg(chapters: Iterable[Chapter]) -> list[Any]:
 
 def _shortened(title: str) -> str:
     """Return the title cut to what fits, with an ellipsis."""
-    if len(title.encode()) <= _MOST:
-        return title
-    return f"{cut(title, _MOST - len('…'.encode()))}…"
+    return title if _size_bytes(title) <= _MOST else f"{cut(title, _MOST - _size_bytes('…'), _size_bytes)}…"
+
+
+def _size_bytes(text: str) -> int:
+    return len(text.encode())

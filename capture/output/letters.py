@@ -13,20 +13,16 @@ __all__ = ["cut"]
 _JOINER = "\u200d"
 
 
-def _in_utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def cut(text: str, limit: int, size_of: Callable[[str], int] = len) -> str:
+    """Return the longest start of `text` that ends with a whole letter and whose size is at most `limit`.
 
-
-def cut(text: str, limit_bytes: int, encode: Callable[[str], bytes] = _in_utf8) -> str:
-    """Return the longest start of `text` that is at most `limit_bytes` long when encoded and ends with a whole letter.
-
-    `encode` encodes each part of the text as it encodes the whole.
+    `size_of` returns the size of a part, by default in characters.
     """
-    start = size_bytes = 0
+    start = size = 0
     while start < len(text):
         end = _end_of_letter(text, start)
-        size_bytes += len(encode(text[start:end]))
-        if size_bytes > limit_bytes:
+        size += size_of(text[start:end])
+        if size > limit:
             break
         start = end
     return text[:start]

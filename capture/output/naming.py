@@ -99,10 +99,14 @@ def fitted(path: Path, end: str, start: str = "") -> Path:
     the place of what was cut, so that different names stay different.
     """
     name, limit_bytes = f"{start}{path.name}{end}", _name_limit_bytes(path.parent)
-    if len(os.fsencode(name)) > limit_bytes:
+    if _size_bytes(name) > limit_bytes:
         end = f"~{zlib.crc32(os.fsencode(path.name)):08x}{end}"
-        name = f"{start}{cut(path.name, limit_bytes - len(os.fsencode(start + end)), os.fsencode)}{end}"
+        name = f"{start}{cut(path.name, limit_bytes - _size_bytes(start + end), _size_bytes)}{end}"
     return path.with_name(name)
+
+
+def _size_bytes(name: str) -> int:
+    return len(os.fsencode(name))
 
 
 def _name_limit_bytes(folder: Path) -> int:
@@ -129,7 +133,7 @@ EXCERPT: Final = 60
 def excerpt(value: object) -> str:
     """Return the `repr` of a wrong input, shortened to fit into an error message."""
     text = repr(value)
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
+    return text if len(text) <= EXCERPT else f"{cut(text, EXCERPT)}…"
 
 
 def check_name(path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -37,6 +39,8 @@ class Desktop(Service):
         super().__init__(address, name)
 
     def answer(self, member: str, message: Any) -> Any:
+        if member == "GetActive":
+            return new_method_return(message, "b", (False,))
         self.asked.append((member, message.body))
         if member != "Inhibit":
             return new_method_return(message)
@@ -85,6 +89,39 @@ def test_without_a_desktop_nothing_happens(address: str, monkeypatch: pytest.Mon
     awake.hold()
     awake.close()
     awake.close()
+
+
+def test_windows_is_asked_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    kernel = SimpleNamespace(SetThreadExecutionState=asked.append)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    awake = ScreenAwake(lambda kind, detail: None)
+    with closing(awake):
+        awake.hold()
+        eventually(lambda: asked, "the request")
+    # Continuous, system and display; then continuous alone.
+    assert asked == [0x80000003, 0x80000000]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_macos_is_kept_awake_by_its_program(is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called, program = tmp_path / "called", tmp_path / "caffeinate"
+    if is_there:
+        program.write_text(
+            f'#!/bin/sh\ntrap "echo ended >> {called}; exit" TERM\necho "$@" >> {called}\nread never < {tmp_path}/pipe'
+        )
+        program.chmod(0o700)
+        os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin" if is_there else str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    awake = ScreenAwake(lambda kind, detail: None)
+    with closing(awake):
+        awake.hold()
+        if is_there:
+            eventually(lambda: called.exists() and called.read_text().endswith("\n"), "the program")
+    wanted = [f"-dim -w {os.getpid()}", "ended"] if is_there else []
+    assert (called.read_text().splitlines() if is_there else []) == wanted
 
 
 def is_blanked() -> bool:
