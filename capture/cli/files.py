@@ -61,9 +61,9 @@ def _checked(arguments: Arguments, path: Path) -> CheckReport:
     from capture.output.locked_file import is_being_recorded
     from capture.recordings.check import check
 
-    with working(arguments, f"checking {path.name}"):
+    with working(arguments, f"checking {path.name}") as on_progress:
         is_unfinished = is_being_recorded(path)
-        report = check(path, limits=not arguments.no_limits)
+        report = check(path, limits=not arguments.no_limits, on_progress=on_progress)
     if not is_unfinished:
         return report
     return replace(report, problems=("it is being recorded: check it when it is finished",))
@@ -96,7 +96,8 @@ def _convert(arguments: Arguments) -> int:
     path = recording_named(arguments.file)
     fps = parse_fps(arguments.constant_fps)
     output = path.with_stem(f"{path.stem}-{fps:g}fps") if arguments.output is None else Path(arguments.output)
-    made = with_constant_rate(path, output, fps)
+    with working(arguments, f"converting {path.name}") as on_progress:
+        made = with_constant_rate(path, output, fps, on_progress)
     if made is None:
         say(arguments, f"{path} has a constant rate already; nothing was done")
     else:
@@ -123,8 +124,8 @@ def _repair(arguments: Arguments) -> int:
         say(arguments, f"there is no recording in {path}: nothing to repair")
     for each in recordings:
         try:
-            with working(arguments, f"repairing {each.name}"):
-                done = repair(each, output, limits=not arguments.no_limits)
+            with working(arguments, f"repairing {each.name}") as on_progress:
+                done = repair(each, output, limits=not arguments.no_limits, on_progress=on_progress)
         except RecordingError as error:
             found.append({"path": str(each), "repaired": False, "ok": False, "error": str(error)})
             complain(str(error))

@@ -181,7 +181,7 @@ def _send(
     return answer
 
 
-def _at_work(arguments: Arguments) -> AbstractContextManager[None]:
+def _at_work(arguments: Arguments) -> AbstractContextManager[object]:
     if arguments.verb not in _WORK or not sys.stderr.isatty():
         # Importing it takes longer than a command.
         return nullcontext()

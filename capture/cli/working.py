@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,13 +17,26 @@ __all__ = ["working"]
 _SHOWN_AFTER_S: Final = 1.0
 _INTERVAL_S: Final = 0.5
 
+#: The share from which on the time left can be told from the time that has passed.
+_KNOWN_FROM: Final = 0.05
+
 
 @contextmanager
-def working(arguments: Arguments, what: str) -> Iterator[None]:
-    """Show `what` is being done and for how long, until the block ends; only on a terminal, and not with `--quiet`."""
+def working(arguments: Arguments, what: str) -> Iterator[Callable[[float], None]]:
+    """Show `what` is being done until the block ends; only on a terminal, and not with `--quiet`.
+
+    Yields a function to call with the share of the work that is done, from 0 to 1. Where it is called the line has the
+    percentage and the time left, else for how long the work has taken.
+    """
+    share = 0.0
+
+    def note(done: float) -> None:
+        nonlocal share
+        share = done
+
     terminal = Terminal("", quiet=arguments.quiet)
     if not terminal.is_live:
-        yield
+        yield note
         return
     done = threading.Event()
     began_s = time.monotonic()
@@ -32,14 +45,25 @@ def working(arguments: Arguments, what: str) -> Iterator[None]:
         wait_s = _SHOWN_AFTER_S
         while not done.wait(wait_s):
             wait_s = _INTERVAL_S
-            waited = f"{time.monotonic() - began_s:.0f} s so far"
-            terminal.show(f"… {what}, {waited}", f"… {waited}")
+            state = _state(time.monotonic() - began_s, share)
+            terminal.show(f"… {what}, {state}", f"… {state}")
 
     thread = threading.Thread(target=show, name="working", daemon=True)
     thread.start()
     try:
-        yield
+        yield note
     finally:
         done.set()
         thread.join()
         terminal.end()
+
+
+def _state(waited_s: float, share: float) -> str:
+    """Describe work that has taken `waited_s` for this share of it, 0 if that is unknown."""
+    if not share:
+        return f"{waited_s:.0f} s so far"
+    percent = f"{share:.0%}"
+    if share < _KNOWN_FROM:
+        return percent
+    left_s = waited_s * (1.0 - share) / share
+    return f"{percent}, {left_s:.0f} s left" if left_s < 100 else f"{percent}, {left_s / 60:.0f} min left"

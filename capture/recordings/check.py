@@ -12,6 +12,7 @@ from typing import Any, Final
 from capture.errors import RecordingError, UsageError
 from capture.recordings.contents import Contents, Track, read_contents
 from capture.recordings.headers import excess_in
+from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.structure import Ending, Structure, read_structure
 
 __all__ = ["CheckReport", "StreamReport", "check"]
@@ -93,7 +94,9 @@ class CheckReport:
         }
 
 
-def check(path: str | os.PathLike[str], *, listen: bool = True, limits: bool = True) -> CheckReport:
+def check(
+    path: str | os.PathLike[str], *, listen: bool = True, limits: bool = True, on_progress: OnProgress = unwatched
+) -> CheckReport:
     """Read the whole file at `path` and report what is wrong with it.
 
     With `listen`, every audio track is decoded up to its first sound, and `silent` says whether there was none; the
@@ -119,7 +122,7 @@ def check(path: str | os.PathLike[str], *, listen: bool = True, limits: bool = T
     if structure.ending is Ending.UNKNOWN:
         return _nothing_in(path, "this is not a recording, or its start is damaged")
     try:
-        contents = read_contents(path, listen=listen, limits=limits)
+        contents = read_contents(path, listen=listen, limits=limits, on_progress=on_progress)
     except RecordingError as error:
         contents = Contents((), error.remedy)
     ending = _ending(structure, contents.tracks)

@@ -25,6 +25,7 @@ from capture.formats import container_of
 from capture.media import VIDEO_TICKS_PER_S, in_seconds
 from capture.output.muxer import Muxer
 from capture.recordings.check import check
+from capture.recordings.progress import OnProgress, part_of, unwatched
 from capture.recordings.rewrite import chapters_of, opened, tracks_of
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
@@ -49,14 +50,14 @@ class _Frame(NamedTuple):
     is_key: bool
 
 
-def with_constant_rate(path: Path, output: Path, fps: float) -> Path | None:
+def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProgress = unwatched) -> Path | None:
     """Write the recording at `path` with `fps` frames in every second to `output`; return None if it is constant.
 
     Nothing is written for a recording whose rate is constant already, whatever it is. Raises `UsageError` if it has no
     H.264 that can be followed, has more frames than that, or `output` exists; `RecordingError` if it does not play;
     `OutputError` if the new file cannot be written. The recording never changes.
     """
-    found = check(path, listen=False)
+    found = check(path, listen=False, on_progress=part_of(on_progress, 0.0, 0.3))
     if not found.plays:
         raise RecordingError(f"{path} cannot be converted: {found.problems[0]}", "see capture check")
     picture = next((stream for stream in found.streams if stream.kind == "video"), None)
@@ -75,8 +76,8 @@ def with_constant_rate(path: Path, output: Path, fps: float) -> Path | None:
     try:
         with scratch_folder(output.absolute().parent) as folder:
             made = folder / output.name
-            _write(path, made, rate, end_slot)
-            report = check(made, listen=False)
+            _write(path, made, rate, end_slot, part_of(on_progress, 0.3, 0.8))
+            report = check(made, listen=False, on_progress=part_of(on_progress, 0.8, 1.0))
             if not report.ok:
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             copy_mode(path, made)
@@ -90,7 +91,7 @@ def with_constant_rate(path: Path, output: Path, fps: float) -> Path | None:
     return output
 
 
-def _write(path: Path, made: Path, rate: Fraction, end_slot: int) -> None:
+def _write(path: Path, made: Path, rate: Fraction, end_slot: int, on_progress: OnProgress) -> None:
     muxer = Muxer(made, container_of(made))
     try:
         with opened(path) as pictures, opened(path) as sounds:
@@ -105,10 +106,11 @@ def _write(path: Path, made: Path, rate: Fraction, end_slot: int) -> None:
             filled = _filled(pictures, picture, writer, rate, end_slot)
             others = [track for track in tracks_of(sounds) if track.type == "audio"]
             places = {track.index: n for n, track in enumerate(tracks)}
-            for _, where, packet in heapq.merge(
+            for at_s, where, packet in heapq.merge(
                 ((at_s, place, packet) for at_s, packet in filled), _sounds(sounds, others, places), key=_moment
             ):
                 muxer.write(where, packet)
+                on_progress(at_s * rate / end_slot)
             muxer.close(chapters_of(pictures))
             muxer.hand_over()
     except BaseException:

@@ -24,6 +24,7 @@ from capture.errors import RecordingError
 from capture.media import SILENCE_DBFS
 from capture.recordings.headers.bounds import TRUST, most_packets
 from capture.recordings.opening import open_recording
+from capture.recordings.progress import OnProgress, unwatched
 
 __all__ = ["Contents", "Track", "read_contents"]
 
@@ -85,7 +86,7 @@ class Contents(NamedTuple):
     excess: str = ""
 
 
-def read_contents(path: Path, *, listen: bool, limits: bool = True) -> Contents:
+def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress: OnProgress = unwatched) -> Contents:
     """Read every packet of the file at `path`; with `listen`, decode each audio track up to its first audible sound.
 
     Skips cover pictures, subtitles and chapters. With `limits`, stops when the file has more packets than `headers`
@@ -116,6 +117,8 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True) -> Contents:
                 if allowance_bytes < 0:
                     failure = "its index points to the same bytes several times"
                     break
+                if packet.pos is not None:
+                    on_progress(packet.pos / size_bytes)
                 if packet.stream_index in tallies:
                     tallies[packet.stream_index].add(packet)
         except av.error.ExitError:

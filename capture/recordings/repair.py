@@ -36,6 +36,7 @@ from capture.output.replaced_file import left_aside
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import CheckReport, check
 from capture.recordings.fragments import overwrite, shown_fragments
+from capture.recordings.progress import OnProgress, part_of, unwatched
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 from capture.system.durable import publish
 
@@ -82,7 +83,11 @@ class Repaired:
 
 
 def repair(
-    path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, *, limits: bool = True
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    limits: bool = True,
+    on_progress: OnProgress = unwatched,
 ) -> Repaired:
     """Repair the recording at `path`, in place or as a new file at `output`.
 
@@ -96,10 +101,10 @@ def repair(
     if output is not None:
         container_of(output)
         check_output(output, overwrite=False)
-        return _repaired_elsewhere(path, output, limits)
+        return _repaired_elsewhere(path, output, limits, on_progress)
     if not os.path.lexists(path) and (back := _put_back(path, None, limits)) is not None:
         return back
-    before = check(path, listen=False, limits=limits)
+    before = check(path, listen=False, limits=limits, on_progress=part_of(on_progress, 0.0, 0.3))
     _check_unused(path)
     if before.ok:
         return Repaired(path, before, before, False)
@@ -112,11 +117,11 @@ def repair(
         return Repaired(path, before, after, True)
     if before.beyond_limits:
         raise _beyond_repair(path, before)
-    return Repaired(path, before, _repaired(path, before), True)
+    return Repaired(path, before, _repaired(path, before, part_of(on_progress, 0.3, 1.0)), True)
 
 
-def _repaired_elsewhere(path: Path, output: Path, limits: bool) -> Repaired:
-    before = check(path, listen=False, limits=limits)
+def _repaired_elsewhere(path: Path, output: Path, limits: bool, on_progress: OnProgress) -> Repaired:
+    before = check(path, listen=False, limits=limits, on_progress=part_of(on_progress, 0.0, 0.3))
     _check_unused(path)
     if before.beyond_limits or (not before.plays and shown_fragments(path) is None):
         raise _beyond_repair(path, before)
@@ -128,7 +133,8 @@ def _repaired_elsewhere(path: Path, output: Path, limits: bool) -> Repaired:
         if before.ok:
             after: CheckReport | None = check(output, listen=False, limits=limits)
         else:
-            after = _repaired(output, before) if before.plays else _shown(output, limits)
+            rest = part_of(on_progress, 0.3, 1.0)
+            after = _repaired(output, before, rest) if before.plays else _shown(output, limits)
         if after is None:
             raise _beyond_repair(path, before)
     except BaseException as error:
@@ -202,23 +208,24 @@ def recordings_in(folder: Path) -> list[Path]:
     return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 
-def _repaired(path: Path, found: CheckReport) -> CheckReport:
-    ends_s = _ends_s(path)
+def _repaired(path: Path, found: CheckReport, on_progress: OnProgress = unwatched) -> CheckReport:
+    ends_s = _ends_s(path, part_of(on_progress, 0.0, 0.3))
     if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
         apart_s = max(ends_s) - min(ends_s)
         raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _UNCHANGED)
     last_s = min(ends_s, default=math.inf) + _ENDS_APART_S
 
     def fill(muxer: Muxer) -> Sequence[Chapter]:
+        on_fill = part_of(on_progress, 0.3, 0.7)
         with opened(path) as container:
             tracks = tracks_of(container)
             muxer.start(tracks, container.metadata, samples=_samples(tracks, ends_s))
-            for place, packet in _whole_packets(container, tracks):
+            for place, packet in _whole_packets(container, tracks, on_fill):
                 if kept := until(packet, last_s):
                     muxer.write(place, kept)
             return chapters_of(container, last_s)
 
-    return rewrite(path, fill, found=found)
+    return rewrite(path, fill, found=found, on_check=part_of(on_progress, 0.7, 1.0))
 
 
 def _samples(tracks: Sequence[Stream], ends_s: Sequence[float]) -> int:
@@ -236,7 +243,7 @@ def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
     return None
 
 
-def _ends_s(path: Path) -> list[float]:
+def _ends_s(path: Path, on_progress: OnProgress) -> list[float]:
     """Return where each track ends that has packets, on the file's time line.
 
     Returns nothing for a single track, which needs no cut, unless its length has to be known before it is written.
@@ -249,13 +256,15 @@ def _ends_s(path: Path) -> list[float]:
         tracks = tracks_of(container)
         if len(tracks) == 1 and _flac_context(tracks) is None:
             return []
-        for place, packet in _whole_packets(container, tracks):
+        for place, packet in _whole_packets(container, tracks, on_progress):
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             ends_s[place] = max(ends_s.get(place, 0.0), end_s)
     return list(ends_s.values())
 
 
-def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Iterator[tuple[int, Any]]:
+def _whole_packets(
+    container: InputContainer, tracks: Sequence[Stream], on_progress: OnProgress
+) -> Iterator[tuple[int, Any]]:
     """Yield each packet worth copying, with the index of its track: whole, in order, from a key frame on."""
     places = {stream.index: place for place, stream in enumerate(tracks)}
     reached: dict[int, int] = {}
@@ -269,6 +278,8 @@ def _whole_packets(container: InputContainer, tracks: Sequence[Stream]) -> Itera
             return
         if packet is None:
             return
+        if packet.pos is not None and container.size:
+            on_progress(packet.pos / container.size)
         place = places[packet.stream_index]
         if packet.pts is None or not packet.size or packet.is_corrupt:
             continue

@@ -25,6 +25,7 @@ from capture.output.file_size import limit_remedy
 from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.opening import open_recording
+from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
@@ -38,12 +39,13 @@ def rewrite(
     *,
     is_good: Callable[[Path], bool] = lambda path: True,
     found: CheckReport | None = None,
+    on_check: OnProgress = unwatched,
 ) -> CheckReport:
     """Replace the recording at `path` with the one that `fill` writes; return its report.
 
     `fill` starts the muxer, writes every packet and returns the chapters. While `is_good` rejects the closed new file,
     `fill` runs again: the caller makes sure that this ends. The new file gets the old one's permissions. `found` is the
-    report of the old file, if the caller has it.
+    report of the old file, if the caller has it; `on_check` learns how far the check of the new one has got.
 
     Raises `RecordingError` when the old file does not play or cannot be opened, `OutputError` when the new one cannot
     be written, is damaged or cannot replace the old one, and whatever else `fill` raises. After an error the old file
@@ -61,7 +63,7 @@ def rewrite(
             new = folder / old.name
             while True:
                 _write(new, fill)
-                report = _checked(new, found)
+                report = _checked(new, found, on_check)
                 if is_good(new):
                     break
                 new.unlink()
@@ -131,11 +133,11 @@ def _write(new: Path, fill: Callable[[Muxer], Sequence[Chapter]]) -> None:
         raise
 
 
-def _checked(new: Path, found: CheckReport) -> CheckReport:
+def _checked(new: Path, found: CheckReport, on_check: OnProgress) -> CheckReport:
     """Return the report of the new file. Raises `OutputError` unless it is whole and has the tracks of the old one."""
     if not new.exists():
         raise OutputError("nothing was written")
-    report = check(new, limits=False)
+    report = check(new, limits=False, on_progress=on_check)
     if not report.ok:
         raise OutputError(f"the new file is damaged: {report.problems[0]}")
     if [track.kind for track in report.streams] != [track.kind for track in found.streams]:

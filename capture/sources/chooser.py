@@ -154,19 +154,22 @@ def choose_frames(
         if settings.cursor:
             report(EventKind.NO_CURSOR, f"the mouse cursor cannot be recorded on {_system()} yet")
         return PollingScreenSource(even, where=where, report=report), note
-    # Standby may wait all day: an outline on the screen all that time would be in the way.
-    outlined = settings.region is not None and not settings.standby
     overlays = _overlays(settings, report)
     source = ScreenSource(
         even,
         cursor=settings.cursor,
         cursor_once_moved=settings.cursor_once_moved,
-        outlined=outlined,
+        outlined=_is_outlined(settings),
         where=where,
         report=report,
         overlays=overlays,
     )
     return source, note
+
+
+def _is_outlined(settings: RecordSettings) -> bool:
+    # Standby may wait all day: an outline on the screen all that time would be in the way.
+    return settings.region is not None and not settings.standby
 
 
 def _refuse_overlays(settings: RecordSettings) -> None:
@@ -207,15 +210,19 @@ def _window(wanted: str, settings: RecordSettings, report: Report, end: Callable
 
 
 def begin_countdown(settings: RecordSettings) -> Countdown | None:
-    """Show a countdown of `settings.delay_s` on the screen; return None if there is no delay or no X11 screen."""
+    """Show a countdown of `settings.delay_s` on the screen, and the outline of a region that is to be recorded.
+
+    Return None if there is no delay or no X11 screen.
+    """
     if sys.platform != "linux" or not settings.delay_s or not settings.wants_video or settings.pattern:
         return None
     from capture.sources.screens import choose_area, list_screens
     from capture.sources.x11.countdown import Countdown
 
-    return Countdown(
-        lambda: choose_area(list_screens(), settings.screen or "primary", settings.region), settings.delay_s
-    )
+    def where() -> Rectangle:
+        return choose_area(list_screens(), settings.screen or "primary", settings.region).trimmed_to_even()
+
+    return Countdown(where, settings.delay_s, outlined=_is_outlined(settings))
 
 
 def pick(settings: RecordSettings, what: str, say: Callable[[str], None]) -> RecordSettings:

@@ -76,7 +76,10 @@ def test_every_slot_shows_what_was_shown_then(extension: str, tmp_path: Path) ->
     moments = record(path)
     before = path.read_bytes()
     assert check(path).streams[0].constant_fps is None
-    assert with_constant_rate(path, made, 30) == made
+    shares: list[float] = []
+    assert with_constant_rate(path, made, 30, shares.append) == made
+    assert shares == sorted(shares)
+    assert 0.9 < shares[-1] <= 1.0
     report = check(made)
     assert report.ok
     assert (stated_rate_flags(path), stated_rate_flags(made)) == ({"0"}, {"1"})

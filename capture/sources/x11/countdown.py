@@ -14,7 +14,7 @@ from Xlib.display import Display
 
 from capture.errors import CaptureError
 from capture.media import Rectangle
-from capture.sources.x11.outline import make_window
+from capture.sources.x11.outline import Outline, make_window
 from capture.sources.x11.xlib import connect
 from capture.threads.worker import Worker
 
@@ -46,12 +46,21 @@ _FIGURES: Final = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", 
 
 
 class Countdown:
-    """Counts down in the middle of the area that `where` returns, from now until `end`. Shows nothing if that fails."""
+    """Counts down in the middle of the area that `where` returns, from now until `end`. Shows nothing if that fails.
+
+    `outlined` shows the area's outline meanwhile.
+    """
 
     def __init__(
-        self, where: Callable[[], Rectangle], delay_s: float, now_s: Callable[[], float] = time.monotonic
+        self,
+        where: Callable[[], Rectangle],
+        delay_s: float,
+        now_s: Callable[[], float] = time.monotonic,
+        *,
+        outlined: bool = False,
     ) -> None:
         self._now_s = now_s
+        self._outlined = outlined
         self._where = where
         self._begins_at_s = now_s() + delay_s
         self._over = threading.Event()
@@ -69,6 +78,8 @@ class Countdown:
             area = self._where()
             display = connect()
             try:
+                if self._outlined:
+                    Outline(display).show(area)
                 self._show(display, area)
             finally:
                 display.close()

@@ -53,9 +53,12 @@ def test_a_cancelled_countdown_disappears(capture_environment: dict[str, str], t
     arguments = ("record", "never.mkv", "--delay", "1000", "--region", "300x300+10+10", "--audio", "none")
     with Recorder(capture_environment, tmp_path, *arguments) as recorder:
         recorder.until(lambda: colour_at(capture_environment, 160, 160) != BLUE, "the countdown")
+        # The region is outlined, so that the user can still change what is in it.
+        assert colour_at(capture_environment, 9, 9) == (0xFF, 0x7A, 0x00)
         recorder.process.terminate()
         assert recorder.wait() == 0, recorder.stderr
-    assert colour_at(capture_environment, 160, 160) == BLUE
+    for place in ((160, 160), (9, 9)):
+        assert colour_at(capture_environment, *place) == BLUE
 
 
 @pytest.mark.usefixtures("in_process_desk")
