@@ -44,7 +44,7 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
     def fill(muxer: Muxer) -> list[Chapter]:
         with opened(path) as container:
             tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata)
+            muxer.start(tracks, container.metadata, crash_safe=False)
             places = {stream.index: place for place, stream in enumerate(tracks)}
             stop_s = end_s + zero_s(container)
             last = _last_sound(path, stop_s)

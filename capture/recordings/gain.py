@@ -65,7 +65,8 @@ class _Remake:
 
     def run(self, muxer: Muxer) -> list[Chapter]:
         places = {stream.index: place for place, stream in enumerate(self._tracks)}
-        muxer.start([self._template(stream) for stream in self._tracks], self._container.metadata)
+        templates = [self._template(stream) for stream in self._tracks]
+        muxer.start(templates, self._container.metadata, crash_safe=False)
         for packet in self._container.demux(self._tracks):
             place, sound = places[packet.stream_index], self._sounds.get(packet.stream_index)
             if sound is not None:

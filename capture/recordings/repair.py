@@ -219,7 +219,7 @@ def _repaired(path: Path, found: CheckReport, on_progress: OnProgress = unwatche
         on_fill = part_of(on_progress, 0.3, 0.7)
         with opened(path) as container:
             tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata, samples=_samples(tracks, ends_s))
+            muxer.start(tracks, container.metadata, crash_safe=False, samples=_samples(tracks, ends_s))
             for place, packet in _whole_packets(container, tracks, on_fill):
                 if kept := until(packet, last_s):
                     muxer.write(place, kept)

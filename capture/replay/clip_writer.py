@@ -162,6 +162,8 @@ def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_
             if track.is_picture:
                 packets = _without_squeezed(track, packets)
             copies = _copied(track, _cut(track, packets, clip) if exact else packets, origin, end, kind)
+            if exact:
+                copies[-1].duration = max(1, min(copies[-1].duration or 0, end - cast(int, copies[-1].pts)))
             for note in clip.notes(number):
                 copies[0].set_sidedata(note)
             made.append((_template(track), copies))

@@ -1,13 +1,15 @@
-"""The last steps of a recording: cut the silence, normalise the loudness, and check the file."""
+"""The last steps of a recording: cut the silence, normalise the loudness, lay out the file, and check it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from capture.errors import UsageError, in_one_line
+from capture.errors import CaptureError, UsageError, in_one_line
 from capture.events import EventKind
+from capture.formats import container_of
 from capture.recordings.check import check
 from capture.settings.record_settings import RecordSettings
 
@@ -15,6 +17,9 @@ __all__ = ["Verdict", "improve", "is_complete", "judge"]
 
 #: How far apart tracks may end: what `check` accepts.
 _TOLERANCE_S: Final = 0.5
+
+#: Copying an hour of AAC takes 2.6 s of processor time, for which the user waits. Longer recordings stay in fragments.
+_MOST_COPIED_S: Final = 7200.0
 
 
 class Verdict(NamedTuple):
@@ -27,7 +32,10 @@ class Verdict(NamedTuple):
 def improve(
     path: Path, settings: RecordSettings, length_s: float, stopped_by: str, report: Callable[[EventKind, str], None]
 ) -> None:
-    """Cut the silence at the end and normalise the loudness, as the settings ask. A failure leaves it as it is."""
+    """Cut the silence at the end and normalise the loudness, as the settings ask; lay out an M4A in one piece.
+
+    A failure leaves it as it is.
+    """
     try:
         if stopped_by == "silence" and settings.wants_video:
             from capture.recordings.cut import cut_end
@@ -40,6 +48,12 @@ def improve(
     except Exception as error:
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
+    if container_of(path).format == "ipod" and length_s <= _MOST_COPIED_S:
+        from capture.recordings.contiguous import make_contiguous
+
+        # Nearly every player reads it as it is.
+        with suppress(CaptureError, OSError):
+            make_contiguous(path)
 
 
 def is_complete(path: Path, reached_s: float) -> bool:
