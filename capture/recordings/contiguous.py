@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from capture.output.muxer import Chapter, Muxer
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of
 
 __all__ = ["make_contiguous"]
