@@ -30,8 +30,13 @@ __all__ = [
     "parse_replay",
     "parse_scale",
     "parse_size",
+    "parse_speed",
     "parse_time",
 ]
+
+#: Beyond these, speech is no longer understood.
+MIN_SPEED: Final = 0.5
+MAX_SPEED: Final = 4.0
 
 _UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NUMBER: Final = r"(?:[0-9]{1,12}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"
@@ -41,6 +46,7 @@ _CLOCK: Final = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2}(?:\.[0-9
 _LEVEL: Final = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{0,9})?)\s?(?:db|dbfs)?", re.ASCII | re.IGNORECASE)
 _LOUDNESS: Final = re.compile(r"(-[0-9]{1,3}(?:\.[0-9]{0,3})?)\s*(?:lufs)?", re.ASCII | re.IGNORECASE)
 _SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)
+_SPEED: Final = re.compile(rf"({_NUMBER})[x\u00d7]?", re.IGNORECASE)
 _OFFSET: Final = r"(\+-?[0-9]{1,6}|-[0-9]{1,6})"
 _REGION: Final = re.compile(rf"([0-9]{{1,6}})x([0-9]{{1,6}}){_OFFSET}{_OFFSET}", re.ASCII)
 _AGO: Final = re.compile(r"([0-9]{1,6})(min|h|d|w)", re.ASCII)
@@ -169,6 +175,15 @@ def parse_fps(text: str) -> float:
     fps = float(text) if _PLAIN.fullmatch(text.strip()) else 0.0
     _refuse(text, problem_of("fps", fps))
     return fps
+
+
+def parse_speed(text: str) -> float:
+    """Return how many times faster to play than it was recorded, from `1.5`, `1.5x` or `2x`."""
+    match = _SPEED.fullmatch(text.strip())
+    speed = float(match[1]) if match else 0.0
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise UsageError(f"{text!r} is not a speed", f"give a number from {MIN_SPEED:g} to {MAX_SPEED:g}, like 1.5")
+    return speed
 
 
 def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:

@@ -13,6 +13,8 @@ __all__ = [
     "LIST",
     "NAME",
     "NOTE",
+    "OPEN",
+    "PLAY",
     "RECORD",
     "REMOTE_VERBS",
     "REPAIR",
@@ -48,9 +50,16 @@ REPLAY = (
 
 LIST = (
     "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
-    "finished one, name it in check, convert and repair. ✓ means that the file is complete; capture check "
+    "finished one, name it in play, open, check, convert and repair. ✓ means that the file is complete; capture check "
     "reads all of it."
 )
+
+PLAY = (
+    "Play a recording: sound here, a picture in the desktop's own player. Space pauses, the left and right arrows go "
+    "5 s back and forth, s changes the speed, q ends."
+)
+
+OPEN = "Show a recording in the desktop's file manager."
 
 REPAIR = (
     "Turn a recording that was cut off by a crash, or every such recording in a folder, into an ordinary file. The "

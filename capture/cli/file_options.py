@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import CHECK, CONVERT, LIST, REPAIR
+from capture.cli.descriptions import CHECK, CONVERT, LIST, OPEN, PLAY, REPAIR
 from capture.recordings.overview import KINDS
 
 __all__ = ["FILE_VERBS"]
@@ -21,6 +21,19 @@ def _fill_list(parser: ArgumentParser) -> None:
     add("--kind", action="append", choices=KINDS, help="only these; repeat the option for more")
     add("--text", metavar="TEXT", help="only those with TEXT in their title or file name")
     add("-n", "--newest", metavar="N", type=int, help="only the newest N")
+
+
+def _fill_play(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_file(parser)
+    add("--from", metavar="T", dest="from_time", help="start there: 90, 90s, 1m30s, 1:30")
+    add("--speed", metavar="N", default="1", help="1.5 or 2, for instance; the pitch stays (%(default)s)")
+    add("--track", metavar="N", type=int, help="only this audio track, counted from 1 (default: all, mixed)")
+    add("--sound", action="store_true", help="play the sound of a recording with a picture here")
+
+
+def _add_file(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", nargs="?", default="last", help=f"{_NAMES} (%(default)s)")
 
 
 def _fill_repair(parser: ArgumentParser) -> None:
@@ -50,6 +63,8 @@ def _add_no_limits(parser: ArgumentParser) -> None:
 #: The verbs for saved recordings: the name, the help text, what adds the options, and the description.
 FILE_VERBS: Final = (
     ("list", "list the saved recordings, newest first", _fill_list, LIST),
+    ("play", "play a recording", _fill_play, PLAY),
+    ("open", "show a recording in the file manager", _add_file, OPEN),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
     ("check", "check that a recording is complete", _fill_check, CHECK),

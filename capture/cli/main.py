@@ -27,6 +27,7 @@ _MODULES: Final = {
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
     "files": ("check", "convert", "repair"),
     "listing": ("list",),
+    "playing": ("play", "open"),
     "system": ("devices", "doctor"),
     "settings": ("config",),
 }

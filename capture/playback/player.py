@@ -11,7 +11,7 @@ __all__ = ["Player", "choose_player"]
 
 
 class Player(Protocol):
-    """Plays to the default output of the system. One thread calls all methods; any thread may call `wake`."""
+    """Plays to the default output of the system. One thread calls all methods; any may call `wake` and `heard_s`."""
 
     def open(self) -> None:
         """Connect. Raises `NotReadyError` when there is no output."""
@@ -36,17 +36,21 @@ class Player(Protocol):
         """Stop playing; return for how many seconds from now the output is still audible."""
         ...
 
+    def heard_s(self) -> float:
+        """Return how many seconds of what it was given were heard: about, and after `stop` as exactly as it knows."""
+        ...
+
     def close(self) -> None:
         """Release the output; may be called twice."""
         ...
 
 
-def choose_player() -> Player:
-    """Return the player for this system, not yet opened."""
+def choose_player(name: str = "capture preview") -> Player:
+    """Return the player for this system, not yet opened. The desktop's mixer may show it as `name`."""
     if sys.platform == "linux":
         from capture.playback.pulse_player import PulsePlayer
 
-        return PulsePlayer()
+        return PulsePlayer(name)
     from capture.playback.soundcard_player import SoundcardPlayer
 
     return SoundcardPlayer()

@@ -13,9 +13,6 @@ from capture.sources.pulse.streams import PlaybackStream
 
 __all__ = ["PulsePlayer"]
 
-#: The name of the stream in the desktop's mixer.
-NAME: Final = "capture preview"
-
 #: How long to wait for the server. A local one answers within milliseconds; one that is just starting may take longer.
 CONNECT_S: Final = 3.0
 
@@ -31,9 +28,10 @@ MONITOR_S: Final = 0.03
 
 
 class PulsePlayer:
-    """Plays to the output that is the default when it is opened."""
+    """Plays to the output that is the default when it is opened, as a stream called `name` in the desktop's mixer."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "capture preview") -> None:
+        self._name = name
         self._loop: Loop | None = None
         self._stream: PlaybackStream | None = None
         self._played = False
@@ -48,7 +46,7 @@ class PulsePlayer:
             loop.serve(WAIT_S)
         if self._woken:
             return
-        stream = self._stream = PlaybackStream(loop, NAME, CHANNELS)
+        stream = self._stream = PlaybackStream(loop, self._name, CHANNELS)
         while not stream.ready and not self._woken:
             if stream.failed or loop.failed or time.monotonic() > deadline_s:
                 raise NotReadyError(f"cannot play to the default output ({loop.error()})", "see capture doctor")
@@ -78,6 +76,9 @@ class PulsePlayer:
     def stop(self) -> float:
         left_s = self._stream.stop() if self._stream is not None else 0.0
         return left_s + MONITOR_S if self._played else 0.0
+
+    def heard_s(self) -> float:
+        return self._stream.heard_s() if self._stream is not None else 0.0
 
     def close(self) -> None:
         if self._stream is not None:

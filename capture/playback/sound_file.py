@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,9 @@ _LONGEST_HOLE_SAMPLES: Final = 60 * SAMPLE_RATE
 #: starts later.
 _AHEAD_SAMPLES: Final = 5 * SAMPLE_RATE
 
+#: How long before the start to decode: decoders need some sound before what they make is right, Opus 80 ms.
+_RUN_UP_S: Final = 0.25
+
 #: The least to yield at once, 0.1 s.
 BLOCK_SAMPLES: Final = 4_800
 
@@ -39,18 +43,29 @@ BLOCK_SAMPLES: Final = 4_800
 class SoundFile:
     """Reads the sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, with all tracks mixed. For one thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no audio track yet."""
+    def __init__(self, path: Path, *, from_s: float = 0.0, track: int | None = None) -> None:
+        """Open the file, to be read from `from_s` on; with `track`, only that audio track, counted from 0.
+
+        Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no such audio track yet.
+        """
         try:
             # FFmpeg would take a relative "rec-12:30.mp4" for a protocol.
             self._container = open_recording(path)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
         origin_s = max(0.0, (self._container.start_time or 0) / av.time_base)
-        self._tracks = {stream.index: _Track(stream, origin_s) for stream in self._container.streams.audio}
+        streams = self._container.streams.audio
+        if track is not None:
+            streams = streams[track : track + 1]
+        self._tracks = {stream.index: _Track(stream, origin_s, from_s) for stream in streams}
         if not self._tracks:
             self._container.close()
             raise NotReadyError("there is no sound to play", "the recording has no audio track")
+        if from_s > _RUN_UP_S:
+            # A file that cannot be sought is decoded from its start.
+            with suppress(av.FFmpegError, ValueError, OverflowError):
+                at_s = origin_s + from_s - _RUN_UP_S
+                self._container.seek(math.floor(at_s / (streams[0].time_base or 1)), stream=streams[0])
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +76,7 @@ class SoundFile:
         self._container.close()
 
     def blocks(self) -> Iterator[SampleArray]:
-        """Yield the sound from the start to the current end of the file, which may be in the middle of a packet.
+        """Yield the sound from `from_s` to the current end of the file, which may be in the middle of a packet.
 
         Raises `NotReadyError` when there is none.
         """
@@ -94,18 +109,22 @@ class SoundFile:
 
 
 class _Track:
-    """Decodes one track onto the time line of the file, whose sample 0 is at `origin_s`."""
+    """Decodes one track onto the time line of the file, whose sample 0 is at `origin_s`, and drops what is before
+    `from_s` on it.
+    """
 
-    def __init__(self, stream: AudioStream, origin_s: float) -> None:
+    def __init__(self, stream: AudioStream, origin_s: float, from_s: float) -> None:
         self.stream = stream
         layout = "mono" if stream.codec_context.channels == 1 else "stereo"
         self._resampler = AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
         self._channels = 1 if layout == "mono" else CHANNELS
         self._parts: list[SampleArray] = []
         self._origin_s = origin_s
-        #: How many samples wait to be taken out, and how many were made in all.
+        self._from = round(from_s * SAMPLE_RATE)
+        self._has_begun = self._from == 0
+        #: How many samples wait to be taken out, and where on the time line the next one belongs.
         self.available = 0
-        self.made = 0
+        self.made = self._from
 
     def take_in(self, packet: av.Packet[Any]) -> None:
         """Decode a packet, and fill a hole before it with silence. An undecodable packet is skipped."""
@@ -117,9 +136,13 @@ class _Track:
             if not isinstance(frame, av.AudioFrame):
                 continue
             if frame.time is not None:
-                hole = round((frame.time - self._origin_s) * SAMPLE_RATE) - self.made
+                place = round((frame.time - self._origin_s) * SAMPLE_RATE)
+                if not self._has_begun:
+                    self.made = min(place, self._from)
+                hole = place - self.made
                 if _HOLE_SAMPLES < hole < _LONGEST_HOLE_SAMPLES:
                     self._add(np.zeros((hole, self._channels), np.float32))
+            self._has_begun = True
             self._resample(frame)
 
     def finish(self) -> None:
@@ -143,6 +166,9 @@ class _Track:
     def _add(self, samples: SampleArray) -> None:
         if self._channels < CHANNELS:
             samples = np.repeat(samples, CHANNELS, axis=1)
-        self._parts.append(samples)
+        early = self._from - self.made
         self.made += len(samples)
+        if early > 0:
+            samples = samples[early:]
+        self._parts.append(samples)
         self.available += len(samples)

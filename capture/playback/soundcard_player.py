@@ -30,6 +30,7 @@ class SoundcardPlayer:
         self._library = library
         self._player: Any = None
         self._played = False
+        self._taken = 0
         self._woken = threading.Event()
 
     def open(self) -> None:
@@ -58,6 +59,7 @@ class SoundcardPlayer:
             except (RuntimeError, OSError, AssertionError, TypeError, ValueError) as error:
                 raise SourceLostError(f"the output is gone ({error})") from error
             self._played = True
+            self._taken += len(samples[start : start + BLOCK_SAMPLES])
 
     def drain(self) -> None:
         # The library has taken the last block, but the buffer may still be full.
@@ -72,6 +74,10 @@ class SoundcardPlayer:
             return 0.0
         self.close()
         return TAIL_S if self._played else 0.0
+
+    def heard_s(self) -> float:
+        # The library does not say how much of its buffer was played.
+        return max(0.0, self._taken / SAMPLE_RATE - TAIL_S)
 
     def close(self) -> None:
         player, self._player = self._player, None

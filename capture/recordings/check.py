@@ -15,7 +15,7 @@ from capture.recordings.headers import excess_in
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.structure import Ending, Structure, read_structure
 
-__all__ = ["CheckReport", "StreamReport", "check"]
+__all__ = ["CheckReport", "StreamReport", "check", "size_bytes_of"]
 
 #: With a larger offset, lips and voice are visibly apart.
 _START_TOLERANCE_S: Final = 0.05
@@ -108,7 +108,7 @@ def check(
     none. Raises only `UsageError`, when `path` names no regular file.
     """
     path = Path(path)
-    size_bytes = _size_bytes(path)
+    size_bytes = size_bytes_of(path)
     path = path.absolute()
     if size_bytes == 0:
         return _nothing_in(path, "the file is empty")
@@ -140,7 +140,8 @@ def _nothing_in(path: Path, problem: str) -> CheckReport:
     return CheckReport(path, (problem,), (), Ending.UNKNOWN, plays=False)
 
 
-def _size_bytes(path: Path) -> int:
+def size_bytes_of(path: Path) -> int:
+    """Return the size of the regular file at `path`. Raises `UsageError` when it names none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:

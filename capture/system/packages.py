@@ -40,6 +40,7 @@ _PACKAGES: Final = {
     "pipewire-pulse": ("pipewire-pulse", "pipewire-pulseaudio", "pipewire-pulse", "pipewire-pulseaudio"),
     "pulseaudio": ("pulseaudio", "pulseaudio", "pulseaudio", "pulseaudio"),
     "wireplumber": ("wireplumber", "wireplumber", "wireplumber", "wireplumber"),
+    "xdg-open": ("xdg-utils", "xdg-utils", "xdg-utils", "xdg-utils"),
 }
 
 

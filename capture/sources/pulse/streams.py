@@ -251,8 +251,10 @@ class PlaybackStream(_Stream):
         # Start at the first sample: otherwise sound shorter than the buffer would never be heard.
         attributes = BufferAttributes(DEFAULT, target_bytes, self._frame_bytes, DEFAULT, DEFAULT)
         self._lib.stream_connect_playback(self._stream, None, byref(attributes), STREAM_ADJUST_LATENCY, None, None)
+        self._latency_s = latency_s
         self._stopped = False
         self._written_bytes = 0
+        self._rendered_bytes: int | None = None
         self._asked_at_s = 0.0
         self._heard_at_s: float | None = None
 
@@ -313,12 +315,22 @@ class PlaybackStream(_Stream):
         self._loop.settle(self._lib.stream_cork(self._stream, 1, None, None))
         after, _ = self._timing_now()
         self._loop.settle(self._lib.stream_flush(self._stream, None, None))
+        if after is not None:
+            self._rendered_bytes = min(after.read_index, self._written_bytes)
         if before is None or after is None:
             return 0.0
         # Even if the output takes back part of it, a recorder of the output has received that already.
         rendered_s = self._seconds(max(0, after.read_index - before.read_index))
         heard_at_s = asked_at_s + before.delay_s + rendered_s
         return max(0.0, heard_at_s - time.monotonic())
+
+    def heard_s(self) -> float:
+        """Return how many seconds of what was written were heard: about, and exactly after `stop`."""
+        if self._heard_at_s is not None:
+            return self._seconds(self._written_bytes)
+        if self._rendered_bytes is not None:
+            return self._seconds(self._rendered_bytes)
+        return max(0.0, self._seconds(self._written_bytes) - self._latency_s)
 
     def _seconds(self, size_bytes: int) -> float:
         return size_bytes / (self._frame_bytes * SAMPLE_RATE)
