@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -42,6 +43,10 @@ _BY_PROGRAM: Final = "program"
 _LOOK_S: Final = 0.2
 
 _ENDED: Final = "nothing is being recorded"
+
+#: An option of the command line in a remedy, and its value, if it has one: other words in lower case belong to the
+#: sentence.
+_OPTION: Final = re.compile(r"(give )?--([a-z]+(?:-[a-z]+)*)(?: (none|[A-Z0-9][^\s,;]*))?")
 
 
 def record(
@@ -245,6 +250,9 @@ class Recorder:
         except BaseException as error:
             self._error = error
         finally:
+            for failure in (self._error, self._session.error):
+                if isinstance(failure, CaptureError):
+                    failure.remedy = _as_keywords(failure.remedy)
             self._ended.set()
             self._settled.set()
 
@@ -335,3 +343,16 @@ class Recorder:
                 return answers.get(timeout=_LOOK_S if is_running else 0.0)
             if not is_running:
                 return {"ok": False, "error": _ENDED}
+
+
+def _as_keywords(remedy: str) -> str:
+    """Return a remedy with keyword arguments in place of the options of the command line: `audio=None`."""
+    return _OPTION.sub(_as_keyword, remedy)
+
+
+def _as_keyword(found: re.Match[str]) -> str:
+    give, option, value = found.groups()
+    name = f"{give or ''}{option.replace('-', '_')}"
+    if value is None:
+        return f"{name}=True" if give else name
+    return f"{name}={None if value == 'none' else repr(value)}"

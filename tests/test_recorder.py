@@ -32,6 +32,29 @@ def test_a_format_for_sound_alone_needs_no_screen_setting(tmp_path: Path) -> Non
     assert capture.record(tmp_path / "talk.ogg", duration_s=0.3, pattern=True).video is None
 
 
+def test_remedies_name_keywords_and_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
+    with pytest.raises(capture.NotReadyError, match=r"audio=None$") as caught:
+        capture.record(tmp_path / "talk.ogg", duration_s=1)
+    assert "--" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("remedy", "keywords"),
+    [
+        ("start PulseAudio or PipeWire, or use --audio none", "start PulseAudio or PipeWire, or use audio=None"),
+        ("use --screen none, or capture headless -- COMMAND", "use screen=None, or capture headless -- COMMAND"),
+        ("choose another name, or give --overwrite", "choose another name, or give overwrite=True"),
+        ("record without --show-clicks and --show-keys", "record without show_clicks and show_keys"),
+        ("give --region WxH+X+Y or --window TITLE instead", "give region='WxH+X+Y' or window='TITLE' instead"),
+        ("try another --encoder or --quality", "try another encoder or quality"),
+    ],
+)
+def test_options_become_keywords(remedy: str, keywords: str) -> None:
+    assert capture.recorder._as_keywords(remedy) == keywords
+
+
 def test_a_block_is_recorded_from_start_to_end(tmp_path: Path) -> None:
     with capture.Recorder(tmp_path / "talk.mkv", pattern=True) as recorder:
         assert recorder.state is State.RECORDING

@@ -1,4 +1,4 @@
-"""What `--help` says of each verb."""
+"""What `--help` says of each verb. `{record}` is the key that the user set for `hotkeys.record`, and so on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 RECORD = (
-    "Record the screen and the internal audio until Ctrl+C, Ctrl+Alt+R or --duration. The extension of OUTPUT selects "
+    "Record the screen and the internal audio until Ctrl+C, {record} or --duration. The extension of OUTPUT selects "
     "the format: .mp4 .mov .mkv .webm with picture, .ogg .opus .m4a .mp3 .flac .wav for sound alone."
 )
 
@@ -38,14 +38,14 @@ NOTE = (
 )
 
 STANDBY = (
-    "Open the devices and wait. Ctrl+Alt+R, or capture toggle and capture stop from any terminal, start and stop any "
+    "Open the devices and wait. {record}, or capture toggle and capture stop from any terminal, start and stop any "
     "number of recordings, each in its own file. Between recordings nothing is encoded or kept, unless you give "
     "--replay."
 )
 
 REPLAY = (
-    "Keep the last minute of picture and sound in memory. Ctrl+Alt+C, or capture clip from any terminal, saves it as a "
-    "file. Ctrl+Alt+R starts and stops recordings, as in standby."
+    "Keep the last minute of picture and sound in memory. {clip}, or capture clip from any terminal, saves it as a "
+    "file. {record} starts and stops recordings, as in standby."
 )
 
 LIST = (
@@ -98,7 +98,7 @@ REMOTE_VERBS: Final = (
     ),
     ("pause", "pause the recording", ""),
     ("resume", "resume a paused recording", ""),
-    ("toggle", "start or stop a recording, as Ctrl+Alt+R does", " Starting needs a recorder in standby or replay."),
+    ("toggle", "start or stop a recording, as {record} does", " Starting needs a recorder in standby or replay."),
     ("discard", "stop the recording and delete its file", ""),
     ("mark", "add a chapter mark", ""),
     ("preview", "while paused, play what was recorded so far", ""),

@@ -22,6 +22,7 @@ from capture.cli.descriptions import (
     STANDBY,
 )
 from capture.cli.file_options import FILE_VERBS
+from capture.cli.key_words import with_keys
 from capture.cli.words import before_command, check_verb, rewritten, unknown_words
 from capture.errors import UsageError
 
@@ -56,6 +57,12 @@ class _Parser(argparse.ArgumentParser):
     def options(self) -> list[str]:
         """The options, once it has parsed."""
         return list(self._option_string_actions)
+
+    def format_help(self) -> str:
+        self.description = with_keys(self.description or "")
+        for action in self._actions:
+            action.help = with_keys(action.help, "%%") if action.help else action.help
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see {self.prog} --help")
@@ -207,7 +214,7 @@ def _fill_mark(parser: _Parser) -> None:
 
 def _fill_pause(parser: _Parser) -> None:
     _add_recorder_name(parser)
-    parser.add_argument("--toggle", action="store_true", help="resume if it is paused, as Ctrl+Alt+P does")
+    parser.add_argument("--toggle", action="store_true", help="resume if it is paused, as {pause} does")
 
 
 def _fill_stop(parser: _Parser) -> None:
@@ -343,8 +350,8 @@ def _add_key_and_buffer_options(parser: _Parser) -> None:
         "--hotkeys",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="listen to the hotkeys: Ctrl+Alt+R starts and stops, +P pauses, +X discards, +M adds a chapter mark, +C "
-        "saves a clip; capture config shows and changes them (yes)",
+        help="listen to the hotkeys: {record} starts and stops, {pause} pauses, {discard} discards, {mark} adds a "
+        "chapter mark, {clip} saves a clip; capture config shows and changes them (yes)",
     )
     add("--name", metavar="NAME", help=NAME)
 

@@ -12,7 +12,8 @@ __all__ = ["VERBS"]
 
 
 def _config(arguments: Arguments) -> int:
-    from capture.config.schema import RENAMED, SETTINGS, as_typed
+    from capture.config.schema import SETTINGS, as_typed
+    from capture.config.settings_file import RENAMED
     from capture.config.store import change, load, unset
 
     name, values = arguments.setting, arguments.values

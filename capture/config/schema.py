@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from capture.config.settings_file import RENAMED
 from capture.errors import UsageError
 from capture.formats import ENCODERS, QUALITIES
 from capture.parsing import parse_audio, parse_buffer_size, parse_fps, parse_replay
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
-__all__ = ["RENAMED", "SETTINGS", "Setting", "Value", "as_typed"]
+__all__ = ["SETTINGS", "Setting", "Value", "as_typed"]
 
 #: The value of a setting; a tuple is a list in TOML and JSON.
 Value: TypeAlias = str | bool | float | tuple[str, ...]
@@ -87,10 +88,6 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         Setting("record.show_keys", False, "show pressed keys in the picture", lambda drawn: None),
     )
 }
-
-
-#: New names of renamed settings, by old name. A file that uses an old name still works.
-RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record"}
 
 
 def setting_of(name: str) -> Setting:

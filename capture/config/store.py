@@ -15,7 +15,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
-from capture.config.schema import RENAMED, SETTINGS, Setting, Value, setting_of
+from capture.config.schema import SETTINGS, Setting, Value, setting_of
+from capture.config.settings_file import RENAMED, settings_path
 from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
 from capture.events import Command
@@ -25,7 +26,7 @@ from capture.parsing import parse_size, parse_time
 from capture.system.private_files import make_folder, read_small, replace
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
-__all__ = ["Config", "change", "hotkeys", "load", "settings_path", "unset"]
+__all__ = ["Config", "change", "hotkeys", "load", "unset"]
 
 _BOOLEANS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
@@ -94,13 +95,6 @@ class Config:
 
     def _text(self, name: str) -> str:
         return str(self[name])
-
-
-def settings_path() -> Path:
-    """Return the path of the user's settings. The file need not exist."""
-    import platformdirs
-
-    return platformdirs.user_config_path("capture", appauthor=False) / "settings.toml"
 
 
 def load(path: Path | None = None) -> Config:

@@ -1,13 +1,17 @@
-"""The verbs that record: the hint about keys that ends the live line."""
+"""The keys that are named to the user: in the hint that ends the live line, and in the help."""
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from capture.cli.parser import parse
 from capture.cli.record import _keys
+from capture.config import settings_file
 from capture.events import Command
 from capture.settings.record_settings import RecordSettings
 from capture.triggers.bindings import DEFAULT_HOTKEYS
@@ -42,3 +46,40 @@ def test_the_hint_has_the_keys_that_the_user_set() -> None:
     bindings = {"<f8>": Command.TOGGLE, "<f9>": Command.CLIP}
     settings = RecordSettings(Path("out.mp4"), replay_s=60.0)
     assert _keys(settings, bindings) == "F9 saves a clip, F8 or Ctrl+C stops"
+
+
+@pytest.mark.parametrize(
+    ("file", "keys"),
+    [
+        (None, {"record": "Ctrl+Alt+R", "mark": "Ctrl+Alt+M", "clip": "Ctrl+Alt+C", "pause": "Ctrl+Alt+P"}),
+        (
+            'record = "<f9>"\nmark = "<ctrl>+%"\nclip = ""\npause = "<ctrl>+{"',
+            {"record": "F9", "mark": "Ctrl+%", "clip": "the key hotkeys.clip (not set)", "pause": "Ctrl+{"},
+        ),
+        # The defaults; the verb itself reports the mistake.
+        (
+            'toggle = "<f9>"',
+            {"record": "F9", "mark": "Ctrl+Alt+M", "clip": "Ctrl+Alt+C", "pause": "Ctrl+Alt+P"},
+        ),
+        ("record = 5", {"record": "Ctrl+Alt+R", "mark": "Ctrl+Alt+M", "clip": "Ctrl+Alt+C", "pause": "Ctrl+Alt+P"}),
+    ],
+)
+def test_the_help_names_the_keys_that_are_set(
+    file: str | None, keys: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_file, "settings_path", lambda: tmp_path / "settings.toml")
+    if file is not None:
+        (tmp_path / "settings.toml").write_text(f"[hotkeys]\n{file}\n")
+
+    def help_of(verb: str) -> str:
+        shown = StringIO()
+        with redirect_stdout(shown), pytest.raises(SystemExit):
+            parse([verb, "--help"])
+        return " ".join(shown.getvalue().split())
+
+    assert f"until Ctrl+C, {keys['record']} or --duration" in help_of("record")
+    assert f"{keys['record']} starts and stops, {keys['pause']} pauses" in help_of("record")
+    assert f"{keys['mark']} adds a chapter mark, {keys['clip']} saves a clip;" in help_of("note")
+    assert f"memory. {keys['clip']}, or capture clip" in help_of("replay")
+    assert f"as {keys['record']} does" in help_of("toggle")
+    assert f"as {keys['pause']} does" in help_of("pause")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from capture.cli.options import fill
 from capture.config.schema import SETTINGS, as_typed
-from capture.config.store import Config, change, hotkeys, load, settings_path, unset
+from capture.config.settings_file import settings_path
+from capture.config.store import Config, change, hotkeys, load, unset
 from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
 from capture.events import Command

@@ -1,0 +1,50 @@
+"""Where the settings file is, what was renamed in it, and a quick look at the hotkeys in it for the help."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from capture.errors import UsageError
+from capture.triggers.bindings import HOTKEYS, as_readable
+
+__all__ = ["RENAMED", "keys_at_a_glance", "settings_path"]
+
+#: New names of renamed settings, by old name. A file that uses an old name still works.
+RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record"}
+
+
+def settings_path() -> Path:
+    """Return the path of the user's settings. The file need not exist."""
+    import platformdirs
+
+    return platformdirs.user_config_path("capture", appauthor=False) / "settings.toml"
+
+
+def keys_at_a_glance() -> dict[str, str]:
+    """Return the key of each hotkey for people to read, "" where it has none, by its name in the settings.
+
+    Reads the file without the modules that check all settings, which take longer than a help text may. Where the file
+    has a mistake, the key is the default; `store.load` reports the mistake.
+    """
+    try:
+        table = tomllib.loads(settings_path().read_text(encoding="utf-8"))["hotkeys"]
+    except (OSError, ValueError, KeyError):
+        table = {}
+    table = table if isinstance(table, dict) else {}
+    older = {new: old.rpartition(".")[2] for old, new in RENAMED.items()}
+    return {
+        hotkey.name: _readable(table.get(hotkey.name, table.get(older.get(f"hotkeys.{hotkey.name}"))), hotkey.key)
+        for hotkey in HOTKEYS
+    }
+
+
+def _readable(key: Any, default: str) -> str:
+    if key == "":
+        return ""
+    try:
+        return as_readable(key if isinstance(key, str) else default)
+    except UsageError:
+        return as_readable(default)
