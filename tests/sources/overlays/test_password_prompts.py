@@ -226,6 +226,9 @@ def test_typing_into_a_terminal_without_echo_is_hidden(
 # Password fields
 
 
+_END = "org.test.End"
+
+
 class Program:
     """A program on an accessibility bus, and the registry where listeners request events."""
 
@@ -237,13 +240,15 @@ class Program:
         for name in ("org.a11y.atspi.Registry", "org.a11y.Bus"):
             with suppress(Exception):
                 Proxy(message_bus, self._connection).RequestName(name)
+        # Before anything else, or a program that ends at once would not hear its own message.
+        Proxy(message_bus, self._connection).AddMatch(f"type='signal',interface='{_END}'")
         self._address = address
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
         # A message to itself ends its wait.
-        self.emit("org.test.End", "End", "/", ("", 0, 0))
+        self.emit(_END, "End", "/", ("", 0, 0))
         self._thread.join()
         with suppress(OSError):
             self._connection.close()
@@ -259,18 +264,13 @@ class Program:
         self._connection.send(new_signal(emitter, member, "siiv(so)", (*body, ("i", 0), (":0.0", "/"))))
 
     def _serve(self) -> None:
-        end = self._own_end()
         while True:
             message = self._connection.receive()
             fields = message.header.fields
             if message.header.message_type is MessageType.method_call:
                 self._answer(message, fields)
-            elif fields.get(HeaderFields.interface) == end:
+            elif fields.get(HeaderFields.interface) == _END:
                 return
-
-    def _own_end(self) -> str:
-        Proxy(message_bus, self._connection).AddMatch("type='signal',interface='org.test.End'")
-        return "org.test.End"
 
     def _answer(self, message: Any, fields: dict[HeaderFields, Any]) -> None:
         match fields[HeaderFields.member]:
