@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import as_argument, printable, say, write, write_json
+from capture.cli.text import as_argument, complain, printable, say, write, write_json
 from capture.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ def _list(arguments: Arguments) -> int:
     with working(arguments, f"looking at {len(wanted)} recordings"):
         entries = looked_at(wanted, found, index_path())
     shown = [entry for entry in entries if _matches(arguments, entry)][: arguments.newest]
+    for place in places:
+        if os.path.lexists(place) and not (place.is_dir() and os.access(place, os.R_OK | os.X_OK)):
+            complain(f"the folder {place} cannot be read: see its permissions")
     if arguments.json:
         rows = [_as_json(numbers[entry.found.path], entry) for entry in shown]
         write_json({"recordings": rows, "folders": [str(place) for place in places]})
@@ -66,10 +69,8 @@ def _list(arguments: Arguments) -> int:
     if not shown:
         say(arguments, f"None of the {len(found)} recordings in {where(places)} matches.")
         return 0
-    for line in _table(numbers, shown):
-        write(line)
-    for remark in _remarks(numbers, shown, places):
-        write(printable(remark))
+    remarks = map(printable, _remarks(numbers, shown, places))
+    write("\n".join([*_table(numbers, shown), *remarks]))
     return 0
 
 

@@ -32,7 +32,8 @@ def find_recordings(folders: Iterable[Path]) -> list[FoundRecording]:
     Hidden files are left out, and so is everything that is no regular file. Opens no file.
     """
     found = (each for folder in dict.fromkeys(folders) for each in _in(folder))
-    return sorted(found, key=lambda each: (-each.recorded_at_s, -each.mtime_ns, each.path))
+    # Of several with one date, `… (2).mp4` and other additions to a name come before `….mp4`.
+    return sorted(found, key=lambda each: (-each.recorded_at_s, each.path))
 
 
 def _in(folder: Path) -> Iterator[FoundRecording]:

@@ -25,9 +25,10 @@ _DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
 _REPLACING: Final[dict[str, Any]] = {"metadata_errors": "replace"} if av.__version__.startswith("18.") else {}
 
 
-def open_recording(path: Path, timeout_s: float | None = None) -> InputContainer:
+def open_recording(path: Path, timeout_s: float | None = None, *, probe_bytes: int | None = None) -> InputContainer:
     """Open the file at `path` to read its packets. Raises `av.FFmpegError`, `OSError` and `ValueError`.
 
+    FFmpeg reads up to `probe_bytes` of packets to find out what the headers leave open, by default 5 MB.
     Opening it, and reading a packet, ends with an `av.error.ExitError` after `timeout_s`.
 
     FFmpeg gets only the demuxer whose headers were walked, so no file can pass as one kind and be read as another.
@@ -36,6 +37,8 @@ def open_recording(path: Path, timeout_s: float | None = None) -> InputContainer
         form = form_of(file.read(12))
     demuxers = ",".join(_DEMUXERS.values()) if form is None else _DEMUXERS[form]
     options = {**_OPTIONS, "format_whitelist": demuxers}
+    if probe_bytes is not None:
+        options["probesize"] = str(probe_bytes)
     # A relative name with a colon would be taken for a protocol.
     container: InputContainer = av.open(str(path.absolute()), options=options, timeout=timeout_s, **_REPLACING)
     return container

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -146,11 +145,14 @@ def test_without_recordings_the_list_says_where_it_looked(home: Home) -> None:
     assert listed() == []
 
 
-class Screen(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+def test_a_folder_that_cannot_be_listed_is_said(home: Home) -> None:
+    home.add("b.ogg", "b.ogg")
+    home.videos.parent.mkdir()
+    home.videos.write_text("not a folder")
+    code, out, err = run("list")
+    assert code == 0
+    assert "b.ogg" in out
+    assert err == f"capture: the folder {home.videos} cannot be read: see its permissions\n"
 
 
 def test_the_table_fits_a_terminal_and_lines_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +192,22 @@ def test_cells_are_counted_as_terminals_draw_them() -> None:
     assert cut("会议记录", 4) == "会…"
     assert plain("a\x00\ufe0fb") == "a?b"
     assert laid_out([("1", "x", "long title"), ("10", "会", "t")], (True, False), 12) == [" 1  x   lon…", "10  会  t"]
+
+
+def test_titles_in_files_come_before_names(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    import av
+
+    path = home.add("b.ogg", "named.m4a")
+    with av.open(str(home.sounds / "named.m4a"), "w") as container:
+        container.metadata["title"] = "Grüße\nvon 你"
+        stream: Any = container.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 48_000
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert run("list")[1].splitlines()[1].endswith("✓  Grüße?von 你")
+    assert [row["title"] for row in listed("--text", "grüße")] == ["Grüße\nvon 你"]
+    assert path.exists()
 
 
 def test_many_broken_recordings_share_a_remark(home: Home) -> None:
