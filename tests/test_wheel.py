@@ -20,6 +20,7 @@ from conftest import PROJECT
 from packaging.requirements import Requirement
 
 import capture
+from capture.cli.manual import manual
 
 #: What the checkout has beside its files.
 UNTRACKED: Final = (".venv", ".git", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "demo.*")
@@ -100,12 +101,14 @@ def test_the_distributions_are_fit_for_the_package_index(distributions: Distribu
 def test_the_wheel_has_every_file_of_the_package_and_nothing_else(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        [page] = (name for name in names if name.endswith(".data/data/share/man/man1/capture.1"))
+        assert wheel.read(page).decode() == manual()
     package = {
         path.relative_to(PROJECT).as_posix()
         for path in (PROJECT / "capture").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert names == package
+    assert names - {page} == package
 
 
 def test_the_source_distribution_can_be_tested(distributions: Distributions) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "CHECK",
     "CLIP",
+    "COMPLETION",
     "CONFIG",
     "CONVERT",
     "HEADLESS",
@@ -78,6 +79,12 @@ CHECK = "Check a recording: its tracks, their start and length, silence, and whe
 CONFIG = (
     "Show all settings, or show or change one. `autostart on` starts capture with your desktop session (standby or "
     "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which."
+)
+
+COMPLETION = (
+    'Write a script that completes verbs, options and file names with the Tab key. For bash, put eval "$(capture '
+    'completion bash)" into ~/.bashrc; for zsh the same with zsh into ~/.zshrc, after compinit; for fish, capture '
+    "completion fish | source into ~/.config/fish/config.fish."
 )
 
 CLIP = "Save the replay buffer of a running recorder as a file."

@@ -30,6 +30,7 @@ _MODULES: Final = {
     "playing": ("play", "open"),
     "system": ("devices", "doctor"),
     "settings": ("config",),
+    "completion": ("completion",),
 }
 
 

@@ -10,8 +10,17 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from capture.cli.control_options import (
+    add_recorder_name,
+    fill_completion,
+    fill_config,
+    fill_mark,
+    fill_pause,
+    fill_stop,
+)
 from capture.cli.descriptions import (
     CLIP,
+    COMPLETION,
     CONFIG,
     HEADLESS,
     NAME,
@@ -26,7 +35,7 @@ from capture.cli.key_words import with_keys
 from capture.cli.words import before_command, check_verb, rewritten, unknown_words
 from capture.errors import UsageError
 
-__all__ = ["SELECT", "Arguments", "Verb", "parse"]
+__all__ = ["SELECT", "Arguments", "Verb", "filled_parser", "parse"]
 
 Arguments = argparse.Namespace
 
@@ -47,10 +56,14 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options)
         self._fill = fill
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def fill(self) -> None:
+        """Add the verb's options, unless it has them."""
         fill, self._fill = self._fill, None
         if fill is not None:
             fill(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.fill()
         return super().parse_known_args(args, namespace)
 
     @property
@@ -137,13 +150,24 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         add(name, text, description=f"{text.capitalize()}.")
     for name, text, fill_verb, description in FILE_VERBS:
         add(name, text, fill_verb, description=description)
-    fills = {"mark": _fill_mark, "pause": _fill_pause, "stop": _fill_stop}
+    fills = {"mark": fill_mark, "pause": fill_pause, "stop": fill_stop}
     for name, text, more in REMOTE_VERBS:
-        fill = fills.get(name, _add_recorder_name)
+        fill = fills.get(name, add_recorder_name)
         add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
     usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
-    add("config", "show and change the settings", _fill_config, description=CONFIG, usage=usage)
+    add("config", "show and change the settings", fill_config, description=CONFIG, usage=usage)
+    add("completion", "write the completion of capture for a shell", fill_completion, description=COMPLETION)
     return parser, verbs
+
+
+def filled_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser], dict[str, str]]:
+    """Return the parser of the command line, that of each verb with its options, and the help text of each verb."""
+    parser, verbs = _parser()
+    for verb in verbs.values():
+        verb.fill()
+    (adding,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    summaries = {choice.dest: choice.help or "" for choice in adding._choices_actions}
+    return parser, dict(verbs), summaries
 
 
 def _fill_record(parser: _Parser) -> None:
@@ -189,7 +213,7 @@ def _fill_clip(parser: _Parser) -> None:
     )
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     add("--format", metavar="FORMAT", help="convert the clip: gif, webp, mp4, ogg, m4a")
-    _add_recorder_name(parser)
+    add_recorder_name(parser)
 
 
 def _fill_headless(parser: _Parser) -> None:
@@ -205,21 +229,6 @@ def _fill_headless(parser: _Parser) -> None:
     parser.add_argument(
         "--ignore-exit-code", action="store_true", help="exit with 0 when the recording succeeded but COMMAND failed"
     )
-
-
-def _fill_mark(parser: _Parser) -> None:
-    _add_recorder_name(parser)
-    parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="the title of the chapter")
-
-
-def _fill_pause(parser: _Parser) -> None:
-    _add_recorder_name(parser)
-    parser.add_argument("--toggle", action="store_true", help="resume if it is paused, as {pause} does")
-
-
-def _fill_stop(parser: _Parser) -> None:
-    _add_recorder_name(parser)
-    parser.add_argument("--all", action="store_true", help="end all recorders, also those in standby and replay")
 
 
 #: What `note` sets in place of the picture options, which it does not have.
@@ -373,14 +382,3 @@ def _add_waiting_options(parser: _Parser) -> None:
     )
     _add_key_and_buffer_options(parser)
     _add_source(parser)
-
-
-def _add_recorder_name(parser: _Parser) -> None:
-    parser.add_argument("--name", metavar="NAME", help="the recorder to control, if several can obey")
-
-
-def _fill_config(parser: _Parser) -> None:
-    add = parser.add_argument
-    add("setting", metavar="NAME", nargs="?", help="a setting, like hotkeys.record (default: list all)")
-    add("values", metavar="VALUE", nargs="*", help="its new value; record.audio takes several")
-    add("--unset", action="store_true", help="go back to the default")
