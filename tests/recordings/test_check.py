@@ -497,7 +497,7 @@ def test_the_gravest_problem_comes_first_without_its_consequences(
     whole: dict[str, Path], ending: Ending, contents: Contents, problems: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_module, "read_structure", lambda path: Structure(ending))
-    monkeypatch.setattr(check_module, "read_contents", lambda path, listen, limits: contents)
+    monkeypatch.setattr(check_module, "read_contents", lambda path, **options: contents)
     assert list(check(whole["ogg"]).problems) == problems
 
 
