@@ -6,20 +6,17 @@ Use each encoder from one thread. Encoding, scaling and converting release the G
 
 from __future__ import annotations
 
-import os
-from fractions import Fraction
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 import av
-from av.codec.context import Flags
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange
-from av.video.stream import VideoStream
 
 from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.null_container import open_null_container
-from capture.codecs.video_presets import BT709, VIDEO_CODECS
+from capture.codecs.search_choice import SearchChoice
+from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
+from capture.codecs.video_presets import VIDEO_CODECS
 from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
@@ -37,8 +34,6 @@ __all__ = [
     "choose_encoder",
     "is_repeat",
 ]
-
-VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
 #: Longest time between key frames while the picture changes. A player can only start at a key frame, but each costs as
 #: much as a hundred typed letters. A cut can only be made at a key frame, so recordings for clips have more of them.
@@ -72,9 +67,6 @@ SIZES: Final = {"h264": ("H.264", 2, 16_384), "vp8": ("VP8", 8, 16_382)}
 
 #: The smallest side that `scale` may have.
 _LEAST_SCALED: Final = 16
-
-#: A GOP size that never ends a group: at a variable frame rate a count of frames is not a time, so we force key frames.
-_NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
 
 
 class _Repeat:
@@ -121,7 +113,6 @@ class VideoEncoder:
             raise NotReadyError(f"there is no {codec} encoder {self.encoder!r}", f"use auto or {', '.join(known)}")
         self.width, self.height = scale or (width, height)
         _check_size(codec, self.width, self.height)
-        self._constant_fps = constant_fps
         self._key_interval_s = CUTTABLE_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
@@ -133,43 +124,31 @@ class VideoEncoder:
         self._changed_since_key = True
         # The size of the last key frame, and what came after it.
         self._key_bytes = self._bytes_since_key = 0
+        self._open = partial(
+            VideoContext, self.encoder, self.width, self.height, fps, quality, constant_fps=constant_fps
+        )
         try:
-            self._open(fps, quality)
+            self._context = self._open()
         except (av.FFmpegError, ValueError) as error:
-            self.close()
             openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
             # The full text of the error contains every option.
             reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
             raise NotReadyError(
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
+        self._constant_fps = constant_fps
+        self.template = self._context.stream
+        # With the narrow search, if that is in use; and what decides about it.
+        self._narrow: VideoContext | None = None
+        self._search = SearchChoice() if how.narrow else None
         parameters = bytes(self.template.codec_context.extradata or b"")
         self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
         self._budget = _ByteBudget(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
 
-    def _open(self, fps: float, quality: str) -> None:
-        how = VIDEO_CODECS[self.encoder]
-        self._container = open_null_container()
-        options = {**how.options, **how.quality[quality]}
-        stream = cast(
-            VideoStream, self._container.add_stream(cast(Any, self.encoder), rate=_as_rate(fps), options=options)
-        )
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
-        stream.time_base = context.time_base = VIDEO_TIME_BASE
-        context.thread_count = min(how.threads(self.width, self.height, fps), os.cpu_count() or 1)
-        context.gop_size = _NO_KEY_FRAMES_BY_COUNT
-        context.colorspace = how.matrix
-        context.color_primaries = context.color_trc = BT709
-        context.color_range = ColorRange.MPEG
-        context.flags |= Flags.global_header
-        if how.bits_per_pixel_s:
-            stream.bit_rate = round(how.bits_per_pixel_s * self.width * self.height)
-        context.open()
-        if self.codec == "h264" and context.extradata:
-            context.extradata = with_rate_stated(context.extradata, constant=self._constant_fps)
-        self._container.start_encoding()
-        self.template = stream
+    def hurry(self, pts: int) -> None:
+        """Take less time for each picture from now on, if the encoder can, because pictures before `pts` still wait."""
+        if self._search is not None:
+            self._search.hurry(pts)
 
     def encode(self, pixels: Pixels, pts: int, left: int = 0, top: int = 0) -> list[av.Packet[Any]]:
         """Encode a new picture: uint8 (height, width, 4), C-contiguous rows, shown from `pts` / 90000 s on.
@@ -228,18 +207,19 @@ class VideoEncoder:
 
     def finish(self) -> list[av.Packet[Any]]:
         """Return the packets that are still in the encoder, and close it."""
-        packets = [self._in_order(packet) for packet in self.template.encode(None)]
+        packets = [self._in_order(packet) for packet in (self._narrow or self._context).encode(None)]
         self.close()
         return packets
 
     def close(self) -> None:
-        """Release the encoder; packets still in it are lost. May be called twice.
-
-        Until then the container and its streams refer to each other, and keep the encoder with its threads.
-        """
-        self._container.close()
+        """Release the encoder; packets still in it are lost. May be called twice."""
+        self._context.close()
+        if self._narrow is not None:
+            self._narrow.close()
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
+        if self._search is not None and self._search.wants_key(pts):
+            return True
         if self._bytes_since_key >= _CHEAP_AFTER_KEY_FRAMES * self._key_bytes > 0:
             interval_s = min(interval_s, CHEAP_KEY_FRAME_INTERVAL_S)
         return self._is_past(pts, interval_s)
@@ -249,19 +229,39 @@ class VideoEncoder:
 
     def _encode(self, frame: av.VideoFrame, pts: int, as_key: bool) -> list[av.Packet[Any]]:
         """Return the encoder's packets, which `_in_order` still has to renumber."""
+        if as_key and self._search is not None:
+            self._search.choose(pts)
+            self._follow(self._search)
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if as_key else PictureType.NONE
         try:
-            packets = self.template.encode(frame)
+            packets = (self._narrow or self._context).encode(frame)
         except av.FFmpegError as error:
             raise EncoderError(
                 f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
             ) from error
+        size = sum(packet.size for packet in packets)
+        if self._search is not None:
+            self._search.note(size, is_key=as_key)
         if as_key:
             self._last_key_pts = pts
             self._changed_since_key = False
-            self._key_bytes, self._bytes_since_key = sum(packet.size for packet in packets), 0
+            self._key_bytes, self._bytes_since_key = size, 0
         return packets
+
+    def _follow(self, search: SearchChoice) -> None:
+        """Open or close the encoder with the narrow search, as was chosen. Its parameter sets are the same.
+
+        An encoder takes 30 MB at 1080p, so the second one is closed when it is not in use.
+        """
+        if search.is_narrow and self._narrow is None:
+            try:
+                self._narrow = self._open(is_narrow=True)
+            except (av.FFmpegError, ValueError):
+                self._search = None
+        elif not search.is_narrow and self._narrow is not None:
+            self._narrow.close()
+            self._narrow = None
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
         """Return the encoder's packet, renumbered to fit the pictures written without the encoder.
@@ -346,10 +346,6 @@ def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
     packet.pts = packet.dts = pts
     packet.time_base = VIDEO_TIME_BASE
     return packet
-
-
-def _as_rate(fps: float) -> Fraction:
-    return Fraction(fps).limit_denominator(1001)
 
 
 def _opens(encoder: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from capture.pipeline.frame_grabber import FrameJob
 from capture.pipeline.tee import PacketSink
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from capture.codecs.video_encoder import VideoEncoder
 
 __all__ = ["VideoTrack"]
+
+
+#: The encoder is behind if this part of the queue is taken.
+_BEHIND: Final = 0.5
 
 
 class VideoTrack:
@@ -46,6 +50,8 @@ class VideoTrack:
 
     def _encode(self, job: FrameJob) -> None:
         encoder, pixels = self._encoder, job.pixels
+        if self._jobs.filled() >= _BEHIND:
+            encoder.hurry(job.pts)
         packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts, job.left, job.top)
         if job.duration is not None:
             for packet in packets:

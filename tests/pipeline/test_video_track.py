@@ -74,3 +74,30 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
         ("repeat", 15000),
         ("close", 0),
     ]
+
+
+def test_an_encoder_that_is_behind_hurries() -> None:
+    class Encoder:
+        def __init__(self) -> None:
+            self.hurried: list[int] = []
+
+        def hurry(self, pts: int) -> None:
+            self.hurried.append(pts)
+
+        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+            return []
+
+        def finish(self) -> list[Any]:
+            return []
+
+        def close(self) -> None:
+            pass
+
+    mailbox: Mailbox[FrameJob] = Mailbox(8)
+    for pts in range(8):
+        mailbox.put(FrameJob(pts, np.zeros((48, 64, 4), np.uint8), None))
+    mailbox.close()
+    encoder = Encoder()
+    VideoTrack(cast(VideoEncoder, encoder), mailbox, lambda packets: None, fps=30).run()
+    # Seven to four jobs still wait behind these.
+    assert encoder.hurried == [0, 1, 2, 3]

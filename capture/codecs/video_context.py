@@ -1,0 +1,86 @@
+"""Opens one of FFmpeg's video encoders for pictures of one size."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from typing import Any, Final, cast
+
+import av
+from av.codec.context import Flags
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+
+from capture.codecs.h264_frame_rate import with_rate_stated
+from capture.codecs.null_container import open_null_container
+from capture.codecs.video_presets import BT709, VIDEO_CODECS
+from capture.formats import ENCODERS
+from capture.media import VIDEO_TICKS_PER_S
+
+__all__ = ["VIDEO_TIME_BASE", "VideoContext"]
+
+VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
+
+#: A GOP size that never ends a group: at a variable frame rate a count of frames is not a time, so we force key frames.
+_NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
+
+
+class VideoContext:
+    """An open encoder. It holds back no picture. Use it from one thread."""
+
+    def __init__(
+        self,
+        encoder: str,
+        width: int,
+        height: int,
+        fps: float,
+        quality: str,
+        *,
+        constant_fps: bool = False,
+        is_narrow: bool = False,
+    ) -> None:
+        """Open `encoder`, one of `VIDEO_CODECS`; `is_narrow` chooses its narrow search for motion.
+
+        Raises `av.FFmpegError` or `ValueError`.
+        """
+        how = VIDEO_CODECS[encoder]
+        self._container = open_null_container()
+        options = {**how.options, **how.quality[quality], **(how.narrow if is_narrow else {})}
+        try:
+            stream = cast(
+                VideoStream, self._container.add_stream(cast(Any, encoder), rate=_as_rate(fps), options=options)
+            )
+            context = stream.codec_context
+            context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+            stream.time_base = context.time_base = VIDEO_TIME_BASE
+            context.thread_count = min(how.threads(width, height, fps), os.cpu_count() or 1)
+            context.gop_size = _NO_KEY_FRAMES_BY_COUNT
+            context.colorspace = how.matrix
+            context.color_primaries = context.color_trc = BT709
+            context.color_range = ColorRange.MPEG
+            context.flags |= Flags.global_header
+            if how.bits_per_pixel_s:
+                stream.bit_rate = round(how.bits_per_pixel_s * width * height)
+            context.open()
+            if context.extradata and encoder in ENCODERS["h264"]:
+                context.extradata = with_rate_stated(context.extradata, constant=constant_fps)
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError):
+            self.close()
+            raise
+        self.stream = stream
+
+    def encode(self, frame: av.VideoFrame | None) -> list[av.Packet[Any]]:
+        """Return the packets of `frame`, or without one what is left. Raises `av.FFmpegError`."""
+        return list(self.stream.encode(frame))
+
+    def close(self) -> None:
+        """Release the encoder; what is still in it is lost. May be called twice.
+
+        Until then the container and its streams refer to each other, and keep the encoder with its threads.
+        """
+        self._container.close()
+
+
+def _as_rate(fps: float) -> Fraction:
+    return Fraction(fps).limit_denominator(1001)
