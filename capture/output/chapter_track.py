@@ -18,11 +18,10 @@ from typing import Any, Final
 
 import av
 
+from capture.output.mp4_boxes import HEADER_BYTES, boxes
 from capture.output.output_file import OutputFile
 
 __all__ = ["add_chapter_track"]
-
-_HEADER_BYTES: Final = 8
 
 #: Boxes that consist of boxes, on the way to the tables of a track.
 _PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
@@ -47,7 +46,7 @@ def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     movie = _child(index, b"mvhd")
     number = struct.unpack(">I", movie[-4:])[0]
     track = _changed(track, b"tkhd", partial(_numbered, number=number))
-    track = _changed(track, b"stco", partial(_moved, by=place + _HEADER_BYTES))
+    track = _changed(track, b"stco", partial(_moved, by=place + HEADER_BYTES))
     reference = _box(b"tref", _box(b"chap", struct.pack(">I", number)))
     parts = []
     for kind, content in _boxes(index):
@@ -87,31 +86,20 @@ def _track(chapters: Sequence[Any]) -> tuple[bytes, bytes] | None:
 
 def _last_index(file: OutputFile) -> tuple[int, bytes] | None:
     """Return the place and the content of the last `moov`, which ends the file."""
-    place = 0
-    while place < file.size_bytes:
-        header = file.read_at(place, 2 * _HEADER_BYTES)
-        size, kind = struct.unpack(">I4s", header[:_HEADER_BYTES])
-        if size == 1:
-            (size,) = struct.unpack(">Q", header[_HEADER_BYTES:])
-        if size < _HEADER_BYTES:
-            return None
-        if kind == b"moov" and place + size == file.size_bytes:
-            return place, file.read_at(place + _HEADER_BYTES, size - _HEADER_BYTES)
-        place += size
+    for box in boxes(file.read_at, 0, file.size_bytes):
+        if box.kind == b"moov" and box.end == file.size_bytes:
+            return box.position, file.read_at(box.body, box.end - box.body)
     return None
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and the content of each box in `data`."""
-    place = 0
-    while place + _HEADER_BYTES <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        yield kind, data[place + _HEADER_BYTES : place + size]
-        place += max(size, _HEADER_BYTES)
+    for box in boxes(lambda position, count: data[position : position + count], 0, len(data)):
+        yield box.kind, data[box.body : box.end]
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", _HEADER_BYTES + len(content), kind) + content
+    return struct.pack(">I4s", HEADER_BYTES + len(content), kind) + content
 
 
 def _child(data: bytes, kind: bytes) -> bytes:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from capture.output.mp4_boxes import HEADER_BYTES, LONG_HEADER_BYTES, Box, boxes
 
 __all__ = ["Header", "overwrite", "shown_fragments"]
 
-_BOX_BYTES: Final = 8
-
 #: Empty boxes: the room that MP4 and M4A, and MOV, leave for the header.
 _ROOM: Final = (b"free", b"wide")
+
+#: In place of a box that is not there.
+_NONE: Final = Box(b"", 0, 0, 0)
 
 
 class Header(NamedTuple):
@@ -34,27 +37,33 @@ def shown_fragments(path: Path) -> Header | None:
     It does not look at the index: call it for a file that does not play.
     """
     with path.open("rb") as file:
-        size, kind = _box(file, 0)
-        if kind != b"ftyp":
+        size_bytes = os.fstat(file.fileno()).st_size
+
+        def read(position: int, count: int) -> bytes:
+            file.seek(position)
+            return file.read(count)
+
+        def box_at(position: int) -> Box:
+            return next(boxes(read, position, size_bytes), _NONE)
+
+        start = box_at(0)
+        room = box_at(start.end)
+        if start.kind != b"ftyp":
             return None
-        room = size
-        size, kind = _box(file, room)
         # The header has the second half of the room, or, with a size of 64 bits, both halves.
-        if kind in _ROOM and size == _BOX_BYTES and _box(file, room + _BOX_BYTES)[1] == b"mdat":
-            position, length = room + _BOX_BYTES, _BOX_BYTES
-        elif kind == b"mdat" and size == 1:
-            kind, position, length = b"free", room, 2 * _BOX_BYTES
+        if room.kind in _ROOM and room.end == room.position + HEADER_BYTES and box_at(room.end).kind == b"mdat":
+            kind, position, length = room.kind, room.end, HEADER_BYTES
+        elif room.kind == b"mdat" and room.body == room.position + LONG_HEADER_BYTES:
+            kind, position, length = b"free", room.position, LONG_HEADER_BYTES
         else:
             return None
-        behind = room + 2 * _BOX_BYTES
-        first_bytes, first = _box(file, behind)
-        if first != b"ftyp" or _box(file, behind + first_bytes)[1] != b"moov":
+        first = box_at(start.end + LONG_HEADER_BYTES)
+        if first.kind != b"ftyp" or box_at(first.end).kind != b"moov":
             # It was written in one go, without fragments.
             return None
-        file.seek(position)
-        hiding = file.read(length)
+        hiding = read(position, length)
     # The first, of no content, and one that skips the second `ftyp`: players expect one.
-    both = struct.pack(">I4sI4s", _BOX_BYTES, kind, _BOX_BYTES + first_bytes, kind)
+    both = struct.pack(">I4sI4s", HEADER_BYTES, kind, HEADER_BYTES + first.end - first.position, kind)
     return Header(position, hiding, both[-length:])
 
 
@@ -65,10 +74,3 @@ def overwrite(path: Path, position: int, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _box(file: BinaryIO, position: int) -> tuple[int, bytes]:
-    """Return the size and the kind of the box at `position`; 0 and nothing beyond the end."""
-    file.seek(position)
-    header = file.read(_BOX_BYTES)
-    return struct.unpack(">I4s", header) if len(header) == _BOX_BYTES else (0, b"")

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from capture.output.mp4_boxes import HEADER_BYTES, boxes
 from capture.recordings.headers.file import File, Form, TooManyReadsError, form_of, id3_end, is_mp3_frame
 from capture.recordings.headers.matroska import SEGMENT, elements
 from capture.recordings.headers.ogg import next_page
@@ -61,27 +62,16 @@ def read_structure(path: Path) -> Structure:
 
 def _mp4(file: File) -> Structure:
     kinds: set[bytes] = set()
-    position, damaged = 0, False
-    while position < file.size:
-        header = file.at(position, 16)
-        if len(header) < 8:
-            position = file.size + 1
+    end = 0
+    for box in boxes(file.at, 0, file.size):
+        if not all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in box.kind):
             break
-        size, kind = struct.unpack(">I4s", header[:8])
-        smallest = 8
-        if size == 1:
-            size, smallest = int.from_bytes(header[8:], "big"), 16
-        elif size == 0:
-            size = file.size - position
-        if size < smallest or not all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in kind):
-            damaged = True
-            break
-        kinds.add(kind)
-        position += size
+        kinds.add(box.kind)
+        end = box.end
     if b"moof" in kinds and b"mfra" not in kinds:
         return Structure(Ending.NEVER_CLOSED)
-    if damaged or position > file.size:
-        return Structure(Ending.DAMAGED if damaged else Ending.CUT_OFF)
+    if end != file.size:
+        return Structure(Ending.DAMAGED if end + HEADER_BYTES <= file.size else Ending.CUT_OFF)
     return Structure(Ending.WHOLE if {b"moov", b"mdat"} <= kinds else Ending.NEVER_CLOSED)
 
 

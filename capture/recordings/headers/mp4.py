@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
+from capture.output.mp4_boxes import Box, boxes
 from capture.recordings.headers.bounds import (
     LARGEST_CONFIGURATION_BYTES,
     LARGEST_PICTURES_BYTES,
@@ -61,13 +62,6 @@ _MOST_KEYS: Final = 100
 _JOINED_SAMPLES: Final = 160
 
 
-class _Box(NamedTuple):
-    kind: bytes
-    body: int
-    #: Where it says that it ends, and no later than the box around it or the file.
-    end: int
-
-
 @dataclass(slots=True)
 class _Track:
     """What is known of a track: its number and the tables that say how many samples it has."""
@@ -106,22 +100,11 @@ class _Walk:
     def _boxes(self, position: int, end: int, depth: int) -> None:
         if depth > _DEEPEST:
             raise ExcessError(f"the file is damaged: its headers are more than {_DEEPEST} levels deep")
-        while position + 8 <= end:
-            header = self._file.at(position, 16)
-            if len(header) < 8:
-                return
-            size, kind = struct.unpack(">I4s", header[:8])
-            body = position + 8
-            if size == 1 and len(header) == 16:
-                size, body = int.from_bytes(header[8:], "big"), position + 16
-            elif size == 0:
-                size = end - position
-            if size < body - position:
-                return
-            self._box(_Box(kind, body, min(position + size, end)), depth)
-            position += size
+        for box in boxes(self._file.at, position, end):
+            self._box(box, min(box.end, end), depth)
 
-    def _box(self, box: _Box, depth: int) -> None:
+    def _box(self, box: Box, end: int, depth: int) -> None:
+        """Hold what a box claims, or those in it; it ends no later than the box around it."""
         kind, body = box.kind, box.body
         if depth and kind not in (b"traf", b"tfhd", b"tfdt", b"trun", b"mfhd"):
             self._tally.add("boxes in its index", 1, _MOST_BOXES)
@@ -131,23 +114,23 @@ class _Walk:
         elif kind == b"cmov":
             raise ExcessError("its index is compressed, which no recorder of today does: capture does not read it")
         if kind in (b"udta", b"meta"):
-            self._tally.hold("titles and pictures", box.end - body, LARGEST_PICTURES_BYTES)
+            self._tally.hold("titles and pictures", end - body, LARGEST_PICTURES_BYTES)
         if kind == b"meta" and self._file.at(body + 4, 4) != b"hdlr":
             body += 4
         if kind in _CONTAINERS:
-            self._boxes(body, box.end, depth + 1)
+            self._boxes(body, end, depth + 1)
         elif kind == b"stsd":
-            self._tally.hold("the description of a track", box.end - body, LARGEST_CONFIGURATION_BYTES)
+            self._tally.hold("the description of a track", end - body, LARGEST_CONFIGURATION_BYTES)
         elif kind in _TABLES:
             self._table(box)
         else:
-            self._other(box)
+            self._other(box, end)
 
     def _numbers(self, position: int, count: int) -> tuple[int, ...]:
         """Return `count` numbers of 32 bits; 0 for those beyond the file."""
         return struct.unpack(f">{count}I", self._file.at(position, 4 * count).ljust(4 * count, b"\0"))
 
-    def _table(self, box: _Box) -> None:
+    def _table(self, box: Box) -> None:
         track = self._tracks[-1]
         at = box.body + 4 + _TABLES[box.kind]
         version_and_flags = self._file.at(box.body, 4).ljust(4, b"\0")
@@ -165,7 +148,7 @@ class _Walk:
             table = self._file.at(box.body + 8, 12 * count)
             track.per_chunk = np.frombuffer(table[: len(table) // 12 * 12], ">u4").reshape(-1, 3)
 
-    def _other(self, box: _Box) -> None:
+    def _other(self, box: Box, end: int) -> None:
         track, kind, body = self._tracks[-1], box.kind, box.body
         if kind == b"tkhd":
             version = self._file.at(body, 1)
@@ -179,7 +162,7 @@ class _Walk:
             self._tally.add("edits", count, _MOST_EDITS)
             track.edits += count
         elif kind == b"chap":
-            track.chapters_in += self._numbers(body, min(box.end - body, 4 * MOST_TRACKS) // 4)
+            track.chapters_in += self._numbers(body, min(end - body, 4 * MOST_TRACKS) // 4)
         elif kind == b"HMMT":
             self._tally.add("chapters", self._numbers(body, 1)[0], MOST_CHAPTERS)
         elif kind == b"keys":
