@@ -188,6 +188,16 @@ def test_a_place_in_a_seek_table_is_held(tmp_path: Path) -> None:
     assert "10,001 tags" in excess_in(path)
 
 
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_silence_behind_an_unset_size_is_no_list_of_chunks(size: int, tmp_path: Path) -> None:
+    from benchmarks.hostile.sound import wav
+
+    path = tmp_path / "killed.wav"
+    path.write_bytes(wav((b"data", bytes(200_000), size)))
+    report = check(path)
+    assert report.problems == ("the file was never closed: it was cut off after 1.0 s; the part before plays",)
+
+
 # Limits while reading
 
 

@@ -20,6 +20,9 @@ __all__ = ["walk"]
 _MOST_CHUNKS: Final = 10_000
 _DATA: Final = b"data"
 
+#: The size of a file that is not finished, or too large for this field.
+_UNSET: Final = 0xFFFFFFFF
+
 #: What FFmpeg reads into memory.
 _READ: Final = (b"LIST", b"bext", b"iXML", b"cue ", b"id3 ", b"ID3 ")
 
@@ -28,7 +31,7 @@ def walk(file: File) -> None:
     """Raises `ExcessError`."""
     tally = Tally()
     position = 12
-    long_data_size = 0
+    long_data_size = _UNSET
     while len(header := file.at(position, 8)) == 8:
         kind, size = struct.unpack("<4sI", header)
         body = position + 8
@@ -38,7 +41,10 @@ def walk(file: File) -> None:
         if kind == b"fmt ":
             tally.hold("the format of the sound", size, LARGEST_CONFIGURATION_BYTES)
         elif kind == _DATA:
-            size = long_data_size if size == 0xFFFFFFFF else size
+            size = long_data_size if size == _UNSET else size
+            if size in (0, _UNSET):
+                # The writer was stopped: FFmpeg takes all that follows for sound.
+                return
         elif kind in _READ:
             tally.hold(f"'{kind.decode().strip()}'", size, LARGEST_PICTURES_BYTES)
         if kind == b"LIST":
