@@ -46,6 +46,8 @@ class Sound:
     end_s: float = 2.0
     peak: float = 0.3
     heard_from_s: float = 0.0
+    #: Another codec than that of the format.
+    codec: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def write(
     if picture is not None and kind.video_codec is not None:
         steps.append(_pictures(_add_video(container, kind.video_codec), picture))
     for sound in sounds:
-        stream = container.add_stream(_ENCODERS[kind.audio_codec], rate=RATE, layout="stereo")
+        stream = container.add_stream(_ENCODERS[sound.codec or kind.audio_codec], rate=RATE, layout="stereo")
         assert isinstance(stream, AudioStream)
         steps.append(_samples(stream, sound))
     for _, stream, frame in heapq.merge(*steps, key=lambda step: step[0]):

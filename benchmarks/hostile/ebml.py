@@ -27,12 +27,13 @@ def segment(*parts: bytes, killed: bool = False) -> bytes:
     return _HEADER + element(0x18538067, info, *parts, element(0x1C53BB6B))
 
 
-def track_entry(codec: bytes = b"A_OPUS", *more: bytes, private: bytes | None = None) -> bytes:
-    """Return an audio track with the number 1."""
+def track_entry(codec: bytes = b"A_OPUS", *more: bytes, private: bytes | None = None, number: int = 1) -> bytes:
+    """Return an audio track."""
     head = struct.pack("<8sBBHIHB", b"OpusHead", 1, 2, 312, 48_000, 0, 0) if private is None else private
     sound = element(0xE1, element(0xB5, struct.pack(">d", 48_000.0)), element(0x9F, b"\2"))
     return element(
-        0xAE, element(0xD7, b"\1"), element(0x73C5, b"\1"), element(0x83, b"\2"), element(0x86, codec),
+        0xAE, element(0xD7, bytes([number])), element(0x73C5, bytes([number])),
+        element(0x83, b"\2"), element(0x86, codec),
         *([element(0x63A2, head)] if head else []), sound, *more,
     )  # fmt: skip
 
@@ -40,19 +41,30 @@ def track_entry(codec: bytes = b"A_OPUS", *more: bytes, private: bytes | None = 
 TRACKS: Final = element(0x1654AE6B, track_entry())
 
 
-def clusters(
-    blocks: Callable[[int], bytes], size: int, *before: bytes, each: int = 60_000, killed: bool = False
-) -> bytes:
+def clusters(blocks: Callable[[int], bytes], size: int, *before: bytes, each: int = 60_000) -> bytes:
     """Return a file of clusters, each of about `each` bytes; `blocks` makes the content of one."""
     cluster = element(0x1F43B675, element(0xE7, b"\0"), blocks(each))
     count = (size - 1_000 - sum(map(len, before))) // len(cluster)
-    return segment(*(before or (TRACKS,)), cluster * count, killed=killed)
+    return segment(*(before or (TRACKS,)), cluster * count)
 
 
-def tiny_blocks(content: bytes = b"\xf8", *, killed: bool = False) -> Callable[[int], bytes]:
+def tiny_blocks(content: bytes = b"\xf8") -> Callable[[int], bytes]:
     """Return a builder of blocks with one byte each."""
     block = element(0xA3, b"\x81\0\0\x80" + content)
-    return lambda size: clusters(lambda each: block * (each // len(block)), size, killed=killed)
+    return lambda size: clusters(lambda each: block * (each // len(block)), size)
+
+
+def at_the_limit(size: int) -> bytes:
+    """Return a file that was never closed, with as many packets as are allowed, in two tracks."""
+    count = min(990, size // 50_000)
+    content = b"\xfc".ljust(39, b"\xff")
+    blocks = b"".join(
+        element(0xA3, bytes([0x81 + number % 2]) + (number // 2 * 20).to_bytes(2, "big") + b"\x80", content)
+        for number in range(1_000)
+    )
+    made = [element(0x1F43B675, element(0xE7, (place * 10_000).to_bytes(4, "big")), blocks) for place in range(count)]
+    tracks = element(0x1654AE6B, track_entry(), track_entry(number=2))
+    return segment(tracks, *made, killed=True)
 
 
 def laced(content: bytes, *, flags: int = 0x84, codec: bytes = b"A_OPUS") -> Callable[[int], bytes]:
@@ -95,7 +107,7 @@ _TAG: Final = element(0x7373, element(0x67C8, element(0x45A3, b"a"), element(0x4
 
 FILES: Final[dict[str, Callable[[int], bytes]]] = {
     "tiny-blocks.webm": tiny_blocks(),
-    "blocks-at-the-limit.webm": tiny_blocks(b"\xf8" * 117, killed=True),
+    "blocks-at-the-limit.webm": at_the_limit,
     "empty-blocks.mkv": tiny_blocks(b""),
     "laced-empty.mkv": laced(b""),
     "laced-bytes.webm": laced(b"\xf8" * 256),

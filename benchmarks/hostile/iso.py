@@ -37,13 +37,15 @@ def sample_table(**tables: bytes) -> list[bytes]:
     return list((found | tables).values())
 
 
-def track(*tables: bytes, kind: bytes = b"soun", entry: bytes | None = None, extra: bytes = b"") -> bytes:
+def track(
+    *tables: bytes, kind: bytes = b"soun", entry: bytes | None = None, extra: bytes = b"", number: int = 1
+) -> bytes:
     """Return a track with these tables; its sound is MPEG audio without any configuration."""
     if entry is None:
         entry = box(b".mp3", struct.pack(">IHH8xHHIHH", 0, 0, 1, 2, 16, 0, _RATE, 0)[: 6 + 2 + 8 + 12])
     return box(
         b"trak",
-        box(b"tkhd", struct.pack(">10I", 1, 0, 0, 1, 0, 0, 0, 0, 0, 0), _UNITY, bytes(8)),
+        box(b"tkhd", struct.pack(">10I", 1, 0, 0, number, 0, 0, 0, 0, 0, 0), _UNITY, bytes(8)),
         extra,
         box(
             b"mdia",
@@ -78,20 +80,30 @@ def one_size(size: int) -> bytes:
 
 
 def at_the_limit(size: int) -> bytes:
-    """Return as many packets as are allowed, in a fragment for each thousand."""
-    count = min(399_000, size // 125)
-    fragments, content = [], b"\xff\xf3\x14\xc4" + bytes(112)
-    entries = struct.pack(">I", len(content)) * 1_000
-    for number in range(count // 1_000):
-        time = full_box(b"tfdt", number * 1_000 * 576)
-        run = full_box(b"trun", 1_000, 0, table=entries, flags=0x201)
-        moof = box(b"moof", full_box(b"mfhd", number), box(b"traf", full_box(b"tfhd", 1, flags=0x020000), time, run))
-        run = full_box(b"trun", 1_000, len(moof) + 8, table=entries, flags=0x201)
-        moof = box(b"moof", full_box(b"mfhd", number), box(b"traf", full_box(b"tfhd", 1, flags=0x020000), time, run))
-        fragments += [moof, box(b"mdat", content * 1_000)]
+    """Return a file that was never closed, with as many packets as are allowed, in two tracks."""
+    packet = b"\xfc".ljust(44, b"\xff")
+    count = min(495, size // 2_000 // len(packet))
+    body = struct.pack(">IHH8xHHIHH", 0, 0, 1, 2, 16, 0, _RATE, 0)[: 6 + 2 + 8 + 12]
+    entry = box(b"Opus", body, box(b"dOps", struct.pack(">BBHIhB", 0, 2, 312, _RATE, 0, 0)))
     empty = [full_box(kind, 0) for kind in (b"stts", b"stsc")] + [full_box(b"stsz", 0, 0), full_box(b"stco", 0)]
-    extends = box(b"mvex", full_box(b"trex", 1, 1, 576, 1, 0))
-    return _FTYP + movie(track(*empty), extends) + b"".join(fragments)
+    tracks = [track(*empty, entry=entry, number=number) for number in (1, 2)]
+    extends = box(b"mvex", *(full_box(b"trex", number, 1, 960, len(packet), 0) for number in (1, 2)))
+
+    def fragment(place: int, data: int) -> bytes:
+        runs = [
+            box(
+                b"traf",
+                full_box(b"tfhd", number, flags=0x020000),
+                full_box(b"tfdt", place * 1_000 * 960),
+                full_box(b"trun", 1_000, data + (number - 1) * 1_000 * len(packet), flags=1),
+            )
+            for number in (1, 2)
+        ]
+        return box(b"moof", full_box(b"mfhd", place), *runs)
+
+    data = box(b"mdat", packet * 2_000)
+    fragments = [fragment(place, len(fragment(place, 0)) + 8) + data for place in range(count)]
+    return _FTYP + movie(*tracks, extends) + b"".join(fragments)
 
 
 def table(name: str, entry: bytes, claim: int | None = None) -> Callable[[int], bytes]:

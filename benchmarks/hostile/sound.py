@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 __all__ = ["FILES", "flac", "ogg_page", "wav"]
@@ -13,28 +13,20 @@ _OPUS_HEAD: Final = struct.pack("<8sBBHIHB", b"OpusHead", 1, 2, 312, 48_000, 0, 
 _OPUS_TAGS: Final = b"OpusTags" + struct.pack("<I4sI", 4, b"made", 0)
 
 
-def _crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
-        table.append(value)
-    return table
+_REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-_CRC: Final = _crc_table()
+def _crc(content: bytes) -> int:
+    """Return the checksum of Ogg: that of zlib, but for the order of bits, the start and the end."""
+    mirrored = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
 
 
-@lru_cache(maxsize=64)
 def ogg_page(lengths: bytes, body: bytes, *, flags: int = 0, stream: int = 1, number: int = 0, at: int = 0) -> bytes:
     """Return an Ogg page with its checksum."""
     start = struct.pack("<4sBBqII", b"OggS", 0, flags, at, stream, number)
     rest = bytes([len(lengths)]) + lengths + body
-    value = 0
-    for byte in start + bytes(4) + rest:
-        value = (value << 8 & 0xFFFFFFFF) ^ _CRC[value >> 24 ^ byte]
-    return start + struct.pack("<I", value) + rest
+    return start + struct.pack("<I", _crc(start + bytes(4) + rest)) + rest
 
 
 def _ogg_start(tags: bytes = _OPUS_TAGS, stream: int = 1) -> bytes:
@@ -53,6 +45,15 @@ def ogg_pages(lengths: bytes, body: bytes, *, at: int = 960) -> Callable[[int], 
     """Return a builder of a file of the same page again and again."""
     page = ogg_page(lengths, body, number=2, at=at)
     return lambda size: _ogg_start() + page * ((size - 200) // len(page))
+
+
+def ogg_at_the_limit(size: int) -> bytes:
+    """Return a file that was never closed, with as many packets as are allowed."""
+    packet = b"\xfc".ljust(48, b"\xff")
+    count = min(3_880, size // 255 // (len(packet) + 1))
+    lengths, body = bytes([len(packet)]) * 255, packet * 255
+    pages = [ogg_page(lengths, body, number=2 + place, at=(place + 1) * 255 * 960) for place in range(count)]
+    return _ogg_start() + b"".join(pages)
 
 
 def ogg_streams(size: int) -> bytes:
@@ -104,6 +105,12 @@ def wav_slow(size: int) -> bytes:
     """Return a WAV with one sample of one byte a second: each is a packet of its own."""
     shape = struct.pack("<HHIIHH", 1, 1, 1, 1, 1, 8)
     return wav((b"fmt ", shape), (b"data", bytes(size - 100)))
+
+
+def wav_at_the_limit(size: int) -> bytes:
+    """Return a WAV that was never closed, with as many packets as are allowed."""
+    shape = struct.pack("<HHIIHH", 1, 1, 1, 1, 1, 8)
+    return wav((b"fmt ", shape), (b"data", bytes(min(size, 990_000)), 0xFFFFFFFF))
 
 
 def wav_chunks(size: int) -> bytes:
@@ -187,7 +194,9 @@ def _crc16(content: bytes) -> int:
 
 def flac_frame(block: int, number: int = 0, channels: int = 2) -> bytes:
     """Return a FLAC frame of silence of `block` samples."""
-    header = bytes([0xFF, 0xF8, 0x7A, (channels - 1) << 4 | 0x08, number]) + (block - 1).to_bytes(2, "big")
+    header = (
+        bytes([0xFF, 0xF8, 0x7A, (channels - 1) << 4 | 0x08]) + chr(number).encode() + (block - 1).to_bytes(2, "big")
+    )
     header += bytes([_crc8(header)])
     body = header + bytes(3) * channels
     return body + struct.pack(">H", _crc16(body))
@@ -201,6 +210,12 @@ def flac_frames(block: int, channels: int = 2) -> Callable[[int], bytes]:
     )
 
 
+def flac_at_the_limit(size: int) -> bytes:
+    """Return a FLAC that was never closed, with as many samples as are allowed."""
+    frames = [flac_frame(65_535, place, 8) for place in range(min(5_700, size // 40))]
+    return flac(frames=b"".join(frames), samples=0, shortest=65_535, channels=8)
+
+
 def flac_headers(size: int) -> bytes:
     """Return frame headers without frames."""
     headers = b"".join(flac_frame(4_608, number)[:8] for number in range(128))
@@ -208,6 +223,12 @@ def flac_headers(size: int) -> bytes:
 
 
 _MP3_FRAME: Final = bytes.fromhex("fff314c4") + bytes(20)
+
+
+def mp3_at_the_limit(size: int) -> bytes:
+    """Return an MP3 that was never closed, with as many packets as are allowed."""
+    table = (_MP3_FRAME[:4] + bytes(9) + b"Info" + struct.pack(">III", 3, 0, 0)).ljust(48, b"\0")
+    return table + _MP3_FRAME * min(990_000, size // len(_MP3_FRAME))
 
 
 def _sevens(number: int) -> bytes:
@@ -235,6 +256,7 @@ def _texts(size: int) -> bytes:
 
 
 FILES: Final[dict[str, Callable[[int], bytes]]] = {
+    "packets-at-the-limit.ogg": ogg_at_the_limit,
     "empty-packets.ogg": ogg_pages(bytes(255), b""),
     "packets-of-one-byte.opus": ogg_pages(b"\1" * 255, b"\xf8" * 255),
     "empty-pages.ogg": ogg_pages(b"", b""),
@@ -244,6 +266,7 @@ FILES: Final[dict[str, Callable[[int], bytes]]] = {
     "many-comments.opus": ogg_tags(b"a=b"),
     "large-comment.ogg": lambda size: ogg_tags(b"TITLE=" + b"x" * (size * 98 // 100 - 1_000))(size),
     "large-picture.opus": ogg_picture,
+    "packets-at-the-limit.wav": wav_at_the_limit,
     "claims-format.wav": wav_format,
     "long-format.wav": wav_long_format,
     "many-tags.wav": wav_list,
@@ -254,6 +277,7 @@ FILES: Final[dict[str, Callable[[int], bytes]]] = {
     "one-sample-a-second.wav": wav_slow,
     "many-chunks.wav": _chunks_before_sound,
     "many-chunks-behind.wav": wav_chunks,
+    "samples-at-the-limit.flac": flac_at_the_limit,
     "many-comments.flac": flac_blocks(4, _comments),
     "different-comments.flac": flac_blocks(4, _different_comments),
     "many-seek-points.flac": flac_blocks(3, _seek_points),
@@ -265,6 +289,7 @@ FILES: Final[dict[str, Callable[[int], bytes]]] = {
     "only-headers.flac": flac_headers,
     "no-frames.flac": lambda size: flac(frames=bytes(size - 100)),
     "no-frames-no-length.flac": lambda size: flac(frames=bytes(64), samples=1),
+    "frames-at-the-limit.mp3": mp3_at_the_limit,
     "tiny-frames.mp3": lambda size: _MP3_FRAME * (size // len(_MP3_FRAME)),
     "only-a-tag.mp3": lambda size: id3(bytes(size - 100)),
     "claims-tag.mp3": lambda size: id3(size=(1 << 28) - 1) + bytes(size - 100),

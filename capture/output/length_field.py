@@ -15,13 +15,16 @@ from typing import Final
 
 from capture.output.output_file import OutputFile
 
-__all__ = ["LengthField", "with_flac_length"]
+__all__ = ["LengthField"]
 
 #: The header of a WAV is within this many bytes; FFmpeg writes about a hundred.
 _WAV_HEADER_BYTES: Final = 4096
 
 #: The stream info block of a FLAC, after the signature and the block's own header.
 _STREAM_INFO: Final = slice(8, 42)
+
+#: What 36 bits hold.
+_MOST_SAMPLES: Final = (1 << 36) - 1
 
 #: Sizes above this are in the `ds64` chunk of an RF64 (EBU Tech 3306), for which FFmpeg leaves room in a `JUNK` chunk.
 _LARGEST: Final = 0xFFFFFFFF
@@ -36,12 +39,15 @@ class LengthField:
     def __init__(self, file: OutputFile, form: str) -> None:
         self._file = file
         self._form = form
+        self._starts: int | None = None
         self._samples = 0
         self._written_bytes = 0
 
-    def count(self, samples: int) -> None:
-        """Count the samples of a packet that was written."""
-        self._samples += samples
+    def count(self, at: int, samples: int) -> None:
+        """Count a packet that was written, `samples` long, at `at` on its track."""
+        if self._starts is None:
+            self._starts = at
+        self._samples = max(self._samples, at + samples - self._starts)
 
     def update(self) -> None:
         """Write the length so far, if it has changed. A failure leaves the header as it is."""
@@ -52,19 +58,18 @@ class LengthField:
         with suppress(OSError):
             old = self._file.read_start(_WAV_HEADER_BYTES)
             new = _wav_header(old, self._written_bytes) if self._form == "wav" else _flac_header(old, self._samples)
-            if new:
+            if not old.startswith(new):
                 self._file.overwrite_start(new)
 
-    def without_the_unwritten(self, stream_info: bytes) -> bytes:
-        """Return the final stream info block of a FLAC encoder with no more samples than were written.
+    def settle(self) -> None:
+        """Write the length into the header of a FLAC that FFmpeg has closed, if that states another.
 
-        On a full disk the last packets are left out.
+        FFmpeg writes the header that came with the packets. It is right when an encoder made them, but not when they
+        come from a file that was cut off.
         """
-        stated = int.from_bytes(stream_info[10:18], "big") & (1 << 36) - 1
-        if self._samples >= stated:
-            return stream_info
-        # The checksum of the samples, which follows their number, is unknown now.
-        return with_flac_length(stream_info, self._samples)[:18] + bytes(16)
+        if self._form == "flac":
+            self._written_bytes = 0
+            self.update()
 
 
 def _wav_header(head: bytes, file_bytes: int) -> bytes:
@@ -98,10 +103,12 @@ def _with_wav_sizes(header: bytearray, file_bytes: int, frame_bytes: int, room: 
 def _flac_header(head: bytes, samples: int) -> bytes:
     if not head.startswith(b"fLaC\0") and not head.startswith(b"fLaC\x80"):
         return b""
-    return head[: _STREAM_INFO.start] + with_flac_length(head[_STREAM_INFO], samples)
+    return head[: _STREAM_INFO.start] + _with_flac_length(head[_STREAM_INFO], samples)
 
 
-def with_flac_length(stream_info: bytes, samples: int) -> bytes:
+def _with_flac_length(stream_info: bytes, samples: int) -> bytes:
     """Return a FLAC stream info block with the number of samples, which is in the 36 bits after rate and depth."""
-    packed = int.from_bytes(stream_info[10:18], "big") >> 36 << 36 | samples
-    return stream_info[:10] + packed.to_bytes(8, "big") + stream_info[18:]
+    numbers = int.from_bytes(stream_info[10:18], "big") >> 36 << 36 | min(samples, _MOST_SAMPLES)
+    changed = stream_info[:10] + numbers.to_bytes(8, "big")
+    # A checksum of all samples follows. That of another number is unknown.
+    return stream_info if stream_info.startswith(changed) else changed + bytes(len(stream_info) - len(changed))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from capture.media import in_seconds
 from capture.output.output_file import OutputFile
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Margin"]
 
@@ -39,13 +43,19 @@ class Margin:
         self._checked_at_bytes = 0
         self._is_used_up = False
         self.packets = 0
-        #: Media time up to which packets were written.
-        self.reached_s = 0.0
+        # The latest packet of each track. Their time is looked at now and then: that takes as long as writing them.
+        self._latest: dict[int, av.Packet[Any]] = {}
 
-    def count(self, ends_s: float) -> None:
-        """Count a written packet that ends at `ends_s` in media time."""
+    def count(self, packet: av.Packet[Any]) -> None:
+        """Count a packet that was written."""
         self.packets += 1
-        self.reached_s = max(self.reached_s, ends_s)
+        self._latest[packet.stream_index] = packet
+
+    @property
+    def reached_s(self) -> float:
+        """Media time up to which packets were written."""
+        ends_s = (in_seconds((one.pts or 0) + (one.duration or 0), one.time_base) for one in self._latest.values())
+        return max((0.0, *ends_s))
 
     @property
     def is_due(self) -> bool:

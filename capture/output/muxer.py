@@ -33,11 +33,10 @@ from av.video.stream import VideoStream
 
 from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError
 from capture.formats import Container
-from capture.media import in_seconds
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters
 from capture.output.file_size import limit_remedy
 from capture.output.frame_times import FrameTimes
-from capture.output.length_field import LengthField, with_flac_length
+from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
 from capture.output.output_file import OutputFile
@@ -103,6 +102,8 @@ class Muxer:
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._options: Mapping[str, str] = _OPTIONS.get(container.format, {})
+        self._is_mp4 = self._options is _FRAGMENTED
+        self._states_samples = container.format == "flac"
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
         self._held: dict[int, av.Packet[Any]] = {}
@@ -121,7 +122,6 @@ class Muxer:
         *,
         crash_safe: bool = True,
         durable: bool = False,
-        samples: int = 0,
         frame_rate: Fraction | None = None,
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
@@ -129,11 +129,12 @@ class Muxer:
         `metadata` is for the whole file; streams from a file bring their own. Without `crash_safe`, writing is several
         times as fast, but the file is unusable until it is closed, and packets must come in the order of their times.
         With `durable`, a power cut costs the last two seconds, and `close` waits until the file is on the disk.
-        `samples` is the length of a FLAC whose packets come from a file; otherwise its encoder knows it at the end.
         `frame_rate` replaces that of the templates. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
         options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
+        # By default, FFmpeg would write each packet by itself, too.
+        options["flush_packets"] = "0"
         if crash_safe:
             options = {
                 **self._options,
@@ -155,8 +156,6 @@ class Muxer:
                     stream.codec_context.framerate = frame_rate or template.average_rate
                     if template.codec_context.is_encoder:
                         self._frame_times[stream.index] = FrameTimes(template.average_rate, guessed=self._is_mp4)
-                if samples:
-                    stream.codec_context.extradata = with_flac_length(stream.codec_context.extradata or b"", samples)
             if durable:
                 self._file.keep_synced()
             self._container.start_encoding()
@@ -173,38 +172,27 @@ class Muxer:
         packet.stream = self._streams[stream]
         if stream in self._frame_times:
             self._frame_times[stream].place(packet, before_s)
-        if isinstance(packet.stream, VideoStream) and self._options is _CLUSTERS:
+        if self._options is _CLUSTERS and isinstance(packet.stream, VideoStream):
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
-        if not packet.size and packet.has_sidedata("new_extradata"):
-            # The final header of a FLAC.
-            note = packet.get_sidedata("new_extradata")
-            note.update(self._length.without_the_unwritten(bytes(note)))
-            packet.set_sidedata(note)
-        before = self._held.pop(stream, None)
-        if before is not None:
+        if self._held and (before := self._held.pop(stream, None)) is not None:
             before.duration = int(packet.pts or 0) - int(before.pts or 0)
             self._mux(before)
-        if self._crash_safe and self._is_mp4 and not packet.duration:
+        if not packet.duration and self._crash_safe and self._is_mp4:
             self._held[stream] = packet
         else:
             self._mux(packet)
 
-    @property
-    def _is_mp4(self) -> bool:
-        """Whether the file is an MP4, MOV or M4A."""
-        return self._options is _FRAGMENTED
-
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
-        duration = packet.duration or 0
-        ends_s = in_seconds((packet.pts or 0) + duration, packet.time_base)
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error, _CHECK_DISK) from error
-        self._margin.count(ends_s)
-        self._length.count(duration)
+        self._margin.count(packet)
+        # An empty packet brings the final header of a FLAC.
+        if self._states_samples and packet.size:
+            self._length.count(packet.pts or 0, packet.duration or 0)
 
     def _failure(self, error: Exception, remedy: str, what: str = "cannot be written") -> OutputError:
         # After the first failure, FFmpeg's own errors only say that there was one.
@@ -310,7 +298,10 @@ class Muxer:
                     if self._crash_safe and self._is_mp4:
                         self._file.before_header = partial(_add_chapter_track, self._file, made)
             try:
-                container.close()
+                try:
+                    container.close()
+                finally:
+                    self._length.settle()
                 if self._crash_safe and self._is_mp4:
                     restore_brands(self._file)
                 self._file.sync()

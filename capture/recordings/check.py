@@ -49,6 +49,8 @@ class StreamReport:
     silent_until_s: float | None = None
     #: The frame rate of a video track if it is constant; None if it is variable.
     constant_fps: float | None = None
+    #: Where the last complete packet ends: a repair copies no others.
+    copied_end_s: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         own = ("width", "height", "frames", "constant_fps") if self.kind == "video" else ("sample_rate", "channels")
@@ -180,6 +182,7 @@ def _stream(track: Track) -> StreamReport:
         track.channels,
         track.silent_until_s,
         None if track.constant_fps is None else round(track.constant_fps, 3),
+        track.copied_end_s,
     )
 
 

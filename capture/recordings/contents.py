@@ -24,7 +24,7 @@ from capture.errors import RecordingError
 from capture.media import SILENCE_DBFS
 from capture.recordings.headers.bounds import TRUST, most_packets
 from capture.recordings.opening import open_recording
-from capture.recordings.progress import OnProgress, unwatched
+from capture.recordings.progress import OnProgress, unwatched, watched
 
 __all__ = ["Contents", "Track", "read_contents"]
 
@@ -75,6 +75,8 @@ class Track(NamedTuple):
     silent_until_s: float | None = None
     #: The frame rate if it is constant; None otherwise, and for audio.
     constant_fps: float | None = None
+    #: Where the last packet ends that a repair can copy: one that is complete.
+    copied_end_s: float = 0.0
 
 
 class Contents(NamedTuple):
@@ -98,7 +100,7 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
         size_bytes = path.stat().st_size
         allowance_bytes = 2 * size_bytes + 65_536
         most = most_packets(size_bytes) if limits else sys.maxsize
-        container = open_recording(path, _PATIENCE_S if limits else None)
+        container = open_recording(path, _PATIENCE_S if limits else None, in_file_order=True)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:
@@ -109,7 +111,7 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
         }
         failure = excess = ""
         try:
-            for count, packet in enumerate(container.demux()):
+            for count, packet in enumerate(watched(container.demux(), size_bytes, on_progress)):
                 if count > most:
                     excess = f"it holds more than {most:,} packets: {TRUST}"
                     break
@@ -117,8 +119,6 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
                 if allowance_bytes < 0:
                     failure = "its index points to the same bytes several times"
                     break
-                if packet.pos is not None:
-                    on_progress(packet.pos / size_bytes)
                 if packet.stream_index in tallies:
                     tallies[packet.stream_index].add(packet)
         except av.error.ExitError:
@@ -175,6 +175,7 @@ class _Tally:
     def __init__(self, stream: av.stream.Stream, listening: _Listening | None, header_end_s: Fraction | None) -> None:
         self._stream = stream
         self._time_base = stream.time_base or Fraction(1, 1_000_000)
+        self._is_video = stream.type == "video"
         self._listening = listening if stream.type == "audio" else None
         self._silent = True if self._listening else None
         self._silent_until: int | None = None
@@ -186,6 +187,7 @@ class _Tally:
         self._header_end = None if header_end_s is None else math.ceil(header_end_s / self._time_base)
         self._last_shown: int | None = None
         self._end = 0
+        self._copied_end = 0
         self._held = 0
         self._longest = 0
         self._last_dts: int | None = None
@@ -198,38 +200,45 @@ class _Tally:
 
     def add(self, packet: av.Packet[Any]) -> None:
         """Count the next packet of the track."""
-        pts = packet.pts if packet.pts is not None else packet.dts
+        pts, dts, duration = packet.pts, packet.dts, packet.duration or 0
         if pts is None:
-            if not packet.size:
+            if dts is None and not packet.size:
                 return  # a stream ends with an empty one
-            pts = self._end
+            pts = self._end if dts is None else dts
         if self._listening is not None:
             self._listen(packet, pts, self._listening)
         if self._last is None:
             self._skipped_until = pts + self._units(_skipped_samples(packet)[0])
         # Frames may be decoded in another order than they are shown in: only their dts must rise.
-        dts = packet.dts if packet.dts is not None or self._stream.type == "video" else pts
+        if dts is None and not self._is_video:
+            dts = pts
         if dts is not None:
             if self._last_dts is not None and dts < self._last_dts and self._goes_back_at is None:
                 self._goes_back_at = dts
             self._last_dts = dts
         self._last = packet
-        self._incomplete += packet.is_corrupt
+        is_whole = not packet.is_corrupt
+        if not is_whole:
+            self._incomplete += 1
         if packet.is_discard:
             return
-        duration = packet.duration or 0
         self._packets += 1
-        self._start = pts if self._start is None else min(self._start, pts)
+        if self._start is None or pts < self._start:
+            self._start = pts
         self._held += duration
-        self._longest = max(self._longest, duration)
-        if self._stream.type == "video":
-            self._shown.append(pts)
-            # A frame stays until the next one, whatever its own duration; only that of the last one counts.
-            if self._last_shown is None or pts >= self._last_shown:
-                self._last_shown = pts
-                self._end = self._picture_end(pts, duration)
-        else:
-            self._end = pts + duration if self._packets == 1 else max(self._end, pts + duration)
+        if duration > self._longest:
+            self._longest = duration
+        end = self._picture_end(pts, duration) if self._is_video else pts + duration
+        if is_whole and end > self._copied_end:
+            self._copied_end = end
+        if not self._is_video:
+            if self._packets == 1 or end > self._end:
+                self._end = end
+            return
+        self._shown.append(pts)
+        # A frame stays until the next one, whatever its own duration; only that of the last one counts.
+        if self._last_shown is None or pts >= self._last_shown:
+            self._last_shown, self._end = pts, end
 
     def _picture_end(self, pts: int, duration: int) -> int:
         """Return where the frame ends if it is the last.
@@ -274,7 +283,6 @@ class _Tally:
             end -= self._last.duration or 0
             held -= self._last.duration or 0
         context = self._stream.codec_context
-        video = self._stream.type == "video"
         return Track(
             kind=self._stream.type,
             codec=context.codec.canonical_name if context else "unknown",
@@ -286,12 +294,13 @@ class _Tally:
             incomplete=self._incomplete,
             undecodable_at_s=None if self._undecodable_at is None else self._seconds(self._undecodable_at),
             silent=self._silent,
-            width=getattr(context, "width", 0) if video else 0,
-            height=getattr(context, "height", 0) if video else 0,
-            sample_rate=0 if video else getattr(context, "sample_rate", 0),
-            channels=0 if video else getattr(context, "channels", 0),
+            width=getattr(context, "width", 0) if self._is_video else 0,
+            height=getattr(context, "height", 0) if self._is_video else 0,
+            sample_rate=0 if self._is_video else getattr(context, "sample_rate", 0),
+            channels=0 if self._is_video else getattr(context, "channels", 0),
             silent_until_s=None if self._silent_until is None else self._seconds(self._silent_until),
             constant_fps=self._constant_fps(),
+            copied_end_s=self._seconds(self._copied_end),
         )
 
     def _constant_fps(self) -> float | None:

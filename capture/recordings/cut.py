@@ -106,7 +106,7 @@ def _until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
     left_s = end_s - in_seconds(packet.pts, packet.time_base)
     length_s = in_seconds(packet.duration, packet.time_base)
     if not isinstance(stream, AudioStream) or stream.codec_context.codec.canonical_name in CUTTABLE:
-        return until(packet, end_s)
+        return until(packet, round(end_s / packet.time_base))
     if length_s <= left_s + _ROUNDED_S:
         return packet
     if stream.codec_context.codec.canonical_name != "pcm_s16le" or left_s <= 0:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
-__all__ = ["OnProgress", "part_of", "unwatched"]
+__all__ = ["OnProgress", "part_of", "unwatched", "watched"]
 
-#: Called with the share of the work that is done, from 0 to 1; often, so it must be quick.
+#: How often to report while a file is read. A call for each packet would take as long as reading it.
+_REPORTS: Final = 200
+
+#: Called with the share of the work that is done, from 0 to 1.
 OnProgress: TypeAlias = Callable[[float], None]
 
 
@@ -18,3 +21,14 @@ def unwatched(share: float) -> None:
 def part_of(on_progress: OnProgress, from_share: float, to_share: float) -> OnProgress:
     """Return what reports one step of the work, which begins and ends at these shares of the whole."""
     return lambda share: on_progress(from_share + (to_share - from_share) * min(1.0, max(0.0, share)))
+
+
+def watched(packets: Iterable[Any], size_bytes: int, on_progress: OnProgress) -> Iterator[Any]:
+    """Yield the packets of a file of this size, and report how far into it they have got."""
+    due_bytes = 0
+    for packet in packets:
+        at_bytes = packet.pos
+        if at_bytes is not None and at_bytes >= due_bytes:
+            on_progress(at_bytes / max(1, size_bytes))
+            due_bytes = at_bytes + size_bytes // _REPORTS
+        yield packet

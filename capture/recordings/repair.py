@@ -36,7 +36,7 @@ from capture.output.replaced_file import left_aside
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import CheckReport, check
 from capture.recordings.fragments import overwrite, shown_fragments
-from capture.recordings.progress import OnProgress, part_of, unwatched
+from capture.recordings.progress import OnProgress, part_of, unwatched, watched
 from capture.recordings.rewrite import chapters_of, opened, rewrite, tracks_of, until
 from capture.system.durable import publish
 
@@ -209,57 +209,32 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def _repaired(path: Path, found: CheckReport, on_progress: OnProgress = unwatched) -> CheckReport:
-    ends_s = _ends_s(path, part_of(on_progress, 0.0, 0.3))
-    if ends_s and max(ends_s) - min(ends_s) > _MOST_CUT_S:
-        apart_s = max(ends_s) - min(ends_s)
-        raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _UNCHANGED)
-    last_s = min(ends_s, default=math.inf) + _ENDS_APART_S
-
-    def fill(muxer: Muxer) -> Sequence[Chapter]:
-        on_fill = part_of(on_progress, 0.3, 0.7)
-        with opened(path) as container:
-            tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata, crash_safe=False, samples=_samples(tracks, ends_s))
-            for place, packet in _whole_packets(container, tracks, on_fill):
-                if kept := until(packet, last_s):
-                    muxer.write(place, kept)
-            return chapters_of(container, last_s)
-
-    return rewrite(path, fill, found=found, on_check=part_of(on_progress, 0.7, 1.0))
-
-
-def _samples(tracks: Sequence[Stream], ends_s: Sequence[float]) -> int:
-    """Return the length in samples, which a FLAC header states; 0 for other formats."""
-    context = _flac_context(tracks)
-    return round(max(ends_s, default=0.0) * context.sample_rate) if context is not None else 0
-
-
-def _flac_context(tracks: Sequence[Stream]) -> AudioCodecContext | None:
-    """Return the codec context of the FLAC track, if there is one."""
-    for track in tracks:
-        context = track.codec_context
-        if isinstance(context, AudioCodecContext) and context.codec.canonical_name == "flac":
-            return context
-    return None
-
-
-def _ends_s(path: Path, on_progress: OnProgress) -> list[float]:
-    """Return where each track ends that has packets, on the file's time line.
-
-    Returns nothing for a single track, which needs no cut, unless its length has to be known before it is written.
-    """
-    ends_s: dict[int, float] = {}
+    last_s = _last_s(path, found)
     with opened(path) as container:
         if any(stream.type == "data" and stream.name is None for stream in container.streams):
             # A track damaged beyond recognition would be missing from the new file.
             raise RecordingError(f"{path} cannot be repaired: one of its tracks is unknown", _UNCHANGED)
-        tracks = tracks_of(container)
-        if len(tracks) == 1 and _flac_context(tracks) is None:
-            return []
-        for place, packet in _whole_packets(container, tracks, on_progress):
-            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            ends_s[place] = max(ends_s.get(place, 0.0), end_s)
-    return list(ends_s.values())
+
+    def fill(muxer: Muxer) -> Sequence[Chapter]:
+        with opened(path, in_file_order=True) as container:
+            tracks = tracks_of(container)
+            muxer.start(tracks, container.metadata, crash_safe=False)
+            ends = [last_s if math.isinf(last_s) else round(last_s / (track.time_base or 1)) for track in tracks]
+            for place, packet in _whole_packets(container, tracks, part_of(on_progress, 0.0, 0.6)):
+                if kept := until(packet, ends[place]):
+                    muxer.write(place, kept)
+            return chapters_of(container, last_s)
+
+    return rewrite(path, fill, found=found, on_check=part_of(on_progress, 0.6, 1.0))
+
+
+def _last_s(path: Path, found: CheckReport) -> float:
+    """Return where the new file ends, so that its tracks end together; infinite if nothing has to be cut off."""
+    ends_s = [track.copied_end_s for track in found.streams if track.copied_end_s]
+    apart_s = max(ends_s, default=0.0) - min(ends_s, default=0.0)
+    if apart_s > _MOST_CUT_S:
+        raise RecordingError(f"{path} cannot be repaired: a track ends {apart_s:.1f} s before another", _UNCHANGED)
+    return min(ends_s) + _ENDS_APART_S if apart_s > _ENDS_APART_S else math.inf
 
 
 def _whole_packets(
@@ -267,9 +242,10 @@ def _whole_packets(
 ) -> Iterator[tuple[int, Any]]:
     """Yield each packet worth copying, with the index of its track: whole, in order, from a key frame on."""
     places = {stream.index: place for place, stream in enumerate(tracks)}
+    #: The dts that each track has reached.
     reached: dict[int, int] = {}
-    decoder = _flac_decoder(tracks)
-    packets = container.demux(tracks)
+    decoder = _flac_decoder(container, tracks)
+    packets = watched(container.demux(tracks), container.size, on_progress)
     while True:
         try:
             packet = next(packets, None)
@@ -278,31 +254,30 @@ def _whole_packets(
             return
         if packet is None:
             return
-        if packet.pos is not None and container.size:
-            on_progress(packet.pos / container.size)
-        place = places[packet.stream_index]
-        if packet.pts is None or not packet.size or packet.is_corrupt:
+        pts, dts = packet.pts, packet.dts
+        if pts is None or not packet.size or packet.is_corrupt:
             continue
-        if packet.dts is None:
+        if dts is None:
             # FFmpeg finds none for the few frames of a still screen. They were written in the order they are shown.
-            packet.dts = packet.pts
-        if packet.dts <= reached.get(place, packet.dts - 1):
-            continue
-        if place not in reached and packet.stream.type == "video" and not packet.is_keyframe:
+            packet.dts = dts = pts
+        place = places[packet.stream_index]
+        if place in reached:
+            if dts <= reached[place]:
+                continue
+        elif packet.stream.type == "video" and not packet.is_keyframe:
             continue
         if decoder is not None and not _is_whole(packet, decoder):
             continue
-        reached[place] = packet.dts
+        reached[place] = dts
         yield place, packet
 
 
-def _flac_decoder(tracks: Sequence[Stream]) -> AudioCodecContext | None:
-    """Return a decoder that tests FLAC frames: nothing states how long each one is, and the last may be cut."""
-    context = _flac_context(tracks)
-    if context is None:
+def _flac_decoder(container: InputContainer, tracks: Sequence[Stream]) -> AudioCodecContext | None:
+    """Return a decoder that tests the frames of a FLAC file: nothing states their sizes, and the last may be cut."""
+    if container.format.name != "flac" or not tracks:
         return None
     decoder = av.CodecContext.create("flac", "r")
-    decoder.extradata = context.extradata
+    decoder.extradata = tracks[0].codec_context.extradata
     return decoder
 
 

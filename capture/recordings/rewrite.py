@@ -74,10 +74,10 @@ def rewrite(
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """Open the recording at `path` to read its packets. Raises `RecordingError` when that fails."""
+def opened(path: Path, *, in_file_order: bool = False) -> Iterator[InputContainer]:
+    """Open the recording at `path` to read its packets (`open_recording`). Raises `RecordingError` when that fails."""
     try:
-        container = open_recording(path)
+        container = open_recording(path, in_file_order=in_file_order)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         raise RecordingError(f"{path} cannot be opened as a recording", reason) from error
@@ -110,15 +110,16 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
     return found
 
 
-def until(packet: av.Packet[Any], end_s: float) -> av.Packet[Any] | None:
-    """Return the packet if it starts before `end_s`, else None; a frame ends at `end_s` at the latest."""
-    if math.isinf(end_s):
-        return packet
-    end = round(end_s / packet.time_base)
-    if (packet.pts or 0) >= end:
+def until(packet: av.Packet[Any], end: float) -> av.Packet[Any] | None:
+    """Return the packet if it starts before `end`, else None; a frame ends there at the latest.
+
+    `end` is in units of the packet's time base, or infinite.
+    """
+    pts = packet.pts or 0
+    if pts >= end:
         return None
-    if packet.stream.type == "video":
-        packet.duration = min(packet.duration or 0, end - (packet.pts or 0))
+    if pts + (packet.duration or 0) > end and packet.stream.type == "video":
+        packet.duration = round(end) - pts
     return packet
 
 

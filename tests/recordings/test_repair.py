@@ -157,6 +157,24 @@ def test_lossless_sound_keeps_every_sample(extension: str, tmp_path: Path) -> No
     assert float(probe(cut)["format"]["duration"]) == pytest.approx(after.end_s, abs=0.0001)
 
 
+def test_flac_that_was_copied_in_part_states_its_length_and_no_checksum(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.flac")
+    content = path.read_bytes()
+    assert content[26:42] != bytes(16)
+    path.write_bytes(content[: len(content) * 2 // 3])
+    assert repair(path).was_needed
+    repaired = path.read_bytes()
+    assert int.from_bytes(repaired[18:26], "big") & (1 << 36) - 1 == len(sound(path).samples)
+    # `flac --test` would hold the sound against the checksum of the whole file.
+    assert repaired[26:42] == bytes(16)
+
+
+def test_a_film_with_flac_is_repaired(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mkv", (Sound(end_s=4.0, codec="flac"),), Picture(end_s=2.0))
+    assert repair(path).after.ok
+    assert check(path).streams[0].frames == 50
+
+
 def test_flac_without_a_whole_frame_cannot_be_repaired(tmp_path: Path) -> None:
     path = cut_off(tmp_path / "out.flac")
     content = path.read_bytes()
