@@ -110,7 +110,7 @@ def _write(path: Path, made: Path, rate: Fraction, end_slot: int, on_progress: O
                 ((at_s, place, packet) for at_s, packet in filled), _sounds(sounds, others, places), key=_moment
             ):
                 muxer.write(where, packet)
-                on_progress(at_s * rate / end_slot)
+                on_progress(at_s * rate / max(1, end_slot))
             muxer.close(chapters_of(pictures))
             muxer.hand_over()
     except BaseException:

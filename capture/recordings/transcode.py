@@ -109,7 +109,7 @@ class _Transcoding:
         self._report = report
         self._folder = folder
         self._attempts = itertools.count()
-        self._picture = next((track for track in report.streams if track.kind == "video" and track.frames), None)
+        self._picture = next((track for track in report.streams if track.frames and track.width and track.height), None)
         self._sounds = sum(track.kind == "audio" for track in report.streams)
 
     def run(self, limit_bytes: int | None) -> Path:

@@ -148,3 +148,18 @@ def test_another_program_s_recording_is_filled_if_it_can_be_followed(tmp_path: P
 
 def foreign(path: Path, *arguments: str) -> None:
     subprocess.run(["ffmpeg", "-v", "error", *arguments, str(path)], check=True, timeout=60)
+
+
+def test_a_recording_shorter_than_a_slot_is_converted(tmp_path: Path) -> None:
+    path, made = tmp_path / "one.mp4", tmp_path / "constant.mp4"
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30)
+    muxer = Muxer(path, CONTAINERS["mp4"])
+    muxer.start([encoder.template])
+    for packet in encoder.encode(numbered(1), 0):
+        packet.duration = VIDEO_TICKS_PER_S // 30
+        muxer.write(0, packet)
+    encoder.finish()
+    muxer.close()
+    muxer.keep()
+    assert with_constant_rate(path, made, 5) == made
+    assert shown_from_s(made) == {1: 0.0}
