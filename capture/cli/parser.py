@@ -68,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
     @property
     def options(self) -> list[str]:
-        """The options, once it has parsed."""
+        """The options; those of a verb only once it has parsed."""
         return list(self._option_string_actions)
 
     def format_help(self) -> str:
@@ -76,6 +76,12 @@ class _Parser(argparse.ArgumentParser):
         for action in self._actions:
             action.help = with_keys(action.help, "%%") if action.help else action.help
         return super().format_help()
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # argparse would print the values as Python writes them.
+        if action.choices is not None and value not in action.choices:
+            name = next(iter(action.option_strings), action.metavar or action.dest)
+            raise UsageError(f"{name} {value!r} is unknown", f"use {_listed(list(map(str, action.choices)))}")
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see {self.prog} --help")
@@ -85,11 +91,15 @@ class _Parser(argparse.ArgumentParser):
         (file or sys.stdout).write(message)
 
 
+def _listed(words: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def parse(given: list[str]) -> Arguments:
     """Parse the arguments `given`; `verb` in the result names the verb. Raises `UsageError`."""
     own = rewritten(before_command(given))
     parser, verbs = _parser()
-    check_verb(own, list(verbs))
+    check_verb(own, list(verbs), parser.options)
     # As defaults of the verb's parser, these would undo a flag given before the verb.
     arguments: Arguments
     arguments, unknown = parser.parse_known_args(own, Arguments(json=False, quiet=False, debug=False))

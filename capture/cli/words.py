@@ -59,8 +59,15 @@ def rewritten(own: Sequence[str]) -> list[str]:
     return [*words[1:], "--help"] if words[:1] == ["help"] else words
 
 
-def check_verb(words: Sequence[str], verbs: Sequence[str]) -> None:
-    """Raise `UsageError` if the first word that is no option is not a verb."""
+def check_verb(words: Sequence[str], verbs: Sequence[str], options: Sequence[str]) -> None:
+    """Raise `UsageError` if the first word that is none of these `options` is not a verb."""
+    for before in words:
+        if not before.startswith("-"):
+            break
+        if not any(option.startswith(before) for option in options):
+            if alike := _near(before, options):
+                raise UsageError(f"capture has no option {before}", f"did you mean {_any_of(alike)}?")
+            raise UsageError(f"{before} comes before the verb", "write the verb first, as in capture record out.mp4")
     word = next((word for word in words if not word.startswith("-")), None)
     if word is None or word in verbs:
         return

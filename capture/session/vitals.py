@@ -56,7 +56,11 @@ class Vitals:
         """Return that the recorder did not run between two moments of media time, if they are far apart."""
         if to_s - from_s <= STANDSTILL_S:
             return []
-        return [Event(EventKind.STOOD_STILL, from_s, "the machine was too busy: picture frozen", to_s)]
+        return [
+            Event(
+                EventKind.STOOD_STILL, from_s, "the recorder was stopped, or the machine too busy: picture frozen", to_s
+            )
+        ]
 
     def fps(self, elapsed_s: float, frames: int) -> float:
         """Return the frames per second since the last call."""

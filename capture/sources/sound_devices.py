@@ -25,6 +25,11 @@ _NAMES: Final = (
 )
 
 
+#: What may be meant by a name that no device has, and how alike they must be.
+_WORDS: Final = ("internal", "mic", "microphone", "system", "desktop")
+_ALIKE: Final = 0.6
+
+
 class SoundDevice(NamedTuple):
     """A source of sound: the internal audio of an output, or a microphone.
 
@@ -103,8 +108,10 @@ def choose_device(devices: Sequence[SoundDevice], name: str) -> SoundDevice:
         if device.id == name:
             return device
     ids = [device.id for device in devices]
-    near = difflib.get_close_matches(name, ids, 3, 0.0)
-    remedy = f"the nearest are {', '.join(near)}" if near else "see capture devices"
+    wanted = name.casefold()
+    begun = [each for each in ids if wanted and each.casefold().startswith(wanted)]
+    near = list(dict.fromkeys([*begun, *difflib.get_close_matches(wanted, (*_WORDS, *ids), 3, _ALIKE)]))[:3]
+    remedy = f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(('internal, mic', *ids))}"
     raise UsageError(f"there is no sound device {name!r}", remedy)
 
 

@@ -129,7 +129,7 @@ def test_filters_keep_the_numbers_of_the_whole_list(home: Home) -> None:
             "--since 2026-11-02 is not before --until 2026-11-01: swap",
         ),
         (("-n", "0"), "--newest 0 shows nothing"),
-        (("--kind", "picture"), "argument --kind: invalid choice: 'picture'"),
+        (("--kind", "picture"), "--kind 'picture' is unknown: use "),
     ],
 )
 def test_a_wrong_filter_is_refused(arguments: tuple[str, ...], message: str, home: Home) -> None:

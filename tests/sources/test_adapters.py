@@ -275,8 +275,13 @@ def test_a_microphone_is_never_taken_for_the_internal_audio() -> None:
     devices = [SoundDevice("mic-id", "internal", "mic", True, 2)]
     with pytest.raises(NotReadyError, match="no output to record"):
         choose_device(devices, "internal")
-    with pytest.raises(UsageError, match="the nearest are mic-id"):
-        choose_device(devices, "mic-i")
+    for wanted, remedy in (
+        ("mic-i", "did you mean mic-id or mic"),
+        ("Microphon", "did you mean microphone"),
+        ("speakers", "use internal, mic, mic-id$"),
+    ):
+        with pytest.raises(UsageError, match=remedy):
+            choose_device(devices, wanted)
     assert choose_device(devices, "mic").id == "mic-id"
 
 
