@@ -3,11 +3,13 @@
 Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [--json [FILE]]
 
 Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
-being dragged) and full motion; the walkthrough at a constant frame rate; and sound alone. The recorders take turns. CPU
-time is user and system time of the recorder and its children. Figures are medians of all runs; the ratio to ffmpeg is
-the median of the ratios of single runs, because the speed of a machine changes from minute to minute. `lost` counts
-slots that were dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in full
-motion all should. The exit code is 1 when a bound on the ratio, the memory or the lost slots is broken.
+being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain;
+and sound alone. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it (`-pix_fmt
+yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of the recorder
+and its children. Figures are medians of all runs; the ratio to ffmpeg is the median of the ratios of single runs,
+because the speed of a machine changes from minute to minute. `lost` counts slots that were dropped. `moved` counts
+frames in the file that differ as a whole from the previous frame; in full motion all should. The exit code is 1 when a
+bound on the ratio, the memory or the lost slots is broken.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any, Final
 from benchmarks.decoding import read_picture
 from benchmarks.desk import fresh_desk
 from benchmarks.process import started
-from benchmarks.recorders import FPS, RECORDERS, Order, Recorder, Recording
+from benchmarks.recorders import FPS, FULL_COLOUR, RECORDERS, Order, Recorder, Recording
 from benchmarks.report import add_json_option, announce, publish, table
 
 
@@ -33,6 +35,7 @@ class Scene:
     """The stimulus to record, how to record it, and what that may cost."""
 
     stimulus: str
+    options: tuple[str, ...] = ()
     fps: int = FPS
     constant_fps: bool = False
     extension: str = ".mp4"
@@ -47,9 +50,11 @@ SCENES: Final = {
     "walkthrough": Scene("walkthrough", bound=0.20),
     "walkthrough, constant rate": Scene("walkthrough", constant_fps=True, bound=0.45),
     "full motion": Scene("full_motion", bound=0.60),
-    "still, 60 fps": Scene("still", 60),
-    "walkthrough, 60 fps": Scene("walkthrough", 60),
-    "full motion, 60 fps": Scene("full_motion", 60, whole=False),
+    "gradients": Scene("gradients"),
+    "grain": Scene("gradients", ("--grain", "8"), whole=False),
+    "still, 60 fps": Scene("still", fps=60),
+    "walkthrough, 60 fps": Scene("walkthrough", fps=60),
+    "full motion, 60 fps": Scene("full_motion", fps=60, whole=False),
     "sound alone": Scene("still", extension=".ogg"),
 }
 
@@ -78,7 +83,7 @@ class Cost:
 def measure(scene: str, recorder: Recorder, seconds: float) -> Cost:
     """Record the scene once, on a new desk."""
     how = SCENES[scene]
-    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{how.stimulus}"]
+    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{how.stimulus}", *how.options]
     if how.stimulus != "still":
         stimulus += ["--fps", str(how.fps)]
     with tempfile.TemporaryDirectory() as folder:
@@ -143,10 +148,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each recording (default: 60)")
     parser.add_argument("--runs", type=int, default=3, help="recordings per recorder and scene (default: 3)")
     parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
-    parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="only this recorder")
+    known = (*RECORDERS, FULL_COLOUR)
+    parser.add_argument("--recorder", choices=[recorder.name for recorder in known], help="only this recorder")
     add_json_option(parser)
     options = parser.parse_args()
-    chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]
+    chosen = [recorder for recorder in known if options.recorder in (None, recorder.name)]
     rows: list[list[str]] = []
     figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
     broken: list[str] = []

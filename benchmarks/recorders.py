@@ -69,9 +69,11 @@ class Capture:
 
 
 class Ffmpeg:
-    """ffmpeg with the options from its documentation."""
+    """ffmpeg with the options from its documentation, and with the pixel format that users add to them."""
 
-    name = "ffmpeg"
+    def __init__(self, name: str = "ffmpeg", pixel_format: str = "yuv420p") -> None:
+        self.name = name
+        self._pixel_format = pixel_format
 
     def record(self, order: Order) -> Recording:
         program = shutil.which("ffmpeg")
@@ -90,6 +92,8 @@ class Ffmpeg:
                 "libx264",
                 "-preset",
                 "ultrafast",
+                "-pix_fmt",
+                self._pixel_format,
                 "-c:a",
                 "aac",
             ]
@@ -99,6 +103,9 @@ class Ffmpeg:
 
 #: `capture` comes first, then the programs it is compared with.
 RECORDERS: Final[tuple[Recorder, ...]] = (Capture(), Ffmpeg())
+
+#: For the cost alone: what the options of its documentation make of a screen.
+FULL_COLOUR: Final = Ffmpeg("ffmpeg 4:4:4", "yuv444p")
 
 
 def _run(argv: list[str], order: Order) -> Outcome:
