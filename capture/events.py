@@ -84,6 +84,7 @@ class EventKind(StrEnum):
     NO_REMOTE = "no_remote"
     OLD_FILE = "old_file"
     PAUSE = "pause"
+    PERMISSION_REVOKED = "permission_revoked"
     RESUME = "resume"
     SCREEN_BLANKED = "screen_blanked"
     SCREEN_LOCKED = "screen_locked"

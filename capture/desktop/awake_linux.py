@@ -16,10 +16,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from capture.desktop.notify import bus_address
 from capture.desktop.screen_lock import ANSWER_LIMIT_S, LockWatch
 from capture.errors import CaptureError
 from capture.events import EventKind
+from capture.system.session_bus import bus_address
 
 if TYPE_CHECKING:
     from capture.sources.x11.xcb import Connection, Extension

@@ -74,8 +74,12 @@ def _examined(name: str, look: Callable[[], str]) -> Check:
 
 def _display() -> Iterable[Check]:
     def look() -> str:
-        from capture.sources.screens import list_screens
+        from capture.sources.screens import is_wayland, list_screens
 
+        if is_wayland():
+            from capture.sources.portal.chooser import describe
+
+            return describe()
         screens = list_screens()
         return ", ".join(f"{screen.name} {screen.area}" for screen in screens)
 

@@ -14,15 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote
 
 from capture.output.letters import cut
+from capture.system.session_bus import bus_address
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
-__all__ = ["Notifier", "bus_address"]
+__all__ = ["Notifier"]
 
 _NAME: Final = "Capture"
 
@@ -130,20 +129,6 @@ def _way_on(environment: dict[str, str]) -> _Way | None:
     if shutil.which("notify-send", path=path):
         return _by_notify_send
     return _by_gdbus if shutil.which("gdbus", path=path) else None
-
-
-def bus_address(environment: Mapping[str, str]) -> str | None:
-    """Return the address of the user's session bus; None when the bus would first have to be started."""
-    given = environment.get("DBUS_SESSION_BUS_ADDRESS", "").split(";")
-    running = [address for address in given if address and not address.startswith(("autolaunch:", "disabled:"))]
-    if running:
-        return ";".join(running)
-    folder = environment.get("XDG_RUNTIME_DIR")
-    if folder and not any(given):
-        with suppress(OSError):
-            if Path(folder, "bus").is_socket():
-                return f"unix:path={quote(f'{folder}/bus')}"
-    return None
 
 
 def _cleaned(text: str) -> str:

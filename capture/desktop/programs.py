@@ -14,9 +14,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from capture.desktop.notify import bus_address
 from capture.errors import NotReadyError
 from capture.system.packages import how_to_install
+from capture.system.session_bus import bus_address
 
 __all__ = ["open_with_desktop", "show_in_file_manager"]
 

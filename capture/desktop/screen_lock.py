@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from capture.desktop.notify import bus_address
 from capture.events import EventKind
+from capture.system.session_bus import bus_address
 
 if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection

@@ -14,6 +14,7 @@ from capture.pipeline.sound_grabber import SoundGrabber
 from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import Sources
 from capture.sources.protocols import FrameSource, SampleSource
+from capture.threads.mailbox import Closed
 
 __all__ = ["DeviceSet", "SoundInput"]
 
@@ -75,10 +76,15 @@ class DeviceSet:
         self.sounds: list[list[SoundInput]] = []
         #: How the picture's size differs from the requested one; "" when it does not.
         self.size_note = ""
+        #: What the user has to do for `choose` to go on, as in a dialog of the desktop; "" if nothing.
+        self.waits_for = ""
 
     def choose(self) -> None:
         """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` without a server."""
-        self.frames, self.size_note = self._chooser.choose_frames(self._settings, self._clock, self._report, self._end)
+        self.frames, self.size_note = self._chooser.choose_frames(
+            self._settings, self._clock, self._hear_of_frames, self._end
+        )
+        self.waits_for = ""
         self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
     def open(self) -> None:
@@ -95,6 +101,14 @@ class DeviceSet:
                 device.open()
         for device in self._devices:
             device.await_opened()
+
+    def _hear_of_frames(self, kind: EventKind, detail: str) -> None:
+        if kind is not EventKind.WAITING:
+            self._report(kind, detail)
+            return
+        if self._closed:
+            raise Closed
+        self.waits_for = detail
 
     def _input(self, source: SampleSource) -> SoundInput:
         device = DeviceThread(f"sound {source.name}", source, self._on_failure)
@@ -117,6 +131,9 @@ class DeviceSet:
         for track in self.sounds:
             for sound in track:
                 sound.grabber.close()
+        if self.frames is not None and self.screen is None:
+            # It may hold the permission of the desktop.
+            self.frames.close()
         for device in self._devices:
             device.close()
         for device in self._devices:

@@ -57,7 +57,8 @@ class Converter:
         source, place = pixels, Rectangle(0, 0, part.width, part.height)
         if self._keeps_pixels:
             if is_whole:
-                self._pixels = pixels
+                # A source keeps its own picture and gives it away read-only.
+                self._pixels = pixels if pixels.flags.writeable else pixels.copy()
             else:
                 self._pixels[part.top : part.bottom, part.left : part.right] = pixels
             source, place = self._pixels, part

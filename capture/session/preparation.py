@@ -8,7 +8,7 @@ from typing import Final
 
 from capture.clock import Clock
 from capture.errors import CaptureError, NotReadyError
-from capture.events import EventKind, EventSink, Progress, Request, Send, State
+from capture.events import Event, EventKind, EventSink, Progress, Request, Send, State
 from capture.session.commands import Action, Phase, action_of
 from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
 from capture.settings.record_settings import RecordSettings
@@ -37,15 +37,25 @@ class Preparation:
         self._clock = clock
         self._answer = answer
 
-    def run(self, step: Callable[[], None]) -> bool:
+    def run(
+        self, step: Callable[[], None], waits_for: Callable[[], str] = lambda: "", emit: EventSink = lambda event: None
+    ) -> bool:
         """Run `step` on another thread. Return False when a request ended the session meanwhile.
 
-        Raises what the step raises, and `NotReadyError` when the display or the sound server does not answer.
+        As long as `waits_for` returns what the user has to do, the step may take any time; `emit` gets an event that
+        says so. Raises what the step raises, and `NotReadyError` when the display or the sound server does not
+        answer.
         """
+        said = ""
         worker = self._inbox.run_aside("preparation", step)
         gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
         while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
-            message = self._inbox.receive(left_s)
+            message = self._inbox.receive(min(left_s, PROGRESS_INTERVAL_S))
+            if wanted := waits_for():
+                gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
+                if wanted != said:
+                    said = wanted
+                    emit(Event(EventKind.WAITING, 0.0, said))
             if message == StepDone(worker):
                 if worker.error is not None:
                     raise worker.error

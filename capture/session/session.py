@@ -176,7 +176,8 @@ class Session:
             return self._run()
 
     def _run(self) -> Summary | None:
-        if not (self._preparation.run(self._devices.choose) and self._count_down()):
+        chosen = self._preparation.run(self._devices.choose, lambda: self._devices.waits_for, self._core.emit)
+        if not (chosen and self._count_down()):
             return None
         if not self._preparation.run(self._devices.open):
             return None

@@ -114,8 +114,10 @@ def choose_frames(
     """Return the frame source, not yet opened, and how its size differs from the requested one ("" if it does not).
 
     The source is None when no picture is recorded. The thread that grabs calls `report` with events about the window or
-    the screen, and `end` with the reason when the recorded window is closed. Raises `UsageError` for a screen, region
-    or window that does not exist, and `NotReadyError` without a display.
+    the screen, and `end` with the reason when the recorded window is closed. On Wayland this waits for the user, who
+    chooses in the desktop's dialog; meanwhile it calls `report` with `waiting`, several times a second, and what that
+    raises ends the wait. Raises `UsageError` for a screen, region or window that does not exist, and `NotReadyError`
+    without a display or a permission.
     """
     if settings.screen is None:
         return None, ""
@@ -136,10 +138,15 @@ def choose_frames(
                 "{window} is a window on the screen, not in the pattern", "drop it", window=settings.window
             )
         return PatternFrames(clock), ""
+    from capture.sources.screens import choose_area, follow_area, is_wayland, list_screens
+
+    if is_wayland():
+        from capture.sources.portal.chooser import choose_in_dialog
+
+        return choose_in_dialog(settings, report, end), ""
     if settings.window is not None:
         return _window(settings.window, settings, report, end), ""
     from capture.sources.screen_source import ScreenSource
-    from capture.sources.screens import choose_area, follow_area, list_screens
 
     screens = list_screens()
     area = choose_area(screens, settings.screen, settings.region)

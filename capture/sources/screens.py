@@ -97,8 +97,8 @@ def require_x11() -> None:
     """Raise `NotReadyError` on a Wayland desktop, where X11 calls succeed but show a black screen."""
     if is_wayland():
         raise NotReadyError(
-            "this is a Wayland session, and its screen cannot be recorded yet",
-            "log in to an X11 session, use --screen none, or capture headless -- COMMAND",
+            "Wayland tells no program of the screens and windows",
+            "record with --screen ask or --window ask: the desktop's dialog chooses",
         )
 
 

@@ -33,6 +33,7 @@ _PACKAGES: Final = {
     "ffmpeg": ("ffmpeg", "ffmpeg-free", "ffmpeg", "ffmpeg"),
     "fontconfig": ("fontconfig", "fontconfig", "fontconfig", "fontconfig"),
     "libfreetype": ("libfreetype6", "freetype", "freetype2", "libfreetype6"),
+    "libpipewire": ("libpipewire-0.3-0", "pipewire-libs", "libpipewire", "libpipewire-0_3-0"),
     "libpulse": ("libpulse0", "pulseaudio-libs", "libpulse", "libpulse0"),
     "libxcb": ("libxcb1", "libxcb", "libxcb", "libxcb1"),
     "paplay": ("pulseaudio-utils", "pulseaudio-utils", "libpulse", "pulseaudio-utils"),
@@ -41,6 +42,16 @@ _PACKAGES: Final = {
     "pulseaudio": ("pulseaudio", "pulseaudio", "pulseaudio", "pulseaudio"),
     "wireplumber": ("wireplumber", "wireplumber", "wireplumber", "wireplumber"),
     "xdg-open": ("xdg-utils", "xdg-utils", "xdg-utils", "xdg-utils"),
+    **{
+        name: (name,) * 4
+        for name in (
+            "xdg-desktop-portal",
+            "xdg-desktop-portal-gnome",
+            "xdg-desktop-portal-hyprland",
+            "xdg-desktop-portal-kde",
+            "xdg-desktop-portal-wlr",
+        )
+    },
 }
 
 

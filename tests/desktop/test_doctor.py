@@ -110,7 +110,7 @@ def test_wayland_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) ->
     exit_code, checks = doctor()
     assert exit_code == 3
     assert "Wayland" in checks["display"]["found"]
-    assert "X11" in checks["display"]["remedy"]
+    assert "capture headless" in checks["display"]["remedy"]
     assert checks["hotkeys"]["ok"]
     assert "not available (hotkeys do not work under Wayland" in checks["hotkeys"]["found"]
 

@@ -1,0 +1,104 @@
+"""Lets the user choose in the desktop's dialog what is recorded, or takes what was chosen the last time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from capture.errors import NotReadyError, SettingError
+from capture.events import EventKind
+from capture.settings.record_settings import RecordSettings
+from capture.sources.portal import permission
+from capture.sources.portal.libpipewire import library
+from capture.sources.portal.screencast import MONITOR, WINDOW, CursorMode, ScreenCast
+from capture.sources.portal.source import PortalSource
+
+__all__ = ["ASK", "choose_in_dialog", "describe"]
+
+#: The screen that stands for: ask again.
+ASK: Final = "ask"
+
+#: The screens that the dialog can stand for.
+_BY_DIALOG: Final = ("primary", ASK)
+
+
+def choose_in_dialog(
+    settings: RecordSettings, report: Callable[[EventKind, str], None], end: Callable[[str], None]
+) -> PortalSource:
+    """Ask for a screen, or for a window if `settings` name one, and return its source, not yet opened.
+
+    A screen is remembered, and given again without a dialog unless `settings.screen` is `ask`; a window is asked for
+    each time, because the desktop may give another one. Calls `report` with `waiting` while the dialog is shown.
+
+    Raises `SettingError` for what the dialog cannot choose, and `NotReadyError` without a portal, PipeWire or
+    permission.
+    """
+    _check(settings)
+    library()
+    portal = ScreenCast()
+    try:
+        is_window = settings.window is not None
+        cursor = _cursor_mode(portal, settings, report)
+        token = "" if is_window or settings.screen == ASK else permission.recall()
+        what = "window" if is_window else "screen"
+        words = f"choose the {what} to record in the desktop's dialog"
+        if token:
+            words = f"the desktop asks again: {words}"
+        grant = portal.ask(
+            source=WINDOW if is_window else MONITOR,
+            cursor=cursor,
+            remember=not is_window,
+            token=token,
+            waiting=lambda: report(EventKind.WAITING, words),
+        )
+        if not is_window:
+            permission.remember(grant.token)
+        return PortalSource(
+            portal,
+            grant.descriptor,
+            grant.node,
+            fps=settings.fps,
+            region=settings.region,
+            draws_cursor=cursor == CursorMode.METADATA,
+            cursor_once_moved=settings.cursor_once_moved,
+            report=report,
+            end=end,
+        )
+    except BaseException:
+        portal.close()
+        raise
+
+
+def describe() -> str:
+    """Return how the screen is recorded here, for `doctor`. Raises `NotReadyError` if it cannot be."""
+    library()
+    portal = ScreenCast()
+    try:
+        desktop = os.environ.get("XDG_CURRENT_DESKTOP") or "Wayland"
+        return f"{desktop}: chosen in the desktop's dialog (ScreenCast {portal.version})"
+    finally:
+        portal.close()
+
+
+def _check(settings: RecordSettings) -> None:
+    if settings.show_clicks or settings.show_keys:
+        what = "pressed keys" if settings.show_keys else "clicks"
+        raise NotReadyError(f"{what} cannot be shown on Wayland, which tells no program of them", "record without them")
+    if settings.screen not in _BY_DIALOG:
+        raise SettingError(
+            "{screen} cannot be chosen here: on Wayland only the desktop's dialog chooses",
+            "use {screen:ask}",
+            screen=settings.screen,
+        )
+
+
+def _cursor_mode(portal: ScreenCast, settings: RecordSettings, report: Callable[[EventKind, str], None]) -> int:
+    """Return how the cursor is to come: apart if possible, so that its moves cost little."""
+    if not settings.cursor:
+        return CursorMode.HIDDEN
+    for mode in (CursorMode.METADATA, CursorMode.EMBEDDED):
+        if portal.cursor_modes & mode:
+            return mode
+    report(EventKind.NO_CURSOR, "this desktop does not show the mouse cursor in recordings")
+    return CursorMode.HIDDEN
