@@ -252,6 +252,8 @@ class Progress(NamedTuple):
     #: The length and size of the replay buffer.
     buffer_s: float = 0.0
     buffer_bytes: int = 0
+    #: While the file is finished, the share of the work on it that is done, from 0 to 1; 0 if that is unknown.
+    done: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["Part", "cells", "fitted", "hint"]
+__all__ = ["Part", "as_done", "cells", "fitted", "hint"]
+
+
+#: The share from which on the time left can be told from the time that has passed.
+_KNOWN_FROM: Final = 0.05
 
 
 class Part(NamedTuple):
@@ -73,3 +77,14 @@ def cells(text: str) -> int:
     # Marks are drawn onto the letter before them.
     shown = (char for char in text if unicodedata.category(char) not in ("Mn", "Me"))
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in shown)
+
+
+def as_done(waited_s: float, share: float) -> str:
+    """Describe work that has taken `waited_s` for this share of it, 0 if that is unknown."""
+    if not share:
+        return f"{waited_s:.0f} s so far"
+    percent = f"{share:.0%}"
+    if share < _KNOWN_FROM:
+        return percent
+    left_s = waited_s * (1.0 - share) / share
+    return f"{percent}, {left_s:.0f} s left" if left_s < 100 else f"{percent}, {left_s / 60:.0f} min left"

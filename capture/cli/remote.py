@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import fail, say, write_json
-from capture.errors import UsageError
+from capture.errors import CaptureError, UsageError
 
 __all__ = ["VERBS"]
 
@@ -187,7 +187,17 @@ def _at_work(arguments: Arguments) -> AbstractContextManager[object]:
         return nullcontext()
     from capture.cli.working import working
 
-    return working(arguments, _WORK[arguments.verb])
+    return working(arguments, _WORK[arguments.verb], _clip_done if arguments.verb == "clip" else None)
+
+
+def _clip_done() -> float:
+    """Return the share of a clip's conversion that is done, 0 while none is converted."""
+    from capture.remote.client import running
+
+    # Without an answer the line says for how long the command has waited.
+    with suppress(CaptureError):
+        return max((float(recorder.get("clip_done", 0.0)) for recorder in running()), default=0.0)
+    return 0.0
 
 
 def _measures(answer: dict[str, Any]) -> list[str]:

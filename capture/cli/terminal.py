@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TextIO
 
-from capture.cli.live_line import Part, fitted, hint
+from capture.cli.live_line import Part, as_done, fitted, hint
 from capture.events import Event, EventKind, Level, Progress, State, Summary
 
 __all__ = ["Terminal", "as_clock", "as_size"]
@@ -197,7 +197,7 @@ class Terminal:
         waited_s = self._now_s() - self._finishing_since_s
         mark, clock = _MARKS.get(progress.state, "…"), as_clock(progress.elapsed_s)
         # Normalising the loudness, for one, takes longer than a moment.
-        waited = f", {waited_s:.0f} s so far" if waited_s >= 1.0 else ""
+        waited = f", {as_done(waited_s, progress.done)}" if waited_s >= 1.0 else ""
         parts = [_part((f"{mark} {progress.state.value} {clock}{waited}", 70), (f"{mark} {clock}", 90), mark)]
         if self._lost:
             parts.append(_part((f"NO SOUND from {', '.join(self._lost)}", 72), "NO SOUND"))

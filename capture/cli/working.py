@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from capture.cli.live_line import as_done
 from capture.cli.parser import Arguments
 from capture.cli.terminal import Terminal
 
@@ -17,16 +18,16 @@ __all__ = ["working"]
 _SHOWN_AFTER_S: Final = 1.0
 _INTERVAL_S: Final = 0.5
 
-#: The share from which on the time left can be told from the time that has passed.
-_KNOWN_FROM: Final = 0.05
-
 
 @contextmanager
-def working(arguments: Arguments, what: str) -> Iterator[Callable[[float], None]]:
+def working(
+    arguments: Arguments, what: str, poll: Callable[[], float] | None = None
+) -> Iterator[Callable[[float], None]]:
     """Show `what` is being done until the block ends; only on a terminal, and not with `--quiet`.
 
     Yields a function to call with the share of the work that is done, from 0 to 1. Where it is called the line has the
-    percentage and the time left, else for how long the work has taken.
+    percentage and the time left, else for how long the work has taken. `poll`, which a thread of its own calls, returns
+    that share instead; it may take a moment.
     """
     share = 0.0
 
@@ -45,7 +46,7 @@ def working(arguments: Arguments, what: str) -> Iterator[Callable[[float], None]
         wait_s = _SHOWN_AFTER_S
         while not done.wait(wait_s):
             wait_s = _INTERVAL_S
-            state = _state(time.monotonic() - began_s, share)
+            state = as_done(time.monotonic() - began_s, share if poll is None else poll())
             terminal.show(f"… {what}, {state}", f"… {state}")
 
     thread = threading.Thread(target=show, name="working", daemon=True)
@@ -56,14 +57,3 @@ def working(arguments: Arguments, what: str) -> Iterator[Callable[[float], None]
         done.set()
         thread.join()
         terminal.end()
-
-
-def _state(waited_s: float, share: float) -> str:
-    """Describe work that has taken `waited_s` for this share of it, 0 if that is unknown."""
-    if not share:
-        return f"{waited_s:.0f} s so far"
-    percent = f"{share:.0%}"
-    if share < _KNOWN_FROM:
-        return percent
-    left_s = waited_s * (1.0 - share) / share
-    return f"{percent}, {left_s:.0f} s left" if left_s < 100 else f"{percent}, {left_s / 60:.0f} min left"

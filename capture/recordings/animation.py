@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -15,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from capture.recordings.animation_report import report_animation
+from capture.recordings.progress import OnProgress, part_of, unwatched
 from capture.recordings.rewrite import opened
 
 __all__ = ["write_animation"]
@@ -23,21 +25,38 @@ __all__ = ["write_animation"]
 _Frames: TypeAlias = Callable[[], Iterator[av.VideoFrame]]
 
 
-def write_animation(recording: Path, path: Path, size: tuple[int, int], fps: float, duration_s: float) -> None:
+def write_animation(
+    recording: Path,
+    path: Path,
+    size: tuple[int, int],
+    fps: float,
+    duration_s: float,
+    on_progress: OnProgress = unwatched,
+) -> None:
     """Write the picture of `recording`, `duration_s` long, to `path`: a GIF or WebP by its extension, without end.
 
     `size` is width and height, `fps` the constant frame rate. Raises `RecordingError` when the recording
     cannot be opened or the file turns out incomplete, and what FFmpeg raises.
     """
     form = path.suffix[1:]
-    write = _write_gif if form == "gif" else _write_webp
+    write, passes = (_write_gif, 2) if form == "gif" else (_write_webp, 1)
+    begun = itertools.count()
+
+    def frames() -> Iterator[av.VideoFrame]:
+        number = next(begun)
+        return _at_constant_rate(
+            recording, fps, duration_s, part_of(on_progress, number / passes, (number + 1) / passes)
+        )
+
     with av.open(str(path), "w", format=form, container_options={"loop": "0"}) as made:
-        write(made, lambda: _at_constant_rate(recording, fps, duration_s), size, fps)
+        write(made, frames, size, fps)
     # It raises if a part is missing.
     report_animation(path)
 
 
-def _at_constant_rate(recording: Path, fps: float, duration_s: float) -> Iterator[av.VideoFrame]:
+def _at_constant_rate(
+    recording: Path, fps: float, duration_s: float, on_progress: OnProgress
+) -> Iterator[av.VideoFrame]:
     """Yield the frame that is shown at each slot of 1/fps."""
     last: av.VideoFrame | None = None
     slot = 0
@@ -48,6 +67,7 @@ def _at_constant_rate(recording: Path, fps: float, duration_s: float) -> Iterato
                 yield _stamped(last, slot, fps)
                 slot += 1
             last = frame
+            on_progress((frame.time or 0.0) / duration_s if duration_s else 1.0)
     end = max(slot + 1, math.floor(duration_s * fps + 1e-6))
     while last is not None and slot < end:
         yield _stamped(last, slot, fps)

@@ -21,6 +21,7 @@ from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.chapters import Chapter
 from capture.output.muxer import Muxer
 from capture.recordings.check import StreamReport, check
+from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
 __all__ = ["Change", "apply_gain"]
@@ -40,14 +41,16 @@ class Change:
     ceiling_db: float | None = None
 
 
-def apply_gain(path: Path, muxer: Muxer, changes: Sequence[Change | None]) -> list[Chapter]:
+def apply_gain(
+    path: Path, muxer: Muxer, changes: Sequence[Change | None], on_progress: OnProgress = unwatched
+) -> list[Chapter]:
     """Write the recording at `path` into `muxer`, each audio track with its change; return its chapters.
 
     A changed track is encoded like a recording and keeps its start time; a track whose change is None is copied. Raises
     what the muxer, the encoder and FFmpeg raise.
     """
     with opened(path) as container:
-        return _Remake(path, container, changes).run(muxer)
+        return _Remake(path, container, changes).run(muxer, on_progress)
 
 
 class _Remake:
@@ -63,11 +66,13 @@ class _Remake:
             if isinstance(stream, AudioStream) and (change := next(waiting)) is not None:
                 self._sounds[stream.index] = _Sound(stream, container_of(path).audio_codec, change, report, begins_s)
 
-    def run(self, muxer: Muxer) -> list[Chapter]:
+    def run(self, muxer: Muxer, on_progress: OnProgress) -> list[Chapter]:
         places = {stream.index: place for place, stream in enumerate(self._tracks)}
         templates = [self._template(stream) for stream in self._tracks]
         muxer.start(templates, self._container.metadata, crash_safe=False)
         for packet in self._container.demux(self._tracks):
+            if packet.pos is not None and self._container.size:
+                on_progress(packet.pos / self._container.size)
             place, sound = places[packet.stream_index], self._sounds.get(packet.stream_index)
             if sound is not None:
                 for frame in packet.decode():

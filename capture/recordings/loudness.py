@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from capture.errors import OutputError, RecordingError
+from capture.recordings.progress import OnProgress, attempt_of, part_of, unwatched
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
+    from capture.output.chapters import Chapter
+    from capture.output.muxer import Muxer
     from capture.recordings.gain import Change
 
 __all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise"]
@@ -155,14 +158,15 @@ class _Plan:
         return off_lu <= _CLOSE_LU and found.true_peak_dbtp <= TRUE_PEAK_DBTP
 
 
-def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
+def normalise(path: Path, target_lufs: float, on_progress: OnProgress = unwatched) -> tuple[TrackLoudness, ...]:
     """Bring each audio track of the recording at `path` to `target_lufs`; return the results in track order.
 
     Tracks that cannot be measured stay as they are, and so does the file when no track needs a change. Raises
     `RecordingError` when the recording is damaged or unreadable, `OutputError` when the new one cannot be written; the
     recording is then unchanged.
     """
-    plans = [_Plan(before, target_lufs) for before in measure(path)]
+    plans = [_Plan(before, target_lufs) for before in measure(path, part_of(on_progress, 0.0, 0.3))]
+    rest = part_of(on_progress, 0.3, 1.0)
     if not any(plan.needs_change for plan in plans):
         return tuple(plan.report() for plan in plans)
     from capture.recordings.gain import apply_gain
@@ -174,16 +178,21 @@ def normalise(path: Path, target_lufs: float) -> tuple[TrackLoudness, ...]:
         nonlocal passes
         passes += 1
         may_raise = passes < _RAISING_PASSES
-        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(plans, measure(new), strict=True)]
+        found = measure(new, part_of(attempt_of(rest, passes), 0.6, 1.0))
+        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(plans, found, strict=True)]
         if passes == _MOST_PASSES and not all(good):
             raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
         return all(good)
 
-    rewrite(path, lambda muxer: apply_gain(path, muxer, [plan.change() for plan in plans]), is_good=is_good)
+    def fill(muxer: Muxer) -> list[Chapter]:
+        on_pass = part_of(attempt_of(rest, passes + 1), 0.0, 0.6)
+        return apply_gain(path, muxer, [plan.change() for plan in plans], on_pass)
+
+    rewrite(path, fill, is_good=is_good)
     return tuple(plan.report() for plan in plans)
 
 
-def measure(path: Path) -> tuple[Loudness, ...]:
+def measure(path: Path, on_progress: OnProgress = unwatched) -> tuple[Loudness, ...]:
     """Decode the recording at `path` and measure its audio tracks, in their order.
 
     Raises `RecordingError` when it cannot be opened or decoded.
@@ -194,15 +203,17 @@ def measure(path: Path) -> tuple[Loudness, ...]:
 
     try:
         with open_recording(path) as container:
-            return _measured(container)
+            return _measured(container, on_progress)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         raise RecordingError(f"cannot measure the loudness of {path}", reason) from error
 
 
-def _measured(container: InputContainer) -> tuple[Loudness, ...]:
+def _measured(container: InputContainer, on_progress: OnProgress) -> tuple[Loudness, ...]:
     meters = {stream.index: _Meter() for stream in container.streams.audio}
     for packet in container.demux(list(container.streams.audio)):
+        if packet.pos is not None and container.size:
+            on_progress(packet.pos / container.size)
         for frame in packet.decode():
             meters[packet.stream_index].hear(cast("av.AudioFrame", frame))
     return tuple(meter.finish() for meter in meters.values())

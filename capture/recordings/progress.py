@@ -32,3 +32,8 @@ def watched(packets: Iterable[Any], size_bytes: int, on_progress: OnProgress) ->
             on_progress(at_bytes / max(1, size_bytes))
             due_bytes = at_bytes + size_bytes // _REPORTS
         yield packet
+
+
+def attempt_of(on_progress: OnProgress, number: int) -> OnProgress:
+    """Return what reports attempt `number`, counted from 1, of unknown many: each may take half of what is left."""
+    return part_of(on_progress, 1.0 - 0.5 ** (number - 1), 1.0 - 0.5**number)

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from capture.formats import Container
 from capture.media import SAMPLE_RATE
 from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters
+from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
 __all__ = ["AUDIO_ENCODERS", "MOST_SOUND", "VIDEO_ENCODERS", "Plan", "even", "reencode"]
@@ -59,7 +60,14 @@ def even(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
 
-def reencode(recording: Path, path: Path, kind: Container, plan: Plan, duration_s: float) -> None:
+def reencode(
+    recording: Path,
+    path: Path,
+    kind: Container,
+    plan: Plan,
+    duration_s: float,
+    on_progress: OnProgress = unwatched,
+) -> None:
     """Write `recording`, `duration_s` long, to `path` as `kind` with its chapters, overwriting what is there.
 
     Raises `RecordingError` when the recording cannot be opened, and what FFmpeg raises.
@@ -79,6 +87,8 @@ def reencode(recording: Path, path: Path, kind: Container, plan: Plan, duration_
                 sounds += 1
         made.start_encoding()
         for packet in source.demux([source.streams[index] for index in lanes]):
+            if packet.pos is not None and source.size:
+                on_progress(packet.pos / source.size)
             for frame in packet.decode():
                 made.mux(lanes[packet.stream_index].take(cast(Any, frame)))
         for lane in lanes.values():

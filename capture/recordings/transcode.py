@@ -19,6 +19,7 @@ from capture.formats import CLIP_FORMATS, CONTAINERS, Container
 from capture.output.file_size import limit_remedy
 from capture.recordings.animation import write_animation
 from capture.recordings.check import CheckReport, check
+from capture.recordings.progress import OnProgress, attempt_of, unwatched
 from capture.recordings.reencode import AUDIO_ENCODERS, MOST_SOUND, VIDEO_ENCODERS, Plan, even, reencode
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.size_limit import fit_animation, fit_tracks
@@ -35,7 +36,7 @@ _ANIMATION_WIDTH: Final = 800
 _ANIMATION_FPS: Final = 15.0
 
 
-def convert(path: Path, form: str) -> Path:
+def convert(path: Path, form: str, on_progress: OnProgress = unwatched) -> Path:
     """Convert the recording at `path` to `form`, one of `CLIP_FORMATS`; return the path of the new file.
 
     The new file lies beside the recording, with another extension; a recording of that kind is returned as it is. The
@@ -43,10 +44,10 @@ def convert(path: Path, form: str) -> Path:
     `RecordingError` when it does not play, `OutputError` when the new file cannot be written.
     """
     _check_form(form)
-    return path if path.suffix[1:].lower() == form else _transcoded(path, form, None)
+    return path if path.suffix[1:].lower() == form else _transcoded(path, form, None, on_progress)
 
 
-def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
+def fit(path: Path, limit_bytes: int, form: str | None = None, on_progress: OnProgress = unwatched) -> Path:
     """Make the recording at `path` fit into `limit_bytes`, as `form` if given; return the path of the result.
 
     A file of the same kind replaces the recording, and a recording that fits already stays as it is; a file of another
@@ -64,7 +65,7 @@ def fit(path: Path, limit_bytes: int, form: str | None = None) -> Path:
     same = path.suffix[1:].lower() == form
     if same and path.is_file() and path.stat().st_size <= limit_bytes:
         return path
-    return _transcoded(path, form, limit_bytes)
+    return _transcoded(path, form, limit_bytes, on_progress)
 
 
 def encoder_for(path: Path) -> str:
@@ -78,7 +79,7 @@ def _check_form(form: str) -> None:
         raise UsageError(f"cannot convert to {form!r}", f"use one of {', '.join(CLIP_FORMATS)}")
 
 
-def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
+def _transcoded(path: Path, form: str, limit_bytes: int | None, on_progress: OnProgress) -> Path:
     old = path.resolve()
     report = check(old, listen=False, limits=False)
     if not report.plays:
@@ -89,7 +90,7 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
         raise UsageError(f"{target} exists already", "choose another name")
     try:
         with scratch_folder(target.parent) as folder:
-            best = _Transcoding(old, form, report, folder).run(limit_bytes)
+            best = _Transcoding(old, form, report, folder, on_progress).run(limit_bytes)
             copy_mode(old, best)
             publish(best, target)
     except (OSError, av.FFmpegError) as error:
@@ -103,17 +104,20 @@ def _transcoded(path: Path, form: str, limit_bytes: int | None) -> Path:
 class _Transcoding:
     """Makes one new file, in as many attempts as it takes, each in `folder`, which is empty and this user's alone."""
 
-    def __init__(self, source: Path, form: str, report: CheckReport, folder: Path) -> None:
+    def __init__(self, source: Path, form: str, report: CheckReport, folder: Path, on_progress: OnProgress) -> None:
         self._source = source
         self._form = form
         self._report = report
         self._folder = folder
-        self._attempts = itertools.count()
+        self._attempts = itertools.count(1)
+        self._on_progress = on_progress
+        self._tries_several = False
         self._picture = next((track for track in report.streams if track.frames and track.width and track.height), None)
         self._sounds = sum(track.kind == "audio" for track in report.streams)
 
     def run(self, limit_bytes: int | None) -> Path:
         """Return the path of the best attempt within `limit_bytes`, or of the only one without a limit."""
+        self._tries_several = limit_bytes is not None
         if self._form in _ANIMATIONS:
             return self._animation(limit_bytes)
         kind = CONTAINERS[self._form]
@@ -143,22 +147,23 @@ class _Transcoding:
         return fit_animation(self._source, limit_bytes, self._animate, width=width, fps=_ANIMATION_FPS)
 
     def _encode(self, kind: Container, plan: Plan) -> Path:
-        path = self._new_path()
-        reencode(self._source, path, kind, plan, self._report.duration_s)
+        path, on_progress = self._new_attempt()
+        reencode(self._source, path, kind, plan, self._report.duration_s, on_progress)
         return path
 
     def _animate(self, width: int, fps: float) -> Path:
         assert self._picture is not None  # noqa: S101 - checked by the caller
         size = width, even(self._picture.height * width / self._picture.width)
-        path = self._new_path()
-        write_animation(self._source, path, size, fps, self._report.duration_s)
+        path, on_progress = self._new_attempt()
+        write_animation(self._source, path, size, fps, self._report.duration_s, on_progress)
         return path
 
-    def _new_path(self) -> Path:
-        path = self._folder / f"{next(self._attempts)}.{self._form}"
+    def _new_attempt(self) -> tuple[Path, OnProgress]:
+        number = next(self._attempts)
+        path = self._folder / f"{number}.{self._form}"
         # FFmpeg would create it with the mode of the umask.
         path.touch(0o600, exist_ok=False)
-        return path
+        return path, attempt_of(self._on_progress, number) if self._tries_several else self._on_progress
 
     def _checked(self, path: Path) -> Path:
         report = check(path, limits=False)

@@ -53,6 +53,8 @@ class ClipSaver:
         self._settings = settings
         self._emit = emit
         self._workers: list[Worker] = []
+        #: The share of the conversion of the latest clip that is done; 0 when none is converted.
+        self.done = 0.0
         #: The summary of every clip that was saved.
         self.saved: list[Summary] = []
 
@@ -137,7 +139,7 @@ class ClipSaver:
                 begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
                 encoded_by = None
                 if converts or (order.max_bytes is not None and made.stat().st_size > order.max_bytes):
-                    made, encoded_by = _convert(made, ending if converts else None, order.max_bytes)
+                    made, encoded_by = self._convert(made, ending if converts else None, order.max_bytes)
             except (OutputError, RecordingError, UsageError) as error:
                 raise type(error)(_as_path(error.message, folder, path), error.remedy) from error
             if order.overwrite and order.output is not None:
@@ -145,6 +147,26 @@ class ClipSaver:
                 return _Written(path, begins_s, encoded_by)
             free = _under_free_name(made, path, chosen=order.output is not None)
             return _Written(free, begins_s, encoded_by)
+
+    def _convert(self, made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str]:
+        """Convert a clip to another format, or re-encode it to fit into `max_bytes`.
+
+        Returns the new file, and the encoder of its picture.
+        """
+        # Imported here because few clips are re-encoded.
+        from capture.recordings.transcode import convert, encoder_for, fit
+
+        try:
+            if max_bytes is None:
+                made = convert(made, form or made.suffix[1:], self._note_done)
+            else:
+                made = fit(made, max_bytes, form, self._note_done)
+        finally:
+            self.done = 0.0
+        return made, encoder_for(made)
+
+    def _note_done(self, share: float) -> None:
+        self.done = share
 
 
 def _as_path(message: str, folder: Path, path: Path) -> str:
@@ -165,18 +187,6 @@ def _shrinking(feed: Feed, clip: Summary, max_bytes: int) -> str:
 def _as_limit(size_bytes: int) -> str:
     """Format a size as users give it: `1.5MB`, `600KB`."""
     return f"{size_bytes / 1e6:g}MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g}KB"
-
-
-def _convert(made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str]:
-    """Convert a clip to another format, or re-encode it to fit into `max_bytes`.
-
-    Returns the new file, and the encoder of its picture.
-    """
-    # Imported here because few clips are re-encoded.
-    from capture.recordings.transcode import convert, encoder_for, fit
-
-    made = convert(made, form or made.suffix[1:]) if max_bytes is None else fit(made, max_bytes, form)
-    return made, encoder_for(made)
 
 
 def _left_out(path: Path, marks: Sequence[Event], length_s: float, from_s: float) -> str:

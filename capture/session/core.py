@@ -73,6 +73,7 @@ class SessionCore:
                 "buffer_s": round(buffer_s, 3),
                 "buffer_bytes": buffer_bytes,
                 "replay_s": self.settings.replay_s,
+                "clip_done": round(self.clips.done, 3),
             }
             request.answer({"ok": True, "state": self.state.value, **status, **buffered})
 

@@ -11,6 +11,7 @@ from capture.errors import CaptureError, UsageError, in_one_line
 from capture.events import EventKind
 from capture.formats import container_of
 from capture.recordings.check import check
+from capture.recordings.progress import OnProgress, unwatched
 from capture.settings.record_settings import RecordSettings
 
 __all__ = ["Verdict", "improve", "is_complete", "judge"]
@@ -30,11 +31,16 @@ class Verdict(NamedTuple):
 
 
 def improve(
-    path: Path, settings: RecordSettings, length_s: float, stopped_by: str, report: Callable[[EventKind, str], None]
+    path: Path,
+    settings: RecordSettings,
+    length_s: float,
+    stopped_by: str,
+    report: Callable[[EventKind, str], None],
+    on_progress: OnProgress = unwatched,
 ) -> None:
     """Cut the silence at the end and normalise the loudness, as the settings ask; lay out an M4A in one piece.
 
-    A failure leaves it as it is.
+    A failure leaves it as it is. `on_progress` learns the share of the normalising that is done.
     """
     try:
         if stopped_by == "silence" and settings.wants_video:
@@ -44,7 +50,8 @@ def improve(
         if settings.loudness_lufs is not None:
             from capture.recordings.loudness import normalise
 
-            report(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, normalise(path, settings.loudness_lufs))))
+            found = normalise(path, settings.loudness_lufs, on_progress)
+            report(EventKind.LOUDNESS, "loudness " + "; ".join(map(str, found)))
     except Exception as error:
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")

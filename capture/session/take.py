@@ -229,7 +229,9 @@ class Take:
             self.record_now(kind, detail)
         fps = self._vitals.fps(elapsed_s, pipeline.frames)
         width, height = pipeline.size
-        return Progress(state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels)
+        return Progress(
+            state, elapsed_s, self._size_bytes(), width, height, fps, pipeline.dropped, levels, done=self._vitals.done
+        )
 
     def status(self) -> dict[str, Any]:
         """Return the state of the recording for an answer to a request."""
@@ -352,7 +354,7 @@ class Take:
 
     def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
         if not failed:
-            improve(muxer.path, self._settings, self._length_s, stopped_by, self.record_now)
+            improve(muxer.path, self._settings, self._length_s, stopped_by, self.record_now, self._vitals.note_done)
         if self.is_gone:
             return self._described(stopped_by, 0.0, "nothing was recorded")
         return self._described(stopped_by, *judge(muxer.path, self._length_s))

@@ -31,6 +31,12 @@ class Vitals:
         self._troubles: dict[str, str] = {}
         self._disk_is_slow = False
         self._last = (0.0, 0)
+        #: The share of the work on the finished file that is done; 0 if it is unknown.
+        self.done = 0.0
+
+    def note_done(self, share: float) -> None:
+        """Take the share of the work that is done; the thread that does it calls this."""
+        self.done = share
 
     def look_at_levels(self, levels: Sequence[Level]) -> list[tuple[EventKind, str]]:
         """Return every track that has fallen silent, and every one that is heard again."""

@@ -301,10 +301,14 @@ def test_what_takes_long_to_finish_says_how_long(screen: Screen) -> None:
     terminal = Terminal("", screen, now_s=lambda: moments_s[0])
     terminal(Progress(State.RECORDING, 7.0, 0))
     moments_s[0] = 10.0
-    for after_s, shown in ((0.2, "… finishing 0:07.0"), (3.0, "… finishing 0:07.0, 3 s so far")):
+    for after_s, done, shown in (
+        (0.2, 0.0, "… finishing 0:07.0"),
+        (3.0, 0.0, "… finishing 0:07.0, 3 s so far"),
+        (3.0, 0.75, "… finishing 0:07.0, 75%, 1 s left"),
+    ):
         terminal(Progress(State.RECORDING, 7.0, 0))
         moments_s[0] += after_s
-        terminal(Progress(State.FINISHING, 7.0, 0))
+        terminal(Progress(State.FINISHING, 7.0, 0, done=done))
         assert screen.shown().startswith(shown)
 
 

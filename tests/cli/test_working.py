@@ -10,6 +10,7 @@ import pytest
 from running import eventually
 
 from capture.cli import working as module
+from capture.cli.live_line import as_done
 from capture.cli.working import working
 
 
@@ -56,7 +57,7 @@ def test_the_line_has_the_share_and_the_time_left_where_they_are_known(monkeypat
     ],
 )
 def test_the_time_left_follows_from_the_time_passed(waited_s: float, share: float, state: str) -> None:
-    assert module._state(waited_s, share) == state
+    assert as_done(waited_s, share) == state
 
 
 @pytest.mark.parametrize(("kind", "quiet"), [(StringIO, False), (Screen, True)])

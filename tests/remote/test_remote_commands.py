@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from scripted_recorder import Script, recorder
 
+from capture.cli import remote
 from capture.cli.main import _MODULES, main
 from capture.remote.server import VERBS
 
@@ -84,6 +85,12 @@ def test_status_as_text(runtime_path: Path) -> None:
             "capture: no recorder called 'c' is running: choose one of capture, not\n",
         )
         assert Called("status", "--quiet").all == (0, "", "")
+
+
+def test_the_share_of_a_clip_is_that_of_the_recorder_that_converts_one(runtime_path: Path) -> None:
+    assert remote._clip_done() == 0.0
+    with recorder(runtime_path), recorder(runtime_path, answering(state="standby", clip_done=0.45), name="b"):
+        assert remote._clip_done() == 0.45
 
 
 def test_status_says_what_a_recorder_in_standby_keeps(runtime_path: Path) -> None:

@@ -161,6 +161,8 @@ def test_a_clip_that_was_shrunk_says_so_and_gives_its_own_size(max_bytes: int, s
         options = {"output": str(path), "max_bytes": max_bytes}
         recording.session.send(Command.CLIP, "test", answer=done.append, options=options)
         recording.until_answered(lambda _: done != [])
+        # Nothing is converted any more.
+        assert recording.ask(Command.STATUS)["clip_done"] == 0.0
     (answer,) = done
     picture = next(stream for stream in check(path).streams if stream.kind == "video")
     assert (answer["video"]["width"], answer["video"]["height"]) == (picture.width, picture.height)
