@@ -316,7 +316,7 @@ def test_peaks_that_stay_too_high_are_an_error(tmp_path: Path, monkeypatch: pyte
     content = path.read_bytes()
     results = iter([measure(path)])
 
-    monkeypatch.setattr(module, "measure", lambda path: next(results, (Loudness(-16.0, 0.5),)))
+    monkeypatch.setattr(module, "measure", lambda path, on_progress: next(results, (Loudness(-16.0, 0.5),)))
     with pytest.raises(OutputError, match="peaks stay too high"):
         normalise(path, TARGET_LUFS)
     assert path.read_bytes() == content
