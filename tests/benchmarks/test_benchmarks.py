@@ -27,6 +27,7 @@ from benchmarks.onsets import (
 )
 from benchmarks.process import run
 from benchmarks.quality import Encoded, size_at
+from benchmarks.reading.pictures import number_in, picture, worst_level
 from benchmarks.report import table
 from benchmarks.similarity import luma, similarity
 from benchmarks.synchrony import Synchrony, Truth, clock_readings, judge
@@ -263,3 +264,11 @@ def test_every_broken_bound_is_named() -> None:
     assert len(broken_bounds("walkthrough", dear, 0.21)) == 3
     assert broken_bounds("walkthrough", [Cost(3.0, 100, 1.0, 450, 0, 5)], 0.2) == []
     assert broken_bounds("full motion, 60 fps", [Cost(3.0, 100, 1.0, 450, 9, 5)], 9.0) == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 1000, 65_535])
+def test_a_number_is_found_in_a_smaller_picture(number: int) -> None:
+    image = picture(number)[::4, ::4, 2::-1]
+    assert number_in(image) == number
+    assert worst_level(image) == 0
+    assert worst_level(255 - image) == 255

@@ -1,0 +1,1 @@
+"""Files whose pictures carry their number, and the programs that read them."""
