@@ -157,12 +157,8 @@ def test_a_pause_loses_and_repeats_nothing(tmp_path: Path, desk: VirtualDesk) ->
     heard, playing = played(tmp_path / "noise.flac", pause_twice)
     assert 0.2 < places[0] < places[1] < 2.0
     assert playing.position_s == pytest.approx(2.0, abs=1e-3)
-    # The monitor may have handed out a little of what the output took back.
-    assert len(heard) == pytest.approx(len(samples), abs=0.1 * RATE)
-    first = round(places[0] * RATE)
-    assert np.allclose(heard[: first - 10], samples[: first - 10], atol=1e-6)
-    rest = len(samples) - round(places[1] * RATE)
-    assert np.allclose(heard[-rest:], samples[-rest:], atol=1e-6)
+    assert heard.shape == samples.shape
+    assert np.allclose(heard, samples, atol=1e-6)
 
 
 @pytest.mark.usefixtures("in_process_desk")

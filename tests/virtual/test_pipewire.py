@@ -17,6 +17,8 @@ from reopened import loudness, sound
 from running import eventually
 from stage import write_tone
 
+from capture.playback.player import choose_player
+from capture.playback.playing import Playing
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -113,3 +115,21 @@ def test_what_plays_on_pipewire_is_recorded(
     loud = abs(track.samples) > 0.1
     heard_s = loud.argmax() / track.rate
     assert loudness(track.between(heard_s + 0.1, heard_s + 0.9), 440.0, track.rate) > 0.3
+
+
+def test_playing_comes_to_its_end_also_after_a_pause(
+    desk_of_pipewire: VirtualDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in desk_of_pipewire.environment.items():
+        monkeypatch.setenv(name, value)
+    # The last 896 samples do not fill a block of PipeWire's.
+    playing = Playing(write_tone(tmp_path / "tone.wav", 440.0, 1.0), choose=choose_player)
+    playing.start()
+    eventually(lambda: playing.position_s > 0.3, "the place")
+    playing.pause()
+    playing.resume()
+    assert playing.wait(30)
+    playing.stop()
+    assert playing.error is None
+    assert playing.reached_end
+    assert playing.position_s == pytest.approx(1.0, abs=1e-3)

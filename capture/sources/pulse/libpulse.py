@@ -243,6 +243,7 @@ class Library:
             library.pa_stream_write, c_int, Pointer, Pointer, c_size_t, Pointer, c_int64, c_int
         )
         self.stream_cork = _declare(library.pa_stream_cork, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.stream_drain = _declare(library.pa_stream_drain, Pointer, Pointer, Pointer, Pointer)
         self.stream_flush = _declare(library.pa_stream_flush, Pointer, Pointer, Pointer, Pointer)
         self.stream_disconnect = _declare(library.pa_stream_disconnect, c_int, Pointer)
         self.stream_unref = _declare(library.pa_stream_unref, None, Pointer)

@@ -257,6 +257,7 @@ class PlaybackStream(_Stream):
         self._rendered_bytes: int | None = None
         self._asked_at_s = 0.0
         self._heard_at_s: float | None = None
+        self._draining: int | None = None
 
     def write(self, samples: SampleArray) -> int:
         """Write as many of the samples (n, channels) as the server wants now; return how many.
@@ -290,15 +291,28 @@ class PlaybackStream(_Stream):
             return True
         if self._written_bytes == 0:
             return False
+        if self._draining is None:
+            # Otherwise PipeWire never renders the end, where that does not fill one of its blocks.
+            self._draining = self._lib.stream_drain(self._stream, None, None)
         if self._heard_at_s is None:
             timing = self.timing()
-            if timing is not None and timing.read_index >= self._written_bytes:
+            if timing is not None and (timing.read_index >= self._written_bytes or self._has_drained()):
                 capture_time_s = (self._asked_at_s + time.monotonic()) / 2
                 self._heard_at_s = capture_time_s + timing.delay_s - self._seconds(timing.starved_bytes)
             elif self._operation is None:
                 self._asked_at_s = time.monotonic()
                 self.ask_timing()
         return self._heard_at_s is not None and time.monotonic() >= self._heard_at_s
+
+    def _has_drained(self) -> bool:
+        """Whether the server has said that it has rendered everything."""
+        return bool(self._draining) and self._lib.operation_get_state(self._draining) != OPERATION_RUNNING
+
+    def close(self) -> None:
+        if self._draining is not None:
+            self._lib.operation_unref(self._draining)
+            self._draining = None
+        super().close()
 
     def stop(self) -> float:
         """Drop what is not rendered yet; return in how many seconds the rest has been heard, or recorded.
