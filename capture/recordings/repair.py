@@ -182,9 +182,10 @@ def _shown(path: Path, limits: bool) -> CheckReport | None:
 
 
 def _put_back(path: Path, before: CheckReport | None, limits: bool) -> Repaired | None:
-    """Give `path` back to the latest file left aside that plays; None if there is none. `before` is its own report.
+    """Give `path` back to the latest file left aside that plays, and repair that; None if there is none.
 
-    The file that has the name gets the next free one, unless it is empty. Raises `OutputError`.
+    The file that has the name, whose report is `before`, gets the next free one, unless it is empty. Raises
+    `OutputError`.
     """
     for old in reversed(left_aside(path)):
         after = check(old, listen=False, limits=limits) if old.is_file() else None
@@ -198,7 +199,12 @@ def _put_back(path: Path, before: CheckReport | None, limits: bool) -> Repaired 
             publish(old, path)
         except OSError as error:
             raise OutputError(f"{path} cannot be replaced by {old} ({error.strerror})", _UNCHANGED) from error
-        return Repaired(path, after if before is None else before, after, True, put_back=True, broken=broken)
+        before = after if before is None else before
+        if not after.ok and not after.beyond_limits:
+            # Its own recorder was killed, too. Whether or not it can be finished, it plays.
+            with suppress(RecordingError):
+                after = _repaired(path, after)
+        return Repaired(path, before, after, True, put_back=True, broken=broken)
     return None
 
 

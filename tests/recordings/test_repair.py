@@ -364,6 +364,17 @@ def test_the_old_file_stays_aside_when_the_new_one_plays(tmp_path: Path, run_cap
     assert check(path).duration_s > 1.5
 
 
+def test_an_old_file_that_was_cut_off_itself_is_put_back_and_repaired(tmp_path: Path, run_capture: RunCapture) -> None:
+    path = tmp_path / "out.mp4"
+    killed_while_replacing(path, b"nothing that plays")
+    (aside,) = left_aside(path)
+    cut_off(aside.with_suffix(".mp4")).rename(aside)
+    done = run_capture("repair", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path}: put back, ")
+    assert check(path).ok
+
+
 def test_the_latest_old_file_that_plays_is_put_back(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     contents = []
