@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from capture.output.mp4_boxes import HEADER_BYTES, boxes
 from capture.recordings.headers.file import File, Form, TooManyReadsError, form_of, id3_end, is_mp3_frame
 from capture.recordings.headers.matroska import SEGMENT, elements
-from capture.recordings.headers.ogg import next_page
+from capture.recordings.headers.ogg import FIRST_PAGE, MARK, pages
+from capture.recordings.headers.wav import DATA, LONG_SIZES, UNSET, chunks
 
 __all__ = ["Ending", "Structure", "read_structure"]
 
@@ -107,64 +108,41 @@ def _matroska(file: File) -> Structure:
 
 # Ogg: numbered pages, each of one stream. The last page of a stream is marked as such.
 
-_FIRST_PAGE: Final = 0x02
 _LAST_PAGE: Final = 0x04
 
 
 def _ogg(file: File) -> Structure:
     # For each stream, the number of its latest page, and whether that is marked as the last.
     latest: dict[bytes, tuple[int, bool]] = {}
-    position, damaged = 0, False
-    while position < file.size:
-        header = file.at(position, 27)
-        if not header.startswith(b"OggS"[: len(header)]):
-            damaged = True
-            position = next_page(file, position)
-            continue
-        lengths = file.at(position + 27, header[26]) if len(header) == 27 else b""
-        if len(header) < 27 or len(lengths) < header[26]:
-            return Structure(Ending.CUT_OFF)
-        flags, stream = header[5], header[14:18]
-        number: int = struct.unpack("<I", header[18:22])[0]
-        if stream in latest or flags & _FIRST_PAGE:
-            damaged = damaged or (stream in latest and number != latest[stream][0] + 1)
-            latest[stream] = number, bool(flags & _LAST_PAGE)
-        else:
-            damaged = True
-        position += 27 + len(lengths) + sum(lengths)
-    if position > file.size:
+    end, damaged = 0, False
+    for page in pages(file):
+        before = latest.get(page.stream)
+        is_expected = bool(page.flags & FIRST_PAGE) if before is None else page.number == before[0] + 1
+        damaged = damaged or page.position != end or not is_expected
+        if before is not None or is_expected:
+            latest[page.stream] = page.number, bool(page.flags & _LAST_PAGE)
+        end = page.end
+    rest = file.at(end, len(MARK)) if end < file.size else b""
+    if end > file.size or (rest and MARK.startswith(rest)):
         return Structure(Ending.CUT_OFF)
     if not all(ended for _, ended in latest.values()):
         return Structure(Ending.NEVER_CLOSED)
-    return Structure(Ending.DAMAGED if damaged else Ending.WHOLE)
+    return Structure(Ending.DAMAGED if damaged or rest else Ending.WHOLE)
 
 
-# WAV: chunks, each with a kind and a size. The sizes of the file and of the samples are filled in on closing; beyond
-# 4 GB they are in a separate chunk (ds64).
-
-_UNSET: Final = 0xFFFFFFFF
+# WAV: chunks, each with a kind and a size.
 
 
 def _wav(file: File) -> Structure:
-    riff_size: int = struct.unpack("<I", file.at(4, 4))[0]
-    long_data_size: int | None = None
-    position = 12
-    while len(header := file.at(position, 8)) == 8:
-        kind, size = struct.unpack("<4sI", header)
-        if kind == b"ds64":
-            riff_size, long_data_size = struct.unpack("<QQ", file.at(position + 8, 16).ljust(16, b"\0"))
-        if kind == b"data":
-            return Structure(_wav_ending(file.size, riff_size, position + 8, size, long_data_size))
-        position += 8 + size + size % 2
+    stated = int.from_bytes(file.at(4, 4), "little")
+    for chunk in chunks(file):
+        if chunk.kind == LONG_SIZES:
+            stated = int.from_bytes(file.at(chunk.body, 8), "little")
+        elif chunk.kind == DATA:
+            if stated in (0, UNSET) or chunk.size == UNSET:
+                return Structure(Ending.NEVER_CLOSED)
+            return Structure(Ending.CUT_OFF if chunk.body + chunk.size > file.size else Ending.WHOLE)
     return Structure(Ending.CUT_OFF)
-
-
-def _wav_ending(file_size: int, riff_size: int, data: int, data_size: int, long_data_size: int | None) -> Ending:
-    if data_size == _UNSET and long_data_size is not None:
-        data_size = long_data_size
-    if riff_size in (0, _UNSET) or data_size == _UNSET or (data_size == 0 and file_size > data):
-        return Ending.NEVER_CLOSED
-    return Ending.CUT_OFF if data + data_size > file_size else Ending.WHOLE
 
 
 # FLAC: the first block states the rate and the number of samples, which is filled in on closing.

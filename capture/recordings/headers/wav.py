@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from capture.recordings.headers.bounds import (
     LARGEST_CONFIGURATION_BYTES,
@@ -15,36 +16,56 @@ from capture.recordings.headers.bounds import (
 from capture.recordings.headers.file import File
 from capture.recordings.headers.tags import hold_id3
 
-__all__ = ["walk"]
+__all__ = ["DATA", "LONG_SIZES", "UNSET", "Chunk", "chunks", "walk"]
 
 _MOST_CHUNKS: Final = 10_000
-_DATA: Final = b"data"
+DATA: Final = b"data"
+
+#: The sizes of 64 bits.
+LONG_SIZES: Final = b"ds64"
 
 #: The size of a file that is not finished, or too large for this field.
-_UNSET: Final = 0xFFFFFFFF
+UNSET: Final = 0xFFFFFFFF
 
 #: What FFmpeg reads into memory.
 _READ: Final = (b"LIST", b"bext", b"iXML", b"cue ", b"id3 ", b"ID3 ")
 
 
-def walk(file: File) -> None:
-    """Raises `ExcessError`."""
-    tally = Tally()
-    position = 12
-    long_data_size = _UNSET
+class Chunk(NamedTuple):
+    kind: bytes
+    body: int
+    #: That of the samples may come from another chunk; `UNSET` if the writer was stopped before it stated any.
+    size: int
+
+
+def chunks(file: File) -> Iterator[Chunk]:
+    """Yield the chunks in order, up to one that is cut off or whose size was never set.
+
+    The sizes of the file and of the samples are filled in on closing; beyond 4 GB they are in a chunk of their own.
+    """
+    position, long_data_size = 12, UNSET
     while len(header := file.at(position, 8)) == 8:
         kind, size = struct.unpack("<4sI", header)
         body = position + 8
+        if kind == LONG_SIZES:
+            long_data_size = int.from_bytes(file.at(body + 8, 8).ljust(8, b"\0"), "little")
+        elif kind == DATA:
+            size = long_data_size if size == UNSET else size
+            # FFmpeg takes everything that follows for samples, too.
+            size = size or (UNSET if file.size > body else 0)
+        yield Chunk(kind, body, size)
+        if kind == DATA and size == UNSET:
+            return
+        position = body + size + size % 2
+
+
+def walk(file: File) -> None:
+    """Raises `ExcessError`."""
+    tally = Tally()
+    for kind, body, size in chunks(file):
         tally.add("chunks", 1, _MOST_CHUNKS)
-        if kind == b"ds64":
-            long_data_size = int.from_bytes(file.at(body + 8, 8), "little")
         if kind == b"fmt ":
             tally.hold("the format of the sound", size, LARGEST_CONFIGURATION_BYTES)
-        elif kind == _DATA:
-            size = long_data_size if size == _UNSET else size
-            if size in (0, _UNSET):
-                # The writer was stopped: FFmpeg takes all that follows for sound.
-                return
         elif kind in _READ:
             tally.hold(f"'{kind.decode().strip()}'", size, LARGEST_PICTURES_BYTES)
         if kind == b"LIST":
@@ -53,7 +74,6 @@ def walk(file: File) -> None:
             tally.add("chapters", int.from_bytes(file.at(body, 4), "little"), MOST_CHAPTERS)
         elif kind.lower() == b"id3 ":
             hold_id3(tally, file, body)
-        position = body + size + size % 2
 
 
 def _hold_list(tally: Tally, file: File, position: int, end: int) -> None:
