@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, MessageType, new_signal
 from jeepney.bus_messages import message_bus
@@ -16,11 +17,41 @@ from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
 __all__ = ["Service", "bus"]
 
 
+#: Without the folders of services that programs have installed: those would run outside the test's folder.
+_CONFIGURATION: Final = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:dir={folder}</listen>
+  <auth>EXTERNAL</auth>
+  <servicedir>{services}</servicedir>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
 @contextmanager
-def bus(folder: Path) -> Iterator[str]:
-    """Run a bus whose socket is in `folder`; yield its address."""
+def bus(
+    folder: Path, services: Mapping[str, str] = MappingProxyType({}), environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run a bus whose socket is in `folder`; yield its address.
+
+    It starts the `services`, names with their programs, when they are called, in `environment`.
+    """
+    installed = folder / "services"
+    installed.mkdir()
+    for name, program in services.items():
+        (installed / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec={program}\n")
+    configuration = folder / "bus.conf"
+    configuration.write_text(_CONFIGURATION.format(folder=folder, services=installed))
     daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={folder}"],
+        ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--print-address=1"],
+        env=None if environment is None else dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

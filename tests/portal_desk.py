@@ -36,6 +36,7 @@ __all__ = ["Backend", "Mutter", "PortalDesk", "Producer", "portal_desk", "produc
 _PORTAL: Final = "/usr/libexec/xdg-desktop-portal"
 _IMPLEMENTATION: Final = "org.freedesktop.impl.portal.ScreenCast"
 _NAME: Final = "org.freedesktop.impl.portal.desktop.desk"
+_STORE: Final = "org.freedesktop.impl.portal.PermissionStore"
 _START_LIMIT_S: Final = 30.0
 
 
@@ -201,6 +202,9 @@ class PortalDesk:
     _portal: subprocess.Popen[bytes]
     _pipewire: PipeWire = field(repr=False)
 
+    def signal_portal(self, number: int) -> None:
+        self._portal.send_signal(number)
+
     def kill_portal(self) -> None:
         self._portal.kill()
         self._portal.wait()
@@ -218,6 +222,11 @@ def producer(desk: PortalDesk, *options: str) -> Iterator[Producer]:
         yield made
     finally:
         made.close()
+
+
+def _has_owner(address: str, name: str) -> bool:
+    with open_dbus_connection(address) as connection:
+        return bool(Proxy(message_bus, connection).NameHasOwner(name)[0])
 
 
 @contextmanager
@@ -242,7 +251,8 @@ def portal_desk(folder: Path) -> Iterator[PortalDesk]:
         "XDG_RUNTIME_DIR": str(folder),
         "XDG_SESSION_TYPE": "wayland",
     }
-    with bus(folder) as address:
+    # It keeps the permissions that are given for good.
+    with bus(folder, {_STORE: "/usr/libexec/xdg-permission-store"}, environment) as address:
         environment["DBUS_SESSION_BUS_ADDRESS"] = address
         pipewire = PipeWire(folder, folder / "pulse", "speakers", "Speakers")
         deadline_s = time.monotonic() + _START_LIMIT_S
@@ -252,6 +262,7 @@ def portal_desk(folder: Path) -> Iterator[PortalDesk]:
             portal = subprocess.Popen([_PORTAL], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 pipewire.await_ready(deadline_s)
+                eventually(lambda: _has_owner(address, "org.freedesktop.portal.Desktop"), "the portal")
                 yield PortalDesk(environment, backend, portal, pipewire)
             finally:
                 portal.kill()

@@ -67,9 +67,10 @@ def check_shown(path: Path, desk: Producer) -> list[int]:
     found = [number for number in shown if number]
     assert found == sorted(found)
     assert set(found) <= set(desk.drawn_s)
-    # The first frame is what was on the screen at the start, whenever that was drawn, and frames keep their distance.
+    # The first frame is what was on the screen at the start, whenever that was drawn. And none is shorter than half a
+    # slot, so one that comes soon after another is put off.
     late_s = [shown[number] - desk.drawn_s[number] for number in found[4:]]
-    assert not late_s or max(late_s) - min(late_s) < 0.005
+    assert not late_s or max(late_s) - min(late_s) < 0.02
     return found
 
 
