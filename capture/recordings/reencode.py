@@ -28,9 +28,10 @@ MOST_SOUND: Final = 128_000
 #: Below this many bits per second stereo audibly suffers, so the track becomes mono.
 _STEREO_FROM: Final = 48_000
 
-#: FFmpeg's encoder for each codec, with its options.
+#: FFmpeg's encoder for each codec, with its options. Frames are stored in the order they are shown in: MP4 keeps as the
+#: length of a frame the distance to the next one that is stored, which would make the last frame end too late.
 VIDEO_ENCODERS: Final = {
-    "h264": ("libx264", {"preset": "veryfast"}),
+    "h264": ("libx264", {"preset": "veryfast", "bf": "0"}),
     "vp8": ("libvpx", {"deadline": "good", "cpu-used": "5", "auto-alt-ref": "0"}),
 }
 
@@ -123,30 +124,36 @@ class _PictureLane:
         self._slot = round(90_000 / max(1.0, float(rate)))
         self._end = round(end_s * 90_000)
         self._reformatter = VideoReformatter()
+        # The latest frame is encoded once it is known for how long it is shown.
         self._last: av.VideoFrame | None = None
         self._last_pts = -1
 
     def take(self, frame: av.VideoFrame) -> list[av.Packet[Any]]:
-        """Encode the next frame; return the packets that are ready."""
+        """Take the next frame; return the packets that are ready."""
         pts = max(round((frame.time or 0.0) * 90_000), self._last_pts + 90)
-        self._last = self._reformatter.reformat(frame, *self._size, "yuv420p")
-        return self._encode(pts)
+        packets = [] if self._last is None else self._encode(self._last, pts)
+        self._last, self._last_pts = self._reformatter.reformat(frame, *self._size, "yuv420p"), pts
+        return packets
 
-    def _encode(self, pts: int) -> list[av.Packet[Any]]:
-        assert self._last is not None  # noqa: S101 - both callers made sure
-        self._last.pts, self._last.time_base, self._last_pts = pts, Fraction(1, 90_000), pts
-        self._last.pict_type = av.video.frame.PictureType.NONE
-        return self._stream.encode(self._last)
+    def _encode(self, frame: av.VideoFrame, until: int) -> list[av.Packet[Any]]:
+        """Encode the latest frame, which is shown until this pts."""
+        frame.pts, frame.time_base = self._last_pts, Fraction(1, 90_000)
+        frame.duration = max(1, until - self._last_pts)
+        frame.pict_type = av.video.frame.PictureType.NONE
+        return self._stream.encode(frame)
 
     def finish(self) -> list[av.Packet[Any]]:
         """Return the remaining packets.
 
-        A last frame that stays on for long is sent again at the end: the encoder gives it only one slot's duration.
+        A last frame that stays on for long is sent again at the end, for players that show it for one slot only.
         """
         packets: list[av.Packet[Any]] = []
-        last = self._end - self._slot
-        if self._last is not None and last > self._last_pts + self._slot:
-            packets += self._encode(last)
+        if self._last is not None:
+            last = self._end - self._slot
+            if last > self._last_pts + self._slot:
+                packets += self._encode(self._last, last)
+                self._last_pts = last
+            packets += self._encode(self._last, self._end)
         return packets + self._stream.encode(None)
 
 

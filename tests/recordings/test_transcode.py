@@ -169,6 +169,35 @@ def test_a_variable_rate_is_not_stated_as_its_average(tmp_path: Path) -> None:
         assert float(new.streams.video[0].average_rate or 0) in (30, 60)
 
 
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize("last_s", [0.02, 0.3, 3.0])
+def test_the_last_frame_of_a_still_screen_ends_with_the_recording(
+    extension: str, last_s: float, tmp_path: Path
+) -> None:
+    # A still picture is repeated every 0.55 s. FFmpeg gives the last frame the length of the one before.
+    path, made = tmp_path / f"still.{extension}", tmp_path / f"made.{extension}"
+    kind = CONTAINERS[extension]
+    video, audio = VideoEncoder(str(kind.video_codec), WIDTH, HEIGHT, 30), AudioEncoder(kind.audio_codec, 2)
+    muxer = Muxer(path, kind)
+    muxer.start([video.template, audio.template], crash_safe=False)
+    packets = video.encode(np.zeros((HEIGHT, WIDTH, 4), np.uint8), 0)
+    packets += [packet for number in (1, 2, 3) for packet in video.repeat(number * 49_500)]
+    packets += video.finish()
+    sounds = [*audio.encode(pattern_tone(0, round((3 * 0.55 + last_s) * SAMPLE_RATE))), *audio.finish()]
+    for track, packet in sorted(
+        [(0, packet) for packet in packets] + [(1, packet) for packet in sounds],
+        key=lambda each: float((each[1].dts or 0) * (each[1].time_base or 1)),
+    ):
+        muxer.write(track, packet)
+    muxer.close()
+    muxer.keep()
+    reencode(path, made, kind, Plan(math.inf, 64_000, (WIDTH, HEIGHT)), 1.65 + last_s)
+    report = check(made)
+    assert report.problems == ()
+    picture, sound_track = report.streams
+    assert picture.duration_s == pytest.approx(sound_track.duration_s, abs=0.045)
+
+
 @pytest.mark.parametrize(("form", "limit_bytes"), [("gif", 100_000), ("webp", 50_000), ("ogg", 20_000)])
 def test_a_converted_recording_fits_as_well(form: str, limit_bytes: int, tmp_path: Path) -> None:
     path = busy(tmp_path / "made.mp4", length_s=LENGTH_S if form == "ogg" else 1)

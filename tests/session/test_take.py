@@ -19,7 +19,7 @@ from running import eventually
 from takes import LIMIT_S, Player, Recording, Stage, StandbyRecording, is_ok, tone
 
 import capture.playback.preview as preview_module
-import capture.session.clip_saver as clips_module
+import capture.session.clip_summary as clips_module
 import capture.session.summaries as summaries_module
 from capture.clock import Clock, MonotonicClock
 from capture.errors import DiskFullError, NotReadyError, OutputError, SourceLostError, UsageError
