@@ -118,6 +118,18 @@ def table(name: str, entry: bytes, claim: int | None = None) -> Callable[[int], 
     return build
 
 
+def scattered(size: int) -> bytes:
+    """Return chunks of one packet each, all over the file, with a track that ends before it."""
+    count = min(990_000, size // 52)
+    places = (len(_FTYP) + 8 + 44 * (number * 1_009 % count) for number in range(count))
+    tables = sample_table(
+        stts=full_box(b"stts", 1, count, 1024),
+        stsz=full_box(b"stsz", 44, count),
+        stco=full_box(b"stco", count, table=struct.pack(f">{count}I", *places)),
+    )
+    return whole(size, track(*tables), track(*sample_table(), number=2))
+
+
 def packed(size: int) -> bytes:
     """Return sizes of four bits each."""
     count = 2 * (size - 1_500)
@@ -240,6 +252,7 @@ FILES: Final[dict[str, Callable[[int], bytes]]] = {
     "listed-stsc.mp4": table("stsc", struct.pack(">III", 1, 1, 1)),
     "listed-stco.mp4": table("stco", struct.pack(">I", 32)),
     "listed-stss.mp4": table("stss", struct.pack(">I", 1)),
+    "scattered-chunks.mp4": scattered,
     "listed-edits.mp4": edits,
     "compressed-index.mov": compressed,
     "run-of-endless-samples.mp4": fragments(samples=200_000_000),

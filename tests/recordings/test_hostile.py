@@ -160,6 +160,12 @@ def test_what_headers_claim_is_held_before_ffmpeg_opens_the_file(
     assert REFUSED[name] in report.problems[0]
 
 
+def test_chunks_all_over_the_file_are_held(tmp_path: Path) -> None:
+    path = tmp_path / "scattered.mp4"
+    path.write_bytes(FILES["scattered-chunks.mp4"](8_000_000))
+    assert "153,845 chunks far from the ones before them, more than 100,244" in excess_in(path)
+
+
 def test_an_ape_tag_is_held(tmp_path: Path) -> None:
     path = write(tmp_path / "tagged.mp3")
     footer = b"APETAGEX" + struct.pack("<IIII8x", 2_000, 32, 60_000, 0)

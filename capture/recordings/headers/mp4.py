@@ -58,6 +58,12 @@ _MOST_ITEMS: Final = 10_000
 #: Protection schemes. FFmpeg copies all whenever it finds one.
 _MOST_KEYS: Final = 100
 
+#: How much FFmpeg reads at a time. A chunk further on, or before the last one, takes a seek and a read of that.
+_FAR_BYTES: Final = 32_768
+
+#: Such chunks of one file, beside those that its size allows in the order of their bytes.
+_MOST_FAR: Final = 100_000
+
 #: Samples of plain sound that FFmpeg joins, at least.
 _JOINED_SAMPLES: Final = 160
 
@@ -145,8 +151,18 @@ class _Walk:
             track.chunks += count
         self._tally.add("entries in the tables of its index", count, 4 * self._most)
         if box.kind == b"stsc":
-            table = self._file.at(box.body + 8, 12 * count)
-            track.per_chunk = np.frombuffer(table[: len(table) // 12 * 12], ">u4").reshape(-1, 3)
+            track.per_chunk = self._rows(at + 4, count, ">u4", 3)
+        elif box.kind in (b"stco", b"co64"):
+            places = self._rows(at + 4, count, ">u4" if box.kind == b"stco" else ">u8", 1)[:, 0].astype(np.int64)
+            far = np.count_nonzero((np.diff(places) < 0) | (np.diff(places) > _FAR_BYTES))
+            most = _MOST_FAR + self._file.size // _FAR_BYTES
+            self._tally.add("chunks far from the ones before them", int(far), most)
+
+    def _rows(self, position: int, count: int, dtype: str, columns: int) -> np.ndarray[Any, Any]:
+        """Return the rows of a table that are in the file."""
+        row_bytes = columns * np.dtype(dtype).itemsize
+        table = self._file.at(position, count * row_bytes)
+        return np.frombuffer(table[: len(table) // row_bytes * row_bytes], dtype).reshape(-1, columns)
 
     def _other(self, box: Box, end: int) -> None:
         track, kind, body = self._tracks[-1], box.kind, box.body
