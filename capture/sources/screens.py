@@ -97,8 +97,8 @@ def require_x11() -> None:
     """Raise `NotReadyError` on a Wayland desktop, where X11 calls succeed but show a black screen."""
     if is_wayland():
         raise NotReadyError(
-            "Wayland tells no program of the screens and windows",
-            "record with --screen ask or --window ask: the desktop's dialog chooses",
+            "Wayland shows programs no screens and no windows",
+            "use --screen ask or --window ask, and choose in the desktop's dialog",
         )
 
 

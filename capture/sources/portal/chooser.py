@@ -84,10 +84,10 @@ def describe() -> str:
 def _check(settings: RecordSettings) -> None:
     if settings.show_clicks or settings.show_keys:
         what = "pressed keys" if settings.show_keys else "clicks"
-        raise NotReadyError(f"{what} cannot be shown on Wayland, which tells no program of them", "record without them")
+        raise NotReadyError(f"{what} cannot be shown on Wayland, which keeps them from programs", "record without them")
     if settings.screen not in _BY_DIALOG:
         raise SettingError(
-            "{screen} cannot be chosen here: on Wayland only the desktop's dialog chooses",
+            "{screen} cannot be chosen on Wayland, where only the desktop's dialog chooses",
             "use {screen:ask}",
             screen=settings.screen,
         )

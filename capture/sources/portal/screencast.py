@@ -244,7 +244,8 @@ class ScreenCast:
             raise
 
 
-_RESTART: Final = "start it again: systemctl --user restart xdg-desktop-portal"
+_RESTART: Final = "restart it with systemctl --user restart xdg-desktop-portal"
+_RESTART_PIPEWIRE: Final = "restart it with systemctl --user restart pipewire wireplumber"
 
 
 def _token() -> str:
@@ -270,4 +271,5 @@ def _refusal(name: str, body: Any) -> NotReadyError:
             f"{how_to_install(_backend(), 'pipewire', 'wireplumber')}, and log in again",
         )
     words = body[0] if body and isinstance(body[0], str) else name
-    return NotReadyError(f"the desktop's portal refuses to give the screen ({words})", _RESTART)
+    remedy = _RESTART_PIPEWIRE if "PipeWire" in words else _RESTART
+    return NotReadyError(f"the desktop's portal refuses to give the screen ({words})", remedy)

@@ -83,7 +83,7 @@ class PortalSource:
             self._fit(self._await_layout())
             self._await_first()
         except DisplayLostError as error:
-            raise NotReadyError(error.message, "see capture doctor") from error
+            raise NotReadyError(error.message, "try again, and see capture doctor") from error
 
     def _await_layout(self) -> Rectangle:
         """Return the size of the stream's pictures."""

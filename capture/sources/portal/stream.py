@@ -70,6 +70,9 @@ _PROPERTIES: Final = (
 )
 
 
+_NO_SCREEN: Final = "the desktop no longer sends the screen"
+
+
 class Watch(Protocol):
     """Something else that the thread waits for."""
 
@@ -163,7 +166,7 @@ class PictureStream:
             while not self._closing and not self._ended:
                 left_s = None if self._paused_at_s is None else self._paused_at_s + PAUSED_LIMIT_S - time.monotonic()
                 if left_s is not None and left_s <= 0:
-                    self._ended = "the desktop no longer sends the screen"
+                    self._ended = _NO_SCREEN
                     return
                 for key, _ in selector.select(left_s):
                     if key.fileobj is self._watch:
@@ -198,7 +201,9 @@ class PictureStream:
                 # It closes the descriptor.
                 core = lib.pw_context_connect_fd(context, self._descriptor, None, 0)
             if not core:
-                raise NotReadyError("PipeWire does not answer", "start it: systemctl --user start pipewire")
+                raise NotReadyError(
+                    "PipeWire does not answer", "restart it with systemctl --user restart pipewire wireplumber"
+                )
             opened.callback(lib.pw_core_disconnect, core)
             stream = self._stream = lib.pw_stream_new(core, b"capture", lib.pw_properties_new_string(_PROPERTIES))
             opened.callback(self._destroy)
@@ -240,7 +245,7 @@ class PictureStream:
             return
         if new in (STATE_ERROR, STATE_UNCONNECTED):
             why = (error or b"").decode(errors="replace")
-            self._ended = f"the connection to PipeWire ended{why and f' ({why})'}"
+            self._ended = f"the connection to PipeWire ended ({why})" if why else _NO_SCREEN
         self._paused_at_s = time.monotonic() if (old, new) == (STATE_STREAMING, STATE_PAUSED) else None
 
     def _on_parameter(self, number: int, address: int | None) -> None:

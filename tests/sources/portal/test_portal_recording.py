@@ -175,6 +175,34 @@ def test_sharing_that_is_ended_finishes_the_file(wayland: PortalDesk, folder: Pa
         assert len(check_shown(folder / "out.mkv", desk)) > 1
 
 
+def test_what_is_drawn_in_a_pause_is_seen_after_it(wayland: PortalDesk, folder: Path) -> None:
+    with producer(wayland) as desk, recording(wayland, folder) as recorder:
+        desk.tell("run", 30)
+        recorder.until_recording(folder / "out.mkv")
+        tell(wayland, "pause")
+        paused = set(desk.drawn_s)
+        # More pictures than there are buffers, the last of which stays.
+        eventually(lambda: len(desk.drawn_s) > len(paused) + 20, "pictures in the pause")
+        desk.tell("rest")
+        last = desk.draw()
+        tell(wayland, "resume")
+        recorder.until_grown(folder / "out.mkv")
+        tell(wayland, "stop")
+        summary = recorder.summary()
+        assert (recorder.wait(), summary["check"]) == (0, "ok")
+        assert summary["paused_s"] > 0.5
+    found = list(numbers(folder / "out.mkv"))
+    assert found[-1] == last
+    assert not set(found) & set(range(max(paused) + 3, last))
+
+
+def tell(desk: PortalDesk, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "capture", *words], env=desk.environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @contextmanager
 def recording(desk: PortalDesk, folder: Path, *arguments: str) -> Iterator[Recorder]:
     with Recorder(desk.environment, folder, "record", folder / "out.mkv", *QUIET, "--json", *arguments) as recorder:
