@@ -43,6 +43,11 @@ _SUSPEND: Final = 5
 _NOTIFY_MASK: Final = 1
 _OFF: Final = 0
 
+#: Core requests, and the size of an answer without what follows it.
+_INTERN_ATOM: Final = 16
+_GET_PROPERTY: Final = 20
+_ANSWER_BYTES: Final = 32
+
 #: The core request whose reply proves that those before it were handled.
 _GET_INPUT_FOCUS: Final = 43
 
@@ -64,6 +69,7 @@ def keep_linux_awake(released: threading.Event, report: _Report) -> None:
             watch = held.enter_context(_suspended_by_server())
             if watch is not None:
                 looks.append(partial(_look, *watch, report))
+                looks.append(_XscreensaverWatch(watch[0], report).look)
         while looks and not released.wait(LOOK_EVERY_S):
             for look in tuple(looks):
                 try:
@@ -71,6 +77,35 @@ def keep_linux_awake(released: threading.Event, report: _Report) -> None:
                 except CaptureError:
                     looks.remove(look)
         released.wait()
+
+
+class _XscreensaverWatch:
+    """Notices that xscreensaver covers the screen: it is a program, which no extension of the X server knows of.
+
+    Its property on the root window begins with an atom (`BLANK`, `LOCK`) while it does, and with 0 otherwise.
+    """
+
+    def __init__(self, connection: Connection, report: _Report) -> None:
+        """Raises `DisplayLostError`."""
+        self._connection = connection
+        self._report = report
+        self._covers = False
+        name = b"_SCREENSAVER_STATUS"
+        padded = name + bytes(-len(name) % 4)
+        answer = connection.ask(struct.pack("=BBHHxx", _INTERN_ATOM, 0, 2 + len(padded) // 4, len(name)) + padded)
+        (self._property,) = struct.unpack_from("=I", answer or bytes(_ANSWER_BYTES), 8)
+
+    def look(self) -> None:
+        """Report what has changed since the last look. Raises `DisplayLostError`."""
+        root = self._connection.root
+        answer = self._connection.ask(struct.pack("=BBHIIIII", _GET_PROPERTY, 0, 6, root, self._property, 0, 0, 1))
+        covers = answer is not None and any(answer[_ANSWER_BYTES:])
+        if covers != self._covers:
+            self._covers = covers
+            if covers:
+                self._report(EventKind.SCREEN_BLANKED, "xscreensaver covers the screen")
+            else:
+                self._report(EventKind.SCREEN_SHOWN, "the screen is shown again")
 
 
 @contextmanager

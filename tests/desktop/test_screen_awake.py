@@ -21,7 +21,10 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 from jeepney import new_method_return
+from Xlib import Xatom
+from Xlib.display import Display
 
+from capture.desktop import awake_linux
 from capture.desktop.screen_awake import ScreenAwake
 from capture.sources.x11.xcb import Connection
 
@@ -150,6 +153,32 @@ def test_the_servers_own_screensaver_waits(monkeypatch: pytest.MonkeyPatch) -> N
             assert not is_blanked()
             awake.release()
             eventually(is_blanked, "the server blanks its screen")
+
+
+def test_xscreensaver_is_noticed_by_its_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    monkeypatch.setattr(awake_linux, "LOOK_EVERY_S", 0.01)
+    reported: list[str] = []
+    awake = ScreenAwake(lambda kind, detail: reported.append(kind.value))
+    with server(monkeypatch, "320x240x24"), closing(Display()) as display, closing(awake):
+        root, status = display.screen().root, display.intern_atom("_SCREENSAVER_STATUS")
+
+        def cover(by: int) -> None:
+            root.change_property(status, Xatom.INTEGER, 32, [by, 1_795_986_660, 0])
+            display.sync()
+
+        cover(0)
+        awake.hold()
+        cover(display.intern_atom("BLANK"))
+        eventually(lambda: reported == ["screen_blanked"], "the report")
+        cover(0)
+        eventually(lambda: reported == ["screen_blanked", "screen_shown"], "the end")
+        cover(display.intern_atom("LOCK"))
+        eventually(lambda: len(reported) == 3, "the next report")
+        # It was killed.
+        root.delete_property(status)
+        display.sync()
+        eventually(lambda: reported == ["screen_blanked", "screen_shown"] * 2, "the last report")
 
 
 def test_a_recording_keeps_the_screen_awake_and_reports_a_blank_one(
