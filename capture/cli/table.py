@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from capture.cli.live_line import cells
 from capture.cli.text import printable
+from capture.output import letters
 
 __all__ = ["cut", "laid_out", "plain"]
 
@@ -23,15 +24,7 @@ def plain(text: str) -> str:
 
 def cut(text: str, width: int) -> str:
     """Return `text` with at most `width` cells, an ellipsis at its end where it was longer."""
-    if cells(text) <= width:
-        return text
-    kept, used = "", 0
-    for char in text:
-        used += cells(char)
-        if used > width - 1:
-            break
-        kept += char
-    return f"{kept}…"
+    return text if cells(text) <= width else f"{letters.cut(text, width - 1, cells)}…"
 
 
 def laid_out(rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None) -> list[str]:

@@ -190,6 +190,8 @@ def test_cells_are_counted_as_terminals_draw_them() -> None:
     assert [cells(text) for text in ("abc", "会议", "é", "e\u0301", "\N{GRINNING FACE}")] == [3, 4, 1, 1, 2]
     assert cut("会议记录", 5) == "会议…"
     assert cut("会议记录", 4) == "会…"
+    # A letter of three characters stays whole.
+    assert cut("\U0001f469\u200d\U0001f680" * 2, 6) == "\U0001f469\u200d\U0001f680…"
     assert plain("a\x00\ufe0fb") == "a?b"
     assert laid_out([("1", "x", "long title"), ("10", "会", "t")], (True, False), 12) == [" 1  x   lon…", "10  会  t"]
 
