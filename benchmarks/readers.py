@@ -136,6 +136,8 @@ def _written(program: str, path: Path, python: str) -> str:
 
 def _length(program: str, path: Path, python: str) -> str:
     found_s = LENGTHS[program](program, path, python)
+    if not found_s:
+        return "no"
     # MP3 ends with a whole packet; a kill may cost the last second and a half.
     tolerance_s = 1.5 if "killed" in path.name else 0.06
     return "right" if abs(found_s - SOUND_S) <= tolerance_s else f"{found_s:.3f} s"
