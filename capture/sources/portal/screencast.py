@@ -204,7 +204,7 @@ class ScreenCast:
             while not answers:
                 waited_s = time.monotonic() - begun_s
                 if endings and not endings[-1].body[2]:
-                    raise NotReadyError("the desktop's portal has ended", _RESTART)
+                    raise NotReadyError(_HAS_ENDED, _RESTART)
                 if waited_s > limit_s:
                     raise NotReadyError(
                         "the desktop's portal does not answer" if waiting is None else "the dialog was not answered",
@@ -244,6 +244,7 @@ class ScreenCast:
             raise
 
 
+_HAS_ENDED: Final = "the desktop's portal has ended"
 _RESTART: Final = "restart it with systemctl --user restart xdg-desktop-portal"
 _RESTART_PIPEWIRE: Final = "restart it with systemctl --user restart pipewire wireplumber"
 
@@ -265,6 +266,8 @@ def _refusal(name: str, body: Any) -> NotReadyError:
             "this is a Wayland session, and no portal runs that gives its screen",
             f"{how_to_install('xdg-desktop-portal', _backend(), 'pipewire', 'wireplumber')}, and log in again",
         )
+    if kind in ("NoReply", "Disconnected"):
+        return NotReadyError(_HAS_ENDED, _RESTART)
     if kind in ("UnknownInterface", "UnknownMethod", "UnknownProperty", "InvalidArgs"):
         return NotReadyError(
             "the portal of this Wayland session does not give its screen",

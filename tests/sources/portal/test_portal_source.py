@@ -124,11 +124,15 @@ def watcher(**options: Any) -> Iterator[Watcher]:
 def watched(desk: PortalDesk, *options: str, **settings: Any) -> Iterator[tuple[Producer, Watcher]]:
     with producer(desk, *options) as made, watcher(**settings) as seen:
         deadline_s = time.monotonic() + LIMIT_S
+        is_repeated = False
         # What is drawn while both sides come together may be lost.
         while "--still" not in options and seen.number != 1:
             assert time.monotonic() < deadline_s, "waited in vain for the first picture"
             if not seen.look(0.2):
                 made.tell("again")
+                is_repeated = True
+        while is_repeated and seen.look(0.3):
+            pass
         yield made, seen
 
 
@@ -277,8 +281,10 @@ def test_a_region_is_cut_out(wayland: PortalDesk) -> None:
         assert (seen.source.width, seen.source.height) == (WIDTH, HEIGHT + 2)
         assert seen.kinds == [EventKind.CROPPED]
         seen.until_shown(desk.draw())
+        before = seen.picture.copy()
         desk.tell("move", 500, 300)
-        assert not seen.look(0.2) or seen.frames[-1].pixels.size <= 16
+        seen.look(0.2)
+        assert (seen.picture == before).all()
     with (
         producer(wayland),
         pytest.raises(UsageError, match="outside the screen"),

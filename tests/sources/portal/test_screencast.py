@@ -81,6 +81,18 @@ def test_a_portal_that_hangs_is_waited_for_with_a_limit(wayland: PortalDesk, mon
         ScreenCast()
 
 
+def test_a_portal_that_ends_during_a_call_is_said(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal = ScreenCast()
+    wayland.signal_portal(signal.SIGSTOP)
+    killer = threading.Timer(0.2, wayland.kill_portal)
+    killer.start()
+    try:
+        with pytest.raises(NotReadyError, match="portal has ended"):
+            ask(portal)
+    finally:
+        killer.join()
+
+
 def test_a_portal_that_ends_during_its_dialog_is_said(wayland: PortalDesk) -> None:
     wayland.backend.shows_dialog = True
     portal = ScreenCast()
