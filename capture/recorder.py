@@ -27,6 +27,7 @@ from capture.events import Command, Event, Progress, State, Summary
 from capture.session.session import Session
 from capture.settings.clip_order import ClipOrder
 from capture.settings.record_settings import RecordSettings
+from capture.threads.worker import start_thread
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -218,7 +219,7 @@ class Recorder:
             raise UsageError("this recorder has been used already", "make a new Recorder for every recording")
         self._owner, self._process = threading.current_thread(), os.getpid()
         try:
-            self._thread.start()
+            start_thread(self._thread)
             while not self._settled.wait(_LOOK_S):
                 pass
         except BaseException:

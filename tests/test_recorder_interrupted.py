@@ -250,13 +250,16 @@ def test_a_thread_that_outlives_the_main_thread_goes_on_recording(tmp_path: Path
     # The interpreter waits for it.
     done = run(
         f"""{UNTIL}
+begun = threading.Event()
 def work():
     with capture.Recorder("talk.ogg", pattern=True) as r:
+        begun.set()
         threading.main_thread().join()
         gone_s = r.elapsed_s
         until(lambda: r.elapsed_s > gone_s + 1.5)
     print(r.summary.stopped_by, r.summary.duration_s > 1.5)
-threading.Thread(target=work).start()""",
+threading.Thread(target=work).start()
+begun.wait()""",
         tmp_path,
     )
     assert (done.returncode, done.stdout) == (0, "program True\n"), done.stderr

@@ -62,7 +62,7 @@ class ClipSaver:
         """Save the buffer of `feed` up to the moment of `request` on another thread, which then answers it."""
         worker = Worker("clip", lambda: self._handle(feed, request))
         self._workers = [*(each for each in self._workers if not each.join(0.0)), worker]
-        worker.start()
+        worker.start_or_run()
 
     def close(self) -> None:
         """Wait until all clips are saved."""

@@ -54,9 +54,9 @@ class Inbox:
         return None
 
     def run_aside(self, name: str, step: Callable[[], None]) -> Worker:
-        """Run `step` on another thread; its `StepDone` arrives when it returns or raises."""
+        """Run `step` on another thread, if one can be started; its `StepDone` arrives when it returns or raises."""
         worker = Worker(name, step, on_end=lambda: self.put(StepDone(worker)))
-        worker.start()
+        worker.start_or_run()
         return worker
 
     def refuse_all(self, why: str) -> None:

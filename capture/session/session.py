@@ -217,7 +217,7 @@ class Session:
     def _end_feed(self, feed: Feed) -> None:
         feed.pipeline.timeline.stop(self._core.clock.now_s())
         worker = Worker("ending", feed.pipeline.finish)
-        worker.start()
+        worker.start_or_run()
         # The encoder may be blocked on a disk that does not answer.
         worker.join(STUCK_END_S if self.is_stuck else None)
         if worker.error is not None:

@@ -47,7 +47,9 @@ def raise_own_priority() -> None:
     """Ask for a higher priority of the calling thread, without waiting for the answer."""
     if sys.platform == "linux":
         work = partial(raise_priority, threading.get_native_id())
-        threading.Thread(target=work, name="priority", daemon=True).start()
+        # Python starts no thread after the main thread has ended.
+        with suppress(RuntimeError):
+            threading.Thread(target=work, name="priority", daemon=True).start()
 
 
 def raise_priority(thread: int) -> str:

@@ -7,9 +7,10 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from capture.errors import NotReadyError
 from capture.threads.mailbox import Closed
 
-__all__ = ["Closable", "Worker"]
+__all__ = ["Closable", "Worker", "start_thread"]
 
 
 class Closable(Protocol):
@@ -49,11 +50,18 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. Raises `RuntimeError` the second time."""
+        """Start the thread. Raises `NotReadyError` when it is refused, and `RuntimeError` the second time."""
         if self._thread is not None:
             raise RuntimeError(f"{self.name} was started before")
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
+
+    def start_or_run(self) -> None:
+        """Start the thread. If that is refused, do the work in the caller's thread, so it has to end by itself."""
+        try:
+            self.start()
+        except NotReadyError:
+            self._run()
 
     @property
     def native_id(self) -> int | None:
@@ -94,6 +102,20 @@ class Worker:
         self._on_failure, self._on_end = lambda name, error: None, lambda: None
         if self.error is not None:
             _clear_frames(self.error)
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start `thread`. Raises `NotReadyError` when the system or Python refuses.
+
+    From version 3.12 on, Python starts no threads once the main thread has ended, although it waits for the others.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        remedy = "end other programs, or raise the limit that ulimit -u shows"
+        if not threading.main_thread().is_alive():
+            remedy = "begin before the main thread ends"
+        raise NotReadyError(f"the thread {thread.name!r} could not be started ({error})", remedy) from error
 
 
 def _clear_frames(error: BaseException) -> None:

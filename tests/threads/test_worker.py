@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from capture.errors import NotReadyError
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
@@ -150,3 +151,30 @@ def test_a_worker_cannot_be_started_twice() -> None:
     worker = run(lambda: None)
     with pytest.raises(RuntimeError):
         worker.start()
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Python refuse threads, as version 3.12 does once the main thread has ended."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_worker_without_a_thread_says_so() -> None:
+    worker = Worker("stage", lambda: pytest.fail("the work was done"))
+    with pytest.raises(NotReadyError, match="'stage' could not be started"):
+        worker.start()
+    assert worker.join(LIMIT_S)
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_step_without_a_thread_is_done_by_the_caller() -> None:
+    done: list[str] = []
+    worker = Worker("step", lambda: done.append(threading.current_thread().name), on_end=lambda: done.append("end"))
+    worker.start_or_run()
+    assert (done, worker.has_ended) == ([threading.current_thread().name, "end"], True)
+    assert worker.join(LIMIT_S)
