@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from running import eventually
 from takes import Recording, is_ok
@@ -28,12 +29,19 @@ ROOMS = (
     "av.",
 )
 
+#: PyAV 19 ties a filter graph to itself in every encoder of sound; it holds no encoder.
+TIED = frozenset({"FilterContext", "Graph"} if av.__version__ >= "19" else ())
+
 
 def found(objects: list[Any]) -> Counter[str]:
     """Count the objects of the program and of PyAV by type."""
     types = Counter(type(item) for item in objects)
     return Counter(
-        {kind.__qualname__: count for kind, count in types.items() if str(kind.__module__).startswith(ROOMS)}
+        {
+            kind.__qualname__: count
+            for kind, count in types.items()
+            if str(kind.__module__).startswith(ROOMS) and kind.__qualname__ not in TIED
+        }
     )
 
 

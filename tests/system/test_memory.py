@@ -9,13 +9,17 @@ import pytest
 
 from capture.system import memory
 
-#: Frees 100 MB below a piece that stays, so that glibc keeps them.
+#: Frees 100 MB in circles, below a piece that stays, so that glibc keeps them.
 PROGRAM = """
+import gc
 from benchmarks.process import resident_bytes
 from capture.system.memory import hand_back_memory
-pieces = [bytearray(100_000) for _ in range(1_000)]
+gc.disable()
+pieces = [[bytearray(100_000)] for _ in range(1_000)]
+for piece in pieces:
+    piece.append(piece)
 full = resident_bytes()
-del pieces[:-1]
+del pieces[:-1], piece
 kept = resident_bytes()
 print(hand_back_memory(), full - kept < 20_000_000, kept - resident_bytes() > 80_000_000)
 """
