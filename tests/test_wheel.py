@@ -118,22 +118,30 @@ def test_the_source_distribution_can_be_tested(distributions: Distributions) -> 
     assert tests | {"cli.py", "Makefile", "scripts/setup", "demo/__main__.py", "docs/options.md"} <= names
 
 
-def requirements(wheel: Path, system: str) -> set[str]:
-    """Return the names of what the wheel depends on on a system."""
+def requirements(wheel: Path, system: str, python: str = "3.11") -> list[Requirement]:
+    """Return what the wheel depends on on a system, with a version of Python."""
     with zipfile.ZipFile(wheel) as opened:
         [name] = (name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(opened.read(name))
     found = map(Requirement, metadata.get_all("Requires-Dist", ()))
-    environment = {"extra": "", "sys_platform": system}
-    return {item.name for item in found if item.marker is None or item.marker.evaluate(environment)}
+    environment = {"extra": "", "sys_platform": system, "python_version": python}
+    return [item for item in found if item.marker is None or item.marker.evaluate(environment)]
 
 
 @pytest.mark.parametrize("system", ["linux", "win32", "darwin"])
 def test_only_what_a_system_uses_is_installed_on_it(system: str, distributions: Distributions) -> None:
-    found = requirements(distributions.wheel, system)
+    found = {item.name for item in requirements(distributions.wheel, system)}
     # pynput would bring evdev, which must be compiled.
     own = {"jeepney", "python-xlib"} if system == "linux" else {"mss", "pynput", "SoundCard"}
     assert found == {"av", "numpy", "platformdirs", *own}
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_each_python_gets_the_pyav_that_was_tested_with_it(python: str, distributions: Distributions) -> None:
+    [av] = (item for item in requirements(distributions.wheel, sys.platform, python) if item.name == "av")
+    # There is no PyAV 19 for Python 3.11.
+    expected = "18.1.0" if python == "3.11" else "19.0.2"
+    assert [*av.specifier.filter(["17.0.1", "18.0.0", "18.1.0", "19.0.2", "20.0.0"])] == [expected]
 
 
 @pytest.mark.parametrize("program", [["capture"], ["python", "-m", "capture"], ["python", "-O", "-m", "capture"]])

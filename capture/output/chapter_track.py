@@ -29,7 +29,8 @@ _PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 #: The handlers of the tracks that get a reference to the chapters.
 _PLAYED: Final = frozenset({b"vide", b"soun"})
 
-#: Where `tkhd` has the number of its track, by its version; and where `hdlr` has its kind.
+#: Where `mvhd` has its timescale, and `tkhd` the number of its track, by their version; and where `hdlr` has its kind.
+_TIMESCALE_AT: Final = (12, 20)
 _TRACK_ID_AT: Final = (12, 20)
 _HANDLER: Final = slice(8, 12)
 
@@ -37,13 +38,15 @@ _HANDLER: Final = slice(8, 12)
 def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     """Add a text track to the index at the end of `file`. `chapters` are what PyAV takes. Raises `OSError`."""
     found = _last_index(file)
-    made = _track(chapters)
-    if found is None or made is None:
+    if found is None:
         return
     place, index = found
+    movie = _child(index, b"mvhd")
+    made = _track(chapters, _timescale(movie))
+    if made is None:
+        return
     texts, track = made
     # The last field is the number of the next track.
-    movie = _child(index, b"mvhd")
     number = struct.unpack(">I", movie[-4:])[0]
     track = _changed(track, b"tkhd", partial(_numbered, number=number))
     track = _changed(track, b"stco", partial(_moved, by=place + HEADER_BYTES))
@@ -61,10 +64,20 @@ def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     file.replace_end(place, _box(b"mdat", texts) + _box(b"moov", b"".join(parts)))
 
 
-def _track(chapters: Sequence[Any]) -> tuple[bytes, bytes] | None:
-    """Return the texts of the chapters, and the content of a track (`trak`) whose offsets count from them."""
+def _timescale(movie_header: bytes) -> int:
+    """Return the units per second in which the movie counts the durations of its tracks."""
+    (units_per_s,) = struct.unpack_from(">I", movie_header, _TIMESCALE_AT[movie_header[0]])
+    return int(units_per_s)
+
+
+def _track(chapters: Sequence[Any], timescale: int) -> tuple[bytes, bytes] | None:
+    """Return the texts of the chapters, and the content of a track (`trak`) whose offsets count from them.
+
+    It is for a movie that counts in `timescale` units per second.
+    """
     memory = io.BytesIO()
-    with av.open(memory, "w", format="mov") as container:
+    options = {"movie_timescale": str(timescale)}
+    with av.open(memory, "w", format="mov", container_options=options) as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
         stream.codec_context.layout = "mono"
         packet: av.Packet[Any] = av.Packet(bytes(16))

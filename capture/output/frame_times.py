@@ -18,12 +18,13 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from capture.media import in_seconds
+from capture.media import as_fraction, in_seconds
 
 if TYPE_CHECKING:
     import av
+    from av.video.stream import VideoStream
 
-__all__ = ["FrameTimes", "closest_s"]
+__all__ = ["FrameTimes", "closest_s", "rate_of"]
 
 #: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
 #: frames or 5 s (`avformat_find_stream_info`).
@@ -100,6 +101,13 @@ class FrameTimes:
         """Return in how many of the ways in which FFmpeg looks at the distances they fit too low a rate."""
         distances = [later - earlier for earlier, later in pairwise(places)]
         return sum(math.gcd(*distances[first - 1 :]) * self._fps > self._grid for first in _FROM_DISTANCES)
+
+
+def rate_of(stream: VideoStream) -> Fraction | None:
+    """Return the frame rate of a stream of an encoder, a copy of one, or a file; None if it is unknown."""
+    # A copy has it with its codec.
+    rate = stream.average_rate or stream.codec_context.framerate
+    return as_fraction(rate) if rate else None
 
 
 def closest_s(fps: Fraction) -> float:

@@ -20,6 +20,9 @@ __all__ = ["LengthField"]
 #: The header of a WAV is within this many bytes; FFmpeg writes about a hundred.
 _WAV_HEADER_BYTES: Final = 4096
 
+#: Where the chunks of a WAV begin, behind `RIFF`, a size and `WAVE`.
+_FIRST_CHUNK: Final = 12
+
 #: The stream info block of a FLAC, after the signature and the block's own header.
 _STREAM_INFO: Final = slice(8, 42)
 
@@ -74,7 +77,7 @@ class LengthField:
 
 def _wav_header(head: bytes, file_bytes: int) -> bytes:
     """Return the header up to the samples, with the sizes of a file of `file_bytes`; empty if it is not complete."""
-    place, frame_bytes, room = 12, 1, 0
+    place, frame_bytes, room = _FIRST_CHUNK, 1, 0
     while len(head) >= place + 8:
         kind, size = struct.unpack_from("<4sI", head, place)
         if kind == b"fmt ":
@@ -94,8 +97,10 @@ def _with_wav_sizes(header: bytearray, file_bytes: int, frame_bytes: int, room: 
         struct.pack_into("<I", header, 4, riff_bytes)
         struct.pack_into("<I", header, len(header) - 4, data_bytes)
     elif room:
+        sizes = struct.pack("<4sIQQQI", b"ds64", 28, riff_bytes, data_bytes, data_bytes // frame_bytes, 0)
         struct.pack_into("<4sI", header, 0, b"RF64", _LARGEST)
-        struct.pack_into("<4sIQQQ", header, room, b"ds64", 28, riff_bytes, data_bytes, data_bytes // frame_bytes)
+        # It has to be the first chunk. FFmpeg 9 leaves the room for it behind `fmt `.
+        header[_FIRST_CHUNK : room + len(sizes)] = sizes + header[_FIRST_CHUNK:room]
         struct.pack_into("<I", header, len(header) - 4, _LARGEST)
     return bytes(header)
 

@@ -35,7 +35,7 @@ from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRo
 from capture.formats import Container
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters
 from capture.output.file_size import limit_remedy
-from capture.output.frame_times import FrameTimes
+from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
@@ -51,16 +51,22 @@ _FRAGMENTED: Final = {
 }
 _CLUSTERS: Final = {"cluster_time_limit": "200"}
 
-#: Muxer options by FFmpeg's format name. Durations are in microseconds, but in milliseconds for clusters.
-_OPTIONS: Final[dict[str, dict[str, str]]] = {
+#: FFmpeg 9 would count in a unit common to all tracks, 1/720000 s. Chapters of 50 minutes are too long for it, and then
+#: there is no text track; after 99 minutes, the headers need 64 bits.
+_IN_MS: Final = {"movie_timescale": "1000"}
+
+#: Muxer options by FFmpeg's format name. A plain WAV cannot count beyond 4 GB, six hours; it becomes an RF64 when it
+#: has to.
+_OPTIONS: Final[dict[str, dict[str, str]]] = {"mp4": _IN_MS, "mov": _IN_MS, "ipod": _IN_MS, "wav": {"rf64": "auto"}}
+
+#: What crash-safe files need as well. Durations are in microseconds, but in milliseconds for clusters.
+_CRASH_SAFE: Final[dict[str, dict[str, str]]] = {
     "mp4": _FRAGMENTED,
     "mov": _FRAGMENTED,
     "ipod": _FRAGMENTED,
     "matroska": _CLUSTERS,
     "webm": _CLUSTERS,
     "ogg": {"page_duration": "200000"},
-    # A plain WAV cannot count beyond 4 GB, six hours; this one becomes an RF64 when it has to.
-    "wav": {"rf64": "auto"},
 }
 
 #: Matroska counts the priming of Opus, 6.5 ms, into the times of its blocks, but FFmpeg sorts packets without it. So
@@ -101,7 +107,7 @@ class Muxer:
         self._length = LengthField(self._file, container.format)
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
-        self._options: Mapping[str, str] = _OPTIONS.get(container.format, {})
+        self._options: Mapping[str, str] = _CRASH_SAFE.get(container.format, {})
         self._is_mp4 = self._options is _FRAGMENTED
         self._states_samples = container.format == "flac"
         self._container: av.container.OutputContainer | None = None
@@ -132,30 +138,29 @@ class Muxer:
         `frame_rate` replaces that of the templates. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
-        options = {"rf64": "auto"} if self._container_kind.format == "wav" else {}
+        form = self._container_kind.format
         # By default, FFmpeg would write each packet by itself, too.
-        options["flush_packets"] = "0"
+        options = {**_OPTIONS.get(form, {}), "flush_packets": "0"}
         if crash_safe:
-            options = {
-                **self._options,
-                "flush_packets": "1",
-                "max_interleave_delta": str(_INTERLEAVE_US),
-            }
+            options |= self._options
+            options |= {"flush_packets": "1", "max_interleave_delta": str(_INTERLEAVE_US)}
         try:
-            self._container = av.open(
-                cast(Any, self._file), "w", format=self._container_kind.format, container_options=options
-            )
+            self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(_lasting(metadata or {}))
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(_lasting(template.metadata))
-                # It gives the duration of the last frame, and files do not always keep it with the codec.
-                if isinstance(stream, VideoStream) and isinstance(template, VideoStream) and template.average_rate:
+                if (
+                    isinstance(stream, VideoStream)
+                    and isinstance(template, VideoStream)
+                    and (rate := rate_of(template))
+                ):
                     # A converted stream has other parameters than its file.
                     stream.codec_context.extradata = template.codec_context.extradata
-                    stream.codec_context.framerate = frame_rate or template.average_rate
+                    # It gives the duration of the last frame, and files do not always keep it with the codec.
+                    stream.codec_context.framerate = frame_rate or rate
                     if template.codec_context.is_encoder:
-                        self._frame_times[stream.index] = FrameTimes(template.average_rate, guessed=self._is_mp4)
+                        self._frame_times[stream.index] = FrameTimes(rate, guessed=self._is_mp4)
             if durable:
                 self._file.keep_synced()
             self._container.start_encoding()

@@ -251,7 +251,7 @@ def _whole_packets(
     #: The dts that each track has reached.
     reached: dict[int, int] = {}
     decoder = _flac_decoder(container, tracks)
-    packets = watched(container.demux(tracks), container.size, on_progress)
+    packets = watched(container.demux(tracks), container.size or 0, on_progress)
     while True:
         try:
             packet = next(packets, None)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import av
 import numpy as np
@@ -33,9 +33,6 @@ from capture.output.file_size import file_size_limit
 from capture.output.muxer import Muxer
 from capture.replay.clip import SQUEEZED_S, Clip
 from capture.replay.packets import ReplayTrack, StoredPacket, as_packet, units
-
-if TYPE_CHECKING:
-    from av.stream import Stream
 
 __all__ = ["save"]
 
@@ -87,7 +84,7 @@ def save(
     _check_room(path, tracks)
     muxer = Muxer(path, kind, overwrite=overwrite)
     try:
-        muxer.start([template for template, _ in tracks], crash_safe=False)
+        muxer.start([track.template for track, _ in tracks], crash_safe=False)
         for place, packet in _in_order([packets for _, packets in tracks]):
             muxer.write(place, packet)
         begins_s = clip.exact_start_s if exact else clip.start_s
@@ -127,29 +124,24 @@ def _check_fits(tracks: Sequence[ReplayTrack], kind: Container, path: Path) -> N
 def _misfit(tracks: Sequence[ReplayTrack], kind: Container) -> str:
     """Return what `kind` cannot hold of the tracks, or ""."""
     for track in tracks:
-        codec = _template(track).codec_context.codec.canonical_name
+        codec = track.template.codec_context.codec.canonical_name
         if codec != (kind.video_codec if track.is_picture else kind.audio_codec):
             return codec
     sounds = sum(not track.is_picture for track in tracks)
     return f"{sounds} audio tracks" if sounds > kind.max_audio_tracks else ""
 
 
-def _template(track: ReplayTrack) -> Stream:
-    assert track.template is not None  # noqa: S101 - only tests make tracks without one
-    return track.template
-
-
-_Track = tuple["Stream", "list[av.Packet[Any]]"]
+_Track = tuple[ReplayTrack, list["av.Packet[Any]"]]
 
 
 def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_Track]:
-    """Return the template and the packets of each track, with times relative to the start of the clip."""
+    """Return each track and its packets, with times relative to the start of the clip."""
     kept = clip.exact_packets() if exact else clip.packets()
     start_s = clip.exact_start_s if exact else clip.start_s
     made: list[_Track] = []
     for number, (track, packets) in enumerate(zip(clip.tracks, kept, strict=True)):
         if not packets:
-            made.append((_template(track), []))
+            made.append((track, []))
         elif exact and track.is_picture:
             made.append(_reencoded_picture(clip, track, packets, kind, quality))
         elif exact and kind.format not in _WITH_EDIT_LISTS:
@@ -166,7 +158,7 @@ def _tracks(clip: Clip, kind: Container, *, exact: bool, quality: str) -> list[_
                 copies[-1].duration = max(1, min(copies[-1].duration or 0, end - cast(int, copies[-1].pts)))
             for note in clip.notes(number):
                 copies[0].set_sidedata(note)
-            made.append((_template(track), copies))
+            made.append((track, copies))
     return made
 
 
@@ -178,7 +170,7 @@ def _without_squeezed(track: ReplayTrack, packets: list[StoredPacket]) -> list[S
     most = units(SQUEEZED_S, track.time_base)
     pairs = enumerate(pairwise(packets), 1)
     first = next((n for n, (one, two) in pairs if not two.is_repeat or two.pts - one.pts > most), len(packets))
-    writer = SliceWriter.of(bytes(_template(track).codec_context.extradata or b""), from_last_alone=True)
+    writer = SliceWriter.of(bytes(track.template.codec_context.extradata or b""), from_last_alone=True)
     if first <= 1 or writer is None:
         return packets
     try:
@@ -198,7 +190,7 @@ def _sound_origin(clip: Clip, number: int, packets: Sequence[StoredPacket], *, e
 
 def _cut(track: ReplayTrack, packets: Sequence[StoredPacket], clip: Clip) -> list[StoredPacket]:
     """Return packets of AAC that are silent outside of the clip."""
-    source = cast(av.AudioCodecContext, _template(track).codec_context)
+    source = cast(av.AudioCodecContext, track.template.codec_context)
     begin, end = (round(at_s / track.time_base) - packets[0].pts for at_s in (clip.exact_start_s, clip.until_s))
     made = silenced([packet.data for packet in packets], source, FRAME_SAMPLES, begin, end)
     return [packet._replace(data=data) for packet, data in zip(packets, made, strict=True)]
@@ -235,8 +227,7 @@ def _in_order(tracks: Sequence[Sequence[av.Packet[Any]]]) -> Iterator[tuple[int,
 def _reencoded_sound(clip: Clip, number: int, packets: Sequence[StoredPacket]) -> _Track:
     """Encode the sound again, from the requested moment to the end of the clip, exact to the sample."""
     track = clip.tracks[number]
-    template = _template(track)
-    context = cast(av.AudioCodecContext, template.codec_context)
+    context = cast(av.AudioCodecContext, track.template.codec_context)
     voice = context.codec.canonical_name == "opus" and context.sample_rate == VOICE_SAMPLE_RATE
     channels = context.channels
     pre_roll = clip.sound_before(number, packets[0].pts, _PRE_ROLL_S)
@@ -244,15 +235,16 @@ def _reencoded_sound(clip: Clip, number: int, packets: Sequence[StoredPacket]) -
     first = round((clip.exact_start_s - at_s) * SAMPLE_RATE)
     count = round((clip.until_s - clip.exact_start_s) * SAMPLE_RATE)
     encoder = AudioEncoder(context.codec.canonical_name, channels, voice=voice)
+    reencoded = ReplayTrack.of(encoder.template)
     made = [*encoder.encode(np.ascontiguousarray(samples[max(0, first) : max(0, first) + count])), *encoder.finish()]
-    return encoder.template, made
+    return reencoded, made
 
 
 def _decoded(
     track: ReplayTrack, packets: Sequence[StoredPacket], channels: int, priming: int
 ) -> tuple[SampleArray, float]:
     """Decode `packets`; return float32 (n, channels) at `SAMPLE_RATE`, and the media time of the first sample."""
-    source = cast(av.AudioCodecContext, _template(track).codec_context)
+    source = cast(av.AudioCodecContext, track.template.codec_context)
     samples = decoded(source, [packet.data for packet in packets], channels)
     # Some decoders drop the priming themselves, as at the start of a recording.
     expected = round(float(packets[-1].pts + packets[-1].duration - packets[0].pts) * track.time_base * SAMPLE_RATE)
@@ -267,8 +259,7 @@ def _reencoded_picture(
 
     Encodes everything again if the encoder, once reopened, does not write the same header.
     """
-    template = _template(track)
-    context = cast(av.VideoCodecContext, template.codec_context)
+    context = cast(av.VideoCodecContext, track.template.codec_context)
     start = round(clip.exact_start_s / track.time_base)
     encoder = VideoEncoder(
         context.codec.canonical_name,
@@ -279,7 +270,8 @@ def _reencoded_picture(
         encoder=context.codec.name,
         constant_fps=says_constant_rate(bytes(context.extradata or b"")),
     )
-    same = encoder.template.codec_context.extradata == context.extradata
+    reencoded = ReplayTrack.of(encoder.template)
+    same = reencoded.template.codec_context.extradata == context.extradata
     first = next((n for n, one in enumerate(packets) if one.pts >= start), len(packets) - 1)
     # Two key frames in a row would have to have different numbers (`idr_pic_id`).
     following = next((n for n, one in enumerate(packets) if one.is_key and n > first + 1), len(packets))
@@ -301,4 +293,4 @@ def _reencoded_picture(
         copy.time_base = track.time_base
     end = round(clip.until_s / track.time_base) - start
     rest = [as_packet(packet, track.time_base, start) for packet in packets[count:]]
-    return (template if same else encoder.template), _lasting([*made, *rest], end, kind)
+    return (track if same else reencoded), _lasting([*made, *rest], end, kind)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from array import array
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from capture.codecs.h264_slices import SliceWriter
+from capture.codecs.null_container import StreamCopy
 from capture.codecs.video_encoder import is_repeat
 from capture.media import as_fraction
-from capture.output.frame_times import closest_s
+from capture.output.frame_times import closest_s, rate_of
 
 if TYPE_CHECKING:
     import av
     from av.stream import Stream
+    from av.video.stream import VideoStream
 
 __all__ = [
     "LONGEST_PACKET_UNITS",
@@ -52,23 +54,29 @@ class ReplayTrack(NamedTuple):
 
     is_picture: bool
     time_base: Fraction
-    template: Stream | None = None
+    stream_copy: StreamCopy | None = None
 
     @classmethod
     def of(cls, template: Stream) -> ReplayTrack:
-        """Return the track for the packets of an encoder with this `template`."""
-        return cls(template.type == "video", as_fraction(template.time_base), template)
+        """Return the track for the packets of an encoder with this `template`; the encoder is still open."""
+        return cls(template.type == "video", as_fraction(template.time_base), StreamCopy(template))
+
+    @property
+    def template(self) -> Stream:
+        """The stream for a muxer, also after the encoder is closed. Keep the track while you use it."""
+        assert self.stream_copy is not None  # noqa: S101 - only tests make tracks without one
+        return self.stream_copy.stream
 
     @property
     def closest_s(self) -> float:
         """The least distance of two frames in a file."""
-        rate = getattr(self.template, "average_rate", None)
+        rate = rate_of(cast("VideoStream", self.template)) if self.stream_copy is not None else None
         return closest_s(rate or Fraction(_DEFAULT_FPS))
 
     @property
     def repeats_can_go(self) -> bool:
         """Whether repeats can be left out of a finished clip: in H.264 whose frames can be renumbered."""
-        context = self.template.codec_context if self.template is not None else None
+        context = self.template.codec_context if self.stream_copy is not None else None
         if context is None or context.codec.canonical_name != "h264":
             return False
         return SliceWriter.of(bytes(context.extradata or b""), from_last_alone=True) is not None

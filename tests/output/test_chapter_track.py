@@ -78,6 +78,13 @@ def test_the_track_has_no_more_chapters_than_the_list_holds(tmp_path: Path) -> N
     assert check(path).ok
 
 
+@pytest.mark.parametrize("crash_safe", [True, False], ids=["recording", "clip"])
+def test_a_chapter_may_last_for_hours(crash_safe: bool, tmp_path: Path) -> None:
+    marks = [Chapter("morning", 0, 10_000), Chapter("afternoon", 10_000, 20_000)]
+    path = write(tmp_path / "made.mp4", marks, crash_safe=crash_safe)
+    assert texts(path) == [(0, "morning"), (10_000, "afternoon")]
+
+
 def test_a_recording_without_chapters_has_no_text_track(tmp_path: Path) -> None:
     path = write(tmp_path / "made.mp4", [])
     assert [stream["codec_type"] for stream in probe(path)["streams"]] == ["video", "audio"]
