@@ -116,6 +116,7 @@ def test_the_source_distribution_can_be_tested(distributions: Distributions) -> 
         names = {name.partition("/")[2] for name in source.getnames()}
     tests = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "tests").rglob("*.py")}
     assert tests | {"cli.py", "Makefile", "scripts/setup", "demo/__main__.py", "docs/options.md"} <= names
+    assert not any(name.startswith("build/") for name in names)
 
 
 def requirements(wheel: Path, system: str, python: str = "3.11") -> list[Requirement]:
