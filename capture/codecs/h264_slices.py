@@ -180,8 +180,14 @@ class SliceWriter:
         """Return the next packet of a finished stream, adapted to the inserted pictures.
 
         Use it in place of `renumbered`, for a stream that may already contain inserted pictures. Raises `EncoderError`
-        if a picture refers to others in a way that inserted ones would disturb.
+        if a picture refers to others in a way that inserted ones would disturb, or is damaged.
         """
+        try:
+            return self._followed(packet)
+        except IndexError as error:
+            raise EncoderError("its H.264 is damaged") from error
+
+    def _followed(self, packet: bytes) -> bytes:
         parts, copied = [], 0
         for kind, begin, end in units_in(packet):
             if kind not in (_SLICE, _KEY_SLICE):

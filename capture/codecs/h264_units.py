@@ -77,7 +77,7 @@ def parameters_of(extradata: bytes) -> bytes:
         return b""
     sets, at = b"", 5
     for mask in (0x1F, 0xFF):
-        count, at = extradata[at] & mask, at + 1
+        count, at = int.from_bytes(extradata[at : at + 1], "big") & mask, at + 1
         for _ in range(count):
             size = int.from_bytes(extradata[at : at + 2], "big")
             sets, at = sets + _LONG_START_CODE + extradata[at + 2 : at + 2 + size], at + 2 + size

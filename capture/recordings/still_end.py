@@ -78,7 +78,7 @@ def _in_h264(track: VideoStream, group: list[av.Packet[Any]]) -> bytes:
     try:
         for packet in group:
             writer.followed(with_start_codes(bytes(packet)))
-    except (EncoderError, IndexError):
+    except EncoderError:
         return b""
     return with_lengths(writer.picture())
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from av.codec.context import Flags
 
+from capture.codecs import h264_units
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.video_encoder import PATCH_BYTES_PER_S, PATCH_BYTES_SAVED, VideoEncoder, is_repeat
+from capture.errors import EncoderError
 from capture.formats import CONTAINERS
 from capture.media import Pixels
 from capture.output.muxer import Muxer
@@ -260,3 +262,19 @@ def parameters_of(options: dict[str, str]) -> bytes:
     context.flags |= Flags.global_header
     context.open()
     return bytes(context.extradata or b"")
+
+
+@pytest.mark.parametrize("unit", [b"\x65", b"\x41", b"\x41\0\0"], ids=["key frame", "nothing", "no end"])
+def test_a_slice_that_is_cut_off_cannot_be_followed(unit: bytes) -> None:
+    encoder, _ = encoded([True])
+    writer = SliceWriter.of(bytes(encoder.template.codec_context.extradata or b""), from_last_alone=True)
+    assert writer is not None
+    with pytest.raises(EncoderError, match=r"its H\.264 is damaged"):
+        writer.followed(b"\0\0\0\1" + unit)
+
+
+def test_parameters_that_are_cut_off_are_none() -> None:
+    whole = b"\1\x42\0\x1e\xff\xe1\0\2\x67\x42\1\0\2\x68\xce"
+    assert h264_units.parameters_of(whole) == b"\0\0\0\1\x67\x42\0\0\0\1\x68\xce"
+    for length in range(len(whole)):
+        h264_units.parameters_of(whole[:length])
