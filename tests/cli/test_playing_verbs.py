@@ -60,7 +60,10 @@ def test_sound_is_played_to_its_end_without_a_terminal(
 def test_a_signal_ends_it_well(name: str, start_capture: StartCapture, tmp_path: Path, as_in_a_terminal: None) -> None:
     write_tone(tmp_path / "long.wav", 440.0, 30.0)
     with start_capture("play", "long.wav", "--json") as playing:
-        playing.until(lambda: playing.handles(signal.SIGTERM), "it plays")
+        playing.until(
+            lambda: all(map(playing.handles, (signal.SIGTERM, signal.Signals[name]))),
+            "it plays",
+        )
         playing.process.send_signal(signal.Signals[name])
         told = playing.summary()
         assert (playing.wait(), playing.stderr) == (0, "")
