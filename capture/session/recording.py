@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from capture.errors import CaptureError, FileGoneError, NoRoomError, OutputError
+from capture.errors import CaptureError, FileGoneError, NoRoomError, OutputError, RecordingError
 from capture.events import Command, Event, EventKind, Request, Send, State, Summary
 from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
@@ -192,6 +192,9 @@ class RecordingControl:
             self._core.record_event(
                 EventKind.DISCARDED, f"{path} was discarded" if stopped_by is None else "nothing was recorded"
             )
+            if stopped_by is not None and self._core.failure is None and not self._core.settings.records_several:
+                # A script must not take this for a recording.
+                self._core.fail(RecordingError("nothing was recorded", "record for longer"))
             return None
         if take.is_gone and self._core.failure is None:
             self._core.fail(FileGoneError(f"{take.path} is gone", "something removed it while it was being recorded"))
@@ -218,7 +221,8 @@ class RecordingControl:
         if request.answer is None:
             return
         if self._core.failure is not None:
-            refuse(request, f"{self._core.failure}; what was recorded until then is in {take.path}")
+            kept = "" if summary is None else f"; what was recorded until then is in {take.path}"
+            refuse(request, f"{self._core.failure}{kept}")
         elif summary is None:
             request.answer({"ok": True, "state": self._core.state.value, "path": None, "discarded": take.path})
         else:

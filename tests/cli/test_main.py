@@ -244,7 +244,7 @@ def test_a_picture_keeps_its_shape_unless_it_is_forced(
     scale: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ("--audio", "none", "--duration", "0.2", "--json")
+    options = ("--audio", "none", "--duration", "0.5", "--json")
     result = Refused(("record", "out.mp4", *PATTERN, *options, "--scale", scale))
     assert result.exit_code == 0, result.stderr
     video = json.loads(result.stdout)["video"]

@@ -316,6 +316,7 @@ def test_the_third_request_leaves_the_file_unfinished(
     path = folder / f"out.{extension}"
     with PatternRecording(path) as recording:
         recording.until_recording()
+        eventually(lambda: path.stat().st_size > 10_000, "a picture in the file")
         disk.stall()
         recording.insist()
         summary = recording.last_summary()

@@ -26,6 +26,7 @@ from capture.errors import DiskFullError, NotReadyError, OutputError, SourceLost
 from capture.events import Command, Progress, State
 from capture.media import SAMPLE_RATE
 from capture.output.muxer import Muxer
+from capture.pipeline.frame_grabber import FrameGrabber
 from capture.recordings.check import check
 from capture.settings.audio_tracks import AudioTrack
 from capture.sources.pattern import PatternTone, draw_pattern, pattern_tone, read_clock
@@ -642,6 +643,18 @@ def test_sound_from_a_source_without_data_is_as_long_as_the_picture(tmp_path: Pa
             path = Path(answer["path"])
             assert sound(path).end_s == pytest.approx(pictures(path).end_s, abs=0.3)
     recording.check_answers()
+
+
+def test_a_recording_without_anything_in_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.mp4"
+    # The thread does not get to run before the end.
+    monkeypatch.setattr(FrameGrabber, "run", lambda grabber: None)
+    with Recording(path, video=True, audio=(), duration_s=0.05) as recording:
+        assert recording.join() is None
+    assert recording.session.error is not None
+    assert str(recording.session.error) == "nothing was recorded: record for longer"
+    assert recording.session.error.exit_code == 1
+    assert not path.exists()
 
 
 def test_a_discard_without_a_take_does_not_end_the_session(player: Player, tmp_path: Path) -> None:
