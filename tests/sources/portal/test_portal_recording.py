@@ -82,7 +82,6 @@ def test_the_screen_is_recorded_with_what_plays(wayland: PortalDesk, folder: Pat
             summary = recorder.summary()
             assert recorder.wait() == 0
         assert (summary["check"], summary["stopped_by"]) == ("ok", "duration")
-        assert set(kinds(summary)) <= {"no_hotkeys", "screen_unreadable", "screen_readable"}
         assert [track["source"] for track in summary["audio"]] == ["internal"]
         check_shown(folder / "out.mkv", desk)
 
