@@ -11,12 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
+from programs import path_without_pulseaudio
 from running import Recorder
 from stage import Stage
 from takes import Player
@@ -112,11 +113,21 @@ def in_process_desk(
 
 
 @pytest.fixture
-def sound_desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualDesk]:
-    """A second desk, with this process on it. A test may add, remove or mute its outputs, or close it."""
+def sound_desk(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VirtualDesk]:
+    """A second desk, with this process on it. A test may add, remove or mute its outputs, or close it.
+
+    Its sound server is PulseAudio's daemon, or PipeWire if the test's parameter says so: `servers.ON_BOTH_SERVERS`.
+    """
     if sys.platform != "linux":
         pytest.skip("a virtual desk needs Linux")
-    with VirtualDesk(320, 240, window_manager=False) as opened:
+    with ExitStack() as opening:
+        desk = VirtualDesk(320, 240, window_manager=False)
+        with pytest.MonkeyPatch.context() as choosing:
+            if getattr(request, "param", "pulseaudio") == "pipewire":
+                choosing.setenv("PATH", path_without_pulseaudio(tmp_path_factory.mktemp("programs")))
+            opened = opening.enter_context(desk)
         for name, value in opened.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from conftest import PROJECT
 from running import LIMIT_S, eventually
 from stage import module, pactl
@@ -18,7 +20,10 @@ from stage import module, pactl
 from benchmarks.trials.seen import pairs
 from benchmarks.trials.servers import MICROPHONE, MICROPHONE_HZ, sound_server
 
-__all__ = ["MICROPHONE", "MICROPHONE_HZ", "Beacon", "beacon", "microphone", "sound_server"]
+__all__ = ["MICROPHONE", "MICROPHONE_HZ", "ON_BOTH_SERVERS", "Beacon", "beacon", "microphone", "sound_server"]
+
+#: For tests that use `sound_desk`: once on PulseAudio, once on PipeWire.
+ON_BOTH_SERVERS: Final = pytest.mark.parametrize("sound_desk", ["pulseaudio", "pipewire"], indirect=True)
 
 
 @contextmanager

@@ -22,6 +22,10 @@ WAIT_S: Final = 0.1
 #: How often `drain` asks whether everything was heard.
 DRAIN_INTERVAL_S: Final = 0.01
 
+#: How long the last of what was written may take to be heard: some tenths of a second, over radio as well. An output
+#: that is suspended would keep it for ever.
+DRAIN_LIMIT_S: Final = 5.0
+
 #: An output that stops takes back what it rendered ahead, but its monitor has already handed out up to a fragment of
 #: 25 ms of that, so a recorder hears it this much longer (up to 24 ms were measured with PulseAudio's null sink).
 MONITOR_S: Final = 0.03
@@ -65,7 +69,8 @@ class PulsePlayer:
 
     def drain(self) -> None:
         loop, stream = self._opened()
-        while not self._woken and not stream.drained():
+        deadline_s = time.monotonic() + DRAIN_LIMIT_S
+        while not self._woken and not stream.drained() and time.monotonic() < deadline_s:
             loop.serve(DRAIN_INTERVAL_S)
 
     def wake(self) -> None:

@@ -1,8 +1,7 @@
 """A private sound server with one output, reached by PulseAudio's protocol over its own Unix socket.
 
 It is PulseAudio's daemon where that is installed, else PipeWire. Both cannot always be installed: on Debian's desktops
-the one removes the other. PulseAudio is preferred because it stamps sound to a hundredth of a millisecond, PipeWire's
-PulseAudio server to a block of 21 ms.
+the one removes the other. PulseAudio is preferred because PipeWire skips cycles of 21 ms on a machine that is busy.
 """
 
 from __future__ import annotations

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 from conftest import RunCapture
+from programs import path_without_pulseaudio
 from reopened import loudness, sound
 from running import eventually
 from stage import write_tone
@@ -24,22 +23,15 @@ from capture.virtual.desk import VirtualDesk
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-#: What a desk takes without PulseAudio's daemon, and what the tests use.
-PROGRAMS: Final = (
-    *("Xvfb", "pipewire", "wireplumber", "pipewire-pulse"),
-    *("pactl", "paplay", "sh", "sleep"),
-)
-
 
 @pytest.fixture
 def without_pulseaudio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A PATH without PulseAudio's daemon; this process has it too."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for program in PROGRAMS:
-        (folder / program).symlink_to(shutil.which(program) or program)
-    monkeypatch.setenv("PATH", str(folder))
-    return str(folder)
+    path = path_without_pulseaudio(folder)
+    monkeypatch.setenv("PATH", path)
+    return path
 
 
 @pytest.fixture

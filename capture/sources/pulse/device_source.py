@@ -11,7 +11,7 @@ from capture.errors import NotReadyError
 from capture.events import EventKind
 from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.reader import FRAGMENT_S, RETRY_S, PulseReader
-from capture.sources.pulse.server_objects import Input, Output, device_controls
+from capture.sources.pulse.server_objects import Input, Output, device_controls, stereo_map
 from capture.sources.pulse.timed_stream import TimestampedStream
 
 __all__ = ["PulseSource"]
@@ -63,6 +63,11 @@ class PulseSource(PulseReader):
         self._moving_to: str | None = None
         self._without_since_s = math.inf
         self._is_lost = False
+        # Whether the server may move the stream; and whether it never may again.
+        self._is_movable = False
+        self._is_pinned = False
+        # The index of the source that a movable stream recorded last.
+        self._recorded: int | None = None
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
         # Any other name may be that of a monitor.
@@ -93,16 +98,22 @@ class PulseSource(PulseReader):
         self._look_at_s = math.inf
         try:
             found = self._find(loop)
+            self._note_recorded(loop, now_s)
         except TimeoutError:
             self._look_at_s = now_s + RETRY_S
             return
         if found is not None:
             self._without_since_s = math.inf
-            if found.source_id != self._heard:
+            heard = self._streams.get(_STREAM)
+            if found.source_id == self._heard:
+                self._look_at_volumes(loop, found, now_s)
+            elif heard is not None and self._is_movable and self._follows(loop, found):
+                self._heard, self._moving_to = found.source_id, found.device
+                heard.begin_anew(now_s)
+                self._look_at_volumes(loop, found, now_s)
+            else:
                 self._leave()
                 self._go_to(found)
-            else:
-                self._look_at_volumes(loop, found, now_s)
             return
         self._leave()
         self._without_since_s = min(self._without_since_s, now_s)
@@ -153,7 +164,30 @@ class PulseSource(PulseReader):
 
     def _go_to(self, found: _Found) -> None:
         self._heard, self._moving_to = found.source_id, found.device
-        self._listen(_STREAM, found.source_id, found.positions)
+        self._recorded = None
+        self._is_movable = self._loop is not None and self._follows(self._loop, found)
+        self._listen(_STREAM, None if self._is_movable else found.source_id, found.positions)
+
+    def _follows(self, loop: Loop, found: _Found) -> bool:
+        """Whether the server may move the stream to this default output by itself, together with what plays."""
+        is_usual = stereo_map(found.positions) is None
+        return self.name == "internal" and is_usual and not self._is_pinned and loop.is_pipewire
+
+    def _note_recorded(self, loop: Loop, now_s: float) -> None:
+        """Find out whether the server has moved the stream. Raises `TimeoutError`.
+
+        If somebody has moved it to a microphone, forget what it delivered, and let no other be moved.
+        """
+        heard = self._streams.get(_STREAM)
+        if heard is None or not heard.ready or not self._is_movable:
+            return
+        before, self._recorded = self._recorded, heard.recorded
+        if self._recorded == before or before is None:
+            return
+        heard.begin_anew(now_s)
+        if any(found.index == self._recorded and not found.is_monitor for found in loop.inputs()):
+            self._is_pinned, self._heard = True, ""
+            self._abandon(_STREAM)
 
     def _leave(self) -> None:
         self._heard = ""

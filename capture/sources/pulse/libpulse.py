@@ -186,6 +186,16 @@ class SourceOutputInfo(Structure):
     )
 
 
+class ServerInfo(Structure):
+    # Only the first fields, as above.
+    _fields_ = (
+        ("user_name", c_char_p),
+        ("host_name", c_char_p),
+        ("server_version", c_char_p),
+        ("server_name", c_char_p),
+    )
+
+
 class ClientInfo(Structure):
     _fields_ = (
         ("index", c_uint32),
@@ -198,6 +208,7 @@ class ClientInfo(Structure):
 
 OnEvent: Final = CFUNCTYPE(None, Pointer, c_int, c_uint32, Pointer)
 OnInfo: Final = CFUNCTYPE(None, Pointer, Pointer, c_int, Pointer)
+OnServerInfo: Final = CFUNCTYPE(None, Pointer, Pointer, Pointer)
 OnData: Final = CFUNCTYPE(None, Pointer, c_size_t, Pointer)
 
 
@@ -261,6 +272,7 @@ class Library:
             library.pa_context_set_subscribe_callback, None, Pointer, Pointer, Pointer
         )
         self.context_subscribe = _declare(library.pa_context_subscribe, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.get_server_info = _declare(library.pa_context_get_server_info, Pointer, Pointer, Pointer, Pointer)
         self.get_sink_by_name = _declare(
             library.pa_context_get_sink_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
         )

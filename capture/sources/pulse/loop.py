@@ -29,6 +29,8 @@ from capture.sources.pulse.libpulse import (
     Library,
     OnEvent,
     OnInfo,
+    OnServerInfo,
+    ServerInfo,
     SinkInfo,
     SinkInputInfo,
     SourceInfo,
@@ -41,7 +43,7 @@ from capture.sources.pulse.server_objects import (
     Input,
     Output,
     PlayingStream,
-    VolumeControl,
+    RecordingStream,
     control_of,
     input_of,
     output_of,
@@ -77,6 +79,7 @@ class Loop:
         self._loop = self.library.mainloop_new()
         self._other_servers = [] if server else _servers_of_the_user()
         self._changed = False
+        self._is_pipewire: bool | None = None
         self._on_event = OnEvent(self._note_change)
         self._connect(server)
         self._try_other_servers()
@@ -142,6 +145,23 @@ class Loop:
     def _note_change(self, _context: object, _kind: object, _index: object, _data: object) -> None:
         self._changed = True
 
+    @property
+    def is_pipewire(self) -> bool:
+        """Whether the server is PipeWire's, by its name; False without an answer. Raises `TimeoutError`."""
+        if self._is_pipewire is None and self.connected:
+            names: list[str] = []
+
+            def note(_context: object, info: int | None, _data: object) -> None:
+                with suppress(Exception):
+                    if info:
+                        names.append(text_of(ctypes.cast(info, POINTER(ServerInfo)).contents.server_name))
+
+            on_info = OnServerInfo(note)
+            if not self.settle(self.library.get_server_info(self.context, on_info, None)):
+                raise TimeoutError("the sound server does not answer")
+            self._is_pipewire = any("PipeWire" in name for name in names)
+        return bool(self._is_pipewire)
+
     def default_output(self) -> Output | None:
         """Return the default output; None while there is no output at all."""
         found = self._ask(self.library.get_sink_by_name, b"@DEFAULT_SINK@", of=SinkInfo, read=self._output)
@@ -186,9 +206,13 @@ class Loop:
         found = self._ask(self.library.get_sink_inputs, of=SinkInputInfo, read=read)
         return sorted(found, key=lambda stream: stream.index)
 
-    def recording_control(self, index: int) -> VolumeControl | None:
-        """Return the mute switch and the volume of the record stream with this index; None if there is none."""
-        found = self._ask(self.library.get_source_output, index, of=SourceOutputInfo, read=control_of)
+    def recording(self, index: int) -> RecordingStream | None:
+        """Return the record stream with this index; None if there is none."""
+
+        def read(info: SourceOutputInfo) -> RecordingStream:
+            return RecordingStream(int(info.source), control_of(info))
+
+        found = self._ask(self.library.get_source_output, index, of=SourceOutputInfo, read=read)
         return found[0] if found else None
 
     def _properties(self, properties: int | None, names: Sequence[str] = PROPERTIES) -> dict[str, str]:

@@ -120,7 +120,8 @@ class PulseReader:
                 return self._nothing()
             if not self._queue:
                 waits_s = (heard.waits_until_s for heard in self._streams.values())
-                look_at_s = min(until_s, self._look_at_s, self._volume.due_s, *waits_s)
+                asks_s = (heard.ask_at_s for heard in self._streams.values())
+                look_at_s = min(until_s, self._look_at_s, self._volume.due_s, *waits_s, *asks_s)
                 self._due_s = max(now_s, look_at_s)
                 self._rest(look_at_s)
                 loop.serve(look_at_s - time.monotonic())
@@ -155,18 +156,20 @@ class PulseReader:
         """Look after the streams: some may have failed, others may be needed."""
         raise NotImplementedError
 
-    def _listen(self, key: int, device: str, positions: tuple[int, ...], *, only: int | None = None) -> None:
+    def _listen(self, key: int, device: str | None, positions: tuple[int, ...], *, only: int | None = None) -> None:
         """Record the source `device`, or only the stream `only` in it, in the lowest free lane.
 
-        `positions` are those of the device's channels.
+        `positions` are those of the device's channels. `device` None is what the default output plays, on PipeWire.
+        Raises `TimeoutError`.
         """
         if self._loop is None:
             raise ValueError("listening before the connection")
         taken = {heard.lane for heard in self._streams.values()}
         lane = next(lane for lane in range(len(taken) + 1) if lane not in taken)
+        has_cycles = self._loop.is_pipewire
         channel_map = stereo_map(positions) if self.channels == 2 else None
         stream = RecordStream(self._loop, device, self.channels, self._fragment_s, only=only, channel_map=channel_map)
-        heard = TimestampedStream(stream, self.channels, lane)
+        heard = TimestampedStream(stream, self.channels, lane, has_cycles=has_cycles)
         if self._streams:
             # Announce the lane at once, so that the others wait for its sound.
             self._queue.append(heard.break_at(time.monotonic()))
@@ -181,6 +184,12 @@ class PulseReader:
             ends_at_s = rest.ends_at_s
         heard.close()
         self._queue.append(heard.break_at(ends_at_s))
+
+    def _abandon(self, key: int) -> None:
+        """Close a stream, and forget what was not handed on."""
+        heard = self._streams.pop(key)
+        heard.close()
+        self._queue.append(heard.break_at(time.monotonic()))
 
     def _measure(
         self, heard: TimestampedStream, source: Input, controls: Iterable[tuple[str, VolumeControl]]

@@ -27,6 +27,7 @@ __all__ = [
     "Input",
     "Output",
     "PlayingStream",
+    "RecordingStream",
     "VolumeControl",
     "attenuation_of",
     "device_controls",
@@ -95,6 +96,7 @@ class Output:
 class Input:
     """A source, by its exact name: a microphone, or the monitor of the output with the index `monitor_of`."""
 
+    index: int
     name: str
     description: str
     monitor_of: int | None
@@ -109,6 +111,14 @@ class Input:
     @property
     def channels(self) -> int:
         return len(self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStream:
+    """A source output: a stream that records the source with the index `source`."""
+
+    source: int
+    control: VolumeControl
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,7 @@ def output_of(info: SinkInfo, properties: Mapping[str, str]) -> Output:
 def input_of(info: SourceInfo) -> Input:
     """Return an answer as an input."""
     return Input(
+        index=int(info.index),
         name=text_of(info.name),
         description=text_of(info.description) or text_of(info.name),
         monitor_of=None if int(info.monitor_of_sink) == NO_INDEX else int(info.monitor_of_sink),

@@ -38,7 +38,7 @@ from capture.sources.pulse.libpulse import (
     Volume,
 )
 from capture.sources.pulse.loop import ANSWER_LIMIT_S, Loop
-from capture.sources.pulse.server_objects import VolumeControl
+from capture.sources.pulse.server_objects import RecordingStream
 
 __all__ = ["RING_S", "PlaybackStream", "RecordStream", "Timing"]
 
@@ -49,10 +49,20 @@ RING_S: Final = 10.0
 #: Under this name PulseAudio's module-stream-restore remembers the volume of our record streams.
 _REMEMBERED_AS: Final = b"source-output-by-capture"
 
-#: The properties of our record streams. WirePlumber remembers no volume of a stream with the second.
+#: The properties of our record streams. WirePlumber remembers no volume of a stream with the second, and with the third
+#: no device that a user once chose for it. The last keeps PipeWire's cycles at their usual 21 ms: long fragments would
+#: let them grow to 43, and each switch to another output costs one or two of them.
 _RECORD_PROPERTIES: Final = MappingProxyType(
-    {b"module-stream-restore.id": _REMEMBERED_AS, b"state.restore-props": b"false"}
+    {
+        b"module-stream-restore.id": _REMEMBERED_AS,
+        b"state.restore-props": b"false",
+        b"state.restore-target": b"false",
+        b"node.max-latency": b"1024/48000",
+    }
 )
+
+#: With this, PipeWire connects a stream without a device to what the default output plays, and never to a microphone.
+_OUTPUTS_ALONE: Final = MappingProxyType({b"stream.capture.sink": b"true"})
 
 
 class Timing:
@@ -146,6 +156,9 @@ class _Stream:
 class RecordStream(_Stream):
     """Records the source `device` as float32 at `SAMPLE_RATE`; the server may never move it elsewhere.
 
+    With `device` None it records what the default output plays, and PipeWire moves it whenever that changes. PulseAudio
+    cannot.
+
     With `only`, the index of a `PlayingStream`, it records just that stream, on the output whose monitor is `device`.
     The server ends it when that stream ends or moves to another output. It begins unmuted and at full volume, whatever
     the server remembers of earlier streams.
@@ -154,14 +167,15 @@ class RecordStream(_Stream):
     def __init__(
         self,
         loop: Loop,
-        device: str,
+        device: str | None,
         channels: int,
         fragment_s: float,
         *,
         only: int | None = None,
         channel_map: ChannelMap | None = None,
     ) -> None:
-        super().__init__(loop, "capture", channels, channel_map, _RECORD_PROPERTIES)
+        properties = _RECORD_PROPERTIES if device is not None else {**_RECORD_PROPERTIES, **_OUTPUTS_ALONE}
+        super().__init__(loop, "capture", channels, channel_map, properties)
         self._fragments: deque[SampleArray] = deque()
         # Samples are collected as they come, since the library returns none after the stream has ended.
         self._on_data = OnData(self._collect)
@@ -172,8 +186,11 @@ class RecordStream(_Stream):
         if only is not None:
             self._lib.stream_set_monitor_stream(self._stream, only)
         self._forget_volume()
-        flags = STREAM_DONT_MOVE | STREAM_ADJUST_LATENCY | STREAM_START_UNMUTED
-        self._lib.stream_connect_record(self._stream, device.encode(), byref(attributes), flags)
+        flags = STREAM_ADJUST_LATENCY | STREAM_START_UNMUTED
+        if device is not None:
+            flags |= STREAM_DONT_MOVE
+        name = device.encode() if device is not None else None
+        self._lib.stream_connect_record(self._stream, name, byref(attributes), flags)
 
     def _forget_volume(self) -> None:
         """Make PulseAudio forget the volume of our earlier streams.
@@ -188,12 +205,12 @@ class RecordStream(_Stream):
             self._lib.operation_unref(operation)
 
     @property
-    def control(self) -> VolumeControl | None:
-        """Its own mute switch and volume, as the server has them now; None if there is no answer.
+    def state(self) -> RecordingStream | None:
+        """What it records, and its own mute switch and volume, as the server has them now; None if there is no answer.
 
         Raises `TimeoutError`.
         """
-        return self._loop.recording_control(self._lib.stream_get_index(self._stream)) if self.ready else None
+        return self._loop.recording(self._lib.stream_get_index(self._stream)) if self.ready else None
 
     def restore_full_volume(self) -> None:
         """Unmute it and turn it up. Call this for devices without flat volumes only: theirs would be changed too."""

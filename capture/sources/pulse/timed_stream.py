@@ -11,20 +11,13 @@ import numpy as np
 
 from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
 from capture.sources.pulse.server_objects import Input, VolumeControl
+from capture.sources.pulse.stream_clock import JUMP_S, Answer, AnswerClock, CycleClock, StreamClock
 from capture.sources.pulse.streams import RecordStream
 
 __all__ = ["ARRIVAL_GAP_S", "BLOCK_SAMPLES", "TimestampedStream"]
 
 #: The block size, 0.25 s: fewer, larger blocks wake fewer threads, which is half of what sound costs.
 BLOCK_SAMPLES: Final = 12_000
-
-#: How often to request the server's timing, and how many answers to compare. An answer is exact to half its round trip,
-#: a tenth of a millisecond, unless it was held up; the quickest of the last few shows which ones were.
-TIMING_INTERVAL_S: Final = 1.0
-TIMINGS_KEPT: Final = 6
-
-#: An answer with a longer round trip is useless: this process, or the server, was stopped meanwhile.
-TRIP_LIMIT_S: Final = 0.1
 
 #: How long the first sound waits for the first answer. After that it is stamped by its arrival.
 FIRST_ANSWER_S: Final = 0.25
@@ -33,19 +26,21 @@ FIRST_ANSWER_S: Final = 0.25
 #: last sound has to be handed on by then: a little later there would be silence in its place.
 ARRIVAL_GAP_S: Final = 0.3
 
-#: Two answers that differ by more than this, and by more than the newer one's round trip, mean that sound is missing
-#: between them. The delays of outputs waver by only some milliseconds.
-JUMP_S: Final = 0.05
+#: How long PipeWire may take to connect a stream with a new default output; 0.05 to 0.15 s were seen.
+SETTLE_S: Final = 0.5
+
+#: The most samples of silence with which PipeWire may begin a stream: one cycle, of which this is the longest.
+LEADING_SAMPLES: Final = 8192
 
 
 class TimestampedStream:
     """Wraps a record stream and stamps its samples with the server's timing of when they are heard.
 
     That includes the delay of the output that will play them, less the delay of the microphone that picked them up. How
-    late this process reads them does not matter.
+    late this process reads them does not matter. `has_cycles` says that the server is PipeWire's.
     """
 
-    def __init__(self, stream: RecordStream, channels: int, lane: int) -> None:
+    def __init__(self, stream: RecordStream, channels: int, lane: int, *, has_cycles: bool = False) -> None:
         self.lane = lane
         #: What the next blocks say of mute switches and volumes.
         self.attenuation = Attenuation()
@@ -62,8 +57,10 @@ class TimestampedStream:
         self._arrived_at_s = -math.inf
         self._waiting_since_s = math.inf
         self._has_stopped = False
-        # The run of the waiting parts, and the runs after it that are already known.
-        self._runs: deque[_Run] = deque([_Run(0)])
+        # The clock of the waiting parts, and those of what follows them that are already known.
+        self._new_clock: type[AnswerClock | CycleClock] = CycleClock if has_cycles else AnswerClock
+        self._clocks: deque[StreamClock] = deque([self._new_clock(0)])
+        self._leading_left = LEADING_SAMPLES if has_cycles else 0
         self._asked_at_s = 0.0
         self._awaits_answer = False
 
@@ -89,7 +86,8 @@ class TimestampedStream:
         Makes sure that it begins at full volume: WirePlumber may set it to what it remembers of an earlier stream.
         Returns None if there is no answer. Raises `TimeoutError`.
         """
-        control = self._stream.control
+        state = self._stream.state
+        control = state.control if state is not None else None
         if control is not None and source.is_flat:
             control = control.relative_to(source.control)
         is_new, self.is_measured = not self.is_measured, self.is_measured or control is not None
@@ -97,6 +95,15 @@ class TimestampedStream:
             self._stream.restore_full_volume()
             return None
         return control
+
+    @property
+    def recorded(self) -> int | None:
+        """The index of the source that the server connects it with; None if there is no answer.
+
+        Raises `TimeoutError`.
+        """
+        state = self._stream.state
+        return state.source if state is not None else None
 
     @property
     def has_sound(self) -> bool:
@@ -121,9 +128,14 @@ class TimestampedStream:
 
         The server's answers have to be read as they come, or they are useless.
         """
-        if self._awaits_answer or len(self._runs[-1].answers) < TIMINGS_KEPT:
+        if self._awaits_answer or self._clocks[-1].is_busy:
             return 0.0
         return max(0.0, (BLOCK_SAMPLES - self._count_waiting) / SAMPLE_RATE)
+
+    @property
+    def ask_at_s(self) -> float:
+        """When to call `take_in` next even if nothing comes, to ask for the timing; infinite if that is not needed."""
+        return math.inf if self._awaits_answer else self._clocks[-1].ask_at_s
 
     def take_in(self, now_s: float, *, held_up: bool = False) -> None:
         """Read what came since the last call, and keep the timing up to date.
@@ -135,22 +147,22 @@ class TimestampedStream:
         parts: list[SampleArray] = []
         while (part := self._stream.read()) is not None:
             parts.append(part)
+        self._ask_timing(now_s, has_sound=bool(parts))
         if not parts:
             self._has_stopped = not held_up and now_s >= self.waits_until_s
             return
         missing_s = now_s - self._arrived_at_s - sum(map(len, parts)) / SAMPLE_RATE
         if not held_up and missing_s > ARRIVAL_GAP_S:
             self._complete_block()
-            self._runs = deque([_Run(self._count_read)])
+            self._clocks = deque([self._new_clock(self._count_read)])
         self._arrived_at_s, self._has_stopped = now_s, False
         for part in parts:
             self._waiting_since_s = min(self._waiting_since_s, now_s)
-            self._add(part)
-        if self._wants_timing(now_s):
-            # Before asking: on a busy machine this thread may be stopped right after it.
-            asked_at_s = time.monotonic()
-            if self._stream.ask_timing():
-                self._asked_at_s, self._awaits_answer = asked_at_s, True
+            self._add(self._without_leading_silence(part))
+
+    def begin_anew(self, now_s: float) -> None:
+        """Measure the timing of what comes from now on by itself: PipeWire is connecting another device."""
+        self._clocks.append(CycleClock(self._count_read, settles_at_s=now_s + SETTLE_S))
 
     def hand_on(self, *, now: bool = False) -> Samples | None:
         """Return the next block. None if there is none, or if it has no timing yet, unless it is needed `now`."""
@@ -166,30 +178,52 @@ class TimestampedStream:
         """Close the stream; may be called twice."""
         self._stream.close()
 
+    def _ask_timing(self, now_s: float, *, has_sound: bool) -> None:
+        if not self._awaits_answer and self._clocks[-1].wants_answer(now_s, has_sound=has_sound):
+            # Before asking: on a busy machine this thread may be stopped right after it.
+            asked_at_s = time.monotonic()
+            if self._stream.ask_timing():
+                self._asked_at_s, self._awaits_answer = asked_at_s, True
+
     def _learn_timing(self, now_s: float) -> None:
         timing = self._stream.timing()
-        trip_s = now_s - self._asked_at_s
         if timing is None:
             return
         self._awaits_answer = False
-        if trip_s > TRIP_LIMIT_S:
-            return
-        sent = timing.write_index // (4 * self._channels)
-        origin_s = self._asked_at_s + trip_s / 2 + timing.delay_s - sent / SAMPLE_RATE
-        run = self._runs[-1]
-        if run.answers and abs(origin_s - run.origin_s) > JUMP_S + trip_s:
-            # If the server lost sound because it was not read, that was just now.
-            run = _Run(max(sent, self._count_read))
-            self._runs.append(run)
-        run.answers.append((trip_s, origin_s))
+        written = timing.write_index // (4 * self._channels)
+        moved = self._clocks[-1].learn(Answer(self._asked_at_s, now_s, written, timing.delay_s))
+        if moved is not None:
+            moved.first = max(moved.first, self._count_read)
+            self._clocks.append(moved)
+
+    def _without_leading_silence(self, part: SampleArray) -> SampleArray:
+        """Return the part without the zeros that begin a stream of PipeWire: they were not played.
+
+        Where steady noise follows, it would be taken for the begin of sound.
+        """
+        if not self._leading_left:
+            return part
+        loud = np.flatnonzero(part.any(axis=1))
+        cut = min(self._leading_left, int(loud[0]) if len(loud) else len(part))
+        self._leading_left = self._leading_left - cut if cut == len(part) else 0
+        self._count_read += cut
+        return part[cut:]
 
     def _add(self, part: SampleArray) -> None:
-        while len(self._runs) > 1 and (left := self._runs[1].first - self._count_read) <= len(part):
+        while len(self._clocks) > 1 and (left := max(0, self._clocks[1].first - self._count_read)) <= len(part):
             self._append(part[:left])
             self._complete_block()
-            self._runs.popleft()
+            before = self._clocks.popleft()
+            self._mark_break(before, self._clocks[0])
             part = part[left:]
         self._append(part)
+
+    def _mark_break(self, before: StreamClock, after: StreamClock) -> None:
+        """Let what follows begin at its own time. A jump too small to be missing sound would be taken for drift."""
+        are_known = before.has_origin and after.has_origin
+        is_hole = are_known and abs(after.origin_s - before.origin_s) > JUMP_S
+        if after.follows_break or not is_hole:
+            self._blocks.append(self.break_at(self._blocks[-1].ends_at_s if self._blocks else self._arrived_at_s))
 
     def _append(self, part: SampleArray) -> None:
         if len(part):
@@ -206,28 +240,9 @@ class TimestampedStream:
         self._parts, self._count_waiting, self._waiting_since_s, self._has_stopped = [], 0, math.inf, False
 
     def _is_stamped(self) -> bool:
-        return bool(self._runs[0].answers) or self._arrived_at_s - self._waiting_since_s >= FIRST_ANSWER_S
+        return self._clocks[0].is_known or self._arrived_at_s - self._waiting_since_s >= FIRST_ANSWER_S
 
     def _origin_s(self) -> float:
         """When sample 0 was heard; judged by arrival until the first answer."""
-        run = self._runs[0]
-        return run.origin_s if run.answers else self._arrived_at_s - self._count_read / SAMPLE_RATE
-
-    def _wants_timing(self, now_s: float) -> bool:
-        """Whether to request the timing: first with every fragment, then now and then, as an output's delay changes."""
-        return len(self._runs[-1].answers) < TIMINGS_KEPT or now_s - self._asked_at_s > TIMING_INTERVAL_S
-
-
-class _Run:
-    """A stretch of a stream with no sound missing; it begins with sample `first`."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        #: Round trips of answers, each with the time at which sample 0 of the stream was heard by it.
-        self.answers: deque[tuple[float, float]] = deque(maxlen=TIMINGS_KEPT)
-
-    @property
-    def origin_s(self) -> float:
-        """When sample 0 was heard, by the newest answer that was not held up."""
-        quickest_s = min(trip_s for trip_s, _ in self.answers)
-        return next(origin_s for trip_s, origin_s in reversed(self.answers) if trip_s <= 2 * quickest_s)
+        clock = self._clocks[0]
+        return clock.origin_s if clock.has_origin else self._arrived_at_s - self._count_read / SAMPLE_RATE

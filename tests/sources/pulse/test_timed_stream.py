@@ -13,6 +13,7 @@ import pytest
 
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 from capture.sources.pulse import timed_stream as module
+from capture.sources.pulse.stream_clock import TIMING_INTERVAL_S
 from capture.sources.pulse.timed_stream import TimestampedStream
 from capture.timing.sample_timeline import STARVED_MARGIN_S, STARVED_S
 
@@ -187,7 +188,7 @@ def test_a_process_stopped_for_longer_than_the_server_keeps_leaves_a_gap(stage: 
 def test_a_delayed_answer_does_not_count(stage: Stage) -> None:
     stage.go_on(1.0)
     for _ in range(20):
-        stage.go_on(module.TIMING_INTERVAL_S)
+        stage.go_on(TIMING_INTERVAL_S)
         # It is given at once, and read two fragments later.
         stage.heard._asked_at_s = stage.now_s
         stage.stream.ask_timing()
