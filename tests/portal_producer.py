@@ -62,12 +62,14 @@ class Producer:
 
     def run(self) -> None:
         lib = self._lib = pw.library()
+        connect = lib.pw_context_connect
+        connect.restype, connect.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
         lib.pw_stream_get_node_id.restype, lib.pw_stream_get_node_id.argtypes = c_uint32, [ctypes.c_void_p]
         loop = lib.pw_main_loop_get_loop(lib.pw_main_loop_new(None))
         control = pw.LoopParts.from_address(loop).control.contents
         methods, data = pw.LoopMethods.from_address(control.methods), control.data
         methods.enter(data)
-        core = lib.pw_context_connect(lib.pw_context_new(loop, None, 0), None, 0)
+        core = connect(lib.pw_context_new(loop, None, 0), None, 0)
         name = f"{{ media.class=Video/Source node.name={self._options.name} }}".encode()
         self._stream = lib.pw_stream_new(core, b"desk", lib.pw_properties_new_string(name))
         events = pw.StreamEvents(

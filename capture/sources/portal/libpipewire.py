@@ -139,7 +139,6 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "pw_main_loop_get_loop": (Pointer, [Pointer]),
     "pw_main_loop_destroy": (None, [Pointer]),
     "pw_context_new": (Pointer, [Pointer, Pointer, c_size_t]),
-    "pw_context_connect": (Pointer, [Pointer, Pointer, c_size_t]),
     "pw_context_connect_fd": (Pointer, [Pointer, c_int, Pointer, c_size_t]),
     "pw_context_destroy": (None, [Pointer]),
     "pw_core_disconnect": (c_int, [Pointer]),

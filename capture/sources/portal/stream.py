@@ -86,19 +86,18 @@ class Watch(Protocol):
 class PictureStream:
     """Keeps `picture` as a node of PipeWire shows it.
 
-    `descriptor` is a connection to PipeWire, which the stream closes; None connects to the session's. Any thread may
-    call the methods.
+    `descriptor` is a connection to PipeWire, which the stream closes. Any thread may call the methods.
     """
 
     def __init__(
         self,
-        descriptor: int | None,
+        descriptor: int,
         node: int,
         picture: SharedPicture,
         *,
         max_fps: float,
         with_cursor: bool,
-        watch: Watch | None = None,
+        watch: Watch,
     ) -> None:
         self._descriptor = descriptor
         self._node = node
@@ -136,12 +135,14 @@ class PictureStream:
         with contextlib.suppress(OSError):
             self._wake_in.send(b"x")
         self._worker.join(_CLOSE_LIMIT_S)
-        if not self._started and self._descriptor is not None:
+        if not self._started:
+            # The thread did not take it over.
             os.close(self._descriptor)
-            self._descriptor = None
-        if self._worker.has_ended or not self._started:
-            self._wake_in.close()
-            self._wake_out.close()
+            self._started = True
+        elif not self._worker.has_ended:
+            return
+        self._wake_in.close()
+        self._wake_out.close()
 
     # The stream's thread
 
@@ -161,8 +162,7 @@ class PictureStream:
         with selectors.DefaultSelector() as selector:
             selector.register(fileno, selectors.EVENT_READ)
             selector.register(self._wake_out, selectors.EVENT_READ)
-            if self._watch is not None:
-                selector.register(self._watch, selectors.EVENT_READ)
+            selector.register(self._watch, selectors.EVENT_READ)
             while not self._closing and not self._ended:
                 left_s = None if self._paused_at_s is None else self._paused_at_s + PAUSED_LIMIT_S - time.monotonic()
                 if left_s is not None and left_s <= 0:
@@ -195,11 +195,8 @@ class PictureStream:
             opened.callback(methods.leave, data)
             context = lib.pw_context_new(loop, None, 0)
             opened.callback(lib.pw_context_destroy, context)
-            if self._descriptor is None:
-                core = lib.pw_context_connect(context, None, 0)
-            else:
-                # It closes the descriptor.
-                core = lib.pw_context_connect_fd(context, self._descriptor, None, 0)
+            # It closes the descriptor.
+            core = lib.pw_context_connect_fd(context, self._descriptor, None, 0)
             if not core:
                 raise NotReadyError(
                     "PipeWire does not answer", "restart it with systemctl --user restart pipewire wireplumber"
