@@ -166,6 +166,20 @@ def test_chunks_all_over_the_file_are_held(tmp_path: Path) -> None:
     assert "153,845 chunks far from the ones before them, more than 100,244" in excess_in(path)
 
 
+def test_a_header_that_reaches_beyond_what_is_around_it_claims_nothing(tmp_path: Path) -> None:
+    from benchmarks.hostile.ebml import TRACKS, element, segment
+    from benchmarks.hostile.iso import box, movie
+
+    path = tmp_path / "beyond.mkv"
+    seek = element(0x4DBB, b"\x53\xac\x10\0\0\0\0\0\0\4", size=3)
+    path.write_bytes(segment(element(0x114D9B74, seek), TRACKS))
+    assert excess_in(path) == ""
+    path = tmp_path / "beyond.mp4"
+    reference = struct.pack(">I4sI4sQ", 16, b"tref", 1, b"chap", 40)
+    path.write_bytes(box(b"ftyp", b"isom") + movie(reference))
+    assert excess_in(path) == ""
+
+
 def test_an_ape_tag_is_held(tmp_path: Path) -> None:
     path = write(tmp_path / "tagged.mp3")
     footer = b"APETAGEX" + struct.pack("<IIII8x", 2_000, 32, 60_000, 0)

@@ -140,7 +140,8 @@ class _Walk:
             if element.id in _COUNTED:
                 things, most = _COUNTED[element.id]
                 self._tally.add(things, 1, most)
-            inner_end = end if element.end is None else min(element.end, end)
+            # Its header may reach beyond the element around it.
+            inner_end = max(element.body, end if element.end is None else min(element.end, end))
             if element.id in _PARENTS:
                 self._inside(element.body, inner_end, top, depth + 1)
                 continue

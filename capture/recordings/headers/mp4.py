@@ -107,7 +107,8 @@ class _Walk:
         if depth > _DEEPEST:
             raise ExcessError(f"the file is damaged: its headers are more than {_DEEPEST} levels deep")
         for box in boxes(self._file.at, position, end):
-            self._box(box, min(box.end, end), depth)
+            # Its header may reach beyond the box around it.
+            self._box(box, max(box.body, min(box.end, end)), depth)
 
     def _box(self, box: Box, end: int, depth: int) -> None:
         """Hold what a box claims, or those in it; it ends no later than the box around it."""
