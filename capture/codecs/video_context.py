@@ -69,6 +69,7 @@ class VideoContext:
             self.close()
             raise
         self.stream = stream
+        self.is_narrow = is_narrow
 
     def encode(self, frame: av.VideoFrame | None) -> list[av.Packet[Any]]:
         """Return the packets of `frame`, or without one what is left. Raises `av.FFmpegError`."""

@@ -7,13 +7,15 @@ Use each encoder from one thread. Encoding, scaling and converting release the G
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import av
 from av.video.frame import PictureType
+from av.video.stream import VideoStream
 
 from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
+from capture.codecs.null_container import StreamCopy
 from capture.codecs.search_choice import SearchChoice
 from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
 from capture.codecs.video_presets import VIDEO_CODECS
@@ -137,9 +139,9 @@ class VideoEncoder:
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
         self._constant_fps = constant_fps
-        self.template = self._context.stream
-        # With the narrow search, if that is in use; and what decides about it.
-        self._narrow: VideoContext | None = None
+        # The context is replaced when the search changes.
+        self._copy = StreamCopy(self._context.stream)
+        self.template = cast(VideoStream, self._copy.stream)
         self._search = SearchChoice() if how.narrow else None
         parameters = bytes(self.template.codec_context.extradata or b"")
         self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
@@ -174,6 +176,7 @@ class VideoEncoder:
             if is_new and VIDEO_CODECS[self.encoder].copies:
                 # Nothing will refer to the picture that is thrown away. The encoder wants another pts.
                 packets = self._encode(frame, pts + 1, as_key=True)
+                self._last_key_pts = pts
                 for packet in packets:
                     packet.pts = packet.dts = pts
         return [self._in_order(packet) for packet in packets]
@@ -207,15 +210,13 @@ class VideoEncoder:
 
     def finish(self) -> list[av.Packet[Any]]:
         """Return the packets that are still in the encoder, and close it."""
-        packets = [self._in_order(packet) for packet in (self._narrow or self._context).encode(None)]
+        packets = [self._in_order(packet) for packet in self._context.encode(None)]
         self.close()
         return packets
 
     def close(self) -> None:
         """Release the encoder; packets still in it are lost. May be called twice."""
         self._context.close()
-        if self._narrow is not None:
-            self._narrow.close()
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
         if self._search is not None and self._search.wants_key(pts):
@@ -229,13 +230,13 @@ class VideoEncoder:
 
     def _encode(self, frame: av.VideoFrame, pts: int, as_key: bool) -> list[av.Packet[Any]]:
         """Return the encoder's packets, which `_in_order` still has to renumber."""
-        if as_key and self._search is not None:
-            self._search.choose(pts)
-            self._follow(self._search)
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if as_key else PictureType.NONE
         try:
-            packets = (self._narrow or self._context).encode(frame)
+            if as_key and self._search is not None:
+                self._search.choose(pts)
+                self._follow(self._search)
+            packets = self._context.encode(frame)
         except av.FFmpegError as error:
             raise EncoderError(
                 f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
@@ -250,18 +251,18 @@ class VideoEncoder:
         return packets
 
     def _follow(self, search: SearchChoice) -> None:
-        """Open or close the encoder with the narrow search, as was chosen. Its parameter sets are the same.
+        """Use the encoder for the search that was chosen. Its parameter sets are the same, and it holds back nothing.
 
-        An encoder takes 30 MB at 1080p, so the second one is closed when it is not in use.
+        An encoder takes 30 MB at 1080p, so there is never a second one.
         """
-        if search.is_narrow and self._narrow is None:
-            try:
-                self._narrow = self._open(is_narrow=True)
-            except (av.FFmpegError, ValueError):
-                self._search = None
-        elif not search.is_narrow and self._narrow is not None:
-            self._narrow.close()
-            self._narrow = None
+        if search.is_narrow == self._context.is_narrow:
+            return
+        self._context.close()
+        try:
+            self._context = self._open(is_narrow=search.is_narrow)
+        except (av.FFmpegError, ValueError):
+            self._search = None
+            self._context = self._open()
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:
         """Return the encoder's packet, renumbered to fit the pictures written without the encoder.

@@ -170,7 +170,7 @@ def test_a_film_with_still_and_typed_pictures_shows_them_all() -> None:
         else:
             shown.append(film(number))
             packets += encoder.encode(shown[-1], at)
-        narrow.append(encoder._narrow is not None)
+        narrow.append(encoder._context.is_narrow)
     assert 0.2 < np.mean(narrow) < 1
     assert len(packets) == len(shown)
     found = decoded(encoder, packets)
@@ -183,8 +183,12 @@ def test_a_film_with_still_and_typed_pictures_shows_them_all() -> None:
 def test_the_narrow_search_is_left_out_when_its_encoder_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = VideoEncoder("h264", 320, 160, FPS, cuttable=True)
 
-    def fail(**_: Any) -> VideoContext:
-        raise av.error.MemoryError(12, "Cannot allocate memory")
+    opened = encoder._open
+
+    def fail(**options: Any) -> VideoContext:
+        if options.get("is_narrow"):
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+        return opened(**options)
 
     monkeypatch.setattr(encoder, "_open", fail)
     packets = [p for n in range(100) for p in encoder.encode(film(n), n * VIDEO_TICKS_PER_S // FPS)]
