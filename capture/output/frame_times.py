@@ -49,7 +49,7 @@ _LEAST_FPS: Final = 5
 
 
 class FrameTimes:
-    """Gives the frames of one track their final times, in order, at least half a slot apart."""
+    """Gives the frames of one track their final times, in order, at least half a slot apart except right at the end."""
 
     def __init__(self, fps: Fraction, *, guessed: bool) -> None:
         """`guessed` means that the file does not state its frame rate, so the first frames have to show it."""
