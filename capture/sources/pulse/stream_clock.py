@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from capture.media import SAMPLE_RATE
 
-__all__ = ["FIRST_BRACKETS", "JUMP_S", "TIMING_INTERVAL_S", "Answer", "AnswerClock", "CycleClock", "StreamClock"]
+__all__ = ["JUMP_S", "TIMING_INTERVAL_S", "Answer", "AnswerClock", "CycleClock", "StreamClock"]
 
 #: How often to request the server's timing once it is known, as delays change.
 TIMING_INTERVAL_S: Final = 1.0
@@ -31,7 +31,10 @@ TRIP_LIMIT_S: Final = 0.1
 JUMP_S: Final = 0.05
 
 #: PipeWire: how often to ask once whether the index has come as far as it should. A busy machine skips cycles.
-_CHECK_INTERVAL_S: Final = 0.2
+_CHECK_INTERVAL_S: Final = 0.4
+
+#: PipeWire: how often to look at a step once the cycles are known; it takes four or five questions.
+_STEP_INTERVAL_S: Final = 2.0
 
 #: PipeWire: how often to ask for the index while its next step is awaited.
 _POLL_S: Final = 0.0005
@@ -46,8 +49,8 @@ _STEP_LIMIT_S: Final = 0.2
 _TIGHT_S: Final = 0.0015
 
 #: PipeWire: how many steps to compare, and how many at first. A busy server makes single steps appear late.
-_BRACKETS_KEPT: Final = 5
-FIRST_BRACKETS: Final = 3
+_BRACKETS_KEPT: Final = 4
+_FIRST_BRACKETS: Final = 3
 
 #: PipeWire: that many steps in a row which are this much off mean that the cycles have moved.
 _SHIFT_S: Final = 0.003
@@ -194,7 +197,7 @@ class CycleClock:
 
     @property
     def is_known(self) -> bool:
-        return len(self._brackets) >= FIRST_BRACKETS
+        return len(self._brackets) >= _FIRST_BRACKETS
 
     @property
     def has_origin(self) -> bool:
@@ -224,7 +227,7 @@ class CycleClock:
             self.ask_at_s = answer.answered_at_s + _POLL_S
             if answer.answered_at_s > self._give_up_s:
                 # The device delivers nothing.
-                self._end(answer.answered_at_s + TIMING_INTERVAL_S)
+                self._end(answer.answered_at_s + _STEP_INTERVAL_S)
             return None
         is_tight = answer.answered_at_s - self._still_at_s <= _TIGHT_S * 2**self._failures
         if not is_tight:
@@ -288,8 +291,8 @@ class CycleClock:
         self._brackets.append(heard_s)
         self._cycles.append(cycle)
         self._aims = True
-        self._end(now_s + TIMING_INTERVAL_S if self.is_known and now_s >= self._settles_at_s else -math.inf)
+        self._end(now_s + _STEP_INTERVAL_S if self.is_known and now_s >= self._settles_at_s else -math.inf)
 
     def _end(self, next_s: float) -> None:
         self._index, self._step_due_s, self.ask_at_s = None, next_s, math.inf
-        self._check_due_s = next_s - TIMING_INTERVAL_S + _CHECK_INTERVAL_S
+        self._check_due_s = next_s - _STEP_INTERVAL_S + _CHECK_INTERVAL_S
