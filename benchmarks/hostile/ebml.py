@@ -56,7 +56,7 @@ def tiny_blocks(content: bytes = b"\xf8") -> Callable[[int], bytes]:
 
 def at_the_limit(size: int) -> bytes:
     """Return a file that was never closed, with as many packets as are allowed, in two tracks."""
-    count = min(990, size // 50_000)
+    count = min(918, size // 50_000)
     content = b"\xfc".ljust(39, b"\xff")
     blocks = b"".join(
         element(0xA3, bytes([0x81 + number % 2]) + (number // 2 * 20).to_bytes(2, "big") + b"\x80", content)

@@ -50,7 +50,7 @@ def ogg_pages(lengths: bytes, body: bytes, *, at: int = 960) -> Callable[[int], 
 def ogg_at_the_limit(size: int) -> bytes:
     """Return a file that was never closed, with as many packets as are allowed."""
     packet = b"\xfc".ljust(48, b"\xff")
-    count = min(3_880, size // 255 // (len(packet) + 1))
+    count = min(3_600, size // 255 // (len(packet) + 1))
     lengths, body = bytes([len(packet)]) * 255, packet * 255
     pages = [ogg_page(lengths, body, number=2 + place, at=(place + 1) * 255 * 960) for place in range(count)]
     return _ogg_start() + b"".join(pages)
@@ -110,7 +110,7 @@ def wav_slow(size: int) -> bytes:
 def wav_at_the_limit(size: int) -> bytes:
     """Return a WAV that was never closed, with as many packets as are allowed."""
     shape = struct.pack("<HHIIHH", 1, 1, 1, 1, 1, 8)
-    return wav((b"fmt ", shape), (b"data", bytes(min(size, 990_000)), 0xFFFFFFFF))
+    return wav((b"fmt ", shape), (b"data", bytes(min(size, 918_000)), 0xFFFFFFFF))
 
 
 def wav_chunks(size: int) -> bytes:
@@ -228,7 +228,7 @@ _MP3_FRAME: Final = bytes.fromhex("fff314c4") + bytes(20)
 def mp3_at_the_limit(size: int) -> bytes:
     """Return an MP3 that was never closed, with as many packets as are allowed."""
     table = (_MP3_FRAME[:4] + bytes(9) + b"Info" + struct.pack(">III", 3, 0, 0)).ljust(48, b"\0")
-    return table + _MP3_FRAME * min(990_000, size // len(_MP3_FRAME))
+    return table + _MP3_FRAME * min(918_000, size // len(_MP3_FRAME))
 
 
 def _sevens(number: int) -> bytes:

@@ -21,9 +21,9 @@ __all__ = [
     "most_packets",
 ]
 
-#: Five and a half hours of one Opus track. A check takes about 3 µs for each; a repair, which reads the old file twice
+#: Five hours of one Opus track. A check takes about 3 µs for each; a repair, which reads the old file twice
 #: and the new one once, 10; FFmpeg up to 100 bytes of memory.
-_MOST_PACKETS: Final = 1_000_000
+_MOST_PACKETS: Final = 920_000
 
 #: Up to this size, a file is held to that. What is beyond may have a packet for each so many bytes more.
 _LARGE_FILE_BYTES: Final = 50_000_000
