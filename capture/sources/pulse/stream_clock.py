@@ -30,11 +30,9 @@ TRIP_LIMIT_S: Final = 0.1
 #: is missing between them. The delays of outputs waver by only some milliseconds.
 JUMP_S: Final = 0.05
 
-#: PipeWire: how often to ask once whether the index has come as far as it should. A busy machine skips cycles.
-_CHECK_INTERVAL_S: Final = 0.4
-
-#: PipeWire: how often to look at a step once the cycles are known; it takes four or five questions.
-_STEP_INTERVAL_S: Final = 2.0
+#: PipeWire: how often to look at a step once the cycles are known; it takes four or five questions. A busy machine
+#: skips cycles, and until that is noticed, stamps are early.
+_STEP_INTERVAL_S: Final = 0.8
 
 #: PipeWire: how often to ask for the index while its next step is awaited.
 _POLL_S: Final = 0.0005
@@ -185,8 +183,7 @@ class CycleClock:
         self._shifted: list[tuple[float, int]] = []
         # How much earlier sample 0 was heard than by the cycles as they are now.
         self._moved_s = 0.0
-        # When to look at a step again, and when to check the index.
-        self._step_due_s = self._check_due_s = -math.inf
+        self._step_due_s = -math.inf
         # The index whose step is awaited, the latest moment at which it had not moved, and when to give up.
         self._index: int | None = None
         self._still_at_s = -math.inf
@@ -213,7 +210,7 @@ class CycleClock:
 
     def wants_answer(self, now_s: float, *, has_sound: bool) -> bool:
         if self._index is None:
-            return has_sound and now_s >= min(self._step_due_s, self._check_due_s)
+            return has_sound and now_s >= self._step_due_s
         return now_s >= self.ask_at_s
 
     def learn(self, answer: Answer) -> StreamClock | None:
@@ -240,10 +237,6 @@ class CycleClock:
         return self._take(answer, heard_s, answer.written - index)
 
     def _await_step(self, answer: Answer) -> None:
-        is_check = bool(self._brackets) and answer.answered_at_s < self._step_due_s
-        if is_check and answer.asked_at_s - answer.written / SAMPLE_RATE < min(self._brackets) + _SHIFT_S:
-            self._check_due_s = answer.answered_at_s + _CHECK_INTERVAL_S
-            return
         self._index, self._still_at_s = answer.written, answer.asked_at_s
         self._give_up_s = answer.answered_at_s + _STEP_LIMIT_S
         self.ask_at_s = answer.answered_at_s + _POLL_S
@@ -295,4 +288,3 @@ class CycleClock:
 
     def _end(self, next_s: float) -> None:
         self._index, self._step_due_s, self.ask_at_s = None, next_s, math.inf
-        self._check_due_s = next_s - _STEP_INTERVAL_S + _CHECK_INTERVAL_S

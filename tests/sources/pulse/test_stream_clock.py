@@ -95,7 +95,7 @@ def test_three_cycles_are_enough(cycle: int) -> None:
 def test_what_is_known_is_asked_for_rarely(graph: Graph) -> None:
     before = graph.asked
     graph.run(10.0)
-    assert graph.asked - before < 10 * 6
+    assert graph.asked - before < 10 * 8
     assert graph.moved == []
 
 
@@ -123,7 +123,7 @@ def test_cycles_of_another_length_are_no_break_in_the_sound() -> None:
 def test_skipped_cycles_are_missing_sound(graph: Graph) -> None:
     graph.next_s += 2 * graph.cycle / SAMPLE_RATE + 0.004
     # It takes some cycles.
-    graph.run(1.0 if graph.cycle <= 1024 else 4.0)
+    graph.run(1.2 if graph.cycle <= 1024 else 4.0)
     assert len(graph.moved) == 1
     assert not graph.clock.follows_break
     assert abs(graph.error_s) < WITHIN_S
