@@ -51,8 +51,8 @@ REPLAY = (
 
 LIST = (
     "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
-    "finished one, name it in play, open, check, convert and repair. ✓ means that the file is complete; capture check "
-    "reads all of it."
+    "finished one, name it in play, open, trim, check, convert and repair. ✓ means that the file is complete; capture "
+    "check reads all of it."
 )
 
 PLAY = (
@@ -72,6 +72,13 @@ CONVERT = (
     "Write a copy of a recording with a constant frame rate, for programs that cannot read a variable one: some video "
     "editors and most libraries for scripts. It takes seconds, because the pictures are not encoded again; sound and "
     "chapters are kept. The original does not change."
+)
+
+TRIM = (
+    "Write a part of a recording to a new file, exact to the picture and to the sample. Only the pictures up to the "
+    "next key frame and the sound at the cuts are encoded again; MP3, voice notes, and Opus in MKV and WebM are "
+    "encoded again as a whole. Chapters move along, and nothing of what is cut away is left in the new file. The "
+    "original stays unless you give --in-place."
 )
 
 CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."

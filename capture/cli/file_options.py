@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import CHECK, CONVERT, LIST, OPEN, PLAY, REPAIR
+from capture.cli.descriptions import CHECK, CONVERT, LIST, OPEN, PLAY, REPAIR, TRIM
 from capture.recordings.overview import KINDS
 
 __all__ = ["FILE_VERBS"]
@@ -49,6 +49,16 @@ def _fill_convert(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-30fps.mp4 and the like)")
 
 
+def _fill_trim(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", metavar="FILE", help=_NAMES)
+    add("--from", metavar="T", dest="from_time", help="keep what is from there on: 90, 90s, 1m30s, 1:30 (its start)")
+    add("--to", metavar="T", dest="to_time", help="keep what is up to there (its end)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-trimmed.mp4 and the like)")
+    where.add_argument("--in-place", action="store_true", help="replace the recording, once the new file is checked")
+
+
 def _fill_check(parser: ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help=f"{_NAMES}; several get a line each")
     _add_no_limits(parser)
@@ -67,5 +77,6 @@ FILE_VERBS: Final = (
     ("open", "show a recording in the file manager", _add_file, OPEN),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
+    ("trim", "keep a part of a recording", _fill_trim, TRIM),
     ("check", "check that a recording is complete", _fill_check, CHECK),
 )

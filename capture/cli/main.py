@@ -25,7 +25,7 @@ _MODULES: Final = {
     "record": ("record", "note", "standby", "replay"),
     "headless": ("headless",),
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
-    "files": ("check", "convert", "repair"),
+    "files": ("check", "convert", "repair", "trim"),
     "listing": ("list",),
     "playing": ("play", "open"),
     "system": ("devices", "doctor"),

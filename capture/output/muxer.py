@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import av
+from av.audio.stream import AudioStream
 from av.stream import Stream
 from av.video.stream import VideoStream
 
@@ -150,6 +151,9 @@ class Muxer:
             self._container.metadata.update(_lasting(metadata or {}))
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(_lasting(template.metadata))
+                if isinstance(stream, AudioStream) and template.codec_context.extradata:
+                    # A trimmed track states another priming than its encoder.
+                    stream.codec_context.extradata = template.codec_context.extradata
                 if (
                     isinstance(stream, VideoStream)
                     and isinstance(template, VideoStream)

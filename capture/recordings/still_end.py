@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from capture.codecs.h264_slices import SliceWriter
@@ -19,7 +20,7 @@ from capture.errors import EncoderError
 from capture.media import as_fraction, in_seconds
 from capture.recordings.rewrite import opened, tracks_of
 
-__all__ = ["Repeat", "repeat_at_end"]
+__all__ = ["Repeat", "repeat_at_end", "repeated"]
 
 
 class Repeat(NamedTuple):
@@ -60,7 +61,7 @@ def repeat_at_end(path: Path, end_s: float) -> Repeat | None:
         pts = round(end_s / unit_s) - slot
         if pts <= (group[-1].pts or 0) + slot:
             return None
-        data = _in_h264(track, group) if track.codec_context.codec.canonical_name == "h264" else _in_vp8(track, group)
+        data = repeated(track, [bytes(packet) for packet in group])
         if not data:
             return None
         repeat: av.Packet[Any] = av.Packet(data)
@@ -70,22 +71,34 @@ def repeat_at_end(path: Path, end_s: float) -> Repeat | None:
         return Repeat(place, repeat)
 
 
-def _in_h264(track: VideoStream, group: list[av.Packet[Any]]) -> bytes:
+def repeated(track: Stream, group: list[bytes]) -> bytes:
+    """Return a packet that shows the last picture of `group` again; empty if it cannot be repeated.
+
+    `group` begins with a key frame of `track`, which comes from a file or an encoder.
+    """
+    assert isinstance(track, VideoStream)  # noqa: S101 - only pictures are repeated
+    return _in_h264(track, group) if track.codec_context.codec.canonical_name == "h264" else _in_vp8(track, group)
+
+
+def _in_h264(track: VideoStream, group: list[bytes]) -> bytes:
     """Return ten bytes that repeat the last picture of a group; empty if repeats cannot follow it."""
-    writer = SliceWriter.of(parameters_of(bytes(track.codec_context.extradata or b"")), from_last_alone=True)
+    header = bytes(track.codec_context.extradata or b"")
+    has_lengths = header[:1] == b"\1"
+    writer = SliceWriter.of(parameters_of(header) if has_lengths else header, from_last_alone=True)
     if writer is None:
         return b""
     try:
         for packet in group:
-            writer.followed(with_start_codes(bytes(packet)))
+            writer.followed(with_start_codes(packet) if has_lengths else packet)
     except EncoderError:
         return b""
-    return with_lengths(writer.picture())
+    return with_lengths(writer.picture()) if has_lengths else writer.picture()
 
 
-def _in_vp8(track: VideoStream, group: list[av.Packet[Any]]) -> bytes:
+def _in_vp8(track: VideoStream, group: list[bytes]) -> bytes:
     """Return a key frame with the last picture of a group; empty if it cannot be decoded."""
-    frames = [frame for packet in group for frame in packet.decode()]
+    decoder = av.CodecContext.create("vp8", "r")
+    frames = [frame for packet in group for frame in decoder.decode(av.Packet(packet))]
     if not frames:
         return b""
     size = track.codec_context.width, track.codec_context.height

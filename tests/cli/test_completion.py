@@ -79,6 +79,7 @@ def test_bash_completes_verbs_options_and_values(words: list[str], wanted: list[
         (["record", "-o", "my t"], ["my talk.mp4"]),
         (["record", "--fallback-dir", "my"], ["my folder"]),
         (["convert", "--constant-fps", "my t"], ["my talk.mp4"]),
+        (["trim", "--from", "9", "my t"], ["my talk.mp4"]),
         (["stop", "my"], [""]),
         # A program and its arguments.
         (["headless", "out.mp4", "--", "my t"], ["my talk.mp4"]),

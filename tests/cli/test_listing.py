@@ -230,6 +230,7 @@ def test_last_and_numbers_name_recordings(home: Home) -> None:
     assert run("repair", "1")[1] == f"{new}: already complete\n"
     code, out, _ = run("convert", "2", "--constant-fps", "25")
     assert (code, out) == (0, f"{old} has a constant rate already; nothing was done\n")
+    assert run("trim", "1", "--from", "500ms")[1] == f"saved {home.sounds / 'new-trimmed.ogg'}, 0:00.5\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")

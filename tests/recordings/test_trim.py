@@ -1,0 +1,323 @@
+"""Trimmed recordings, compared with their source sample by sample and picture by picture."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from av.stream import Stream
+from numbered import HEIGHT, WIDTH, number_of, numbered
+from reopened import chapters, everything_heard, everything_shown, first_loud_s, sound
+from written import Picture, Sound, write
+
+from capture.cli.main import main
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import OutputError, RecordingError
+from capture.formats import CONTAINERS
+from capture.media import SAMPLE_RATE, SampleArray, in_seconds
+from capture.output.chapters import Chapter
+from capture.output.muxer import Muxer
+from capture.recordings.check import CheckReport, check
+from capture.recordings.structure import Ending
+from capture.recordings.trim import trim
+
+FPS = 15
+LENGTH_S = 12.0
+
+#: Late in the first group of pictures, in the middle of a packet of sound, and a second after a key frame.
+FROM_S, TO_S = 1.234, 10.321
+
+KEPT_HZ, CUT_HZ = 440.0, 5000.0
+
+CHAPTERS = (Chapter("one", 0, 1), Chapter("two", 1, 4.5), Chapter("three", 4.5, 11), Chapter("four", 11, LENGTH_S))
+
+
+def wave(channels: int = 2) -> SampleArray:
+    """Return noise with a tone: one in the part that is kept, another outside."""
+    moments_s = np.arange(round(LENGTH_S * SAMPLE_RATE)) / SAMPLE_RATE
+    is_kept = (moments_s >= FROM_S) & (moments_s < TO_S)
+    tone = 0.2 * np.sin(2 * np.pi * np.where(is_kept, KEPT_HZ, CUT_HZ) * moments_s)
+    noise = 0.01 * np.random.default_rng(1).standard_normal((len(moments_s), channels))
+    slow = np.apply_along_axis(lambda one: np.convolve(one, np.ones(16) / 4, "same"), 0, noise)
+    return cast(SampleArray, (tone[:, None] * np.linspace(1, 0.5, channels) + slow).astype(np.float32))
+
+
+def record(path: Path, quality: str = "medium") -> Path:
+    """Write a recording like those of capture, with numbered pictures, a still one among them, and chapters."""
+    kind = CONTAINERS[path.suffix[1:]]
+    packets: list[tuple[float, int, Any]] = []
+    templates: list[Stream] = []
+    if kind.video_codec:
+        video = VideoEncoder(kind.video_codec, WIDTH, HEIGHT, FPS, quality=quality, cuttable=True)
+        templates.append(video.template)
+        for slot in range(round(LENGTH_S * FPS)):
+            made = video.repeat(slot * 6000) if slot % 5 == 4 else video.encode(numbered(slot), slot * 6000)
+            packets += [(slot / FPS, 0, packet) for packet in made]
+    audio = AudioEncoder(kind.audio_codec, 2)
+    for packet in [*audio.encode(wave()), *audio.finish()]:
+        packets.append((in_seconds(packet.pts, packet.time_base), len(templates), packet))
+    templates.append(audio.template)
+    muxer = Muxer(path, kind)
+    muxer.start(templates, {"title": "A talk"})
+    for _, place, packet in sorted(packets, key=lambda one: one[0]):
+        muxer.write(place, packet)
+    muxer.close(CHAPTERS)
+    muxer.keep()
+    return path
+
+
+@cache
+def _source(folder: Path, extension: str) -> Path:
+    return record(folder / f"talk.{extension}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trim")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def level_db(samples: SampleArray, hz: float) -> float:
+    """Return the highest level of a tone in any 20 ms, in dB of full scale."""
+    length = SAMPLE_RATE // 50
+    window = np.exp(-2j * np.pi * hz * np.arange(length) / SAMPLE_RATE) * np.hanning(length) * 4 / length
+    levels = [abs(np.dot(samples[at : at + length], window)) for at in range(0, len(samples) - length, length // 4)]
+    return float(20 * np.log10(max(levels) + 1e-9))
+
+
+def shown(path: Path) -> list[tuple[float, np.ndarray[Any, Any]]]:
+    with av.open(str(path)) as container:
+        return [(frame.time or 0.0, frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
+
+
+def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
+    """Return the packets of the first track of this kind, with their times."""
+    with av.open(str(path)) as container:
+        found = [one for one in container.demux(container.streams.get(**{kind: 0})[0]) if one.size]
+        return [(in_seconds(one.pts, one.time_base), bytes(one)) for one in found]
+
+
+def compare_sound(source: SampleArray, part: SampleArray, from_s: float, to_s: float) -> SampleArray:
+    """Return by how much each sample of a part is off; assert that none is shifted.
+
+    The last packet of AAC holds the next one's time as well.
+    """
+    truth = source[round(from_s * SAMPLE_RATE) : round(to_s * SAMPLE_RATE)]
+    assert 0 <= len(part) - len(truth) <= 1024
+    part = part[: len(truth)]
+    size = 1 << (2 * len(part)).bit_length()
+    fits = np.fft.irfft(np.fft.rfft(truth, size) * np.conj(np.fft.rfft(part, size)), size)
+    assert np.argmax(fits) == 0
+    return cast(SampleArray, np.abs(truth - part))
+
+
+def compare_pictures(path: Path, made: Path, from_s: float, to_s: float, copied_from_s: float) -> None:
+    """Assert that a part has the pictures of its source at their times; after the last one, it may repeat that."""
+    truth = [picture for picture in shown(path) if picture[0] < to_s - 1e-6]
+    while len(truth) > 1 and truth[1][0] <= from_s:
+        truth.pop(0)
+    part = shown(made)
+    assert len(part) - len(truth) in ((0, 1) if made.suffix in (".mkv", ".webm") else (0,))
+    for (at_s, old), (moved_s, new) in zip(truth, part, strict=False):
+        assert moved_s == pytest.approx(max(0, at_s - from_s), abs=0.0011)
+        assert number_of(new) == number_of(old)
+        if at_s >= copied_from_s:
+            assert np.array_equal(new, old)
+    # No edit list hides anything.
+    assert len(list(everything_shown(made))) == len(part)
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_a_part_is_exact_and_nothing_else_is_left(extension: str, folder: Path, tmp_path: Path) -> None:
+    kind = CONTAINERS[extension]
+    path = _source(folder, extension)
+    before = path.read_bytes()
+    made = trim(path, tmp_path / f"part.{extension}", FROM_S, TO_S).path
+    assert path.read_bytes() == before
+    report = check(made)
+    assert report.ok, report.problems
+    assert [one.duration_s for one in report.streams] == pytest.approx([TO_S - FROM_S] * len(report.streams), abs=2e-5)
+    assert [one.silent for one in report.streams if one.kind == "audio"] == [False]
+
+    off = compare_sound(sound(path).samples, sound(made).samples, FROM_S, TO_S)
+    assert off.max() < 0.02
+    copied = off[SAMPLE_RATE : round((TO_S - FROM_S - 1) * SAMPLE_RATE)]
+    if kind.audio_codec in ("flac", "pcm_s16le"):
+        assert not off.any()
+    elif kind.audio_codec == "aac" or kind.format == "ogg":
+        assert not copied.any()
+    heard = everything_heard(made)
+    assert level_db(heard, KEPT_HZ) > -18
+    assert level_db(heard, CUT_HZ) < -55
+
+    content = made.read_bytes()
+    for track in report.streams:
+        old = packets(path, track.kind)
+        kept = {data for at_s, data in old if FROM_S - 0.2 < at_s < TO_S}
+        cut = [data for _, data in old if data not in kept]
+        if kind.format == "wav":
+            cut = [data[:1000] for data in cut]
+        assert len(cut) > 10
+        assert not any(data in content for data in cut)
+    if kind.holds_video:
+        compare_pictures(path, made, FROM_S, TO_S, FROM_S + 2.0)
+        until = [data for at_s, data in packets(path, "video") if at_s < TO_S]
+        assert [data for _, data in packets(made, "video")][-90:] == until[-90:]
+        assert chapters(made) == [("two", 0.0, 3.266), ("three", 3.266, 9.087)]
+    with av.open(str(made)) as container:
+        assert "A talk" in {**container.metadata, **container.streams[0].metadata}.values()
+
+
+#: Within the first packet, at a key frame, in the middle of the stills, two frames, and to either end.
+PARTS = [(0.005, 0.2), (4.0, 7.0), (2.0 + 1 / FPS, 5.5), (3.3, 3.37), (0.0, 6.543), (7.89, None)]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm", "opus", "mp3", "flac"])
+def test_any_part_is_in_place(extension: str, folder: Path, tmp_path: Path) -> None:
+    path = _source(folder, extension)
+    for number, (from_s, to_s) in enumerate(PARTS):
+        made = trim(path, tmp_path / f"{number}.{extension}", from_s, to_s).path
+        report = check(made)
+        assert report.ok, report.problems
+        end_s = LENGTH_S if to_s is None else to_s
+        assert [one.duration_s for one in report.streams] == pytest.approx(
+            [end_s - from_s] * len(report.streams), abs=0.002
+        )
+        compare_sound(sound(path).samples, sound(made).samples, from_s, end_s)
+        if CONTAINERS[extension].holds_video:
+            compare_pictures(path, made, from_s, end_s, 99.0)
+
+
+def test_pictures_of_another_encoder_are_all_encoded_again(tmp_path: Path) -> None:
+    path = tmp_path / "other.mp4"
+    with av.open(str(path), "w") as container:
+        # With frames that are stored in another order than they are shown in.
+        stream = container.add_stream("libx264", rate=FPS, options={"bf": "3", "g": "30", "b_strategy": "0"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for slot in range(6 * FPS):
+            frame = av.VideoFrame.from_ndarray(numbered(slot)[..., :3], format="bgr24")
+            frame.pts, frame.time_base = slot, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    # The second part begins with a key frame.
+    for number, (from_s, to_s) in enumerate([(1.5, 4.03), (2.0, 5.03), (0.0, 3.5)]):
+        made = trim(path, tmp_path / f"{number}.mp4", from_s, to_s).path
+        assert check(made).ok
+        compare_pictures(path, made, from_s, to_s, 99.0)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_tracks_that_begin_late_stay_in_sync(extension: str, tmp_path: Path) -> None:
+    sounds = (Sound(end_s=4), Sound(start_s=1.5, end_s=4, heard_from_s=2.5))
+    path = write(tmp_path / f"late.{extension}", sounds, Picture(end_s=4))
+    made = trim(path, tmp_path / f"part.{extension}", 0.7, 3.7).path
+    report = check(made)
+    # Not the fault of the cut.
+    assert [problem for problem in report.problems if "start" not in problem] == []
+    assert [one.kind for one in report.streams] == ["video", "audio", "audio"]
+    began_s = [max(0, one.start_s - 0.7) for one in check(path).streams]
+    assert [one.start_s for one in report.streams] == pytest.approx(began_s, abs=0.001)
+    late = sound(made, 1)
+    assert first_loud_s(late) == pytest.approx(1.8, abs=0.01)
+
+
+def test_a_voice_note_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "note.ogg"
+    audio = AudioEncoder("opus", 1, voice=True)
+    muxer = Muxer(path, CONTAINERS["ogg"])
+    muxer.start([audio.template])
+    for packet in [*audio.encode(wave(1)), *audio.finish()]:
+        muxer.write(0, packet)
+    muxer.close()
+    muxer.keep()
+    made = trim(path, tmp_path / "part.ogg", FROM_S, TO_S).path
+    report = check(made)
+    assert report.ok
+    assert report.duration_s == pytest.approx(TO_S - FROM_S, abs=2e-5)
+    compare_sound(sound(path).samples, sound(made).samples, FROM_S, TO_S)
+    assert level_db(everything_heard(made), CUT_HZ) < -50
+    # Packets of 60 ms.
+    assert len(packets(made, "audio")) == pytest.approx((TO_S - FROM_S) / 0.06, abs=2)
+
+
+def test_it_replaces_the_recording_once_the_new_file_is_good(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talk.ogg"
+    before = _source(folder, "ogg").read_bytes()
+    path.write_bytes(before)
+    path.chmod(0o640)
+    bad = CheckReport(path, ("it is bad",), (), Ending.DAMAGED, plays=False)
+    with monkeypatch.context() as patched:
+        patched.setattr("capture.recordings.trim.check", lambda *args, **options: bad)
+        with pytest.raises(OutputError, match="it is bad"):
+            trim(path, path, 1.0)
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["talk.ogg"]
+    assert trim(path, path, 1.0).duration_s == pytest.approx(LENGTH_S - 1, abs=2e-5)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert names(tmp_path) == ["talk.ogg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--from", "13"], "not within"),
+        (["--to", "0:12.5"], "not within"),
+        (["--from", "5", "--to", "5"], "later --to"),
+        ([], "nothing of"),
+        (["--to", "2", "-o", "talk.ogg"], "--in-place"),
+        (["--to", "2", "-o", "talk.mp3"], ".ogg"),
+        (["--to", "2", "-o", "other.ogg"], "exists already"),
+    ],
+)
+def test_mistakes_touch_nothing(
+    options: list[str],
+    words: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = _source(folder, "ogg").read_bytes()
+    for name in ("talk.ogg", "other.ogg"):
+        (tmp_path / name).write_bytes(before)
+    assert main(["trim", "talk.ogg", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert names(tmp_path) == ["other.ogg", "talk.ogg"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before, before]
+
+
+def test_what_is_no_recording_or_not_complete_is_refused(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("Not a recording.\n" * 100)
+    with pytest.raises(RecordingError, match="not a recording"):
+        trim(text, tmp_path / "out.mp4", 1.0)
+    half = tmp_path / "half.ogg"
+    half.write_bytes(_source(folder, "ogg").read_bytes()[:50_000])
+    with pytest.raises(RecordingError, match="capture repair"):
+        trim(half, tmp_path / "out.ogg", 1.0)
+    assert names(tmp_path) == ["half.ogg", "text.mp4"]
+
+
+def test_the_verb_names_the_new_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.wav").write_bytes(_source(folder, "wav").read_bytes())
+    assert main(["trim", "talk.wav", "--from", "0:01.5", "--to", "3500ms"]) == 0
+    assert capsys.readouterr().out == "saved talk-trimmed.wav, 0:02.0\n"
+    assert main(["trim", "talk.wav", "--from", "11s", "--in-place", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": "talk.wav", "duration_s": 1.0}
+    assert names(tmp_path) == ["talk-trimmed.wav", "talk.wav"]
