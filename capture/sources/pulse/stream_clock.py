@@ -30,7 +30,7 @@ TRIP_LIMIT_S: Final = 0.1
 #: is missing between them. The delays of outputs waver by only some milliseconds.
 JUMP_S: Final = 0.05
 
-#: PipeWire: how often to look at a step once the cycles are known; it takes four or five questions. A busy machine
+#: PipeWire: how often to look at a step once the cycles are known; it takes some ten questions. A busy machine
 #: skips cycles, and until that is noticed, stamps are early.
 _STEP_INTERVAL_S: Final = 0.8
 
