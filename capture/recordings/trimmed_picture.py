@@ -25,7 +25,7 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import RecordingError
 from capture.formats import QUALITIES
 from capture.media import VIDEO_TICKS_PER_S, as_fraction
-from capture.output.frame_times import rate_of
+from capture.output.frame_times import FrameTimes, rate_of
 from capture.pixels.macroblocks import planes_of
 from capture.recordings.still_end import repeated
 
@@ -69,6 +69,9 @@ class TrimmedPicture:
         is_in_order = not self._context.has_b_frames
         self._encoder = self._encoder_like_this() if self._lead or not is_in_order else None
         self._is_same = self._encoder is None or (is_in_order and self._writes_same(self._encoder))
+        # What comes from an encoder is moved by the muxer. At 24000/1001 fps and the like no grid fits.
+        has_grid = as_fraction(track.guessed_rate).denominator == 1
+        self._is_guessed = self._is_mp4 and self._is_same and has_grid and from_s > 0
         #: What the muxer makes its stream from.
         self.template: Stream = track
         if self._encoder is not None and not self._is_same:
@@ -77,7 +80,8 @@ class TrimmedPicture:
 
     def packets(self) -> Iterator[av.Packet[Any]]:
         """Yield the packets in their order; call it once."""
-        return self._lasting(self._all())
+        packets = self._all()
+        return self._lasting(self._on_grid(packets) if self._is_guessed else packets)
 
     def _until_copied(self) -> tuple[list[av.Packet[Any]], av.Packet[Any] | None]:
         """Return the packets to encode again, and the first to copy, None if there is none.
@@ -204,6 +208,17 @@ class TrimmedPicture:
             made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
             made.is_keyframe = packet.is_keyframe
             yield made
+
+    def _on_grid(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Move the first frames by milliseconds, as in a recording, so that programs guess its frame rate."""
+        times = FrameTimes(as_fraction(self._track.guessed_rate), guessed=True)
+        before_s = math.inf if self._end == math.inf else (self._end - self._start) / VIDEO_TICKS_PER_S
+        for packet in packets:
+            ends = (packet.pts or 0) + (packet.duration or 0)
+            packet.duration = 0
+            times.place(packet, before_s)
+            packet.duration = max(0, ends - (packet.pts or 0))
+            yield packet
 
     def _lasting(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         """Yield the packets with their durations: until the next one, the last one until the end.
