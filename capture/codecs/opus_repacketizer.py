@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import av
 
-__all__ = ["MAX_FRAME_BYTES", "Repacketizer", "are_alike", "guarded", "merged"]
+__all__ = ["MAX_FRAME_BYTES", "Repacketizer", "are_alike", "guarded", "merged", "split"]
 
 #: The longest frame whose length can be written (RFC 6716, section 3.2.1, requirement R2).
 MAX_FRAME_BYTES: Final = 1275
@@ -24,8 +24,12 @@ _MAX_FRAMES: Final = 48
 #: 3.1). Code 0 is a single frame that fills the packet; code 3 is any number of frames, here of different lengths.
 _CODE: Final = 0b11
 _ONE_FRAME: Final = 0
+_TWO_ALIKE: Final = 1
+_TWO: Final = 2
 _ANY_NUMBER: Final = 3
 _LENGTHS_DIFFER: Final = 0x80
+_PADDED: Final = 0x40
+_COUNT: Final = 0x3F
 
 #: Configurations below this are SILK only (section 3.1, table 2).
 _SILK_CONFIGS: Final = 12
@@ -57,6 +61,48 @@ def merged(packets: Sequence[bytes]) -> bytes:
     if len(frames[-1]) > MAX_FRAME_BYTES:
         raise ValueError(f"a frame of {len(frames[-1])} bytes is too long, the most is {MAX_FRAME_BYTES}")
     return head + lengths + b"".join(frames)
+
+
+def split(packet: bytes) -> list[bytes]:
+    """Return a packet of one frame for each frame of `packet`. Raises `ValueError` if it is damaged or padded."""
+    if not packet:
+        raise ValueError("an empty packet has no frames")
+    head, code, rest = bytes([packet[0] & ~_CODE]), packet[0] & _CODE, packet[1:]
+    if code == _ONE_FRAME:
+        return [packet]
+    if code == _TWO_ALIKE:
+        count, lengths_differ = 2, False
+    elif code == _TWO:
+        count, lengths_differ = 2, True
+    else:
+        if not rest or rest[0] & _PADDED or not rest[0] & _COUNT:
+            raise ValueError("cannot split a packet with padding or without frames")
+        count, lengths_differ = rest[0] & _COUNT, bool(rest[0] & _LENGTHS_DIFFER)
+        rest = rest[1:]
+    if not lengths_differ:
+        size, remainder = divmod(len(rest), count)
+        if remainder:
+            raise ValueError("the frames of a packet differ in length")
+        return [head + rest[place : place + size] for place in range(0, len(rest), size)] if size else [head] * count
+    sizes = []
+    for _ in range(count - 1):
+        size, rest = _read_length(rest)
+        sizes.append(size)
+    if sum(sizes) > len(rest):
+        raise ValueError("the frames of a packet reach beyond it")
+    frames = []
+    for size in sizes:
+        frames.append(head + rest[:size])
+        rest = rest[size:]
+    return [*frames, head + rest]
+
+
+def _read_length(data: bytes) -> tuple[int, bytes]:
+    """Return the length at the start of `data`, and what follows it."""
+    taken = 2 if data and data[0] >= _LONG_FROM else 1
+    if len(data) < taken:
+        raise ValueError("a packet ends within the lengths of its frames")
+    return (data[0] if taken == 1 else data[0] + 4 * data[1]), data[taken:]
 
 
 def _length(frame: bytes) -> bytes:

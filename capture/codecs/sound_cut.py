@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.opus_repacketizer import split
 from capture.codecs.stereo_aac import windows
 from capture.media import SAMPLE_RATE, SampleArray
 
@@ -51,8 +52,8 @@ def silenced(
     """Return consecutive packets of one track, silent before sample `begin` and from `end` on.
 
     Samples are counted at `SAMPLE_RATE`, in what a decoder makes of all `packets`, priming included; each packet takes
-    `packet_samples`. `begin` is 0 or at least one packet. `source` has the codec, one of `CUTTABLE`, and its header.
-    The number of packets stays, and so do those away from the cuts.
+    `packet_samples`, and one of Opus holds one frame. `begin` is 0 or at least one packet. `source` has the codec, one
+    of `CUTTABLE`, and its header. The number of packets stays, and so do those away from the cuts.
     """
     cut = _Cut(source, packet_samples)
     made = list(packets)
@@ -93,10 +94,24 @@ class _Cut:
         before = max(0, last_to_keep - self._reach)
         near = packets[before:]
         again = self._encoded_again(near, 0, end - before * self._packet_samples)
-        for place in range(last_to_keep - before, self._run_in - 1, -1):
-            if self._overlap.fits(again[place], near[place]):
-                return packets[: before + place + 1] + again[place + 1 :]
-        return self._encoded_again(packets, 0, end)
+        places = [
+            place
+            for place in range(last_to_keep - before, self._run_in - 1, -1)
+            if self._overlap.fits(again[place], near[place])
+        ]
+        if not places:
+            return self._encoded_again(packets, 0, end)
+        place = places[0]
+        if self._overlap.settles:
+            # Where the decoder remembers little, as in a pause of speech.
+            heard = end - before * self._packet_samples - self._overlap.samples
+            place = min(places, key=lambda place: self._difference(near, near[: place + 1] + again[place + 1 :], heard))
+        return packets[: before + place + 1] + again[place + 1 :]
+
+    def _difference(self, one: Sequence[bytes], other: Sequence[bytes], samples: int) -> float:
+        """Return the largest difference within the first `samples` of what a decoder makes of two runs of packets."""
+        first, second = (decoded(self._source, each, self._source.channels)[:samples] for each in (one, other))
+        return float(np.abs(first - second).max(initial=0.0))
 
     def _encoded_again(self, packets: Sequence[bytes], begin: int, end: int) -> list[bytes]:
         """Return an equivalent of each packet, silent before sample `begin` and from `end` on."""
@@ -111,8 +126,11 @@ class _Cut:
         samples[max(0, end) :] = 0
         encoder = AudioEncoder(self._codec, channels, voice=self._source.sample_rate == VOICE_SAMPLE_RATE)
         # The encoder puts its priming before the samples.
-        made = [*encoder.encode(samples[self._overlap.samples :]), *encoder.finish()]
-        return [bytes(packet) for packet in made[: len(packets)]]
+        made = [bytes(one) for one in (*encoder.encode(samples[self._overlap.samples :]), *encoder.finish())]
+        if self._codec == "opus":
+            # Those of a voice note hold several frames, and how many depends on the sound.
+            made = [frame for packet in made for frame in split(packet)]
+        return made[: len(packets)]
 
 
 def decoded(source: av.AudioCodecContext, packets: Iterable[bytes], channels: int) -> SampleArray:

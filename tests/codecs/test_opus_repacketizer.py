@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from capture.codecs.opus_repacketizer import MAX_FRAME_BYTES, Repacketizer, are_alike, guarded, merged
+from capture.codecs.opus_repacketizer import MAX_FRAME_BYTES, Repacketizer, are_alike, guarded, merged, split
 
 RATE = 16_000
 SILK_WIDEBAND_20_MS = 9 << 3
@@ -22,7 +22,7 @@ def single(content: bytes, head: int = SILK_WIDEBAND_20_MS) -> bytes:
     return bytes([head]) + content
 
 
-def split(packet: bytes) -> list[bytes]:
+def frames_in(packet: bytes) -> list[bytes]:
     """Return the frames of a code-3 packet without padding, read as in RFC 6716, sections 3.2.1 and 3.2.5."""
     assert packet[0] & 3 == 3
     assert packet[1] & 0xC0 == 0x80, "the packet must have different lengths and no padding"
@@ -106,7 +106,43 @@ def test_a_zero_is_appended_only_to_silk_frames() -> None:
 @pytest.mark.parametrize("size", [0, 1, 2, 251, 252, 253, 254, 255, 256, 257, 511, 1023, 1274, 1275])
 def test_frames_of_every_length_can_be_split_again(size: int) -> None:
     frames = [bytes([7]) * size, bytes([8]) * 5, bytes([9]) * size]
-    assert split(merged([single(frame) for frame in frames])) == frames
+    assert frames_in(merged([single(frame) for frame in frames])) == frames
+
+
+@pytest.mark.parametrize("size", [0, 1, 251, 252, 255, 256, 1275])
+def test_a_merged_packet_is_split_into_its_packets(size: int) -> None:
+    packets = [single(bytes([7]) * size), single(bytes([8]) * 5), single(bytes([9]) * size)]
+    assert split(merged(packets)) == packets
+    assert split(packets[0]) == packets[:1]
+
+
+def test_every_way_to_pack_frames_is_split() -> None:
+    head = SILK_WIDEBAND_20_MS
+    frames = [single(b"abc"), single(b"def")]
+    assert split(bytes([head | 1]) + b"abcdef") == frames
+    assert split(bytes([head | 2, 3]) + b"abcdef") == frames
+    assert split(bytes([head | 3, 2]) + b"abcdef") == frames
+    assert split(bytes([head | 3, 0x82, 3]) + b"abcdef") == frames
+
+
+DAMAGED = {
+    "empty": b"",
+    "two of unequal length": b"\x49abc",
+    "two without a length": b"\x4a",
+    "the first too long": b"\x4a\x09abc",
+    "half a length": b"\x4a\xff",
+    "no count": b"\x4b",
+    "none": b"\x4b\x00",
+    "padded": b"\x4b\x42\x01abcd",
+    "too few lengths": b"\x4b\x83\x01",
+    "unequal": b"\x4b\x02abc",
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_packet_is_not_split(damaged: bytes) -> None:
+    with pytest.raises(ValueError, match="packet"):
+        split(damaged)
 
 
 def test_the_first_bytes_are_those_of_a_voice_note() -> None:
@@ -170,7 +206,7 @@ def test_a_merged_packet_ends_where_the_coding_changes() -> None:
     groups = repacketized([packet(head, number) for number, head in enumerate(heads)])
     assert [bytes(group)[1] & 63 for group in groups] == [3, 1, 2, 3]
     assert [group.pts for group in groups] == [0, 3 * 320, 4 * 320, 6 * 320]
-    assert b"".join(frame for group in groups for frame in split(bytes(group))) == bytes(range(9))
+    assert b"".join(frame for group in groups for frame in frames_in(bytes(group))) == bytes(range(9))
 
 
 def test_finish_without_packets_returns_nothing() -> None:

@@ -50,3 +50,25 @@ def test_what_comes_after_the_end_is_gone(extension: str, tmp_path: Path) -> Non
         assert len(list(everything_shown(muxer.path))) == int(END_S * FPS) + 1
     with av.open(str(muxer.path)) as container:
         assert float((container.duration or 0) / av.time_base) == pytest.approx(END_S, abs=0.04)
+
+
+@pytest.mark.parametrize("end_s", [2.333, 4.5, 4.85])
+def test_a_voice_note_is_the_same_up_to_the_end(end_s: float, tmp_path: Path) -> None:
+    encoder = AudioEncoder("opus", 1, voice=True)
+    muxer = Muxer(tmp_path / "note.ogg", CONTAINERS["ogg"])
+    muxer.start([encoder.template])
+    moments_s = np.arange(6 * SAMPLE_RATE) / SAMPLE_RATE
+    voice = 0.2 * np.sin(2 * np.pi * 300 * moments_s) * (1 + 0.5 * np.sin(2 * np.pi * 3 * moments_s))
+    # Around a pause, packets hold fewer than three frames.
+    voice[(moments_s > 3.97) & (moments_s < 4.13)] = 0
+    for packet in [*encoder.encode(voice.astype(np.float32)[:, None]), *encoder.finish()]:
+        muxer.write(0, packet)
+    muxer.close()
+    muxer.keep()
+    whole = everything_heard(muxer.path)
+    assert cut_end(muxer.path, end_s).ok
+    cut = everything_heard(muxer.path)
+    assert len(cut) / SAMPLE_RATE == pytest.approx(end_s, abs=0.03)
+    within = round((end_s - 0.01) * SAMPLE_RATE)
+    assert np.abs(whole[:within] - cut[:within]).max() < 0.15
+    assert np.abs(cut[round((end_s + 0.01) * SAMPLE_RATE) :]).max(initial=0) < 0.01
