@@ -36,7 +36,8 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
     `end_s` counts from the start of the file. The last frame is shown until then. The last packet of AAC and Opus is
     silent from the end on; MP3 ends with the packet before, WAV with the sample. A chapter that plays at `end_s` ends
     there, later ones go. Raises `UsageError` when nothing would be left, and for FLAC, which cannot be cut this way;
-    `RecordingError` for Opus that is packed in an unknown way; `OutputError` and `RecordingError` as `rewrite` does. After an error the recording is unchanged.
+    `RecordingError` for Opus that is packed in an unknown way; `OutputError` and `RecordingError` as `rewrite` does.
+    After an error the recording is unchanged.
     """
     if container_of(path).audio_codec == "flac":
         raise UsageError(f"{path} is FLAC, which capture cannot cut", "cut it in an audio editor")
