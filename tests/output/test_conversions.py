@@ -5,13 +5,14 @@ The files begin in ways that have misled FFmpeg about the frame rate. The packag
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
+import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from numbered import HEIGHT, WIDTH, converted, latest_s, number_of, numbered, shown_from_s
@@ -22,6 +23,7 @@ from capture.media import VIDEO_TICKS_PER_S
 from capture.output.muxer import Muxer
 from capture.output.writer import FileWriter
 from capture.pipeline.tee import Tee
+from capture.recordings.constant_rate import with_constant_rate
 from capture.recordings.repair import repair
 from capture.replay.buffer import ReplayBuffer
 from capture.replay.clip_writer import save
@@ -122,14 +124,8 @@ def no_failure(worker: str, error: BaseException) -> None:
     pytest.fail(f"{worker}: {error!r}")
 
 
-def programs() -> list[str]:
-    """Return the FFmpegs to convert with: Debian's, and that of imageio-ffmpeg where it is installed."""
-    found = ["ffmpeg"]
-    if importlib.util.find_spec("imageio_ffmpeg"):
-        import imageio_ffmpeg  # type: ignore[import-not-found,unused-ignore]
-
-        found.append(imageio_ffmpeg.get_ffmpeg_exe())
-    return found
+#: Debian's FFmpeg, and a newer one.
+PROGRAMS = ("ffmpeg", imageio_ffmpeg.get_ffmpeg_exe())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +141,7 @@ def programs() -> list[str]:
 def test_every_picture_is_kept_and_in_time(kind: str, fps: int, extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"made.{extension}"
     drawn = make(kind, path, fps)
-    for program in programs():
+    for program in PROGRAMS:
         # What comes right after the last frame on the grid may be shown a little later than in the next slot.
         assert latest_s(shown_from_s(converted(path, program)), drawn) < 1.1 / fps
     with av.open(str(path)) as container:
@@ -178,3 +174,21 @@ def test_gstreamer_shows_every_picture_in_time(extension: str, tmp_path: Path) -
     pictures = np.frombuffer(raw.read_bytes(), np.uint8).reshape(-1, HEIGHT, WIDTH)
     shown_s = dict(zip(map(number_of, pictures), moments_s, strict=True))
     assert latest_s(shown_s, drawn) < 1.1 / 30
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_opencv_finds_every_picture_of_a_constant_rate_by_its_number(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"made.{extension}"
+    drawn = make("typing", path, 30)
+    copy = path.with_stem("constant")
+    assert with_constant_rate(path, copy, 30) == copy
+    video = cv2.VideoCapture(str(copy))
+    shown = []
+    while (found := video.read())[0]:
+        shown.append(number_of(np.asarray(found[1])[:, :, 1]))
+    shown_s = {number: place / 30 for place, number in reversed(list(enumerate(shown)))}
+    assert latest_s(shown_s, drawn) < 1.1 / 30
+    for place in (0, 100, 31, len(shown) - 2):
+        video.set(cv2.CAP_PROP_POS_FRAMES, place)
+        assert number_of(np.asarray(video.read()[1])[:, :, 1]) == shown[place]
+    video.release()
