@@ -229,6 +229,9 @@ class PictureStream:
         """Keep an exception of a callback: it cannot pass through the library."""
 
         def call(_: int | None, *arguments: Any) -> None:
+            if self._stream is None:
+                # It is being destroyed, which still calls back. Without a stream, the library would crash.
+                return
             try:
                 act(*arguments)
             except Exception as error:
@@ -237,9 +240,6 @@ class PictureStream:
         return call
 
     def _on_state(self, old: int, new: int, error: bytes | None) -> None:
-        if self._stream is None:
-            # It is being destroyed.
-            return
         if new in (STATE_ERROR, STATE_UNCONNECTED):
             why = (error or b"").decode(errors="replace")
             self._ended = f"the connection to PipeWire ended ({why})" if why else _NO_SCREEN

@@ -25,6 +25,8 @@ if sys.platform != "linux":
     pytest.skip("PipeWire needs Linux", allow_module_level=True)
 
 from capture.sources.portal.chooser import choose_in_dialog
+from capture.sources.portal.shared_picture import SharedPicture
+from capture.sources.portal.stream import PictureStream
 
 #: Longer than anything here takes: only a hang reaches it.
 LIMIT_S: Final = 20.0
@@ -342,3 +344,15 @@ def test_a_refusal_is_said(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(wayland.backend, "refuses", True)
     with pytest.raises(NotReadyError, match="recording was not allowed: allow it in the desktop's dialog"):
         Watcher()
+
+
+def test_a_stream_that_is_being_destroyed_hears_nothing() -> None:
+    stream = PictureStream(None, 0, SharedPicture(), max_fps=30, with_cursor=False)
+    heard: list[int] = []
+    call = stream._guarded(heard.append)
+    # `pw_stream_destroy` still calls back for a buffer that arrived meanwhile.
+    call(None, 1)
+    stream._stream = 1
+    call(None, 2)
+    assert heard == [2]
+    stream.close()
