@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ if sys.platform != "linux":
 
 from capture.sources.portal.chooser import choose_in_dialog
 from capture.sources.portal.shared_picture import SharedPicture
-from capture.sources.portal.stream import PictureStream
+from capture.sources.portal.stream import PictureStream, Watch
 
 #: Longer than anything here takes: only a hang reaches it.
 LIMIT_S: Final = 20.0
@@ -347,7 +348,8 @@ def test_a_refusal_is_said(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_stream_that_is_being_destroyed_hears_nothing() -> None:
-    stream = PictureStream(None, 0, SharedPicture(), max_fps=30, with_cursor=False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    stream = PictureStream(nothing, 0, SharedPicture(), max_fps=30, with_cursor=False, watch=cast(Watch, None))
     heard: list[int] = []
     call = stream._guarded(heard.append)
     # `pw_stream_destroy` still calls back for a buffer that arrived meanwhile.
