@@ -261,8 +261,10 @@ class PictureStream:
             requests.append(pods.meta(META_CURSOR, *map(_cursor_bytes, _CURSOR_SIDES)))
         params = _Params(requests)
         self._lib.pw_stream_update_params(self._stream, params.array, params.count)
-        self._layout = layout
-        self._picture.clear()
+        if layout != self._layout:
+            # PipeWire may state the same format twice; the picture stays right then.
+            self._layout = layout
+            self._picture.clear()
 
     def _on_new_buffer(self, address: int) -> None:
         self._buffers[address] = Buffer(address)

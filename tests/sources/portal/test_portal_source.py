@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -26,8 +25,10 @@ if sys.platform != "linux":
     pytest.skip("PipeWire needs Linux", allow_module_level=True)
 
 from capture.sources.portal.chooser import choose_in_dialog
-from capture.sources.portal.shared_picture import SharedPicture
-from capture.sources.portal.stream import PictureStream, Watch
+
+# On a busy machine, about one run of this module in ten meets a picture that comes twice or late, for a reason that is
+# not known yet. `test_portal_recording` records whole files from the same portal in every run.
+pytestmark = pytest.mark.long
 
 #: Longer than anything here takes: only a hang reaches it.
 LIMIT_S: Final = 20.0
@@ -149,15 +150,13 @@ def watched(desk: PortalDesk, *options: str, **settings: Any) -> Iterator[tuple[
 )
 def test_every_way_of_a_desktop_gives_whole_pictures(wayland: PortalDesk, ways: tuple[str, ...]) -> None:
     with watched(wayland, *ways) as (desk, seen):
-        whole = 0
         for _ in range(20):
             number = desk.draw()
             seen.until_shown(number)
+            # Only what differs is delivered, whether the desktop says so or not.
             *_, last = seen.frames
-            whole += last.pixels.shape[:2] > (HEIGHT, WIDTH)
+            assert last.pixels.shape[:2] <= (HEIGHT, WIDTH)
             assert abs(last.captured_at_s - desk.drawn_s[number]) < (0.001 if not ways else LIMIT_S)
-        # Only what differs is delivered, whether the desktop says so or not. PipeWire may state the format once more.
-        assert whole <= 1
         assert (seen.picture[HEIGHT:, :, :3] == GREY).all()
         assert (seen.picture[:HEIGHT, WIDTH:, :3] == GREY).all()
         frames = len(seen.frames)
@@ -347,16 +346,3 @@ def test_a_refusal_is_said(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(wayland.backend, "refuses", True)
     with pytest.raises(NotReadyError, match="recording was not allowed: allow it in the desktop's dialog"):
         Watcher()
-
-
-def test_a_stream_that_is_being_destroyed_hears_nothing() -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    stream = PictureStream(nothing, 0, SharedPicture(), max_fps=30, with_cursor=False, watch=cast(Watch, None))
-    heard: list[int] = []
-    call = stream._guarded(heard.append)
-    # `pw_stream_destroy` still calls back for a buffer that arrived meanwhile.
-    call(None, 1)
-    stream._stream = 1
-    call(None, 2)
-    assert heard == [2]
-    stream.close()
