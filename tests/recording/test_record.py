@@ -515,7 +515,7 @@ def test_an_unused_output_is_silent_until_something_plays(
     assert abs(track.between(0.0, begin_s - 0.01)).max() == 0.0
     assert loudness(track.between(begin_s + 0.1, track.end_s - 0.1), 440.0, track.rate) > 0.3
     # An idle output delivers silence itself, sometimes within the second for which capture waits.
-    assert summary["audio"][0]["inserted_silence_s"] <= begin_s
+    assert summary["audio"][0]["inserted_silence_s"] <= begin_s + 0.001
     assert summary["audio"][0]["silent"] is False
 
 
