@@ -105,13 +105,18 @@ class _Cut:
         if self._overlap.settles:
             # Where the decoder remembers little, as in a pause of speech.
             heard = end - before * self._packet_samples - self._overlap.samples
-            place = min(places, key=lambda place: self._difference(near, near[: place + 1] + again[place + 1 :], heard))
+            wanted = self._heard(near, heard)
+
+            def difference(place: int) -> float:
+                found = self._heard(near[: place + 1] + again[place + 1 :], heard)
+                return float(np.abs(found - wanted).max(initial=0.0))
+
+            place = min(places, key=difference)
         return packets[: before + place + 1] + again[place + 1 :]
 
-    def _difference(self, one: Sequence[bytes], other: Sequence[bytes], samples: int) -> float:
-        """Return the largest difference within the first `samples` of what a decoder makes of two runs of packets."""
-        first, second = (decoded(self._source, each, self._source.channels)[:samples] for each in (one, other))
-        return float(np.abs(first - second).max(initial=0.0))
+    def _heard(self, packets: Sequence[bytes], samples: int) -> SampleArray:
+        """Return the first `samples` of what a decoder makes of `packets`."""
+        return decoded(self._source, packets, self._source.channels)[:samples]
 
     def _encoded_again(self, packets: Sequence[bytes], begin: int, end: int) -> list[bytes]:
         """Return an equivalent of each packet, silent before sample `begin` and from `end` on."""
