@@ -98,7 +98,7 @@ def trimmed_sound(
         return _Sliced(container, track, from_s, to_s)
     if codec == "aac" and _is_plain_aac(path, track):
         return _Copied(path, container, track, from_s, to_s)
-    # A voice note's packets of 60 ms have no equivalents: around silence, the encoder makes shorter ones.
+    # A packet of a voice note holds several frames, fewer around silence, and `silenced` takes single ones.
     if (
         codec == "opus"
         and not _is_voice(track)

@@ -125,7 +125,7 @@ class ReplayBuffer:
         Both are counted from the start of the recording; the pts in units of the track.
         """
         lane = self._lanes[track]
-        return units(start_s, lane.track.time_base) - (lane.priming or 0)
+        return lane.track.first_pts(start_s, lane.priming or 0)
 
     def notes(self, track: int) -> tuple[PacketSideData, ...]:
         """Return the side data of the first packet of a track, on its priming: that of a file needs it, too."""

@@ -212,7 +212,7 @@ class Clip:
         return part.packets_between(first, end)
 
     def _sound_range(self, part: TrackPart, start_s: float) -> tuple[int, int]:
-        return units(start_s, part.track.time_base) - part.priming, self._end(part)
+        return part.track.first_pts(start_s, part.priming), self._end(part)
 
     def _sound_start_s(self) -> float:
         """Return where a clip of sound alone starts: with a packet heard at the requested moment or before."""
@@ -220,8 +220,7 @@ class Clip:
         for part in self.parts:
             if part.first_pts is None:
                 continue
-            wanted = units(self.asked_s, part.track.time_base) - part.priming
-            pts = part.last_pts_until(wanted)
+            pts = part.last_pts_until(part.track.first_pts(self.asked_s, part.priming))
             pts = part.first_pts if pts is None else pts
             starts.append(float((pts + part.priming) * part.track.time_base))
         return min(starts, default=self.asked_s)

@@ -56,6 +56,10 @@ class ReplayTrack(NamedTuple):
     time_base: Fraction
     stream_copy: StreamCopy | None = None
 
+    def first_pts(self, start_s: float, priming: int) -> int:
+        """Return the pts of a packet that is heard from `start_s` on: the `priming` before it is never played."""
+        return units(start_s, self.time_base) - priming
+
     @classmethod
     def of(cls, template: Stream) -> ReplayTrack:
         """Return the track for the packets of an encoder with this `template`; the encoder is still open."""
