@@ -17,6 +17,7 @@ from running import eventually
 from takes import Stage
 
 import capture
+import capture.recorder
 from capture.events import EventKind, State
 from capture.recordings.check import check
 from capture.sources.scripted import ScriptedSamples
