@@ -36,6 +36,9 @@ __all__ = ["with_constant_rate"]
 #: The most slots by which a frame may be late because those before it took its place.
 _MOST_SLOTS_LATE: Final = 2
 
+#: A day at 120 frames a second. A file of a few packets can claim years, and each slot takes 12 bytes and some µs.
+_MOST_SLOTS: Final = 24 * 3600 * 120
+
 #: What to do with a stream that cannot be followed.
 _ENCODE: Final = "encode it at a constant rate, as ffmpeg -i FILE -r 30 OUT does"
 
@@ -54,8 +57,8 @@ def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProg
     """Write the recording at `path` with `fps` frames in every second to `output`; return None if it is constant.
 
     Nothing is written for a recording whose rate is constant already, whatever it is. Raises `UsageError` if it has no
-    H.264 that can be followed, has more frames than that, or `output` exists; `RecordingError` if it does not play;
-    `OutputError` if the new file cannot be written. The recording never changes.
+    H.264 that can be followed, has more frames than that in a second, lasts days, or `output` exists; `RecordingError`
+    if it does not play; `OutputError` if the new file cannot be written. The recording never changes.
     """
     found = check(path, listen=False, on_progress=part_of(on_progress, 0.0, 0.3))
     if not found.plays:
@@ -73,6 +76,11 @@ def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProg
         )
     rate = Fraction(fps).limit_denominator(1001)
     end_slot = math.ceil((picture.start_s + picture.duration_s) * rate - Fraction(1, 2))
+    if end_slot > _MOST_SLOTS:
+        raise UsageError(
+            f"{path} lasts {found.duration_s / 3600:,.0f} h: that takes {end_slot:,} frames, over {_MOST_SLOTS:,}",
+            "give a lower --constant-fps, or trim it first",
+        )
     try:
         with scratch_folder(output.absolute().parent) as folder:
             made = folder / output.name

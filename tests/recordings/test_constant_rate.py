@@ -150,6 +150,22 @@ def foreign(path: Path, *arguments: str) -> None:
     subprocess.run(["ffmpeg", "-v", "error", *arguments, str(path)], check=True, timeout=60)
 
 
+def test_a_few_packets_that_claim_days_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "days.mkv"
+    encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30)
+    muxer = Muxer(path, CONTAINERS["mkv"])
+    muxer.start([encoder.template])
+    for number, at_s in enumerate((0, 1, 400_000)):
+        for packet in encoder.encode(numbered(number), at_s * VIDEO_TICKS_PER_S):
+            muxer.write(0, packet)
+    encoder.finish()
+    muxer.close()
+    muxer.keep()
+    with pytest.raises(UsageError, match=r"111 h: that takes 12,0.*give a lower --constant-fps"):
+        with_constant_rate(path, tmp_path / "made.mkv", 30)
+    assert {each.name for each in tmp_path.iterdir()} == {path.name}
+
+
 def test_a_recording_shorter_than_a_slot_is_converted(tmp_path: Path) -> None:
     path, made = tmp_path / "one.mp4", tmp_path / "constant.mp4"
     encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30)
