@@ -40,6 +40,7 @@ _PACKAGES: Final = {
     "pipewire": ("pipewire", "pipewire", "pipewire", "pipewire"),
     "pipewire-pulse": ("pipewire-pulse", "pipewire-pulseaudio", "pipewire-pulse", "pipewire-pulseaudio"),
     "pulseaudio": ("pulseaudio", "pulseaudio", "pulseaudio", "pulseaudio"),
+    "wl-copy": ("wl-clipboard", "wl-clipboard", "wl-clipboard", "wl-clipboard"),
     "wireplumber": ("wireplumber", "wireplumber", "wireplumber", "wireplumber"),
     "xdg-open": ("xdg-utils", "xdg-utils", "xdg-utils", "xdg-utils"),
     **{
