@@ -196,8 +196,8 @@ DATE_READERS = {
 #: Modules that name files by date and time, and the one that lists them. Everything that is measured is measured on the
 #: monotonic clock, which setting the system's date does not change.
 MODULES_WITH_DATES = [
-    "capture.cli.listing",
     "capture.cli.options",
+    "capture.cli.times",
     "capture.session.clip_saver",
     "capture.session.take",
 ]

@@ -11,6 +11,7 @@ __all__ = [
     "CONFIG",
     "CONVERT",
     "HEADLESS",
+    "IMPORT",
     "LIST",
     "NAME",
     "NOTE",
@@ -53,6 +54,12 @@ LIST = (
     "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
     "finished one, name it in play, open, trim, check, convert and repair. ✓ means that the file is complete; capture "
     "check reads all of it."
+)
+
+IMPORT = (
+    "List the voice notes of WhatsApp, Telegram and Signal in a folder, such as that of a mounted phone, or in the zip "
+    "of an exported chat, newest first. Nothing is copied or unpacked for that. With --copy, bring them into your "
+    "recordings folder under names with their dates, once each. A zip that was built to do harm is refused."
 )
 
 PLAY = (

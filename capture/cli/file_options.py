@@ -5,10 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import CHECK, CONVERT, LIST, OPEN, PLAY, REPAIR, TRIM
+from capture.cli.descriptions import CHECK, CONVERT, IMPORT, LIST, OPEN, PLAY, REPAIR, TRIM
+from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.recordings.overview import KINDS
 
 __all__ = ["FILE_VERBS"]
+
+#: What `import` converts to.
+_NOTE_FORMATS: Final = tuple(form for form in CLIP_FORMATS if form in CONTAINERS and not CONTAINERS[form].holds_video)
 
 #: What FILE may be.
 _NAMES: Final = "the recording: a path, last, or a number from capture list"
@@ -16,11 +20,26 @@ _NAMES: Final = "the recording: a path, last, or a number from capture list"
 
 def _fill_list(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--since", metavar="WHEN", help="recorded from then on: today, yesterday, 7d, 2h, 2026-11-01, 14:30")
-    add("--until", metavar="WHEN", help="recorded up to then, that day or minute included")
+    _add_times(parser, "recorded")
     add("--kind", action="append", choices=KINDS, help="only these; repeat the option for more")
     add("--text", metavar="TEXT", help="only those with TEXT in their title or file name")
     add("-n", "--newest", metavar="N", type=int, help="only the newest N")
+
+
+def _add_times(parser: ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--since", metavar="WHEN", help=f"{what} from then on: today, yesterday, 7d, 2h, 2026-11-01, 14:30"
+    )
+    parser.add_argument("--until", metavar="WHEN", help=f"{what} up to then, that day or minute included")
+
+
+def _fill_import(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paths", metavar="FOLDER|ZIP", nargs="+", help="a folder with everything in it, or an exported chat")
+    _add_times(parser, "sent")
+    add("-n", "--newest", metavar="N", type=int, help="only the newest N")
+    add("--copy", action="store_true", help="copy them into your recordings folder")
+    add("--format", choices=_NOTE_FORMATS, help="convert what is copied")
 
 
 def _fill_play(parser: ArgumentParser) -> None:
@@ -75,6 +94,7 @@ FILE_VERBS: Final = (
     ("list", "list the saved recordings, newest first", _fill_list, LIST),
     ("play", "play a recording", _fill_play, PLAY),
     ("open", "show a recording in the file manager", _add_file, OPEN),
+    ("import", "list and copy the voice notes of messengers", _fill_import, IMPORT),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
     ("trim", "keep a part of a recording", _fill_trim, TRIM),

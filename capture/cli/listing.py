@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -40,12 +39,13 @@ _DATE: Final = re.compile(r"^Capture \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d")
 
 def _list(arguments: Arguments) -> int:
     from capture.cli.recordings import folders, saved_recordings, where
+    from capture.cli.times import times_between
     from capture.cli.working import working
     from capture.recordings.catalogue import index_path, looked_at
 
     if arguments.newest is not None and arguments.newest < 1:
         raise UsageError(f"--newest {arguments.newest} shows nothing", "give a number from 1")
-    between = _between(arguments)
+    between = times_between(arguments.since, arguments.until)
     places = folders()
     found = saved_recordings(places)
     numbers = {each.path: number for number, each in enumerate(found, 1)}
@@ -72,20 +72,6 @@ def _list(arguments: Arguments) -> int:
     remarks = map(printable, _remarks(numbers, shown, places))
     write("\n".join([*_table(numbers, shown), *remarks]))
     return 0
-
-
-def _between(arguments: Arguments) -> tuple[float, float]:
-    """Return the times between which recordings are wanted, in seconds since 1970."""
-    from datetime import datetime
-
-    from capture.parsing import parse_moment
-
-    now = datetime.now().astimezone()
-    since = None if arguments.since is None else parse_moment(arguments.since, now)[0].timestamp()
-    until = None if arguments.until is None else parse_moment(arguments.until, now)[1].timestamp()
-    if since is not None and until is not None and since >= until:
-        raise UsageError(f"--since {arguments.since} is not before --until {arguments.until}", "swap them")
-    return -float("inf") if since is None else since, float("inf") if until is None else until
 
 
 def _matches(arguments: Arguments, entry: Entry) -> bool:
@@ -120,11 +106,11 @@ def _when(found: FoundRecording) -> datetime:
 
 
 def _table(numbers: dict[Path, int], entries: Sequence[Entry]) -> list[str]:
-    from capture.cli.table import laid_out, plain
+    from capture.cli.table import columns, laid_out, plain
 
     rows = [_row(numbers[entry.found.path], entry) for entry in entries]
     head = ("", "recorded", "length", "tracks", "size", "", "title")
-    width = _columns()
+    width = columns()
     if width is not None:
         # There is little room, and the date is in the table already.
         rows = [(*row[:-1], _DATE.sub("Capture …", row[-1])) for row in rows]
@@ -153,16 +139,6 @@ def _tracks(entry: Entry) -> str:
     if entry.kind != "video" or not sounds:
         return f"{sounds} sounds" if sounds > 1 else entry.kind
     return "video+sound" if sounds == 1 else f"video+{sounds} sounds"
-
-
-def _columns() -> int | None:
-    """Return how many cells a line of the terminal has; None where the output goes to a file or a pipe."""
-    if not sys.stdout.isatty():
-        return None
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
 
 
 def _remarks(numbers: dict[Path, int], entries: Sequence[Entry], places: Sequence[Path]) -> list[str]:

@@ -27,6 +27,7 @@ _MODULES: Final = {
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
     "files": ("check", "convert", "repair", "trim"),
     "listing": ("list",),
+    "importing": ("import",),
     "playing": ("play", "open"),
     "system": ("devices", "doctor"),
     "settings": ("config",),

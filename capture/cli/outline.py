@@ -11,7 +11,7 @@ from capture.cli.parser import filled_parser
 __all__ = ["Argument", "Option", "Outline", "VerbOutline", "read_outline"]
 
 #: What values of options and arguments are, by their metavar.
-_FILES: Final = frozenset({"FILE", "FILE|FOLDER", "OUTPUT"})
+_FILES: Final = frozenset({"FILE", "FILE|FOLDER", "FOLDER|ZIP", "OUTPUT"})
 _FOLDERS: Final = frozenset({"FOLDER"})
 
 #: Values that options accept beside others.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -9,7 +11,7 @@ from capture.cli.live_line import cells
 from capture.cli.text import printable
 from capture.output import letters
 
-__all__ = ["cut", "laid_out", "plain"]
+__all__ = ["columns", "cut", "laid_out", "plain"]
 
 _BETWEEN = "  "
 
@@ -42,3 +44,13 @@ def laid_out(rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | 
         ]
         lines.append(_BETWEEN.join([*padded, last if left is None else cut(last, left)]).rstrip())
     return lines
+
+
+def columns() -> int | None:
+    """Return how many cells a line of the terminal has; None where the output goes to a file or a pipe."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,9 +14,10 @@ from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.output.chapters import chapters_between, fitted_chapters
+from capture.output.free_name import under_free_name
 from capture.output.ledger_file import LedgerFile
 from capture.output.locked_file import is_being_recorded, taken_by_another
-from capture.output.naming import candidates, dated_name
+from capture.output.naming import dated_name
 from capture.pipeline.feed import Feed
 from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
@@ -25,7 +25,7 @@ from capture.replay.clip_writer import save
 from capture.session.clip_summary import summarise_clip
 from capture.settings.clip_order import ClipOrder
 from capture.settings.record_settings import RecordSettings
-from capture.system.durable import publish, sync_name
+from capture.system.durable import publish
 from capture.threads.worker import Worker
 
 __all__ = ["ClipSaver"]
@@ -145,7 +145,7 @@ class ClipSaver:
             if order.overwrite and order.output is not None:
                 _replace(made, path)
                 return _Written(path, begins_s, encoded_by)
-            free = _under_free_name(made, path, chosen=order.output is not None)
+            free = under_free_name(made, path, chosen=order.output is not None)
             return _Written(free, begins_s, encoded_by)
 
     def _convert(self, made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str]:
@@ -195,19 +195,6 @@ def _left_out(path: Path, marks: Sequence[Event], length_s: float, from_s: float
     return fitted_chapters(chapters_between(marks, length_s, from_s), kind.format)[1] if kind is not None else ""
 
 
-def _under_free_name(made: Path, path: Path, *, chosen: bool) -> Path:
-    """Rename a finished file to `path`, or to the next free name if the user did not choose `path`."""
-    for free in candidates(path):
-        try:
-            _rename(made, free)
-        except UsageError:
-            if chosen:
-                raise
-        else:
-            return free
-    raise AssertionError("candidates never end")
-
-
 def _replace(made: Path, path: Path) -> None:
     """Rename a finished file to `path`, in place of a file that is there.
 
@@ -219,35 +206,6 @@ def _replace(made: Path, path: Path) -> None:
         publish(made, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
-
-
-def _rename(made: Path, path: Path) -> None:
-    """Rename a finished file. Raises `UsageError` if the name is taken, `OutputError` if it cannot be written."""
-    try:
-        # A link, because a rename would replace an existing file.
-        try:
-            path.hardlink_to(made)
-        except FileExistsError:
-            raise
-        except OSError:
-            # Some file systems have no hard links.
-            _rename_without_link(made, path)
-        # What it holds was brought to the disk when it was made.
-        sync_name(path)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already", "choose another name") from error
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror})", "choose another folder") from error
-
-
-def _rename_without_link(made: Path, path: Path) -> None:
-    """Create `path`, which fails if it exists, and then replace it. Raises `OSError`."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        made.replace(path)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def _write_ledger(clip: Summary, *, overwrite: bool) -> tuple[str | None, str]:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from written import Picture, Sound, write
 
-from capture.cli import listing
 from capture.cli.live_line import cells
 from capture.cli.main import main
 from capture.cli.table import cut, laid_out, plain
@@ -156,7 +155,7 @@ def test_a_folder_that_cannot_be_listed_is_said(home: Home) -> None:
 
 
 def test_the_table_fits_a_terminal_and_lines_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_columns", lambda: 80)
+    monkeypatch.setattr("capture.cli.table.columns", lambda: 80)
     for days, name in enumerate(
         [
             "会议记录 二〇二六年十一月 项目讨论 第三次.ogg",
