@@ -21,6 +21,7 @@ from capture.settings.bounds import Problem, problem_of, time_problem
 __all__ = [
     "parse_audio",
     "parse_buffer_size",
+    "parse_command",
     "parse_fps",
     "parse_geometry",
     "parse_level",
@@ -184,6 +185,17 @@ def parse_speed(text: str) -> float:
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise UsageError(f"{text!r} is not a speed", f"give a number from {MIN_SPEED:g} to {MAX_SPEED:g}, like 1.5")
     return speed
+
+
+def parse_command(text: str) -> list[str]:
+    """Return the words of a command, quoted as in a shell, which takes no part; [] for an empty text."""
+    # Few recordings need it.
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a command ({error})", "quote it as in a shell") from error
 
 
 def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:

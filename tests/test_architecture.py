@@ -198,6 +198,7 @@ DATE_READERS = {
 MODULES_WITH_DATES = [
     "capture.cli.options",
     "capture.cli.times",
+    "capture.desktop.backup",
     "capture.session.clip_saver",
     "capture.session.take",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "AFTER_SAVE",
+    "BACKUP",
     "CHECK",
     "CLIP",
     "COMPLETION",
@@ -55,6 +57,14 @@ LIST = (
     "finished one, name it in play, open, trim, check, convert and repair. ✓ means that the file is complete; capture "
     "check reads all of it."
 )
+
+BACKUP = (
+    "Copy every complete recording that has no copy yet to the place that backup.remote names, with rclone. What "
+    "cannot be copied waits: the next backup tries again, and so do standby and replay. Recordings are backed up when "
+    "they are saved, too."
+)
+
+AFTER_SAVE = "run this after each saved file; {path} is its path, and its JSON summary comes on standard input"
 
 IMPORT = (
     "List the voice notes of WhatsApp, Telegram and Signal in a folder, such as that of a mounted phone, or in the zip "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import CHECK, CONVERT, IMPORT, LIST, OPEN, PLAY, REPAIR, TRIM
+from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, LIST, OPEN, PLAY, REPAIR, TRIM
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.recordings.overview import KINDS
 
@@ -40,6 +40,13 @@ def _fill_import(parser: ArgumentParser) -> None:
     add("-n", "--newest", metavar="N", type=int, help="only the newest N")
     add("--copy", action="store_true", help="copy them into your recordings folder")
     add("--format", choices=_NOTE_FORMATS, help="convert what is copied")
+
+
+def _fill_backup(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", metavar="FILE", nargs="*", help=f"{_NAMES}; also copied if it is elsewhere")
+    add("--now", action="store_true", help="also try again what failed a moment ago")
+    add("--status", action="store_true", help="only show what has a copy and what waits")
 
 
 def _fill_play(parser: ArgumentParser) -> None:
@@ -95,6 +102,7 @@ FILE_VERBS: Final = (
     ("play", "play a recording", _fill_play, PLAY),
     ("open", "show a recording in the file manager", _add_file, OPEN),
     ("import", "list and copy the voice notes of messengers", _fill_import, IMPORT),
+    ("backup", "copy recordings to a remote storage", _fill_backup, BACKUP),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
     ("trim", "keep a part of a recording", _fill_trim, TRIM),

@@ -33,6 +33,7 @@ _KILLED: Final = 128
 
 def _headless(arguments: Arguments) -> int:
     load_numpy()
+    from capture.cli.after_save import AfterSave, command_after_save
     from capture.cli.options import settings_of
     from capture.config.store import load
     from capture.parsing import parse_geometry
@@ -42,18 +43,22 @@ def _headless(arguments: Arguments) -> int:
 
     if not arguments.command:
         raise UsageError("headless has no command to run", "write it after --, as in capture headless -- glxgears")
+    config = load()
+    after_words = command_after_save(arguments, config)
     # Nobody has put the mouse where it is.
-    settings = replace(settings_of(arguments, load()), cursor_once_moved=True)
+    settings = replace(settings_of(arguments, config), cursor_once_moved=True)
     settings.check()
     width, height = parse_geometry(arguments.size)
     terminal = terminal_of(arguments, "Ctrl+C stops")
+    # Created outside the desk: what follows a recording is the user's own, too.
+    after = AfterSave.of(after_words, config, lambda line: terminal.complain(f"capture: {line}"))
     desk = VirtualDesk(width, height)
     program = _Program(desk, arguments.command)
     # Created outside the desk: commands come from the user's own session, not from the desk's.
     remote = RemoteControl(settings.name)
     session = Session(
         settings,
-        emit=terminal,
+        emit=after.before(terminal),
         observers=[remote],
         on_ready=lambda: program.start(session.send),
         progress_interval_s=terminal.progress_interval_s,

@@ -33,6 +33,9 @@ _MANY: Final = {
 
 _MARKS: Final = {"ok": "✓", "recording": "●"}
 
+#: What follows these: a second tick for a copy elsewhere, as messengers show what has arrived.
+_BACKUP_MARKS: Final = {"copied": "✓", "waiting": "…"}
+
 #: The date in a name, which another column shows.
 _DATE: Final = re.compile(r"^Capture \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d")
 
@@ -59,8 +62,9 @@ def _list(arguments: Arguments) -> int:
     for place in places:
         if os.path.lexists(place) and not (place.is_dir() and os.access(place, os.R_OK | os.X_OK)):
             complain(f"the folder {place} cannot be read: see its permissions")
+    backups = _backups(shown)
     if arguments.json:
-        rows = [_as_json(numbers[entry.found.path], entry) for entry in shown]
+        rows = [_as_json(numbers[entry.found.path], entry, backups.get(entry.found.path, "")) for entry in shown]
         write_json({"recordings": rows, "folders": [str(place) for place in places]})
         return 0
     if not found:
@@ -70,7 +74,7 @@ def _list(arguments: Arguments) -> int:
         say(arguments, f"None of the {len(found)} recordings in {where(places)} matches.")
         return 0
     remarks = map(printable, _remarks(numbers, shown, places))
-    write("\n".join([*_table(numbers, shown), *remarks]))
+    write("\n".join([*_table(numbers, shown, backups), *remarks]))
     return 0
 
 
@@ -81,7 +85,7 @@ def _matches(arguments: Arguments, entry: Entry) -> bool:
     return text in entry.found.path.name.casefold() or text in entry.glance.title.casefold()
 
 
-def _as_json(number: int, entry: Entry) -> dict[str, Any]:
+def _as_json(number: int, entry: Entry, backup: str) -> dict[str, Any]:
     found, glance = entry
     problem = glance.problem or "ok"
     return {
@@ -95,8 +99,31 @@ def _as_json(number: int, entry: Entry) -> dict[str, Any]:
         "state": str(glance.state),
         "check": problem,
         "remedy": f"capture repair {as_argument(str(found.path))}" if glance.state == "unfinished" else "",
+        "backup": backup,
         "tracks": [track.as_json() for track in glance.tracks],
     }
+
+
+def _backups(entries: Sequence[Entry]) -> dict[Path, str]:
+    """Return `copied` or `waiting` for the recordings that have a copy at the user's remote storage, or wait for it."""
+    from capture.config.store import load
+
+    remote = str(load()["backup.remote"])
+    if not remote:
+        return {}
+    from capture.desktop.backup import BackupList, backup_path
+
+    known = BackupList(backup_path())
+    waiting, copied = known.waiting(), known.copied()
+    found: dict[Path, str] = {}
+    for entry in entries:
+        path = entry.found.path
+        copy = copied.get(str(path))
+        if copy is not None and copy.is_of(entry.found.size_bytes, entry.found.mtime_ns, remote):
+            found[path] = "copied"
+        elif str(path) in waiting:
+            found[path] = "waiting"
+    return found
 
 
 def _when(found: FoundRecording) -> datetime:
@@ -105,10 +132,10 @@ def _when(found: FoundRecording) -> datetime:
     return datetime.fromtimestamp(found.recorded_at_s, UTC).astimezone()
 
 
-def _table(numbers: dict[Path, int], entries: Sequence[Entry]) -> list[str]:
+def _table(numbers: dict[Path, int], entries: Sequence[Entry], backups: dict[Path, str]) -> list[str]:
     from capture.cli.table import columns, laid_out, plain
 
-    rows = [_row(numbers[entry.found.path], entry) for entry in entries]
+    rows = [_row(numbers[entry.found.path], entry, backups.get(entry.found.path, "")) for entry in entries]
     head = ("", "recorded", "length", "tracks", "size", "", "title")
     width = columns()
     if width is not None:
@@ -118,7 +145,7 @@ def _table(numbers: dict[Path, int], entries: Sequence[Entry]) -> list[str]:
     return laid_out([head, *named], (True, False, True, False, True, False), width)
 
 
-def _row(number: int, entry: Entry) -> tuple[str, ...]:
+def _row(number: int, entry: Entry, backup: str) -> tuple[str, ...]:
     from capture.cli.terminal import as_clock, as_size
 
     found, glance = entry
@@ -128,7 +155,7 @@ def _row(number: int, entry: Entry) -> tuple[str, ...]:
         "" if glance.duration_s is None else as_clock(glance.duration_s),
         _tracks(entry),
         as_size(found.size_bytes),
-        _MARKS.get(glance.state, "!"),
+        _MARKS.get(glance.state, "!") + _BACKUP_MARKS.get(backup, ""),
         glance.title or found.path.name,
     )
 

@@ -28,6 +28,7 @@ _MODULES: Final = {
     "files": ("check", "convert", "repair", "trim"),
     "listing": ("list",),
     "importing": ("import",),
+    "backing_up": ("backup",),
     "playing": ("play", "open"),
     "system": ("devices", "doctor"),
     "settings": ("config",),

@@ -19,6 +19,7 @@ from capture.cli.control_options import (
     fill_stop,
 )
 from capture.cli.descriptions import (
+    AFTER_SAVE,
     CLIP,
     COMPLETION,
     CONFIG,
@@ -279,6 +280,7 @@ def _add_output(parser: _Parser) -> None:
         action="store_true",
         help="write events as they happen into OUTPUT.ledger.jsonl",
     )
+    parser.add_argument("--after-save", metavar="COMMAND", help=AFTER_SAVE)
 
 
 def _add_picture_options(parser: _Parser) -> None:

@@ -60,6 +60,7 @@ def _record(arguments: Arguments) -> int:
     # Garbage collection during the imports takes a tenth of the start-up time.
     gc.disable()
     load_numpy()
+    from capture.cli.after_save import AfterSave, command_after_save
     from capture.cli.options import settings_of
     from capture.config.store import hotkeys, load
     from capture.remote.server import RemoteControl
@@ -67,6 +68,7 @@ def _record(arguments: Arguments) -> int:
     from capture.triggers.hotkeys import Hotkeys
 
     config = load()
+    after_words = command_after_save(arguments, config)
     settings = settings_of(arguments, config)
     settings.check()
     remote = RemoteControl(settings.name)
@@ -93,9 +95,16 @@ def _record(arguments: Arguments) -> int:
 
         # Someone who presses a hotkey is not looking at this terminal.
         notifier = Notifier()
+
+    def complain(line: str) -> None:
+        terminal.complain(f"capture: {line}")
+        if notifier is not None:
+            notifier.announce("capture", line)
+
+    after = AfterSave.of(after_words, config, complain, retries=settings.standby)
     session = Session(
         settings,
-        emit=_announcing(terminal, notifier, settings),
+        emit=after.before(_announcing(terminal, notifier, settings)),
         triggers=triggers,
         observers=[remote],
         on_ready=_start_garbage_collection,
@@ -105,6 +114,7 @@ def _record(arguments: Arguments) -> int:
         with under_control(session, remote, terminal, ends_process=arguments.ends_process):
             exit_code = conclude(arguments, terminal, session, session.run(), {})
     finally:
+        after.close((*session.summaries, *session.clips))
         if notifier is not None:
             notifier.close()
     return end_process(arguments, exit_code)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from capture.config.settings_file import RENAMED
 from capture.errors import UsageError
 from capture.formats import ENCODERS, QUALITIES
-from capture.parsing import parse_audio, parse_buffer_size, parse_fps, parse_replay
+from capture.parsing import parse_audio, parse_buffer_size, parse_command, parse_fps, parse_replay
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["SETTINGS", "Setting", "Value", "as_typed"]
@@ -64,6 +64,13 @@ def _check_folder(text: str) -> None:
         raise UsageError(f"{text!r} is not a folder", "name a folder")
 
 
+def _check_remote(text: str) -> None:
+    # Beginning with a minus, it would be an option of rclone.
+    is_place = text.startswith("/") or (":" in text and text.lstrip()[:1] != "-")
+    if text and not (is_place and text.isprintable()):
+        raise UsageError(f"{text!r} is no place of rclone's", "write it like drive:Captures")
+
+
 SETTINGS: Final[Mapping[str, Setting]] = {
     setting.name: setting
     for setting in (
@@ -86,6 +93,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         Setting("record.cursor", True, "draw the mouse cursor", lambda drawn: None),
         Setting("record.show_clicks", False, "draw a ring at each mouse click", lambda drawn: None),
         Setting("record.show_keys", False, "show pressed keys in the picture", lambda drawn: None),
+        Setting("record.after_save", "", "command to run after each save", parse_command),
+        Setting("backup.remote", "", "rclone's name of the place for copies", _check_remote),
     )
 }
 

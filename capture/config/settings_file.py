@@ -13,7 +13,7 @@ from capture.triggers.bindings import HOTKEYS, as_readable
 __all__ = ["RENAMED", "keys_at_a_glance", "settings_path"]
 
 #: New names of renamed settings, by old name. A file that uses an old name still works.
-RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record"}
+RENAMED: Final[Mapping[str, str]] = {"hotkeys.toggle": "hotkeys.record", "after_save": "record.after_save"}
 
 
 def settings_path() -> Path:

@@ -46,6 +46,7 @@ _PACKAGES: Final = {
     **{
         name: (name,) * 4
         for name in (
+            "rclone",
             "xdg-desktop-portal",
             "xdg-desktop-portal-gnome",
             "xdg-desktop-portal-hyprland",

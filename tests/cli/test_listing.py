@@ -92,6 +92,7 @@ def test_the_list_names_what_a_script_needs(home: Home) -> None:
         "state": "ok",
         "check": "ok",
         "remedy": "",
+        "backup": "",
         "tracks": [
             {"kind": "video", "codec": "h264", "width": 64, "height": 48},
             {"kind": "audio", "codec": "aac", "sample_rate": 48000, "channels": 2},
