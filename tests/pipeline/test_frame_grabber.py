@@ -295,6 +295,34 @@ def test_drops_are_spread_while_the_encoder_is_stopped() -> None:
     assert len(stage.encoded) >= 27, "it always had a frame to encode"
 
 
+class BusyEncoder(SlowEncoder):
+    """A stage whose receiver works for this long on each frame."""
+
+    def __init__(self, work_s: float) -> None:
+        super().__init__()
+        self._work_s, self._free_at_s = work_s, 0.0
+
+    def jump(self, by_s: float) -> None:
+        super().jump(by_s)
+        while self._free_at_s <= (now_s := self.clock.now_s() - EPOCH_S):
+            try:
+                self.encoded.append(self.jobs.get(timeout_s=0))
+            except TimeoutError:
+                return
+            self.settle()
+            # It is seen a step late that a frame is there.
+            self._free_at_s = max(self._free_at_s, now_s - STEP_S) + self._work_s
+
+
+@pytest.mark.parametrize("rate", [8, 13, 20, 28])
+def test_a_steadily_slow_encoder_drops_evenly(rate: int) -> None:
+    stage = BusyEncoder(1 / rate)
+    stage.until(4.9)
+    assert len(stage.encoded) >= 4.9 * rate - 1, "it always had a frame to encode"
+    # With two slots to spare: frames come in whole slots, and the grabber aims at a queue that is half full.
+    assert stage.longest_s(2.0, 4.9) <= 1 / rate + 2 / 32
+
+
 def test_an_encoder_that_keeps_up_gets_every_frame() -> None:
     stage = SlowEncoder(*(slot / 64 for slot in range(256)))
     stage.until(3)

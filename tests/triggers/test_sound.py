@@ -190,6 +190,15 @@ def test_a_hiss_that_begins_while_waiting_becomes_the_noise_floor() -> None:
     assert detector.began_at_s is None
 
 
+def test_the_noise_floor_is_what_nine_tenths_of_the_last_three_seconds_reach() -> None:
+    detector = heard(joined(tone(3.0, -35.0), silence(0.3)), SoundDetector(-30.0))
+    assert detector.limit_db == pytest.approx(-25.0, abs=0.1)
+    assert heard(silence(0.01), detector).limit_db == -30.0
+    # The silence counts until it is three seconds old.
+    assert heard(tone(2.69, -35.0), detector).limit_db == -30.0
+    assert heard(tone(0.01, -35.0), detector).limit_db == pytest.approx(-25.0, abs=0.1)
+
+
 def test_after_rearm_the_next_sound_is_found() -> None:
     detector = heard(joined(silence(1.0), tone(0.5, -20.0), silence(2.0)))
     detector.rearm()
