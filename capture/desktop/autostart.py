@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from capture.errors import NotReadyError, OutputError
+from capture.system.desktop_entry import entry_text, keys_of, of_exec, unrepresentable
 from capture.system.private_files import make_folder, read_small, replace
 
 __all__ = ["Autostart", "DesktopEntry", "Entry", "LaunchAgent", "RunKey", "autostart_of_this_system", "own_command"]
@@ -102,16 +103,7 @@ class DesktopEntry:
         self._file = folder / f"{_NAME}.desktop"
 
     def install(self, command: Sequence[str]) -> None:
-        lines = (
-            "[Desktop Entry]",
-            "Type=Application",
-            "Name=Capture",
-            "Comment=Records the screen and what the computer is playing",
-            f"Exec={_as_exec(command)}",
-            "Terminal=false",
-            "NoDisplay=true",
-        )
-        _replace(self._file, "".join(f"{line}\n" for line in lines).encode())
+        _replace(self._file, entry_text(command))
 
     def remove(self) -> None:
         _unlink(self._file)
@@ -120,10 +112,8 @@ class DesktopEntry:
         content = _content(self._file)
         if content is None:
             return None
-        # The groups that follow, such as desktop actions, have keys of the same names.
-        head = re.split(r"^\[(?!Desktop Entry\])", content.decode("utf-8", "replace"), maxsplit=1, flags=re.MULTILINE)
-        pairs = dict(re.findall(r"^([A-Za-z-]+)[ \t]*=[ \t]*(.*?)[ \t\r]*$", head[0], flags=re.MULTILINE))
-        command = _of_exec(pairs.get("Exec", ""))
+        pairs = keys_of(content)
+        command = of_exec(pairs.get("Exec", ""))
         # Desktops write these keys when the user disables the entry in their settings.
         if pairs.get("Hidden") == "true" or pairs.get("X-GNOME-Autostart-enabled") == "false":
             return Entry(command, str(self._file), "it is switched off in the desktop's settings")
@@ -149,7 +139,7 @@ class LaunchAgent:
                 }
             )
         except ValueError as error:
-            raise _unrepresentable(command) from error
+            raise unrepresentable(command) from error
         _replace(self._file, content)
 
     def remove(self) -> None:
@@ -227,47 +217,9 @@ def _trouble_with(command: Sequence[str]) -> str:
 # Command syntax
 
 
-def _as_exec(command: Sequence[str]) -> str:
-    """Return the value of `Exec` (Desktop Entry Specification): quoted, then with all backslashes doubled.
-
-    Raises `NotReadyError` for a command that `Exec` cannot represent.
-    """
-    words = []
-    # GNOME does not find a program with % in its name, and the specification forbids =.
-    if re.search("[%=]", command[0]):
-        raise _unrepresentable(command)
-    for word in command:
-        if not word.isprintable():
-            # This also refuses lone surrogates, which stand for file names that are not UTF-8.
-            raise _unrepresentable(command)
-        quoted = re.sub(r'(["`$\\])', r"\\\1", word.replace("%", "%%"))
-        words.append(word if re.fullmatch(r"[A-Za-z0-9_./:@,+-]+", word) else f'"{quoted}"')
-    return " ".join(words).replace("\\", "\\\\")
-
-
-def _of_exec(value: str) -> tuple[str, ...]:
-    """Return the words of a value of `Exec`."""
-    quoted = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), value)
-    words = []
-    for inside, bare in re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', quoted):
-        word = re.sub(r"\\(.)", r"\1", inside) if inside else bare
-        words.append(word.replace("%%", "%"))
-    return tuple(words)
-
-
-_ESCAPES: Final = {"\\": "\\", "s": " ", "t": "\t", "n": "\n", "r": "\r"}
-
-
 def _of_command_line(line: str) -> tuple[str, ...]:
     """Return the words of a Windows command line without quotation marks inside words; file names have none."""
     return tuple(inside or bare for inside, bare in re.findall(r'"([^"]*)"|([^\s"]+)', line))
-
-
-def _unrepresentable(command: Sequence[str]) -> NotReadyError:
-    return NotReadyError(
-        f"{' '.join(command)!r} cannot be started at login",
-        "install capture in a folder whose path has no special characters",
-    )
 
 
 # Files

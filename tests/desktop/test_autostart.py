@@ -24,12 +24,11 @@ from capture.desktop.autostart import (
     Entry,
     LaunchAgent,
     RunKey,
-    _as_exec,
-    _of_exec,
     autostart_of_this_system,
     own_command,
 )
 from capture.errors import NotReadyError, OutputError
+from capture.system.desktop_entry import as_exec, of_exec
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs the autostart folder of Linux desktops")
 
@@ -173,26 +172,26 @@ def test_the_desktop_entry_follows_the_specification(tmp_path: Path, program: Pa
 
 
 def test_commands_are_quoted_as_the_specification_requires() -> None:
-    assert _as_exec(["/usr/bin/capture", "standby"]) == "/usr/bin/capture standby"
-    assert _as_exec(["/a b", "%f", 'x"y', "a\\b"]) == r'"/a b" "%%f" "x\\"y" "a\\\\b"'
+    assert as_exec(["/usr/bin/capture", "standby"]) == "/usr/bin/capture standby"
+    assert as_exec(["/a b", "%f", 'x"y', "a\\b"]) == r'"/a b" "%%f" "x\\"y" "a\\\\b"'
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=1, max_size=4))
 def test_any_command_reads_back_as_it_was_written(words: list[str]) -> None:
     try:
-        value = _as_exec(words)
+        value = as_exec(words)
     except NotReadyError:
         assert re.search("[%=]", words[0]) or not "".join(words).isprintable()
         return
     assert "\n" not in value
-    assert _of_exec(value) == tuple(words)
+    assert of_exec(value) == tuple(words)
 
 
 @on_linux
 def test_a_shell_reads_the_same_words() -> None:
     # Without the doubled backslashes of every value and the doubled % of this one, the quoting is the shell's.
     words = ["/a b", "`id`", "$HOME", "\\", '"', "a'b", "%f%%", ";&|<>()*?#~", "é"]
-    value = _as_exec(words).replace("\\\\", "\\").replace("%%", "%")
+    value = as_exec(words).replace("\\\\", "\\").replace("%%", "%")
     done = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {value}"], capture_output=True, text=True, check=True, timeout=60
     )
@@ -201,7 +200,7 @@ def test_a_shell_reads_the_same_words() -> None:
 
 @pytest.mark.parametrize("word", ["/a\nb", "/a\x1b", "/\udcff", "/100%", "/a=b"])
 def test_a_program_that_no_desktop_would_find_is_refused(word: str, tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="cannot be started at login") as caught:
+    with pytest.raises(NotReadyError, match="cannot be started by the desktop") as caught:
         DesktopEntry(tmp_path / "autostart").install([word, "standby"])
     assert caught.value.remedy
     assert not (tmp_path / "autostart").exists()
@@ -263,7 +262,7 @@ def test_the_launch_agent_has_the_keys_that_launchd_reads(tmp_path: Path, progra
 
 def test_a_name_that_xml_cannot_contain_is_refused(tmp_path: Path) -> None:
     for word in ("/a\x1bb", "/\udcff"):
-        with pytest.raises(NotReadyError, match="cannot be started at login"):
+        with pytest.raises(NotReadyError, match="cannot be started by the desktop"):
             LaunchAgent(tmp_path).install([word, "standby"])
     assert list(tmp_path.iterdir()) == []
 
