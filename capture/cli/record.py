@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-#: Events that become desktop notifications.
-_NOTIFIED: Final = (
-    EventKind.CLIP_FAILED,
+#: Events that end a recording early, and others, that become desktop notifications.
+_ENDINGS: Final = (
     EventKind.FAILED,
-    EventKind.DEVICE_LOST,
     EventKind.DISPLAY_LOST,
     EventKind.DISK_FULL,
     EventKind.FILE_GONE,
-    EventKind.NOT_BEGUN,
     EventKind.SIZE_LIMIT,
 )
+
+
+_TROUBLES: Final = (EventKind.CLIP_FAILED, EventKind.DEVICE_LOST, EventKind.NOT_BEGUN)
 
 
 def load_numpy() -> None:
@@ -90,10 +90,11 @@ def _record(arguments: Arguments) -> int:
 
             settings = pick(settings, what, terminal.say)
     notifier = None
-    if settings.standby or settings.replay_s is not None or settings.hold is not None:
+    # Someone who presses a hotkey is not looking at this terminal.
+    by_hotkey = settings.standby or settings.replay_s is not None or settings.hold is not None
+    if config.notifies and (by_hotkey or not arguments.quiet):
         from capture.desktop.notify import Notifier
 
-        # Someone who presses a hotkey is not looking at this terminal.
         notifier = Notifier()
 
     def complain(line: str) -> None:
@@ -104,7 +105,7 @@ def _record(arguments: Arguments) -> int:
     after = AfterSave.of(after_words, config, complain, retries=settings.standby)
     session = Session(
         settings,
-        emit=after.before(_announcing(terminal, notifier, settings)),
+        emit=after.before(_announcing(terminal, notifier, settings, by_hotkey=by_hotkey)),
         triggers=triggers,
         observers=[remote],
         on_ready=_start_garbage_collection,
@@ -120,15 +121,18 @@ def _record(arguments: Arguments) -> int:
     return end_process(arguments, exit_code)
 
 
-def _announcing(terminal: Terminal, notifier: Notifier | None, settings: RecordSettings) -> EventSink:
+def _announcing(
+    terminal: Terminal, notifier: Notifier | None, settings: RecordSettings, *, by_hotkey: bool
+) -> EventSink:
     """Return a sink that sends events to the terminal, and those for a user who looks elsewhere to the desktop as well.
 
-    These are saved files, failures, and beginnings that the user did not type here. A notification would be in the
-    picture of the screen, so the beginning of one is not notified.
+    These are saved files, failures, and with `by_hotkey` also other troubles and beginnings that the user did not type
+    here. A notification would be in the picture of the screen, so the beginning of one is not notified.
     """
     if notifier is None:
         return terminal
-    notifies_begin = settings.waits and not settings.wants_video
+    notifies_begin = by_hotkey and settings.waits and not settings.wants_video
+    notified = (*_ENDINGS, *_TROUBLES) if by_hotkey else _ENDINGS
     from capture.cli.terminal import as_clock, as_size
     from capture.events import Event, Summary
 
@@ -136,10 +140,13 @@ def _announcing(terminal: Terminal, notifier: Notifier | None, settings: RecordS
         terminal(event)
         if isinstance(event, Summary):
             what = "Clip saved" if event.stopped_by == "clip" else "Recording saved"
-            notifier.announce(what, f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}")
+            body = f"{event.path}  {as_clock(event.duration_s)}  {as_size(event.size_bytes)}"
+            if event.check != "ok":
+                body += f"\nThe check found: {event.check}"
+            notifier.announce_saved(what, body, event.path)
         elif isinstance(event, Event) and event.kind == EventKind.BEGUN and notifies_begin:
             notifier.announce("Recording", event.detail)
-        elif isinstance(event, Event) and event.kind in _NOTIFIED:
+        elif isinstance(event, Event) and event.kind in notified:
             notifier.announce("capture", event.detail)
 
     return report

@@ -93,6 +93,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         Setting("record.cursor", True, "draw the mouse cursor", lambda drawn: None),
         Setting("record.show_clicks", False, "draw a ring at each mouse click", lambda drawn: None),
         Setting("record.show_keys", False, "show pressed keys in the picture", lambda drawn: None),
+        Setting("record.notify", True, "a desktop notification for what was saved", lambda shown: None),
         Setting("record.after_save", "", "command to run after each save", parse_command),
         Setting("backup.remote", "", "rclone's name of the place for copies", _check_remote),
     )

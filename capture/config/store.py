@@ -60,6 +60,11 @@ class Config:
         return self._text("hotkeys.hold") or None
 
     @property
+    def notifies(self) -> bool:
+        """Whether desktop notifications are shown."""
+        return bool(self["record.notify"])
+
+    @property
     def autostart_verb(self) -> str:
         return self._text("autostart.verb")
 

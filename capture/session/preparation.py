@@ -7,12 +7,12 @@ from functools import partial
 from typing import Final
 
 from capture.clock import Clock
+from capture.desktop.countdowns import show_countdown
 from capture.errors import CaptureError, NotReadyError
 from capture.events import Event, EventKind, EventSink, Progress, Request, Send, State
 from capture.session.commands import Action, Phase, action_of
 from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
 from capture.settings.record_settings import RecordSettings
-from capture.sources.chooser import begin_countdown
 from capture.threads.worker import Worker
 from capture.triggers.trigger import Trigger
 
@@ -66,7 +66,7 @@ class Preparation:
 
     def count_down(self, settings: RecordSettings, emit: EventSink) -> bool:
         """Wait for `settings.delay_s` and report the time left. Return False when a request ended the session."""
-        shown = begin_countdown(settings)
+        shown = show_countdown(settings)
         try:
             begins_at_s = self._clock.now_s() + settings.delay_s
             while (left_s := begins_at_s - self._clock.now_s()) > 0:

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
+from buses import bus
 from callers import Control
 from conftest import RunCapture, StartCapture
+from notification_server import NotificationServer
 from reopened import each_picture, loudness, pictures, probe, sound
 from running import eventually
 from stage import Stage, playing, press, write_tone
@@ -300,20 +302,19 @@ def test_a_notification_shows_that_a_command_began_a_recording_of_sound_alone(
     start_capture: StartCapture,
     tmp_path: Path,
 ) -> None:
-    programs, log, path = tmp_path / "bin", tmp_path / "log", tmp_path / arguments[1]
-    programs.mkdir()
-    notify_send = programs / "notify-send"
-    notify_send.write_text(f'#!/bin/sh\nprintf \'%s|%s\\n\' "$3" "${{4%%  *}}" >>{log}\n')
-    notify_send.chmod(0o755)
-    capture_environment["PATH"] = f"{programs}:{capture_environment['PATH']}"
-    capture_environment["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nonexistent"
+    (tmp_path / "bus").mkdir()
+    path = tmp_path / arguments[1]
     state = "recording" if not waits else "armed" if "--hold" in arguments else "standby"
-    with waiting(start_capture, *arguments, *PATTERN, state=state) as recorder:
-        if waits:
-            assert recorder.ask("toggle")["state"] == "recording"
-        recorder.recorder.until_grown(path)
-        recorder.recorder.stop()
-    assert log.read_text().splitlines() == [f"{title}|{path}" for title in titles]
+    with bus(tmp_path / "bus") as address, closing(NotificationServer(address)) as server:
+        capture_environment["DBUS_SESSION_BUS_ADDRESS"] = address
+        with waiting(start_capture, *arguments, *PATTERN, state=state) as recorder:
+            if waits:
+                assert recorder.ask("toggle")["state"] == "recording"
+            recorder.recorder.until_grown(path)
+            recorder.recorder.stop()
+        eventually(lambda: len(server.history) >= len(titles), "the notifications")
+        shown = [(notice.title, notice.body.partition("  ")[0]) for notice in server.history]
+    assert shown == [(title, str(path)) for title in titles]
 
 
 def test_commands_reach_the_recording_and_the_buffer_without_names(
