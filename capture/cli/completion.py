@@ -24,7 +24,7 @@ def _with_settings(outline: Outline) -> Outline:
 
     def with_settings(verb: VerbOutline) -> VerbOutline:
         first, *others = verb.arguments
-        return verb._replace(arguments=(first._replace(words=(*SETTINGS, "autostart")), *others))
+        return verb._replace(arguments=(first._replace(words=(*SETTINGS, "autostart", "bind")), *others))
 
     verbs = tuple(with_settings(verb) if verb.name == "config" else verb for verb in outline.verbs)
     return outline._replace(verbs=verbs)

@@ -35,3 +35,4 @@ def fill_config(parser: ArgumentParser) -> None:
     add("setting", metavar="NAME", nargs="?", help="a setting, like hotkeys.record (default: list all)")
     add("values", metavar="VALUE", nargs="*", help="its new value; record.audio takes several")
     add("--unset", action="store_true", help="go back to the default")
+    add("--remove", action="store_true", help="with bind: undo it")

@@ -11,6 +11,7 @@ __all__ = [
     "CLIP",
     "COMPLETION",
     "CONFIG",
+    "CONFIG_USAGE",
     "CONVERT",
     "HEADLESS",
     "IMPORT",
@@ -102,7 +103,12 @@ CHECK = "Check a recording: its tracks, their start and length, silence, and whe
 
 CONFIG = (
     "Show all settings, or show or change one. `autostart on` starts capture with your desktop session (standby or "
-    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which."
+    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which. On Wayland, "
+    "`bind` lets the desktop's keys run capture, or says what to write into its settings; `bind --remove` undoes that."
+)
+
+CONFIG_USAGE = "\n       ".join(
+    f"capture config {form}" for form in ("[NAME [VALUE ... | --unset]]", "autostart on|off|status", "bind [--remove]")
 )
 
 COMPLETION = (

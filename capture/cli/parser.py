@@ -23,6 +23,7 @@ from capture.cli.descriptions import (
     CLIP,
     COMPLETION,
     CONFIG,
+    CONFIG_USAGE,
     HEADLESS,
     NAME,
     NOTE,
@@ -165,8 +166,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     for name, text, more in REMOTE_VERBS:
         fill = fills.get(name, add_recorder_name)
         add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
-    usage = "capture config [NAME [VALUE ... | --unset]]\n       capture config autostart on|off|status"
-    add("config", "show and change the settings", fill_config, description=CONFIG, usage=usage)
+    add("config", "show and change the settings", fill_config, description=CONFIG, usage=CONFIG_USAGE)
     add("completion", "write the completion of capture for a shell", fill_completion, description=COMPLETION)
     return parser, verbs
 
@@ -372,7 +372,7 @@ def _add_key_and_buffer_options(parser: _Parser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="listen to the hotkeys: {record} starts and stops, {pause} pauses, {discard} discards, {mark} adds a "
-        "chapter mark, {clip} saves a clip; capture config shows and changes them (yes)",
+        "chapter mark, {clip} saves a clip; capture config shows and changes them, on Wayland the desktop does (yes)",
     )
     add("--name", metavar="NAME", help=NAME)
 

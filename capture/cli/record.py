@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
@@ -17,9 +18,10 @@ from capture.events import EventKind
 if TYPE_CHECKING:
     from capture.cli.terminal import Terminal
     from capture.desktop.notify import Notifier
-    from capture.events import Command, Event, EventSink, Progress, Summary
+    from capture.events import Event, EventSink, Progress, Summary
     from capture.session.session import Session
     from capture.settings.record_settings import RecordSettings
+    from capture.triggers.hotkeys import Hotkeys
     from capture.triggers.trigger import Trigger
 
 __all__ = ["VERBS"]
@@ -32,8 +34,6 @@ _ENDINGS: Final = (
     EventKind.FILE_GONE,
     EventKind.SIZE_LIMIT,
 )
-
-
 _TROUBLES: Final = (EventKind.CLIP_FAILED, EventKind.DEVICE_LOST, EventKind.NOT_BEGUN)
 
 
@@ -62,7 +62,8 @@ def _record(arguments: Arguments) -> int:
     load_numpy()
     from capture.cli.after_save import AfterSave, command_after_save
     from capture.cli.options import settings_of
-    from capture.config.store import hotkeys, load
+    from capture.config.store import hotkeys as bindings_of
+    from capture.config.store import load
     from capture.remote.server import RemoteControl
     from capture.session.session import Session
     from capture.triggers.hotkeys import Hotkeys
@@ -73,15 +74,18 @@ def _record(arguments: Arguments) -> int:
     settings.check()
     remote = RemoteControl(settings.name)
     triggers: list[Trigger] = []
-    bindings = hotkeys(config) if arguments.hotkeys else {}
+    bindings = bindings_of(config) if arguments.hotkeys else {}
+    hotkeys = None
     if bindings or settings.hold is not None:
-        triggers.append(Hotkeys(bindings, settings.hold))
+        hotkeys = Hotkeys(bindings, settings.hold, lambda kind, detail: _report_keys(session, kind, detail))
+        triggers.append(hotkeys)
     if arguments.verb == "replay" and arguments.duration is not None:
         from capture.parsing import parse_time
         from capture.triggers.deadline import Deadline
 
         triggers.append(Deadline(parse_time(arguments.duration)))
-    terminal = terminal_of(arguments, _keys(settings, bindings))
+    keys = partial(_keys, settings, hotkeys)
+    terminal = terminal_of(arguments, keys if hotkeys is not None and hotkeys.by_portal else keys())
     for note in config.notes:
         terminal.say(note)
     for what in ("region", "window"):
@@ -152,18 +156,27 @@ def _announcing(
     return report
 
 
-def _keys(settings: RecordSettings, bindings: Mapping[str, Command]) -> str:
-    """Return the hint about keys in the live line, with the keys that the user set."""
+def _keys(settings: RecordSettings, hotkeys: Hotkeys | None) -> str:
+    """Return the hint about keys in the live line, with the keys that work."""
     from capture.events import Command
-    from capture.triggers.bindings import as_readable, readable_keys
 
-    keys = readable_keys(bindings)
+    keys = {} if hotkeys is None else hotkeys.keys
     record, clip = keys.get(Command.TOGGLE), keys.get(Command.CLIP)
     clips = f"{clip} saves a clip, " if clip and settings.replay_s is not None else ""
     if not settings.standby:
         return f"{clips}{record} or Ctrl+C stops" if record else f"{clips}Ctrl+C stops"
-    hold = f"hold {as_readable(settings.hold)} to record, " if settings.hold is not None else ""
+    hold = f"hold {hotkeys.hold_key} to record, " if hotkeys is not None and hotkeys.hold_key else ""
     return f"{clips}{hold or (f'{record} records, ' if record else '')}Ctrl+C quits"
+
+
+def _report_keys(session: Session, kind: EventKind, detail: str) -> None:
+    """Record an event about hotkeys on Wayland, unless the user has bound keys in the desktop's settings instead."""
+    if kind == EventKind.NO_HOTKEYS:
+        from capture.desktop.key_bindings import are_bound
+
+        if are_bound(os.environ):
+            return
+    session.record_event(kind, detail)
 
 
 def _note(arguments: Arguments) -> int:
@@ -194,7 +207,7 @@ def end_process(arguments: Arguments, exit_code: int) -> int:
     return exit_code
 
 
-def terminal_of(arguments: Arguments, keys: str) -> Terminal:
+def terminal_of(arguments: Arguments, keys: str | Callable[[], str]) -> Terminal:
     from capture.cli.terminal import Terminal
 
     return Terminal(keys, quiet=arguments.quiet)

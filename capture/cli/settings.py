@@ -17,10 +17,16 @@ def _config(arguments: Arguments) -> int:
     from capture.config.store import change, load, unset
 
     name, values = arguments.setting, arguments.values
-    if arguments.unset and (name in (None, "autostart") or values):
+    if arguments.remove and name != "bind":
+        raise UsageError("--remove goes with bind", "use capture config bind --remove")
+    if arguments.unset and (name in (None, "autostart", "bind") or values):
         raise UsageError("--unset takes the name of one setting and no value", "see capture config --help")
     if name == "autostart":
         return _autostart(arguments)
+    if name == "bind":
+        from capture.cli.key_binding import bind
+
+        return bind(arguments)
     name = RENAMED.get(name, name)
     names = list(SETTINGS) if name is None else [name]
     if values:
@@ -52,6 +58,7 @@ def _config(arguments: Arguments) -> int:
 
 
 def _autostart(arguments: Arguments) -> int:
+    from capture.cli.key_binding import check_autostart
     from capture.config.store import load
     from capture.desktop.autostart import autostart_of_this_system, own_command
 
@@ -60,7 +67,9 @@ def _autostart(arguments: Arguments) -> int:
         raise UsageError(f"{order!r} is unknown to autostart", "use on, off or status")
     autostart = autostart_of_this_system()
     if order == "on":
-        autostart.install([*own_command(), load().autostart_verb])
+        verb = load().autostart_verb
+        check_autostart(verb)
+        autostart.install([*own_command(), verb])
     elif order == "off":
         autostart.remove()
     entry = autostart.installed()

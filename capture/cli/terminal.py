@@ -63,12 +63,13 @@ _PREFIXES: Final[Mapping[EventKind, str]] = {EventKind.BEGUN: "recording ", Even
 class Terminal:
     """Writes a session's events to `stream`. Any thread may call it.
 
-    `keys` is the hint at the end of the live line: which keys stop. With `quiet` it writes only what went wrong.
+    `keys` is the hint at the end of the live line: which keys stop. A function returns those that work at present.
+    With `quiet` it writes only what went wrong.
     """
 
     def __init__(
         self,
-        keys: str,
+        keys: str | Callable[[], str],
         stream: TextIO | None = None,
         *,
         quiet: bool = False,
@@ -103,7 +104,7 @@ class Terminal:
         elif isinstance(event, Summary):
             self.conclude(event)
         elif event.kind not in _IN_LIVE_LINE:
-            if event.kind == EventKind.NO_HOTKEYS:
+            if event.kind == EventKind.NO_HOTKEYS and isinstance(self._keys, str):
                 self._keys = "Ctrl+C stops"
             elif event.kind == EventKind.KEYS_SHOWN:
                 self._keys_are_shown = True
@@ -177,8 +178,9 @@ class Terminal:
         """Return the parts of the line, with hints that keep their place to the last."""
         hints = [_part(("keys are shown", 65), "keys shown")] if self._keys_are_shown else []
         # The hotkeys are not heard before the countdown ends.
-        if self._keys and progress.elapsed_s >= 0.0:
-            hints.append(hint(self._keys))
+        keys = self._keys if isinstance(self._keys, str) else self._keys()
+        if keys and progress.elapsed_s >= 0.0:
+            hints.append(hint(printable(keys)))
         return [*self._state_parts(progress), *hints]
 
     def _state_parts(self, progress: Progress) -> list[Part]:

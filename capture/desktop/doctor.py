@@ -179,10 +179,13 @@ def _folder() -> Iterable[Check]:
 
 def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Check]:
     """Try the hotkeys. They are a convenience, so the check reports a problem but does not fail."""
-    from capture.triggers.hotkeys import Hotkeys
+    from capture.triggers.hotkeys import Hotkeys, gives_portal
 
     if not bindings and hold is None:
         yield Check("hotkeys", True, "none are set")
+        return
+    if sys.platform == "linux" and gives_portal(os.environ):
+        yield Check("hotkeys", True, _portal_hotkeys(bindings))
         return
     hotkeys = Hotkeys(bindings, hold)
     try:
@@ -197,3 +200,20 @@ def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Chec
         yield Check("hotkeys", True, "; ".join([works, *notes] if stops else notes))
     finally:
         hotkeys.stop()
+
+
+def _portal_hotkeys(bindings: Mapping[str, Command]) -> str:
+    """Look whether the desktop gives keys, without asking for any: it would ask the user."""
+    from capture.desktop.key_bindings import are_bound
+    from capture.triggers.desktop_keys import where_to_set
+    from capture.triggers.portal_hotkeys import describe
+
+    try:
+        return describe(os.environ)
+    except NotReadyError as error:
+        if are_bound(os.environ):
+            return "the desktop's settings have keys that run capture"
+        key = next(
+            (text for text, command in bindings.items() if command is Command.TOGGLE), next(iter(DEFAULT_HOTKEYS))
+        )
+        return f"not available on Wayland ({error.message}); {where_to_set(key, os.environ)}"

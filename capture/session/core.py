@@ -17,7 +17,8 @@ __all__ = ["SessionCore"]
 class SessionCore:
     """The shared state of a session.
 
-    Only the session's thread changes it. Any thread may call `record_event`, `record_of_feed` and `on_worker_failure`.
+    Only the session's thread changes it, except `hears_keys`. Any thread may call `record_event`, `record_of_feed` and
+    `on_worker_failure`.
     """
 
     def __init__(self, settings: RecordSettings, clock: Clock, emit: EventSink) -> None:
@@ -37,6 +38,8 @@ class SessionCore:
         self.is_stuck = False
         #: The summary of every recording that was kept.
         self.summaries: list[Summary] = []
+        #: False once it is known that no hotkeys work, or none that ends a recording.
+        self.hears_keys = True
         self.feed: Feed | None = None
         self.take: Take | None = None
         self._early: list[Event] = []
@@ -59,6 +62,8 @@ class SessionCore:
 
     def record_event(self, kind: EventKind, detail: str) -> None:
         """Record an event that happens now; any thread. Before the first take exists, that take gets it."""
+        if kind == EventKind.NO_HOTKEYS:
+            self.hears_keys = False
         if self.take is not None:
             self.take.record_now(kind, detail)
         else:

@@ -98,7 +98,10 @@ class Waiting:
 
     @property
     def _waiting_for(self) -> str:
-        hold = f"hold {as_readable(self._settings.hold)} to record" if self._settings.hold is not None else ""
+        hold = ""
+        if self._settings.hold is not None:
+            key = as_readable(self._settings.hold)
+            hold = f"hold {key} to record" if self._core.hears_keys else "waiting for capture toggle"
         if self._settings.wait_for_sound:
             return f"waiting for sound{hold and ', or '}{hold}"
         if self._settings.wait_for_window:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
-from capture.errors import NotReadyError
 from capture.events import Command, EventKind, Send
-from capture.triggers.bindings import DEFAULT_HOTKEYS, Matcher, check_bindings
+from capture.triggers.bindings import DEFAULT_HOTKEYS, Matcher, as_readable, check_bindings, readable_keys
 
-__all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings"]
+if TYPE_CHECKING:
+    from capture.triggers.portal_hotkeys import PortalHotkeys
+
+__all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings", "gives_portal"]
+
+
+def gives_portal(environment: Mapping[str, str]) -> bool:
+    """Whether only the desktop's portal gives keys: through XWayland, only X11 windows would hear them."""
+    return bool(environment.get("WAYLAND_DISPLAY"))
 
 
 class _Listener(Protocol):
@@ -35,14 +42,41 @@ class Hotkeys:
 
     unavailable_event = EventKind.NO_HOTKEYS
 
-    def __init__(self, bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> None:
-        """Raise `UsageError` for a key that does not exist or has two commands. Needs no display."""
+    def __init__(
+        self,
+        bindings: Mapping[str, Command] = DEFAULT_HOTKEYS,
+        hold: str | None = None,
+        report: Callable[[EventKind, str], None] = lambda kind, detail: None,
+    ) -> None:
+        """Raise `UsageError` for a key that does not exist or has two commands. Needs no display.
+
+        On Wayland `report` is called, from another thread, with what comes after `start`: which keys the desktop
+        gives, and that there are none.
+        """
         check_bindings(bindings, hold)
         self._bindings = bindings
         self._hold = hold
+        self._report = report
+        #: Whether the desktop decides which keys work, and may change them at any time.
+        self.by_portal: Final = gives_portal(os.environ)
         self._matcher: Matcher | None = None
         self._listener: _Listener | None = None
+        self._portal: PortalHotkeys | None = None
         self._stopped = False
+
+    @property
+    def keys(self) -> Mapping[Command, str]:
+        """The key of each command for people to read; on Wayland those that work at present. Any thread may ask."""
+        if self.by_portal:
+            return self._portal.keys if self._portal is not None else {}
+        return readable_keys(self._bindings)
+
+    @property
+    def hold_key(self) -> str:
+        """The hold key for people to read, "" without one; on Wayland if it works at present. Any thread may ask."""
+        if self.by_portal:
+            return self._portal.hold_key if self._portal is not None else ""
+        return "" if self._hold is None else as_readable(self._hold)
 
     @property
     def notes(self) -> tuple[tuple[EventKind, str], ...]:
@@ -52,31 +86,32 @@ class Hotkeys:
     def start(self, send: Send) -> None:
         """Start to listen and pass commands to `send`, from a thread of its own.
 
-        Raises `NotReadyError` when the system does not let keys be heard, or when no key works.
+        Raises `NotReadyError` when the system does not let keys be heard, or when no key works. On Wayland it raises
+        nothing.
         """
-        if os.environ.get("WAYLAND_DISPLAY"):
-            # Through XWayland only what is typed into X11 windows is heard.
-            raise NotReadyError(
-                "hotkeys do not work under Wayland",
-                "bind a key to a command in the desktop's settings, or stop with Ctrl+C",
-            )
         self._stopped = False
-        self._matcher = Matcher(self._bindings, self._hold)
-        listener = self._choose_listener(self._matcher, send)
+        listener = self._make_listener(send)
         listener.start()
         self._listener = listener
         if self._stopped:
             # `stop` was called while the display hung.
             self.stop()
 
-    def _choose_listener(self, matcher: Matcher, send: Send) -> _Listener:
+    def _make_listener(self, send: Send) -> _Listener:
+        if sys.platform == "linux" and self.by_portal:
+            from capture.triggers.portal_hotkeys import PortalHotkeys
+
+            self._portal = PortalHotkeys(self._bindings, self._hold, send, self._report)
+            self._matcher = self._portal.matcher
+            return self._portal
+        self._matcher = Matcher(self._bindings, self._hold)
         if sys.platform == "linux":
             from capture.triggers.x11_hotkeys import X11Hotkeys
 
-            return X11Hotkeys(self._bindings, self._hold, matcher, send)
+            return X11Hotkeys(self._bindings, self._hold, self._matcher, send)
         from capture.triggers.pynput_hotkeys import PynputHotkeys
 
-        return PynputHotkeys(matcher, send)
+        return PynputHotkeys(self._matcher, send)
 
     def take_began(self, path: str) -> None:
         """Do nothing: the keys are the same in every recording."""

@@ -14,7 +14,7 @@ from capture.cli.record import _keys
 from capture.config import settings_file
 from capture.events import Command
 from capture.settings.record_settings import RecordSettings
-from capture.triggers.bindings import DEFAULT_HOTKEYS
+from capture.triggers.hotkeys import DEFAULT_HOTKEYS, Hotkeys
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,20 @@ from capture.triggers.bindings import DEFAULT_HOTKEYS
 )
 def test_the_hint_names_the_keys_that_work(values: dict[str, Any], with_hotkeys: str, without: str) -> None:
     settings = RecordSettings(Path("out.mp4"), **values)
-    assert _keys(settings, DEFAULT_HOTKEYS) == with_hotkeys
-    assert _keys(settings, {}) == without
+    assert _keys(settings, Hotkeys(DEFAULT_HOTKEYS, settings.hold)) == with_hotkeys
+    assert _keys(settings, Hotkeys({}, settings.hold)) == without
 
 
 def test_the_hint_has_the_keys_that_the_user_set() -> None:
     bindings = {"<f8>": Command.TOGGLE, "<f9>": Command.CLIP}
     settings = RecordSettings(Path("out.mp4"), replay_s=60.0)
-    assert _keys(settings, bindings) == "F9 saves a clip, F8 or Ctrl+C stops"
+    assert _keys(settings, Hotkeys(bindings)) == "F9 saves a clip, F8 or Ctrl+C stops"
+
+
+def test_on_wayland_no_key_is_promised_before_the_desktop_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    settings = RecordSettings(Path("out.mp4"), standby=True, hold="<f9>")
+    assert _keys(settings, Hotkeys(DEFAULT_HOTKEYS, "<f9>")) == "Ctrl+C quits"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,20 @@ def test_the_live_line_shows_time_picture_level_and_size(screen: Screen) -> None
     )
 
 
+def test_the_live_line_follows_keys_that_change(screen: Screen) -> None:
+    keys = "Ctrl+C stops"
+    terminal = Terminal(lambda: keys, screen)
+    terminal(RECORDING)
+    assert screen.shown().endswith("1.2 MB  Ctrl+C stops")
+    keys = "F8\x1b or Ctrl+C stops"
+    terminal(RECORDING)
+    assert screen.shown().endswith("1.2 MB  F8? or Ctrl+C stops")
+    terminal(Event(EventKind.NO_HOTKEYS, 0.0, "none"))
+    keys = "Ctrl+C quits"
+    terminal(RECORDING)
+    assert screen.shown().endswith("1.2 MB  Ctrl+C quits")
+
+
 def test_the_live_line_counts_dropped_frames(screen: Screen) -> None:
     Terminal("", screen)(Progress(State.RECORDING, 1.0, 0, 640, 480, 12.0, dropped=3))
     assert "640x480 12 fps (3 dropped)" in screen.shown()

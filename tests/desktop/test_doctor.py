@@ -112,7 +112,7 @@ def test_wayland_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) ->
     assert "Wayland" in checks["display"]["found"]
     assert "capture headless" in checks["display"]["remedy"]
     assert checks["hotkeys"]["ok"]
-    assert "not available (hotkeys do not work under Wayland" in checks["hotkeys"]["found"]
+    assert "not available on Wayland (there is no session bus); bind Ctrl+Alt+R" in checks["hotkeys"]["found"]
 
 
 @pytest.mark.usefixtures("in_process_desk")

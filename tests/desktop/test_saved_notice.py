@@ -32,10 +32,8 @@ def environment(tmp_path: Path, capture_environment: dict[str, str]) -> Iterator
     programs.mkdir()
     for name in ("xdg-open", "wl-copy"):
         script = programs / name
-        body = (
-            f'#!/bin/sh\n{{ echo {name} $XDG_ACTIVATION_TOKEN "$@"; [ {name} = wl-copy ] && cat; }} >>{tmp_path}/log\n'
-        )
-        script.write_text(body)
+        reads = "cat" if name == "wl-copy" else "true"
+        script.write_text(f'#!/bin/sh\n{{ echo {name} $XDG_ACTIVATION_TOKEN "$@"; {reads}; }} >>{tmp_path}/log\n')
         script.chmod(0o755)
     (tmp_path / "bus").mkdir()
     with bus(tmp_path / "bus") as address:

@@ -44,7 +44,7 @@ def test_the_live_line_has_the_keys_that_the_user_set(
     bindings: Mapping[str, Command], more: dict[str, Any], said: str
 ) -> None:
     settings = RecordSettings(Path("out.mp4"), **more)
-    assert _keys(settings, bindings) == said
+    assert _keys(settings, Hotkeys(bindings)) == said
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from key_presses import Heard, hold, let_go, until_repeated, xdotool
+from running import eventually
 from stage import Stage, press
 
-from capture.errors import NotReadyError, UsageError
+from capture.errors import UsageError
 from capture.events import Command
 from capture.triggers.bindings import (
     ALT_GR,
@@ -539,7 +540,15 @@ def test_hotkeys_can_be_stopped_twice() -> None:
     hotkeys.stop()
 
 
-def test_hotkeys_refuse_wayland(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_wayland_only_the_portal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
-    with pytest.raises(NotReadyError, match=r"hotkeys do not work under Wayland: .*Ctrl\+C"):
-        Hotkeys().start(lambda command, given_by, **more: None)
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    reported: list[str] = []
+    hotkeys = Hotkeys(hold=HOLD, report=lambda kind, detail: reported.append(f"{kind} {detail}"))
+    hotkeys.start(lambda command, given_by, **more: None)
+    eventually(lambda: reported, "the report")
+    hotkeys.take_ended()
+    hotkeys.stop()
+    hotkeys.stop()
+    assert (hotkeys.keys, hotkeys.hold_key, len(reported)) == ({}, "", 1)
+    assert reported[0].startswith("no_hotkeys hotkeys do not work in this Wayland session (there is no session bus): ")

@@ -1,0 +1,128 @@
+"""capture config bind: lets keys of a Wayland desktop run capture, or says what to write into its settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from capture.cli.parser import Arguments
+from capture.cli.text import complain, printable, say, write, write_json
+from capture.errors import NotReadyError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["bind", "check_autostart"]
+
+
+def bind(arguments: Arguments) -> int:
+    """Run `config bind`, or undo it with `--remove`, and return the exit code."""
+    from capture.config.store import hotkeys, load
+
+    if arguments.values:
+        raise UsageError(f"{arguments.values[0]!r} follows bind", "use capture config bind, or add --remove")
+    config = load()
+    hotkeys(config)
+    if arguments.remove:
+        found = _remove(arguments)
+    elif _is_wayland():
+        from capture.desktop.key_bindings import COMMANDS
+
+        found = _bind(arguments, {name: str(key) for name in COMMANDS if (key := config[f"hotkeys.{name}"])})
+    else:
+        say(arguments, "nothing to do: outside Wayland capture has its hotkeys by itself")
+        found = {"bound": False, "lines": []}
+    if arguments.json:
+        write_json({"bind": found})
+    return 0
+
+
+def _is_wayland() -> bool:
+    from capture.triggers.hotkeys import gives_portal
+
+    return sys.platform == "linux" and gives_portal(os.environ)
+
+
+def _bind(arguments: Arguments, keys: Mapping[str, str]) -> dict[str, Any]:
+    from capture.desktop.autostart import own_command
+    from capture.desktop.key_bindings import COMMANDS, GnomeKeys, install_entry, lines_for
+    from capture.triggers.bindings import as_readable
+    from capture.triggers.desktop_keys import Desktop, desktop_here, settings_file
+
+    command = own_command()
+    if _by_portal():
+        entry = install_entry(command, os.environ)
+        if entry:
+            say(arguments, f"wrote {entry}, by which the desktop knows capture")
+        if desktop_here(os.environ) is Desktop.GNOME:
+            # Where both have the keys, each press would count twice.
+            with suppress(NotReadyError):
+                if GnomeKeys(os.environ).remove():
+                    say(arguments, "removed the keys of capture from GNOME's custom shortcuts")
+        say(arguments, "the desktop gives the keys through its portal: it asks when a recorder starts")
+        return {"bound": True, "by": "portal", "lines": []}
+    if not keys:
+        raise UsageError("no hotkey is set", "set one, like capture config hotkeys.record '<ctrl>+<alt>+r'")
+    if desktop_here(os.environ) is Desktop.GNOME:
+        GnomeKeys(os.environ).install(keys, command)
+        for name, key in keys.items():
+            say(arguments, f"{as_readable(key)} runs capture {COMMANDS[name]}")
+        return {"bound": True, "by": "gsettings", "lines": []}
+    lines, path = lines_for(keys, command, os.environ), settings_file(desktop_here(os.environ), os.environ)
+    if not lines or path is None:
+        raise NotReadyError(
+            f"the settings of {desktop_here(os.environ).value} cannot be changed from here",
+            f"bind {as_readable(next(iter(keys.values())))} to capture toggle in them",
+        )
+    inside = ", inside <keyboard>" if path.suffix == ".xml" else ""
+    complain(f"put these lines into {path}{inside}, and reload it:")
+    if not arguments.json:
+        for line in lines:
+            write(printable(line.text))
+    return {"bound": False, "file": str(path), "lines": [line.text for line in lines]}
+
+
+def _remove(arguments: Arguments) -> dict[str, Any]:
+    from capture.desktop.key_bindings import GnomeKeys, are_bound, remove_entry
+    from capture.triggers.desktop_keys import Desktop, desktop_here, settings_file
+
+    is_gnome = sys.platform == "linux" and desktop_here(os.environ) is Desktop.GNOME
+    removed = GnomeKeys(os.environ).remove() if is_gnome else False
+    removed |= remove_entry(os.environ)
+    path = settings_file(desktop_here(os.environ), os.environ)
+    if path and are_bound(os.environ):
+        complain(f"the lines with capture in {path} are yours to remove")
+    say(arguments, "removed what config bind had set" if removed else "nothing was bound")
+    return {"bound": False, "removed": removed, "lines": []}
+
+
+def _by_portal() -> bool:
+    from capture.triggers.portal_hotkeys import describe
+
+    try:
+        describe(os.environ)
+    except NotReadyError:
+        return False
+    return True
+
+
+def check_autostart(verb: str) -> None:
+    """Raise `NotReadyError` where a recorder that starts with this session could hear no key; nothing is touched."""
+    from capture.desktop.autostart import own_command
+    from capture.desktop.key_bindings import are_bound, install_entry
+    from capture.triggers.bindings import HOTKEYS
+    from capture.triggers.desktop_keys import where_to_set
+
+    if not _is_wayland():
+        return
+    if _by_portal():
+        install_entry(own_command(), os.environ)
+        return
+    how = where_to_set(HOTKEYS[0].key, os.environ)
+    match are_bound(os.environ):
+        case False:
+            raise NotReadyError(f"{verb} would hear no key in this Wayland session", f"first {how}")
+        case None:
+            complain(f"{verb} hears no key in this Wayland session by itself: {how}")
