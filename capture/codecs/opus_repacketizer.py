@@ -122,10 +122,11 @@ def guarded(packet: bytes) -> bytes:
     libopus omits the zeros at the end of a SILK frame, because decoders shall read zeros past its end. FFmpeg's own
     decoder, which many players use, reads on into the next frame instead, so that one packet in four decodes wrongly. A
     zero byte in between prevents that, as it hardly ever reads further. More bytes are not possible: 17 bits or more
-    after a SILK frame have a meaning (RFC 6716, section 4.5.1.1).
+    after a SILK frame have a meaning (RFC 6716, section 4.5.1.1). So a frame of a guarded packet, which ends with one,
+    gets no second.
     """
     is_silk = len(packet) > 2 and packet[0] >> 3 < _SILK_CONFIGS and packet[0] & _CODE == _ONE_FRAME
-    return packet + b"\0" if is_silk and len(packet) <= MAX_FRAME_BYTES else packet
+    return packet + b"\0" if is_silk and packet[-1] and len(packet) <= MAX_FRAME_BYTES else packet
 
 
 class Repacketizer:

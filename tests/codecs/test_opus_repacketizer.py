@@ -95,6 +95,7 @@ def test_merged_packets_decode_to_the_same_samples(count: int, decoder: str, opt
 def test_a_zero_is_appended_only_to_silk_frames() -> None:
     silk, hybrid, celt = (single(b"ab", config << 3) for config in (11, 12, 23))
     assert guarded(silk) == silk + b"\0"
+    assert guarded(guarded(silk)) == silk + b"\0", "two zeros have a meaning"
     assert guarded(hybrid) == hybrid
     assert guarded(celt) == celt
     assert guarded(single(b"")) == single(b""), "an empty frame stays empty"
