@@ -16,6 +16,7 @@ __all__ = [
     "SAMPLE_RATE",
     "SILENCE_DBFS",
     "VIDEO_TICKS_PER_S",
+    "VOICE_SAMPLE_RATE",
     "Attenuation",
     "Frame",
     "Pixels",
@@ -31,6 +32,9 @@ __all__ = [
 
 #: Samples per second inside the pipeline: the native rate of Opus, and a rate that every sound server provides.
 SAMPLE_RATE: Final = 48_000
+
+#: The rate of messengers' voice notes: wideband, up to 8 kHz, holds nearly everything in a voice.
+VOICE_SAMPLE_RATE: Final = 16_000
 
 #: Anything quieter counts as silence. That covers the dither of 16-bit sound (-96 dBFS) and the rounding of lossy
 #: decoders.

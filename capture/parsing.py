@@ -31,6 +31,7 @@ __all__ = [
     "parse_replay",
     "parse_scale",
     "parse_size",
+    "parse_span",
     "parse_speed",
     "parse_time",
 ]
@@ -63,6 +64,14 @@ def parse_time(text: str, *, zero_allowed: bool = False) -> float:
         raise UsageError(f"{text!r} is not a time", "write it like 90, 90s, 1m30s or 1:30")
     _refuse(text, time_problem(seconds, zero_allowed=zero_allowed))
     return seconds
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """Return where a stretch begins and ends, in seconds, from two times as `parse_time` reads them: `1:30-2:00`."""
+    begin, dash, end = text.partition("-")
+    if not dash or "-" in end or not (begin.strip() and end.strip()):
+        raise UsageError(f"{text!r} is not from one time to another", "write it like 1:30-2:00 or 90s-95.5s")
+    return parse_time(begin, zero_allowed=True), parse_time(end)
 
 
 def _seconds(text: str) -> float | None:

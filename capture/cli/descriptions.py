@@ -15,6 +15,7 @@ __all__ = [
     "CONVERT",
     "HEADLESS",
     "IMPORT",
+    "JOIN",
     "LIST",
     "NAME",
     "NOTE",
@@ -25,6 +26,7 @@ __all__ = [
     "REPAIR",
     "REPLAY",
     "STANDBY",
+    "TRIM",
 ]
 
 RECORD = (
@@ -93,10 +95,16 @@ CONVERT = (
 )
 
 TRIM = (
-    "Write a part of a recording to a new file, exact to the picture and to the sample. Only the pictures up to the "
-    "next key frame and the sound at the cuts are encoded again; MP3, voice notes, and Opus in MKV and WebM are "
-    "encoded again as a whole. Chapters move along, and nothing of what is cut away is left in the new file. The "
+    "Write a part of a recording to a new file, or all of it but some parts, exact to the picture and to the sample. "
+    "Only what has to be is encoded again: the pictures up to the next key frame and the sound at the cuts, and for "
+    "some formats all sound. Chapters move along, and nothing of what is cut away is left in the new file. The "
     "original stays unless you give --in-place."
+)
+
+JOIN = (
+    "Write several recordings, one after the other, into a new file, exact to the picture and to the sample. The first "
+    "one names the format. What was recorded with the same settings is copied, everything else is encoded again; "
+    "pictures have to be of one size. Each recording begins a chapter and keeps its own. The originals stay."
 )
 
 CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, LIST, OPEN, PLAY, REPAIR, TRIM
+from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, JOIN, LIST, OPEN, PLAY, REPAIR, TRIM
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.recordings.overview import KINDS
 
@@ -80,9 +80,18 @@ def _fill_trim(parser: ArgumentParser) -> None:
     add("file", metavar="FILE", help=_NAMES)
     add("--from", metavar="T", dest="from_time", help="keep what is from there on: 90, 90s, 1m30s, 1:30 (its start)")
     add("--to", metavar="T", dest="to_time", help="keep what is up to there (its end)")
+    add("--cut", metavar="T-T", action="append", help="leave out what is between two times; repeat the option for more")
+    add("--silence", action="store_true", help="shorten every long silence to --rest, the picture with it")
+    add("--rest", metavar="T", default="1s", help="what --silence leaves of a silence longer than this (%(default)s)")
+    add("--sound-threshold", metavar="LEVEL", default="-50dB", help="level below which it is silent (%(default)s)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-trimmed.mp4 and the like)")
     where.add_argument("--in-place", action="store_true", help="replace the recording, once the new file is checked")
+
+
+def _fill_join(parser: ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help=f"two recordings or more, in their order; {_NAMES}")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-joined.mp4 and the like)")
 
 
 def _fill_check(parser: ArgumentParser) -> None:
@@ -105,6 +114,7 @@ FILE_VERBS: Final = (
     ("backup", "copy recordings to a remote storage", _fill_backup, BACKUP),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
-    ("trim", "keep a part of a recording", _fill_trim, TRIM),
+    ("trim", "keep a part of a recording, or cut parts out of it", _fill_trim, TRIM),
+    ("join", "join several recordings into one", _fill_join, JOIN),
     ("check", "check that a recording is complete", _fill_check, CHECK),
 )

@@ -1,4 +1,4 @@
-"""The verbs for saved recordings: check, convert, repair, trim."""
+"""The verbs for saved recordings: check, convert, repair."""
 
 from __future__ import annotations
 
@@ -107,31 +107,6 @@ def _convert(arguments: Arguments) -> int:
     return 0
 
 
-def _trim(arguments: Arguments) -> int:
-    from pathlib import Path
-
-    from capture.cli.recordings import recording_named
-    from capture.cli.terminal import as_clock
-    from capture.parsing import parse_time
-    from capture.recordings.trim import trim
-
-    from_s = parse_time(arguments.from_time or "0", zero_allowed=True)
-    to_s = None if arguments.to_time is None else parse_time(arguments.to_time)
-    path = recording_named(arguments.file)
-    if arguments.in_place:
-        output = path
-    else:
-        output = path.with_stem(f"{path.stem}-trimmed") if arguments.output is None else Path(arguments.output)
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output} is the recording itself", "use --in-place to replace it")
-    with working(arguments, f"trimming {path.name}") as on_progress:
-        made = trim(path, output, from_s, to_s, on_progress)
-    say(arguments, f"saved {made.path}, {as_clock(made.duration_s)}")
-    if arguments.json:
-        write_json({"path": str(made.path), "duration_s": round(made.duration_s, 3)})
-    return 0
-
-
 def _repair(arguments: Arguments) -> int:
     from pathlib import Path
 
@@ -172,5 +147,4 @@ VERBS: Final[dict[str, Verb]] = {
     "check": _check,
     "convert": _convert,
     "repair": _repair,
-    "trim": _trim,
 }

@@ -20,9 +20,9 @@ from capture.codecs.null_container import open_null_container
 from capture.codecs.opus_repacketizer import Repacketizer
 from capture.codecs.stereo_aac import StereoAac
 from capture.errors import EncoderError, NotReadyError
-from capture.media import SAMPLE_RATE, SampleArray
+from capture.media import SAMPLE_RATE, VOICE_SAMPLE_RATE, SampleArray
 
-__all__ = ["VOICE_SAMPLE_RATE", "AudioEncoder"]
+__all__ = ["AudioEncoder"]
 
 
 class _AudioCodec(NamedTuple):
@@ -62,9 +62,6 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
     "pcm_s16le": _AudioCodec("pcm_s16le", "s16"),
 }
 
-
-#: The rate of messengers' voice notes: wideband, up to 8 kHz, holds nearly everything in a voice.
-VOICE_SAMPLE_RATE: Final = 16_000
 
 #: Speech in SILK, Opus's speech coder, which voice notes use. libopus can be steered to it in three ways. `voip` also
 #: removes everything below 60 to 100 Hz and shifts the rest of a low voice. FFmpeg does not pass on the signal type.

@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple, cast
 import av
 import numpy as np
 
-from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.opus_head import is_voice
 from capture.codecs.opus_repacketizer import split
 from capture.codecs.stereo_aac import windows
 from capture.media import SAMPLE_RATE, SampleArray
 
-__all__ = ["CUTTABLE", "decoded", "silenced"]
+__all__ = ["CUTTABLE", "RUN_IN_S", "decoded", "silenced", "switch_place"]
 
 
 class _Overlap(NamedTuple):
@@ -42,7 +43,7 @@ CUTTABLE: Final = {
 
 #: How much sound around a cut to decode and encode, in seconds: the run-in of decoder and encoder, then the search for
 #: a packet that fits. AAC seldom needs more than the first.
-_RUN_IN_S: Final = 0.2
+RUN_IN_S: Final = 0.2
 _REACH_S: Final = 1.2
 
 
@@ -73,7 +74,7 @@ class _Cut:
         self._packet_samples = packet_samples
         self._overlap = CUTTABLE[self._codec]
         self._run_in, self._reach = (
-            -(-round(wide_s * SAMPLE_RATE) // packet_samples) for wide_s in (_RUN_IN_S, _REACH_S)
+            -(-round(wide_s * SAMPLE_RATE) // packet_samples) for wide_s in (RUN_IN_S, _REACH_S)
         )
 
     def begun_at(self, packets: list[bytes], begin: int) -> list[bytes]:
@@ -94,29 +95,10 @@ class _Cut:
         before = max(0, last_to_keep - self._reach)
         near = packets[before:]
         again = self._encoded_again(near, 0, end - before * self._packet_samples)
-        places = [
-            place
-            for place in range(last_to_keep - before, self._run_in - 1, -1)
-            if self._overlap.fits(again[place], near[place])
-        ]
-        if not places:
+        place = switch_place(self._source, near[: max(0, last_to_keep + 1 - before)], again, self._run_in)
+        if place is None:
             return self._encoded_again(packets, 0, end)
-        place = places[0]
-        if self._overlap.settles:
-            # Where the decoder remembers little, as in a pause of speech.
-            heard = end - before * self._packet_samples - self._overlap.samples
-            wanted = self._heard(near, heard)
-
-            def difference(place: int) -> float:
-                found = self._heard(near[: place + 1] + again[place + 1 :], heard)
-                return float(np.abs(found - wanted).max(initial=0.0))
-
-            place = min(places, key=difference)
         return packets[: before + place + 1] + again[place + 1 :]
-
-    def _heard(self, packets: Sequence[bytes], samples: int) -> SampleArray:
-        """Return the first `samples` of what a decoder makes of `packets`."""
-        return decoded(self._source, packets, self._source.channels)[:samples]
 
     def _encoded_again(self, packets: Sequence[bytes], begin: int, end: int) -> list[bytes]:
         """Return an equivalent of each packet, silent before sample `begin` and from `end` on."""
@@ -129,13 +111,39 @@ class _Cut:
         samples[at : at + len(found)] = found
         samples[: max(0, begin)] = 0
         samples[max(0, end) :] = 0
-        encoder = AudioEncoder(self._codec, channels, voice=self._source.sample_rate == VOICE_SAMPLE_RATE)
+        encoder = AudioEncoder(self._codec, channels, voice=is_voice(self._source.extradata))
         # The encoder puts its priming before the samples.
         made = [bytes(one) for one in (*encoder.encode(samples[self._overlap.samples :]), *encoder.finish())]
         if self._codec == "opus":
             # Those of a voice note hold several frames, and how many depends on the sound.
             made = [frame for packet in made for frame in split(packet)]
         return made[: len(packets)]
+
+
+def switch_place(
+    source: av.AudioCodecContext, near: Sequence[bytes], again: Sequence[bytes], run_in: int
+) -> int | None:
+    """Return the last of the packets `near` that the successor of its equivalent in `again` may follow; None without.
+
+    The encoder of `again` began with the first of them, so the first `run_in` of its packets follow none. It may have
+    made more packets than there are in `near`.
+    """
+    overlap = CUTTABLE[source.codec.canonical_name]
+    places = [place for place in range(len(near) - 1, run_in - 1, -1) if overlap.fits(again[place], near[place])]
+    if not places or not overlap.settles:
+        return places[0] if places else None
+
+    beyond = again[len(near) : len(near) + run_in]
+    kept = decoded(source, near, source.channels)
+    usual = decoded(source, [*again[: len(near)], *beyond], source.channels)[len(kept) :]
+    wanted = np.concatenate((kept, usual))
+
+    def difference(place: int) -> float:
+        found = decoded(source, [*near[: place + 1], *again[place + 1 : len(near)], *beyond], source.channels)
+        return float(np.abs(found[: len(wanted)] - wanted[: len(found)]).max(initial=0.0))
+
+    # Where the decoder remembers little, as in a pause of speech.
+    return min(places, key=difference)
 
 
 def decoded(source: av.AudioCodecContext, packets: Iterable[bytes], channels: int) -> SampleArray:

@@ -15,7 +15,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 
-from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.opus_head import is_voice
 from capture.formats import container_of
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.chapters import Chapter
@@ -98,7 +99,7 @@ class _Sound:
 
     def __init__(self, stream: AudioStream, codec: str, change: Change, report: StreamReport, begins_s: float) -> None:
         channels = 1 if stream.codec_context.channels == 1 else 2
-        self.encoder = AudioEncoder(codec, channels, voice=_is_voice(stream))
+        self.encoder = AudioEncoder(codec, channels, voice=is_voice(stream.codec_context.extradata))
         self._channels = channels
         self._resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
         self._factor = np.float32(10.0 ** (change.gain_db / 20.0))
@@ -144,12 +145,6 @@ class _Sound:
             start = round((self._start_s or 0.0) / (packet.time_base or 1))
             packet.pts, packet.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
         return packets
-
-
-def _is_voice(stream: AudioStream) -> bool:
-    """Whether the track was encoded as a voice note, by the input sample rate in its header."""
-    head = stream.codec_context.extradata or b""
-    return head.startswith(b"OpusHead") and int.from_bytes(head[12:16], "little") == VOICE_SAMPLE_RATE
 
 
 class _Limiter:

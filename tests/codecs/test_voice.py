@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pytest
 from reopened import probe
 
-from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.audio_encoder import AudioEncoder
 from capture.errors import NotReadyError
 from capture.formats import CONTAINERS
-from capture.media import SAMPLE_RATE, SampleArray
+from capture.media import SAMPLE_RATE, VOICE_SAMPLE_RATE, SampleArray
 from capture.output.muxer import Muxer
 from capture.recordings.check import check
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from capture.media import SAMPLE_RATE, SampleArray, in_seconds
 from capture.output.chapters import Chapter
 from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
+from capture.recordings.pauses import Silence
 from capture.recordings.structure import Ending
 from capture.recordings.trim import trim
 
@@ -39,36 +41,40 @@ KEPT_HZ, CUT_HZ = 440.0, 5000.0
 CHAPTERS = (Chapter("one", 0, 1), Chapter("two", 1, 4.5), Chapter("three", 4.5, 11), Chapter("four", 11, LENGTH_S))
 
 
-def wave(channels: int = 2) -> SampleArray:
-    """Return noise with a tone: one in the part that is kept, another outside."""
+def wave(channels: int = 2, kept: Sequence[tuple[float, float]] = ((FROM_S, TO_S),)) -> SampleArray:
+    """Return noise with a tone: one in what is kept, another outside."""
     moments_s = np.arange(round(LENGTH_S * SAMPLE_RATE)) / SAMPLE_RATE
-    is_kept = (moments_s >= FROM_S) & (moments_s < TO_S)
+    is_kept = np.any([(moments_s >= from_s) & (moments_s < to_s) for from_s, to_s in kept], axis=0)
     tone = 0.2 * np.sin(2 * np.pi * np.where(is_kept, KEPT_HZ, CUT_HZ) * moments_s)
     noise = 0.01 * np.random.default_rng(1).standard_normal((len(moments_s), channels))
     slow = np.apply_along_axis(lambda one: np.convolve(one, np.ones(16) / 4, "same"), 0, noise)
     return cast(SampleArray, (tone[:, None] * np.linspace(1, 0.5, channels) + slow).astype(np.float32))
 
 
-def record(path: Path, quality: str = "medium") -> Path:
-    """Write a recording like those of capture, with numbered pictures, a still one among them, and chapters."""
+def record(path: Path, heard: SampleArray | None = None, quality: str = "medium", first: int = 0) -> Path:
+    """Write a recording like those of capture, with numbered pictures, a still one among them, and chapters.
+
+    The pictures are numbered from `first` on. Two channels are `heard`, or what is in `wave`.
+    """
+    heard = wave() if heard is None else heard
     kind = CONTAINERS[path.suffix[1:]]
     packets: list[tuple[float, int, Any]] = []
     templates: list[Stream] = []
     if kind.video_codec:
         video = VideoEncoder(kind.video_codec, WIDTH, HEIGHT, FPS, quality=quality, cuttable=True)
         templates.append(video.template)
-        for slot in range(round(LENGTH_S * FPS)):
-            made = video.repeat(slot * 6000) if slot % 5 == 4 else video.encode(numbered(slot), slot * 6000)
+        for slot in range(round(len(heard) / SAMPLE_RATE * FPS)):
+            made = video.repeat(slot * 6000) if slot % 5 == 4 else video.encode(numbered(first + slot), slot * 6000)
             packets += [(slot / FPS, 0, packet) for packet in made]
     audio = AudioEncoder(kind.audio_codec, 2)
-    for packet in [*audio.encode(wave()), *audio.finish()]:
+    for packet in [*audio.encode(heard), *audio.finish()]:
         packets.append((in_seconds(packet.pts, packet.time_base), len(templates), packet))
     templates.append(audio.template)
     muxer = Muxer(path, kind)
     muxer.start(templates, {"title": "A talk"})
     for _, place, packet in sorted(packets, key=lambda one: one[0]):
         muxer.write(place, packet)
-    muxer.close(CHAPTERS)
+    muxer.close([each for each in CHAPTERS if each.end_s <= len(heard) / SAMPLE_RATE])
     muxer.keep()
     return path
 
@@ -112,7 +118,11 @@ def compare_sound(source: SampleArray, part: SampleArray, from_s: float, to_s: f
 
     The last packet of AAC holds the next one's time as well.
     """
-    truth = source[round(from_s * SAMPLE_RATE) : round(to_s * SAMPLE_RATE)]
+    return compare_samples(source[round(from_s * SAMPLE_RATE) : round(to_s * SAMPLE_RATE)], part)
+
+
+def compare_samples(truth: SampleArray, part: SampleArray) -> SampleArray:
+    """Return by how much each sample is off; assert that none is shifted."""
     assert 0 <= len(part) - len(truth) <= 1024
     part = part[: len(truth)]
     size = 1 << (2 * len(part)).bit_length()
@@ -201,6 +211,117 @@ def test_any_part_is_in_place(extension: str, folder: Path, tmp_path: Path) -> N
             compare_pictures(path, made, from_s, end_s, 99.0)
 
 
+#: Out of the middle, out of a still picture, within the first group, and at the end.
+CUTS = [(0.52, 0.98), (2.5, 4.017), (7.301, 8.0), (11.5, LENGTH_S)]
+KEPT = [(0.0, 0.52), (0.98, 2.5), (4.017, 7.301), (8.0, 11.5)]
+
+
+def compare_parts(made: Path, parts: Sequence[tuple[Path, float, float]]) -> None:
+    """Assert that a file has the pictures of its parts at their times, and no others."""
+    wanted_s: list[tuple[int, float]] = []
+    kept: set[int] = set()
+    offset_s = 0.0
+    for path, from_s, to_s in parts:
+        pictures = [(at_s, number_of(picture)) for at_s, picture in shown(path) if at_s < to_s - 1e-6]
+        first = max(place for place, (at_s, _) in enumerate(pictures) if at_s <= from_s + 1e-6 or place == 0)
+        for at_s, number in pictures[first:]:
+            if not wanted_s or wanted_s[-1][0] != number:
+                wanted_s.append((number, offset_s + max(0, at_s - from_s)))
+            kept.add(number)
+        offset_s += to_s - from_s
+    found_s: list[tuple[int, float]] = []
+    for at_s, picture in shown(made):
+        if not found_s or found_s[-1][0] != number_of(picture):
+            found_s.append((number_of(picture), at_s))
+    assert [number for number, _ in found_s] == [number for number, _ in wanted_s]
+    # MP4 has the first frames on a grid.
+    most_s = 0.0011 if made.suffix in (".mkv", ".webm") else 1 / 60
+    assert [at_s for _, at_s in found_s] == pytest.approx([at_s for _, at_s in wanted_s], abs=most_s)
+    # Also those that an edit list would hide.
+    everything = {number_of(np.asarray(picture.mean(axis=2))) for picture in everything_shown(made)}
+    assert everything == kept
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_cuts_are_exact_and_nothing_of_them_is_left(extension: str, tmp_path: Path) -> None:
+    kind = CONTAINERS[extension]
+    path = record(tmp_path / f"talk.{extension}", wave(kept=KEPT))
+    made = trim(path, tmp_path / f"cut.{extension}", cuts=CUTS).path
+    report = check(made)
+    assert report.ok, report.problems
+    length_s = sum(to_s - from_s for from_s, to_s in KEPT)
+    assert [one.duration_s for one in report.streams] == pytest.approx([length_s] * len(report.streams), abs=2e-5)
+
+    source = sound(path).samples
+    truth = [source[round(from_s * SAMPLE_RATE) : round(to_s * SAMPLE_RATE)] for from_s, to_s in KEPT]
+    off = compare_samples(np.concatenate(truth), sound(made).samples)
+    assert off.max() < 0.03
+    if kind.audio_codec in ("flac", "pcm_s16le"):
+        assert not off.any()
+    heard = everything_heard(made)
+    assert level_db(heard, KEPT_HZ) > -18
+    assert level_db(heard, CUT_HZ) < -55
+
+    content = made.read_bytes()
+    for track in report.streams:
+        old = packets(path, track.kind)
+        # Pictures that change alike have the same packets.
+        near = {data for at_s, data in old if any(from_s - 0.2 < at_s < to_s + 0.1 for from_s, to_s in KEPT)}
+        cut = [data[:1000] if kind.format == "wav" else data for _, data in old if data not in near]
+        assert len(cut) > 10
+        assert not any(data in content for data in cut)
+        if kind.audio_codec == "aac" or kind.format == "ogg" or track.kind == "video":
+            # The longest part is copied but for its ends.
+            new = {data for _, data in packets(made, track.kind)}
+            assert {data for at_s, data in old if 9.0 < at_s < 11.0} <= new
+    if kind.holds_video:
+        compare_parts(made, [(path, *one) for one in KEPT])
+        titles = [("one", 0.0, 0.54), ("two", 0.54, 2.523), ("three", 2.523, 7.824), ("four", 7.824, 8.824)]
+        assert [name for name, *_ in chapters(made)] == [name for name, *_ in titles[:4]]
+
+
+def test_a_chapter_goes_with_its_cut(folder: Path, tmp_path: Path) -> None:
+    made = trim(_source(folder, "mkv"), tmp_path / "made.mkv", 0.5, 11.5, cuts=[(0.9, 4.6)]).path
+    assert chapters(made) == [("one", 0.0, 0.4), ("three", 0.4, 6.8), ("four", 6.8, 7.3)]
+
+
+#: When there is sound; short pauses stay.
+SPOKEN = [(0.3, 2.0), (5.0, 6.0), (6.8, 8.0)]
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "ogg", "wav"])
+def test_long_silence_is_shortened(extension: str, tmp_path: Path) -> None:
+    kind = CONTAINERS[extension]
+    heard = wave()
+    moments_s = np.arange(len(heard)) / SAMPLE_RATE
+    heard[~np.any([(moments_s >= from_s) & (moments_s < to_s) for from_s, to_s in SPOKEN], axis=0)] = 0
+    path = record(tmp_path / f"talk.{extension}", heard)
+    made = trim(path, tmp_path / f"short.{extension}", silence=Silence(rest_s=1.0)).path
+    assert check(made).ok
+    # 3 s between words become 1 s, 4 s at the end as well, less than a packet longer.
+    assert check(made).duration_s == pytest.approx(7.0, abs=0.031)
+    words = sound(made).samples
+    source = sound(path).samples
+    longer_s = check(made).duration_s - 7.0
+    for (from_s, to_s), earlier_s in zip(SPOKEN, (0.0, 2.0, 2.0), strict=True):
+        at_s = from_s - (earlier_s - longer_s if earlier_s else 0)
+        one = source[round((from_s + 0.1) * SAMPLE_RATE) : round((to_s - 0.1) * SAMPLE_RATE)]
+        other = words[round((at_s + 0.1) * SAMPLE_RATE) :][: len(one)]
+        assert np.abs(one - other).max() < 0.01
+    if kind.audio_codec == "aac" or kind.format == "ogg":
+        old = {data for _, data in packets(path, "audio")}
+        assert sum(data in old for _, data in packets(made, "audio")) > 0.6 * len(packets(made, "audio"))
+
+
+def test_silence_is_looked_for_within_the_part(tmp_path: Path) -> None:
+    heard = wave()
+    heard[2 * SAMPLE_RATE : 9 * SAMPLE_RATE] = 0
+    path = record(tmp_path / "talk.flac", heard)
+    made = trim(path, tmp_path / "short.flac", 1.5, 5.0, silence=Silence(rest_s=0.25)).path
+    assert check(made).duration_s == pytest.approx(0.75)
+    assert not np.any(sound(made).samples[round(0.51 * SAMPLE_RATE) :])
+
+
 def test_pictures_of_another_encoder_are_all_encoded_again(tmp_path: Path) -> None:
     path = tmp_path / "other.mp4"
     with av.open(str(path), "w") as container:
@@ -264,8 +385,10 @@ def test_a_voice_note_stays_one(tmp_path: Path) -> None:
     report = check(made)
     assert report.ok
     assert report.duration_s == pytest.approx(TO_S - FROM_S, abs=2e-5)
-    compare_sound(sound(path).samples, sound(made).samples, FROM_S, TO_S)
-    assert level_db(everything_heard(made), CUT_HZ) < -50
+    off = compare_sound(sound(path).samples, sound(made).samples, FROM_S, TO_S)
+    assert off[SAMPLE_RATE:-SAMPLE_RATE].max() < 1e-5
+    # What the codec adds around a sudden end.
+    assert level_db(everything_heard(made), CUT_HZ) < -48
     # Packets of 60 ms.
     assert len(packets(made, "audio")) == pytest.approx((TO_S - FROM_S) / 0.06, abs=2)
 
@@ -279,7 +402,7 @@ def test_it_replaces_the_recording_once_the_new_file_is_good(
     path.chmod(0o640)
     bad = CheckReport(path, ("it is bad",), (), Ending.DAMAGED, plays=False)
     with monkeypatch.context() as patched:
-        patched.setattr("capture.recordings.trim.check", lambda *args, **options: bad)
+        patched.setattr("capture.recordings.splice.check", lambda *args, **options: bad)
         with pytest.raises(OutputError, match="it is bad"):
             trim(path, path, 1.0)
     assert path.read_bytes() == before
@@ -296,6 +419,13 @@ def test_it_replaces_the_recording_once_the_new_file_is_good(
         (["--to", "0:12.5"], "not within"),
         (["--from", "5", "--to", "5"], "later --to"),
         ([], "nothing of"),
+        (["--cut", "5-4"], "earlier time first"),
+        (["--cut", "11-13"], "not within"),
+        (["--cut", "5"], "1:30-2:00"),
+        (["--cut", "0-6", "--cut", "5.5-12"], "nothing of"),
+        (["--cut", "0-4", "--to", "3"], "nothing of"),
+        (["--silence"], "nowhere below -50 dB"),
+        (["--silence", "--sound-threshold", "-3dB"], "nothing of"),
         (["--to", "2", "-o", "talk.ogg"], "--in-place"),
         (["--to", "2", "-o", "talk.mp3"], ".ogg"),
         (["--to", "2", "-o", "other.ogg"], "exists already"),

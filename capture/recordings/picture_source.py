@@ -1,0 +1,128 @@
+"""Reads the pictures of a finished recording from any moment on: packets to copy, and those before as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import av
+from av.container import InputContainer
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+from capture.codecs.h264_units import parameters_of
+from capture.errors import RecordingError
+from capture.media import VIDEO_TICKS_PER_S, as_fraction
+
+__all__ = ["PictureSource", "Stretch"]
+
+_Packet: TypeAlias = "av.Packet[Any]"
+
+
+class Stretch(NamedTuple):
+    """The packets of a stretch: those to encode again, the first to copy, and all that follow."""
+
+    lead: list[_Packet]
+    first: _Packet | None
+    following: Iterator[_Packet]
+
+
+class PictureSource:
+    """Reads `track` of `container`, which is open for this alone. Moments are in ticks of 1/90000 s."""
+
+    def __init__(self, container: InputContainer, track: VideoStream) -> None:
+        self.track = track
+        self._container = container
+        self._context = track.codec_context
+        self.codec: str = self._context.codec.canonical_name
+        self._unit_s = as_fraction(track.time_base)
+        # Floats, because fractions take ten times as long.
+        self._ticks_per_unit = float(self._unit_s * VIDEO_TICKS_PER_S)
+        header = bytes(self._context.extradata or b"")
+        #: Whether packets give the lengths of their units, as in MP4, rather than start codes.
+        self.has_lengths = self.codec == "h264" and header[:1] == b"\1"
+        #: The parameter sets of H.264, or another codec's header.
+        self.parameters: bytes = parameters_of(header) if self.has_lengths else header
+        #: Whether frames are stored in the order in which they are shown. Otherwise those before a cut need some from
+        #: behind it.
+        self.is_in_order = not self._context.has_b_frames
+
+    def is_like(self, other: PictureSource) -> bool:
+        """Whether packets of both can follow each other."""
+        return (
+            self.is_in_order
+            and other.is_in_order
+            and (self.codec, self.has_lengths, self.parameters) == (other.codec, other.has_lengths, other.parameters)
+        )
+
+    def at(self, pts: int | None) -> int:
+        """Return a time of the track in ticks."""
+        return round((pts or 0) * self._ticks_per_unit)
+
+    def starts_with_key(self, start: int) -> bool:
+        """Whether the frame that is shown at `start` is the first one, or a key frame that begins there."""
+        if start <= 0:
+            return True
+        first = next(self._packets_from(start), None)
+        return first is not None and first.is_keyframe and self.at(first.pts) == start
+
+    def stretch(self, start: int, end: float) -> Stretch:
+        """Return the packets from the frame that is shown at `start` on; finish with it before the next one.
+
+        Two key frames in a row would have to have different numbers (`idr_pic_id`), so there are at least two frames to
+        encode, or none.
+        """
+        packets = self._packets_from(start)
+        lead: list[_Packet] = []
+        shown = 0
+        for packet in packets:
+            at = self.at(packet.pts)
+            if self.is_past(packet, end):
+                break
+            if packet.is_keyframe and at >= start and (not lead or shown >= 2):
+                return Stretch(lead, packet, packets)
+            # The frame that is shown at the start counts, too.
+            shown = shown + 1 if at > start else 1
+            lead.append(packet)
+        return Stretch(lead, None, packets)
+
+    def is_past(self, packet: _Packet, end: float) -> bool:
+        """Whether nothing that is shown before `end` follows: frames may be stored in another order."""
+        return self.at(packet.pts if packet.dts is None else packet.dts) >= end
+
+    def decoded(
+        self, packets: Iterable[_Packet], end: float, *, reformats: bool
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield the frames in the order in which they are shown, with their times; with `reformats`, as we encode them.
+
+        Raises `RecordingError` for pictures that are stored turned.
+        """
+        decoder = cast(av.VideoCodecContext, av.CodecContext.create(self.codec, "r"))
+        decoder.extradata = self._context.extradata
+        reformatter = VideoReformatter()
+        for packet in chain(packets, [None]):
+            given: _Packet | None = None
+            if packet is not None and not self.is_past(packet, end):
+                given = av.Packet(bytes(packet))
+                given.pts, given.dts, given.time_base = packet.pts, packet.dts, packet.time_base
+            for frame in decoder.decode(given):
+                if frame.rotation:
+                    raise RecordingError(
+                        "its picture is stored turned, which capture cannot keep", "use a video editor"
+                    )
+                at = self.at(frame.pts)
+                if reformats:
+                    frame = reformatter.reformat(
+                        frame, format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+                    )
+                yield at, frame
+            if given is None:
+                return
+
+    def _packets_from(self, start: int) -> Iterator[_Packet]:
+        """Yield the packets from the last key frame up to `start` on."""
+        self._container.seek(max(0, int(start / VIDEO_TICKS_PER_S / self._unit_s)), stream=self.track)
+        for packet in self._container.demux(self.track):
+            if packet.pts is not None and packet.size:
+                yield packet

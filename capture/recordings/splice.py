@@ -1,0 +1,155 @@
+"""Writes a new recording that is made of parts of others: for `trim` and `join`.
+
+What can be copied is copied (`spliced_picture`, `spliced_sound`); no player has to skip pictures. The new file grows in
+a hidden folder and is checked before it gets its name.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import av
+
+from capture.errors import CaptureError, OutputError, RecordingError, UsageError
+from capture.formats import ENCODERS, container_of
+from capture.output.chapters import Chapter
+from capture.output.file_size import limit_remedy
+from capture.output.locked_file import is_being_recorded
+from capture.output.muxer import Muxer
+from capture.recordings.check import CheckReport, check, size_bytes_of
+from capture.recordings.glance import glance
+from capture.recordings.overview import Glance, State
+from capture.recordings.parts import Part
+from capture.recordings.progress import OnProgress, part_of
+from capture.recordings.scratch import scratch_folder
+from capture.recordings.spliced_picture import SplicedPicture
+from capture.recordings.spliced_sound import SplicedTrack, spliced_sound
+from capture.recordings.structure import Ending
+from capture.system.durable import publish
+from capture.system.private_files import copy_mode
+
+__all__ = ["Made", "Plan", "splice", "spliceable"]
+
+#: How much of the work the check of the new file is.
+_CHECK_SHARE: Final = 0.2
+
+
+class Plan(NamedTuple):
+    """What to write: the kinds of the tracks (`video`, `audio`), parts that have these tracks, metadata, chapters."""
+
+    kinds: Sequence[str]
+    parts: Sequence[Part]
+    length_s: float
+    metadata: Mapping[str, str]
+    chapters: Sequence[Chapter]
+
+
+class Made(NamedTuple):
+    """The new file and its length."""
+
+    path: Path
+    duration_s: float
+
+
+def spliceable(path: Path, doing: str) -> Glance:
+    """Look at the recording at `path`, to be `trimmed` or `joined`.
+
+    Raises `UsageError` if there is none to be had yet, and `RecordingError` if it is incomplete or of another kind.
+    """
+    size_bytes_of(path)
+    if is_being_recorded(path):
+        raise UsageError(f"{path} is being recorded", "wait until it is finished")
+    found = glance(path)
+    cannot = f"{path} cannot be {doing}"
+    if found.state is State.UNFINISHED:
+        raise RecordingError(f"{cannot}: {found.problem}", "run capture repair on it first")
+    if found.state is not State.WHOLE or not found.duration_s:
+        raise RecordingError(f"{cannot}: {found.problem or 'it has no length'}", "see capture check")
+    for track in found.tracks:
+        if track.kind == "video" and track.codec not in ENCODERS:
+            raise RecordingError(f"{cannot}: its picture is {track.codec}", "use a video editor")
+    return found
+
+
+def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Made:
+    """Write what is planned to `output`, replacing a file of this name once the new one was checked.
+
+    Raises `RecordingError` for a recording that cannot be encoded again, and `OutputError` when the new file cannot be
+    written. Then nothing has changed.
+    """
+    source = plan.parts[0].path
+    # Replace the target of a link, not the link itself.
+    target = output.resolve() if output.exists() else output.absolute()
+    new = target
+    try:
+        with scratch_folder(target.parent) as folder:
+            new = folder / target.name
+            _write(plan, new, part_of(on_progress, 0.0, 1.0 - _CHECK_SHARE))
+            if not new.exists():
+                raise OutputError("nothing was written")
+            report = check(new, listen=False, limits=False, on_progress=part_of(on_progress, 1.0 - _CHECK_SHARE, 1.0))
+            if report.problems and not _had_as_many(plan, report):
+                raise OutputError(f"the new file is damaged: {report.problems[0]}")
+            if len(report.streams) != len(plan.kinds):
+                raise OutputError(f"the new file has {len(report.streams)} tracks instead of {len(plan.kinds)}")
+            copy_mode(source, new)
+            publish(new, target)
+    except OutputError as error:
+        raise OutputError(f"{output} was not written: {error.message.replace(str(new), 'it')}", error.remedy) from error
+    except RecordingError as error:
+        raise RecordingError(f"{source} cannot be {doing}: {error.message}", error.remedy) from error
+    except (OSError, av.FFmpegError) as error:
+        reason = str(getattr(error, "strerror", None) or error)
+        remedy = limit_remedy(error, target.parent, "check the free space and the permissions of the folder")
+        raise OutputError(f"{output} cannot be written ({reason})", remedy) from error
+    return Made(output, report.duration_s)
+
+
+def _had_as_many(plan: Plan, report: CheckReport) -> bool:
+    """Whether the recordings themselves had problems, such as tracks that do not begin together."""
+    paths = dict.fromkeys(part.path for part in plan.parts)
+    had = sum(len(check(path, listen=False).problems) for path in paths)
+    return report.ending is Ending.WHOLE and len(report.problems) <= had
+
+
+def _write(plan: Plan, new: Path, on_progress: OnProgress) -> None:
+    kind = container_of(new)
+    muxer = Muxer(new, kind)
+    try:
+        with ExitStack() as stack:
+            # Each track is read on its own: a seek finds another place for each.
+            tracks: list[SplicedTrack] = [
+                SplicedPicture(plan.parts, place, stack, is_mp4=kind.format in ("mp4", "mov"))
+                if name == "video"
+                else spliced_sound(plan.parts, place, kind, stack)
+                for place, name in enumerate(plan.kinds)
+            ]
+            muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
+            on_progress(0.0)
+            due_s = 0.0
+            for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=_moment):
+                muxer.write(place, packet, plan.length_s)
+                if at_s >= due_s:
+                    on_progress(max(0.0, at_s) / plan.length_s)
+                    due_s = at_s + plan.length_s / 200
+            muxer.close(plan.chapters)
+        muxer.hand_over()
+    except BaseException:
+        with suppress(CaptureError, OSError):
+            muxer.discard()
+        raise
+
+
+def _placed(place: int, track: SplicedTrack) -> Iterator[tuple[float, int, av.Packet[Any]]]:
+    # To ask each packet for its unit would take a third of the time.
+    unit_s = float(track.unit_s)
+    for packet in track.packets():
+        yield (packet.dts or 0) * unit_s, place, packet
+
+
+def _moment(item: tuple[float, int, Any]) -> float:
+    return item[0]

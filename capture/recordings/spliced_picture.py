@@ -1,0 +1,260 @@
+"""Puts the parts of a picture track together: exact to the frame, and nothing from outside is left.
+
+In each part, the pictures up to the next key frame are encoded again; from there on the packets are copied. That needs
+an encoder that writes the same header as the first recording's. What has another header is encoded again as a whole,
+and without such an encoder everything is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, cast
+
+import av
+import numpy as np
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from capture.codecs.h264_frame_rate import says_constant_rate
+from capture.codecs.h264_units import with_lengths
+from capture.codecs.video_context import VIDEO_TIME_BASE
+from capture.codecs.video_encoder import VideoEncoder
+from capture.formats import QUALITIES
+from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, as_fraction
+from capture.output.frame_times import FrameTimes, rate_of
+from capture.pixels.macroblocks import planes_of
+from capture.recordings.parts import Part, offsets_of
+from capture.recordings.picture_source import PictureSource
+from capture.recordings.rewrite import opened, tracks_of
+from capture.recordings.still_end import repeated
+
+__all__ = ["SplicedPicture"]
+
+#: The rate of a track that states none.
+_DEFAULT_FPS: Final = 30
+
+#: Exactness for pictures whose encoder is unknown.
+_UNKNOWN_QUALITY: Final = "high"
+
+#: In Matroska, a last frame that is shown for longer than this many slots is repeated.
+_LONG_SLOTS: Final = 2
+
+#: Two units of Matroska's time, a millisecond each.
+_LEAST_REPEATED: Final = 2 * VIDEO_TICKS_PER_S // 1000
+
+
+class SplicedPicture:
+    """The packets of track number `place` of a file that is made of `parts`; with `is_mp4`, of an MP4 or MOV.
+
+    Their times count from its start, in ticks of 1/90000 s. The frame that is shown where a part begins comes first in
+    it. The files stay open until `stack` ends. Raises `RecordingError` for a picture that cannot be encoded again.
+    """
+
+    #: The unit of the packets' times.
+    unit_s: Final = VIDEO_TIME_BASE
+
+    def __init__(self, parts: Sequence[Part], place: int, stack: ExitStack, *, is_mp4: bool) -> None:
+        self._is_mp4 = is_mp4
+        self._sources: dict[Path, PictureSource] = {}
+        for path in dict.fromkeys(part.path for part in parts):
+            container = stack.enter_context(opened(path))
+            self._sources[path] = PictureSource(container, cast(VideoStream, tracks_of(container)[place]))
+        self._parts = parts
+        self._offsets = [_ticks(offset) for offset in offsets_of(parts)]
+        self._first = self._sources[parts[0].path]
+        last = parts[-1]
+        self._end = math.inf if last.end is None else _ticks(offsets_of(parts)[-1] + last.end - last.begin)
+        self._slot = round(VIDEO_TICKS_PER_S / (rate_of(self._first.track) or _DEFAULT_FPS))
+        # The first one makes the template.
+        self._encoder: VideoEncoder | None = None
+        self._quality = _UNKNOWN_QUALITY
+        self._is_same = True
+        if not all(self._is_copied_whole(part) for part in parts):
+            self._find_encoder()
+        #: What the muxer makes its stream from.
+        self.template: Stream = self._first.track
+        if self._encoder is not None and not self._is_same:
+            self._encoder.template.metadata.update(self._first.track.metadata)
+            self.template = self._encoder.template
+        # What comes from an encoder is moved by the muxer. At 24000/1001 fps and the like no grid fits.
+        has_grid = as_fraction(self._first.track.guessed_rate).denominator == 1
+        is_moved = parts[0].begin > 0 or len(parts) > 1
+        self._is_guessed = is_mp4 and self._is_same and has_grid and is_moved
+
+    def packets(self) -> Iterator[av.Packet[Any]]:
+        """Yield the packets in their order; call it once."""
+        packets = self._all()
+        return self._lasting(self._on_grid(packets) if self._is_guessed else packets)
+
+    def _is_copied_whole(self, part: Part) -> bool:
+        source = self._sources[part.path]
+        return source.is_like(self._first) and source.starts_with_key(_ticks(part.begin))
+
+    def _find_encoder(self) -> None:
+        """Find an encoder that writes the header of the first recording; take another if there is none."""
+        self._encoder = self._new_encoder()
+        self._is_same = self._first.is_in_order and self._writes_same(self._encoder)
+        if self._is_same or not self._first.is_in_order:
+            return
+        for quality in (each for each in QUALITIES if each != _UNKNOWN_QUALITY):
+            encoder = self._new_encoder(quality)
+            if self._writes_same(encoder):
+                self._encoder.close()
+                self._encoder, self._quality, self._is_same = encoder, quality, True
+                return
+            encoder.close()
+
+    def _new_encoder(self, quality: str = _UNKNOWN_QUALITY) -> VideoEncoder:
+        track = self._first.track
+        return VideoEncoder(
+            self._first.codec,
+            track.codec_context.width,
+            track.codec_context.height,
+            float(track.codec_context.framerate or rate_of(track) or _DEFAULT_FPS),
+            quality=quality,
+            constant_fps=says_constant_rate(self._first.parameters),
+        )
+
+    def _writes_same(self, encoder: VideoEncoder) -> bool:
+        return bytes(encoder.template.codec_context.extradata or b"") == self._first.parameters
+
+    def _all(self) -> Iterator[av.Packet[Any]]:
+        """Yield the packets of all parts."""
+        unused = self._encoder
+        before: tuple[int, bytes] | None = None
+        for part, offset in zip(self._parts, self._offsets, strict=True):
+            source = self._sources[part.path]
+            start, end = _ticks(part.begin), math.inf if part.end is None else _ticks(part.end)
+            lead, first, following = source.stretch(start, end)
+            rest = following if first is None else chain([first], following)
+            is_copied = self._is_same and source.is_like(self._first)
+            packets = _copied(source, rest, start, end) if is_copied else iter(())
+            if lead or not is_copied:
+                encoder, unused = unused or self._new_encoder(self._quality), None
+                frames = source.decoded(lead if is_copied else chain(lead, rest), end, reformats=not is_copied)
+                packets = chain(self._adapted(_encoded(frames, encoder, start, end)), packets)
+            is_first = True
+            for packet in packets:
+                packet.pts = packet.dts = (packet.pts or 0) + offset
+                if is_first and before is not None:
+                    yield from self._apart(*before, packet.pts)
+                is_first = False
+                before = (packet.pts, bytes(packet)) if packet.is_keyframe else None
+                yield packet
+
+    def _apart(self, pts: int, key: bytes, following: int) -> Iterator[av.Packet[Any]]:
+        """Yield what comes between two key frames: they would have to have different numbers (`idr_pic_id`)."""
+        if (
+            self._first.codec == "h264"
+            and following - pts >= _LEAST_REPEATED
+            and (data := repeated(self.template, [key]))
+        ):
+            yield _packet(data, (pts + following) // 2)
+
+    def _adapted(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Yield the encoder's packets in the form that the first recording's have."""
+        for packet in packets:
+            if self._is_same and self._first.has_lengths:
+                yield _packet(with_lengths(bytes(packet)), packet.pts or 0, is_key=packet.is_keyframe)
+            else:
+                yield packet
+
+    def _on_grid(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Move the first frames by milliseconds, as in a recording, so that programs guess its frame rate."""
+        times = FrameTimes(as_fraction(self._first.track.guessed_rate), guessed=True)
+        before_s = self._end / VIDEO_TICKS_PER_S
+        for packet in packets:
+            ends = (packet.pts or 0) + (packet.duration or 0)
+            packet.duration = 0
+            times.place(packet, before_s)
+            packet.duration = max(0, ends - (packet.pts or 0))
+            yield packet
+
+    def _lasting(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Yield the packets with their durations: until the next one, the last one until the end.
+
+        Matroska gives every frame the same duration, so a last frame that is shown for longer is repeated.
+        """
+        before: av.Packet[Any] | None = None
+        group: list[bytes] = []
+        for packet in packets:
+            if not self._is_mp4 and self._end < math.inf:
+                if packet.is_keyframe:
+                    group.clear()
+                group.append(bytes(packet))
+            if before is not None:
+                if self._is_mp4:
+                    before.duration = (packet.pts or 0) - (before.pts or 0)
+                yield before
+            before = packet
+        if before is None:
+            return
+        if self._end == math.inf:
+            yield before
+            return
+        pts, end = before.pts or 0, int(self._end)
+        is_short = self._is_mp4 or end - pts <= _LONG_SLOTS * self._slot
+        data = b"" if is_short else repeated(self.template, group)
+        if not data:
+            before.duration = max(1, end - pts)
+        yield before
+        if data:
+            last = _packet(data, end - self._slot, is_key=self._first.codec == "vp8")
+            last.duration = self._slot
+            yield last
+
+
+def _ticks(samples: int) -> int:
+    return round(samples * VIDEO_TICKS_PER_S / SAMPLE_RATE)
+
+
+def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
+    packet: av.Packet[Any] = av.Packet(data)
+    packet.pts = packet.dts = pts
+    packet.time_base, packet.is_keyframe = VIDEO_TIME_BASE, is_key
+    return packet
+
+
+def _copied(
+    source: PictureSource, packets: Iterable[av.Packet[Any]], start: int, end: float
+) -> Iterator[av.Packet[Any]]:
+    """Yield the packets before `end`; their times count from `start`."""
+    for packet in packets:
+        at = source.at(packet.pts)
+        if at >= end:
+            return
+        packet.duration = source.at(packet.duration)
+        packet.pts = packet.dts = max(0, at - start)
+        packet.time_base = VIDEO_TIME_BASE
+        yield packet
+
+
+def _encoded(
+    frames: Iterator[tuple[int, av.VideoFrame]], encoder: VideoEncoder, start: int, end: float
+) -> Iterator[av.Packet[Any]]:
+    """Encode the frames again, up to `end`; their times count from `start`, and the one shown there is moved there."""
+    shown: av.VideoFrame | None = None
+    last: av.VideoFrame | None = None
+    for at, frame in frames:
+        if at <= start:
+            shown = frame
+            continue
+        if shown is not None:
+            yield from encoder.encode_frame(shown, 0)
+            shown, last = None, shown
+        if at >= end:
+            break
+        is_repeat = last is not None and _are_same(last, frame)
+        yield from encoder.repeat(at - start) if is_repeat else encoder.encode_frame(frame, at - start)
+        last = frame
+    if shown is not None:
+        yield from encoder.encode_frame(shown, 0)
+    yield from encoder.finish()
+
+
+def _are_same(one: av.VideoFrame, other: av.VideoFrame) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(planes_of(one), planes_of(other), strict=True))
