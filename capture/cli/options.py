@@ -172,6 +172,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "voice": bool(arguments.voice),
         "loudness_lufs": loudness,
         "ledger": arguments.ledger,
+        "title": getattr(arguments, "title", None),
         "name": arguments.name,
     }
     values["numbered"] = values["dated"] = output is None

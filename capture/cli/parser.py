@@ -326,6 +326,7 @@ def _add_recording_options(parser: _Parser) -> None:
     add = parser.add_argument
     add("--duration", metavar="T", help="stop after this time: 90, 90s, 1m30s, 1:30")
     add("--delay", metavar="T", help="wait this long before recording")
+    add("--title", metavar="TEXT", help="title of the recording, which players and capture list show")
     add(
         "--wait-for-sound",
         action=argparse.BooleanOptionalAction,

@@ -40,6 +40,7 @@ from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
+from capture.output.opus_vendor import name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.system.durable import FULL
@@ -127,15 +128,17 @@ class Muxer:
         templates: Sequence[Stream],
         metadata: Mapping[str, str] | None = None,
         *,
+        track_names: Sequence[str] = (),
         crash_safe: bool = True,
         durable: bool = False,
         frame_rate: Fraction | None = None,
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
-        `metadata` is for the whole file; streams from a file bring their own. Without `crash_safe`, writing is several
-        times as fast, but the file is unusable until it is closed, and packets must come in the order of their times.
-        With `durable`, a power cut costs the last two seconds, and `close` waits until the file is on the disk.
+        `metadata` is for the whole file; streams from a file bring their own, others get `track_names`. Without
+        `crash_safe`, writing is several times as fast, but the file is unusable until it is closed, and packets must
+        come in the order of their times. With `durable`, a power cut costs the last two seconds, and `close` waits
+        until the file is on the disk.
         `frame_rate` replaces that of the templates. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
@@ -151,6 +154,9 @@ class Muxer:
             self._container.metadata.update(_lasting(metadata or {}))
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(_lasting(template.metadata))
+                if self._container_kind.holds_video and (name := "".join(track_names[stream.index : stream.index + 1])):
+                    # Players and editors read one or the other.
+                    stream.metadata.update(title=name, handler_name=name)
                 if isinstance(stream, AudioStream) and template.codec_context.extradata:
                     # A trimmed track states another priming than its encoder.
                     stream.codec_context.extradata = template.codec_context.extradata
@@ -313,6 +319,8 @@ class Muxer:
                     self._length.settle()
                 if self._crash_safe and self._is_mp4:
                     restore_brands(self._file)
+                if self._container_kind.format == "ogg":
+                    name_vendor(self._file)
                 self._file.sync()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:

@@ -11,6 +11,7 @@ from capture.errors import CaptureError, NoRoomError, OutputError
 from capture.media import in_seconds
 from capture.output.chapters import Chapter
 from capture.output.muxer import Muxer
+from capture.output.tags import NO_TAGS, Tags
 from capture.threads.mailbox import Mailbox
 from capture.threads.worker import Worker
 
@@ -57,11 +58,15 @@ class FileWriter:
         self._worker: Worker | None = None
 
     def start(
-        self, muxer: Muxer, templates: Sequence[Stream], settled_s: Callable[[], float] = lambda: math.inf
+        self,
+        muxer: Muxer,
+        templates: Sequence[Stream],
+        settled_s: Callable[[], float] = lambda: math.inf,
+        tags: Tags = NO_TAGS,
     ) -> None:
         """Open the file of `muxer` with a track for each template, and start writing. Raises `OutputError`."""
         self._muxer = muxer
-        muxer.start(templates, durable=True)
+        muxer.start(templates, tags.of_file, track_names=tags.of_tracks, durable=True)
         self._settled_s = settled_s
         self._worker = Worker(_NAME, self._run, closes=[self._inlet], on_failure=self._on_failure)
         self._worker.start()

@@ -17,9 +17,10 @@ from typing import Any, Final, cast
 import av
 import numpy as np
 
-from capture.codecs.audio_encoder import VOICE_SAMPLE_RATE, AudioEncoder
+from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.h264_frame_rate import says_constant_rate
 from capture.codecs.h264_slices import SliceWriter
+from capture.codecs.opus_head import is_voice
 from capture.codecs.sound_cut import decoded, silenced
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.codecs.video_encoder import VideoEncoder
@@ -31,6 +32,7 @@ from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
 from capture.output.file_size import file_size_limit
 from capture.output.muxer import Muxer
+from capture.output.tags import NO_TAGS, Tags
 from capture.replay.clip import SQUEEZED_S, Clip
 from capture.replay.packets import ReplayTrack, StoredPacket, as_packet, units
 
@@ -62,6 +64,7 @@ def save(
     overwrite: bool = False,
     quality: str = "medium",
     marks: Sequence[Event] = (),
+    tags: Tags = NO_TAGS,
 ) -> float:
     """Write `clip` to `path`, in the format that its extension names; return the media time at which the clip starts.
 
@@ -80,11 +83,14 @@ def save(
     if not any(packets for _, packets in tracks):
         raise UsageError("nothing was recorded yet that a clip could hold", "try again in a moment")
     # An empty track would make the file look broken.
+    if not all(packets for _, packets in tracks):
+        tags = tags._replace(of_tracks=())
     tracks = [track for track in tracks if track[1]]
     _check_room(path, tracks)
     muxer = Muxer(path, kind, overwrite=overwrite)
     try:
-        muxer.start([track.template for track, _ in tracks], crash_safe=False)
+        templates = [track.template for track, _ in tracks]
+        muxer.start(templates, tags.of_file, track_names=tags.of_tracks, crash_safe=False)
         for place, packet in _in_order([packets for _, packets in tracks]):
             muxer.write(place, packet)
         begins_s = clip.exact_start_s if exact else clip.start_s
@@ -228,7 +234,7 @@ def _reencoded_sound(clip: Clip, number: int, packets: Sequence[StoredPacket]) -
     """Encode the sound again, from the requested moment to the end of the clip, exact to the sample."""
     track = clip.tracks[number]
     context = cast(av.AudioCodecContext, track.template.codec_context)
-    voice = context.codec.canonical_name == "opus" and context.sample_rate == VOICE_SAMPLE_RATE
+    voice = is_voice(context.extradata)
     channels = context.channels
     pre_roll = clip.sound_before(number, packets[0].pts, _PRE_ROLL_S)
     samples, at_s = _decoded(track, [*pre_roll, *packets], channels, clip.priming(number))

@@ -23,6 +23,7 @@ from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.session.clip_summary import summarise_clip
+from capture.session.tags import tags_of
 from capture.settings.clip_order import ClipOrder
 from capture.settings.record_settings import RecordSettings
 from capture.system.durable import publish
@@ -136,7 +137,8 @@ class ClipSaver:
         with scratch_folder(path.parent) as folder:
             made = folder / f"clip.{recorded if converts else ending}"
             try:
-                begins_s = save(clip, made, exact=order.exact, quality=self._settings.quality, marks=marks)
+                tags, quality = tags_of(self._settings, _now()), self._settings.quality
+                begins_s = save(clip, made, exact=order.exact, quality=quality, marks=marks, tags=tags)
                 encoded_by = None
                 if converts or (order.max_bytes is not None and made.stat().st_size > order.max_bytes):
                     made, encoded_by = self._convert(made, ending if converts else None, order.max_bytes)

@@ -22,6 +22,7 @@ from capture.output.naming import candidates, dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
 from capture.session.summaries import improve, is_complete, judge
+from capture.session.tags import tags_of
 from capture.session.vitals import Vitals
 from capture.settings.record_settings import RecordSettings
 from capture.timing.timeline import Timeline
@@ -106,6 +107,7 @@ class Take:
         if self._settings.ledger:
             self._begin_ledger(self._muxer.path)
         pipeline, tee = self._feed.pipeline, self._feed.tee
+        tags = tags_of(self._settings, datetime.now().astimezone())
         self._begun_at_s = at_s
         if pipeline.has_begun:
             self._is_part = True
@@ -115,10 +117,10 @@ class Take:
             if self._feed.ledger is not None:
                 for event in self._feed.ledger.between(self._origin_s, math.inf):
                     self._ledger.record(event)
-            self._writer.start(self._muxer, pipeline.templates, self._settled_s)
+            self._writer.start(self._muxer, pipeline.templates, self._settled_s, tags)
         else:
             tee.attach(self._writer)
-            self._writer.start(self._muxer, pipeline.templates, self._settled_s)
+            self._writer.start(self._muxer, pipeline.templates, self._settled_s, tags)
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self.expect_progress()
         self._begun.set()

@@ -59,6 +59,10 @@ MIN_PICTURE_SIDE: Final = 16
 LOUDNESS_LUFS: Final = (-70.0, 0.0)
 
 
+#: The most letters of a title: what a list or a player shows in a line.
+MAX_TITLE: Final = 200
+
+
 #: The problem with a value, as the end of a sentence about it, and the remedy.
 Problem: TypeAlias = tuple[str, str]
 
@@ -137,6 +141,11 @@ def _name_problem(text: Any) -> Problem | None:
     return None if fine else ("is not a name or title", "see capture devices")
 
 
+def _title_problem(title: Any) -> Problem | None:
+    fine = isinstance(title, str) and title.strip() and title.isprintable() and len(title) <= MAX_TITLE
+    return None if fine else ("is not a title", f"give one line of at most {MAX_TITLE} letters")
+
+
 def _quality_problem(quality: Any) -> Problem | None:
     return None if quality in QUALITIES else ("is unknown", f"use {', '.join(QUALITIES)}")
 
@@ -187,6 +196,7 @@ BOUNDS: Final[Mapping[str, Callable[[Any], Problem | None]]] = {
     "fallback_folder": _folder_problem,
     "hold": _hold_problem,
     "loudness_lufs": _loudness_problem,
+    "title": _title_problem,
     "name": _recorder_problem,
 }
 
@@ -194,7 +204,7 @@ BOUNDS: Final[Mapping[str, Callable[[Any], Problem | None]]] = {
 _OPTIONAL: Final = frozenset(
     {
         *("region", "window", "screen", "scale", "duration_s", "stop_after_silence_s", "replay_s", "fallback_folder"),
-        *("hold", "loudness_lufs", "name"),
+        *("hold", "loudness_lufs", "title", "name"),
     }
 )
 

@@ -65,6 +65,7 @@ class SettingOptions(TypedDict, total=False):
     voice: bool
     loudness_lufs: float | None
     ledger: bool
+    title: str | None
     name: str | None
 
 
@@ -136,6 +137,8 @@ class RecordSettings:
     loudness_lufs: float | None = None
     #: Write the events of the recording into a file beside it.
     ledger: bool = False
+    #: The title in the tags of the file.
+    title: str | None = None
     #: The name of this recorder for remote control; None uses a free one.
     name: str | None = None
     container: Container = field(init=False)
