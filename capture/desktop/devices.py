@@ -48,6 +48,7 @@ def _screens() -> list[dict[str, Any]]:
             "width": screen.area.width,
             "height": screen.area.height,
             "primary": screen.primary,
+            **({} if screen.scale is None else {"scale": screen.scale}),
         }
         for screen in list_screens()
     ]

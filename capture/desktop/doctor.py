@@ -75,13 +75,13 @@ def _examined(name: str, look: Callable[[], str]) -> Check:
 def _display() -> Iterable[Check]:
     def look() -> str:
         from capture.sources.screens import is_wayland, list_screens
+        from capture.sources.wayland.desktop import list_outputs
 
-        if is_wayland():
+        if is_wayland() and not list_outputs():
             from capture.sources.portal.chooser import describe
 
             return describe()
-        screens = list_screens()
-        return ", ".join(f"{screen.name} {screen.area}" for screen in screens)
+        return ", ".join(f"{screen.name} {screen.area}" for screen in list_screens())
 
     yield _examined("display", look)
 

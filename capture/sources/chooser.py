@@ -114,10 +114,10 @@ def choose_frames(
     """Return the frame source, not yet opened, and how its size differs from the requested one ("" if it does not).
 
     The source is None when no picture is recorded. The thread that grabs calls `report` with events about the window or
-    the screen, and `end` with the reason when the recorded window is closed. On Wayland this waits for the user, who
-    chooses in the desktop's dialog; meanwhile it calls `report` with `waiting`, several times a second, and what that
-    raises ends the wait. Raises `UsageError` for a screen, region or window that does not exist, and `NotReadyError`
-    without a display or a permission.
+    the screen, and `end` with the reason when the recorded window is closed. Where a Wayland desktop gives screens only
+    in its dialog, this waits for the user, who chooses there; meanwhile it calls `report` with `waiting`, several times
+    a second, and what that raises ends the wait. Raises `UsageError` for a screen, region or window that does not
+    exist, and `NotReadyError` without a display or a permission.
     """
     if settings.screen is None:
         return None, ""
@@ -141,9 +141,7 @@ def choose_frames(
     from capture.sources.screens import choose_area, follow_area, is_wayland, list_screens
 
     if is_wayland():
-        from capture.sources.portal.chooser import choose_in_dialog
-
-        return choose_in_dialog(settings, report, end), ""
+        return _on_wayland(settings, report, end), ""
     if settings.window is not None:
         return _window(settings.window, settings, report, end), ""
     from capture.sources.screen_source import ScreenSource
@@ -172,6 +170,28 @@ def choose_frames(
         overlays=overlays,
     )
     return source, note
+
+
+def _on_wayland(settings: RecordSettings, report: Report, end: Callable[[str], None]) -> FrameSource:
+    """Return the source of an output where the compositor gives it, else of what the desktop's dialog gives."""
+    from capture.sources.portal.chooser import ASK, choose_in_dialog
+    from capture.sources.wayland.desktop import list_outputs
+
+    if settings.show_clicks or settings.show_keys:
+        what = "pressed keys" if settings.show_keys else "clicks"
+        raise NotReadyError(f"{what} cannot be shown on Wayland, which keeps them from programs", "record without them")
+    outputs = list_outputs()
+    if outputs and settings.window is None and settings.screen != ASK:
+        from capture.sources.wayland.chooser import choose_output
+
+        return choose_output(settings, outputs, report)
+    try:
+        return choose_in_dialog(settings, report, end)
+    except NotReadyError as error:
+        if not outputs:
+            raise
+        instead = "record the region where it is" if settings.window is not None else "record it by its name"
+        raise NotReadyError(error.message, f"{instead}; this compositor needs no dialog for screens") from error
 
 
 def _is_outlined(settings: RecordSettings) -> bool:

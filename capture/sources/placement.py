@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from capture.errors import UsageError
+from capture.events import EventKind
 from capture.media import Pixels, Rectangle
 
-__all__ = ["Placement", "black", "fitted"]
+__all__ = ["Placement", "black", "cropped_to_even", "fitted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,20 @@ class Placement:
             whole[top : top + seen.height, left : left + seen.width] = pixels
             pixels = whole
         return fitted(pixels, self.width, self.height)
+
+
+def cropped_to_even(area: Rectangle, what: str, report: Callable[[EventKind, str], None]) -> Rectangle:
+    """Return the area of `what` with even sides; what that costs goes to `report`.
+
+    Raises `UsageError` if nothing is left.
+    """
+    even = area.trimmed_to_even()
+    if not even.width or not even.height:
+        raise UsageError(f"{what} has no area to record", "choose another one")
+    if even != area:
+        sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
+        report(EventKind.CROPPED, f"{sizes}: sizes must be even")
+    return even
 
 
 def fitted(picture: Pixels, width: int, height: int) -> Pixels:

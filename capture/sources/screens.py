@@ -22,8 +22,19 @@ Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]
 
 
 def list_screens() -> list[Screen]:
-    """Return the monitors in the system's order; exactly one is primary. Raises `NotReadyError` if there is none."""
-    require_x11()
+    """Return the monitors in the system's order; exactly one is primary.
+
+    Raises `NotReadyError` if there is none, or the desktop shows them only in its dialog.
+    """
+    if is_wayland():
+        from capture.sources.wayland.desktop import list_outputs
+
+        if outputs := list_outputs():
+            return outputs
+        raise NotReadyError(
+            "Wayland shows programs no screens and no windows",
+            "use --screen ask or --window ask, and choose in the desktop's dialog",
+        )
     try:
         screens = _x11_screens() if sys.platform == "linux" else _mss_screens()
     except DisplayLostError as error:
@@ -94,11 +105,11 @@ def follow_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
 
 
 def require_x11() -> None:
-    """Raise `NotReadyError` on a Wayland desktop, where X11 calls succeed but show a black screen."""
+    """Raise `NotReadyError` on a Wayland desktop, where X11 calls succeed but know nothing of other programs."""
     if is_wayland():
         raise NotReadyError(
-            "Wayland shows programs no screens and no windows",
-            "use --screen ask or --window ask, and choose in the desktop's dialog",
+            "Wayland shows programs neither windows nor the mouse",
+            "give a region in numbers, or use --window ask and choose in the desktop's dialog",
         )
 
 

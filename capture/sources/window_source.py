@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from capture.errors import DisplayLostError, NotReadyError, UsageError
+from capture.errors import DisplayLostError, NotReadyError
 from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
-from capture.sources.placement import Placement, black
+from capture.sources.placement import Placement, black, cropped_to_even
 from capture.sources.screen_source import capture_time_s
 from capture.sources.x11.change_watch import NOWHERE
 from capture.sources.x11.window_list import Window
@@ -74,13 +74,8 @@ class WindowSource:
             raise NotReadyError(f"the window {self._title!r} is gone", "see capture devices") from gone
         # A hidden window still has its size.
         (area, self._shown), self._hidden = found or (window.area, NOWHERE), found is None
-        even = area.trimmed_to_even()
-        if not even.width or not even.height:
-            raise UsageError(f"the window {self._title!r} has no area to record", "choose another one")
+        even = cropped_to_even(area, f"the window {self._title!r}", self._report)
         self._first_size, self._size, self._area = (area.width, area.height), (even.width, even.height), even
-        if even != area:
-            sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
-            self._report(EventKind.CROPPED, f"{sizes}: sizes must be even")
         if watch.is_covered_by_others:
             self._report(
                 EventKind.WINDOW_NOT_KEPT, "this X server has no Composite: what covers the window is recorded"

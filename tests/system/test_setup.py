@@ -16,10 +16,10 @@ if sys.platform != "linux":
 
 #: The packages that record, and those for tests alone.
 SOUND_SERVERS = {"pulseaudio", "pipewire", "wireplumber", "pipewire-pulse"}
-FOR_TESTS = {"gstreamer1.0-tools", "jwm", "weston", "xdotool", "xwayland", "x11-xkb-utils", "x11-xserver-utils"}
+FOR_TESTS = {"gstreamer1.0-tools", "jwm", "sway", "weston", "xdotool", "xwayland", "x11-xkb-utils", "x11-xserver-utils"}
 
 #: The programs in the latter that scripts/setup looks for.
-PROGRAMS_FOR_TESTS = {"gst-launch-1.0", "jwm", "weston", "xdotool", "xrandr", "setxkbmap", "Xwayland"}
+PROGRAMS_FOR_TESTS = {"gst-launch-1.0", "jwm", "sway", "weston", "xdotool", "xrandr", "setxkbmap", "Xwayland"}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from capture.errors import NotReadyError, SettingError
+from capture.errors import SettingError
 from capture.events import EventKind
 from capture.settings.record_settings import RecordSettings
 from capture.sources.portal import permission
@@ -82,12 +82,9 @@ def describe() -> str:
 
 
 def _check(settings: RecordSettings) -> None:
-    if settings.show_clicks or settings.show_keys:
-        what = "pressed keys" if settings.show_keys else "clicks"
-        raise NotReadyError(f"{what} cannot be shown on Wayland, which keeps them from programs", "record without them")
     if settings.screen not in _BY_DIALOG:
         raise SettingError(
-            "{screen} cannot be chosen on Wayland, where only the desktop's dialog chooses",
+            "{screen} cannot be chosen on this Wayland desktop, where only its dialog chooses",
             "use {screen:ask}",
             screen=settings.screen,
         )

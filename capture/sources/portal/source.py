@@ -10,7 +10,7 @@ from typing import Final
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
-from capture.sources.placement import Placement
+from capture.sources.placement import Placement, cropped_to_even
 from capture.sources.portal.screencast import ScreenCast
 from capture.sources.portal.shared_picture import Cursor, SharedPicture
 from capture.sources.portal.stream import PictureStream
@@ -98,12 +98,7 @@ class PortalSource:
         area = bounds if self._region is None else self._region
         if not bounds.contains(area):
             raise UsageError(f"the region {area} reaches outside the screen", f"the screen is {bounds}")
-        even = area.trimmed_to_even()
-        if not even.width or not even.height:
-            raise UsageError("what was chosen has no area to record", "choose another screen or window")
-        if even != area:
-            sizes = f"{area.width}x{area.height} cropped to {even.width}x{even.height}"
-            self._report(EventKind.CROPPED, f"{sizes}: sizes must be even")
+        even = cropped_to_even(area, "what was chosen", self._report)
         self._place = Placement(even.width, even.height, even, bounds)
 
     def _await_first(self) -> None:

@@ -32,12 +32,16 @@ _OUTPUT_LISTS_AT: Final = 36
 
 
 class Screen(NamedTuple):
-    """A monitor. `id` is its number from 1, `name` the system's name of its output."""
+    """A monitor. `id` is its number from 1, `name` the system's name of its output.
+
+    On Wayland, `area` is in the desktop's units, of which each takes `scale` pixels; elsewhere in pixels.
+    """
 
     id: str
     name: str
     area: Rectangle
     primary: bool
+    scale: float | None = None
 
 
 def monitors_of(connection: Connection) -> list[Screen] | None:

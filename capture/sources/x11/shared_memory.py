@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 import sys
-import weakref
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from capture.errors import DisplayLostError
 from capture.media import Rectangle
+from capture.sources.lent_memory import LentMemory
 from capture.sources.x11.xcb import Connection, Extension
 
 __all__ = ["SharedMemory"]
@@ -40,15 +38,10 @@ _STEP_BYTES: Final = 1 << 18
 
 @dataclass(slots=True)
 class _Segment:
-    """A stretch of shared memory. It is free once nothing references the pixels last read into it."""
+    """A stretch of shared memory, and its number in the protocol."""
 
     number: int
-    memory: mmap.mmap
-    holder: weakref.ref[Any] | None = None
-
-    @property
-    def is_free(self) -> bool:
-        return self.holder is None or self.holder() is None
+    memory: LentMemory
 
 
 class SharedMemory:
@@ -88,14 +81,13 @@ class SharedMemory:
         how = struct.pack("=IB3xII", _ALL_PLANES, _Z_PIXMAP, segment.number, 0)
         if self._connection.ask(self._extension.request(_GET_IMAGE, what + how)) is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
-        values = np.frombuffer(segment.memory, np.uint8, size_bytes)
-        # Every array made from this one holds a reference to it.
-        segment.holder = weakref.ref(values)
-        return values
+        return segment.memory.lend(size_bytes)
 
     def release(self) -> None:
         """Give back the memory that nothing uses, except one segment for the next grab."""
-        free = sorted((segment for segment in self._segments if segment.is_free), key=lambda each: len(each.memory))
+        free = sorted(
+            (segment for segment in self._segments if segment.memory.is_free), key=lambda each: each.memory.size_bytes
+        )
         surplus = free[:-1]
         self._detach(surplus)
         if surplus:
@@ -103,11 +95,12 @@ class SharedMemory:
             self._connection.ask(self._extension.request(_QUERY_VERSION))
 
     def _free_segment(self, size_bytes: int) -> _Segment:
-        fitting = [segment for segment in self._segments if segment.is_free and len(segment.memory) >= size_bytes]
+        free = [segment for segment in self._segments if segment.memory.is_free]
+        fitting = [segment for segment in free if segment.memory.size_bytes >= size_bytes]
         if fitting:
-            return min(fitting, key=lambda segment: len(segment.memory))
+            return min(fitting, key=lambda segment: segment.memory.size_bytes)
         # Segments that are too small now are unlikely to be needed again soon.
-        self._detach([segment for segment in self._segments if segment.is_free])
+        self._detach(free)
         self._segments.append(self._make_segment(-(-size_bytes // _STEP_BYTES) * _STEP_BYTES))
         return self._segments[-1]
 
@@ -117,15 +110,7 @@ class SharedMemory:
             self._connection.send(self._extension.request(_DETACH, struct.pack("=I", segment.number)))
 
     def _make_segment(self, size_bytes: int) -> _Segment:
-        if sys.platform != "linux":
-            raise DisplayLostError("sharing memory with the X server needs Linux")
-        descriptor = os.memfd_create("capture")
-        try:
-            os.ftruncate(descriptor, size_bytes)
-            memory = mmap.mmap(descriptor, size_bytes)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        memory, descriptor = LentMemory.make(size_bytes)
         number = self._connection.new_id()
         # libxcb closes the descriptor. Not read-only, because the server writes.
         attach = self._extension.request(_ATTACH_DESCRIPTOR, struct.pack("=IB3x", number, False))

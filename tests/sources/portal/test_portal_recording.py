@@ -139,7 +139,7 @@ def test_a_window_is_chosen_in_the_dialog_each_time(wayland: PortalDesk, folder:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--screen", "2"), 2, "only the desktop's dialog chooses: use --screen ask"),
+        (("--screen", "2"), 2, "only its dialog chooses: use --screen ask"),
         (("--show-keys",), 3, "cannot be shown on Wayland"),
         (("--region", "64x64+640+0"), 2, "the region 64x64+640+0 reaches outside the screen"),
     ],
