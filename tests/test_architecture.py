@@ -29,7 +29,7 @@ ORDER: Final = (
     "settings recordings replay",
     "parsing sources",
     "config desktop playback pipeline",
-    "session",
+    "session speech",
     "recorder",
     "face",
     "cli",

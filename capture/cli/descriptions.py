@@ -26,6 +26,7 @@ __all__ = [
     "REPAIR",
     "REPLAY",
     "STANDBY",
+    "TRANSCRIBE",
     "TRIM",
 ]
 
@@ -68,6 +69,12 @@ BACKUP = (
 )
 
 AFTER_SAVE = "run this after each saved file; {path} is its path, and its JSON summary comes on standard input"
+
+TRANSCRIBE = (
+    "Write what is said in a recording into a text file and a subtitle file (.srt) beside it, with a speech model of "
+    "whisper.cpp on this machine. capture list --text finds the words. The model is a file that you download; nothing "
+    "is sent anywhere."
+)
 
 IMPORT = (
     "List the voice notes of WhatsApp, Telegram and Signal in a folder, such as that of a mounted phone, or in the zip "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, JOIN, LIST, OPEN, PLAY, REPAIR, TRIM
+from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, JOIN, LIST, OPEN, PLAY, REPAIR, TRANSCRIBE, TRIM
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.recordings.overview import KINDS
 
@@ -22,7 +22,7 @@ def _fill_list(parser: ArgumentParser) -> None:
     add = parser.add_argument
     _add_times(parser, "recorded")
     add("--kind", action="append", choices=KINDS, help="only these; repeat the option for more")
-    add("--text", metavar="TEXT", help="only those with TEXT in their title or file name")
+    add("--text", metavar="TEXT", help="only those with TEXT in their title, file name or transcript")
     add("-n", "--newest", metavar="N", type=int, help="only the newest N")
 
 
@@ -40,6 +40,16 @@ def _fill_import(parser: ArgumentParser) -> None:
     add("-n", "--newest", metavar="N", type=int, help="only the newest N")
     add("--copy", action="store_true", help="copy them into your recordings folder")
     add("--format", choices=_NOTE_FORMATS, help="convert what is copied")
+
+
+def _fill_transcribe(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", metavar="FILE", help=_NAMES)
+    add("--model", metavar="FILE", help="the speech model (default: the setting speech.model)")
+    add("--language", metavar="CODE", help="the language spoken, like en or de (default: speech.language, else auto)")
+    add("--track", metavar="N", type=int, help="only this audio track, counted from 1 (default: all, mixed)")
+    add("--embed", action="store_true", help="also write a copy with a subtitle track (FILE-subtitled.mp4)")
+    add("--overwrite", action="store_true", help="replace earlier texts and subtitles")
 
 
 def _fill_backup(parser: ArgumentParser) -> None:
@@ -111,6 +121,7 @@ FILE_VERBS: Final = (
     ("play", "play a recording", _fill_play, PLAY),
     ("open", "show a recording in the file manager", _add_file, OPEN),
     ("import", "list and copy the voice notes of messengers", _fill_import, IMPORT),
+    ("transcribe", "write what is said as text and subtitles", _fill_transcribe, TRANSCRIBE),
     ("backup", "copy recordings to a remote storage", _fill_backup, BACKUP),
     ("repair", "fix a recording that was cut off by a crash", _fill_repair, REPAIR),
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),

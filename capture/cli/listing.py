@@ -82,7 +82,11 @@ def _matches(arguments: Arguments, entry: Entry) -> bool:
     if arguments.kind is not None and entry.kind not in arguments.kind:
         return False
     text = (arguments.text or "").casefold()
-    return text in entry.found.path.name.casefold() or text in entry.glance.title.casefold()
+    if text in entry.found.path.name.casefold() or text in entry.glance.title.casefold():
+        return True
+    from capture.speech.transcript import text_beside
+
+    return text in text_beside(entry.found.path).casefold()
 
 
 def _as_json(number: int, entry: Entry, backup: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _MODULES: Final = {
     "listing": ("list",),
     "importing": ("import",),
     "backing_up": ("backup",),
+    "transcribing": ("transcribe",),
     "playing": ("play", "open"),
     "system": ("devices", "doctor"),
     "settings": ("config",),

@@ -64,6 +64,16 @@ def _check_folder(text: str) -> None:
         raise UsageError(f"{text!r} is not a folder", "name a folder")
 
 
+def _check_file(text: str) -> None:
+    if text and not (text.isprintable() and Path(text).expanduser().is_absolute()):
+        raise UsageError(f"{text!r} is not an absolute path", "start it with / or ~, like ~/models/ggml-base.bin")
+
+
+def _check_language(text: str) -> None:
+    if not (text.isascii() and text.isalpha() and text.islower()):
+        raise UsageError(f"{text!r} is no language", "write auto, or a code like en or de")
+
+
 def _check_remote(text: str) -> None:
     # Beginning with a minus, it would be an option of rclone.
     is_place = text.startswith("/") or (":" in text and text.lstrip()[:1] != "-")
@@ -95,6 +105,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         Setting("record.show_keys", False, "show pressed keys in the picture", lambda drawn: None),
         Setting("record.notify", True, "a desktop notification for what was saved", lambda shown: None),
         Setting("record.after_save", "", "command to run after each save", parse_command),
+        Setting("speech.model", "", "model file for transcribe", _check_file),
+        Setting("speech.language", "auto", "auto, or a code like en or de", _check_language),
         Setting("backup.remote", "", "rclone's name of the place for copies", _check_remote),
     )
 }
