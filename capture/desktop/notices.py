@@ -6,9 +6,11 @@ Every call has a time limit.
 from __future__ import annotations
 
 import html
+import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, new_method_call
@@ -27,6 +29,16 @@ ANSWER_LIMIT_S: Final = 5.0
 #: How long the desktop shows a notification, where it lets programs choose.
 SHOWN_MS: Final = 10_000
 
+#: How many connections wait for buttons at a time, and the names that they own meanwhile: a script may save hundreds of
+#: files, and each wait takes 8 MB.
+_PLACES: Final = 8
+_PLACE_NAME: Final = "local.capture.SavedNotice"
+
+#: RequestName (D-Bus Specification): others may take it, and I do not queue; take it from others; the owner's answer.
+_ASKS: Final = 1 | 4
+_REPLACES: Final = 2
+_IS_OWNER: Final = 1
+
 
 class Notices:
     """A connection to the desktop's notifications. One thread uses it."""
@@ -43,10 +55,18 @@ class Notices:
             raise
 
     def listen(self) -> None:
-        """Hear from now on what the user does with notifications; `choice` waits for it."""
+        """Hear from now on what the user does with notifications; `choice` waits for it.
+
+        Only `_PLACES` connections of a session wait at a time: one more takes the place of another, whose wait ends.
+        """
         rule = MatchRule(type="signal", interface=_SERVICE, path=_SERVER.object_path)
         self._bus.filter(rule, queue=self._signals)
         self._answer(message_bus.AddMatch(rule))
+        self._bus.filter(MatchRule(type="signal", member="NameLost"), queue=self._signals)
+        for place in range(_PLACES):
+            if self._answer(message_bus.RequestName(f"{_PLACE_NAME}{place}", _ASKS))[0] == _IS_OWNER:
+                return
+        self._answer(message_bus.RequestName(f"{_PLACE_NAME}{os.getpid() % _PLACES}", _ASKS | _REPLACES))
 
     def show(
         self,
@@ -74,14 +94,16 @@ class Notices:
     def choice(self, number: int, until_s: float) -> tuple[str, str] | None:
         """Wait until the user presses a button of a notification, and return its key and a token to start programs.
 
-        Returns None once the notification is gone, or after `until_s` on the monotonic clock: then it is withdrawn,
-        because its buttons no longer work.
+        Returns None once the notification is gone, after `until_s` on the monotonic clock, or when another connection
+        has taken the place of this one: then it is withdrawn, because its buttons no longer work.
         """
         token = ""
-        while time.monotonic() < until_s:
+        is_replaced = False
+        while time.monotonic() < until_s and not is_replaced:
             while self._signals:
                 signal = self._signals.popleft()
                 member, body = signal.header.fields[HeaderFields.member], signal.body
+                is_replaced |= member == "NameLost" and body[0].startswith(_PLACE_NAME)
                 if not body or body[0] != number:
                     continue
                 if member == "ActivationToken":
@@ -90,10 +112,9 @@ class Notices:
                     return str(body[1]), token
                 elif member == "NotificationClosed":
                     return None
-            try:
-                self._bus.recv_messages(timeout=max(0.0, until_s - time.monotonic()))
-            except TimeoutError:
-                break
+            if not is_replaced:
+                with suppress(TimeoutError):
+                    self._bus.recv_messages(timeout=max(0.0, until_s - time.monotonic()))
         self.withdraw(number)
         return None
 

@@ -81,9 +81,13 @@ def _show(title: str, body: str, path: Path) -> None:
             return
         notices.listen()
         buttons = {key: label for key, label in _BUTTONS.items() if key != "copy" or _can_copy()}
-        chosen = notices.choice(notices.show(title, body, actions=buttons), until_s)
+        number = notices.show(title, body, actions=buttons)
+        chosen = notices.choice(number, until_s)
         if chosen is None:
             return
+        with suppress(OSError):
+            # Not every desktop does that by itself, and the buttons work once.
+            notices.withdraw(number)
         key, token = chosen
         if token:
             # Lets the desktop give the program that opens the focus.

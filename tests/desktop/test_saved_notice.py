@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -120,6 +121,19 @@ def test_buttons_that_no_longer_work_are_withdrawn(
         eventually(lambda: server.history and not server.shown, "the end of the notification")
 
 
+def test_few_processes_wait_at_a_time(environment: dict[str, str], folder: Path) -> None:
+    with closing(NotificationServer(environment["DBUS_SESSION_BUS_ADDRESS"], "actions")) as server:
+        processes = []
+        for number in range(10):
+            processes.append(show(environment, folder / f"{number}.ogg"))
+            eventually(lambda: len(server.history) == len(processes), "the notification")
+        eventually(lambda: sum(process.poll() is None for process in processes) == 8, "the end of two")
+        eventually(lambda: len(server.shown) == 8, "the end of their notifications")
+        for number in tuple(server.shown):
+            server.dismiss(number)
+        assert [process.wait(60) for process in processes] == [0] * 10
+
+
 def test_a_file_is_copied_with_its_address(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
     path = folder / "a b.ogg"
     environment["WAYLAND_DISPLAY"] = "desk"
@@ -141,3 +155,36 @@ def test_an_action_that_fails_says_so(environment: dict[str, str], folder: Path)
         server.press(1, "play")
         assert process.wait(60) == 0
     assert server.history[1].body == "there is no desktop here to open it with: run this in a terminal of the desktop"
+
+
+@pytest.mark.skipif(not shutil.which("dunst"), reason="needs dunst")
+def test_a_real_server_shows_it_and_passes_the_click_on(
+    environment: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    path = folder / "a & <b>.ogg"
+    with (tmp_path / "dunst").open("wb") as log:
+        dunst = subprocess.Popen(["dunst", "-print"], env=environment, stdout=log, stderr=log)
+    try:
+        # The bus knows its name a moment after its start.
+        eventually(lambda: dunstctl(environment, "is-paused") == "false", "dunst")
+        process = start_saved_notice("Clip <saved>", str(path), str(path), environment)
+        assert process is not None
+        eventually(lambda: dunstctl(environment, "count", "displayed") == "1", "the notification")
+        shown = (tmp_path / "dunst").read_text()
+        assert f"summary: 'Clip <saved>'\n\tbody: '{folder}/a &amp; &lt;b&gt;.ogg'" in shown
+        assert '"play": "Play"' in shown
+        dunstctl(environment, "action")
+        assert process.wait(60) == 0
+        assert called(tmp_path) == f"xdg-open {folder}\n"
+        # Its buttons would no longer work.
+        eventually(lambda: dunstctl(environment, "count", "displayed") == "0", "the end of the notification")
+    finally:
+        dunst.kill()
+        dunst.wait()
+
+
+def dunstctl(environment: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        ["dunstctl", *words], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stdout.strip()
