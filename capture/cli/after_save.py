@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     import subprocess
 
     from capture.config.store import Config
+    from capture.desktop.backup_starter import BackupStarter
     from capture.events import Event, EventSink, Progress, Summary
 
 __all__ = ["AfterSave", "command_after_save"]
 
 #: How long the recorder waits at its end for commands, so that it can say which of them failed.
 _END_S: Final = 10.0
-
-#: How often a recorder that waits looks whether a failed copy is due again.
-_RETRY_S: Final = 60.0
 
 #: In a command, this becomes the path of the saved file.
 _PATH: Final = "{path}"
@@ -47,7 +45,7 @@ class AfterSave:
         words: Sequence[str],
         environment: Mapping[str, str],
         complain: Callable[[str], None],
-        backups: _BackupQueue | None = None,
+        backups: BackupStarter | None = None,
     ) -> None:
         self._words = words
         self._environment = dict(environment)
@@ -65,9 +63,13 @@ class AfterSave:
         """Return what follows each saved file by the settings; with `retries`, for a recorder that waits."""
         # That of `headless` is another one while it records.
         environment = dict(os.environ)
-        backups = _BackupQueue(environment, complain) if config["backup.remote"] else None
-        if backups is not None and retries:
-            backups.start_retrying()
+        backups = None
+        if config["backup.remote"]:
+            from capture.desktop.backup_starter import BackupStarter
+
+            backups = BackupStarter(environment, complain)
+            if retries:
+                backups.start_retrying()
         return cls(words, environment, complain, backups)
 
     def before(self, sink: EventSink) -> EventSink:
@@ -167,43 +169,3 @@ def _is_missing(program: str) -> bool:
     import shutil
 
     return shutil.which(program) is None
-
-
-class _BackupQueue:
-    """Queues files for their backup and starts it; while a recorder waits, it starts those that are due again."""
-
-    def __init__(self, environment: Mapping[str, str], complain: Callable[[str], None]) -> None:
-        from capture.desktop.backup import BackupList, backup_path
-
-        self._environment = environment
-        self._complain = complain
-        self._known = BackupList(backup_path())
-        self._ended = threading.Event()
-        self._retries = Worker("backup", self._retry)
-
-    def add(self, path: Path) -> None:
-        try:
-            self._known.queue([path])
-            self._start()
-        except OSError as error:
-            self._complain(f"{path} was not queued for its backup ({error.strerror or error}): see capture backup")
-
-    def start_retrying(self) -> None:
-        self._retries.start()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._retries.join()
-
-    def _retry(self) -> None:
-        # The list is read again each time: other recorders queue in it too.
-        while not self._ended.is_set():
-            if self._known.has_due():
-                with suppress(OSError):
-                    self._start()
-            self._ended.wait(_RETRY_S)
-
-    def _start(self) -> None:
-        from capture.desktop.backup import start_backup
-
-        start_backup(self._environment)

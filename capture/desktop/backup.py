@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from capture.output.naming import candidates
 from capture.strict_json import to_json
 from capture.system.private_files import make_folder, read_small, replace
 
-__all__ = ["BackupList", "Copied", "Copier", "Outcome", "Waiting", "back_up", "backup_path", "start_backup"]
+__all__ = ["BackupList", "Copied", "Copier", "Outcome", "Waiting", "back_up", "backup_path"]
 
 _VERSION: Final = 1
 
@@ -85,22 +84,6 @@ def backup_path() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("capture", appauthor=False) / "backup.json"
-
-
-def start_backup(environment: Mapping[str, str]) -> None:
-    """Start `capture backup` in a process of its own, which outlives this one. Raises `OSError`."""
-    from capture.desktop.autostart import own_command
-
-    process = subprocess.Popen(
-        [*own_command(), "backup", "--quiet"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=dict(environment),
-        start_new_session=True,
-    )
-    # Nobody waits for it.
-    process.returncode = 0
 
 
 class BackupList:

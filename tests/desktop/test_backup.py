@@ -21,6 +21,7 @@ from written import Sound, write
 
 from capture.cli.main import main
 from capture.desktop.backup import BackupList, Copied, back_up, backup_path
+from capture.desktop.backup_starter import BackupStarter
 from capture.errors import OutputError
 from capture.output.locked_file import create_locked
 
@@ -325,6 +326,17 @@ def test_standby_tries_again_what_is_due(home: Home) -> None:
         standby.terminate()
         standby.wait(30)
     assert home.copies() == ["a.ogg"]
+
+
+def test_a_missing_rclone_is_said_once(home: Home) -> None:
+    said: list[str] = []
+    starter = BackupStarter({"PATH": str(home.programs)}, said.append)
+    for name in ("a.ogg", "b.ogg"):
+        starter.add(home.add(name))
+    starter.close()
+    assert len(said) == 1
+    assert said[0].startswith("recordings wait for their backup, rclone is missing: ")
+    assert len(home.known.waiting()) == 2
 
 
 def test_the_real_rclone_copies_to_a_folder(home: Home) -> None:
