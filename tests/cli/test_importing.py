@@ -28,7 +28,8 @@ def voice(path: Path, length_s: float, layout: str = "mono") -> bytes:
     """Write sound as messengers do, and return the file's content."""
     codec = "libopus" if path.suffix in (".ogg", ".opus") else "aac"
     rate = 16_000
-    with av.open(str(path), "w", format="ogg" if codec == "libopus" else "ipod") as container:
+    form = {".aac": "adts", ".m4a": "ipod"}.get(path.suffix, "ogg")
+    with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
         assert isinstance(stream, AudioStream)
         times = np.arange(round(length_s * rate)) / rate
@@ -50,6 +51,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return made | {
         "stereo": voice(folder / "stereo.opus", 1.0, "stereo"),
         "m4a": voice(folder / "m4a.m4a", 1.5),
+        "aac": voice(folder / "aac.aac", 1.5),
     }
 
 
@@ -219,12 +221,40 @@ def test_converted_notes_are_made_once_too(home: Home) -> None:
     )
 
 
+def decoded(path: Path, form: str) -> Any:
+    with av.open(str(path), format=form) as opened:
+        return np.concatenate([frame.to_ndarray() for frame in opened.decode(audio=0)], axis=1)
+
+
+def test_raw_aac_of_signal_becomes_an_m4a_with_the_same_samples(home: Home) -> None:
+    note = home.put("signal-2023-11-05-102233.aac", "aac", "2024-01-01")
+    home.put("signal-2023-11-06-102233.aac", "aac", "2024-01-01").write_bytes(home.notes["aac"][:-10])
+    home.put("signal-2023-11-07-102233.aac", "aac", "2024-01-01").write_bytes(b"\xff\xf1" + bytes(20))
+    rows = imported(home.phone)
+    assert [(row["check"], row["codec"]) for row in rows] == [
+        ("it is not a sound file, or its start is damaged", ""),
+        ("its end is missing", "aac"),
+        ("ok", "aac"),
+    ]
+    assert rows[2]["duration_s"] == pytest.approx(1.5, abs=0.15)
+    note.rename(home.phone / "x")
+    for left in home.phone.glob("*.aac"):
+        left.unlink()
+    (home.phone / "x").rename(note)
+    made = Path(imported(home.phone, "--copy")[0]["copied_to"])
+    assert made.name == "Signal 2023-11-05 10.22.33.m4a"
+    assert check(made).ok
+    assert np.array_equal(decoded(note, "aac"), decoded(made, "mov"))
+    assert imported(home.phone, "--copy")[0]["was_there"]
+    assert Path(imported(home.phone, "--copy", "--format", "ogg")[0]["copied_to"]).suffix == ".ogg"
+
+
 def test_a_damaged_note_is_named_and_the_others_are_copied(home: Home) -> None:
     home.put("PTT-20231103-WA0007.opus", "a", "2023-11-03 10:22:33")
     cut = home.put("PTT-20231103-WA0008.opus", "b", "2023-11-03 10:30:00")
     cut.write_bytes(home.notes["b"][:-40])
     home.put("PTT-20231103-WA0009.opus", "b", "2023-11-03").write_bytes(b"no sound at all")
-    home.put("signal-2023-11-03-102233.aac", "a", "2023-11-03")
+    home.put("signal-2023-11-03-102233.amr", "a", "2023-11-03")
     code, out, err = run("import", home.phone, "--json")
     assert code == 0
     assert {row["name"]: row["check"] for row in json.loads(out)["notes"]} == {
@@ -232,7 +262,7 @@ def test_a_damaged_note_is_named_and_the_others_are_copied(home: Home) -> None:
         "PTT-20231103-WA0008.opus": "its end is missing",
         "PTT-20231103-WA0009.opus": "it is not a sound file, or its start is damaged",
     }
-    assert err == "capture: 1 .aac file left out: capture does not read such voice notes\n"
+    assert err == "capture: 1 .amr file left out: capture does not read such voice notes\n"
     code, out, err = run("import", home.phone, "--copy")
     assert code == 1
     assert "PTT-20231103-WA0009.opus was not copied: it is not a sound file" in err

@@ -23,8 +23,9 @@ from capture.system.private_files import make_folder, read_small, replace
 
 __all__ = ["Brought", "bring_in", "log_path"]
 
-#: Endings of other programs, as capture calls them.
+#: Endings of other programs, as capture calls them, and that of files which are packed into an M4A.
 _ENDINGS: Final = {"oga": "ogg"}
+_RAW_AAC: Final = "aac"
 
 _VERSION: Final = 1
 
@@ -79,23 +80,24 @@ def _brought(note: Note, folder: Path, form: str | None, scratch: Path, present:
         raise RecordingError(f"{note.name} was not copied: {note.sound.problem}")
     ending = note.name.rpartition(".")[2].lower()
     ending = _ENDINGS.get(ending, ending)
+    wanted = form or ("m4a" if ending == _RAW_AAC else ending)
     copy = made = scratch / f"note.{ending}"
     try:
         checksum = _copied(note, copy)
-        if (same := present.find(copy, checksum) or log.find(checksum, form or ending)) is not None:
+        if (same := present.find(copy, checksum) or log.find(checksum, wanted)) is not None:
             return Brought(note, same, was_there=True)
-        if form is not None and CONTAINERS[form].format != container_of(copy).format:
-            made = _converted(note, copy, form)
+        if ending == _RAW_AAC or CONTAINERS[wanted].format != container_of(copy).format:
+            made = _converted(note, copy, wanted)
         # The list shows the date of a file whose name does not begin as those of recordings do.
         os.utime(made, ns=(note.sent_at_ns, note.sent_at_ns))
-        path = under_free_name(made, folder / f"{_readable(note)}.{form or ending}")
+        path = under_free_name(made, folder / f"{_readable(note)}.{wanted}")
     finally:
-        for left in {made, copy}:
+        for left in scratch.glob("note.*"):
             left.unlink(missing_ok=True)
     if made == copy:
         present.add(path, checksum)
     else:
-        log.add(checksum, form or ending, path)
+        log.add(checksum, wanted, path)
     return Brought(note, path)
 
 
@@ -122,11 +124,12 @@ def _readable_content(note: Note) -> Iterator[bytes]:
 
 
 def _converted(note: Note, copy: Path, form: str) -> Path:
-    # It loads FFmpeg.
+    # They load FFmpeg.
+    from capture.recordings.messengers.raw_aac import packed
     from capture.recordings.transcode import convert
 
     try:
-        return convert(copy, form)
+        return convert(packed(copy) if copy.suffix == f".{_RAW_AAC}" else copy, form)
     except CaptureError as error:
         # The user knows the note by its own name.
         message = error.message.replace(str(copy), note.name)

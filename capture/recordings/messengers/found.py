@@ -21,14 +21,14 @@ from capture.recordings.messengers.sound import NoteSound, Read, sound_of
 
 __all__ = ["Findings", "Note", "find_notes"]
 
-#: The extensions of what capture can list and play. Telegram writes `.oga`.
-_ENDINGS: Final = frozenset({".opus", ".ogg", ".oga", ".m4a", ".mp3", ".wav", ".flac"})
+#: The extensions of what capture can read, or put into a file that it can. Telegram writes `.oga`, Signal `.aac`.
+_ENDINGS: Final = frozenset({".opus", ".ogg", ".oga", ".m4a", ".aac", ".mp3", ".wav", ".flac"})
 
 #: Those whose content tells a voice note: one channel of Opus.
 _TELLING: Final = frozenset({".opus", ".ogg", ".oga"})
 
 #: Those of voice notes that capture does not read.
-_UNREAD: Final = frozenset({".aac", ".amr", ".3gp", ".caf"})
+_UNREAD: Final = frozenset({".amr", ".3gp", ".caf"})
 
 _LONGEST_ENDING: Final = 6
 

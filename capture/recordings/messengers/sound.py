@@ -34,6 +34,13 @@ _NO_TIME: Final = (1 << 64) - 1
 #: The longest index of an MP4 that is walked.
 _MOST_BOXES: Final = 1000
 
+#: Each frame of raw AAC begins with a header of seven bytes and has this many samples; the header has the number of one
+#: of these rates. A file of more than six hours was built to keep readers busy.
+_ADTS_HEADER_BYTES: Final = 7
+_ADTS_SAMPLES: Final = 1024
+_ADTS_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_MOST_ADTS_FRAMES: Final = 1_000_000
+
 NOT_SOUND: Final = "it is not a sound file, or its start is damaged"
 CUT_OFF: Final = "its end is missing"
 
@@ -60,6 +67,8 @@ def sound_of(read: Read, size: int) -> NoteSound:
         return _ogg(head, read, size)
     if form is Form.MP4:
         return _mp4(read, size)
+    if _is_adts(head):
+        return _adts(read, size)
     if form in (Form.MP3, Form.WAV, Form.FLAC):
         return NoteSound(form.value)
     return NoteSound(problem=NOT_SOUND)
@@ -119,6 +128,27 @@ def _mp4(read: Read, size: int) -> NoteSound:
         return NoteSound("aac", problem=CUT_OFF)
     rate, length = struct.unpack_from(form, body)
     return NoteSound("aac", duration_s=length / rate if rate and length < rate * size else None)
+
+
+def _is_adts(header: bytes) -> bool:
+    # Twelve ones, and the layer, which is 0.
+    return len(header) >= _ADTS_HEADER_BYTES and header[0] == 0xFF and header[1] & 0xF6 == 0xF0
+
+
+def _adts(read: Read, size: int) -> NoteSound:
+    position = frames = rate = channels = 0
+    while position < size and frames < _MOST_ADTS_FRAMES:
+        header = read(position, _ADTS_HEADER_BYTES)
+        length = int.from_bytes(header[3:6], "big") >> 5 & 0x1FFF
+        place = header[2] >> 2 & 0x0F if _is_adts(header) else len(_ADTS_RATES)
+        if place >= len(_ADTS_RATES) or length < _ADTS_HEADER_BYTES:
+            return NoteSound(problem=NOT_SOUND) if not frames else NoteSound("aac", channels, problem=CUT_OFF)
+        rate, channels = _ADTS_RATES[place], int.from_bytes(header[2:4], "big") >> 6 & 0x07
+        position += length
+        frames += 1
+    if position < size:
+        return NoteSound(problem=NOT_SOUND)
+    return NoteSound("aac", channels, frames * _ADTS_SAMPLES / rate, "" if position == size else CUT_OFF)
 
 
 def _first(read: Read, kind: bytes, position: int, end: int) -> tuple[int, int] | None:
