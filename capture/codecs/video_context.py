@@ -45,6 +45,8 @@ class VideoContext:
         """
         how = VIDEO_CODECS[encoder]
         self._container = open_null_container()
+        # Empty once it is closed.
+        self._open_streams: list[VideoStream] = []
         options = {**how.options, **how.quality[quality], **(how.narrow if is_narrow else {})}
         try:
             stream = cast(
@@ -68,8 +70,13 @@ class VideoContext:
         except (av.FFmpegError, ValueError):
             self.close()
             raise
-        self.stream = stream
+        self._open_streams.append(stream)
         self.is_narrow = is_narrow
+
+    @property
+    def stream(self) -> VideoStream:
+        """The stream of the encoder, which must be open. Keep a `StreamCopy` of it: the stream keeps the encoder."""
+        return self._open_streams[0]
 
     def encode(self, frame: av.VideoFrame | None) -> list[av.Packet[Any]]:
         """Return the packets of `frame`, or without one what is left. Raises `av.FFmpegError`."""
@@ -80,6 +87,7 @@ class VideoContext:
 
         Until then the container and its streams refer to each other, and keep the encoder with its threads.
         """
+        self._open_streams.clear()
         self._container.close()
 
 

@@ -215,8 +215,10 @@ class VideoEncoder:
         return packets
 
     def close(self) -> None:
-        """Release the encoder; packets still in it are lost. May be called twice."""
+        """Release the encoder and its pictures; packets still in it are lost. May be called twice."""
         self._context.close()
+        self._converter.close()
+        self._frame = None
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
         if self._search is not None and self._search.wants_key(pts):

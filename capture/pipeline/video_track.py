@@ -34,19 +34,27 @@ class VideoTrack:
 
     def run(self) -> None:
         try:
-            while True:
-                try:
-                    job = self._jobs.get()
-                except Closed:
-                    break
-                if job.slot is not None:
-                    for slot in range(self._next_slot, job.slot):
-                        self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
-                    self._next_slot = job.slot + 1
-                self._encode(job)
+            while self._encode_next():
+                pass
             self._deliver(self._encoder.finish())
         finally:
             self._encoder.close()
+
+    def _encode_next(self) -> bool:
+        """Wait for a frame and encode it; return False at the end.
+
+        Nothing refers to its pixels afterwards: they would be kept until the next frame, 8 MB at 1080p.
+        """
+        try:
+            job = self._jobs.get()
+        except Closed:
+            return False
+        if job.slot is not None:
+            for slot in range(self._next_slot, job.slot):
+                self._encode(FrameJob(grid_pts(slot, self._fps), None, job.duration))
+            self._next_slot = job.slot + 1
+        self._encode(job)
+        return True
 
     def _encode(self, job: FrameJob) -> None:
         encoder, pixels = self._encoder, job.pixels

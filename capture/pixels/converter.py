@@ -74,6 +74,11 @@ class Converter:
             self._compare(source, place, planes, part)
         return self._converted
 
+    def close(self) -> None:
+        """Release the pictures; the next one has to be whole."""
+        self._converted = None
+        self._pixels = np.empty((0, 0, 4), np.uint8)
+
     def _compare(self, source: Pixels, place: Rectangle, planes: Planes, part: Rectangle) -> None:
         """Convert `place` of `source` into `planes`, which show `part` of the picture, and set `changed`."""
         fresh = [np.empty_like(plane) for plane in planes]

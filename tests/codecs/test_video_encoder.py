@@ -337,6 +337,20 @@ def test_trying_an_encoder_encodes_a_picture() -> None:
         module._try_out("h264", "h264_nvenc" if sys.platform != "darwin" else "h264_amf", 640, 480, 30)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_closed_encoder_leaves_no_threads_and_keeps_its_template() -> None:
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    encoder = VideoEncoder("h264", 1920, 1080, 240)
+    encoder.encode(np.zeros((1080, 1920, 4), np.uint8), 0)
+    parameters = encoder.template.codec_context.extradata
+    encoder.close()
+    encoder.close()
+    # x264 ends them when its memory is freed.
+    assert len(list(tasks.iterdir())) == before
+    assert encoder.template.codec_context.extradata == parameters
+
+
 def test_a_frame_with_an_earlier_pts_is_refused() -> None:
     encoder = VideoEncoder("vp8", 64, 48, 30)
     encoder.encode(np.zeros((48, 64, 4), np.uint8), 90_000)

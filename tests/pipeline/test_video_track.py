@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -74,6 +75,34 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
         ("repeat", 15000),
         ("close", 0),
     ]
+
+
+def test_no_picture_is_kept_while_the_next_is_awaited() -> None:
+    pictures = [np.zeros((48, 64, 4), np.uint8) for _ in range(3)]
+    alive = [weakref.ref(picture) for picture in pictures]
+    kept: list[int] = []
+
+    class Jobs(Mailbox[FrameJob]):
+        def get(self, timeout_s: float | None = None) -> FrameJob:
+            kept.append(sum(picture() is not None for picture in alive))
+            return super().get(timeout_s)
+
+    class Encoder:
+        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+            return []
+
+        def finish(self) -> list[Any]:
+            return []
+
+        def close(self) -> None:
+            pass
+
+    jobs = Jobs(8)
+    for slot in range(3):
+        jobs.put(FrameJob(slot * 3000, pictures.pop(), None))
+    jobs.close()
+    VideoTrack(cast(VideoEncoder, Encoder()), jobs, lambda packets: None, fps=30).run()
+    assert kept == [3, 2, 1, 0]
 
 
 def test_an_encoder_that_is_behind_hurries() -> None:
