@@ -6,7 +6,6 @@ file it was.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from contextlib import suppress
@@ -130,6 +129,9 @@ def _prefix(path: Path) -> str:
     room = _LONGEST_NAME_BYTES - len("..replaced-") - 2 * _RANDOM_BYTES
     name, encoded = path.name, os.fsencode(path.name)
     if len(encoded) > room:
+        # Loading it takes 3 MB, with OpenSSL.
+        import hashlib
+
         # A shortened name may be that of several files.
         short = hashlib.sha256(encoded).hexdigest()[:16]
         name = f"{encoded[: room - len(short) - 1].decode(errors='ignore')}~{short}"
