@@ -22,10 +22,10 @@ from running import eventually
 from capture.sources.lent_memory import LentMemory
 from capture.sources.wayland.connection import Connection, as_text, text_of
 
-__all__ = ["Sway", "Window", "has_sway", "sway_desk"]
+__all__ = ["AS_USER", "Sway", "Window", "has_sway", "sway_desk"]
 
 #: How sway is started: it refuses to run as root, also in a container, where root is all there is.
-_AS_USER: Final = (
+AS_USER: Final = (
     ("unshare", "--user", "--map-user=1000", "--map-group=1000")
     if sys.platform != "win32" and os.geteuid() == 0
     else ()
@@ -80,7 +80,7 @@ def sway_desk(folder: Path, *outputs: str, inside: Sway | None = None) -> Iterat
         wlroots["WAYLAND_DISPLAY"] = str(outside)
     with (folder / "sway.log").open("wb") as log:
         process = subprocess.Popen(
-            [*_AS_USER, "sway", "-c", str(config)],
+            [*AS_USER, "sway", "-c", str(config)],
             env={**environment, **wlroots},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -110,7 +110,7 @@ def _outputs(environment: Mapping[str, str]) -> list[Any]:
 def has_sway() -> bool:
     """Whether sway is installed, and can be run by this user."""
     return bool(shutil.which("sway")) and not (
-        _AS_USER and subprocess.run([*_AS_USER, "true"], capture_output=True, timeout=30).returncode
+        AS_USER and subprocess.run([*AS_USER, "true"], capture_output=True, timeout=30).returncode
     )
 
 
