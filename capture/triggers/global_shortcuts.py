@@ -125,7 +125,12 @@ class GlobalShortcuts:
         self._call(message_bus.AddMatch(changes))
         self._register()
         token = {"session_handle_token": ("s", _token())}
-        self._session = str(self._request("CreateSession", "a{sv}", (), token)["session_handle"])
+        try:
+            self._session = str(self._request("CreateSession", "a{sv}", (), token)["session_handle"])
+        except _RefusedError as error:
+            # Knowing the program would not help.
+            self.is_unknown &= not error.is_missing
+            raise
         wanted = [(shortcut.id, _options(shortcut)) for shortcut in shortcuts]
         found = self._request("BindShortcuts", "oa(sa{sv})sa{sv}", (self._session, wanted, ""), {}, waiting)
         return {name: str(about.get("trigger_description", ("s", ""))[1]) for name, about in found["shortcuts"]}

@@ -233,6 +233,14 @@ def test_a_portal_that_does_not_know_the_program_is_told_how(double: PortalDoubl
     assert describe(environment).endswith("(GlobalShortcuts 2), and asks the first time")
 
 
+def test_an_entry_is_not_asked_for_in_vain(environment: dict[str, str]) -> None:
+    with (
+        closing(PortalDouble(environment["DBUS_SESSION_BUS_ADDRESS"], has_keys=False)),
+        closing(Heard(environment)) as heard,
+    ):
+        heard.until_reported(EventKind.NO_HOTKEYS, "(the portal has no GlobalShortcuts): bind")
+
+
 def test_a_session_that_the_desktop_ends_is_said(double: PortalDouble, environment: dict[str, str]) -> None:
     with closing(Heard(environment)) as heard:
         heard.until_given()
