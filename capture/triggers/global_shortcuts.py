@@ -5,7 +5,7 @@ Every call has a time limit, and each wait ends at once when another thread call
 
 from __future__ import annotations
 
-import secrets
+import os
 import select
 import socket
 import time
@@ -294,4 +294,4 @@ def _options(shortcut: Shortcut) -> dict[str, tuple[str, str]]:
 
 
 def _token() -> str:
-    return f"capture{secrets.token_hex(8)}"
+    return f"capture{os.urandom(8).hex()}"
