@@ -43,6 +43,7 @@ from capture.output.mp4_brands import restore_brands
 from capture.output.opus_vendor import name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
+from capture.output.tags import lasting
 from capture.system.durable import FULL
 
 __all__ = ["Muxer"]
@@ -90,11 +91,6 @@ _MAKE_ROOM: Final = "free some space, or record to another disk"
 
 #: What to do about a disk that fails.
 _CHECK_DISK: Final = "check that the disk is connected and has free space"
-
-#: Metadata that describes one particular file, in lower case; every muxer writes its own.
-_OF_ONE_FILE: Final = frozenset(
-    {"compatible_brands", "duration", "encoder", "major_brand", "minor_version", "vendor_id"}
-)
 
 
 class Muxer:
@@ -151,9 +147,9 @@ class Muxer:
         try:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
-            self._container.metadata.update(_lasting(metadata or {}))
+            self._container.metadata.update(lasting(metadata or {}))
             for stream, template in zip(self._streams, templates, strict=True):
-                stream.metadata.update(_lasting(template.metadata))
+                stream.metadata.update(lasting(template.metadata))
                 if self._container_kind.holds_video and (name := "".join(track_names[stream.index : stream.index + 1])):
                     # Players and editors read one or the other.
                     stream.metadata.update(title=name, handler_name=name)
@@ -372,10 +368,6 @@ def _add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     # A disk that is full has room for the index, but perhaps not for this track.
     with suppress(av.FFmpegError, ValueError, OSError):
         add_chapter_track(file, chapters)
-
-
-def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in metadata.items() if name.lower() not in _OF_ONE_FILE}
 
 
 def _plain(error: Exception) -> str:

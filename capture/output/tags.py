@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["NO_TAGS", "Tags"]
+__all__ = ["NO_TAGS", "Tags", "lasting"]
+
+#: Metadata that describes one particular file, in lower case; every muxer writes its own.
+_OF_ONE_FILE: Final = frozenset(
+    {"compatible_brands", "duration", "encoder", "major_brand", "minor_version", "vendor_id"}
+)
 
 
 class Tags(NamedTuple):
@@ -17,3 +22,8 @@ class Tags(NamedTuple):
 
 
 NO_TAGS: Final = Tags()
+
+
+def lasting(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of a file or a track that holds for a copy, too."""
+    return {name: value for name, value in metadata.items() if name.lower() not in _OF_ONE_FILE}

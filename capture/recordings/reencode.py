@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from capture.formats import Container
 from capture.media import SAMPLE_RATE
 from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters
+from capture.output.tags import lasting
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
@@ -86,6 +87,9 @@ def reencode(
             elif isinstance(stream, AudioStream) and plan.sound_rate and sounds < kind.max_audio_tracks:
                 lanes[stream.index] = _SoundLane(stream, made, kind.audio_codec, plan.sound_rate, zero_s(source))
                 sounds += 1
+        # Those of Ogg are with its track.
+        of_tracks = tracks_of(source)[0].metadata if source.format.name == "ogg" else {}
+        made.metadata.update(lasting({**of_tracks, **source.metadata}))
         made.start_encoding()
         for packet in source.demux([source.streams[index] for index in lanes]):
             if packet.pos is not None and source.size:

@@ -15,6 +15,7 @@ from reopened import probe
 import capture
 from capture.recordings.check import check
 from capture.recordings.join import join
+from capture.recordings.transcode import convert
 from capture.recordings.trim import trim
 from capture.session.tags import tags_of
 from capture.settings.audio_tracks import tracks_of
@@ -71,6 +72,16 @@ def test_a_recording_says_what_it_is(extension: str, tmp_path: Path) -> None:
         content = each.read_bytes().lower()
         for private in (getpass.getuser(), socket.gethostname(), str(tmp_path)):
             assert len(private) < 5 or private.lower().encode() not in content
+
+
+@pytest.mark.parametrize(("extension", "form"), [("mkv", "mp4"), ("ogg", "m4a")])
+def test_a_converted_clip_keeps_them(extension: str, form: str, tmp_path: Path) -> None:
+    path = record(tmp_path / f"talk.{extension}", title=TITLE)
+    before = tags_in(path)
+    after = tags_in(convert(path, form))
+    assert {name: after.get(name) for name in ("title", "date", "comment")} == {
+        name: before[name] for name in ("title", "date", "comment")
+    }
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
