@@ -18,7 +18,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from capture.media import as_fraction, in_seconds
+from capture.media import as_fraction
 
 if TYPE_CHECKING:
     import av
@@ -68,21 +68,26 @@ class FrameTimes:
         """
         if packet.pts is None or packet.pts != packet.dts or not packet.time_base:
             return
-        unit_s = packet.time_base
+        # Floats, because fractions take ten times as long.
+        unit_s, duration = float(packet.time_base), packet.duration or 0
+        moved = self.moved(packet.pts, duration, unit_s, before_s)
+        if duration and moved:
+            packet.duration = max(duration - moved, round(self._half_slot_s / unit_s))
+        packet.pts = packet.dts = packet.pts + moved
+
+    def moved(self, pts: int, duration: int, unit_s: float, before_s: float = math.inf) -> int:
+        """Return by how much to move the next frame, in units of its times; see `place`."""
         if self._guessed and not self._grid:
-            self._grid = _grid(self._fps, in_seconds(packet.duration, unit_s))
+            self._grid = _grid(self._fps, duration * unit_s)
             self._guessed = self._grid > 0
-        at_s = in_seconds(packet.pts, unit_s)
+        exact_s = at_s = pts * unit_s
         if self._guessed and len(self._places) < _FRAMES_ON_GRID:
             at_s = self._on_grid(at_s)
         # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
-        latest_s = max(before_s - float(unit_s), in_seconds(packet.pts, unit_s))
+        latest_s = max(before_s - unit_s, exact_s)
         spaced_s = max(at_s, min(self._last_s, at_s) + self._half_slot_s)
-        self._last_s = max(min(spaced_s, latest_s), self._last_s + float(unit_s))
-        moved = round(self._last_s / unit_s) - packet.pts
-        if packet.duration and moved:
-            packet.duration = max(packet.duration - moved, round(self._half_slot_s / unit_s))
-        packet.pts = packet.dts = packet.pts + moved
+        self._last_s = max(min(spaced_s, latest_s), self._last_s + unit_s)
+        return round(self._last_s / unit_s) - pts
 
     def _on_grid(self, at_s: float) -> float:
         """Choose a place for one of the first frames; return its time."""

@@ -179,9 +179,9 @@ class CopiedSound:
             pts = packet.pts or 0
             if pts >= self._end:
                 return
-            packet.duration = int(min(packet.duration or 0, self._end - pts))
+            if pts + (packet.duration or 0) > self._end:
+                packet.duration = int(self._end - pts)
             packet.pts = packet.dts = pts + self._late
-            packet.time_base = self.unit_s
             yield packet
 
     def _all(self) -> Iterator[av.Packet[Any]]:

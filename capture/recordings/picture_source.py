@@ -36,9 +36,10 @@ class PictureSource:
         self._container = container
         self._context = track.codec_context
         self.codec: str = self._context.codec.canonical_name
-        self._unit_s = as_fraction(track.time_base)
+        #: The unit of the track's times.
+        self.unit_s = as_fraction(track.time_base)
         # Floats, because fractions take ten times as long.
-        self._ticks_per_unit = float(self._unit_s * VIDEO_TICKS_PER_S)
+        self._ticks_per_unit = float(self.unit_s * VIDEO_TICKS_PER_S)
         header = bytes(self._context.extradata or b"")
         #: Whether packets give the lengths of their units, as in MP4, rather than start codes.
         self.has_lengths = self.codec == "h264" and header[:1] == b"\1"
@@ -122,7 +123,7 @@ class PictureSource:
 
     def _packets_from(self, start: int) -> Iterator[_Packet]:
         """Yield the packets from the last key frame up to `start` on."""
-        self._container.seek(max(0, int(start / VIDEO_TICKS_PER_S / self._unit_s)), stream=self.track)
+        self._container.seek(max(0, int(start / VIDEO_TICKS_PER_S / self.unit_s)), stream=self.track)
         for packet in self._container.demux(self.track):
             if packet.pts is not None and packet.size:
                 yield packet

@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 
 from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import container_of
@@ -30,7 +30,7 @@ from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["chapters_of", "opened", "rewrite", "tracks_of", "until", "zero_s"]
+__all__ = ["chapters_of", "opened", "read_alone", "rewrite", "tracks_of", "until", "zero_s"]
 
 
 def rewrite(
@@ -83,6 +83,13 @@ def opened(path: Path, *, in_file_order: bool = False) -> Iterator[InputContaine
         raise RecordingError(f"{path} cannot be opened as a recording", reason) from error
     with container:
         yield container
+
+
+def read_alone(container: InputContainer, track: Stream) -> None:
+    """Let `container` read no other track: FFmpeg would read their bytes, too, and throw them away."""
+    for stream in container.streams:
+        if stream.index != track.index:
+            stream.discard = Discard.all
 
 
 def tracks_of(container: InputContainer) -> list[Stream]:

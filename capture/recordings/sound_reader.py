@@ -15,7 +15,7 @@ from av.container import InputContainer
 from capture.codecs.opus_head import priming_of
 from capture.media import SAMPLE_RATE, SampleArray, as_fraction, in_seconds
 from capture.recordings.opening import open_recording
-from capture.recordings.rewrite import zero_s
+from capture.recordings.rewrite import read_alone, zero_s
 
 __all__ = ["SoundPart", "SoundReader", "first_sample", "heard_in"]
 
@@ -102,6 +102,7 @@ class SoundReader:
             self._container = open_recording(self._path)
         assert self._container is not None  # noqa: S101 - it was opened
         track = cast(AudioStream, self._container.streams[self._index])
+        read_alone(self._container, track)
         if self._placing is None:
             self._placing = _Placing(self._path, self._container, track)
         if begin > _RUN_IN and self._can_seek:

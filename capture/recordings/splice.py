@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -131,7 +132,7 @@ def _write(plan: Plan, new: Path, on_progress: OnProgress) -> None:
             muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
             on_progress(0.0)
             due_s = 0.0
-            for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=_moment):
+            for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=itemgetter(0)):
                 muxer.write(place, packet, plan.length_s)
                 if at_s >= due_s:
                     on_progress(max(0.0, at_s) / plan.length_s)
@@ -149,7 +150,3 @@ def _placed(place: int, track: SplicedTrack) -> Iterator[tuple[float, int, av.Pa
     unit_s = float(track.unit_s)
     for packet in track.packets():
         yield (packet.dts or 0) * unit_s, place, packet
-
-
-def _moment(item: tuple[float, int, Any]) -> float:
-    return item[0]

@@ -29,7 +29,7 @@ from capture.output.frame_times import FrameTimes, rate_of
 from capture.pixels.macroblocks import planes_of
 from capture.recordings.parts import Part, offsets_of
 from capture.recordings.picture_source import PictureSource
-from capture.recordings.rewrite import opened, tracks_of
+from capture.recordings.rewrite import opened, read_alone, tracks_of
 from capture.recordings.still_end import repeated
 
 __all__ = ["SplicedPicture"]
@@ -62,7 +62,9 @@ class SplicedPicture:
         self._sources: dict[Path, PictureSource] = {}
         for path in dict.fromkeys(part.path for part in parts):
             container = stack.enter_context(opened(path))
-            self._sources[path] = PictureSource(container, cast(VideoStream, tracks_of(container)[place]))
+            track = cast(VideoStream, tracks_of(container)[place])
+            read_alone(container, track)
+            self._sources[path] = PictureSource(container, track)
         self._parts = parts
         self._offsets = [_ticks(offset) for offset in offsets_of(parts)]
         self._first = self._sources[parts[0].path]
@@ -166,16 +168,16 @@ class SplicedPicture:
     def _on_grid(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         """Move the first frames by milliseconds, as in a recording, so that programs guess its frame rate."""
         times = FrameTimes(as_fraction(self._first.track.guessed_rate), guessed=True)
-        before_s = self._end / VIDEO_TICKS_PER_S
+        unit_s, before_s = float(VIDEO_TIME_BASE), self._end / VIDEO_TICKS_PER_S
         for packet in packets:
-            ends = (packet.pts or 0) + (packet.duration or 0)
-            packet.duration = 0
-            times.place(packet, before_s)
-            packet.duration = max(0, ends - (packet.pts or 0))
+            pts = packet.pts or 0
+            if moved := times.moved(pts, 0, unit_s, before_s):
+                packet.duration = max(0, (packet.duration or 0) - moved)
+                packet.pts = packet.dts = pts + moved
             yield packet
 
     def _lasting(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
-        """Yield the packets with their durations: until the next one, the last one until the end.
+        """Yield the packets, the last one with its duration; other frames are shown until the next one.
 
         Matroska gives every frame the same duration, so a last frame that is shown for longer is repeated.
         """
@@ -187,8 +189,6 @@ class SplicedPicture:
                     group.clear()
                 group.append(bytes(packet))
             if before is not None:
-                if self._is_mp4:
-                    before.duration = (packet.pts or 0) - (before.pts or 0)
                 yield before
             before = packet
         if before is None:
@@ -223,13 +223,15 @@ def _copied(
     source: PictureSource, packets: Iterable[av.Packet[Any]], start: int, end: float
 ) -> Iterator[av.Packet[Any]]:
     """Yield the packets before `end`; their times count from `start`."""
+    is_in_ticks = source.unit_s == VIDEO_TIME_BASE
     for packet in packets:
         at = source.at(packet.pts)
         if at >= end:
             return
-        packet.duration = source.at(packet.duration)
+        if not is_in_ticks:
+            packet.duration = source.at(packet.duration)
+            packet.time_base = VIDEO_TIME_BASE
         packet.pts = packet.dts = max(0, at - start)
-        packet.time_base = VIDEO_TIME_BASE
         yield packet
 
 

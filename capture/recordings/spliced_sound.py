@@ -24,7 +24,7 @@ from capture.formats import Container
 from capture.media import SAMPLE_RATE, as_fraction
 from capture.recordings.copied_sound import CopiedSound, FrameReader
 from capture.recordings.parts import Part, offsets_of
-from capture.recordings.rewrite import opened, tracks_of
+from capture.recordings.rewrite import opened, read_alone, tracks_of
 from capture.recordings.sound_reader import SoundPart, SoundReader, heard_in
 
 __all__ = ["SplicedTrack", "spliced_sound"]
@@ -55,6 +55,8 @@ def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: Exi
     """
     containers = {path: stack.enter_context(opened(path)) for path in dict.fromkeys(part.path for part in parts)}
     tracks = {path: cast(AudioStream, tracks_of(container)[place]) for path, container in containers.items()}
+    for path, container in containers.items():
+        read_alone(container, tracks[path])
     first = tracks[parts[0].path]
     contexts = [track.codec_context for track in tracks.values()]
     codecs = {context.codec.canonical_name for context in contexts}
@@ -76,7 +78,7 @@ def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: Exi
         for part, offset in zip(parts, offsets_of(parts), strict=True)
     ]
     if is_alike and (codecs == {"aac"} or (codecs == {"opus"} and kind.format == "ogg")):
-        frames = {path: FrameReader(stack.enter_context(opened(path)), track.index) for path, track in tracks.items()}
+        frames = {path: FrameReader(containers[path], track.index) for path, track in tracks.items()}
         if all(reader.is_copyable for reader in frames.values()):
             return CopiedSound(sounds, [frames[part.path] for part in parts])
     voice = kind.audio_codec == "opus" and all(is_voice(context.extradata) for context in contexts)
