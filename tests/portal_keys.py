@@ -55,6 +55,11 @@ class _Keys(Service):
         body: tuple[Any, ...] = (self.sessions[-1], shortcut, int(time.monotonic() * 1000), {})
         self.emit(_PATH, self.interface, member, "osta{sv}", *body)
 
+    def change(self, **words: str) -> None:
+        """Give shortcuts other keys, as the user does in the desktop's settings."""
+        found = [(name, {"trigger_description": ("s", key)}) for name, key in words.items()]
+        self.emit(_PATH, self.interface, "ShortcutsChanged", "oa(sa{sv})", self.sessions[-1], found)
+
     def given(self, shortcuts: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         wanted = {name: {key: value for key, (_, value) in about.items()} for name, about in shortcuts}
         self.asked.append(wanted)

@@ -135,6 +135,8 @@ class GnomeKeys:
         others = [path for path in self._paths() if not path.startswith(_PREFIX)]
         taken = {_folded(str(_value(self._gsettings("get", self._of(path), "binding")))) for path in others}
         for key in keys.values():
+            if not as_gtk(key):
+                raise NotReadyError(f"GNOME has no name for the key {key}", "choose another key with capture config")
             if _folded(as_gtk(key)) in taken:
                 raise NotReadyError(
                     f"another of GNOME's custom shortcuts has {as_readable(key)}",

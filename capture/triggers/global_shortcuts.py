@@ -71,6 +71,8 @@ class ShortcutEvent(NamedTuple):
     lost: str = ""
     #: In place of a key: a portal has started.
     is_back: bool = False
+    #: In place of a key: the user has changed keys in the desktop; what `GlobalShortcuts.ask` returns.
+    changed: Mapping[str, str] | None = None
 
 
 class _RefusedError(NotReadyError):
@@ -115,7 +117,8 @@ class GlobalShortcuts:
     def ask(self, shortcuts: Sequence[Shortcut], waiting: Callable[[], None]) -> dict[str, str]:
         """Ask for `shortcuts`; return those that the desktop gives, by id, with its words for their keys.
 
-        Calls `waiting` if the desktop seems to ask the user. Raises `NotReadyError` and `StoppedError`.
+        Calls `waiting` if the desktop seems to ask the user. Raises `NotReadyError` and `StoppedError`, and as
+        `next_event` does `LookupError`, `TypeError` or `ValueError` for an answer that is none.
         """
         self._events.clear()
         for interface in (_INTERFACE, _REQUEST, _SESSION):
@@ -133,7 +136,7 @@ class GlobalShortcuts:
             raise
         wanted = [(shortcut.id, _options(shortcut)) for shortcut in shortcuts]
         found = self._request("BindShortcuts", "oa(sa{sv})sa{sv}", (self._session, wanted, ""), {}, waiting)
-        return {name: str(about.get("trigger_description", ("s", ""))[1]) for name, about in found["shortcuts"]}
+        return _keys_of(found["shortcuts"])
 
     def versions(self) -> tuple[int, int]:
         """Return the version of GlobalShortcuts, and that of the registry of programs, 0 without it.
@@ -277,6 +280,8 @@ class GlobalShortcuts:
             self._answers.append(message.body)
         elif member in ("Activated", "Deactivated") and message.body[0] == self._session:
             self._events.append(ShortcutEvent(message.body[1], member == "Activated"))
+        elif member == "ShortcutsChanged" and message.body[0] == self._session:
+            self._events.append(ShortcutEvent(changed=_keys_of(message.body[1])))
         elif member == "Closed" and path == self._session:
             self._events.append(ShortcutEvent(lost="the desktop has taken the keys away"))
             self._session = ""
@@ -291,6 +296,11 @@ class GlobalShortcuts:
 def _options(shortcut: Shortcut) -> dict[str, tuple[str, str]]:
     about = {"description": ("s", shortcut.description)}
     return {**about, "preferred_trigger": ("s", shortcut.trigger)} if shortcut.trigger else about
+
+
+def _keys_of(shortcuts: Sequence[tuple[str, Mapping[str, tuple[str, Any]]]]) -> dict[str, str]:
+    """Return the desktop's words for the keys of shortcuts, by their ids."""
+    return {name: str(about.get("trigger_description", ("s", ""))[1]) for name, about in shortcuts}
 
 
 def _token() -> str:

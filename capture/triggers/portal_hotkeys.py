@@ -80,7 +80,8 @@ class PortalHotkeys:
             {_key(self._places[name]): command for name, command in self._commands.items()},
             None if hold is None else _key(self._places[HOLD]),
         )
-        #: The keys that work now, for people to read, by the ids of the shortcuts.
+        # What the desktop said last about its keys, and those that work now, for people to read, by the shortcuts' ids.
+        self._found: Mapping[str, str] = {}
         self._given: Mapping[str, str] = {}
         # When each key that is down was pressed last, by the id of its shortcut.
         self._pressed_at_s: dict[str, float] = {}
@@ -120,6 +121,8 @@ class PortalHotkeys:
                 event = portal.next_event()
                 if event.lost:
                     self._lose(event.lost)
+                elif event.changed is not None:
+                    self._note(event.changed)
                 elif not event.is_back:
                     self._handle(event)
                 elif self._has_lost and tries < _TRIES:
@@ -129,6 +132,8 @@ class PortalHotkeys:
             pass
         except NotReadyError as error:
             self._lose(error.message)
+        except (LookupError, TypeError, ValueError):
+            self._lose("the portal gives answers that are none")
         finally:
             self._given = {}
             if portal is not None:
@@ -151,6 +156,7 @@ class PortalHotkeys:
         if self._has_lost:
             self._has_lost = False
             self._report(EventKind.HOTKEYS, "the hotkeys work again")
+        self._found = {}
         self._note(found)
 
     def _about(self, name: str) -> str:
@@ -159,7 +165,10 @@ class PortalHotkeys:
         return about[0].upper() + about[1:]
 
     def _note(self, found: Mapping[str, str]) -> None:
-        """Remember the keys that were given, and report what is not as in the settings."""
+        """Remember the keys that were given, and report what is not as in the settings, unless it was before."""
+        if found == self._found:
+            return
+        self._found = found
         named = {name: words for name in self._texts if (words := _printable(found.get(name, "")))}
         self._given = {
             name: as_readable(self._texts[name]) if _is_same(words, self._texts[name]) else words

@@ -27,6 +27,7 @@ from capture.events import Command, EventKind
 from capture.system.desktop_entry import APP_ID, entry_folder, entry_text
 from capture.triggers import global_shortcuts, portal_hotkeys
 from capture.triggers.bindings import DEFAULT_HOTKEYS
+from capture.triggers.desktop_keys import as_xdg
 from capture.triggers.portal_hotkeys import PortalHotkeys, describe
 
 needs_portal = pytest.mark.skipif(not Path(PORTAL).exists(), reason="needs xdg-desktop-portal")
@@ -209,6 +210,19 @@ def test_the_users_own_choice_in_the_desktop_is_named(desk: KeyDesk) -> None:
     ]
 
 
+@needs_portal
+def test_keys_that_the_user_changes_meanwhile_are_named(desk: KeyDesk) -> None:
+    with closing(Heard(desk.environment)) as heard:
+        heard.until_given()
+        # As some desktops do once they have given the keys.
+        desk.backend.change(**{command.value: as_xdg(key) for key, command in DEFAULT_HOTKEYS.items()})
+        desk.backend.change(toggle="F8", toggle_pause="", discard="", clip="", mark="")
+        eventually(lambda: heard.hotkeys.keys == {Command.TOGGLE: "F8"}, "the other key")
+    (_, changed), (_, missing) = heard.reports
+    assert changed == "the desktop's settings have F8 to start or stop a recording"
+    assert missing.startswith("the desktop does not give Ctrl+Alt+P, Ctrl+Alt+X, Ctrl+Alt+C, Ctrl+Alt+M: set keys for")
+
+
 # Portals of other versions, and none
 
 
@@ -247,6 +261,14 @@ def test_a_session_that_the_desktop_ends_is_said(double: PortalDouble, environme
         double.end_session()
         heard.until_reported(EventKind.NO_HOTKEYS, "(the desktop has taken the keys away)")
         assert heard.hotkeys.keys == {}
+
+
+def test_an_answer_that_is_none_costs_the_keys_alone(
+    double: PortalDouble, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(double, "given", lambda shortcuts: {})
+    with closing(Heard(environment)) as heard:
+        heard.until_reported(EventKind.NO_HOTKEYS, "(the portal gives answers that are none)")
 
 
 def test_keys_of_which_none_is_set_are_said(double: PortalDouble, environment: dict[str, str]) -> None:
