@@ -20,7 +20,7 @@ from numbered import HEIGHT, WIDTH, numbered
 from running import eventually
 
 from capture.sources.lent_memory import LentMemory
-from capture.sources.wayland.connection import Connection, as_text, text_of
+from capture.system.wayland_connection import Connection, as_text, text_of
 
 __all__ = ["AS_USER", "Sway", "Window", "has_sway", "sway_desk"]
 
@@ -139,7 +139,12 @@ class Window:
             self._connection.round_trip()
 
     def draw(self, number: int) -> None:
-        """Show `number`; return once the desktop has the picture."""
+        """Show `number`; return once the desktop has shown the picture, in the size that it wants."""
+        self._draw(number)
+        while self._serial is not None:
+            self._draw(number)
+
+    def _draw(self, number: int) -> None:
         self._connection.round_trip()
         width, height = self._size
         picture = np.full((height, width, 4), self._ground, np.uint8)

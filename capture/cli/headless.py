@@ -52,7 +52,7 @@ def _headless(arguments: Arguments) -> int:
     terminal = terminal_of(arguments, "Ctrl+C stops")
     # Created outside the desk: what follows a recording is the user's own, too.
     after = AfterSave.of(after_words, config, lambda line: terminal.complain(f"capture: {line}"))
-    desk = VirtualDesk(width, height)
+    desk = VirtualDesk(width, height, kind=arguments.desk)
     program = _Program(desk, arguments.command)
     # Created outside the desk: commands come from the user's own session, not from the desk's.
     remote = RemoteControl(settings.name)
@@ -106,6 +106,9 @@ def _on_desk(desk: VirtualDesk) -> Iterator[None]:
     """Replace the environment of this process by the desk's inside the block, so that its sources find the desk."""
     before = dict(os.environ)
     wanted = desk.environment_of(before)
+    if "WAYLAND_DISPLAY" in wanted:
+        # A look at the X server for X11 programs would start it.
+        wanted.pop("DISPLAY", None)
     try:
         os.environ.clear()
         os.environ.update(wanted)

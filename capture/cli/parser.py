@@ -235,6 +235,9 @@ def _fill_headless(parser: _Parser) -> None:
     parser.add_argument("--name", metavar="NAME", help=NAME)
     parser.add_argument("--size", metavar="WxH", default="1920x1080", help="size of the virtual desktop (%(default)s)")
     parser.add_argument(
+        "--desk", choices=("x11", "wayland"), default="x11", help="what COMMAND draws on; wayland needs sway (x11)"
+    )
+    parser.add_argument(
         "--wait-for-window", action="store_true", help="start when COMMAND opens its first window, within 60 s"
     )
     parser.add_argument(

@@ -41,7 +41,7 @@ from capture.threads.dispatcher import EventDispatcher
 from capture.threads.worker import Worker
 from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver, Trigger
-from capture.triggers.x11_windows import WindowTrigger
+from capture.triggers.windows import WindowTrigger
 
 __all__ = ["Session"]
 

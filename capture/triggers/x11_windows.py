@@ -6,17 +6,14 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from capture.errors import CaptureError, NotReadyError, RecordingError
-from capture.events import Command, EventKind, Send
+from capture.errors import CaptureError, NotReadyError
+from capture.events import Command, Send
 
-__all__ = ["WINDOW_LIMIT_S", "WindowTrigger"]
-
-#: How long to wait for the first window. A browser on a busy machine takes up to 20 s.
-WINDOW_LIMIT_S: Final = 60.0
+__all__ = ["X11Windows"]
 
 #: Programs also map windows that nobody is meant to see, with sides of a pixel or a few.
 _LEAST_SIDE: Final = 16
@@ -25,25 +22,18 @@ _LEAST_SIDE: Final = 16
 _END_S: Final = 1.0
 
 
-class WindowTrigger:
+class X11Windows:
     """Sends START when there is a window on the screen that DISPLAY names.
 
-    If there is none after `limit_s`, or no X server, `fail` gets the error, from any thread.
+    If there is none after `limit_s`, `fail` gets the error `none`; without an X server another one; from any thread.
     """
 
-    def __init__(self, fail: Callable[[CaptureError], None], limit_s: float = WINDOW_LIMIT_S) -> None:
+    def __init__(self, fail: Callable[[CaptureError], None], limit_s: float, none: CaptureError) -> None:
         self._fail = fail
         self._limit_s = limit_s
+        self._none = none
         self._thread: threading.Thread | None = None
         self._wire: Any = None
-
-    @property
-    def unavailable_event(self) -> EventKind:
-        return EventKind.NOT_BEGUN
-
-    @property
-    def notes(self) -> Sequence[tuple[EventKind, str]]:
-        return ()
 
     def start(self, send: Send) -> None:
         from Xlib import X
@@ -79,12 +69,6 @@ class WindowTrigger:
         self._wake.close()
         self._woken.close()
 
-    def take_began(self, path: str) -> None:
-        pass
-
-    def take_ended(self) -> None:
-        pass
-
     def _run(self, send: Send) -> None:
         from capture.triggers.x11_connection import GONE
 
@@ -116,8 +100,7 @@ class WindowTrigger:
                 if self._woken in readable:
                     return False
                 if not readable:
-                    words = f"no window appeared within {self._limit_s:g} s"
-                    self._fail(RecordingError(words, "see what the program printed, or drop --wait-for-window"))
+                    self._fail(self._none)
                     return False
             new = []
             while self._wire.pending_events():

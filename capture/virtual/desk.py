@@ -21,15 +21,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self, TypeAlias, get_args
 
 from capture.errors import NotReadyError, UsageError
 from capture.virtual.manager_process import ManagerProcess
 from capture.virtual.sound_server import SINK, SoundServer
 from capture.virtual.supervised_process import Stream, SupervisedProcess, end_all
+from capture.virtual.wayland_server import WaylandServer
 from capture.virtual.xserver import XServer
 
 __all__ = ["VirtualDesk"]
+
+#: What programs draw on: an X server, or a Wayland compositor.
+_Kind: TypeAlias = Literal["x11", "wayland"]
 
 #: Both servers answer within half a second; a busy machine or a slow disk takes longer.
 START_LIMIT_S: Final = 30.0
@@ -41,6 +45,7 @@ _OF_THE_SESSION: Final = frozenset(
         "DBUS_SESSION_BUS_ADDRESS",
         "DESKTOP_SESSION",
         "DESKTOP_STARTUP_ID",
+        "DISPLAY",
         "GDK_BACKEND",
         "HYPRLAND_INSTANCE_SIGNATURE",
         "I3SOCK",
@@ -52,6 +57,7 @@ _OF_THE_SESSION: Final = frozenset(
         "SWAYSOCK",
         "WAYLAND_DISPLAY",
         "WAYLAND_SOCKET",
+        "XAUTHORITY",
         "XDG_ACTIVATION_TOKEN",
         "XDG_CURRENT_DESKTOP",
         "XDG_SEAT",
@@ -64,20 +70,28 @@ _OF_THE_SESSION_BY_PREFIX: Final = ("GNOME_", "KDE_", "PIPEWIRE_", "PULSE_")
 
 
 class VirtualDesk:
-    """A private X server and a private sound server; `width` and `height` are the screen's, in pixels.
+    """A private screen and a private sound server; `width` and `height` are the screen's, in pixels.
 
-    With `window_manager`, windows that ask for full screen get it, and new windows get the keyboard. A program may
-    still start another window manager.
+    The screen is that of an X server. With `window_manager`, windows that ask for full screen get it, and new windows
+    get the keyboard; a program may still start another window manager. With the `kind` "wayland" the screen is that of
+    a Wayland compositor, sway, where a window fills it; X11 programs can use it if Xwayland is installed. Raises
+    `UsageError` for another kind.
 
-    Once open, `display` is the display's name (":99"), `sink` is the sound output that everything plays to, and
-    `environment` holds the variables a program needs to use the desk. `cleaned_up` says, a line each, what earlier
-    desks had left that were killed. One thread at a time may call its methods.
+    Once open, `display` is the display's name (":99" or "wayland-1"), `sink` is the sound output that everything plays
+    to, and `environment` holds the variables a program needs to use the desk. `cleaned_up` says, a line each, what
+    earlier desks had left that were killed. One thread at a time may call its methods.
     """
 
-    def __init__(self, width: int = 1920, height: int = 1080, *, window_manager: bool = True) -> None:
+    def __init__(
+        self, width: int = 1920, height: int = 1080, *, window_manager: bool = True, kind: _Kind = "x11"
+    ) -> None:
+        if kind not in get_args(_Kind):
+            raise UsageError(f"there is no desk of the kind {kind!r}", "use x11 or wayland")
         self.width = width
         self.height = height
+        self._kind = kind
         self._wants_manager = window_manager
+        self._manager: ManagerProcess | None = None
         self.sink = SINK
         self.display = ""
         self.environment: dict[str, str] = {}
@@ -117,35 +131,53 @@ class VirtualDesk:
 
     def _open_servers(self, folder: Path) -> None:
         deadline_s = time.monotonic() + START_LIMIT_S
-        screen, sound = XServer(folder, self.width, self.height), SoundServer(folder)
+        sound = SoundServer(folder)
         self.environment = {
             # No library accepts this address. Without the variable some would start a bus, others find the user's.
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",
             "PULSE_CLIENTCONFIG": os.devnull,
             "PULSE_COOKIE": str(sound.cookie),
             "PULSE_SERVER": f"unix:{sound.socket}",
-            "XAUTHORITY": str(screen.authority),
             "XDG_RUNTIME_DIR": str(folder),
-            "XDG_SESSION_TYPE": "x11",
+            "XDG_SESSION_TYPE": self._kind,
         }
-        surroundings = self.environment_of(os.environ)
         self._closing.callback(sound.close)
-        sound.open(surroundings, deadline_s)
-        self._closing.callback(screen.close)
-        screen.open(surroundings, deadline_s)
-        self.environment["DISPLAY"] = screen.display
-        manager = ManagerProcess(folder)
-        if self._wants_manager:
-            self._closing.callback(manager.close)
-            manager.open(self.environment_of(os.environ))
+        sound.open(self.environment_of(os.environ), deadline_s)
+        display = (
+            self._open_compositor(folder, deadline_s)
+            if self._kind == "wayland"
+            else self._open_x_server(folder, deadline_s)
+        )
         sound.await_ready(deadline_s)
+        if self._manager is not None:
+            self._manager.await_ready(deadline_s)
+        self.display = display
+
+    def _open_x_server(self, folder: Path, deadline_s: float) -> str:
+        """Start the X server and its window manager; return the display's name."""
+        screen = XServer(folder, self.width, self.height)
+        self.environment["XAUTHORITY"] = str(screen.authority)
+        self._closing.callback(screen.close)
+        screen.open(self.environment_of(os.environ), deadline_s)
+        self.environment["DISPLAY"] = screen.display
         if self._wants_manager:
-            manager.await_ready(deadline_s)
-        self.display = screen.display
+            self._manager = ManagerProcess(folder)
+            self._closing.callback(self._manager.close)
+            self._manager.open(self.environment_of(os.environ))
+        return screen.display
+
+    def _open_compositor(self, folder: Path, deadline_s: float) -> str:
+        """Start the Wayland compositor; return the display's name."""
+        screen = WaylandServer(folder, self.width, self.height)
+        self._closing.callback(screen.close)
+        screen.open(self.environment_of(os.environ), deadline_s)
+        self.environment |= screen.environment
+        return screen.environment["WAYLAND_DISPLAY"]
 
     def close(self) -> None:
         """End all commands and everything they started, then the servers; remove the folder. May be called twice."""
         commands, self._commands = self._commands, []
+        self._manager = None
         with self._closing:
             end_all(commands)
         self.display = ""

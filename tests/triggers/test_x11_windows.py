@@ -17,7 +17,7 @@ from capture.events import Command
 from capture.session import session as session_module
 from capture.session.session import Session
 from capture.settings.record_settings import RecordSettings
-from capture.triggers.x11_windows import WindowTrigger
+from capture.triggers.windows import WindowTrigger
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":

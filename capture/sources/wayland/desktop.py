@@ -8,8 +8,8 @@ from typing import Final
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Rectangle
-from capture.sources.wayland.connection import Connection, Handler, as_text, text_of
 from capture.sources.x11.monitors import Screen
+from capture.system.wayland_connection import Connection, Handler, as_text, text_of
 
 __all__ = ["Desktop", "Output", "list_outputs"]
 

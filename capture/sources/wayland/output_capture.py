@@ -16,9 +16,9 @@ import numpy as np
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
 from capture.sources.lent_memory import LentMemory
-from capture.sources.wayland.connection import Connection
 from capture.sources.wayland.desktop import Desktop
 from capture.sources.x11.pixel_format import PixelFormat
+from capture.system.wayland_connection import Connection
 
 __all__ = ["OutputCapture", "OutputPicture"]
 
