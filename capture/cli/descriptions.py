@@ -25,6 +25,7 @@ __all__ = [
     "REMOTE_VERBS",
     "REPAIR",
     "REPLAY",
+    "SPEECH",
     "STANDBY",
     "TRANSCRIBE",
     "TRIM",
@@ -69,6 +70,8 @@ BACKUP = (
 )
 
 AFTER_SAVE = "run this after each saved file; {path} is its path, and its JSON summary comes on standard input"
+
+SPEECH = "only speech counts as sound, no beep and no music (needs the extra [speech])"
 
 TRANSCRIBE = (
     "Write what is said in a recording into a text file and a subtitle file (.srt) beside it, with a speech model of "

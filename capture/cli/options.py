@@ -159,6 +159,7 @@ def settings_of(arguments: Arguments, config: Config) -> RecordSettings:
         "overwrite": arguments.overwrite,
         "wait_for_sound": bool(getattr(arguments, "wait_for_sound", False)),
         "wait_for_window": getattr(arguments, "wait_for_window", False),
+        "speech": getattr(arguments, "speech", False),
         "stop_after_silence_s": _optional_time(silence),
         "sound_threshold_dbfs": parse_level(getattr(arguments, "sound_threshold", "-50dB")),
         "repeat": getattr(arguments, "repeat", False),

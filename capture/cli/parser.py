@@ -30,6 +30,7 @@ from capture.cli.descriptions import (
     RECORD,
     REMOTE_VERBS,
     REPLAY,
+    SPEECH,
     STANDBY,
 )
 from capture.cli.file_options import FILE_VERBS
@@ -195,6 +196,7 @@ def _fill_note(parser: _Parser) -> None:
     _add_sound_options(parser)
     _add_recording_options(parser)
     _add_control_options(parser)
+    parser.add_argument("--speech", action="store_true", help=SPEECH)
     parser.set_defaults(**_NO_PICTURE)
 
 

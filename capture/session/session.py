@@ -69,7 +69,10 @@ class Session:
         clock: Clock | None = None,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
     ) -> None:
-        """Raises `UsageError` when `settings` have a relative path and the current folder was removed."""
+        """Raises `UsageError` when `settings` have a relative path and the current folder was removed.
+
+        Raises `NotReadyError` when they ask for speech and the library is missing that finds it.
+        """
         self.settings = settings = settings.made_absolute()
         clock = clock or MonotonicClock()
         self._dispatcher = EventDispatcher(emit)
@@ -81,7 +84,7 @@ class Session:
         self._ready = False
         # Whether sound starts or stops recordings: the trigger is then checked with every progress.
         waits = settings.wait_for_sound or settings.stop_after_silence_s is not None
-        self._sound = SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s) if waits else None
+        self._sound = _sound_trigger(settings) if waits else None
         self._devices = DeviceSet(
             settings,
             clock,
@@ -293,3 +296,13 @@ class Session:
 
     def _begin_now(self) -> Request:
         return Request(Command.START, "session", self._core.clock.now_s())
+
+
+def _sound_trigger(settings: RecordSettings) -> SoundTrigger:
+    make_detector = None
+    if settings.speech:
+        # It loads an optional library.
+        from capture.triggers.speech import speech_detectors
+
+        make_detector = speech_detectors(settings.sound_threshold_dbfs)
+    return SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s, make_detector)

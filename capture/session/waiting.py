@@ -103,7 +103,7 @@ class Waiting:
             key = as_readable(self._settings.hold)
             hold = f"hold {key} to record" if self._core.hears_keys else "waiting for capture toggle"
         if self._settings.wait_for_sound:
-            return f"waiting for sound{hold and ', or '}{hold}"
+            return f"waiting for {'speech' if self._settings.speech else 'sound'}{hold and ', or '}{hold}"
         if self._settings.wait_for_window:
             return "waiting for a window"
         return hold or ("waiting for a key" if self._settings.standby else "")

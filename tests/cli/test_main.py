@@ -180,6 +180,7 @@ def refused(*arguments: str) -> str:
         (("note", "out.wav", "--voice"), ("--voice", ".wav", ".ogg or .opus")),
         (("note", "out.ogg", "--audio", "none"), ("neither picture nor sound", "--audio none")),
         (("note", "out.ogg", "--screen", "primary"), ("--screen",)),
+        (("note", "out.ogg", "--speech", "--hold", "<f9>"), ("--speech needs", "--wait-for-sound", "silence 2s")),
         (("note", "out.ogg", "--audio", "internal", "--audio", "mic"), (".ogg", "internal+mic")),
         # the command line itself
         ((), ("VERB", "--help")),
