@@ -71,6 +71,7 @@ def _headless(arguments: Arguments) -> int:
         ended_first = summary is None or summary.stopped_by == COMMAND_ENDED
         command_exit_code = program.exit_code() if ended_first else None
         exit_code = conclude(arguments, terminal, session, summary, {"exit_code": command_exit_code})
+    after.close(session.summaries)
     if settings.wait_for_window and summary is None and session.error is None and command_exit_code is not None:
         terminal.complain(f"capture: {arguments.command[0]} ended before it opened a window")
         exit_code = 1

@@ -95,6 +95,17 @@ def test_a_command_that_cannot_run_is_refused(
     assert not (tmp_path / "a.ogg").exists()
 
 
+def test_headless_waits_for_a_command_with_the_users_environment(
+    run_capture: RunCapture, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    display = capture_environment["DISPLAY"]
+    program = f"import os, sys, time; time.sleep(1); sys.exit(7 if os.environ['DISPLAY'] == '{display}' else 8)"
+    output = tmp_path / "out.ogg"
+    done = run_capture("headless", output, "--size", "320x240", "--after-save", command(program), "--", "sleep", "0.3")
+    assert done.returncode == 0
+    assert f"after saving, {sys.executable} ended with exit code 7; {output} is saved all the same" in done.stderr
+
+
 def test_clips_are_followed_too(start_capture: StartCapture, run_capture: RunCapture, tmp_path: Path) -> None:
     told_in = tmp_path / "told.json"
     after = command(TELLS, "{path}", str(told_in))
