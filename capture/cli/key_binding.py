@@ -14,6 +14,8 @@ from capture.errors import NotReadyError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from capture.events import Command
+
 __all__ = ["bind", "check_autostart"]
 
 
@@ -24,13 +26,14 @@ def bind(arguments: Arguments) -> int:
     if arguments.values:
         raise UsageError(f"{arguments.values[0]!r} follows bind", "use capture config bind, or add --remove")
     config = load()
-    hotkeys(config)
+    bindings = hotkeys(config)
     if arguments.remove:
         found = _remove(arguments)
     elif _is_wayland():
         from capture.desktop.key_bindings import COMMANDS
 
-        found = _bind(arguments, {name: str(key) for name in COMMANDS if (key := config[f"hotkeys.{name}"])})
+        keys = {name: str(key) for name in COMMANDS if (key := config[f"hotkeys.{name}"])}
+        found = _bind(arguments, keys, bindings, config.hold)
     else:
         say(arguments, "nothing to do: outside Wayland capture has its hotkeys by itself")
         found = {"bound": False, "lines": []}
@@ -45,7 +48,9 @@ def _is_wayland() -> bool:
     return sys.platform == "linux" and gives_portal(os.environ)
 
 
-def _bind(arguments: Arguments, keys: Mapping[str, str]) -> dict[str, Any]:
+def _bind(
+    arguments: Arguments, keys: Mapping[str, str], bindings: Mapping[str, Command], hold: str | None
+) -> dict[str, Any]:
     from capture.desktop.autostart import own_command
     from capture.desktop.key_bindings import COMMANDS, GnomeKeys, install_entry, lines_for
     from capture.triggers.bindings import as_readable
@@ -61,8 +66,7 @@ def _bind(arguments: Arguments, keys: Mapping[str, str]) -> dict[str, Any]:
             with suppress(NotReadyError):
                 if GnomeKeys(os.environ).remove():
                     say(arguments, "removed the keys of capture from GNOME's custom shortcuts")
-        say(arguments, "the desktop gives the keys through its portal: it asks when a recorder starts")
-        return {"bound": True, "by": "portal", "lines": []}
+        return _ask(arguments, bindings, hold)
     if not keys:
         raise UsageError("no hotkey is set", "set one, like capture config hotkeys.record '<ctrl>+<alt>+r'")
     if desktop_here(os.environ) is Desktop.GNOME:
@@ -82,6 +86,22 @@ def _bind(arguments: Arguments, keys: Mapping[str, str]) -> dict[str, Any]:
         for line in lines:
             write(printable(line.text))
     return {"bound": False, "file": str(path), "lines": [line.text for line in lines]}
+
+
+def _ask(arguments: Arguments, bindings: Mapping[str, Command], hold: str | None) -> dict[str, Any]:
+    """Let the desktop ask about the keys now: with the first recording, its dialog would be in the picture."""
+    from capture.events import Command
+    from capture.triggers.portal_hotkeys import PortalHotkeys
+
+    hotkeys = PortalHotkeys(bindings, hold, lambda command, given_by, **more: None, lambda kind, text: complain(text))
+    try:
+        hotkeys.ask_once()
+    except NotReadyError as error:
+        raise NotReadyError(f"the desktop gives no keys ({error.message})", "set them in its settings") from error
+    key = hotkeys.keys.get(Command.TOGGLE)
+    if key is not None:
+        say(arguments, f"{key} starts and stops a recording")
+    return {"bound": bool(hotkeys.keys), "by": "portal", "lines": []}
 
 
 def _remove(arguments: Arguments) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from capture.errors import NotReadyError
 from capture.system.private_files import read_small
+from capture.system.user_folders import user_folder
 
 __all__ = [
     "APP_ID",
@@ -53,13 +54,13 @@ def keys_of(content: bytes) -> dict[str, str]:
 
 def entry_folder(environment: Mapping[str, str]) -> Path:
     """Return the user's folder of entries; it need not exist."""
-    return _data_home(environment) / "applications"
+    return user_folder(environment, "DATA") / "applications"
 
 
 def trouble_with_own_entry(environment: Mapping[str, str]) -> str:
     """Return why a desktop does not know `APP_ID`; "" if it does: its entry is installed, and its program exists."""
     system = environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-    folders = [_data_home(environment), *(Path(folder) for folder in system.split(":") if folder)]
+    folders = [user_folder(environment, "DATA"), *(Path(folder) for folder in system.split(":") if folder)]
     for folder in folders:
         content = b""
         with suppress(OSError):
@@ -73,12 +74,6 @@ def trouble_with_own_entry(environment: Mapping[str, str]) -> str:
                 return ""
             return f"the entry {APP_ID} starts {program or 'nothing'}, which does not exist"
     return f"there is no entry {APP_ID}"
-
-
-def _data_home(environment: Mapping[str, str]) -> Path:
-    given = Path(environment.get("XDG_DATA_HOME", ""))
-    # A relative one does not count (XDG Base Directory Specification).
-    return given if given.is_absolute() else Path(environment.get("HOME") or "/", ".local", "share")
 
 
 def as_exec(command: Sequence[str]) -> str:

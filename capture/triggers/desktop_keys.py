@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
+from capture.system.user_folders import user_folder
 from capture.triggers.bindings import Combination, as_readable, parse
 from capture.triggers.keysyms import binding_names
 
@@ -113,12 +114,7 @@ def settings_line(desktop: Desktop, key: str, command: str) -> str:
 
 def settings_file(desktop: Desktop, environment: Mapping[str, str]) -> Path | None:
     """Return the file that a `settings_line` belongs into; None if the desktop has none."""
-    if desktop not in _FILES:
-        return None
-    folder = Path(environment.get("XDG_CONFIG_HOME", ""))
-    if not folder.is_absolute():
-        folder = Path(environment.get("HOME") or "/", ".config")
-    return folder / _FILES[desktop]
+    return user_folder(environment, "CONFIG") / _FILES[desktop] if desktop in _FILES else None
 
 
 def where_to_set(key: str, environment: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ from capture.errors import NotReadyError
 from capture.system.desktop_entry import APP_ID
 from capture.system.session_bus import bus_address
 
-__all__ = ["GlobalShortcuts", "Shortcut", "ShortcutEvent", "StoppedError"]
+__all__ = ["CancelledError", "GlobalShortcuts", "Shortcut", "ShortcutEvent", "StoppedError"]
 
 _SERVICE: Final = "org.freedesktop.portal.Desktop"
 _PATH: Final = "/org/freedesktop/portal/desktop"
@@ -52,6 +52,10 @@ _MISSING: Final = ("UnknownInterface", "UnknownMethod", "UnknownObject", "Unknow
 
 class StoppedError(Exception):
     """`interrupt` was called."""
+
+
+class CancelledError(NotReadyError):
+    """The user does not want to give the keys."""
 
 
 class Shortcut(NamedTuple):
@@ -229,7 +233,7 @@ class GlobalShortcuts:
             raise
         code, results = self._answers[0]
         if code == _CANCELLED:
-            raise NotReadyError("the desktop's dialog was cancelled")
+            raise CancelledError("the desktop's dialog about keys was cancelled")
         if code != _GIVEN:
             raise NotReadyError(f"the portal ended {method} without an answer")
         return {name: value for name, (_, value) in results.items()}

@@ -18,7 +18,8 @@ from capture.events import Command, EventKind, Send
 from capture.system.desktop_entry import trouble_with_own_entry
 from capture.triggers.bindings import HOTKEYS, KeyEvent, Matcher, as_readable
 from capture.triggers.desktop_keys import as_xdg, where_to_set
-from capture.triggers.global_shortcuts import GlobalShortcuts, Shortcut, ShortcutEvent, StoppedError
+from capture.triggers.global_shortcuts import CancelledError, GlobalShortcuts, Shortcut, ShortcutEvent, StoppedError
+from capture.triggers.key_refusal import forget_refusal, note_refusal, was_refused
 
 __all__ = ["HOLD", "PortalHotkeys", "describe"]
 
@@ -39,6 +40,8 @@ _TRIES: Final = 3
 
 #: Longer descriptions of a key are cut.
 _LONGEST: Final = 40
+
+_NONSENSE: Final = "the portal gives answers that are none"
 
 _Report = Callable[[EventKind, str], None]
 
@@ -111,6 +114,21 @@ class PortalHotkeys:
             self._portal.interrupt()
         self._thread.join(_END_S)
 
+    def ask_once(self) -> None:
+        """Let the desktop ask the user about the keys now, in place of `start`, and give the keys back.
+
+        It remembers the answer for the recordings to come. `keys` and `hold_key` are what it gave. Raises
+        `NotReadyError` with the reason.
+        """
+        forget_refusal(self._environment)
+        portal = GlobalShortcuts(self._environment)
+        try:
+            self._ask(portal)
+        except (LookupError, TypeError, ValueError) as error:
+            raise NotReadyError(_NONSENSE) from error
+        finally:
+            portal.close()
+
     def _run(self) -> None:
         portal: GlobalShortcuts | None = None
         try:
@@ -133,7 +151,7 @@ class PortalHotkeys:
         except NotReadyError as error:
             self._lose(error.message)
         except (LookupError, TypeError, ValueError):
-            self._lose("the portal gives answers that are none")
+            self._lose(_NONSENSE)
         finally:
             self._given = {}
             if portal is not None:
@@ -143,11 +161,16 @@ class PortalHotkeys:
         """Ask for the keys and report those that differ. Raises `NotReadyError` and `StoppedError`."""
         if self._stopped:
             raise StoppedError
+        if was_refused(self._environment):
+            raise NotReadyError("the desktop's dialog about keys was cancelled before; capture config bind asks again")
         shortcuts = [Shortcut(name, self._about(name), as_xdg(text)) for name, text in self._texts.items()]
         try:
             found = portal.ask(
                 shortcuts, lambda: self._report(EventKind.HOTKEYS, "the desktop asks which keys capture may have")
             )
+        except CancelledError:
+            note_refusal(self._environment)
+            raise
         except NotReadyError as error:
             if portal.is_unknown:
                 trouble = trouble_with_own_entry(self._environment)
@@ -233,7 +256,9 @@ def describe(environment: Mapping[str, str]) -> str:
         portal.close()
     found = f"the desktop gives them through its portal (GlobalShortcuts {version}), and asks the first time"
     trouble = trouble_with_own_entry(environment) if has_registry else ""
-    return f"{found}; but {trouble}: capture config bind writes it" if trouble else found
+    if trouble:
+        return f"{found}; but {trouble}: capture config bind writes it"
+    return f"{found}; its dialog was cancelled: capture config bind asks again" if was_refused(environment) else found
 
 
 def no_hotkeys(reason: str, remedy: str) -> NotReadyError:

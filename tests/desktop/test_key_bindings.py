@@ -174,19 +174,33 @@ def test_mistakes_are_named(environment: dict[str, str]) -> None:
 @pytest.fixture
 def portal(environment: dict[str, str]) -> Iterator[PortalDouble]:
     with closing(PortalDouble(environment["DBUS_SESSION_BUS_ADDRESS"])) as made:
+        made.known.append(APP_ID)
         yield made
 
 
-@pytest.mark.usefixtures("portal")
 @pytest.mark.parametrize("words", [("bind",), ("autostart", "on")])
-def test_a_portal_with_keys_only_needs_to_know_the_program(words: tuple[str, ...], environment: dict[str, str]) -> None:
-    assert run(environment, "config", *words)[0] == 0
+def test_a_portal_is_asked_for_keys_and_gets_to_know_the_program(
+    words: tuple[str, ...], environment: dict[str, str], portal: PortalDouble
+) -> None:
+    code, out, said = run(environment, "config", *words)
+    assert (code, "Ctrl+Alt+R starts and stops a recording" in out) == (0, "bind" in words), said
+    assert ("BindShortcuts" in portal.called) is ("bind" in words)
     entry = entry_folder(environment) / f"{APP_ID}.desktop"
     assert trouble_with_own_entry(environment) == ""
     assert entry.stat().st_mode & 0o777 == 0o600
     assert Path(of_exec(keys_of(entry.read_bytes())["Exec"])[0]).is_file()
     assert run(environment, "config", "bind", "--remove")[0] == 0
     assert not entry.exists()
+
+
+def test_a_dialog_that_is_cancelled_is_said(environment: dict[str, str], portal: PortalDouble) -> None:
+    portal.code = 1
+    code, _, said = run(environment, "config", "bind")
+    assert (code, "the desktop gives no keys (the desktop's dialog about keys was cancelled)" in said) == (3, True), (
+        said
+    )
+    portal.code = 0
+    assert run(environment, "config", "bind")[0] == 0
 
 
 @pytest.mark.parametrize(

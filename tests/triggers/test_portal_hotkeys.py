@@ -175,15 +175,30 @@ def test_a_portal_that_hangs_delays_nothing(desk: KeyDesk, folder: Path, monkeyp
 
 
 @needs_portal
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [(1, "the desktop's dialog was cancelled"), (2, "the portal ended BindShortcuts without an answer")],
-)
-def test_keys_that_are_refused_are_said_once(desk: KeyDesk, code: int, words: str) -> None:
-    desk.backend.code = code
+def test_a_portal_that_fails_is_said_once(desk: KeyDesk) -> None:
+    desk.backend.code = 2
+    for _ in range(2):
+        with closing(Heard(desk.environment)) as heard:
+            heard.until_reported(EventKind.NO_HOTKEYS, "the portal ended BindShortcuts without an answer")
+        assert len(heard.reports) == 1
+    assert len(desk.backend.asked) == 2
+
+
+@needs_portal
+def test_a_user_who_cancels_is_not_asked_again(desk: KeyDesk) -> None:
+    desk.backend.code = 1
     with closing(Heard(desk.environment)) as heard:
-        heard.until_reported(EventKind.NO_HOTKEYS, words)
-    assert len(heard.reports) == 1
+        heard.until_reported(EventKind.NO_HOTKEYS, "the desktop's dialog about keys was cancelled)")
+    desk.backend.code = 0
+    with closing(Heard(desk.environment)) as heard:
+        heard.until_reported(EventKind.NO_HOTKEYS, "was cancelled before; capture config bind asks again")
+    assert len(heard.reports) == len(desk.backend.asked) == 1
+    assert describe(desk.environment).endswith("; its dialog was cancelled: capture config bind asks again")
+    asking = PortalHotkeys(DEFAULT_HOTKEYS, None, heard._send, lambda kind, text: None, desk.environment)
+    asking.ask_once()
+    assert asking.keys[Command.TOGGLE] == "Ctrl+Alt+R"
+    with closing(Heard(desk.environment)) as heard:
+        heard.until_given()
 
 
 @needs_portal

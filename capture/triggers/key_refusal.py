@@ -1,0 +1,37 @@
+"""Remembers that the user has cancelled the desktop's dialog about keys, which would else come with each recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from capture.system.private_files import make_folder, replace
+from capture.system.user_folders import user_folder
+
+__all__ = ["forget_refusal", "note_refusal", "was_refused"]
+
+_NAME: Final = "keys-refused"
+
+
+def was_refused(environment: Mapping[str, str]) -> bool:
+    """Whether the user has cancelled the dialog, and did not ask for it since."""
+    return _path(environment).exists()
+
+
+def note_refusal(environment: Mapping[str, str]) -> None:
+    """Remember it; if that cannot be written, the dialog will come again."""
+    path = _path(environment)
+    with suppress(OSError):
+        make_folder(path.parent)
+        replace(path, b"")
+
+
+def forget_refusal(environment: Mapping[str, str]) -> None:
+    with suppress(OSError):
+        _path(environment).unlink()
+
+
+def _path(environment: Mapping[str, str]) -> Path:
+    return user_folder(environment, "STATE") / "capture" / _NAME
