@@ -34,6 +34,7 @@ __all__ = [
     "parse_span",
     "parse_speed",
     "parse_time",
+    "parse_tracks",
 ]
 
 #: Beyond these, speech is no longer understood.
@@ -49,6 +50,7 @@ _LEVEL: Final = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{0,9})?)\s?(?:db|dbfs)?", re
 _LOUDNESS: Final = re.compile(r"(-[0-9]{1,3}(?:\.[0-9]{0,3})?)\s*(?:lufs)?", re.ASCII | re.IGNORECASE)
 _SIZE: Final = re.compile(rf"({_NUMBER})\s?(|k|m|g|t)(|i?b)", re.ASCII | re.IGNORECASE)
 _SPEED: Final = re.compile(rf"({_NUMBER})[x\u00d7]?", re.IGNORECASE)
+_TRACKS: Final = re.compile(r"[0-9]{1,2}(?:[+,][0-9]{1,2})*", re.ASCII)
 _OFFSET: Final = r"(\+-?[0-9]{1,6}|-[0-9]{1,6})"
 _REGION: Final = re.compile(rf"([0-9]{{1,6}})x([0-9]{{1,6}}){_OFFSET}{_OFFSET}", re.ASCII)
 _AGO: Final = re.compile(r"([0-9]{1,6})(min|h|d|w)", re.ASCII)
@@ -205,6 +207,25 @@ def parse_command(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a command ({error})", "quote it as in a shell") from error
+
+
+def parse_tracks(text: str) -> str | tuple[tuple[int, ...], ...]:
+    """Return the audio tracks, counted from 0, from `1`, `1,2` (one by one), `1+2` (mixed) or `none`.
+
+    `mix` and `all` are returned as they are.
+    """
+    words = text.strip().lower()
+    if words in ("mix", "all"):
+        return words
+    if words == "none":
+        return ()
+    if not _TRACKS.fullmatch(words):
+        raise UsageError(f"{text!r} does not name audio tracks", "write it like 1, 1,2, 1+2, mix, all or none")
+    tracks = tuple(tuple(int(number) - 1 for number in mixed.split("+")) for mixed in words.split(","))
+    named = [number for mixed in tracks for number in mixed]
+    if -1 in named or len(set(named)) < len(named):
+        raise UsageError(f"{text!r} names a track 0, or one twice", "count from 1, and name each track once")
+    return tracks
 
 
 def parse_audio(values: Sequence[str]) -> tuple[AudioTrack, ...]:

@@ -13,6 +13,7 @@ __all__ = [
     "CONFIG",
     "CONFIG_USAGE",
     "CONVERT",
+    "EXPORT",
     "HEADLESS",
     "IMPORT",
     "JOIN",
@@ -25,6 +26,7 @@ __all__ = [
     "REMOTE_VERBS",
     "REPAIR",
     "REPLAY",
+    "SHARE",
     "SPEECH",
     "STANDBY",
     "TRANSCRIBE",
@@ -59,8 +61,8 @@ REPLAY = (
 
 LIST = (
     "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
-    "finished one, name it in play, open, trim, check, convert and repair. ✓ means that the file is complete; capture "
-    "check reads all of it."
+    "finished one, name it in play, open, trim, export, share, check, convert and repair. ✓ means that the file is "
+    "complete; capture check reads all of it."
 )
 
 BACKUP = (
@@ -115,6 +117,17 @@ JOIN = (
     "Write several recordings, one after the other, into a new file, exact to the picture and to the sample. The first "
     "one names the format. What was recorded with the same settings is copied, everything else is encoded again; "
     "pictures have to be of one size. Each recording begins a chapter and keeps its own. The originals stay."
+)
+
+EXPORT = (
+    "Write a copy of a recording as a messenger, a mailbox, browsers or a video editor take it; --list says what there "
+    "is. MP4, MOV, MKV, WebM, Ogg, M4A, MP3, FLAC and WAV of other programs and of phones work too. The original does "
+    "not change, and no file is replaced."
+)
+
+SHARE = (
+    "Hand a recording on: put the file itself on the clipboard, attach it to a draft mail, show it in the file "
+    "manager, or open it with a program. Nothing is sent."
 )
 
 CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."

@@ -5,7 +5,22 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Final
 
-from capture.cli.descriptions import BACKUP, CHECK, CONVERT, IMPORT, JOIN, LIST, OPEN, PLAY, REPAIR, TRANSCRIBE, TRIM
+from capture.cli.descriptions import (
+    BACKUP,
+    CHECK,
+    CONVERT,
+    EXPORT,
+    IMPORT,
+    JOIN,
+    LIST,
+    OPEN,
+    PLAY,
+    REPAIR,
+    SHARE,
+    TRANSCRIBE,
+    TRIM,
+)
+from capture.cli.export_options import fill_export, fill_share
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.recordings.overview import KINDS
 
@@ -127,5 +142,7 @@ FILE_VERBS: Final = (
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
     ("trim", "keep a part of a recording, or cut parts out of it", _fill_trim, TRIM),
     ("join", "join several recordings into one", _fill_join, JOIN),
+    ("export", "copy a recording as a messenger, a browser or an editor takes it", fill_export, EXPORT),
+    ("share", "put a recording on the clipboard, into a mail, into a program", fill_share, SHARE),
     ("check", "check that a recording is complete", _fill_check, CHECK),
 )

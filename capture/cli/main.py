@@ -27,6 +27,8 @@ _MODULES: Final = {
     "remote": ("status", "stop", "pause", "resume", "toggle", "discard", "mark", "preview", "clip"),
     "files": ("check", "convert", "repair"),
     "cutting": ("trim", "join"),
+    "exporting": ("export",),
+    "sharing": ("share",),
     "listing": ("list",),
     "importing": ("import",),
     "backing_up": ("backup",),

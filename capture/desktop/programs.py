@@ -6,6 +6,7 @@ Each call returns once the desktop has taken the file, and does not wait for the
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import NotReadyError
+from capture.system.desktop_entry import entry_folders, keys_of, of_exec
 from capture.system.packages import how_to_install
+from capture.system.private_files import read_small
 from capture.system.session_bus import bus_address
 
-__all__ = ["open_with_desktop", "show_in_file_manager"]
+__all__ = ["open_with_desktop", "open_with_program", "show_in_file_manager"]
 
 #: How long a program that opens files may take to fail. Some become the player themselves, and do not end before it.
 _FAILS_WITHIN_S: Final = 2.0
@@ -59,6 +62,45 @@ def _refused(path: Path, reason: str) -> NotReadyError:
     return NotReadyError(
         f"the desktop could not open {path} ({reason})", f"choose a program for {kind} in its settings"
     )
+
+
+def open_with_program(path: Path, name: str) -> None:
+    """Open a file with a program, by the name that the desktop's menu has for it, or by that of its command.
+
+    Raises `NotReadyError` when there is no such program, or when it fails at once.
+    """
+    path = path.absolute()
+    if sys.platform == "darwin":
+        command: Sequence[str] | None = ["open", "-a", name, str(path)]
+    else:
+        command = _command_of_menu(name, path)
+        if command is None and shutil.which(name) is not None:
+            command = [name, str(path)]
+    if command is None:
+        raise NotReadyError(f"there is no program {name!r} here", "name it as the desktop's menu does, or its command")
+    if not _begins(command):
+        raise NotReadyError(f"{name} could not be started, or failed at once", "try it with the file yourself")
+
+
+def _command_of_menu(name: str, path: Path) -> Sequence[str] | None:
+    """Return the command with which the menu's entry of this name, or with this id, opens a file; None without one."""
+    wanted = name.casefold().removesuffix(".desktop")
+    for folder in entry_folders(os.environ):
+        for entry in sorted(folder.rglob("*.desktop")):
+            with suppress(OSError):
+                keys = keys_of(read_small(entry))
+                words = of_exec(keys.get("Exec", ""))
+                if words and wanted in (entry.stem.casefold(), keys.get("Name", "").casefold()):
+                    return _with_file(words, path)
+    return None
+
+
+def _with_file(words: Sequence[str], path: Path) -> Sequence[str]:
+    """Return the command of an entry with the file in the place that it names, else at the end."""
+    fields = {"%f": str(path), "%F": str(path), "%u": path.as_uri(), "%U": path.as_uri()}
+    # Other fields stand for an icon or a name, which need not be given.
+    filled = [fields.get(word, word) for word in words if word in fields or not re.fullmatch("%[a-zA-Z]", word)]
+    return filled if any(word in fields for word in words) else [*filled, str(path)]
 
 
 def show_in_file_manager(path: Path) -> None:

@@ -7,12 +7,13 @@ own name and version. The packet keeps its length: zeros may follow the comments
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Final
 
 from capture.media import VOICE_SAMPLE_RATE
 from capture.output.output_file import OutputFile
 
-__all__ = ["name_vendor"]
+__all__ = ["name_vendor", "name_vendor_at"]
 
 #: What the voice notes of the most common messenger state. Its phones are reported to refuse others.
 _VENDOR: Final = b"WhatsApp"
@@ -38,18 +39,34 @@ def name_vendor(file: OutputFile) -> None:
 
     One whose comments are not within one page stays as it is.
     """
-    head = file.read_start(_HEAD_BYTES)
+    start = _with_vendor(file.read_start(_HEAD_BYTES))
+    if start:
+        file.overwrite_start(start)
+
+
+def name_vendor_at(path: Path) -> None:
+    """Do what `name_vendor` does for the finished file at `path`. Raises `OSError`."""
+    with path.open("rb+") as file:
+        start = _with_vendor(file.read(_HEAD_BYTES))
+        if start:
+            file.seek(0)
+            file.write(start)
+
+
+def _with_vendor(head: bytes) -> bytes:
+    """Return the changed start of a file that begins with `head`; empty if nothing is to be changed."""
     begin = _end_of_page(head, 0)
     end = _end_of_page(head, begin)
     if not 0 < begin < end <= len(head) or not _is_voice(head[:begin]):
-        return
+        return b""
     body = begin + _PAGE_HEADER + head[begin + _PAGE_HEADER - 1]
     tags = _renamed(head[body:end])
-    if tags is not None:
-        page = head[begin:body] + tags
-        page = page[: _CRC.start] + bytes(4) + page[_CRC.stop :]
-        page = page[: _CRC.start] + struct.pack("<I", _checksum(page)) + page[_CRC.stop :]
-        file.overwrite_start(head[:begin] + page)
+    if tags is None:
+        return b""
+    page = head[begin:body] + tags
+    page = page[: _CRC.start] + bytes(4) + page[_CRC.stop :]
+    page = page[: _CRC.start] + struct.pack("<I", _checksum(page)) + page[_CRC.stop :]
+    return head[:begin] + page
 
 
 def _end_of_page(data: bytes, begin: int) -> int:

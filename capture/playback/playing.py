@@ -11,8 +11,8 @@ from typing import Final
 from capture.errors import CaptureError, RecordingError
 from capture.media import SampleArray
 from capture.playback.player import Player
-from capture.playback.sound_file import BLOCK_SAMPLES, SoundFile
 from capture.playback.tempo import Tempo
+from capture.recordings.sound_file import BLOCK_SAMPLES, SoundFile
 from capture.threads.worker import Worker
 
 __all__ = ["Playing"]
@@ -124,6 +124,7 @@ class Playing:
         self._changed.notify_all()
 
     def _run(self) -> None:
+        tracks = None if self._track is None else (self._track,)
         try:
             while not self.reached_end:
                 with self._changed:
@@ -133,7 +134,7 @@ class Playing:
                     part = self._part = _Part(self._choose)
                     from_s, speed = self._from_s, self._speed
                 try:
-                    with SoundFile(self._path, from_s=from_s, track=self._track) as file:
+                    with SoundFile(self._path, from_s=from_s, tracks=tracks) as file:
                         self.reached_end = part.play(_at_tempo(file, speed))
                 finally:
                     with self._changed:

@@ -10,7 +10,7 @@ from typing import Final
 
 from capture.errors import CaptureError, RecordingError
 from capture.playback.player import Player, choose_player
-from capture.playback.sound_file import SoundFile
+from capture.recordings.sound_file import SoundFile
 from capture.threads.worker import Worker
 
 __all__ = ["Preview"]

@@ -7,7 +7,7 @@ from typing import Final
 
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import SampleArray
-from capture.playback.sound_file import CHANNELS
+from capture.recordings.sound_file import CHANNELS
 from capture.sources.pulse.loop import Loop
 from capture.sources.pulse.streams import PlaybackStream
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from capture.errors import NotReadyError, SourceLostError
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.playback.sound_file import CHANNELS
+from capture.recordings.sound_file import CHANNELS
 
 __all__ = ["SoundcardPlayer"]
 

@@ -10,7 +10,7 @@ import av.filter
 import numpy as np
 
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.playback.sound_file import CHANNELS
+from capture.recordings.sound_file import CHANNELS
 
 __all__ = ["Tempo"]
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import av
 import av.filter
 from av.container import OutputContainer
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from capture.recordings.animation_report import report_animation
+from capture.recordings.decoded_pictures import FrameReader, at_constant_rate, shown
+from capture.recordings.opening import origin_s
 from capture.recordings.progress import OnProgress, part_of, unwatched
-from capture.recordings.rewrite import opened
+from capture.recordings.rewrite import opened, tracks_of
 
 __all__ = ["write_animation"]
 
-#: Called once for each pass over the frames.
-_Frames: TypeAlias = Callable[[], Iterator[av.VideoFrame]]
+#: Called once for each pass: yields each frame, in its final size, with the slots for which it is shown.
+_Frames: TypeAlias = Callable[[], Iterator[tuple[av.VideoFrame, range]]]
+
+#: So many bytes of frames are kept for the second pass; more are decoded and made smaller again.
+_KEPT_BYTES: Final = 128_000_000
 
 
 def write_animation(
@@ -39,101 +43,102 @@ def write_animation(
     cannot be opened or the file turns out incomplete, and what FFmpeg raises.
     """
     form = path.suffix[1:]
+    rate = Fraction(fps).limit_denominator(1001)
     write, passes = (_write_gif, 2) if form == "gif" else (_write_webp, 1)
+    # What the filters for palettes and the encoder take.
+    pixel_format = "bgra" if form == "gif" else "yuv420p"
     begun = itertools.count()
+    kept: list[tuple[av.VideoFrame, range]] | None = []
 
-    def frames() -> Iterator[av.VideoFrame]:
+    def frames() -> Iterator[tuple[av.VideoFrame, range]]:
+        nonlocal kept
         number = next(begun)
-        return _at_constant_rate(
-            recording, fps, duration_s, part_of(on_progress, number / passes, (number + 1) / passes)
-        )
+        on_pass = part_of(on_progress, number / passes, (number + 1) / passes)
+        if number and kept is not None:
+            for place, each in enumerate(kept, 1):
+                on_pass(place / len(kept))
+                yield each
+            return
+        left_bytes = _KEPT_BYTES if passes > 1 else -1
+        for frame, slots in _at_slots(recording, rate, duration_s, size, pixel_format, on_pass):
+            left_bytes -= sum(plane.buffer_size for plane in frame.planes)
+            if left_bytes < 0:
+                kept = None
+            if kept is not None:
+                kept.append((frame, slots))
+            yield frame, slots
 
     with av.open(str(path), "w", format=form, container_options={"loop": "0"}) as made:
-        write(made, frames, size, fps)
+        write(made, frames, size, rate)
     # It raises if a part is missing.
     report_animation(path)
 
 
-def _at_constant_rate(
-    recording: Path, fps: float, duration_s: float, on_progress: OnProgress
-) -> Iterator[av.VideoFrame]:
-    """Yield the frame that is shown at each slot of 1/fps."""
-    last: av.VideoFrame | None = None
-    slot = 0
+def _at_slots(
+    recording: Path,
+    rate: Fraction,
+    duration_s: float,
+    size: tuple[int, int],
+    pixel_format: str,
+    on_progress: OnProgress,
+) -> Iterator[tuple[av.VideoFrame, range]]:
+    """Yield each frame with the slots of 1/rate for which it is shown, in this size and format."""
     with opened(recording) as source:
-        for frame in source.decode(video=0):
-            until = math.ceil((frame.time or 0.0) * fps - 1e-6)
-            while last is not None and slot < until:
-                yield _stamped(last, slot, fps)
-                slot += 1
-            last = frame
-            on_progress((frame.time or 0.0) / duration_s if duration_s else 1.0)
-    end = max(slot + 1, math.floor(duration_s * fps + 1e-6))
-    while last is not None and slot < end:
-        yield _stamped(last, slot, fps)
-        slot += 1
+        track = next(track for track in tracks_of(source) if isinstance(track, VideoStream))
+        # A picture that is shorter than the sound, or than a slot, is shown for one.
+        end_s = max(duration_s, float(1 / rate))
+        pictures = shown(FrameReader(source, track, on_progress), origin_s(source), end_s)
+        reformatter = VideoReformatter()
+        for frame, run in itertools.groupby(at_constant_rate(pictures, rate), key=lambda each: each[1]):
+            slots = [slot for slot, _ in run]
+            smaller = reformatter.reformat(frame, *size, pixel_format, interpolation=Interpolation.AREA)
+            yield smaller, range(slots[0], slots[-1] + 1)
 
 
-def _stamped(frame: av.VideoFrame, slot: int, fps: float) -> av.VideoFrame:
-    frame.pts, frame.time_base = slot, 1 / Fraction(fps).limit_denominator(1001)
+def _stamped(frame: av.VideoFrame, slot: int, rate: Fraction) -> av.VideoFrame:
+    frame.pts, frame.time_base = slot, 1 / rate
     return frame
 
 
-def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
-    """Write in two passes, so that only one frame is in memory: the first chooses the colours, the second paints."""
-    stream = made.add_stream("gif", rate=Fraction(fps).limit_denominator(1001))
+def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], rate: Fraction) -> None:
+    """Write in two passes: the first chooses the colours, the second paints."""
+    stream = made.add_stream("gif", rate=rate)
     assert isinstance(stream, VideoStream)  # noqa: S101
     stream.width, stream.height, stream.pix_fmt = *size, "pal8"
-    palette: av.VideoFrame | None = None
-    chooser: av.filter.Graph | None = None
-    for frame in frames():
-        if chooser is None:
-            chooser = av.filter.Graph()
-            source = _buffer(chooser, frame, fps)
-            scale = chooser.add("scale", f"{size[0]}:{size[1]}:flags=area")
-            chooser.link_nodes(
-                source, scale, chooser.add("palettegen", "stats_mode=diff"), chooser.add("buffersink")
-            ).configure()
-        chooser.push(frame)
-    if chooser is None:
-        return
+    chooser = av.filter.Graph()
+    chooser.link_nodes(
+        _buffer(chooser, size, rate), chooser.add("palettegen", "stats_mode=diff"), chooser.add("buffersink")
+    ).configure()
+    for frame, slots in frames():
+        chooser.push(_stamped(frame, slots[0], rate))
     chooser.push(None)
     palette = cast(av.VideoFrame, chooser.pull())
-    painter: av.filter.Graph | None = None
-    for frame in frames():
-        if painter is None:
-            painter = av.filter.Graph()
-            picture = _buffer(painter, frame, fps)
-            colours = painter.add_buffer(
-                width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, 1000)
-            )
-            scale = painter.add("scale", f"{size[0]}:{size[1]}:flags=area")
-            use = painter.add("paletteuse", "dither=bayer:bayer_scale=5:diff_mode=rectangle")
-            sink = painter.add("buffersink")
-            picture.link_to(scale)
-            scale.link_to(use, 0, 0)
-            colours.link_to(use, 0, 1)
-            use.link_to(sink)
-            painter.configure()
-            palette.pts = 0
-            colours.push(palette)
-            colours.push(None)
-            inlet = picture
-        inlet.push(frame)
+    painter = av.filter.Graph()
+    picture = _buffer(painter, size, rate)
+    colours = painter.add_buffer(
+        width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, 1000)
+    )
+    use = painter.add("paletteuse", "dither=bayer:bayer_scale=5:diff_mode=rectangle")
+    picture.link_to(use, 0, 0)
+    colours.link_to(use, 0, 1)
+    use.link_to(painter.add("buffersink"))
+    painter.configure()
+    palette.pts = 0
+    colours.push(palette)
+    colours.push(None)
+    for frame, slots in frames():
+        # A frame stays until the next one. The last one would only stay for a slot.
+        picture.push(_stamped(frame, slots[0], rate))
         _paint(made, stream, painter)
-    if painter is not None:
-        inlet.push(None)
-        _paint(made, stream, painter)
+    if len(slots) > 1:
+        picture.push(_stamped(frame, slots[-1], rate))
+    picture.push(None)
+    _paint(made, stream, painter)
     made.mux(stream.encode(None))
 
 
-def _buffer(graph: av.filter.Graph, frame: av.VideoFrame, fps: float) -> Any:
-    return graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=1 / Fraction(fps).limit_denominator(1001),
-    )
+def _buffer(graph: av.filter.Graph, size: tuple[int, int], rate: Fraction) -> Any:
+    return graph.add_buffer(width=size[0], height=size[1], format=av.VideoFormat("bgra"), time_base=1 / rate)
 
 
 def _paint(made: OutputContainer, stream: VideoStream, graph: av.filter.Graph) -> None:
@@ -146,14 +151,11 @@ def _paint(made: OutputContainer, stream: VideoStream, graph: av.filter.Graph) -
         made.mux(stream.encode(frame))
 
 
-def _write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], fps: float) -> None:
-    stream = made.add_stream(
-        cast(Any, "libwebp_anim"), rate=Fraction(fps).limit_denominator(1001), options={"quality": "60"}
-    )
+def _write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], rate: Fraction) -> None:
+    stream = made.add_stream(cast(Any, "libwebp_anim"), rate=rate, options={"quality": "60"})
     assert isinstance(stream, VideoStream)  # noqa: S101
     stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-    reformatter = VideoReformatter()
-    for slot, frame in enumerate(frames()):
-        smaller = reformatter.reformat(frame, *size, "yuv420p")
-        made.mux(stream.encode(_stamped(smaller, slot, fps)))
+    for frame, slots in frames():
+        for slot in slots:
+            made.mux(stream.encode(_stamped(frame, slot, rate)))
     made.mux(stream.encode(None))

@@ -40,7 +40,7 @@ _MOST_SLOTS_LATE: Final = 2
 _MOST_SLOTS: Final = 24 * 3600 * 120
 
 #: What to do with a stream that cannot be followed.
-_ENCODE: Final = "encode it at a constant rate, as ffmpeg -i FILE -r 30 OUT does"
+_ENCODE: Final = "capture export --for editor encodes it at a constant rate"
 
 _TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 

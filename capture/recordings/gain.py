@@ -25,7 +25,7 @@ from capture.recordings.check import StreamReport, check
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.rewrite import chapters_of, opened, tracks_of, zero_s
 
-__all__ = ["Change", "apply_gain"]
+__all__ = ["Change", "Changing", "apply_gain"]
 
 #: A longer hole in a track is real and stays; shorter ones come from rounded timestamps.
 _HOLE_S: Final = 0.03
@@ -102,8 +102,7 @@ class _Sound:
         self.encoder = AudioEncoder(codec, channels, voice=is_voice(stream.codec_context.extradata))
         self._channels = channels
         self._resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
-        self._factor = np.float32(10.0 ** (change.gain_db / 20.0))
-        self._limiter = None if change.ceiling_db is None else _Limiter(channels, change.ceiling_db)
+        self._changing = Changing(change, channels)
         # AAC ends with a whole frame, part of which is not played. Matroska rounds the end to a millisecond.
         unsure_s = float(stream.time_base or 0) if stream.time_base != Fraction(1, SAMPLE_RATE) else 0.0
         self._left = round((report.duration_s + unsure_s) * SAMPLE_RATE)
@@ -127,17 +126,16 @@ class _Sound:
     def finish(self) -> list[av.Packet[Any]]:
         """Return the remaining packets."""
         packets = [packet for part in self._resampler.resample(None) for packet in self._change(self._samples(part))]
-        if self._limiter is not None:
-            packets += self._moved(self.encoder.encode(self._limiter.finish()))
+        packets += self._moved(self.encoder.encode(self._changing.finish()))
         return packets + self._moved(self.encoder.finish())
 
     def _samples(self, frame: av.AudioFrame) -> SampleArray:
         return cast(SampleArray, frame.to_ndarray().reshape(-1, self._channels))
 
     def _change(self, samples: SampleArray) -> list[av.Packet[Any]]:
-        louder = samples[: self._left] * self._factor
-        self._left -= len(louder)
-        return self._moved(self.encoder.encode(louder if self._limiter is None else self._limiter.take(louder)))
+        kept = samples[: self._left]
+        self._left -= len(kept)
+        return self._moved(self.encoder.encode(self._changing.take(kept)))
 
     def _moved(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
         """Add the track's start to the timestamps: the encoder counts from 0."""
@@ -145,6 +143,24 @@ class _Sound:
             start = round((self._start_s or 0.0) / (packet.time_base or 1))
             packet.pts, packet.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
         return packets
+
+
+class Changing:
+    """Applies a change to the samples of one track, which come in order."""
+
+    def __init__(self, change: Change, channels: int) -> None:
+        self._channels = channels
+        self._factor = np.float32(10.0 ** (change.gain_db / 20.0))
+        self._limiter = None if change.ceiling_db is None else _Limiter(channels, change.ceiling_db)
+
+    def take(self, samples: SampleArray) -> SampleArray:
+        """Take float32 (n, channels); return the float32 (m, channels) that is ready."""
+        louder = samples * self._factor
+        return louder if self._limiter is None else self._limiter.take(louder)
+
+    def finish(self) -> SampleArray:
+        """Return the rest, float32 (m, channels)."""
+        return np.zeros((0, self._channels), np.float32) if self._limiter is None else self._limiter.finish()
 
 
 class _Limiter:

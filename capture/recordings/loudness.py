@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from capture.output.muxer import Muxer
     from capture.recordings.gain import Change
 
-__all__ = ["TRUE_PEAK_DBTP", "Loudness", "TrackLoudness", "measure", "normalise"]
+__all__ = ["TRUE_PEAK_DBTP", "Loudness", "Normalising", "TrackLoudness", "measure", "normalise"]
 
 #: The lowest loudness there is: quieter blocks do not count at all (ITU-R BS.1770-4, annex 1, the absolute gate).
 _SILENCE_LUFS: Final = -70.0
@@ -158,6 +158,42 @@ class _Plan:
         return off_lu <= _CLOSE_LU and found.true_peak_dbtp <= TRUE_PEAK_DBTP
 
 
+class Normalising:
+    """Finds from pass to pass how to change the tracks of a recording so that they get a loudness.
+
+    Each pass applies `changes`, and `accepts` gets what it measured.
+    """
+
+    def __init__(self, before: Sequence[Loudness], target_lufs: float) -> None:
+        self._plans = [_Plan(each, target_lufs) for each in before]
+        #: How many passes were measured.
+        self.passes = 0
+
+    @property
+    def needs_change(self) -> bool:
+        return any(plan.needs_change for plan in self._plans)
+
+    def changes(self) -> tuple[Change | None, ...]:
+        """Return what to do to each track in the next pass; None keeps one as it is."""
+        return tuple(plan.change() for plan in self._plans)
+
+    def accepts(self, found: Sequence[Loudness]) -> bool:
+        """Whether to accept the pass that gave `found`; if not, plan the next one.
+
+        Raises `OutputError` if so many passes were not enough.
+        """
+        self.passes += 1
+        may_raise = self.passes < _RAISING_PASSES
+        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(self._plans, found, strict=True)]
+        if self.passes == _MOST_PASSES and not all(good):
+            raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
+        return all(good)
+
+    def reports(self) -> tuple[TrackLoudness, ...]:
+        """Return the results, in the order of the tracks."""
+        return tuple(plan.report() for plan in self._plans)
+
+
 def normalise(path: Path, target_lufs: float, on_progress: OnProgress = unwatched) -> tuple[TrackLoudness, ...]:
     """Bring each audio track of the recording at `path` to `target_lufs`; return the results in track order.
 
@@ -165,31 +201,22 @@ def normalise(path: Path, target_lufs: float, on_progress: OnProgress = unwatche
     `RecordingError` when the recording is damaged or unreadable, `OutputError` when the new one cannot be written; the
     recording is then unchanged.
     """
-    plans = [_Plan(before, target_lufs) for before in measure(path, part_of(on_progress, 0.0, 0.3))]
+    normalising = Normalising(measure(path, part_of(on_progress, 0.0, 0.3)), target_lufs)
     rest = part_of(on_progress, 0.3, 1.0)
-    if not any(plan.needs_change for plan in plans):
-        return tuple(plan.report() for plan in plans)
+    if not normalising.needs_change:
+        return normalising.reports()
     from capture.recordings.gain import apply_gain
     from capture.recordings.rewrite import rewrite
 
-    passes = 0
-
     def is_good(new: Path) -> bool:
-        nonlocal passes
-        passes += 1
-        may_raise = passes < _RAISING_PASSES
-        found = measure(new, part_of(attempt_of(rest, passes), 0.6, 1.0))
-        good = [plan.accepts(after, may_raise=may_raise) for plan, after in zip(plans, found, strict=True)]
-        if passes == _MOST_PASSES and not all(good):
-            raise OutputError("its peaks stay too high at that loudness", "ask for a lower loudness")
-        return all(good)
+        return normalising.accepts(measure(new, part_of(attempt_of(rest, normalising.passes + 1), 0.6, 1.0)))
 
     def fill(muxer: Muxer) -> list[Chapter]:
-        on_pass = part_of(attempt_of(rest, passes + 1), 0.0, 0.6)
-        return apply_gain(path, muxer, [plan.change() for plan in plans], on_pass)
+        on_pass = part_of(attempt_of(rest, normalising.passes + 1), 0.0, 0.6)
+        return apply_gain(path, muxer, normalising.changes(), on_pass)
 
     rewrite(path, fill, is_good=is_good)
-    return tuple(plan.report() for plan in plans)
+    return normalising.reports()
 
 
 def measure(path: Path, on_progress: OnProgress = unwatched) -> tuple[Loudness, ...]:

@@ -10,11 +10,14 @@ from av.container import InputContainer
 
 from capture.recordings.headers.file import Form, form_of
 
-__all__ = ["open_recording"]
+__all__ = ["MOST_PIXELS", "open_recording", "origin_s"]
+
+#: Pictures are decoded up to 8K (7680 x 4320): larger ones would take gigabytes.
+MOST_PIXELS: Final = 36_000_000
 
 #: Whatever a file contains, FFmpeg opens only files for it, never an address on a network. To find a track's format, it
-#: decodes a few pictures, up to 8K (7680 x 4320): larger ones would take gigabytes.
-_OPTIONS: Final = {"protocol_whitelist": "file", "max_pixels": "36000000"}
+#: decodes a few pictures.
+_OPTIONS: Final = {"protocol_whitelist": "file", "max_pixels": str(MOST_PIXELS)}
 
 #: Other demuxers would take a text file for a picture, or a playlist for the files it names. Some programs tag FLAC as
 #: if it were MP3.
@@ -52,3 +55,8 @@ def open_recording(
     # A relative name with a colon would be taken for a protocol.
     container: InputContainer = av.open(str(path.absolute()), options=options, timeout=timeout_s, **_REPLACING)
     return container
+
+
+def origin_s(container: InputContainer) -> float:
+    """Return the time in a container at which its first track starts: players count from there."""
+    return max(0.0, (container.start_time or 0) / av.time_base)

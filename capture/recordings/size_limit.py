@@ -9,7 +9,7 @@ from typing import Final
 
 from capture.errors import UsageError
 from capture.recordings.check import StreamReport
-from capture.recordings.reencode import MOST_SOUND, Plan, even
+from capture.recordings.encoding_plan import MOST_SOUND, Plan, even
 
 __all__ = ["fit_animation", "fit_tracks"]
 

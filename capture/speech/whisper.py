@@ -19,8 +19,8 @@ from av.audio.resampler import AudioResampler
 
 from capture.errors import NotReadyError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.playback.sound_file import SoundFile
 from capture.recordings.progress import OnProgress, unwatched
+from capture.recordings.sound_file import SoundFile
 from capture.speech.transcript import Segment
 
 __all__ = ["check_model", "heard_in", "sound_for_speech"]
@@ -68,7 +68,7 @@ def sound_for_speech(path: Path, track: int | None = None) -> SampleArray:
     resampler = AudioResampler(format="flt", layout="mono", rate=_RATE)
     parts: list[Any] = []
     try:
-        with SoundFile(path, track=track) as sound:
+        with SoundFile(path, tracks=None if track is None else (track,)) as sound:
             for block in sound.blocks():
                 # FFmpeg would make it louder by 3 dB, and clip.
                 mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32).reshape(1, -1))

@@ -17,6 +17,7 @@ __all__ = [
     "APP_ID",
     "as_exec",
     "entry_folder",
+    "entry_folders",
     "entry_text",
     "keys_of",
     "of_exec",
@@ -57,14 +58,18 @@ def entry_folder(environment: Mapping[str, str]) -> Path:
     return user_folder(environment, "DATA") / "applications"
 
 
+def entry_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Return all folders of entries, the user's own first; of two entries with the same name the first counts."""
+    system = environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+    return [entry_folder(environment), *(Path(folder, "applications") for folder in system.split(":") if folder)]
+
+
 def trouble_with_own_entry(environment: Mapping[str, str]) -> str:
     """Return why a desktop does not know `APP_ID`; "" if it does: its entry is installed, and its program exists."""
-    system = environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-    folders = [user_folder(environment, "DATA"), *(Path(folder) for folder in system.split(":") if folder)]
-    for folder in folders:
+    for folder in entry_folders(environment):
         content = b""
         with suppress(OSError):
-            content = read_small(folder / "applications" / f"{APP_ID}.desktop")
+            content = read_small(folder / f"{APP_ID}.desktop")
         if content:
             # The first one counts, also if a later one is better.
             words = of_exec(keys_of(content).get("Exec", ""))

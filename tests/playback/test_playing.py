@@ -21,8 +21,8 @@ from capture.errors import NotReadyError, RecordingError
 from capture.media import SampleArray
 from capture.playback.player import choose_player
 from capture.playback.playing import Playing
-from capture.playback.sound_file import SoundFile
 from capture.playback.tempo import Tempo
+from capture.recordings.sound_file import SoundFile
 from capture.virtual.desk import VirtualDesk
 
 LENGTH_S = 4.0
@@ -88,12 +88,12 @@ def test_sound_is_read_from_any_place(kind: str, codec: str, late: int, tmp_path
 
 def test_one_track_is_read_alone_from_a_place_before_it_starts(tmp_path: Path) -> None:
     path = write(tmp_path / "two.mkv", (Sound(peak=0.2), Sound(start_s=1.0, end_s=2.0, peak=0.6)))
-    late = read(path, track=1, from_s=0.5)
+    late = read(path, tracks=(1,), from_s=0.5)
     assert float(abs(late[: RATE * 4 // 10]).max()) < 1e-4
     assert float(abs(late[RATE * 6 // 10 :]).max()) == pytest.approx(0.6, abs=0.05)
-    assert float(abs(read(path, track=0)).max()) == pytest.approx(0.2, abs=0.03)
+    assert float(abs(read(path, tracks=(0,))).max()) == pytest.approx(0.2, abs=0.03)
     with pytest.raises(NotReadyError, match="there is no sound to play"):
-        read(path, track=2)
+        read(path, tracks=(2,))
 
 
 # Speed

@@ -24,8 +24,8 @@ from capture.errors import NotReadyError, RecordingError, SourceLostError
 from capture.media import SampleArray
 from capture.playback.player import choose_player
 from capture.playback.preview import Preview
-from capture.playback.sound_file import SoundFile
 from capture.playback.soundcard_player import BUFFER_SAMPLES, SoundcardPlayer
+from capture.recordings.sound_file import SoundFile
 from capture.virtual.desk import VirtualDesk
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")

@@ -141,7 +141,7 @@ def test_another_program_s_recording_is_filled_if_it_can_be_followed(tmp_path: P
     old = [luma for _, luma in lumas(simple)]
     assert all(any(np.array_equal(luma, each) for each in old) for _, luma in lumas(made))
     foreign(rich, *source, *variable)
-    with pytest.raises(UsageError, match="ffmpeg -i FILE -r 30 OUT"):
+    with pytest.raises(UsageError, match="capture export --for editor"):
         with_constant_rate(rich, tmp_path / "other.mp4", 30)
     assert not (tmp_path / "other.mp4").exists()
 

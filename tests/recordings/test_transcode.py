@@ -23,7 +23,8 @@ from capture.output.muxer import Muxer
 from capture.recordings import transcode
 from capture.recordings.animation_report import report_animation
 from capture.recordings.check import check
-from capture.recordings.reencode import Plan, reencode
+from capture.recordings.encoding_plan import Plan
+from capture.recordings.reencode import reencode
 from capture.recordings.transcode import convert, fit
 from capture.sources.pattern import pattern_tone
 

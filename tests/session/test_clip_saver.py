@@ -152,7 +152,7 @@ def test_a_clip_that_fails_midway_is_removed_and_saved_in_the_fallback_folder(
     assert check(Path(answer["path"])).ok
 
 
-@pytest.mark.parametrize(("max_bytes", "shrinks"), [(40_000, True), (50_000_000, False)])
+@pytest.mark.parametrize(("max_bytes", "shrinks"), [(20_000, True), (50_000_000, False)])
 def test_a_clip_that_was_shrunk_says_so_and_gives_its_own_size(max_bytes: int, shrinks: bool, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     with StandbyRecording(tmp_path / "out.mp4", video=True) as recording:
@@ -166,7 +166,7 @@ def test_a_clip_that_was_shrunk_says_so_and_gives_its_own_size(max_bytes: int, s
     (answer,) = done
     picture = next(stream for stream in check(path).streams if stream.kind == "video")
     assert (answer["video"]["width"], answer["video"]["height"]) == (picture.width, picture.height)
-    note = f"shrunk to {picture.width}x{picture.height} to fit 40KB"
+    note = f"shrunk to {picture.width}x{picture.height} to fit 20KB"
     assert answer["note"] == (note if shrinks else "")
     assert [event.detail for event in recording.events("clip")] == ([note] if shrinks else [])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 
 from capture.errors import NotReadyError, RecordingError
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.recordings.opening import open_recording
+from capture.recordings.opening import open_recording, origin_s
 
 __all__ = ["CHANNELS", "SoundFile"]
 
@@ -43,8 +43,8 @@ BLOCK_SAMPLES: Final = 4_800
 class SoundFile:
     """Reads the sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, with all tracks mixed. For one thread."""
 
-    def __init__(self, path: Path, *, from_s: float = 0.0, track: int | None = None) -> None:
-        """Open the file, to be read from `from_s` on; with `track`, only that audio track, counted from 0.
+    def __init__(self, path: Path, *, from_s: float = 0.0, tracks: Sequence[int] | None = None) -> None:
+        """Open the file, to be read from `from_s` on; with `tracks`, only those audio tracks, counted from 0.
 
         Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no such audio track yet.
         """
@@ -53,19 +53,24 @@ class SoundFile:
             self._container = open_recording(path)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
-        origin_s = max(0.0, (self._container.start_time or 0) / av.time_base)
+        start_s = origin_s(self._container)
         streams = self._container.streams.audio
-        if track is not None:
-            streams = streams[track : track + 1]
-        self._tracks = {stream.index: _Track(stream, origin_s, from_s) for stream in streams}
+        if tracks is not None:
+            streams = tuple(stream for place, stream in enumerate(streams) if place in tracks)
+        self._tracks = {stream.index: _Track(stream, start_s, from_s) for stream in streams}
         if not self._tracks:
             self._container.close()
             raise NotReadyError("there is no sound to play", "the recording has no audio track")
         if from_s > _RUN_UP_S:
             # A file that cannot be sought is decoded from its start.
             with suppress(av.FFmpegError, ValueError, OverflowError):
-                at_s = origin_s + from_s - _RUN_UP_S
+                at_s = start_s + from_s - _RUN_UP_S
                 self._container.seek(math.floor(at_s / (streams[0].time_base or 1)), stream=streams[0])
+
+    @property
+    def is_mono(self) -> bool:
+        """Whether both channels are the same throughout, because no track has more than one."""
+        return all(track.is_mono for track in self._tracks.values())
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +130,10 @@ class _Track:
         #: How many samples wait to be taken out, and where on the time line the next one belongs.
         self.available = 0
         self.made = self._from
+
+    @property
+    def is_mono(self) -> bool:
+        return self._channels == 1
 
     def take_in(self, packet: av.Packet[Any]) -> None:
         """Decode a packet, and fill a hole before it with silence. An undecodable packet is skipped."""

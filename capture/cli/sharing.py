@@ -1,0 +1,143 @@
+"""The verb share."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from capture.cli.exporting import in_words, write_export
+from capture.cli.parser import Arguments, Verb
+from capture.cli.text import complain, say, write_json
+from capture.errors import CaptureError, NotReadyError, UsageError
+from capture.recordings.presets import PRESETS
+
+__all__ = ["VERBS"]
+
+#: The places of `--to`, and what is said when the file is there.
+_PLACES: Final = {
+    "clipboard": "{} is on the clipboard: paste it where you want it",
+    "email": "{} is attached to a draft, which your mail program opens",
+    "folder": "{} is shown in the file manager",
+    "app": "{} is opened with {}",
+    "command": "{} was handed to {}",
+}
+
+#: The places that need one more word.
+_NAMED: Final = {"app": "--to app Telegram", "command": "--to command 'PROGRAM {path}'"}
+
+#: What stands for the file in a command.
+_PATH: Final = "{path}"
+
+
+def _share(arguments: Arguments) -> int:
+    from capture.cli.recordings import recording_named
+    from capture.parsing import parse_size
+    from capture.recordings.check import size_bytes_of
+
+    place, name = _place(arguments.to)
+    command = _words(name) if place == "command" else []
+    limit_bytes = None if arguments.size_limit is None else parse_size(arguments.size_limit)
+    path = recording_named(arguments.file)
+    size_bytes, usual_bytes = size_bytes_of(path), PRESETS["email"].most_bytes or 0
+    fitted = limit_bytes is not None and size_bytes > limit_bytes
+    if limit_bytes is not None and fitted:
+        path = _made_to_fit(arguments, path, limit_bytes)
+    elif place == "email" and limit_bytes is None and size_bytes > usual_bytes:
+        more = f"{path.name} has {size_bytes / 1e6:.0f} MB, more than many mailboxes take"
+        complain(f"{more}: --size-limit {usual_bytes / 1e6:g}MB makes it fit")
+    path = path.absolute()
+    try:
+        _hand_on(arguments, path, place, name, command)
+    except NotReadyError as error:
+        raise NotReadyError(error.message, "; ".join(filter(None, (error.remedy, _next_best(place, path))))) from error
+    say(arguments, _PLACES[place].format(path, command[0] if command else name))
+    if arguments.json:
+        write_json({"path": str(path), "to": place, "exported": fitted})
+    return 0
+
+
+def _place(words: Sequence[str]) -> tuple[str, str]:
+    """Return the place of `--to` and the name after it, "" without one. Raises `UsageError`."""
+    place, *names = words
+    if place not in _PLACES:
+        raise UsageError(f"--to {place!r} is unknown", f"use {', '.join(_PLACES)}")
+    if place not in _NAMED:
+        if names:
+            raise UsageError(f"{names[0]!r} follows --to {place}", "name the recording before --to")
+        return place, ""
+    if len(names) != 1:
+        raise UsageError(f"--to {place} needs one word after it, not {len(names)}", f"write it like {_NAMED[place]}")
+    return place, names[0]
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command. Raises `UsageError`."""
+    from capture.parsing import parse_command
+
+    words = parse_command(command)
+    if not any(_PATH in word for word in words):
+        raise UsageError(f"{command!r} does not say where the file goes", f"write it like {_NAMED['command']}")
+    return words
+
+
+def _made_to_fit(arguments: Arguments, path: Path, limit_bytes: int) -> Path:
+    from capture.recordings.export import Wishes
+
+    name = f"{limit_bytes / 1e6:g}MB"
+    made = write_export(arguments, path, name, PRESETS["web"], None, Wishes(most_bytes=limit_bytes))
+    say(arguments, in_words(made))
+    return made.path
+
+
+def _hand_on(arguments: Arguments, path: Path, place: str, name: str, command: Sequence[str]) -> None:
+    from capture.desktop.clipboard import copy_file
+    from capture.desktop.programs import open_with_program, show_in_file_manager
+
+    ways: dict[str, Callable[[], None]] = {
+        "clipboard": lambda: copy_file(path),
+        "email": lambda: _open_draft(path),
+        "folder": lambda: show_in_file_manager(path),
+        "app": lambda: open_with_program(path, name),
+        "command": lambda: _run(arguments, [word.replace(_PATH, str(path)) for word in command]),
+    }
+    ways[place]()
+
+
+def _open_draft(path: Path) -> None:
+    from capture.desktop.drafts import write_draft
+    from capture.desktop.programs import open_with_desktop
+
+    draft = write_draft(path)
+    try:
+        open_with_desktop(draft)
+    except NotReadyError as error:
+        draft.unlink(missing_ok=True)
+        raise NotReadyError("no mail program opened the draft", error.remedy) from error
+
+
+def _run(arguments: Arguments, command: Sequence[str]) -> None:
+    """Run a command to its end. Raises `NotReadyError` if it is missing, `CaptureError` if it fails."""
+    try:
+        # The one thing on standard output is our own JSON.
+        done = subprocess.run(command, check=False, stdout=2 if arguments.json else None)
+    except OSError as error:
+        raise NotReadyError(
+            f"{command[0]} cannot be run ({error.strerror})", "install it, or correct its name"
+        ) from error
+    if done.returncode:
+        raise CaptureError(f"{command[0]} ended with exit code {done.returncode}", "the recording is unchanged")
+
+
+def _next_best(place: str, path: Path) -> str:
+    if place == "clipboard":
+        return "or show it in the file manager: --to folder"
+    if place == "email":
+        return "or copy it and paste it into a mail: --to clipboard"
+    return f"it is in {path.parent}" if place == "folder" else ""
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "share": _share,
+}
