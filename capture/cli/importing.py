@@ -65,7 +65,7 @@ def _nothing_in(paths: Sequence[str], findings: Findings) -> RecordingError:
 
 
 def _kinds(counts: Counter[str]) -> str:
-    """Return `12 .jpg and 3 .txt files`, the most frequent first."""
+    """Return `12 .jpg, 3 .txt files`, the most frequent first."""
     named = [f"{count} {ending or 'without extension'}" for ending, count in counts.most_common(_MOST_NAMED)]
     if others := sum(counts.values()) - sum(count for _, count in counts.most_common(_MOST_NAMED)):
         named.append(f"{others} other")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import random
 import stat
 import struct
 import zipfile
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from capture.cli.main import main
+from capture.errors import RecordingError
 from capture.recordings.messengers import archive as archives
+from capture.recordings.messengers.found import Findings, find_notes
+from capture.recordings.messengers.sound import sound_of
 
 #: Sound enough for a list: the first page of an Ogg/Opus file, which says that there is one channel.
 GOOD = b"OggS\0\2" + bytes(8) + b"\1\0\0\0" + bytes(4) + bytes(4) + b"\1\x13" + b"OpusHead\1\1\x38\1\x80\xbb\0\0\0\0\0"
@@ -160,3 +164,42 @@ def test_what_is_no_zip_is_said(content: bytes, folder: Path) -> None:
     code, out, err = run("import", str(path))
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"capture: {path} ")
+
+
+def test_damage_anywhere_is_refused_or_listed(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    whole = zipped(("audio_1@03-11-2023_10-22-33.ogg", GOOD * 3), compression=zipfile.ZIP_DEFLATED)
+    path = tmp_path / "chat.zip"
+    outcomes = set()
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 6)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged[: rng.choice((len(damaged), rng.randrange(len(damaged))))])
+        with ExitStack() as opened:
+            try:
+                find_notes(path, Findings(), opened)
+                outcomes.add(0)
+            except RecordingError as error:
+                outcomes.add(error.exit_code)
+    assert outcomes == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        GOOD,
+        b"\xff\xf1\x50\x40\x24\xdf\xfc" + bytes(290),
+        struct.pack(">I4sI4s", 116, b"moov", 108, b"mvhd") + bytes(100),
+    ],
+    ids=["Ogg", "AAC", "MP4"],
+)
+def test_a_note_that_ends_anywhere_has_no_length_or_a_sensible_one(whole: bytes) -> None:
+    for end in range(len(whole) + 1):
+        start = whole[:end]
+
+        def read(position: int, count: int, start: bytes = start) -> bytes:
+            return start[position : position + count]
+
+        found = sound_of(read, end)
+        assert found.duration_s is None or 0.0 <= found.duration_s < 1.0

@@ -77,7 +77,7 @@ def sound_of(read: Read, size: int) -> NoteSound:
 def _ogg(head: bytes, read: Read, size: int) -> NoteSound:
     body = _PAGE_HEADER_BYTES + head[26] if len(head) > _PAGE_HEADER_BYTES else len(head)
     packet = head[body : body + 19]
-    if not head[5] & FIRST_PAGE or len(packet) < 16:
+    if len(packet) < 16 or not head[5] & FIRST_PAGE:
         return NoteSound(problem=NOT_SOUND)
     if packet.startswith(b"OpusHead"):
         codec, rate, channels = "opus", _OPUS_RATE, packet[9]
