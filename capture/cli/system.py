@@ -38,7 +38,7 @@ def _doctor(arguments: Arguments) -> int:
 
     try:
         config = load()
-        diagnosis = diagnose(hotkeys(config), config.hold)
+        diagnosis = diagnose(hotkeys(config), config.hold, str(config["backup.remote"]))
     except UsageError as error:
         broken = Check("settings", False, error.message, error.remedy)
         diagnosis = Diagnosis((*diagnose().checks, broken))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
+from capture.desktop.rclone import Rclone
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.events import Command, EventKind
 from capture.media import SILENCE_DBFS, bounded, peak_dbfs
@@ -53,13 +54,16 @@ class Diagnosis:
         return {"ready": self.ready, "checks": [asdict(check) for check in self.checks]}
 
 
-def diagnose(bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None) -> Diagnosis:
-    """Check everything a recording needs, and the hotkeys.
+def diagnose(
+    bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None, backup_remote: str = ""
+) -> Diagnosis:
+    """Check everything a recording needs, the hotkeys, and whether recordings can be copied to `backup_remote`, if any.
 
     Records nothing, but listens to the default output for up to 2.5 s.
     """
     checks: list[Check] = []
-    for group in (_display, _encoder, _sound, _folder, partial(_hotkeys, bindings, hold)):
+    backup = partial(_backup, backup_remote)
+    for group in (_display, _encoder, _sound, _folder, partial(_hotkeys, bindings, hold), backup):
         checks.extend(group())
     return Diagnosis(tuple(checks))
 
@@ -175,6 +179,18 @@ def _folder() -> Iterable[Check]:
         return f"{folder}, {free_bytes / 1e9:.0f} GB free"
 
     yield _examined("recordings folder", look)
+
+
+def _backup(remote: str) -> Iterable[Check]:
+    """Look for rclone. Recordings wait for their copy without it, so the check reports that but does not fail."""
+    if not remote:
+        return
+    try:
+        Rclone(remote)
+    except NotReadyError as error:
+        yield Check("backup", True, f"{error.message}, so recordings wait for their copy; {error.remedy}")
+    else:
+        yield Check("backup", True, f"rclone copies recordings to {remote}")
 
 
 def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Check]:

@@ -243,6 +243,21 @@ def test_a_folder_without_write_permission_is_reported(doctor: Doctor, monkeypat
 
 
 @pytest.mark.usefixtures("in_process_desk")
+def test_a_missing_rclone_is_reported_if_recordings_are_copied(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    change("backup.remote", ["drive:Captures"])
+    assert doctor()[1]["backup"]["found"] == "rclone copies recordings to drive:Captures"
+    monkeypatch.setattr("capture.desktop.rclone.shutil", SimpleNamespace(which=lambda program: None))
+    exit_code, checks = doctor()
+    assert checks["backup"]["found"].startswith("the program rclone is missing, so recordings wait for their copy; ")
+    change("backup.remote", [""])
+    assert "backup" not in doctor()[1]
+    assert exit_code == 0
+
+
+@pytest.mark.usefixtures("in_process_desk")
 def test_the_text_output_shows_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY")
     assert main(["doctor"]) == 3

@@ -7,9 +7,12 @@ The real library runs with an empty model, which hears nothing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import struct
 import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -17,6 +20,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import PROJECT
+from running import eventually
 from written import Picture, Sound, write
 
 from capture.cli.main import main
@@ -210,6 +215,25 @@ def test_a_missing_library_is_said(folder: Path, model: Path, tmp_path: Path) ->
     code, out, err = run("transcribe", "a.ogg", "--model", model)
     assert (code, out) == (3, "")
     assert err == ("capture: the library pywhispercpp is missing (none here): pip install 'capture-recorder[speech]'\n")
+
+
+def test_ctrl_c_ends_the_model_and_leaves_nothing(folder: Path, model: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    hangs = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(600)"
+    library = tmp_path / "double" / "pywhispercpp" / "model.py"
+    library.write_text(DOUBLE.replace("peak = ", f"{hangs}\n        peak = "))
+    command = [sys.executable, "-m", "capture", "transcribe", "a.ogg", "--model", str(model)]
+    environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{library.parent.parent}"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(begun.exists, "the model's work")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, err) == (1, "capture: interrupted\n")
+    assert not list(folder.glob("*.txt"))
 
 
 def empty_model() -> bytes:
