@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import av
@@ -23,7 +24,8 @@ from capture.codecs.sound_cut import CUTTABLE, RUN_IN_S, switch_place
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.errors import RecordingError
 from capture.media import SAMPLE_RATE, as_fraction
-from capture.recordings.sound_reader import SoundPart, heard_in
+from capture.recordings.rewrite import opened
+from capture.recordings.sound_reader import OGG_LEAD, SoundPart, heard_in
 
 __all__ = ["CopiedSound", "FrameReader"]
 
@@ -43,10 +45,12 @@ _Result = TypeVar("_Result")
 
 
 class FrameReader:
-    """Reads the encoded frames of stream `index` in `container`, which is open for this alone."""
+    """Reads the encoded frames of stream `index` of the recording at `path`, which `container` has open for this."""
 
-    def __init__(self, container: InputContainer, index: int) -> None:
+    def __init__(self, path: Path, container: InputContainer, index: int) -> None:
+        self._path = path
         self._container = container
+        self._is_ogg = container.format.name == "ogg"
         self.track = cast(AudioStream, container.streams[index])
         self.is_aac = self.track.codec_context.codec.canonical_name == "aac"
         self.samples = FRAME_SAMPLES if self.is_aac else _OPUS_SAMPLES
@@ -76,9 +80,18 @@ class FrameReader:
 
     def packets(self, at: int) -> Iterator[av.Packet[Any]]:
         """Yield the packets from the one that sample `at` is in."""
-        self._container.seek(max(0, at), stream=self.track)
+        if not self._is_ogg:
+            self._container.seek(max(0, at), stream=self.track)
+            yield from self._from(self._container, at)
+            return
+        with opened(self._path) as container:
+            if at > OGG_LEAD:
+                container.seek(at - OGG_LEAD, stream=container.streams[self.track.index])
+            yield from self._from(container, at)
+
+    def _from(self, container: InputContainer, at: int) -> Iterator[av.Packet[Any]]:
         before: av.Packet[Any] | None = None
-        for packet in self._container.demux(self.track):
+        for packet in container.demux(container.streams[self.track.index]):
             if packet.pts is None or not packet.size:
                 continue
             if packet.pts > at and before is not None:

@@ -17,11 +17,15 @@ from capture.media import SAMPLE_RATE, SampleArray, as_fraction, in_seconds
 from capture.recordings.opening import open_recording
 from capture.recordings.rewrite import read_alone, zero_s
 
-__all__ = ["SoundPart", "SoundReader", "first_sample", "heard_in"]
+__all__ = ["OGG_LEAD", "SoundPart", "SoundReader", "first_sample", "heard_in"]
 
 #: How much sound before the first wanted sample is decoded, so that the decoder has converged (RFC 7845, section 4.6,
 #: asks for 80 ms).
 _RUN_IN: Final = round(0.2 * SAMPLE_RATE)
+
+#: After a seek into the last page of an Ogg, FFmpeg places and shortens packets by what it read before. So a file is
+#: opened again for each seek, and that leads to a page before: pages last 1 s at most, but for unusual encoders.
+OGG_LEAD: Final = 2 * SAMPLE_RATE
 
 #: A place that is this near is reached by decoding up to it.
 _NEAR: Final = 2 * SAMPLE_RATE
@@ -97,7 +101,9 @@ class SoundReader:
 
     def _decoded(self, begin: int) -> Iterator[_Block]:
         """Yield all blocks from the one with `begin` on, or from before; holes are filled with silence."""
-        if not self._can_seek or begin <= _RUN_IN:
+        is_ogg = self._path.suffix.lower() in (".ogg", ".opus")
+        begin -= OGG_LEAD if is_ogg else _RUN_IN
+        if not self._can_seek or is_ogg or begin <= 0:
             self._close_file()
             self._container = open_recording(self._path)
         assert self._container is not None  # noqa: S101 - it was opened
@@ -105,9 +111,8 @@ class SoundReader:
         read_alone(self._container, track)
         if self._placing is None:
             self._placing = _Placing(self._path, self._container, track)
-        if begin > _RUN_IN and self._can_seek:
-            at = round((begin - _RUN_IN) / SAMPLE_RATE / as_fraction(track.time_base))
-            self._container.seek(max(0, at), stream=track)
+        if begin > 0 and self._can_seek:
+            self._container.seek(round(begin / SAMPLE_RATE / as_fraction(track.time_base)), stream=track)
         resampler = av.AudioResampler(
             "s16" if self._sixteen_bits else "flt", "mono" if self._channels == 1 else "stereo", SAMPLE_RATE
         )

@@ -78,7 +78,7 @@ def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: Exi
         for part, offset in zip(parts, offsets_of(parts), strict=True)
     ]
     if is_alike and (codecs == {"aac"} or (codecs == {"opus"} and kind.format == "ogg")):
-        frames = {path: FrameReader(containers[path], track.index) for path, track in tracks.items()}
+        frames = {path: FrameReader(path, containers[path], track.index) for path, track in tracks.items()}
         if all(reader.is_copyable for reader in frames.values()):
             return CopiedSound(sounds, [frames[part.path] for part in parts])
     voice = kind.audio_codec == "opus" and all(is_voice(context.extradata) for context in contexts)

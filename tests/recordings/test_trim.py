@@ -285,6 +285,25 @@ def test_a_chapter_goes_with_its_cut(folder: Path, tmp_path: Path) -> None:
     assert chapters(made) == [("one", 0.0, 0.4), ("three", 0.4, 6.8), ("four", 6.8, 7.3)]
 
 
+@pytest.mark.parametrize("voice", [False, True])
+def test_parts_of_the_last_page_of_an_ogg_are_in_place(voice: bool, tmp_path: Path) -> None:
+    path = tmp_path / "talk.ogg"
+    audio = AudioEncoder("opus", 1, voice=voice)
+    muxer = Muxer(path, CONTAINERS["ogg"])
+    # Its pages last a second.
+    muxer.start([audio.template], crash_safe=False)
+    for packet in [*audio.encode(wave(1)[: 8 * SAMPLE_RATE]), *audio.finish()]:
+        muxer.write(0, packet)
+    muxer.close()
+    muxer.keep()
+    # The last two parts are on the same grid.
+    kept = [(0.5, 2.0), (3.123, 6.5), (7.0, 7.9)]
+    made = trim(path, tmp_path / "part.ogg", 0.5, 7.9, cuts=[(2.0, 3.123), (6.5, 7.0)]).path
+    source = sound(path).samples
+    truth = [source[round(from_s * SAMPLE_RATE) : round(to_s * SAMPLE_RATE)] for from_s, to_s in kept]
+    assert compare_samples(np.concatenate(truth), sound(made).samples).max() < (0.3 if voice else 0.03)
+
+
 #: When there is sound; short pauses stay.
 SPOKEN = [(0.3, 2.0), (5.0, 6.0), (6.8, 8.0)]
 
