@@ -12,7 +12,7 @@ from capture.cli.text import complain, printable, say, write, write_json
 from capture.errors import NotReadyError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from capture.events import Command
 
@@ -36,10 +36,15 @@ def bind(arguments: Arguments) -> int:
         found = _bind(arguments, keys, bindings, config.hold)
     else:
         say(arguments, "nothing to do: outside Wayland capture has its hotkeys by itself")
-        found = {"bound": False, "lines": []}
+        found = _as_json()
     if arguments.json:
         write_json({"bind": found})
     return 0
+
+
+def _as_json(by: str | None = None, file: str | None = None, lines: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what scripts rely on: by what keys are bound, if they are, or the lines for a file of the user's."""
+    return {"bound": by is not None, "by": by, "file": file, "lines": list(lines)}
 
 
 def _is_wayland() -> bool:
@@ -61,19 +66,20 @@ def _bind(
         entry = install_entry(command, os.environ)
         if entry:
             say(arguments, f"wrote {entry}, by which the desktop knows capture")
-        if desktop_here(os.environ) is Desktop.GNOME:
-            # Where both have the keys, each press would count twice.
-            with suppress(NotReadyError):
-                if GnomeKeys(os.environ).remove():
-                    say(arguments, "removed the keys of capture from GNOME's custom shortcuts")
-        return _ask(arguments, bindings, hold)
+        if _asked(arguments, bindings, hold):
+            if desktop_here(os.environ) is Desktop.GNOME:
+                # Where both have the keys, each press would count twice.
+                with suppress(NotReadyError):
+                    if GnomeKeys(os.environ).remove():
+                        say(arguments, "removed the keys of capture from GNOME's custom shortcuts")
+            return _as_json("portal")
     if not keys:
         raise UsageError("no hotkey is set", "set one, like capture config hotkeys.record '<ctrl>+<alt>+r'")
     if desktop_here(os.environ) is Desktop.GNOME:
         GnomeKeys(os.environ).install(keys, command)
         for name, key in keys.items():
             say(arguments, f"{as_readable(key)} runs capture {COMMANDS[name]}")
-        return {"bound": True, "by": "gsettings", "lines": []}
+        return _as_json("gsettings")
     lines, path = lines_for(keys, command, os.environ), settings_file(desktop_here(os.environ), os.environ)
     if not lines or path is None:
         raise NotReadyError(
@@ -85,23 +91,29 @@ def _bind(
     if not arguments.json:
         for line in lines:
             write(printable(line.text))
-    return {"bound": False, "file": str(path), "lines": [line.text for line in lines]}
+    return _as_json(file=str(path), lines=[line.text for line in lines])
 
 
-def _ask(arguments: Arguments, bindings: Mapping[str, Command], hold: str | None) -> dict[str, Any]:
-    """Let the desktop ask about the keys now: with the first recording, its dialog would be in the picture."""
+def _asked(arguments: Arguments, bindings: Mapping[str, Command], hold: str | None) -> bool:
+    """Let the desktop ask about the keys now: with the first recording, its dialog would be in the picture.
+
+    Return whether it gave any. Raises `NotReadyError` if the user does not want that.
+    """
     from capture.events import Command
+    from capture.triggers.global_shortcuts import CancelledError
     from capture.triggers.portal_hotkeys import PortalHotkeys
 
     hotkeys = PortalHotkeys(bindings, hold, lambda command, given_by, **more: None, lambda kind, text: complain(text))
     try:
         hotkeys.ask_once()
+    except CancelledError as error:
+        raise NotReadyError(error.message, "capture config bind asks again") from error
     except NotReadyError as error:
-        raise NotReadyError(f"the desktop gives no keys ({error.message})", "set them in its settings") from error
+        complain(f"the desktop gives no keys ({error.message})")
     key = hotkeys.keys.get(Command.TOGGLE)
     if key is not None:
         say(arguments, f"{key} starts and stops a recording")
-    return {"bound": bool(hotkeys.keys), "by": "portal", "lines": []}
+    return bool(hotkeys.keys)
 
 
 def _remove(arguments: Arguments) -> dict[str, Any]:
@@ -115,7 +127,7 @@ def _remove(arguments: Arguments) -> dict[str, Any]:
     if path and are_bound(os.environ):
         complain(f"the lines with capture in {path} are yours to remove")
     say(arguments, "removed what config bind had set" if removed else "nothing was bound")
-    return {"bound": False, "removed": removed, "lines": []}
+    return {**_as_json(), "removed": removed}
 
 
 def _by_portal() -> bool:

@@ -23,6 +23,7 @@ from portal_keys import PortalDouble, wayland_environment
 from capture.desktop.key_bindings import GnomeKeys, are_bound
 from capture.errors import NotReadyError
 from capture.system.desktop_entry import APP_ID, entry_folder, keys_of, of_exec, trouble_with_own_entry
+from capture.triggers.bindings import DEFAULT_HOTKEYS
 
 SCHEMA: Final = "org.gnome.settings-daemon.plugins.media-keys"
 LIST: Final = "custom-keybindings"
@@ -196,11 +197,25 @@ def test_a_portal_is_asked_for_keys_and_gets_to_know_the_program(
 def test_a_dialog_that_is_cancelled_is_said(environment: dict[str, str], portal: PortalDouble) -> None:
     portal.code = 1
     code, _, said = run(environment, "config", "bind")
-    assert (code, "the desktop gives no keys (the desktop's dialog about keys was cancelled)" in said) == (3, True), (
-        said
+    assert (code, said) == (
+        3,
+        "capture: the desktop's dialog about keys was cancelled: capture config bind asks again\n",
     )
     portal.code = 0
     assert run(environment, "config", "bind")[0] == 0
+
+
+@pytest.mark.parametrize("how", ["refuses", "names no keys"])
+def test_a_portal_that_is_offered_in_vain_leaves_the_lines(
+    how: str, environment: dict[str, str], portal: PortalDouble
+) -> None:
+    environment["XDG_CURRENT_DESKTOP"] = "Hyprland"
+    portal.code = 2 if how == "refuses" else 0
+    portal.words = {command.value: "" for command in DEFAULT_HOTKEYS.values()}
+    code, out, said = run(environment, "config", "bind")
+    assert (code, "\nbind = CTRL ALT, r, exec, " in out) == (0, True), said
+    words = "gives no keys (the portal ended BindShortcuts" if how == "refuses" else "names no keys for capture"
+    assert words in said
 
 
 @pytest.mark.parametrize(
