@@ -3,13 +3,13 @@
 Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [--json [FILE]]
 
 Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
-being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain;
-and sound alone. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it (`-pix_fmt
-yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of the recorder
-and its children. Figures are medians of all runs; the ratio to ffmpeg is the median of the ratios of single runs,
-because the speed of a machine changes from minute to minute. `lost` counts slots that were dropped. `moved` counts
-frames in the file that differ as a whole from the previous frame; in full motion all should. The exit code is 1 when a
-bound on the ratio, the memory or the lost slots is broken.
+being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain; a
+terminal flooded with text (needs xterm); and sound alone. The recorders take turns. `ffmpeg` halves the colours, as
+nearly every player needs it (`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time
+is user and system time of the recorder and its children. Figures are medians of all runs; the ratio to ffmpeg is the
+median of the ratios of single runs, because the speed of a machine changes from minute to minute. `lost` counts slots
+that were dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in full motion all
+should. The exit code is 1 when a bound on the ratio, the memory or the lost slots is broken.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Scene:
     extension: str = ".mp4"
     #: The most CPU time as a fraction of ffmpeg's; None without a bound.
     bound: float | None = None
-    #: Whether losing a slot breaks a bound.
+    #: Whether losing a slot, or taking much memory, breaks a bound. Where slots are lost, frames wait in memory.
     whole: bool = True
 
 
@@ -52,6 +52,7 @@ SCENES: Final = {
     "full motion": Scene("full_motion", bound=0.60),
     "gradients": Scene("gradients"),
     "grain": Scene("gradients", ("--grain", "8"), whole=False),
+    "terminal": Scene("terminal", whole=False),
     "still, 60 fps": Scene("still", fps=60),
     "walkthrough, 60 fps": Scene("walkthrough", fps=60),
     "full motion, 60 fps": Scene("full_motion", fps=60, whole=False),
@@ -132,7 +133,7 @@ def broken_bounds(scene: str, costs: Sequence[Cost], to_ffmpeg: float | None) ->
     found = []
     if how.bound is not None and to_ffmpeg is not None and to_ffmpeg > how.bound:
         found.append(f"{scene}: {to_ffmpeg:.3f} of ffmpeg, at most {how.bound:.2f}")
-    if (middle["peak_mb"] or 0.0) > PEAK_BOUND_MB:
+    if how.whole and (middle["peak_mb"] or 0.0) > PEAK_BOUND_MB:
         found.append(f"{scene}: {middle['peak_mb']:.0f} MB, at most {PEAK_BOUND_MB:.0f}")
     if how.whole and middle["lost"]:
         found.append(f"{scene}: {middle['lost']:g} slots lost")

@@ -6,12 +6,15 @@ The bare work is done once in a single thread: grabbing, converting and encoding
 a voice, both for the length of a recording. Their CPU time is the floor. Then `capture` records the same scene for the
 same time. The difference is the price of everything else: starting, threads waking each other, placing sound on the
 timeline, writing the file, reporting progress.
+
+The floor of the memory is Python with the libraries that a recording loads; what is over it are pictures and encoders.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +27,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
-from benchmarks.process import started
+from benchmarks.process import REPOSITORY, Outcome, started
 from benchmarks.recorders import FPS, Capture, Order
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.voice import spoken_loop
@@ -37,7 +40,17 @@ from capture.sources.screen_source import ScreenSource
 
 SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": "full_motion"}
 
-HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "capture", "over it")
+HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "capture", "over it", "peak MB", "over it")
+
+#: Loads what a recording of the screen loads, and prints the memory that has taken so far.
+_LOADING: Final = """
+import os
+from capture.cli.record import load_numpy
+load_numpy()
+import capture.session.session, capture.sources.pulse.device_source, capture.sources.x11.change_watch
+from benchmarks.process import high_water_bytes
+print(high_water_bytes(os.getpid()))
+"""
 
 #: Samples per block of the sound sources.
 _BLOCK: Final = 4_800
@@ -108,20 +121,27 @@ def _timed(step: Callable[[], Result]) -> tuple[Result, float]:
     return result, time.process_time() - began_s
 
 
-def measure(scene: str, seconds: float) -> tuple[Work, float]:
-    """Return the floor of a scene, and the CPU seconds of `capture` on it."""
+def loaded_mb() -> float:
+    """Return the memory that Python takes with what a recording loads."""
+    loading = [sys.executable, "-c", _LOADING]
+    return int(subprocess.run(loading, cwd=REPOSITORY, check=True, capture_output=True).stdout) / 1e6
+
+
+def measure(scene: str, seconds: float) -> tuple[Work, Outcome]:
+    """Return the floor of a scene, and what `capture` costs on it."""
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
         work = work_of(seconds, desk.environment)
         recording = Capture().record(Order(Path(folder, "recording.mp4"), seconds, desk))
-    return work, recording.outcome.cpu_s
+    return work, recording.outcome
 
 
-def row(scene: str, work: Work, recorder_s: float) -> list[str]:
-    """Return one line of the table: CPU seconds, and the ratio."""
+def row(scene: str, work: Work, recorder: Outcome, least_mb: float) -> list[str]:
+    """Return one line of the table: CPU seconds and their ratio, the peak of the memory and what is over its floor."""
     parts = [getattr(work, field.name) for field in fields(Work)[1:]]
-    cells = [f"{part:.2f}" for part in (*parts, work.floor_s, recorder_s)]
-    return [scene, str(work.frames), *cells, f"{recorder_s / work.floor_s:.2f}"]
+    cells = [f"{part:.2f}" for part in (*parts, work.floor_s, recorder.cpu_s, recorder.cpu_s / work.floor_s)]
+    peak_mb = recorder.peak_bytes / 1e6
+    return [scene, str(work.frames), *cells, f"{peak_mb:.0f}", f"{peak_mb - least_mb:.0f}"]
 
 
 def main() -> int:
@@ -131,13 +151,16 @@ def main() -> int:
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []
-    figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
+    least_mb = loaded_mb()
+    figures: dict[str, Any] = {"seconds": options.seconds, "loaded_mb": least_mb, "scenes": {}}
     for scene in options.only or SCENES:
         announce(scene)
-        work, recorder_s = measure(scene, options.seconds)
-        rows.append(row(scene, work, recorder_s))
-        figures["scenes"][scene] = {**asdict(work), "floor_s": work.floor_s, "capture_s": recorder_s}
-    publish(f"CPU seconds\n{table(HEAD, rows)}", figures, options.json)
+        work, recorder = measure(scene, options.seconds)
+        rows.append(row(scene, work, recorder, least_mb))
+        costs = {"floor_s": work.floor_s, "capture_s": recorder.cpu_s, "peak_mb": recorder.peak_bytes / 1e6}
+        figures["scenes"][scene] = asdict(work) | costs
+    text = f"CPU seconds; Python and its libraries take {least_mb:.0f} MB"
+    publish(f"{text}\n{table(HEAD, rows)}", figures, options.json)
     return 0
 
 
