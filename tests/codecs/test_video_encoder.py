@@ -150,6 +150,20 @@ def test_moving_text_stays_legible_and_higher_quality_is_better(codec: str) -> N
     assert noise_db[QUALITIES.index("medium")] > 32
 
 
+@pytest.mark.parametrize("rows", [26, 65, 104])
+def test_text_that_jumps_by_lines_is_found_where_it_was(rows: int) -> None:
+    random = np.random.default_rng(4)
+    letters = (random.random((64, 13, 6)) < 0.35) * np.uint8(200)
+    letters[:, [0, 1, 11, 12]] = letters[:, :, 5] = 0
+    page = np.concatenate([np.concatenate(letters[random.integers(0, 64, 100)], axis=1) for _ in range(120)])
+    pictures = [np.repeat(page[top : top + 600, :, None], 4, axis=2) for top in range(0, 9 * rows, rows)]
+    encoder = VideoEncoder("h264", 600, 600, 30)
+    key, *moved = [sum(p.size for p in encoder.encode(one, n * SLOT)) for n, one in enumerate(pictures)]
+    encoder.close()
+    # What comes into view is new.
+    assert np.mean(moved) < key * (1.6 * rows / 600 + 0.02)
+
+
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_each_frame_becomes_a_packet_at_once(codec: str) -> None:
     encoder = VideoEncoder(codec, WIDTH, HEIGHT, 30)
