@@ -174,6 +174,16 @@ def capture_environment(desk_environment: dict[str, str], tmp_path: Path) -> dic
 
 
 @pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a user with nothing in it, in the test's folder, for verbs that run in this process."""
+    folders = {"HOME": "", "XDG_VIDEOS_DIR": "Videos", "XDG_MUSIC_DIR": "Music"}
+    folders |= {name: name for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
+    for name, folder in folders.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    return tmp_path
+
+
+@pytest.fixture
 def run_capture(capture_environment: dict[str, str], tmp_path: Path) -> RunCapture:
     def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

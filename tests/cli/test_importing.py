@@ -81,12 +81,8 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, notes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Home:
-    for name, folder in {"HOME": "", "XDG_VIDEOS_DIR": "Videos", "XDG_MUSIC_DIR": "Music"}.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    return Home(tmp_path, notes)
+def home(own_home: Path, notes: dict[str, bytes]) -> Home:
+    return Home(own_home, notes)
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:

@@ -48,11 +48,7 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    for name, folder in {"HOME": "", "XDG_VIDEOS_DIR": "Videos", "XDG_MUSIC_DIR": "Music"}.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
+def home(own_home: Path, tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return Home(tmp_path, originals)

@@ -86,12 +86,8 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, original: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    for name, folder in {"HOME": "", "XDG_VIDEOS_DIR": "Videos", "XDG_MUSIC_DIR": "Music"}.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    made = Home(tmp_path, original)
+def home(own_home: Path, original: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    made = Home(own_home, original)
     monkeypatch.setenv("PATH", f"{made.programs}:{os.environ['PATH']}")
     return made
 

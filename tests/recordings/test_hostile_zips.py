@@ -121,36 +121,29 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("HOME", "XDG_MUSIC_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    return tmp_path
-
-
 @pytest.mark.parametrize("what", HOSTILE)
-def test_it_is_refused_whole(what: str, folder: Path) -> None:
+def test_it_is_refused_whole(what: str, own_home: Path) -> None:
     make, reason = HOSTILE[what]
-    path = folder / "chat.zip"
+    path = own_home / "chat.zip"
     path.write_bytes(make())
     code, out, err = run("import", str(path), "--copy")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"capture: {path} was refused: ")
     assert reason in err
     assert err.isprintable() or err[:-1].isprintable()
-    assert list(folder.iterdir()) == [path]
+    assert list(own_home.iterdir()) == [path]
 
 
-def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_are_refused(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_MOST_ENTRIES", 3)
-    path = folder / "chat.zip"
+    path = own_home / "chat.zip"
     path.write_bytes(zipped(*((f"{number}.txt", b"") for number in range(3))))
     assert run("import", str(path))[0] == 1
 
 
-def test_a_large_note_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_note_is_refused(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "LARGEST_NOTE_BYTES", 40)
-    path = folder / "chat.zip"
+    path = own_home / "chat.zip"
     path.write_bytes(zipped())
     code, _, err = run("import", str(path))
     assert code == 1
@@ -158,8 +151,8 @@ def test_a_large_note_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\5\6", b"PK\3\4" + bytes(100), zipped()[:-30], zipped()[30:]])
-def test_what_is_no_zip_is_said(content: bytes, folder: Path) -> None:
-    path = folder / "chat.zip"
+def test_what_is_no_zip_is_said(content: bytes, own_home: Path) -> None:
+    path = own_home / "chat.zip"
     path.write_bytes(content)
     code, out, err = run("import", str(path))
     assert (code, out, err.count("\n")) == (1, "", 1)

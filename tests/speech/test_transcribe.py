@@ -81,13 +81,9 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(own_home: Path, originals: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's recordings folder, and the current one."""
-    for name, place in {"HOME": "", "XDG_VIDEOS_DIR": "Videos", "XDG_MUSIC_DIR": "Music"}.items():
-        monkeypatch.setenv(name, str(tmp_path / place))
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    made = tmp_path / "Music" / "Captures"
+    made = own_home / "Music" / "Captures"
     shutil.copytree(originals, made)
     monkeypatch.chdir(made)
     return made
