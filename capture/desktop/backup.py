@@ -77,6 +77,8 @@ class Outcome(NamedTuple):
 
     path: Path
     error: str = ""
+    #: Whether the place is to blame, and not the file.
+    copier_failed: bool = False
 
 
 def backup_path() -> Path:
@@ -191,54 +193,59 @@ def back_up(
     *,
     even_if_not_due: bool = False,
     now_s: Callable[[], float] = time.time,
-    on_file: Callable[[Path], None] = lambda path: None,
 ) -> list[Outcome]:
     """Copy every file that waits and is due; return what became of each, in order. Raises `OSError`.
 
     Files that are queued meanwhile are copied too. A file that is being recorded goes on waiting, one that is gone does
-    not. After two failures in a row the rest waits for the next backup.
+    not. After two failures of the copier in a row the rest waits for the next backup.
     """
     outcomes: list[Outcome] = []
     tried: set[str] = set()
     failures = 0
     while failures < _FAILURES_IN_A_ROW:
-        path = next(
-            (
-                path
-                for path, each in known.waiting().items()
-                if path not in tried and (even_if_not_due or each.next_s <= now_s())
-            ),
-            None,
-        )
+        due = (path for path, each in known.waiting().items() if even_if_not_due or each.next_s <= now_s())
+        path = next((path for path in due if path not in tried), None)
         if path is None:
             break
         tried.add(path)
-        if is_being_recorded(Path(path)):
+        outcome = _copied(known, Path(path), remote, copier)
+        if outcome is None:
             continue
-        try:
-            before = Path(path).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            known.forget(path)
-            continue
-        on_file(Path(path))
-        name = _name_for(path, remote, known.copied())
-        try:
-            copier.copy(Path(path), name)
-            after = Path(path).stat()
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-                raise OutputError(f"{path} changed while it was copied")
-        except (OutputError, OSError) as error:
-            failures += 1
-            known.note_failure(path, str(error), now_s())
-            outcomes.append(Outcome(Path(path), str(error)))
-        else:
-            failures = 0
-            known.note_copied(path, Copied(before.st_size, before.st_mtime_ns, remote, name))
-            outcomes.append(Outcome(Path(path)))
+        outcomes.append(outcome)
+        failures = failures + 1 if outcome.copier_failed else 0
+        if outcome.error:
+            known.note_failure(path, outcome.error, now_s())
     return outcomes
 
 
-def _name_for(path: str, remote: str, copied: Mapping[str, Copied]) -> str:
+def _copied(known: BackupList, path: Path, remote: str, copier: Copier) -> Outcome | None:
+    """Copy one file and note that; None if there is nothing to copy now."""
+    # It loads FFmpeg, which recorders that only queue have no use for.
+    from capture.recordings.glance import glance
+
+    if is_being_recorded(path):
+        return None
+    try:
+        before = path.stat()
+        if problem := glance(path).problem:
+            return Outcome(path, f"{problem}: see capture check")
+        name = _name_for(path, remote, known.copied())
+        copier.copy(path, name)
+        after = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        known.forget(str(path))
+        return None
+    except OutputError as error:
+        return Outcome(path, str(error), copier_failed=True)
+    except OSError as error:
+        return Outcome(path, error.strerror or str(error))
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        return Outcome(path, "it changed while it was copied")
+    known.note_copied(str(path), Copied(before.st_size, before.st_mtime_ns, remote, name))
+    return Outcome(path)
+
+
+def _name_for(path: Path, remote: str, copied: Mapping[str, Copied]) -> str:
     """Return the name that the copy gets: its own, unless a file from another folder has that one."""
-    taken = {each.name for other, each in copied.items() if other != path and each.remote == remote}
-    return next(each.name for each in candidates(Path(path)) if each.name not in taken)
+    taken = {each.name for other, each in copied.items() if other != str(path) and each.remote == remote}
+    return next(each.name for each in candidates(path) if each.name not in taken)

@@ -215,6 +215,18 @@ def test_a_file_that_changes_while_it_is_copied_waits(home: Home) -> None:
     assert str(path) in known.waiting()
 
 
+def test_what_is_not_complete_by_now_waits_and_hinders_nothing(home: Home) -> None:
+    paths, known = [home.add(name) for name in ("a.ogg", "b.ogg", "c.ogg", "d.ogg")], home.known
+    known.queue(paths)
+    for path in paths[:3]:
+        path.write_bytes(path.read_bytes()[:3000])
+    copier = Scripted()
+    outcomes = back_up(known, "r:", copier)
+    assert [outcome.error for outcome in outcomes] == ["its end is missing: see capture check"] * 3 + [""]
+    assert copier.copied == ["d.ogg"]
+    assert len(known.waiting()) == 3
+
+
 def test_a_deleted_recording_waits_no_more_and_a_damaged_list_is_none(home: Home) -> None:
     path, known = home.add("a.ogg"), home.known
     known.queue([path])
