@@ -140,9 +140,9 @@ class _Source(NamedTuple):
 
 
 class CopiedSound:
-    """The packets of one track of a file that is made of `parts`; at least the first of `readers` is copyable.
+    """The packets of one track of a file that is made of `parts`.
 
-    `readers` has the one of each part. All tracks have the same header but for its priming.
+    `readers` has the one of each part. All are copyable, and have the same header but for its priming.
     """
 
     def __init__(self, parts: Sequence[SoundPart], readers: Sequence[FrameReader]) -> None:
@@ -188,14 +188,18 @@ class CopiedSound:
 
     def packets(self) -> Iterator[av.Packet[Any]]:
         """Yield the packets in their order; call it once."""
-        for packet in self._all():
-            pts = packet.pts or 0
-            if pts >= self._end:
-                return
-            if pts + (packet.duration or 0) > self._end:
-                packet.duration = int(self._end - pts)
-            packet.pts = packet.dts = pts + self._late
-            yield packet
+        try:
+            for packet in self._all():
+                pts = packet.pts or 0
+                if pts >= self._end:
+                    return
+                if pts + (packet.duration or 0) > self._end:
+                    packet.duration = int(self._end - pts)
+                packet.pts = packet.dts = pts + self._late
+                yield packet
+        finally:
+            if self._encoder is not None:
+                self._encoder.close()
 
     def _all(self) -> Iterator[av.Packet[Any]]:
         at, copied, again = self._first, self._sources[0] if self._begins_copied else None, None
@@ -318,9 +322,8 @@ class CopiedSound:
                 # The frame that still has something from before the part.
                 mixed = self._first + (source.part.offset - 1 - self._first) // self._samples * self._samples
                 is_settled = place >= mixed + settles * self._samples
-                is_worth_it = source.end == math.inf or place + (
-                    self._run_in + _REACH
-                ) * self._samples < self._last_copied_end(source)
+                leaves = place + (self._run_in + _REACH) * self._samples
+                is_worth_it = source.end == math.inf or leaves < self._last_copied_end(source)
                 return source if is_settled and is_worth_it else None
         return None
 

@@ -147,6 +147,8 @@ class SplicedPicture:
                 is_first = False
                 before = (packet.pts, bytes(packet)) if packet.is_keyframe else None
                 yield packet
+        if unused is not None:
+            unused.close()
 
     def _apart(self, pts: int, key: bytes, following: int) -> Iterator[av.Packet[Any]]:
         """Yield what comes between two key frames: they would have to have different numbers (`idr_pic_id`)."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -278,6 +279,19 @@ def test_cuts_are_exact_and_nothing_of_them_is_left(extension: str, tmp_path: Pa
         compare_parts(made, [(path, *one) for one in KEPT])
         titles = [("one", 0.0, 0.54), ("two", 0.54, 2.523), ("three", 2.523, 7.824), ("four", 7.824, 8.824)]
         assert [name for name, *_ in chapters(made)] == [name for name, *_ in titles[:4]]
+
+
+def test_a_key_frame_before_a_cut_is_followed_by_a_repeat(folder: Path, tmp_path: Path) -> None:
+    path = _source(folder, "mp4")
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(video=0) if packet.is_keyframe]
+        keys_s = [in_seconds(packet.pts, packet.time_base) for packet in found]
+    cut_s = keys_s[1] + 0.05, keys_s[1] + 1.03
+    made = trim(path, tmp_path / "made.mp4", cuts=[cut_s]).path
+    compare_parts(made, [(path, 0.0, cut_s[0]), (path, cut_s[1], LENGTH_S)])
+    with av.open(str(made)) as container:
+        keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    assert (True, True) not in pairwise(keys)
 
 
 def test_a_chapter_goes_with_its_cut(folder: Path, tmp_path: Path) -> None:
