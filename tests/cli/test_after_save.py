@@ -16,8 +16,8 @@ from capture.cli import after_save
 from capture.cli.after_save import AfterSave
 from capture.events import Summary
 
-#: Writes what it was given into the file that its last argument names.
-TELLS = "import json, sys; json.dump([sys.argv[1:-1], sys.stdin.read()], open(sys.argv[-1], 'w'))"
+#: Writes what it was given into the file that its last argument names. The second time, it fails.
+TELLS = "import json, sys; json.dump([sys.argv[1:-1], sys.stdin.read()], open(sys.argv[-1], 'x'))"
 
 PATTERN = ("--source", "pattern", "--duration", "0.5s")
 
@@ -114,6 +114,7 @@ def test_clips_are_followed_too(start_capture: StartCapture, run_capture: RunCap
         Control(recorder).until("standby", buffer_s=0.5)
         assert run_capture("clip", "clip.ogg").returncode == 0
         recorder.stop()
+        assert "after saving" not in recorder.stderr
     words, summary = told(told_in)
     assert (words, summary["stopped_by"]) == ([str(tmp_path / "clip.ogg")], "clip")
 
