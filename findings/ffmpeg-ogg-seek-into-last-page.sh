@@ -3,8 +3,8 @@
 #
 # Eight seconds of Opus in packets of 60 ms, as voice notes have, and pages of a second are read to the end; then the
 # same container seeks back by a fraction of a second. The demuxer counts on from where it was and takes what is beyond
-# the end of the file for padding: packets get a length of one sample, and side data that lets the decoder drop the rest.
-# A container that is opened again counts right.
+# the end of the file for padding: each packet gets a length of one sample, and the decoder drops the rest of it. A
+# container that is opened again counts right.
 # Python 3.11 to 3.13 on Linux. Exits 1 if the behaviour has changed.
 set -euo pipefail
 folder=$(mktemp -d)
