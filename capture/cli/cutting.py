@@ -25,9 +25,14 @@ def _trim(arguments: Arguments) -> int:
     from_s = parse_time(arguments.from_time or "0", zero_allowed=True)
     to_s = None if arguments.to_time is None else parse_time(arguments.to_time)
     cuts = [parse_span(text) for text in arguments.cut or ()]
-    silence = None
-    if arguments.silence:
-        silence = Silence(parse_level(arguments.sound_threshold), parse_time(arguments.rest))
+    silence = Silence() if arguments.silence else None
+    for option, value in (("--rest", arguments.rest), ("--sound-threshold", arguments.sound_threshold)):
+        if value is not None and silence is None:
+            raise UsageError(f"{option} {value} was given without --silence", "add --silence")
+    if silence is not None and arguments.rest is not None:
+        silence = silence._replace(rest_s=parse_time(arguments.rest))
+    if silence is not None and arguments.sound_threshold is not None:
+        silence = silence._replace(threshold_dbfs=parse_level(arguments.sound_threshold))
     path = recording_named(arguments.file)
     if arguments.in_place:
         output = path

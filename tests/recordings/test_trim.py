@@ -458,6 +458,7 @@ def test_it_replaces_the_recording_once_the_new_file_is_good(
         (["--cut", "0-6", "--cut", "5.5-12"], "nothing of"),
         (["--cut", "0-4", "--to", "3"], "nothing of"),
         (["--silence"], "nowhere below -50 dB"),
+        (["--to", "2", "--rest", "1s"], "add --silence"),
         (["--silence", "--sound-threshold", "-3dB"], "nothing of"),
         (["--to", "2", "-o", "talk.ogg"], "--in-place"),
         (["--to", "2", "-o", "talk.mp3"], ".ogg"),
