@@ -122,7 +122,7 @@ class GlobalShortcuts:
         """Ask for `shortcuts`; return those that the desktop gives, by id, with its words for their keys.
 
         Calls `waiting` if the desktop seems to ask the user. Raises `NotReadyError` and `StoppedError`, and as
-        `next_event` does `LookupError`, `TypeError` or `ValueError` for an answer that is none.
+        `next_event` does `LookupError`, `TypeError` or `ValueError` for an answer that makes no sense.
         """
         self._events.clear()
         for interface in (_INTERFACE, _REQUEST, _SESSION):

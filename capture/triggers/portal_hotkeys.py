@@ -21,10 +21,10 @@ from capture.triggers.desktop_keys import as_xdg, where_to_set
 from capture.triggers.global_shortcuts import CancelledError, GlobalShortcuts, Shortcut, ShortcutEvent, StoppedError
 from capture.triggers.key_refusal import forget_refusal, note_refusal, was_refused
 
-__all__ = ["HOLD", "PortalHotkeys", "describe"]
+__all__ = ["PortalHotkeys", "describe"]
 
 #: The shortcut that records while it is held.
-HOLD: Final = "hold"
+_HOLD: Final = "hold"
 
 _ABOUT: Final = {hotkey.command: hotkey.about for hotkey in HOTKEYS}
 
@@ -41,7 +41,7 @@ _TRIES: Final = 3
 #: Longer descriptions of a key are cut.
 _LONGEST: Final = 40
 
-_NONSENSE: Final = "the portal gives answers that are none"
+_NONSENSE: Final = "the portal's answers make no sense"
 
 _Report = Callable[[EventKind, str], None]
 
@@ -76,12 +76,12 @@ class PortalHotkeys:
                 name += "_"
             self._texts[name], self._commands[name] = text, command
         if hold is not None:
-            self._texts[HOLD] = hold
+            self._texts[_HOLD] = hold
         self._places = {name: place for place, name in enumerate(self._texts)}
         #: For it, each shortcut is a key of its own, without modifiers.
         self.matcher = Matcher(
             {_key(self._places[name]): command for name, command in self._commands.items()},
-            None if hold is None else _key(self._places[HOLD]),
+            None if hold is None else _key(self._places[_HOLD]),
         )
         # What the desktop said last about its keys, and those that work now, for people to read, by the shortcuts' ids.
         self._found: Mapping[str, str] = {}
@@ -96,12 +96,12 @@ class PortalHotkeys:
     @property
     def keys(self) -> dict[Command, str]:
         """The keys that work now, for people to read. Any thread may ask."""
-        return {self._commands[name]: key for name, key in self._given.items() if name != HOLD}
+        return {self._commands[name]: key for name, key in self._given.items() if name != _HOLD}
 
     @property
     def hold_key(self) -> str:
         """The hold key, for people to read, if it works now, else "". Any thread may ask."""
-        return self._given.get(HOLD, "")
+        return self._given.get(_HOLD, "")
 
     def start(self) -> None:
         """Start to ask for the keys, and return at once."""
@@ -183,7 +183,7 @@ class PortalHotkeys:
         self._note(found)
 
     def _about(self, name: str) -> str:
-        about = "record while the key is held" if name == HOLD else _ABOUT.get(self._commands[name], "")
+        about = "record while the key is held" if name == _HOLD else _ABOUT.get(self._commands[name], "")
         about = about or self._commands[name].value.replace("_", " ")
         return about[0].upper() + about[1:]
 
@@ -226,7 +226,8 @@ class PortalHotkeys:
         self._given = {}
         if not self._has_lost:
             self._has_lost = True
-            self._report(EventKind.NO_HOTKEYS, str(no_hotkeys(reason, self._instead)))
+            words = f"hotkeys do not work in this Wayland session ({reason}): {self._instead}"
+            self._report(EventKind.NO_HOTKEYS, words)
 
     def _handle(self, event: ShortcutEvent) -> None:
         place = self._places.get(event.id)
@@ -259,11 +260,6 @@ def describe(environment: Mapping[str, str]) -> str:
     if trouble:
         return f"{found}; but {trouble}: capture config bind writes it"
     return f"{found}; its dialog was cancelled: capture config bind asks again" if was_refused(environment) else found
-
-
-def no_hotkeys(reason: str, remedy: str) -> NotReadyError:
-    """Return the error that there are no keys in this session."""
-    return NotReadyError(f"hotkeys do not work in this Wayland session ({reason})", remedy)
 
 
 def _key(place: int) -> str:

@@ -278,12 +278,12 @@ def test_a_session_that_the_desktop_ends_is_said(double: PortalDouble, environme
         assert heard.hotkeys.keys == {}
 
 
-def test_an_answer_that_is_none_costs_the_keys_alone(
+def test_nonsense_costs_the_keys_alone(
     double: PortalDouble, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(double, "given", lambda shortcuts: {})
     with closing(Heard(environment)) as heard:
-        heard.until_reported(EventKind.NO_HOTKEYS, "(the portal gives answers that are none)")
+        heard.until_reported(EventKind.NO_HOTKEYS, "(the portal's answers make no sense)")
 
 
 def test_keys_of_which_none_is_set_are_said(double: PortalDouble, environment: dict[str, str]) -> None:
