@@ -36,8 +36,8 @@ class Silence(NamedTuple):
 def long_pauses(path: Path, begin: int, end: int, silence: Silence, on_progress: OnProgress) -> list[Span]:
     """Return what to cut between two samples so that no silence in all tracks together is longer than the rest.
 
-    A pause keeps half of the rest at either side; if all is silent, everything is cut. Raises `av.FFmpegError` and
-    `OSError`.
+    A pause keeps half of the rest at either side; if all is silent, everything is cut. Raises `RecordingError`
+    for sound that cannot be decoded.
     """
     with opened(path) as container:
         tracks = [track for track in tracks_of(container) if isinstance(track, AudioStream)]

@@ -97,7 +97,7 @@ class PictureSource:
     ) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield the frames in the order in which they are shown, with their times; with `reformats`, as we encode them.
 
-        Raises `RecordingError` for pictures that are stored turned.
+        Raises `RecordingError` for pictures that are stored turned or cannot be decoded.
         """
         decoder = cast(av.VideoCodecContext, av.CodecContext.create(self.codec, "r"))
         decoder.extradata = self._context.extradata
@@ -107,7 +107,13 @@ class PictureSource:
             if packet is not None and not self.is_past(packet, end):
                 given = av.Packet(bytes(packet))
                 given.pts, given.dts, given.time_base = packet.pts, packet.dts, packet.time_base
-            for frame in decoder.decode(given):
+            try:
+                frames = decoder.decode(given)
+            except av.FFmpegError as error:
+                raise RecordingError(
+                    f"its picture cannot be decoded ({error.strerror})", "see capture check"
+                ) from error
+            for frame in frames:
                 if frame.rotation:
                     raise RecordingError(
                         "its picture is stored turned, which capture cannot keep", "use a video editor"

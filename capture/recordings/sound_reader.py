@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from capture.codecs.opus_head import priming_of
+from capture.errors import RecordingError
 from capture.media import SAMPLE_RATE, SampleArray, as_fraction, in_seconds
 from capture.recordings.opening import open_recording
 from capture.recordings.rewrite import read_alone, zero_s
@@ -63,7 +64,7 @@ class SoundReader:
     def read(self, begin: int, end: float) -> Iterator[_Block]:
         """Yield the samples from `begin` up to `end`, each block with its place; the first one may begin later.
 
-        Raises `av.FFmpegError` and `OSError`. Finish with one read before the next.
+        Raises `RecordingError` for sound that cannot be decoded. Finish with one read before the next.
         """
         for at, samples in self._blocks_from(begin):
             if at + len(samples) > end:
@@ -91,8 +92,14 @@ class SoundReader:
         else:
             self._blocks = self._decoded(begin)
         # With `yield from`, the end of this read would be that of the decoding.
-        for block in self._blocks:  # noqa: UP028
-            yield block
+        try:
+            for block in self._blocks:  # noqa: UP028
+                yield block
+        except (av.FFmpegError, OSError) as error:
+            reason = error.strerror or error
+            raise RecordingError(
+                f"the sound of {self._path} cannot be decoded ({reason})", "see capture check"
+            ) from error
 
     @property
     def _can_seek(self) -> bool:

@@ -60,9 +60,9 @@ def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: Exi
     first = tracks[parts[0].path]
     contexts = [track.codec_context for track in tracks.values()]
     codecs = {context.codec.canonical_name for context in contexts}
-    for track in tracks.values():
+    for path, track in tracks.items():
         if _is_deep_flac(track):
-            raise RecordingError("its FLAC has more than 16 bits, which capture does not write", "use an editor")
+            raise RecordingError(f"{path} has more than 16 bits, which capture does not write", "use an editor")
     is_alike = len({_form(track) for track in tracks.values()}) == 1
     channels = 1 if all(context.channels == 1 for context in contexts) else 2
     if is_alike and all(codec.startswith("pcm_") for codec in codecs):

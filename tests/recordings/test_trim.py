@@ -495,6 +495,17 @@ def test_what_is_no_recording_or_not_complete_is_refused(folder: Path, tmp_path:
     assert names(tmp_path) == ["half.ogg", "text.mp4"]
 
 
+def test_sound_that_cannot_be_decoded_is_named(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.m4a"
+    data = bytearray(_source(folder, "m4a").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 9000] = b"\xff" * 9000
+    path.write_bytes(data)
+    with pytest.raises(RecordingError, match=r"talk\.m4a cannot be decoded"):
+        trim(path, tmp_path / "out.m4a", silence=Silence(rest_s=0.1))
+    assert names(tmp_path) == ["talk.m4a"]
+
+
 def test_the_verb_names_the_new_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
