@@ -25,12 +25,13 @@ class Desk:
 
 
 @contextmanager
-def fresh_desk(plain_sink: bool = False) -> Iterator[Desk]:
+def fresh_desk(plain_sink: bool = False, *, on_wayland: bool = False) -> Iterator[Desk]:
     """Start a virtual desk with an unused sink.
 
-    With `plain_sink`, that is PulseAudio's own null sink, which renders nothing during its first two seconds.
+    With `plain_sink`, that is PulseAudio's own null sink, which renders nothing during its first two seconds. The
+    screen is Xvfb's or, `on_wayland`, that of sway, where X11 programs draw through Xwayland.
     """
-    with VirtualDesk(WIDTH, HEIGHT, window_manager=False) as virtual:
+    with VirtualDesk(WIDTH, HEIGHT, window_manager=False, kind="wayland" if on_wayland else "x11") as virtual:
         environment = virtual.environment_of(os.environ)
         sink = virtual.sink
         if plain_sink:

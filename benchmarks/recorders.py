@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from benchmarks.desk import HEIGHT, WIDTH, Desk
 from benchmarks.process import Outcome, run
 
-__all__ = ["FPS", "RECORDERS", "Capture", "Ffmpeg", "Order", "Recorder", "Recording"]
+__all__ = ["FPS", "RECORDERS", "Capture", "Ffmpeg", "Order", "Recorder", "Recording", "WfRecorder"]
 
 FPS = 30
 
@@ -99,6 +99,27 @@ class Ffmpeg:
             ]
         argv = [program, "-nostdin", "-y", *argv, "-t", f"{order.seconds:g}", str(order.path)]
         return Recording(order.path, _run(argv, order), {})
+
+
+class WfRecorder:
+    """wf-recorder on a wlroots desktop, as its manual records a screen with sound, and with ffmpeg's fastest preset.
+
+    It has no time limit, so a signal ends it. A screen that rests is recorded with `-D`, every frame anew: without it,
+    version 0.3 does not end then.
+    """
+
+    name = "wf-recorder"
+
+    def __init__(self, *, on_still_screen: bool = False) -> None:
+        self._options = ["-D"] if on_still_screen else []
+
+    def record(self, order: Order) -> Recording:
+        argv = ["timeout", "--signal=INT", "--preserve-status", f"{order.seconds:g}", "wf-recorder", *self._options]
+        # `-t` halves the colours, as nearly every player needs it.
+        argv += ["-c", "libx264", "-p", "preset=ultrafast", "-t", f"--audio={order.desk.sink}.monitor"]
+        outcome = _run([*argv, "-f", str(order.path)], order)
+        # It does not say what it left out, and what did not change is not in the file either.
+        return Recording(order.path, outcome, {"video": {"dropped": None}})
 
 
 #: `capture` comes first, then the programs it is compared with.
