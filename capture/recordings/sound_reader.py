@@ -120,8 +120,9 @@ class SoundReader:
             self._placing = _Placing(self._path, self._container, track)
         if begin > 0 and self._can_seek:
             self._container.seek(round(begin / SAMPLE_RATE / as_fraction(track.time_base)), stream=track)
+        own_channels = min(2, track.codec_context.channels)
         resampler = av.AudioResampler(
-            "s16" if self._sixteen_bits else "flt", "mono" if self._channels == 1 else "stereo", SAMPLE_RATE
+            "s16" if self._sixteen_bits else "flt", "mono" if own_channels == 1 else "stereo", SAMPLE_RATE
         )
         following: int | None = None
         for frame in chain(self._container.decode(track), [None]):
@@ -135,9 +136,19 @@ class SoundReader:
                 frame.pts = None
             for part in resampler.resample(frame):
                 assert following is not None  # noqa: S101 - a frame came before
-                samples = part.to_ndarray().reshape(-1, self._channels).astype(np.float32)
-                yield following, samples / np.float32(32767) if self._sixteen_bits else samples
+                samples = part.to_ndarray().reshape(-1, own_channels).astype(np.float32)
+                yield following, _at_level(samples, self._channels) / np.float32(32767 if self._sixteen_bits else 1)
                 following += len(samples)
+
+
+def _at_level(samples: SampleArray, channels: int) -> SampleArray:
+    """Return samples with 1 or 2 `channels` at the same level.
+
+    FFmpeg makes two channels out of one quieter by 3 dB, and of floats one out of two louder by as much.
+    """
+    if samples.shape[1] > channels:
+        return samples.mean(axis=1, dtype=np.float32, keepdims=True)
+    return np.repeat(samples, channels // samples.shape[1], axis=1)
 
 
 class _Placing:

@@ -121,6 +121,26 @@ def test_voice_notes_stay_voice_notes(tmp_path: Path) -> None:
     assert len(packets(made, "audio")) == pytest.approx(320_000 / 2880, abs=6)
 
 
+@pytest.mark.parametrize("extension", ["ogg", "flac"])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_one_channel_and_two_are_joined_at_their_level(order: tuple[int, int], extension: str, tmp_path: Path) -> None:
+    tone = 0.8 * np.sin(np.arange(2 * SAMPLE_RATE, dtype=np.float32)[:, None] * np.float32(0.06))
+    paths = []
+    for channels in order:
+        audio = AudioEncoder(CONTAINERS[extension].audio_codec, channels)
+        muxer = Muxer(tmp_path / f"{channels}.{extension}", CONTAINERS[extension])
+        muxer.start([audio.template])
+        for packet in [*audio.encode(np.repeat(tone, channels, axis=1)), *audio.finish()]:
+            muxer.write(0, packet)
+        muxer.close()
+        muxer.keep()
+        paths.append(muxer.path)
+    made = join(paths, tmp_path / f"all.{extension}").path
+    heard = sound(made)
+    for begin_s in (0.5, 2.5):
+        assert np.abs(heard.between(begin_s, begin_s + 1)).max() == pytest.approx(0.8, abs=0.02)
+
+
 def test_the_verb_names_the_new_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
