@@ -147,7 +147,8 @@ def _at_level(samples: SampleArray, channels: int) -> SampleArray:
     FFmpeg makes two channels out of one quieter by 3 dB, and of floats one out of two louder by as much.
     """
     if samples.shape[1] > channels:
-        return samples.mean(axis=1, dtype=np.float32, keepdims=True)
+        mixed: SampleArray = samples.mean(axis=1, dtype=np.float32, keepdims=True)
+        return mixed
     return np.repeat(samples, channels // samples.shape[1], axis=1)
 
 
