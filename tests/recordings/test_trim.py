@@ -266,15 +266,16 @@ def test_cuts_are_exact_and_nothing_of_them_is_left(extension: str, tmp_path: Pa
     content = made.read_bytes()
     for track in report.streams:
         old = packets(path, track.kind)
-        # Pictures that change alike have the same packets.
+        # Pictures that change alike have the same packets, short ones by chance.
         near = {data for at_s, data in old if any(from_s - 0.2 < at_s < to_s + 0.1 for from_s, to_s in KEPT)}
-        cut = [data[:1000] if kind.format == "wav" else data for _, data in old if data not in near]
-        assert len(cut) > 10
+        cut = [data[:1000] for _, data in old if data not in near and len(data) > 40]
+        assert len(cut) > 5
         assert not any(data in content for data in cut)
         if kind.audio_codec == "aac" or kind.format == "ogg" or track.kind == "video":
             # The longest part is copied but for its ends.
             new = {data for _, data in packets(made, track.kind)}
-            assert {data for at_s, data in old if 9.0 < at_s < 11.0} <= new
+            # Key frames are two seconds apart.
+            assert {data for at_s, data in old if 10.2 < at_s < 11.3} <= new
     if kind.holds_video:
         compare_parts(made, [(path, *one) for one in KEPT])
         titles = [("one", 0.0, 0.54), ("two", 0.54, 2.523), ("three", 2.523, 7.824), ("four", 7.824, 8.824)]
