@@ -23,6 +23,9 @@ FIRST_PICTURE_S: Final = 3.0
 #: How often to ask again for the picture of an output that gives none, as one that is switched off.
 RETRY_S: Final = 1.0
 
+#: A picture that was shown longer ago when it is taken is asked for again: it lay there, as during a pause.
+FRESH_S: Final = 0.25
+
 #: Some drivers report less damage than they draw. A whole picture this often repairs what was missed.
 WHOLE_EVERY_S: Final = 5.0
 
@@ -209,7 +212,9 @@ class OutputSource:
 
     def _take_in(self, picture: OutputPicture, output: Output) -> None:
         now_s = time.monotonic()
-        self._at_once, self._failures = False, 0
+        # One that was asked for as it is now counts, or a machine that is too slow would never get one.
+        self._at_once = not self._at_once and now_s - picture.shown_at_s > FRESH_S
+        self._failures = 0
         if self._is_unreadable:
             self._is_unreadable = False
             self._report(EventKind.SCREEN_READABLE, "the screen can be read again")

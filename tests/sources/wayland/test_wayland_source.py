@@ -165,14 +165,21 @@ def test_frames_stay_as_they_were_while_pictures_come(window: Window, monkeypatc
         assert not any(frame.pixels.flags.writeable for frame in seen.frames)
 
 
-def test_what_was_drawn_in_a_pause_is_not_shown_late(window: Window) -> None:
+@pytest.mark.parametrize("looks", [True, False])
+def test_what_was_drawn_in_a_pause_is_not_shown_late(
+    window: Window, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not looks:
+        # As if a while had passed since.
+        monkeypatch.setattr(module, "FRESH_S", 0.0)
     with watched() as seen:
         seen.until(1)
         while seen.look(0.05):
             pass
         for number in (2, 3):
             window.draw(number)
-            seen.source.idle()
+            if looks:
+                seen.source.idle()
         assert seen.look(5)
         assert seen.number == 3
 
