@@ -9,24 +9,30 @@ pictures is a trial with the other search: if it does no better, the first one r
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
 from capture.media import VIDEO_TICKS_PER_S
 
 __all__ = ["SearchChoice"]
 
-#: The fewest pictures of a group that say something about a search.
+#: The fewest pictures of a group that say something about a search. Two searches are compared by that many pictures,
+#: the last of one and the first of the other: how much moves in a film changes within seconds.
 LEAST_PICTURES: Final = 10
 
 #: Predicted pictures are large if they take this share of a key frame. A page that scrolls takes 2 to 10 % with the
-#: wide search, a film 30 to 90 %.
-LARGE_SHARE: Final = 0.2
+#: wide search, a film 8 to 90 %.
+LARGE_SHARE: Final = 0.07
 
-#: How much larger the pictures of the narrow search may be.
-MOST_GROWTH: Final = 1.1
+#: How much larger the pictures of the narrow search may be. In a film, those of two moments differ as much.
+MOST_GROWTH: Final = 1.2
 
-#: If they are this much larger than in the last group, the wide search is worth a key frame at once.
+#: If they are this much larger than the last ones of the last group, and take this share of a key frame, the wide
+#: search is worth one, after this many: until then, a page takes several times the bytes. A film rarely changes that
+#: fast.
 FAR_LARGER: Final = 2.0
+FAR_LARGER_SHARE: Final = 0.4
+FAR_LARGER_PICTURES: Final = 5
 
 #: The time between two trials. It doubles with each that fails, up to the longest.
 FIRST_WAIT_S: Final = 8.0
@@ -43,9 +49,10 @@ class SearchChoice:
         #: Whether the current group is searched narrowly.
         self.is_narrow = False
         self._key_bytes = 0
-        # The predicted pictures of the current group so far, and their bytes.
-        self._count = self._bytes = 0
-        # The mean size of a predicted picture in the last group, and whether that had the other search.
+        # The predicted pictures of the current group so far, their bytes, and those of the first and of the last ones.
+        self._count = self._bytes = self._first_bytes = 0
+        self._last: deque[int] = deque(maxlen=LEAST_PICTURES)
+        # The mean size of the last ones of the last group, and whether that had the other search.
         self._before_bytes = math.inf
         self._is_trial = False
         self._wait_s = FIRST_WAIT_S
@@ -55,9 +62,14 @@ class SearchChoice:
     def note(self, size: int, *, is_key: bool) -> None:
         """Note the `size` of the next encoded picture, in bytes."""
         if is_key:
-            self._key_bytes, self._count, self._bytes = size, 0, 0
-        else:
-            self._count, self._bytes = self._count + 1, self._bytes + size
+            self._key_bytes = size
+            self._count = self._bytes = self._first_bytes = 0
+            self._last.clear()
+            return
+        self._count, self._bytes = self._count + 1, self._bytes + size
+        self._last.append(size)
+        if self._count <= LEAST_PICTURES:
+            self._first_bytes += size
 
     def hurry(self, pts: int) -> None:
         """Note that the encoder is behind: the narrow search has to do, from the next key frame on."""
@@ -65,10 +77,8 @@ class SearchChoice:
 
     def wants_key(self, pts: int) -> bool:
         """Whether a change of the search is worth a key frame now."""
-        if self._count < LEAST_PICTURES:
-            return False
         if pts < self._hurried_until_pts:
-            return not self.is_narrow
+            return self._count >= LEAST_PICTURES and not self.is_narrow
         return self._is_far_larger
 
     def choose(self, pts: int) -> None:
@@ -80,25 +90,41 @@ class SearchChoice:
             self.is_narrow, self._is_trial = True, False
         elif self._wants_other(pts):
             self.is_narrow = not self.is_narrow
-        self._before_bytes = self._mean
+        self._before_bytes = sum(self._last) / len(self._last)
 
     def _wants_other(self, pts: int) -> bool:
         was_trial, self._is_trial = self._is_trial, False
+        if self._is_far_larger:
+            # Either the narrow search finds less, or something else is on the screen: the wide search shows which.
+            self._is_trial = True
+            self._postpone_trial(pts, failed=was_trial)
+            return True
         if self._count < LEAST_PICTURES or self._mean < LARGE_SHARE * self._key_bytes:
             self._wait_s = FIRST_WAIT_S
+            if self.is_narrow:
+                # It did no worse: the film may go on.
+                self._try_from_pts = pts
             return self.is_narrow
         if was_trial:
-            failed = self._mean > self._before_bytes * (MOST_GROWTH if self.is_narrow else 1 / MOST_GROWTH)
-            self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s) if failed else FIRST_WAIT_S
-            self._try_from_pts = pts + self._wait_s * VIDEO_TICKS_PER_S
+            first_bytes = self._first_bytes / LEAST_PICTURES
+            failed = first_bytes > self._before_bytes * (MOST_GROWTH if self.is_narrow else 1 / MOST_GROWTH)
+            if self.is_narrow and not failed:
+                self._wait_s = FIRST_WAIT_S
+            self._postpone_trial(pts, failed=failed)
             return failed
-        self._is_trial = pts >= self._try_from_pts or self._is_far_larger
+        self._is_trial = pts >= self._try_from_pts
         return self._is_trial
+
+    def _postpone_trial(self, pts: int, *, failed: bool) -> None:
+        if failed:
+            self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
+        self._try_from_pts = pts + self._wait_s * VIDEO_TICKS_PER_S
 
     @property
     def _is_far_larger(self) -> bool:
         """Whether something else is on the screen now, in which the wide search may find more."""
-        return self.is_narrow and self._mean > FAR_LARGER * self._before_bytes
+        is_known = self.is_narrow and self._count >= FAR_LARGER_PICTURES
+        return is_known and self._mean > max(FAR_LARGER * self._before_bytes, FAR_LARGER_SHARE * self._key_bytes)
 
     @property
     def _mean(self) -> float:

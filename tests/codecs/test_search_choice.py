@@ -9,7 +9,14 @@ import av
 import numpy as np
 import pytest
 
-from capture.codecs.search_choice import FIRST_WAIT_S, HURRIED_S, LEAST_PICTURES, LONGEST_WAIT_S, SearchChoice
+from capture.codecs.search_choice import (
+    FAR_LARGER_PICTURES,
+    FIRST_WAIT_S,
+    HURRIED_S,
+    LEAST_PICTURES,
+    LONGEST_WAIT_S,
+    SearchChoice,
+)
 from capture.codecs.video_context import VideoContext
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import QUALITIES
@@ -80,9 +87,9 @@ def test_a_film_in_which_the_wide_search_finds_more_keeps_it() -> None:
 
 
 def test_the_wide_search_returns_at_once_where_it_finds_far_more() -> None:
-    # A page of which no more than a fifth is found is taken for a film at first.
+    # A page of which a quarter is new in each picture is taken for a film at first.
     screen = Screen()
-    screen.show((25_000, 90_000), 2 + (LEAST_PICTURES + 1) / FPS)
+    screen.show((25_000, 90_000), 2 + (FAR_LARGER_PICTURES + 1) / FPS)
     assert screen.choice.is_narrow
     screen.show((25_000, 90_000), 2 / FPS)
     assert not screen.choice.is_narrow
@@ -96,6 +103,38 @@ def test_a_page_after_a_film_is_searched_widely_within_half_a_second() -> None:
     screen.show((5_000, 90_000), (LEAST_PICTURES + 3 + 2 * FPS) / FPS)
     assert not screen.choice.is_narrow
     assert screen.show(SCROLLED_PAGE, 60) == 0
+
+
+def test_a_film_in_which_a_seventh_is_new_is_searched_narrowly() -> None:
+    screen = Screen()
+    assert screen.show((13_000, 12_000), 60) > 0.8
+
+
+def test_a_film_that_moves_now_more_now_less_is_searched_narrowly() -> None:
+    screen = Screen()
+    shares = [screen.show((size, size), 3) for size in (8_000, 19_000, 12_000, 17_000) for _ in range(10)]
+    assert np.mean(shares[2:]) > 0.7
+
+
+def test_a_film_that_begins_dark_is_searched_narrowly() -> None:
+    # In the middle of the first trial, the pictures grow for a reason of their own.
+    screen = Screen()
+    screen.show((20_000, 20_000), 2 + LEAST_PICTURES / FPS)
+    assert screen.show((60_000, 60_000), 60) > 0.85
+
+
+def test_a_film_that_goes_on_after_a_calm_is_searched_narrowly_at_once() -> None:
+    screen = Screen()
+    screen.show(FILM, 10)
+    screen.show(TYPING, 4)
+    assert not screen.choice.is_narrow
+    assert screen.show(FILM, 5) > 0.5
+
+
+def test_a_page_that_is_taken_for_a_film_costs_few_pictures() -> None:
+    screen = Screen()
+    # A terminal that is flooded: an eighth of it is new in each picture.
+    assert screen.show((13_000, 90_000), 600) * 600 * FPS < 20 * (FAR_LARGER_PICTURES + 1)
 
 
 def test_after_a_film_the_wide_search_returns_with_the_calm() -> None:
