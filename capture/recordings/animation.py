@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import av
-import av.filter
 from av.container import OutputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -17,6 +16,7 @@ from av.video.stream import VideoStream
 from capture.recordings.animation_report import report_animation
 from capture.recordings.decoded_pictures import FrameReader, at_constant_rate, shown
 from capture.recordings.opening import origin_s
+from capture.recordings.palette import PaletteChooser, Rgb
 from capture.recordings.progress import OnProgress, part_of, unwatched
 from capture.recordings.rewrite import opened, tracks_of
 
@@ -26,7 +26,7 @@ __all__ = ["write_animation"]
 _Frames: TypeAlias = Callable[[], Iterator[tuple[av.VideoFrame, range]]]
 
 #: So many bytes of frames are kept for the second pass; more are decoded and made smaller again.
-_KEPT_BYTES: Final = 128_000_000
+_KEPT_BYTES: Final = 96_000_000
 
 
 def write_animation(
@@ -45,8 +45,7 @@ def write_animation(
     form = path.suffix[1:]
     rate = Fraction(fps).limit_denominator(1001)
     write, passes = (_write_gif, 2) if form == "gif" else (_write_webp, 1)
-    # What the filters for palettes and the encoder take.
-    pixel_format = "bgra" if form == "gif" else "yuv420p"
+    pixel_format = "rgb24" if form == "gif" else "yuv420p"
     begun = itertools.count()
     kept: list[tuple[av.VideoFrame, range]] | None = []
 
@@ -105,50 +104,22 @@ def _write_gif(made: OutputContainer, frames: _Frames, size: tuple[int, int], ra
     stream = made.add_stream("gif", rate=rate)
     assert isinstance(stream, VideoStream)  # noqa: S101
     stream.width, stream.height, stream.pix_fmt = *size, "pal8"
-    chooser = av.filter.Graph()
-    chooser.link_nodes(
-        _buffer(chooser, size, rate), chooser.add("palettegen", "stats_mode=diff"), chooser.add("buffersink")
-    ).configure()
+    chooser = PaletteChooser()
+    for frame, _ in frames():
+        chooser.add(_pixels(frame))
+    palette = chooser.palette()
     for frame, slots in frames():
-        chooser.push(_stamped(frame, slots[0], rate))
-    chooser.push(None)
-    palette = cast(av.VideoFrame, chooser.pull())
-    painter = av.filter.Graph()
-    picture = _buffer(painter, size, rate)
-    colours = painter.add_buffer(
-        width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, 1000)
-    )
-    use = painter.add("paletteuse", "dither=bayer:bayer_scale=5:diff_mode=rectangle")
-    picture.link_to(use, 0, 0)
-    colours.link_to(use, 0, 1)
-    use.link_to(painter.add("buffersink"))
-    painter.configure()
-    palette.pts = 0
-    colours.push(palette)
-    colours.push(None)
-    for frame, slots in frames():
-        # A frame stays until the next one. The last one would only stay for a slot.
-        picture.push(_stamped(frame, slots[0], rate))
-        _paint(made, stream, painter)
+        painted = av.VideoFrame.from_ndarray(cast(Any, (palette.painted(_pixels(frame)), palette.argb)), "pal8")
+        # A frame stays until the next one.
+        made.mux(stream.encode(_stamped(painted, slots[0], rate)))
     if len(slots) > 1:
-        picture.push(_stamped(frame, slots[-1], rate))
-    picture.push(None)
-    _paint(made, stream, painter)
+        # The last one would only stay for a slot.
+        made.mux(stream.encode(_stamped(painted, slots[-1], rate)))
     made.mux(stream.encode(None))
 
 
-def _buffer(graph: av.filter.Graph, size: tuple[int, int], rate: Fraction) -> Any:
-    return graph.add_buffer(width=size[0], height=size[1], format=av.VideoFormat("bgra"), time_base=1 / rate)
-
-
-def _paint(made: OutputContainer, stream: VideoStream, graph: av.filter.Graph) -> None:
-    """Encode every frame that `graph` has ready."""
-    while True:
-        try:
-            frame = cast(av.VideoFrame, graph.pull())
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        made.mux(stream.encode(frame))
+def _pixels(frame: av.VideoFrame) -> Rgb:
+    return cast(Rgb, frame.to_ndarray())
 
 
 def _write_webp(made: OutputContainer, frames: _Frames, size: tuple[int, int], rate: Fraction) -> None:

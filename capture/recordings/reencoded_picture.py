@@ -63,6 +63,9 @@ class ReencodedPicture:
         rate = style.constant_fps or source.guessed_rate or Fraction(30)
         if math.isinf(plan.picture_rate):
             options["crf"] = str(style.crf)
+        elif codec == "h264":
+            # Its default lets the rate of a short film be off by so much that a second attempt is needed.
+            options["x264-params"] = "ratetol=0.1"
         if style.key_frames_s is not None:
             group = str(max(1, round(rate * style.key_frames_s)))
             options |= {"g": group, "keyint_min": group, "sc_threshold": "0"}

@@ -13,9 +13,10 @@ from capture.recordings.encoding_plan import MOST_SOUND, Plan, even
 
 __all__ = ["fit_animation", "fit_tracks"]
 
-#: An attempt that uses this share of the limit is good enough; the aim is halfway between that and the limit.
-_ENOUGH: Final = 0.98
-_AIM: Final = 0.99
+#: An attempt that uses this share of the limit is good enough: nobody sees a twentieth of the bits, and each attempt
+#: takes seconds. The aim is halfway between that and the limit.
+_ENOUGH: Final = 0.95
+_AIM: Final = 0.975
 
 #: How many bit rates to try for each picture size; an animation, with its two dimensions, gets twice as many attempts.
 _TRIES: Final = 8
@@ -23,6 +24,9 @@ _TRIES: Final = 8
 #: The fewest bits per second for an audio track, and the share of all bits that sound gets beside a picture.
 _LEAST_SOUND: Final = 16_000
 _SOUND_SHARE: Final = 0.2
+
+#: What a frame takes in the headers of a file.
+_FRAME_BYTES: Final = 12
 
 #: With fewer bits per pixel than this, text turns to mush: a smaller picture shows more.
 _LEAST_BITS_PER_PIXEL: Final = 0.012
@@ -78,21 +82,29 @@ def fit_tracks(
     """
     attempts = _Attempts(limit_bytes)
     total = limit_bytes * 8 * _AIM / length_s
-    for scale in _SCALES if picture is not None else (1.0,):
-        sound_rate = 0.0
+    sound_rate = 0.0
+    if sounds:
+        share = _SOUND_SHARE if picture is not None else 1.0
+        sound_rate = min(MOST_SOUND, max(_LEAST_SOUND, total * share / sounds))
+    if picture is None:
+        _search_rate(attempts, encode, Plan(0.0, sound_rate), other_bytes=0.0)
+    else:
+        # Silence and voices take fewer bytes than their rate says. The picture gets the rest, and its first attempt is
+        # mostly good enough.
+        other_bytes = picture.frames * _FRAME_BYTES
         if sounds:
-            share = _SOUND_SHARE if picture is not None else 1.0
-            sound_rate = min(MOST_SOUND, max(_LEAST_SOUND, total * share / sounds))
-        plan = Plan(0.0, sound_rate)
-        if picture is not None:
+            other_bytes += encode(Plan(0.0, sound_rate)).stat().st_size
+        rate = max(_LEAST_PICTURE, total - other_bytes * 8 / length_s)
+        for scale in _SCALES:
             size = even(picture.width * scale), even(picture.height * scale)
-            plan = Plan(max(_LEAST_PICTURE, total - sound_rate * sounds), sound_rate, size)
-            if scale > _SCALES[-1] and plan.picture_rate < _least_rate(picture, size, length_s):
+            if scale > _SCALES[-1] and rate < _least_rate(picture, size, length_s):
                 continue
-        _search_rate(attempts, encode, plan, sound_bytes=sound_rate * sounds * length_s / 8)
-        if attempts.best is not None:
-            return attempts.best
-    raise attempts.too_large(recording)
+            _search_rate(attempts, encode, Plan(rate, sound_rate, size), other_bytes=other_bytes)
+            if attempts.best is not None:
+                break
+    if attempts.best is None:
+        raise attempts.too_large(recording)
+    return attempts.best
 
 
 def _least_rate(picture: StreamReport, size: tuple[int, int], length_s: float) -> float:
@@ -102,12 +114,15 @@ def _least_rate(picture: StreamReport, size: tuple[int, int], length_s: float) -
     return size[0] * size[1] * fps * _LEAST_BITS_PER_PIXEL
 
 
-def _search_rate(attempts: _Attempts, encode: Callable[[Plan], Path], plan: Plan, *, sound_bytes: float) -> None:
-    """Try bit rates from that of `plan` on: of the picture, or without one of the sound."""
+def _search_rate(attempts: _Attempts, encode: Callable[[Plan], Path], plan: Plan, *, other_bytes: float) -> None:
+    """Try bit rates from that of `plan` on: of the picture, or without one of the sound.
+
+    `other_bytes` is what else is in the file.
+    """
     limit_bytes = attempts.limit_bytes
     low, high = 0.0, math.inf
     if plan.picture_rate:
-        rate, least, most, fixed = plan.picture_rate, float(_LEAST_PICTURE), math.inf, sound_bytes
+        rate, least, most, fixed = plan.picture_rate, float(_LEAST_PICTURE), math.inf, other_bytes
     else:
         rate, least, most, fixed = plan.sound_rate, _LEAST_SOUND / 2, 2.0 * MOST_SOUND, 0.0
     before = 0

@@ -186,7 +186,7 @@ def test_a_voice_note_is_one_that_messengers_send(tmp_path: Path) -> None:
 
 
 def test_a_podcast_has_the_loudness_of_podcasts(tmp_path: Path) -> None:
-    quiet = tone(440.0, 8.0, 0.02) * (1.5 + np.sin(np.arange(8 * RATE) / 4000)[:, None]).astype(np.float32)
+    quiet = tone(440.0, 4.0, 0.02) * (1.5 + np.sin(np.arange(4 * RATE) / 4000)[:, None]).astype(np.float32)
     path = film(tmp_path / "a.mp4", [quiet, quiet[:, ::-1] * np.float32(0.5)])
     made = exported(path, "podcast")
     (after,) = measure(made.path)
