@@ -127,7 +127,7 @@ EXPORT = (
 
 SHARE = (
     "Hand a recording on: put the file itself on the clipboard, attach it to a draft mail, show it in the file "
-    "manager, or open it with a program. Nothing is sent."
+    "manager, or open it with a program. capture itself sends nothing."
 )
 
 CHECK = "Check a recording: its tracks, their start and length, silence, and whether the end is missing."

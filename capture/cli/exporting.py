@@ -94,7 +94,10 @@ def _list_presets(arguments: Arguments) -> None:
 
 def _facts(preset: Preset) -> str:
     """Return what a file of this preset is, in one line."""
-    facts = [" or ".join(f".{ending}" for ending in (*preset.endings, *preset.sound_endings))]
+    with_picture, alone = (
+        " or ".join(f".{ending}" for ending in endings) for endings in (preset.endings, preset.sound_endings)
+    )
+    facts = [f"{with_picture}, of sound alone {alone}" if with_picture and alone else with_picture or alone]
     if preset.most_bytes is not None:
         facts.append(f"at most {preset.most_bytes / 1e6:g} MB ({preset.limit_by})")
     if preset.loudness_lufs is not None:

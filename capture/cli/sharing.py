@@ -33,6 +33,7 @@ _PATH: Final = "{path}"
 
 def _share(arguments: Arguments) -> int:
     from capture.cli.recordings import recording_named
+    from capture.output.locked_file import is_being_recorded
     from capture.parsing import parse_size
     from capture.recordings.check import size_bytes_of
 
@@ -41,6 +42,8 @@ def _share(arguments: Arguments) -> int:
     limit_bytes = None if arguments.size_limit is None else parse_size(arguments.size_limit)
     path = recording_named(arguments.file)
     size_bytes, usual_bytes = size_bytes_of(path), PRESETS["email"].most_bytes or 0
+    if is_being_recorded(path):
+        raise UsageError(f"{path} is being recorded", "share it when it is finished")
     fitted = limit_bytes is not None and size_bytes > limit_bytes
     if limit_bytes is not None and fitted:
         path = _made_to_fit(arguments, path, limit_bytes)

@@ -71,7 +71,7 @@ PRESETS: Final[dict[str, Preset]] = {
         endings=("mp4",),
         sound_endings=("m4a", "mp3"),
         most_bytes=14_000_000,
-        limit_by="mailboxes that take 20 MB, a third of which is encoding",
+        limit_by="mailboxes of 20 MB, where attachments are a third larger",
         most_size=(1280, 720),
     ),
     "web": Preset(

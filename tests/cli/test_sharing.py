@@ -23,6 +23,7 @@ from xservers import server
 
 from capture.cli.sharing import _PLACES
 from capture.desktop.drafts import write_draft
+from capture.output.locked_file import create_locked
 from capture.recordings.presets import PRESETS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a virtual desk needs Linux")
@@ -241,6 +242,13 @@ def test_what_is_not_possible_here_is_said_with_the_next_best(
             hint in done.stderr for hint in ("--to folder", "--to clipboard", str(tmp_path), "install it", "menu")
         )
     assert not list(Path(capture_environment["XDG_CACHE_HOME"]).rglob("*.eml"))
+
+
+def test_what_is_being_recorded_is_not_shared(run_capture: RunCapture, tmp_path: Path) -> None:
+    descriptor = create_locked(tmp_path / "a.ogg")
+    done = run_capture("share", "a.ogg", "--to", "folder")
+    os.close(descriptor)
+    assert (done.returncode, done.stderr) == (2, "capture: a.ogg is being recorded: share it when it is finished\n")
 
 
 def test_every_place_is_named_in_the_help(run_capture: RunCapture) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from pasting import Program, holders
 from running import eventually
+from wayland_desk import has_sway, sway_desk
 from xservers import server
 
 from capture.desktop.clipboard import copy_file
@@ -80,6 +83,23 @@ def test_wayland_gets_it_through_wl_copy(tmp_path: Path) -> None:
     program.chmod(0o700)
     copy_file(tmp_path / "a b.ogg", {"WAYLAND_DISPLAY": "wayland-1", "DISPLAY": ":1", "PATH": str(tmp_path)})
     assert noted.read_bytes() == f"--type text/uri-list\nfile://{tmp_path}/a%20b.ogg\r\n".encode()
+
+
+@pytest.mark.skipif(not (shutil.which("wl-paste") and has_sway()), reason="needs sway and wl-clipboard")
+def test_a_wayland_program_pastes_the_file(tmp_path: Path, temporary_folder: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(dir=temporary_folder, prefix="w") as folder,
+        sway_desk(Path(folder), "resolution 640x360 position 0 0") as desk,
+    ):
+        copy_file(tmp_path / "a b.ogg", desk.environment)
+        pasted = subprocess.run(
+            ["wl-paste", "--no-newline", "--type", "text/uri-list"],
+            env=desk.environment,
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+    assert pasted.stdout == f"file://{tmp_path}/a%20b.ogg\r\n".encode()
 
 
 @pytest.mark.parametrize(

@@ -311,6 +311,22 @@ def test_a_film_of_a_phone_stands_upright(tmp_path: Path) -> None:
     assert (capped.width, capped.height) == (20, 80)
 
 
+def test_a_film_of_wide_pixels_gets_square_ones(tmp_path: Path) -> None:
+    path = tmp_path / "wide.mkv"
+    with av.open(str(path), "w") as made:
+        video = made.add_stream("libx264", rate=30)
+        assert isinstance(video, VideoStream)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(2)
+        for number in range(10):
+            made.mux(video.encode(av.VideoFrame.from_ndarray(numbered(number), format="bgra")))
+        made.mux(video.encode(None))
+    made_of_it = exported(path, "web")
+    assert made_of_it.picture is not None
+    assert (made_of_it.picture.width, made_of_it.picture.height) == (2 * WIDTH, HEIGHT)
+    assert [number for _, number in shown(made_of_it.path)] == list(range(10))
+
+
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "mp3"])
 def test_sound_that_begins_later_stays_where_it_is(ending: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", (Sound(start_s=0.5), Sound(start_s=0.0, heard_from_s=1.5)))
