@@ -4,19 +4,20 @@ Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [-
 
 Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
 being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain; a
-terminal flooded with text (needs xterm); and sound alone. The recorders take turns. `ffmpeg` halves the colours, as
-nearly every player needs it (`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time
-is user and system time of the recorder and its children. Figures are medians of all runs; the ratio is the median of
-the ratios of single runs to ffmpeg, because the speed of a machine changes from minute to minute. On the desk `sway`
-there are three scenes, and the ratio is that to wf-recorder, for a frame of the file where something moves: a busy
-wf-recorder leaves out most. `lost` counts slots that were dropped. `moved` counts frames in the file that differ as a
-whole from the previous frame; in full motion all should. The exit code is 1 when a bound on the ratio, the memory or
-the lost slots is broken.
+terminal flooded with text (needs xterm); with FILM=FILE in the environment, that film, played by mpv; and sound alone.
+The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it (`-pix_fmt yuv420p`); `ffmpeg
+4:4:4` is what it writes here without that option. CPU time is user and system time of the recorder and its children.
+Figures are medians of all runs; the ratio is the median of the ratios of single runs to ffmpeg, because the speed of a
+machine changes from minute to minute. On the desk `sway` there are three scenes, and the ratio is that to wf-recorder,
+for a frame of the file where something moves: a busy wf-recorder leaves out most. `lost` counts slots that were
+dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in full motion all should.
+The exit code is 1 when a bound on the ratio, the memory or the lost slots is broken.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -56,6 +57,7 @@ SCENES: Final = {
     "gradients": Scene("gradients"),
     "grain": Scene("gradients", ("--grain", "8"), whole=False),
     "terminal": Scene("terminal", whole=False),
+    "film": Scene("film", whole=False),
     "still, 60 fps": Scene("still", fps=60),
     "walkthrough, 60 fps": Scene("walkthrough", fps=60),
     "full motion, 60 fps": Scene("full_motion", fps=60, whole=False),
@@ -177,6 +179,8 @@ def main() -> int:
     figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
     broken: list[str] = []
     scenes = [scene for scene, how in SCENES.items() if not on_wayland or how.wayland_bound is not None]
+    if "FILM" not in os.environ and "film" in scenes:
+        scenes.remove("film")
     for scene in options.only or scenes:
         known = recorders_for(scene, on_wayland)
         chosen = [recorder for recorder in known if options.recorder in (None, recorder.name)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ def main() -> None:
     screen = display.screen()
     columns, rows = screen.width_in_pixels // _CELL_WIDTH - 1, screen.height_in_pixels // _CELL_HEIGHT
     display.close()
+    # Otherwise the other program would be left.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     text = words(3, 20_000)
     with tempfile.TemporaryDirectory() as folder:
         pipe = Path(folder, "lines")
