@@ -154,6 +154,7 @@ class Producer:
         )
         self.node = 0
         self.drawn_s: dict[int, float] = {}
+        self._commanded: list[int] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         eventually(lambda: self.node or self._process.poll() is not None, "the producer")
@@ -165,11 +166,15 @@ class Producer:
         self._process.stdin.flush()
 
     def draw(self) -> int:
-        """Draw the next picture; return its number once it is out."""
-        before = len(self.drawn_s)
+        """Draw the next picture; return its number once it is out.
+
+        Other pictures may come meanwhile, such as the first one of a stream, which the recorder may also see before
+        this process has read its number.
+        """
+        before = len(self._commanded)
         self.tell("draw")
-        eventually(lambda: len(self.drawn_s) > before, "a picture")
-        return max(self.drawn_s)
+        eventually(lambda: len(self._commanded) > before, "a picture")
+        return self._commanded[-1]
 
     def kill(self) -> None:
         self._process.kill()
@@ -186,11 +191,13 @@ class Producer:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            first, second = line.split()
+            first, second, *how = line.split()
             if first == "node":
                 self.node = int(second)
-            else:
-                self.drawn_s[int(first)] = int(second) / 1e9
+                continue
+            self.drawn_s[int(first)] = int(second) / 1e9
+            if how:
+                self._commanded.append(int(first))
 
 
 @dataclass

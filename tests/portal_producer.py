@@ -1,8 +1,8 @@
 """A program that delivers numbered pictures to PipeWire, as a desktop does, in the ways in which desktops differ.
 
-It prints `node N`, then the number of each picture and when it was shown, in nanoseconds on the monotonic clock. Its
-standard input takes a command a line: `draw` the next picture or the last one `again`, `run FPS`, `rest`, `size W H`,
-`hide` the cursor, and `move X Y` it, both without a picture.
+It prints `node N`, then the number of each picture and when it was shown, in nanoseconds on the monotonic clock, with
+`as commanded` if it answers a `draw`. Its standard input takes a command a line: `draw` the next picture or the last
+one `again`, `run FPS`, `rest`, `size W H`, `hide` the cursor, and `move X Y` it, both without a picture.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Producer:
         self._streaming = self._is_known = False
         # What has to be sent as soon as there is a buffer: True for a picture, False for the cursor alone.
         self._waiting: bool | None = None
+        self._is_commanded = False
         self._pending = ""
         self._memory: dict[int, mmap.mmap] = {}
 
@@ -148,6 +149,7 @@ class Producer:
             word, *rest = line.split()
             numbers = [int(part) for part in rest]
             if word == "draw":
+                self._is_commanded = True
                 self._draw()
             elif word == "again":
                 self._next = max(self._options.first, self._next - 1)
@@ -208,7 +210,8 @@ class Producer:
                 ctypes.memmove(meta.data, raw, len(raw))
         self._lib.pw_stream_queue_buffer(self._stream, address)
         if picture:
-            print(self._next, now_ns, flush=True)
+            print(self._next, now_ns, "as commanded" if self._is_commanded else "", flush=True)
+            self._is_commanded = False
         return fits
 
     def _damage(self) -> bytes:

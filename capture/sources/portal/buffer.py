@@ -89,15 +89,22 @@ class Buffer:
                 continue
             raw = ctypes.string_at(meta.data, meta.size)
             if meta.type == META_HEADER and len(raw) >= _HEADER.size:
-                flags, _, pts, _, _ = _HEADER.unpack_from(raw)
-                shown_at_s = pts / 1e9 if pts > 0 else None
-                if flags & HEADER_CORRUPTED:
-                    pixels = None
+                shown_at_s, is_corrupted = _read_header(raw)
+                pixels = None if is_corrupted else pixels
             elif meta.type == META_DAMAGE:
                 damage = _damage_of(raw, layout)
             elif meta.type == META_CURSOR and len(raw) >= _CURSOR.size:
                 cursor = _cursor_of(raw)
         return Content(pixels, shown_at_s, damage, cursor)
+
+    @property
+    def shown_at_s(self) -> float | None:
+        """When the picture was shown, without the rest of `read`."""
+        for number in range(self._spa.n_metas):
+            meta = self._spa.metas[number]
+            if meta.type == META_HEADER and meta.data and meta.size >= _HEADER.size:
+                return _read_header(ctypes.string_at(meta.data, _HEADER.size))[0]
+        return None
 
     @property
     def stride(self) -> int:
@@ -141,6 +148,12 @@ def _mapped(descriptor: int, offset: int, length: int) -> tuple[mmap.mmap, int]:
     # Reading beyond the end of the file would kill the process.
     length = min(length, size - offset)
     return mmap.mmap(descriptor, length + before, access=mmap.ACCESS_READ, offset=offset - before), before
+
+
+def _read_header(raw: bytes) -> tuple[float | None, bool]:
+    """Return when the picture was shown, None if that is not stated, and whether it is corrupted."""
+    flags, _, pts, _, _ = _HEADER.unpack_from(raw)
+    return pts / 1e9 if pts > 0 else None, bool(flags & HEADER_CORRUPTED)
 
 
 def _damage_of(raw: bytes, layout: VideoFormat) -> Rectangle | None:

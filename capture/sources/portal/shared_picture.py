@@ -108,11 +108,11 @@ class SharedPicture:
     def cut(self, part: Rectangle, bounds: Rectangle) -> Pixels | None:
         """Return the pixels of a part of the picture, which nothing changes later; if they are all, read-only.
 
-        Returns None if the picture has another size than `bounds` by now.
+        Returns None if the picture has changed since the last `take`, which tells when it was shown.
         """
         with self._changed:
             canvas = self._canvas
-            if canvas is None or (bounds.height, bounds.width) != canvas.shape[:2]:
+            if canvas is None or self._part is not None or (bounds.height, bounds.width) != canvas.shape[:2]:
                 return None
             if part != bounds:
                 return canvas[part.top : part.bottom, part.left : part.right].copy()

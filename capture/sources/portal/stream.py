@@ -2,6 +2,10 @@
 
 The thread copies what changed and gives every buffer back at once. A buffer that is kept stays marked as busy: when its
 turn comes, the producer gets none and leaves the picture out, which on a screen that then rests is the last one.
+
+PipeWire before 1.6 keeps returned buffers in a queue, from which it removes one a picture, and drops a picture that
+comes in one of them: on a busy machine, where the thread is late or pictures are replaced on their way, even the last
+one before the screen rests. So the thread also looks itself whether a buffer has a newer picture.
 """
 
 from __future__ import annotations
@@ -60,6 +64,10 @@ _CURSOR_SIDES: Final = (64, 1, 384)
 #: A producer that negotiates again, as for a new size, pauses for a moment. One that is gone stays paused.
 PAUSED_LIMIT_S: Final = 2.0
 
+#: How long after a picture to look for one that PipeWire has dropped, and how often on a screen that rests.
+_LOOK_S: Final = 0.05
+_LONGEST_LOOK_S: Final = 0.8
+
 #: How long `close` waits for the thread, which is a daemon.
 _CLOSE_LIMIT_S: Final = 2.0
 
@@ -116,6 +124,10 @@ class PictureStream:
         self._stream: int | None = None
         self._buffers: dict[int, Buffer] = {}
         self._stride_known = False
+        # When the newest picture was shown that was taken, and the one that was found at the last look; when to look
+        # again.
+        self._newest_s = self._found_at_s = 0.0
+        self._look_in_s = _LOOK_S
         self._paused_at_s: float | None = None
         self._ended = ""
         self._failure: Exception | None = None
@@ -164,11 +176,16 @@ class PictureStream:
             selector.register(self._wake_out, selectors.EVENT_READ)
             selector.register(self._watch, selectors.EVENT_READ)
             while not self._closing and not self._ended:
-                left_s = None if self._paused_at_s is None else self._paused_at_s + PAUSED_LIMIT_S - time.monotonic()
-                if left_s is not None and left_s <= 0:
+                left_s = self._look_in_s
+                if self._paused_at_s is not None:
+                    left_s = min(left_s, self._paused_at_s + PAUSED_LIMIT_S - time.monotonic())
+                if left_s <= 0:
                     self._ended = _NO_SCREEN
                     return
-                for key, _ in selector.select(left_s):
+                events = selector.select(left_s)
+                if not events:
+                    self._look_for_dropped()
+                for key, _ in events:
                     if key.fileobj is self._watch:
                         if not self._watch.attend():
                             selector.unregister(self._watch)
@@ -278,14 +295,36 @@ class PictureStream:
             taken.append(address)
         try:
             for address in taken:
-                buffer, layout = self._buffers.get(address), self._layout
-                if buffer is not None and layout is not None:
-                    content = buffer.read(layout, stride_known=self._stride_known)
-                    self._stride_known |= content.pixels is not None and buffer.stride != 0
-                    self._picture.update(content, is_rgb=layout.is_rgb)
+                self._take_over(address)
         finally:
             for address in taken:
                 self._lib.pw_stream_queue_buffer(self._stream, address)
+        self._look_in_s = _LOOK_S
+
+    def _take_over(self, address: int) -> None:
+        buffer, layout = self._buffers.get(address), self._layout
+        if buffer is None or layout is None:
+            return
+        content = buffer.read(layout, stride_known=self._stride_known)
+        self._stride_known |= content.pixels is not None and buffer.stride != 0
+        before_s, shown_at_s = self._newest_s, content.shown_at_s or 0.0
+        if any(before_s < (each.shown_at_s or 0.0) < shown_at_s for each in self._buffers.values()):
+            # What changed counts from a picture that was dropped.
+            content = content._replace(damage=None)
+        self._newest_s = max(before_s, shown_at_s)
+        self._picture.update(content, is_rgb=layout.is_rgb)
+
+    def _look_for_dropped(self) -> None:
+        """Take the newest picture if PipeWire has dropped it. Pictures without a time are not found."""
+        found = ((buffer.shown_at_s or 0.0, address) for address, buffer in self._buffers.items())
+        shown_at_s, address = max(found, default=(0.0, 0))
+        if shown_at_s <= self._newest_s:
+            self._look_in_s = min(2 * self._look_in_s, _LONGEST_LOOK_S)
+            return
+        # At the first sight, it may not be complete.
+        if shown_at_s == self._found_at_s:
+            self._take_over(address)
+        self._found_at_s, self._look_in_s = shown_at_s, _LOOK_S
 
 
 class _Params:

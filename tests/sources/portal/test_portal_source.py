@@ -26,10 +26,6 @@ if sys.platform != "linux":
 
 from capture.sources.portal.chooser import choose_in_dialog
 
-# On a busy machine, about one run of this module in ten meets a picture that comes twice or late, for a reason that is
-# not known yet. `test_portal_recording` records whole files from the same portal in every run.
-pytestmark = pytest.mark.long
-
 #: Longer than anything here takes: only a hang reaches it.
 LIMIT_S: Final = 20.0
 
@@ -180,6 +176,16 @@ def test_what_changes_while_nobody_looks_is_seen_afterwards(wayland: PortalDesk)
         for _ in range(40):
             last = desk.draw()
         seen.until_shown(last)
+
+
+def test_no_picture_is_lost_after_the_thread_was_late_by_all_buffers(wayland: PortalDesk) -> None:
+    with watched(wayland) as (desk, seen):
+        # The stream's thread waits for this lock, with all buffers.
+        with seen.source._picture._changed:
+            for _ in range(6):
+                desk.draw()
+        for _ in range(8):
+            seen.until_shown(desk.draw())
 
 
 def test_identical_pictures_are_no_change(wayland: PortalDesk) -> None:
