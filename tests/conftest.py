@@ -11,13 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 from hypothesis import settings
-from programs import path_without_pulseaudio
+from programs import desk_with
 from running import Recorder
 from stage import Stage
 from takes import Player
@@ -122,12 +122,7 @@ def sound_desk(
     """
     if sys.platform != "linux":
         pytest.skip("a virtual desk needs Linux")
-    with ExitStack() as opening:
-        desk = VirtualDesk(320, 240, window_manager=False)
-        with pytest.MonkeyPatch.context() as choosing:
-            if getattr(request, "param", "pulseaudio") == "pipewire":
-                choosing.setenv("PATH", path_without_pulseaudio(tmp_path_factory.mktemp("programs")))
-            opened = opening.enter_context(desk)
+    with desk_with(getattr(request, "param", "pulseaudio"), tmp_path_factory.mktemp("programs")) as opened:
         for name, value in opened.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

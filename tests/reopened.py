@@ -155,6 +155,14 @@ def loudness(samples: Sound, hz: float, rate: int) -> float:
     return float(2 * abs(np.sum(samples * window * np.exp(-phase))) / np.sum(window))
 
 
+def usual_loudness(samples: Sound, hz: float, rate: int) -> float:
+    """Return the amplitude of the sine of `hz` in most of `samples`: short gaps and jumps do not count."""
+    length = rate // 20
+    return float(
+        np.median([loudness(piece, hz, rate) for piece in np.split(samples, range(length, len(samples), length))])
+    )
+
+
 def first_loud_s(track: Track, level: float = 0.05) -> float:
     """Return when the sound first exceeds `level`, in seconds."""
     loud = np.flatnonzero(np.abs(track.samples) > level)

@@ -20,10 +20,24 @@ from stage import module, pactl
 from benchmarks.trials.seen import pairs
 from benchmarks.trials.servers import MICROPHONE, MICROPHONE_HZ, sound_server
 
-__all__ = ["MICROPHONE", "MICROPHONE_HZ", "ON_BOTH_SERVERS", "Beacon", "beacon", "microphone", "sound_server"]
+__all__ = [
+    "MICROPHONE",
+    "MICROPHONE_HZ",
+    "ON_BOTH_SERVERS",
+    "Beacon",
+    "beacon",
+    "is_pipewire",
+    "microphone",
+    "sound_server",
+]
 
 #: For tests that use `sound_desk`: once on PulseAudio, once on PipeWire.
 ON_BOTH_SERVERS: Final = pytest.mark.parametrize("sound_desk", ["pulseaudio", "pipewire"], indirect=True)
+
+
+def is_pipewire(environment: Mapping[str, str]) -> bool:
+    """Whether the sound server is PipeWire's, not PulseAudio's daemon."""
+    return "(on PipeWire" in pactl(environment, "info")
 
 
 @contextmanager

