@@ -52,6 +52,9 @@ _REPAIRABLE: Final = (Ending.NEVER_CLOSED, Ending.CUT_OFF)
 #: The constant rates of cameras, screens and film. A variable rate is mostly guessed right.
 _RATES: Final = (24, 25, 30, 50, 60)
 
+#: Frames that follow each other faster are no film.
+_HIGHEST_RATE: Final = 120
+
 #: For editors: a quality that survives being encoded again, and a key frame in each second.
 _EDITING_CRF: Final = 16
 _EDITING_KEY_FRAMES_S: Final = 1.0
@@ -199,7 +202,6 @@ def _order(path: Path, preset: Preset, found: CheckReport, output: Path | None, 
 def _form(path: Path, preset: Preset, output: Path | None, *, has_picture: bool, has_sound: bool) -> str:
     """Return the extension of the new file. Raises `UsageError` when the recording cannot become one."""
     possible = [*(preset.endings if has_picture else ()), *(preset.sound_endings if has_sound else ())]
-    # A picture without sound needs only what holds pictures.
     if not possible:
         what = "picture" if has_sound else "sound"
         raise UsageError(
@@ -244,7 +246,7 @@ def _tracks(
 
 def _rate(path: Path, picture: StreamReport) -> Fraction:
     """Return the constant rate for a picture: its own, or the usual one that is nearest to what FFmpeg guesses."""
-    if picture.constant_fps is not None:
+    if picture.constant_fps is not None and 1 <= picture.constant_fps <= _HIGHEST_RATE:
         return Fraction(picture.constant_fps).limit_denominator(1001)
     with opened(path) as container:
         guess = float(container.streams.video[0].guessed_rate or 30)

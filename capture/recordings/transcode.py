@@ -194,11 +194,15 @@ class Transcoding:
         if order.loudness_lufs is not None and tracks:
             style = replace(style, changes=self._changes(kind, style, order.loudness_lufs))
         best: Path | None = None
-        if order.limit_bytes is None or self._may_fit(order.limit_bytes, picture, len(tracks)):
+        can_shrink = kind.audio_codec in RATED_CODECS
+        if order.limit_bytes is None or not can_shrink or self._may_fit(order.limit_bytes, picture, len(tracks)):
             size = (0, 0) if picture is None else (even(picture.width), even(picture.height))
             plan = Plan(0.0 if picture is None else math.inf, math.inf if tracks else 0.0, size)
             best = self._encode(kind, plan, style)
         if order.limit_bytes is not None and (best is None or best.stat().st_size > order.limit_bytes):
+            if not can_shrink:
+                limit = f"{order.limit_bytes / 1000:g}KB"
+                raise UsageError(f"{self._source} does not fit into {limit} as .{order.form}", "choose another format")
             best = fit_tracks(
                 self._source,
                 order.limit_bytes,

@@ -147,6 +147,12 @@ def test_an_editor_gets_a_constant_rate_bt709_and_a_key_frame_each_second(tmp_pa
     assert check(made).streams[0].constant_fps == 30
 
 
+def test_frames_that_follow_each_other_too_fast_get_a_usual_rate(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", starts_s=[number / 1000 for number in range(8)])
+    assert check(path).streams[0].constant_fps == pytest.approx(1000)
+    assert check(exported(path, "editor").path).streams[0].constant_fps in (30, 60)
+
+
 def test_colours_are_converted_and_not_only_marked(tmp_path: Path) -> None:
     path = tmp_path / "red.mp4"
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -228,6 +234,7 @@ def test_the_audio_tracks_are_those_that_were_chosen(
         ("web", {}, "a.mkv", "a.mkv is not a file that this preset makes"),
         ("web", {}, "taken.mp4", "taken.mp4 exists already"),
         ("discord", {"most_bytes": 900}, "b.mp4", "does not fit into 0.9KB: the smallest possible is"),
+        ("editor", {"most_bytes": 9000, "tracks": MIX}, "b.wav", "does not fit into 9KB as .wav: choose another"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_left(
