@@ -178,10 +178,11 @@ def test_a_part_is_exact_and_nothing_else_is_left(extension: str, folder: Path, 
     for track in report.streams:
         old = packets(path, track.kind)
         kept = {data for at_s, data in old if FROM_S - 0.2 < at_s < TO_S}
-        cut = [data for _, data in old if data not in kept]
+        # Pictures that change alike have the same packets, short ones by chance.
+        cut = [data for _, data in old if data not in kept and len(data) > 40]
         if kind.format == "wav":
             cut = [data[:1000] for data in cut]
-        assert len(cut) > 10
+        assert len(cut) > 5
         assert not any(data in content for data in cut)
     if kind.holds_video:
         compare_pictures(path, made, FROM_S, TO_S, FROM_S + 2.0)
