@@ -52,10 +52,13 @@ def filled(value: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint32]]:
     return made
 
 
-def value_in(source: OutputSource) -> int:
-    """Return the blue in the middle of the next frame."""
-    eventually(lambda: source.wait_for_change(time.monotonic() + 0.1), "a change")
-    return int(source.grab().pixels[HEIGHT // 2, 0, 0])
+def await_value(source: OutputSource, value: int) -> None:
+    """Wait for a frame with this blue in its middle."""
+
+    def is_shown() -> bool:
+        return source.wait_for_change(time.monotonic() + 0.1) and int(source.grab().pixels[HEIGHT // 2, 0, 0]) == value
+
+    eventually(is_shown, f"a frame with {value}")
 
 
 @pytest.mark.parametrize("is_inverted", [False, True])
@@ -87,7 +90,7 @@ def test_a_screen_that_is_off_keeps_its_picture_until_it_is_on(
     monkeypatch.setattr(module, "RETRY_S", 0.05)
     screen.show(filled(1))
     with opened() as (source, events):
-        assert value_in(source) == 1
+        await_value(source, 1)
         screen.switch_off()
 
         def is_reported() -> bool:
@@ -97,20 +100,20 @@ def test_a_screen_that_is_off_keeps_its_picture_until_it_is_on(
 
         eventually(is_reported, "the report")
         screen.pixels, screen.fails = filled(2), False
-        assert value_in(source) == 2
+        await_value(source, 2)
     assert [kind for kind, _ in events] == [EventKind.SCREEN_UNREADABLE, EventKind.SCREEN_READABLE]
 
 
 def test_a_screen_that_is_back_is_recorded_again(screen: Compositor) -> None:
     screen.show(filled(1))
     with opened() as (source, events):
-        assert value_in(source) == 1
+        await_value(source, 1)
         screen.unplug()
-        assert value_in(source) == 0
+        await_value(source, 0)
         screen.plug_in()
-        assert value_in(source) == 1
+        await_value(source, 1)
         screen.show(filled(2))
-        assert value_in(source) == 2
+        await_value(source, 2)
     assert [kind for kind, _ in events] == [EventKind.DISPLAY_CHANGED] * 2
 
 
