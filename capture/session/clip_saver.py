@@ -18,6 +18,7 @@ from capture.output.free_name import under_free_name
 from capture.output.ledger_file import LedgerFile
 from capture.output.locked_file import is_being_recorded, taken_by_another
 from capture.output.naming import dated_name
+from capture.output.tags import Tags
 from capture.pipeline.feed import Feed
 from capture.recordings.scratch import scratch_folder
 from capture.replay.clip import Clip
@@ -114,20 +115,23 @@ class ClipSaver:
 
     def _write_or_fall_back(self, clip: Clip, order: ClipOrder, marks: Sequence[Event]) -> tuple[_Written, str]:
         """Write the clip to its path or, if that fails, into the fallback folder; also return a note for the user."""
-        wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), _now())
+        # Once, so that the name and the tags have the same date.
+        now = _now()
+        wanted = order.output or self._settings.output.parent / dated_name(self._ending(order), now)
+        tags = tags_of(self._settings, now)
         try:
-            return self._write(clip, wanted, order, marks), ""
+            return self._write(clip, wanted, order, marks, tags), ""
         except OutputError as error:
             fallback = self._settings.fallback_folder
             if fallback is None:
                 raise
-            written = self._write(clip, fallback / wanted.name, replace(order, output=None), marks)
+            written = self._write(clip, fallback / wanted.name, replace(order, output=None), marks, tags)
             return written, f"{wanted} could not be written ({error.message}): the clip is in {fallback}"
 
     def _ending(self, order: ClipOrder) -> str:
         return order.format or self._settings.output.suffix[1:]
 
-    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event]) -> _Written:
+    def _write(self, clip: Clip, path: Path, order: ClipOrder, marks: Sequence[Event], tags: Tags) -> _Written:
         """Write the clip to `path`, converted as ordered; if the user did not choose the name, to the next free one.
 
         The clip gets its name when it is complete, so that what a kill leaves behind is not mistaken for a clip.
@@ -137,7 +141,7 @@ class ClipSaver:
         with scratch_folder(path.parent) as folder:
             made = folder / f"clip.{recorded if converts else ending}"
             try:
-                tags, quality = tags_of(self._settings, _now()), self._settings.quality
+                quality = self._settings.quality
                 begins_s = save(clip, made, exact=order.exact, quality=quality, marks=marks, tags=tags)
                 encoded_by = None
                 if converts or (order.max_bytes is not None and made.stat().st_size > order.max_bytes):

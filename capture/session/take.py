@@ -102,12 +102,14 @@ class Take:
 
     def begin(self, at_s: float) -> None:
         """Record from `at_s` on. Raises `OutputError` when the file cannot be written."""
+        # Once, so that the name and the tags have the same date.
+        begun = datetime.now().astimezone()
         if self._muxer is None:
-            self._muxer = self._make_numbered_muxer()
+            self._muxer = self._make_numbered_muxer(begun)
         if self._settings.ledger:
             self._begin_ledger(self._muxer.path)
         pipeline, tee = self._feed.pipeline, self._feed.tee
-        tags = tags_of(self._settings, datetime.now().astimezone())
+        tags = tags_of(self._settings, begun)
         self._begun_at_s = at_s
         if pipeline.has_begun:
             self._is_part = True
@@ -125,11 +127,11 @@ class Take:
         self.expect_progress()
         self._begun.set()
 
-    def _make_numbered_muxer(self) -> Muxer:
+    def _make_numbered_muxer(self, begun: datetime) -> Muxer:
         """Return a muxer that writes under the first free name."""
         path = self._settings.output
         if self._settings.dated:
-            path = path.with_name(dated_name(path.suffix, datetime.now().astimezone()))
+            path = path.with_name(dated_name(path.suffix, begun))
         for candidate in candidates(path):
             with suppress(UsageError):
                 return Muxer(candidate, self._settings.container)

@@ -1,7 +1,7 @@
-"""The system clock jumps back and forth during a recording: it decides file names and nothing else.
+"""The system clock jumps back and forth during a recording: it decides file names and tags, and nothing else.
 
-No test may really set the clock. Instead, every read of the date from Python returns another day. That only file names
-read the date is a rule that `test_architecture.py` checks.
+No test may really set the clock. Instead, every read of the date from Python returns another day. That nothing
+else reads the date is a rule that `test_architecture.py` checks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Self
 
+import av
 import pytest
 from reopened import first_loud_s, sound
 from takes import Player, Recording, StandbyRecording, is_ok, tone
@@ -89,3 +90,7 @@ def test_recordings_of_the_same_second_get_different_names(
     noon, before = (f"Capture {day:%Y-%m-%d %H.%M.%S}" for day in (NOON, NOON - timedelta(days=1)))
     names = [f"{noon}.wav", f"{noon} (2).wav", f"{before}.wav", f"{noon} (3).wav"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    for path in tmp_path.iterdir():
+        with av.open(str(path)) as container:
+            dated = datetime.fromisoformat(container.metadata["date"])
+        assert path.name.startswith(f"Capture {dated:%Y-%m-%d %H.%M.%S}")
