@@ -51,6 +51,9 @@ ADAPTERS = (
 #: Libraries that take a noticeable time to import.
 HEAVY_LIBRARIES = ("Xlib", "av", "mss", "numpy", "pynput", "soundcard")
 
+#: Lines of a module that one sitting still takes in.
+LONGEST_MODULE = 400
+
 #: Names to install that differ from the name to import.
 INSTALLED_AS = {"Xlib": "python-xlib"}
 
@@ -178,6 +181,11 @@ def test_the_lowest_rooms_need_only_the_standard_library_and_numpy() -> None:
 def test_the_terminal_imports_only_events() -> None:
     assert IMPORTS["capture.cli.terminal"] & set(MODULES) == {"capture.events", "capture.cli.live_line"}
     assert IMPORTS["capture.cli.live_line"] & set(MODULES) == set()
+
+
+def test_modules_stay_short() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
 def test_platform_libraries_stay_in_their_adapters() -> None:

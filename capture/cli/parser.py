@@ -19,22 +19,27 @@ from capture.cli.control_options import (
     fill_stop,
 )
 from capture.cli.descriptions import (
-    AFTER_SAVE,
     CLIP,
     COMPLETION,
     CONFIG,
     CONFIG_USAGE,
     HEADLESS,
-    NAME,
     NOTE,
     RECORD,
     REMOTE_VERBS,
     REPLAY,
-    SPEECH,
     STANDBY,
 )
 from capture.cli.file_options import FILE_VERBS
 from capture.cli.key_words import with_keys
+from capture.cli.recording_options import (
+    fill_clip,
+    fill_headless,
+    fill_note,
+    fill_record,
+    fill_replay,
+    fill_standby,
+)
 from capture.cli.words import before_command, check_verb, rewritten, unknown_words
 from capture.errors import UsageError
 
@@ -148,14 +153,14 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     def add(name: str, text: str, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
         verbs[name] = adding.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
 
-    add("record", "record until stopped", _fill_record, description=RECORD)
-    add("note", "record a voice note, from the first word to the last", _fill_note, description=NOTE)
-    add("standby", "wait until a key starts a recording", _fill_standby, description=STANDBY)
-    add("replay", "keep the last minute in memory; a key saves it", _fill_replay, description=REPLAY)
-    add("clip", "save what has just happened", _fill_clip, description=CLIP)
+    add("record", "record until stopped", fill_record, description=RECORD)
+    add("note", "record a voice note, from the first word to the last", fill_note, description=NOTE)
+    add("standby", "wait until a key starts a recording", fill_standby, description=STANDBY)
+    add("replay", "keep the last minute in memory; a key saves it", fill_replay, description=REPLAY)
+    add("clip", "save what has just happened", fill_clip, description=CLIP)
     usage = "capture headless [options] [OUTPUT] -- COMMAND..."
     text = "run a command on a private virtual desktop and record it"
-    add("headless", text, _fill_headless, description=HEADLESS, usage=usage)
+    add("headless", text, fill_headless, description=HEADLESS, usage=usage)
     for name, text in (
         ("devices", "list the screens, windows and sound devices to record"),
         ("doctor", "check whether recording will work, and say what to do if not"),
@@ -180,223 +185,3 @@ def filled_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     (adding,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     summaries = {choice.dest: choice.help or "" for choice in adding._choices_actions}
     return parser, dict(verbs), summaries
-
-
-def _fill_record(parser: _Parser) -> None:
-    _add_output(parser)
-    _add_picture_options(parser)
-    _add_window(parser)
-    _add_sound_options(parser)
-    _add_recording_options(parser)
-    _add_control_options(parser)
-
-
-def _fill_note(parser: _Parser) -> None:
-    _add_output(parser)
-    _add_sound_options(parser)
-    _add_recording_options(parser)
-    _add_control_options(parser)
-    parser.add_argument("--speech", action="store_true", help=SPEECH)
-    parser.set_defaults(**_NO_PICTURE)
-
-
-def _fill_standby(parser: _Parser) -> None:
-    _add_waiting_options(parser)
-    parser.add_argument("--replay", metavar="T", help="keep the last T in memory for clips, like 60s")
-
-
-def _fill_replay(parser: _Parser) -> None:
-    _add_waiting_options(parser)
-    parser.add_argument("--last", metavar="T", help="keep the last T in memory (60s)")
-
-
-def _fill_clip(parser: _Parser) -> None:
-    add = parser.add_argument
-    _add_output_name(parser, "the file to write (default: a new file named by date and time)")
-    add("--last", metavar="T", help="save the last T (default: the whole buffer)")
-    add("--exact", action="store_true", help="start exactly there, not up to 2 s earlier")
-    add("--max-size", metavar="SIZE", help="re-encode to fit into SIZE, like 10MB")
-    _add_renamed(
-        parser,
-        "--log",
-        "--ledger",
-        dest="ledger",
-        action="store_true",
-        help="write the events of the clip into a file beside it",
-    )
-    add("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    add("--format", metavar="FORMAT", help="convert the clip: gif, webp, mp4, ogg, m4a")
-    add_recorder_name(parser)
-
-
-def _fill_headless(parser: _Parser) -> None:
-    _add_output(parser)
-    _add_picture_options(parser)
-    _add_sound_options(parser)
-    _add_recording_options(parser)
-    parser.add_argument("--name", metavar="NAME", help=NAME)
-    parser.add_argument("--size", metavar="WxH", default="1920x1080", help="size of the virtual desktop (%(default)s)")
-    parser.add_argument(
-        "--desk", choices=("x11", "wayland"), default="x11", help="what COMMAND draws on; wayland needs sway (x11)"
-    )
-    parser.add_argument(
-        "--wait-for-window", action="store_true", help="start when COMMAND opens its first window, within 60 s"
-    )
-    parser.add_argument(
-        "--ignore-exit-code", action="store_true", help="exit with 0 when the recording succeeded but COMMAND failed"
-    )
-
-
-#: What `note` sets in place of the picture options, which it does not have.
-_NO_PICTURE = {
-    "screen": "none",
-    "region": None,
-    "scale": None,
-    "fps": "30",
-    "constant_fps": False,
-    "cursor": False,
-    "show_clicks": False,
-    "show_keys": False,
-    "quality": "medium",
-    "encoder": "auto",
-}
-
-
-def _add_renamed(parser: _Parser, name: str, old_name: str, **options: Any) -> None:
-    """Add an option whose old name still works but is not in the help."""
-    option = parser.add_argument(name, **options)
-    hidden = {**options, "dest": option.dest, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
-    parser.add_argument(old_name, **hidden)
-
-
-def _add_output_name(parser: _Parser, text: str) -> None:
-    parser.add_argument("output", metavar="OUTPUT", nargs="?", help=text)
-    parser.add_argument("-o", "--output", metavar="OUTPUT", dest="output_option", help="the same as OUTPUT")
-
-
-def _add_output(parser: _Parser) -> None:
-    _add_output_name(parser, "the file to write (default: a new file named by date and time in your recordings folder)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    _add_renamed(
-        parser,
-        "--log",
-        "--ledger",
-        dest="ledger",
-        action="store_true",
-        help="write events as they happen into OUTPUT.ledger.jsonl",
-    )
-    parser.add_argument("--after-save", metavar="COMMAND", help=AFTER_SAVE)
-
-
-def _add_picture_options(parser: _Parser) -> None:
-    add = parser.add_argument
-    add("--screen", metavar="WHAT", help="primary (default), all, none, or a number or name from capture devices")
-    add("--region", metavar="WxH+X+Y", help="part of the screen; select: drag a rectangle")
-    add("--scale", metavar="WxH", help="fit the picture into this size; WxH! forces it")
-    add("--fps", metavar="N", help="maximum frame rate (30)")
-    add("--constant-fps", action="store_true", help="constant frame rate, for video editors")
-    add("--cursor", action=argparse.BooleanOptionalAction, help="draw the mouse cursor (yes)")
-    add("--show-clicks", action=argparse.BooleanOptionalAction, help="draw a ring at each mouse click (no)")
-    add("--show-keys", action=argparse.BooleanOptionalAction, help="show pressed keys in the picture (no)")
-    add("--quality", choices=("low", "medium", "high"), help="picture quality (medium)")
-    add("--encoder", metavar="NAME", help="auto (default), or FFmpeg's name of a video encoder")
-
-
-def _add_window(parser: _Parser) -> None:
-    parser.add_argument(
-        "--window",
-        metavar="TITLE",
-        help="one window, wherever it moves: its title, its id, or active; select: click it",
-    )
-
-
-def _add_sound_options(parser: _Parser) -> None:
-    add = parser.add_argument
-    add(
-        "--audio",
-        metavar="WHAT",
-        action="append",
-        help="an audio track: internal (default; what the computer plays), mic, app:NAME for one application, a device "
-        "id from capture devices, or none; + mixes, as in internal+mic; repeat the option for more tracks",
-    )
-    add(
-        "--voice",
-        action=argparse.BooleanOptionalAction,
-        help="encode as messengers do: Opus, mono, 16 kHz, 24 kb/s (default for note)",
-    )
-    add("--loudness", metavar="LUFS", help="normalise the finished recording to this loudness, like -16LUFS")
-
-
-def _add_recording_options(parser: _Parser) -> None:
-    add = parser.add_argument
-    add("--duration", metavar="T", help="stop after this time: 90, 90s, 1m30s, 1:30")
-    add("--delay", metavar="T", help="wait this long before recording")
-    add("--title", metavar="TEXT", help="title of the recording, which players and capture list show")
-    add(
-        "--wait-for-sound",
-        action=argparse.BooleanOptionalAction,
-        help="start when sound starts, with 0.1 s before it (default for note)",
-    )
-    add(
-        "--stop-after-silence",
-        metavar="T",
-        help="stop after this much silence and cut it off (default for note: 2s)",
-    )
-    add("--sound-threshold", metavar="LEVEL", default="-50dB", help="level above which sound counts (%(default)s)")
-    _add_source(parser)
-
-
-def _add_source(parser: _Parser) -> None:
-    parser.add_argument(
-        "--source",
-        choices=("device", "pattern"),
-        default="device",
-        help="record the real devices (default), or a built-in test picture and tone",
-    )
-
-
-def _add_control_options(parser: _Parser) -> None:
-    add = parser.add_argument
-    add("--replay", metavar="T", help="also keep the last T in memory for clips, like 60s")
-    _add_renamed(
-        parser,
-        "--repeat",
-        "--each",
-        action="store_true",
-        help="continue with the next recording, each in its own file",
-    )
-    _add_key_and_buffer_options(parser)
-
-
-def _add_key_and_buffer_options(parser: _Parser) -> None:
-    add = parser.add_argument
-    add("--hold", metavar="KEY", help="record while this key is held, like '<ctrl>+<alt>+space'")
-    add("--buffer-size", metavar="SIZE", help="memory limit of the replay buffer (500MB)")
-    add("--fallback-dir", metavar="FOLDER", help="save clips here if their own folder cannot be written")
-    add(
-        "--hotkeys",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="listen to the hotkeys: {record} starts and stops, {pause} pauses, {discard} discards, {mark} adds a "
-        "chapter mark, {clip} saves a clip; capture config shows and changes them, on Wayland the desktop does (yes)",
-    )
-    add("--name", metavar="NAME", help=NAME)
-
-
-def _add_waiting_options(parser: _Parser) -> None:
-    _add_output(parser)
-    _add_picture_options(parser)
-    _add_window(parser)
-    _add_sound_options(parser)
-    add = parser.add_argument
-    ending = "end" if parser.prog.endswith("replay") else "stop each recording"
-    add("--duration", metavar="T", help=f"{ending} after this time: 90, 90s, 1m30s, 1:30")
-    _add_renamed(
-        parser,
-        "--pre-roll",
-        "--since",
-        metavar="T",
-        help="start recordings this long before the key press, from the replay buffer",
-    )
-    _add_key_and_buffer_options(parser)
-    _add_source(parser)

@@ -32,7 +32,7 @@ from av.audio.stream import AudioStream
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError
+from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError, UsageError
 from capture.formats import Container
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters
 from capture.output.file_size import limit_remedy
@@ -40,13 +40,14 @@ from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
+from capture.output.naming import candidates
 from capture.output.opus_vendor import name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
 from capture.system.durable import FULL
 
-__all__ = ["Muxer"]
+__all__ = ["Muxer", "muxer_under_free_name"]
 
 _FRAGMENTED: Final = {
     "movflags": "hybrid_fragmented+delay_moov+frag_keyframe+default_base_moof",
@@ -91,6 +92,17 @@ _MAKE_ROOM: Final = "free some space, or record to another disk"
 
 #: What to do about a disk that fails.
 _CHECK_DISK: Final = "check that the disk is connected and has free space"
+
+
+def muxer_under_free_name(path: Path, container: Container) -> Muxer:
+    """Return a muxer that writes to `path` or, if that is taken, under the next free name.
+
+    Raises `OutputError` when no file can be created.
+    """
+    for candidate in candidates(path):
+        with suppress(UsageError):
+            return Muxer(candidate, container)
+    raise AssertionError("candidates never end")
 
 
 class Muxer:

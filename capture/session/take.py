@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capture.clock import Clock
-from capture.errors import OutputError, UsageError
+from capture.errors import OutputError
 from capture.events import Event, EventKind, Progress, State, Summary, VideoSummary
 from capture.output.chapters import chapters_between, fitted_chapters, title_of
 from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile
-from capture.output.muxer import Muxer
-from capture.output.naming import candidates, dated_name
+from capture.output.muxer import Muxer, muxer_under_free_name
+from capture.output.naming import dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
 from capture.session.summaries import improve, is_complete, judge
@@ -105,7 +104,10 @@ class Take:
         # Once, so that the name and the tags have the same date.
         begun = datetime.now().astimezone()
         if self._muxer is None:
-            self._muxer = self._make_numbered_muxer(begun)
+            path = self._settings.output
+            if self._settings.dated:
+                path = path.with_name(dated_name(path.suffix, begun))
+            self._muxer = muxer_under_free_name(path, self._settings.container)
         if self._settings.ledger:
             self._begin_ledger(self._muxer.path)
         pipeline, tee = self._feed.pipeline, self._feed.tee
@@ -126,16 +128,6 @@ class Take:
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self.expect_progress()
         self._begun.set()
-
-    def _make_numbered_muxer(self, begun: datetime) -> Muxer:
-        """Return a muxer that writes under the first free name."""
-        path = self._settings.output
-        if self._settings.dated:
-            path = path.with_name(dated_name(path.suffix, begun))
-        for candidate in candidates(path):
-            with suppress(UsageError):
-                return Muxer(candidate, self._settings.container)
-        raise AssertionError("candidates never end")
 
     def _begin_ledger(self, recording: Path) -> None:
         """Write all events into a ledger. A failure becomes an event and does not stop the recording."""
