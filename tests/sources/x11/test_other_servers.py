@@ -25,7 +25,8 @@ COLOUR_TOLERANCE: Final = 3
 #: Each server with its options; -displayfd lets it choose its number.
 SERVERS: Final = {
     "Xvnc": ("-geometry", "320x240", "-depth", "24", "-SecurityTypes", "None", "-rfbport", "-1"),
-    "Xephyr": ("-screen", "320x240", "-ac"),
+    # Without -noreset it drops who connects just when the last client has gone.
+    "Xephyr": ("-screen", "320x240", "-ac", "-noreset"),
     "Xorg": ("-noreset", "-nolisten", "tcp", "-novtswitch", "-sharevts"),
 }
 
