@@ -3,8 +3,8 @@
 #
 # `container.close()` writes the end of the file, but the codec context is freed with the last reference to the stream.
 # Until then x264's threads exist, and the pictures that it has allocated: tens of megabytes at 1080p, for as long as an
-# object that describes the track lives. With PyAV 18, all of it goes with the stream; with 19, the garbage collector
-# has to run as well.
+# object that describes the track lives. With PyAV 18, all of it goes with the stream; with 19, a stream and its
+# `index_entries` refer to each other, so the garbage collector has to run as well.
 # Python 3.12 or newer on Linux (there is no PyAV 19 for 3.11); PYTHON names one. Exits 1 if the behaviour has changed.
 set -euo pipefail
 folder=$(mktemp -d)
