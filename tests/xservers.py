@@ -13,12 +13,16 @@ __all__ = ["server"]
 
 
 @contextmanager
-def server(monkeypatch: pytest.MonkeyPatch, screen: str, *options: str) -> Iterator[None]:
-    """Run an X server with this screen, as in `320x240x16`, and these options of Xvfb; this process uses it."""
+def server(monkeypatch: pytest.MonkeyPatch, screen: str, *options: str, resets: bool = False) -> Iterator[None]:
+    """Run an X server with this screen, as in `320x240x16`, and these options of Xvfb; this process uses it.
+
+    With `resets`, it starts over when its last client goes.
+    """
     from Xlib.protocol import display, event
 
     reading, writing = os.pipe()
-    argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]
+    argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp"]
+    options += () if resets else ("-noreset",)
     with subprocess.Popen([*argv, *options], pass_fds=[writing], stderr=subprocess.DEVNULL) as process:
         os.close(writing)
         try:

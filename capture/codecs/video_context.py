@@ -25,7 +25,7 @@ VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 #: A GOP size that never ends a group: at a variable frame rate a count of frames is not a time, so we force key frames.
 _NO_KEY_FRAMES_BY_COUNT: Final = 1 << 20
 
-#: A stream of PyAV 19 and its index refer to each other. Until it is collected they keep the encoder: 24 MB at 1080p
+#: A stream of PyAV 19 and its index refer to each other. Until it is collected they keep the encoder: 24 MB at 1080p.
 _ARE_CIRCLES: Final = not av.__version__.startswith("18.")
 
 

@@ -19,6 +19,7 @@ from capture.events import Command, EventKind, Send
 from capture.triggers.bindings import Combination, KeyEvent, Matcher, as_readable, parse
 from capture.triggers.x11_connection import GONE, Connection, Grab, KeyPress, KeyRelease, MapChange
 from capture.triggers.x11_keyboard import Plan
+from capture.triggers.x11_resets import despite_resets
 
 __all__ = ["X11Hotkeys"]
 
@@ -74,7 +75,7 @@ class X11Hotkeys:
     def start(self) -> None:
         """Grab the keys and start to listen. Raises `NotReadyError` if not one of them works."""
         try:
-            self._connection = Connection()
+            self._connection = despite_resets(Connection, *GONE)
         except GONE as error:
             raise NotReadyError("hotkeys do not work here", "stop with Ctrl+C") from error
         try:

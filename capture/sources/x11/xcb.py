@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from capture.errors import DisplayLostError, NotReadyError
 from capture.sources.x11.pixel_format import formats_of
 from capture.system.packages import how_to_install
+from capture.triggers.x11_resets import despite_resets
 
 __all__ = ["Connection", "Extension"]
 
@@ -99,15 +100,9 @@ class Connection:
             self._lib = _library()
         except OSError as error:
             raise NotReadyError(f"{_LIBRARY} cannot be loaded ({error})", how_to_install("libxcb")) from error
-        preferred = c_int()
-        self._handle = self._lib.xcb_connect(None, byref(preferred))
-        if self._lib.xcb_connection_has_error(self._handle):
-            self.close()
-            raise NotReadyError(
-                "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
-            )
+        preferred = despite_resets(self._connect, NotReadyError)
         screens = self._lib.xcb_setup_roots_iterator(self._lib.xcb_get_setup(self._handle))
-        for _ in range(preferred.value):
+        for _ in range(preferred):
             self._lib.xcb_screen_next(byref(screens))
         #: The root window.
         self.root = int(screens.data[0])
@@ -119,6 +114,17 @@ class Connection:
         self._vectors = (_Vector * 3)()
         self._vector = ctypes.cast(byref(self._vectors, 2 * ctypes.sizeof(_Vector)), POINTER(_Vector))
         self._request = _Request(1, None, 0, 0)
+
+    def _connect(self) -> int:
+        """Connect, and return which screen DISPLAY names. Raises `NotReadyError`."""
+        preferred = c_int()
+        self._handle = self._lib.xcb_connect(None, byref(preferred))
+        if self._lib.xcb_connection_has_error(self._handle):
+            self.close()
+            raise NotReadyError(
+                "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
+            )
+        return preferred.value
 
     def _setup(self) -> bytes:
         """Return what the server told about itself, as the protocol lays it out."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from Xlib import error
 from Xlib.display import Display
 
 from capture.errors import NotReadyError
 from capture.triggers.quiet_xlib import keep_xlib_quiet
+from capture.triggers.x11_resets import despite_resets
 
 __all__ = ["connect"]
+
+_FAILURES: Final = (error.DisplayError, error.ConnectionClosedError, OSError)
 
 
 def connect() -> Display:
     """Return a new connection to the X server. Raises `NotReadyError` if there is none."""
     keep_xlib_quiet()
     try:
-        return Display()
-    except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
+        return despite_resets(Display, *_FAILURES)
+    except _FAILURES as failure:
         raise NotReadyError(
             "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
         ) from failure
