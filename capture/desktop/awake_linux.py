@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from capture.desktop.screen_lock import ANSWER_LIMIT_S, LockWatch
 from capture.errors import CaptureError
 from capture.events import EventKind
+from capture.system import portal
 from capture.system.session_bus import bus_address
 
 if TYPE_CHECKING:
@@ -119,9 +120,7 @@ def _inhibited_by_desktop() -> Iterator[None]:
     from jeepney.io.blocking import open_dbus_connection
 
     saver = DBusAddress("/org/freedesktop/ScreenSaver", "org.freedesktop.ScreenSaver", "org.freedesktop.ScreenSaver")
-    portal = DBusAddress(
-        "/org/freedesktop/portal/desktop", "org.freedesktop.portal.Desktop", "org.freedesktop.portal.Inhibit"
-    )
+    inhibit = DBusAddress(portal.PATH, portal.SERVICE, "org.freedesktop.portal.Inhibit")
     with closing(open_dbus_connection(address)) as bus:
 
         def ask(*call: Any) -> Any:
@@ -130,7 +129,7 @@ def _inhibited_by_desktop() -> Iterator[None]:
 
         cookie = ask(saver, "Inhibit", "ss", (_NAME, _REASON))
         if cookie is None:
-            ask(portal, "Inhibit", "sua{sv}", ("", _IDLE, {"reason": ("s", _REASON)}))
+            ask(inhibit, "Inhibit", "sua{sv}", ("", _IDLE, {"reason": ("s", _REASON)}))
         yield
         if cookie is not None:
             with suppress(Exception):

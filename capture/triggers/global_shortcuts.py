@@ -5,7 +5,6 @@ Every call has a time limit, and each wait ends at once when another thread call
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
@@ -19,30 +18,29 @@ from jeepney.io.blocking import open_dbus_connection
 
 from capture.errors import NotReadyError
 from capture.system.desktop_entry import APP_ID
+from capture.system.portal import (
+    ANSWER_LIMIT_S,
+    CANCELLED,
+    DIALOG_LIMIT_S,
+    GIVEN,
+    PATH,
+    REQUEST,
+    SERVICE,
+    SESSION,
+    is_absent,
+    new_token,
+    request_path,
+)
 from capture.system.session_bus import bus_address
 
 __all__ = ["CancelledError", "GlobalShortcuts", "Shortcut", "ShortcutEvent", "StoppedError"]
 
-_SERVICE: Final = "org.freedesktop.portal.Desktop"
-_PATH: Final = "/org/freedesktop/portal/desktop"
 _INTERFACE: Final = "org.freedesktop.portal.GlobalShortcuts"
-_REQUEST: Final = "org.freedesktop.portal.Request"
-_SESSION: Final = "org.freedesktop.portal.Session"
 _REGISTRY: Final = "org.freedesktop.host.portal.Registry"
 _BUS: Final = "org.freedesktop.DBus"
 
-#: How long the portal may take to answer; the bus may first have to start it.
-ANSWER_LIMIT_S: Final = 8.0
-
-#: How long the user may take with the desktop's dialog about the keys.
-DIALOG_LIMIT_S: Final = 300.0
-
 #: Keys that the desktop knows are given within some hundredths of a second. Whatever takes longer is a dialog.
 DIALOG_AFTER_S: Final = 0.5
-
-#: The answers of a request: given, or cancelled by the user; others are failures.
-_GIVEN: Final = 0
-_CANCELLED: Final = 1
 
 _SILENT: Final = "the portal does not answer"
 
@@ -83,7 +81,7 @@ class _RefusedError(NotReadyError):
     """The portal, or the bus in its place, answered a call with an error."""
 
     def __init__(self, name: str, words: str) -> None:
-        self.is_absent = "ServiceUnknown" in name or "NameHasNoOwner" in name or "Spawn" in name
+        self.is_absent = is_absent(name)
         self.is_missing = not self.is_absent and name.rpartition(".")[2] in _MISSING
         if self.is_absent:
             super().__init__("no portal runs")
@@ -125,13 +123,13 @@ class GlobalShortcuts:
         `next_event` does `LookupError`, `TypeError` or `ValueError` for an answer that makes no sense.
         """
         self._events.clear()
-        for interface in (_INTERFACE, _REQUEST, _SESSION):
-            self._call(message_bus.AddMatch(MatchRule(type="signal", sender=_SERVICE, interface=interface)))
+        for interface in (_INTERFACE, REQUEST, SESSION):
+            self._call(message_bus.AddMatch(MatchRule(type="signal", sender=SERVICE, interface=interface)))
         changes = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
-        changes.add_arg_condition(0, _SERVICE)
+        changes.add_arg_condition(0, SERVICE)
         self._call(message_bus.AddMatch(changes))
         self._register()
-        token = {"session_handle_token": ("s", _token())}
+        token = {"session_handle_token": ("s", new_token())}
         try:
             self._session = str(self._request("CreateSession", "a{sv}", (), token)["session_handle"])
         except _RefusedError as error:
@@ -167,7 +165,7 @@ class GlobalShortcuts:
     def close(self) -> None:
         """End the session and disconnect; may be called twice."""
         if self._session:
-            self._end(self._session, _SESSION)
+            self._end(self._session, SESSION)
         self._session = ""
         for end in (self._bus, self._wake, self._woken):
             with suppress(Exception):
@@ -177,7 +175,7 @@ class GlobalShortcuts:
 
     def _register(self) -> None:
         """Say which program this is, to portals from 1.20 on: before any other call, which would settle that too."""
-        call = new_method_call(DBusAddress(_PATH, _SERVICE, _REGISTRY), "Register", "sa{sv}", (APP_ID, {}))
+        call = new_method_call(DBusAddress(PATH, SERVICE, _REGISTRY), "Register", "sa{sv}", (APP_ID, {}))
         try:
             self._call(call)
         except _RefusedError as error:
@@ -187,7 +185,7 @@ class GlobalShortcuts:
             self.is_unknown = not error.is_missing
 
     def _version(self, interface: str) -> int:
-        return int(self._call(Properties(DBusAddress(_PATH, _SERVICE, interface)).get("version"))[0][1])
+        return int(self._call(Properties(DBusAddress(PATH, SERVICE, interface)).get("version"))[0][1])
 
     def _call(self, message: Any) -> Any:
         """Return the body of the answer. Raises `NotReadyError`, also after the limit, and `StoppedError`."""
@@ -215,11 +213,11 @@ class GlobalShortcuts:
         waiting: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Call a method that answers by a signal, and return its results; with `waiting`, after a dialog."""
-        token = _token()
+        token = new_token()
         # Known before the call: the answer may come before its reply.
-        self._request_path = f"{_PATH}/request/{self._bus.unique_name[1:].replace('.', '_')}/{token}"
+        self._request_path = request_path(self._bus.unique_name, token)
         self._answers.clear()
-        where = DBusAddress(_PATH, _SERVICE, _INTERFACE)
+        where = DBusAddress(PATH, SERVICE, _INTERFACE)
         begun_s = time.monotonic()
         try:
             self._call(new_method_call(where, method, signature, (*body, {**options, "handle_token": ("s", token)})))
@@ -229,12 +227,12 @@ class GlobalShortcuts:
                 raise NotReadyError(_SILENT)
         except BaseException:
             # Takes the dialog away.
-            self._end(self._request_path, _REQUEST)
+            self._end(self._request_path, REQUEST)
             raise
         code, results = self._answers[0]
-        if code == _CANCELLED:
+        if code == CANCELLED:
             raise CancelledError("the desktop's dialog about keys was cancelled")
-        if code != _GIVEN:
+        if code != GIVEN:
             raise NotReadyError(f"the portal ended {method} without an answer")
         return {name: value for name, (_, value) in results.items()}
 
@@ -249,7 +247,7 @@ class GlobalShortcuts:
 
     def _end(self, path: str, interface: str) -> None:
         """End a request or a session, if there is still a portal that knows it."""
-        message = new_method_call(DBusAddress(path, _SERVICE, interface), "Close")
+        message = new_method_call(DBusAddress(path, SERVICE, interface), "Close")
         message.header.flags = MessageFlag.no_reply_expected | MessageFlag.no_auto_start
         with suppress(Exception):
             self._bus.send(message)
@@ -289,7 +287,7 @@ class GlobalShortcuts:
         elif member == "Closed" and path == self._session:
             self._events.append(ShortcutEvent(lost="the desktop has taken the keys away"))
             self._session = ""
-        elif member == "NameOwnerChanged" and message.body[0] == _SERVICE:
+        elif member == "NameOwnerChanged" and message.body[0] == SERVICE:
             if message.body[2]:
                 self._events.append(ShortcutEvent(is_back=True))
             else:
@@ -305,7 +303,3 @@ def _options(shortcut: Shortcut) -> dict[str, tuple[str, str]]:
 def _keys_of(shortcuts: Sequence[tuple[str, Mapping[str, tuple[str, Any]]]]) -> dict[str, str]:
     """Return the desktop's words for the keys of shortcuts, by their ids."""
     return {name: str(about.get("trigger_description", ("s", ""))[1]) for name, about in shortcuts}
-
-
-def _token() -> str:
-    return f"capture{os.urandom(8).hex()}"

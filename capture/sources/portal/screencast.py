@@ -7,7 +7,6 @@ has one that a person does not reach.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,25 +18,28 @@ from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
 from capture.errors import NotReadyError
 from capture.system.packages import how_to_install
+from capture.system.portal import (
+    ANSWER_LIMIT_S,
+    CANCELLED,
+    DIALOG_LIMIT_S,
+    GIVEN,
+    PATH,
+    REQUEST,
+    SERVICE,
+    SESSION,
+    is_absent,
+    new_token,
+    request_path,
+)
 from capture.system.session_bus import bus_address
 
 __all__ = ["MONITOR", "WINDOW", "CursorMode", "Grant", "ScreenCast"]
 
-_SERVICE: Final = "org.freedesktop.portal.Desktop"
-_PATH: Final = "/org/freedesktop/portal/desktop"
 _INTERFACE: Final = "org.freedesktop.portal.ScreenCast"
-_REQUEST: Final = "org.freedesktop.portal.Request"
-_SESSION: Final = "org.freedesktop.portal.Session"
 
 #: What the dialog offers (AvailableSourceTypes).
 MONITOR: Final = 1
 WINDOW: Final = 2
-
-#: How long the portal may take to answer; the bus may first have to start it.
-_ANSWER_LIMIT_S: Final = 8.0
-
-#: How long the user may take. A recorder that was forgotten must not show a dialog for ever.
-_DIALOG_LIMIT_S: Final = 300.0
 
 #: A remembered permission is given within some hundredths of a second. Whatever takes longer is a dialog.
 _DIALOG_AFTER_S: Final = 0.4
@@ -47,10 +49,6 @@ _WAITING_EVERY_S: Final = 0.2
 
 #: Until revoked by the user (persist_mode).
 _PERSISTENT: Final = 2
-
-#: The answers of a request: given, cancelled by the user, or ended otherwise.
-_GIVEN: Final = 0
-_CANCELLED: Final = 1
 
 #: The first versions that remember a permission, and that offer modes of the cursor.
 _REMEMBERS_FROM: Final = 4
@@ -120,9 +118,9 @@ class ScreenCast:
             options["persist_mode"] = ("u", _PERSISTENT)
             if token:
                 options["restore_token"] = ("s", token)
-        handle = {"session_handle_token": ("s", _token())}
+        handle = {"session_handle_token": ("s", new_token())}
         self._session = str(self._request("CreateSession", "a{sv}", (), handle)["session_handle"])
-        self._listen(MatchRule(type="signal", interface=_SESSION, member="Closed", path=self._session))
+        self._listen(MatchRule(type="signal", interface=SESSION, member="Closed", path=self._session))
         self._request("SelectSources", "oa{sv}", (self._session,), options)
         found = self._request("Start", "osa{sv}", (self._session, ""), {}, waiting)
         streams = found.get("streams") or []
@@ -152,22 +150,22 @@ class ScreenCast:
         """End the session and disconnect; may be called twice."""
         if self._session and not self.has_closed:
             with suppress(Exception):
-                where = DBusAddress(self._session, _SERVICE, _SESSION)
+                where = DBusAddress(self._session, SERVICE, SESSION)
                 self._bus.send(new_method_call(where, "Close"))
         self._session = ""
         with suppress(Exception):
             self._bus.close()
 
     def _property(self, name: str) -> int:
-        body = self._answer(Properties(DBusAddress(_PATH, _SERVICE, _INTERFACE)).get(name))
+        body = self._answer(Properties(DBusAddress(PATH, SERVICE, _INTERFACE)).get(name))
         return int(body[0][1])
 
-    def _call(self, interface: str, method: str, signature: str, body: tuple[Any, ...], path: str = _PATH) -> Any:
-        return self._answer(new_method_call(DBusAddress(path, _SERVICE, interface), method, signature, body))
+    def _call(self, interface: str, method: str, signature: str, body: tuple[Any, ...], path: str = PATH) -> Any:
+        return self._answer(new_method_call(DBusAddress(path, SERVICE, interface), method, signature, body))
 
     def _answer(self, message: Any) -> Any:
         try:
-            reply = self._bus.send_and_get_reply(message, timeout=_ANSWER_LIMIT_S)
+            reply = self._bus.send_and_get_reply(message, timeout=ANSWER_LIMIT_S)
         except TimeoutError as error:
             raise NotReadyError("the desktop's portal does not answer", _RESTART) from error
         except (OSError, RuntimeError, ValueError) as error:
@@ -188,19 +186,19 @@ class ScreenCast:
         waiting: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Call a method that answers later, by a signal, and return the results; with `waiting`, after a dialog."""
-        token = _token()
-        path = f"{_PATH}/request/{self._bus.unique_name[1:].replace('.', '_')}/{token}"
-        answered = MatchRule(type="signal", interface=_REQUEST, member="Response", path=path)
+        token = new_token()
+        path = request_path(str(self._bus.unique_name), token)
+        answered = MatchRule(type="signal", interface=REQUEST, member="Response", path=path)
         # Without the portal there will be no answer.
         gone = MatchRule(type="signal", interface="org.freedesktop.DBus", member="NameOwnerChanged")
-        gone.add_arg_condition(0, _SERVICE)
+        gone.add_arg_condition(0, SERVICE)
         # Before the call: the answer may come before its reply.
         for rule in (answered, gone):
             self._listen(rule)
         with self._bus.filter(answered) as answers, self._bus.filter(gone) as endings, self._ended(path, waiting):
             self._call(_INTERFACE, method, signature, (*body, {**options, "handle_token": ("s", token)}))
             begun_s = time.monotonic()
-            limit_s = _ANSWER_LIMIT_S if waiting is None else _DIALOG_LIMIT_S
+            limit_s = ANSWER_LIMIT_S if waiting is None else DIALOG_LIMIT_S
             while not answers:
                 waited_s = time.monotonic() - begun_s
                 if endings and not endings[-1].body[2]:
@@ -215,9 +213,9 @@ class ScreenCast:
                 with suppress(TimeoutError):
                     self._receive(_WAITING_EVERY_S)
             code, results = answers.popleft().body
-        if code == _CANCELLED:
+        if code == CANCELLED:
             raise NotReadyError("recording was not allowed", "allow it in the desktop's dialog")
-        if code != _GIVEN:
+        if code != GIVEN:
             raise NotReadyError(
                 f"the desktop's portal ended {method} without an answer",
                 f"see whether {_backend()} runs, and journalctl --user",
@@ -240,17 +238,13 @@ class ScreenCast:
         except BaseException:
             if waiting is not None:
                 with suppress(Exception):
-                    self._bus.send(new_method_call(DBusAddress(path, _SERVICE, _REQUEST), "Close"))
+                    self._bus.send(new_method_call(DBusAddress(path, SERVICE, REQUEST), "Close"))
             raise
 
 
 _HAS_ENDED: Final = "the desktop's portal has ended"
 _RESTART: Final = "restart it with systemctl --user restart xdg-desktop-portal"
 _RESTART_PIPEWIRE: Final = "restart it with systemctl --user restart pipewire wireplumber"
-
-
-def _token() -> str:
-    return f"capture{secrets.token_hex(8)}"
 
 
 def _backend() -> str:
@@ -261,7 +255,7 @@ def _backend() -> str:
 
 def _refusal(name: str, body: Any) -> NotReadyError:
     kind = name.rpartition(".")[2]
-    if kind in ("ServiceUnknown", "NameHasNoOwner", "SpawnChildExited", "SpawnExecFailed") or "Spawn" in name:
+    if is_absent(name):
         return NotReadyError(
             "this is a Wayland session, and no portal runs that gives its screen",
             f"{how_to_install('xdg-desktop-portal', _backend(), 'pipewire', 'wireplumber')}, and log in again",

@@ -73,7 +73,7 @@ def test_a_missing_portal_is_named_by_its_packages(
 
 def test_a_portal_that_hangs_is_waited_for_with_a_limit(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     portal = ScreenCast()
-    monkeypatch.setattr(screencast, "_ANSWER_LIMIT_S", 0.3)
+    monkeypatch.setattr(screencast, "ANSWER_LIMIT_S", 0.3)
     wayland.signal_portal(signal.SIGSTOP)
     with pytest.raises(NotReadyError, match="portal does not answer"):
         ask(portal)
@@ -111,7 +111,7 @@ def test_a_portal_that_ends_during_its_dialog_is_said(wayland: PortalDesk) -> No
 
 
 def test_a_dialog_that_nobody_answers_is_taken_away(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screencast, "_DIALOG_LIMIT_S", 0.5)
+    monkeypatch.setattr(screencast, "DIALOG_LIMIT_S", 0.5)
     monkeypatch.setattr(screencast, "_DIALOG_AFTER_S", 0.1)
     wayland.backend.shows_dialog = True
     asked: list[float] = []
