@@ -86,6 +86,21 @@ class CheckReport:
         """Seconds from the start of the first track to the end of the last."""
         return _span_s([(stream.start_s, stream.start_s + stream.duration_s) for stream in self.streams])
 
+    @property
+    def picture(self) -> StreamReport | None:
+        """The first track that shows anything."""
+        return next((stream for stream in self.streams if stream.frames and stream.width and stream.height), None)
+
+    @property
+    def sounds(self) -> list[StreamReport]:
+        """The audio tracks, in their order."""
+        return [stream for stream in self.streams if stream.kind == "audio"]
+
+    @property
+    def heard(self) -> list[int]:
+        """The numbers of the audio tracks that are not empty, from 0."""
+        return [number for number, sound in enumerate(self.sounds) if sound.duration_s > 0]
+
     def as_json(self) -> dict[str, Any]:
         """Return the keys that scripts rely on, in their order."""
         return {

@@ -169,8 +169,7 @@ def _instead(found: CheckReport) -> str:
 
 def _order(path: Path, preset: Preset, found: CheckReport, output: Path | None, wishes: Wishes) -> Order:
     """Return what to make of the recording. Raises `UsageError` when that is impossible."""
-    picture = next((track for track in found.streams if track.frames and track.width and track.height), None)
-    heard = [number for number, track in enumerate(_sounds(found)) if track.duration_s > 0]
+    picture, heard = found.picture, found.heard
     form = _form(path, preset, output, has_picture=picture is not None, has_sound=bool(heard))
     tracks: tuple[tuple[int, ...], ...] = ()
     if form not in ANIMATIONS:
@@ -216,10 +215,6 @@ def _form(path: Path, preset: Preset, output: Path | None, *, has_picture: bool,
     return form
 
 
-def _sounds(found: CheckReport) -> list[StreamReport]:
-    return [track for track in found.streams if track.kind == "audio"]
-
-
 def _tracks(
     path: Path, form: str, wanted: str | tuple[tuple[int, ...], ...], found: CheckReport, heard: list[int]
 ) -> tuple[tuple[int, ...], ...]:
@@ -227,7 +222,7 @@ def _tracks(
     if wanted == MIX:
         return (tuple(heard),) if heard else ()
     tracks = tuple((number,) for number in heard) if isinstance(wanted, str) else wanted
-    count = len(_sounds(found))
+    count = len(found.sounds)
     for number in (number for mixed in tracks for number in mixed):
         if number >= count:
             have = "is no audio track" if not count else "is one" if count == 1 else f"are audio tracks 1 to {count}"

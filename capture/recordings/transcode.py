@@ -161,11 +161,7 @@ class Transcoding:
         self._attempts = itertools.count(1)
         self._on_progress = on_progress
         self._tries_several = False
-        self._picture = _as_shown(
-            source, next((track for track in report.streams if track.frames and track.width and track.height), None)
-        )
-        sounds = [track for track in report.streams if track.kind == "audio"]
-        self._sounds = [number for number, track in enumerate(sounds) if track.duration_s > 0]
+        self._picture = _as_shown(source, report.picture)
         #: What was done about the loudness of each track, if that was ordered.
         self.loudness: tuple[TrackLoudness, ...] = ()
         #: How many packets of the picture could not be decoded.
@@ -181,7 +177,7 @@ class Transcoding:
             return self._animation(order)
         kind = CONTAINERS[order.form]
         style = order.style
-        tracks = tuple((number,) for number in self._sounds) if style.tracks is None else style.tracks
+        tracks = tuple((number,) for number in self._report.heard) if style.tracks is None else style.tracks
         tracks = tracks[: kind.max_audio_tracks]
         if not kind.holds_video and not tracks:
             raise UsageError(f"there is no sound in {self._source} for a .{order.form} file", "use --format mp4 or gif")
@@ -288,8 +284,7 @@ class Transcoding:
         if report.problems and (report.ending is not Ending.WHOLE or is_worse):
             raise OutputError(f"the new file is damaged: {report.problems[0]}")
         begins_s = min(track.start_s for track in self._report.streams)
-        heard = [track for track in self._report.streams if track.kind == "audio"]
-        kept = [heard[number] for number in sounds]
+        kept = [self._report.sounds[number] for number in sounds]
         if has_picture and self._picture is not None:
             kept.append(self._picture)
         length_s = max(track.start_s + track.duration_s for track in kept) - begins_s
