@@ -36,7 +36,7 @@ class BackupStarter:
         self._known = BackupList(backup_path())
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_told = False
+        self._has_complained = False
         self._ended = threading.Event()
         self._retries = Worker("backup", self._retry)
 
@@ -78,8 +78,8 @@ class BackupStarter:
 
         with self._lock:
             if shutil.which("rclone", path=self._environment.get("PATH")) is None:
-                if not self._is_told:
-                    self._is_told = True
+                if not self._has_complained:
+                    self._has_complained = True
                     self._complain(f"recordings wait for their backup, rclone is missing: {how_to_install('rclone')}")
                 return
             if self._process is not None and self._process.poll() is None:
