@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,13 +20,12 @@ from av.video.stream import VideoStream
 from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.h264_units import parameters_of, with_start_codes
-from capture.errors import CaptureError, EncoderError, OutputError, RecordingError, UsageError
+from capture.errors import EncoderError, OutputError, RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import VIDEO_TICKS_PER_S, in_seconds
-from capture.output.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.progress import OnProgress, part_of, unwatched
-from capture.recordings.rewrite import chapters_of, opened, tracks_of
+from capture.recordings.rewrite import chapters_of, new_file, opened, tracks_of
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
@@ -100,35 +99,24 @@ def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProg
 
 
 def _write(path: Path, made: Path, rate: Fraction, end_slot: int, on_progress: OnProgress) -> None:
-    muxer = Muxer(made, container_of(made))
-    try:
-        with opened(path) as pictures, opened(path) as sounds:
-            tracks = tracks_of(pictures)
-            place, picture = next((n, track) for n, track in enumerate(tracks) if isinstance(track, VideoStream))
-            parameters = with_rate_stated(parameters_of(bytes(picture.codec_context.extradata or b"")), constant=True)
-            writer = SliceWriter.of(parameters, from_last_alone=True)
-            if writer is None:
-                raise EncoderError("its H.264 uses features that repeats cannot follow")
-            picture.codec_context.extradata = parameters
-            muxer.start(tracks, pictures.metadata, crash_safe=False, frame_rate=rate)
-            filled = _filled(pictures, picture, writer, rate, end_slot)
-            others = [track for track in tracks_of(sounds) if track.type == "audio"]
-            places = {track.index: n for n, track in enumerate(tracks)}
-            for at_s, where, packet in heapq.merge(
-                ((at_s, place, packet) for at_s, packet in filled), _sounds(sounds, others, places), key=_moment
-            ):
-                muxer.write(where, packet)
-                on_progress(at_s * rate / max(1, end_slot))
-            muxer.close(chapters_of(pictures))
-            muxer.hand_over()
-    except BaseException:
-        with suppress(CaptureError, OSError):
-            muxer.discard()
-        raise
-
-
-def _moment(item: tuple[float, int, Any]) -> float:
-    return item[0]
+    with new_file(made) as muxer, opened(path) as pictures, opened(path) as sounds:
+        tracks = tracks_of(pictures)
+        place, picture = next((n, track) for n, track in enumerate(tracks) if isinstance(track, VideoStream))
+        parameters = with_rate_stated(parameters_of(bytes(picture.codec_context.extradata or b"")), constant=True)
+        writer = SliceWriter.of(parameters, from_last_alone=True)
+        if writer is None:
+            raise EncoderError("its H.264 uses features that repeats cannot follow")
+        picture.codec_context.extradata = parameters
+        muxer.start(tracks, pictures.metadata, crash_safe=False, frame_rate=rate)
+        filled = _filled(pictures, picture, writer, rate, end_slot)
+        others = [track for track in tracks_of(sounds) if track.type == "audio"]
+        places = {track.index: n for n, track in enumerate(tracks)}
+        for at_s, where, packet in heapq.merge(
+            ((at_s, place, packet) for at_s, packet in filled), _sounds(sounds, others, places), key=itemgetter(0)
+        ):
+            muxer.write(where, packet)
+            on_progress(at_s * rate / max(1, end_slot))
+        muxer.close(chapters_of(pictures))
 
 
 def _sounds(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import av
 from av.container import InputContainer
@@ -84,7 +85,7 @@ def reencode(
             )
             new.append(stack.enter_context(closing(sound)))
         made.start_encoding()
-        for _, packet in heapq.merge(*(track.packets() for track in new), key=_moment):
+        for _, packet in heapq.merge(*(track.packets() for track in new), key=itemgetter(0)):
             made.mux(packet)
         if kind.format in WITH_CHAPTERS:
             made.set_chapters(as_ffmpeg(fitted_chapters(chapters_of(source), kind.format)[0]))
@@ -96,7 +97,3 @@ def reencode(
 def _name_of(source: InputContainer, numbers: Sequence[int]) -> str:
     """Return the name of an audio track; "" for a mix."""
     return source.streams.audio[numbers[0]].metadata.get("title", "") if len(numbers) == 1 else ""
-
-
-def _moment(item: tuple[float, av.Packet[Any]]) -> float:
-    return item[0]

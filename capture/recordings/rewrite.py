@@ -30,7 +30,7 @@ from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["chapters_of", "opened", "read_alone", "rewrite", "tracks_of", "until", "zero_s"]
+__all__ = ["chapters_of", "new_file", "opened", "read_alone", "rewrite", "tracks_of", "until", "zero_s"]
 
 
 def rewrite(
@@ -62,7 +62,8 @@ def rewrite(
         with scratch_folder(old.parent) as folder:
             new = folder / old.name
             while True:
-                _write(new, fill)
+                with new_file(new) as muxer:
+                    muxer.close(fill(muxer))
                 report = _checked(new, found, on_check)
                 if is_good(new):
                     break
@@ -130,10 +131,16 @@ def until(packet: av.Packet[Any], end: float) -> av.Packet[Any] | None:
     return packet
 
 
-def _write(new: Path, fill: Callable[[Muxer], Sequence[Chapter]]) -> None:
-    muxer = Muxer(new, container_of(new))
+@contextmanager
+def new_file(path: Path) -> Iterator[Muxer]:
+    """Yield the muxer of a new file for the caller to close; after an error the file is removed.
+
+    The caller checks it and brings it to the disk. Raises `UsageError` when it exists, `OutputError` when it cannot be
+    created.
+    """
+    muxer = Muxer(path, container_of(path))
     try:
-        muxer.close(fill(muxer))
+        yield muxer
         muxer.hand_over()
     except BaseException:
         with suppress(CaptureError, OSError):

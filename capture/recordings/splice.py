@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import av
 
-from capture.errors import CaptureError, OutputError, RecordingError, UsageError
+from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import ENCODERS, container_of
 from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
 from capture.output.locked_file import is_being_recorded
-from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check, size_bytes_of
 from capture.recordings.glance import glance
 from capture.recordings.overview import Glance, State
 from capture.recordings.parts import Part
 from capture.recordings.progress import OnProgress, part_of
+from capture.recordings.rewrite import new_file
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.spliced_picture import SplicedPicture
 from capture.recordings.spliced_sound import SplicedTrack, spliced_sound
@@ -119,30 +119,23 @@ def _had_as_many(plan: Plan, report: CheckReport) -> bool:
 
 def _write(plan: Plan, new: Path, on_progress: OnProgress) -> None:
     kind = container_of(new)
-    muxer = Muxer(new, kind)
-    try:
-        with ExitStack() as stack:
-            # Each track is read on its own: a seek finds another place for each.
-            tracks: list[SplicedTrack] = [
-                SplicedPicture(plan.parts, place, stack, is_mp4=kind.format in ("mp4", "mov"))
-                if name == "video"
-                else spliced_sound(plan.parts, place, kind, stack)
-                for place, name in enumerate(plan.kinds)
-            ]
-            muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
-            on_progress(0.0)
-            due_s = 0.0
-            for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=itemgetter(0)):
-                muxer.write(place, packet, plan.length_s)
-                if at_s >= due_s:
-                    on_progress(max(0.0, at_s) / plan.length_s)
-                    due_s = at_s + plan.length_s / 200
-            muxer.close(plan.chapters)
-        muxer.hand_over()
-    except BaseException:
-        with suppress(CaptureError, OSError):
-            muxer.discard()
-        raise
+    with new_file(new) as muxer, ExitStack() as stack:
+        # Each track is read on its own: a seek finds another place for each.
+        tracks: list[SplicedTrack] = [
+            SplicedPicture(plan.parts, place, stack, is_mp4=kind.format in ("mp4", "mov"))
+            if name == "video"
+            else spliced_sound(plan.parts, place, kind, stack)
+            for place, name in enumerate(plan.kinds)
+        ]
+        muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
+        on_progress(0.0)
+        due_s = 0.0
+        for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=itemgetter(0)):
+            muxer.write(place, packet, plan.length_s)
+            if at_s >= due_s:
+                on_progress(max(0.0, at_s) / plan.length_s)
+                due_s = at_s + plan.length_s / 200
+        muxer.close(plan.chapters)
 
 
 def _placed(place: int, track: SplicedTrack) -> Iterator[tuple[float, int, av.Packet[Any]]]:

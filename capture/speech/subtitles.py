@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +14,12 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
-from capture.errors import CaptureError, OutputError, RecordingError, UsageError
+from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import in_seconds
 from capture.output.file_size import limit_remedy
-from capture.output.muxer import Muxer
 from capture.recordings.check import check
-from capture.recordings.rewrite import chapters_of, opened, tracks_of
+from capture.recordings.rewrite import chapters_of, new_file, opened, tracks_of
 from capture.recordings.scratch import scratch_folder
 from capture.speech.transcript import Segment
 from capture.system.durable import publish
@@ -76,24 +75,23 @@ def with_subtitles(path: Path, output: Path, segments: Sequence[Segment]) -> Non
 
 
 def _write(path: Path, made: Path, segments: Sequence[Segment]) -> None:
-    muxer = Muxer(made, container_of(made))
-    try:
-        with opened(path, in_file_order=True) as source, av.open(_track(made, segments)) as subtitles:
-            tracks = tracks_of(source)
-            assert isinstance(subtitles, InputContainer)  # noqa: S101 - it is opened to be read
-            (words,) = subtitles.streams.subtitles
-            muxer.start([*tracks, words], source.metadata, crash_safe=False)
-            places = {track.index: place for place, track in enumerate(tracks)}
-            for _, place, packet in heapq.merge(
-                _packets(source, tracks, places), _packets(subtitles, [words], {words.index: len(tracks)}), key=_moment
-            ):
-                muxer.write(place, packet)
-            muxer.close(chapters_of(source))
-            muxer.hand_over()
-    except BaseException:
-        with suppress(CaptureError, OSError):
-            muxer.discard()
-        raise
+    with (
+        new_file(made) as muxer,
+        opened(path, in_file_order=True) as source,
+        av.open(_track(made, segments)) as subtitles,
+    ):
+        tracks = tracks_of(source)
+        assert isinstance(subtitles, InputContainer)  # noqa: S101 - it is opened to be read
+        (words,) = subtitles.streams.subtitles
+        muxer.start([*tracks, words], source.metadata, crash_safe=False)
+        places = {track.index: place for place, track in enumerate(tracks)}
+        for _, place, packet in heapq.merge(
+            _packets(source, tracks, places),
+            _packets(subtitles, [words], {words.index: len(tracks)}),
+            key=itemgetter(0),
+        ):
+            muxer.write(place, packet)
+        muxer.close(chapters_of(source))
 
 
 def _packets(
@@ -104,10 +102,6 @@ def _packets(
         if packet.pts is not None and packet.size and bytes(packet) != _EMPTY:
             dts = packet.pts if packet.dts is None else packet.dts
             yield in_seconds(dts, packet.time_base), places[packet.stream_index], packet
-
-
-def _moment(item: tuple[float, int, Any]) -> float:
-    return item[0]
 
 
 def _track(made: Path, segments: Sequence[Segment]) -> io.BytesIO:
