@@ -82,9 +82,10 @@ TRANSCRIBE = (
 )
 
 IMPORT = (
-    "List the voice notes of WhatsApp, Telegram and Signal in a folder, such as that of a mounted phone, or in the zip "
-    "of an exported chat, newest first. Nothing is copied or unpacked for that. With --copy, bring them into your "
-    "recordings folder under names with their dates, once each. A zip that was built to do harm is refused."
+    "List the voice notes of WhatsApp, Telegram, Signal, Messages and others in a folder, such as that of a mounted "
+    "phone, or in the zip of an exported chat, newest first. Nothing is copied or unpacked for that. With --copy, "
+    "bring them into your recordings folder under names with their dates, once each. A zip that was built to do harm "
+    "is refused."
 )
 
 PLAY = (

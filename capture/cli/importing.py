@@ -25,7 +25,7 @@ _MOST_NAMED: Final = 5
 def _import(arguments: Arguments) -> int:
     from capture.cli.times import times_between
     from capture.cli.working import working
-    from capture.recordings.messengers.found import Findings, find_notes
+    from capture.recordings.messengers.found import HOW_TO_EXPORT, Findings, find_notes
 
     if arguments.newest is not None and arguments.newest < 1:
         raise UsageError(f"--newest {arguments.newest} takes nothing", "give a number from 1")
@@ -40,7 +40,9 @@ def _import(arguments: Arguments) -> int:
         if findings.denied:
             complain(f"files or folders that cannot be read: {findings.denied}; see their permissions")
         if findings.unread:
-            complain(f"{_kinds(findings.unread)} left out: capture does not read such voice notes")
+            complain(f"{_kinds(findings.unread)} left out: FFmpeg cannot decode such voice notes")
+        for thing, count in sorted(findings.encrypted.items()):
+            complain(f"{_count(count, thing)} of Signal left out, which only Signal can read: {HOW_TO_EXPORT}")
         if not findings.notes:
             raise _nothing_in(arguments.paths, findings)
         newest_first = sorted(findings.notes, key=lambda note: (-note.sent_at_ns, note.name))
@@ -66,8 +68,9 @@ def _nothing_in(paths: Sequence[str], findings: Findings) -> RecordingError:
 
 def _kinds(counts: Counter[str]) -> str:
     """Return `12 .jpg, 3 .txt files`, the most frequent first."""
-    named = [f"{count} {ending or 'without extension'}" for ending, count in counts.most_common(_MOST_NAMED)]
-    if others := sum(counts.values()) - sum(count for _, count in counts.most_common(_MOST_NAMED)):
+    frequent = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:_MOST_NAMED]
+    named = [f"{count} {ending or 'without extension'}" for ending, count in frequent]
+    if others := sum(counts.values()) - sum(count for _, count in frequent):
         named.append(f"{others} other")
     return f"{', '.join(named)} {'file' if sum(counts.values()) == 1 else 'files'}"
 
@@ -155,6 +158,11 @@ def _copy(arguments: Arguments, notes: Sequence[Note], found: int) -> int:
     copied = len(results) - there - len(failed)
     before = f"; {there} {'was' if there == 1 else 'were'} there already" if there else ""
     say(arguments, f"copied {_count(copied, 'voice note')} to {as_argument(str(folder))}{before}")
+    converted = [brought for brought in results if brought.is_converted]
+    if converted and arguments.format is None:
+        kinds = _kinds(Counter(Path(brought.note.name).suffix.lower() for brought in converted))
+        forms = ", ".join(sorted({f".{brought.path.suffix[1:]}" for brought in converted if brought.path is not None}))
+        say(arguments, f"{kinds} became {forms}, which more programs play; the originals stay where they are")
     return 1 if failed else 0
 
 
@@ -162,6 +170,7 @@ def _brought_as_json(brought: Brought) -> dict[str, Any]:
     return _as_json(brought.note) | {
         "copied_to": None if brought.path is None else str(brought.path),
         "was_there": brought.was_there,
+        "converted": brought.is_converted,
         "error": "" if brought.error is None else str(brought.error),
     }
 

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import zipfile
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
-from fractions import Fraction
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from av.audio.stream import AudioStream
+from messenger_notes import Home, imported, run, voice
 
-from capture.cli.main import main
 from capture.recordings.check import check
 
 WEEK = "Android/media/com.whatsapp/WhatsApp/Media/WhatsApp Voice Notes/202344"
-
-
-def voice(path: Path, length_s: float, layout: str = "mono") -> bytes:
-    """Write sound as messengers do, and return the file's content."""
-    codec = "libopus" if path.suffix in (".ogg", ".opus") else "aac"
-    rate = 16_000
-    form = {".aac": "adts", ".m4a": "ipod"}.get(path.suffix, "ogg")
-    with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        assert isinstance(stream, AudioStream)
-        times = np.arange(round(length_s * rate)) / rate
-        tone = (0.3 * np.sin(2 * np.pi * (300 + 100 * length_s) * times)).astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(np.tile(tone, (len(layout) // 4 or 1, 1)), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-        resampler = av.AudioResampler(
-            stream.codec_context.format, layout, rate, stream.codec_context.frame_size or None
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
-            container.mux(stream.encode(piece))
-    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -55,48 +29,9 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     }
 
 
-class Home:
-    """The user's recordings folder, and a phone beside it."""
-
-    def __init__(self, path: Path, notes: dict[str, bytes]) -> None:
-        self.sounds, self.phone = path / "Music" / "Captures", path / "phone"
-        self.notes = notes
-        self.phone.mkdir()
-
-    def put(self, name: str, note: str, at: str) -> Path:
-        """Store a note on the phone, last changed at the local time `at`."""
-        path = self.phone / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.notes[note])
-        at_s = datetime.fromisoformat(at).timestamp()
-        os.utime(path, (at_s, at_s))
-        return path
-
-    def zip(self, name: str, entries: dict[str, str], compression: int = zipfile.ZIP_DEFLATED) -> Path:
-        path = self.phone.parent / name
-        with zipfile.ZipFile(path, "w", compression) as archive:
-            for entry, note in entries.items():
-                archive.writestr(zipfile.ZipInfo(entry, (2023, 11, 9, 8, 0, 0)), self.notes[note], compression)
-        return path
-
-
 @pytest.fixture
 def home(own_home: Path, notes: dict[str, bytes]) -> Home:
     return Home(own_home, notes)
-
-
-def run(*arguments: str | Path) -> tuple[int, str, str]:
-    out, err = StringIO(), StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main([*map(str, arguments)])
-    return code, out.getvalue(), err.getvalue()
-
-
-def imported(*arguments: str | Path, code: int = 0) -> list[dict[str, Any]]:
-    found, out, err = run("import", "--json", *arguments)
-    assert (found, err) == (code, "")
-    rows: list[dict[str, Any]] = json.loads(out)["notes"]
-    return rows
 
 
 def looks_of(folder: Path) -> dict[Path, tuple[int, int, int, int]]:
@@ -250,7 +185,7 @@ def test_a_damaged_note_is_named_and_the_others_are_copied(home: Home) -> None:
     cut = home.put("PTT-20231103-WA0008.opus", "b", "2023-11-03 10:30:00")
     cut.write_bytes(home.notes["b"][:-40])
     home.put("PTT-20231103-WA0009.opus", "b", "2023-11-03").write_bytes(b"no sound at all")
-    home.put("signal-2023-11-03-102233.amr", "a", "2023-11-03")
+    home.put("signal-2023-11-03-102233.amr", "a", "2023-11-03").write_bytes(b"\x02#!SILK_V3" + bytes(99))
     code, out, err = run("import", home.phone, "--json")
     assert code == 0
     assert {row["name"]: row["check"] for row in json.loads(out)["notes"]} == {
@@ -258,7 +193,7 @@ def test_a_damaged_note_is_named_and_the_others_are_copied(home: Home) -> None:
         "PTT-20231103-WA0008.opus": "its end is missing",
         "PTT-20231103-WA0009.opus": "it is not a sound file, or its start is damaged",
     }
-    assert err == "capture: 1 .amr file left out: capture does not read such voice notes\n"
+    assert err == "capture: 1 .amr (SILK) file left out: FFmpeg cannot decode such voice notes\n"
     code, out, err = run("import", home.phone, "--copy")
     assert code == 1
     assert "PTT-20231103-WA0009.opus was not copied: it is not a sound file" in err

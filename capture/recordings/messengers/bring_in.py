@@ -23,9 +23,18 @@ from capture.system.private_files import make_folder, read_small, replace
 
 __all__ = ["Brought", "bring_in", "log_path"]
 
-#: Endings of other programs, as capture calls them, and that of files which are packed into an M4A.
-_ENDINGS: Final = {"oga": "ogg"}
-_RAW_AAC: Final = "aac"
+#: The endings that a copy may have, by FFmpeg's name for its container: the first, unless it has another of these.
+#: Everything else becomes a file of another kind.
+_ENDINGS: Final = {
+    "ogg": ("ogg", "opus"),
+    "mov": ("m4a",),
+    "mp3": ("mp3",),
+    "wav": ("wav",),
+    "flac": ("flac",),
+}
+
+#: The codecs that an M4A of capture's may have.
+_OF_M4A: Final = ("aac", "alac")
 
 _VERSION: Final = 1
 
@@ -40,6 +49,8 @@ class Brought(NamedTuple):
     path: Path | None
     #: Whether the same content was there before.
     was_there: bool = False
+    #: Whether the copy is a file of another kind.
+    is_converted: bool = False
     error: CaptureError | None = None
 
 
@@ -78,15 +89,14 @@ def bring_in(notes: Sequence[Note], folder: Path, form: str | None, log: Path) -
 def _brought(note: Note, folder: Path, form: str | None, scratch: Path, present: _Present, log: _Log) -> Brought:
     if note.sound.is_damaged:
         raise RecordingError(f"{note.name} was not copied: {note.sound.problem}")
-    ending = note.name.rpartition(".")[2].lower()
-    ending = _ENDINGS.get(ending, ending)
-    wanted = form or ("m4a" if ending == _RAW_AAC else ending)
-    copy = made = scratch / f"note.{ending}"
+    ending = _ending(note)
+    wanted = form or ending or ("m4a" if note.sound.codec == "aac" else "ogg")
+    copy = made = scratch / f"note.{ending or 'other'}"
     try:
         checksum = _copied(note, copy)
         if (same := present.find(copy, checksum) or log.find(checksum, wanted)) is not None:
             return Brought(note, same, was_there=True)
-        if ending == _RAW_AAC or CONTAINERS[wanted].format != container_of(copy).format:
+        if not ending or CONTAINERS[wanted].format != container_of(copy).format:
             made = _converted(note, copy, wanted)
         # The list shows the date of a file whose name does not begin as those of recordings do.
         os.utime(made, ns=(note.sent_at_ns, note.sent_at_ns))
@@ -98,7 +108,17 @@ def _brought(note: Note, folder: Path, form: str | None, scratch: Path, present:
         present.add(path, checksum)
     else:
         log.add(checksum, wanted, path)
-    return Brought(note, path)
+    return Brought(note, path, is_converted=made != copy)
+
+
+def _ending(note: Note) -> str:
+    """Return the extension under which capture can keep the file as it is; "" if there is none."""
+    sound = note.sound
+    if sound.form == "mov" and (sound.codec not in _OF_M4A or note.name.lower().endswith((".3gp", ".3ga"))):
+        return ""
+    ending = note.name.rpartition(".")[2].lower()
+    endings = _ENDINGS.get(sound.form, ("",))
+    return ending if ending in endings else endings[0]
 
 
 def _copied(note: Note, path: Path) -> str:
@@ -125,11 +145,11 @@ def _readable_content(note: Note) -> Iterator[bytes]:
 
 def _converted(note: Note, copy: Path, form: str) -> Path:
     # They load FFmpeg.
-    from capture.recordings.messengers.raw_aac import packed
+    from capture.recordings.messengers.packing import packed
     from capture.recordings.transcode import convert
 
     try:
-        return convert(packed(copy) if copy.suffix == f".{_RAW_AAC}" else copy, form)
+        return convert(copy if _ending(note) else packed(copy, note.sound), form)
     except CaptureError as error:
         # The user knows the note by its own name.
         message = error.message.replace(str(copy), note.name)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-__all__ = ["Recognised", "recognise"]
+__all__ = ["Recognised", "is_attachment", "recognise"]
 
 
 class Recognised(NamedTuple):
@@ -49,25 +49,68 @@ _NAMES: Final = tuple(
         ("Telegram", rf"audio_\d+@(?P<day>\d\d)-(?P<month>\d\d)-(?P<year>20\d\d)_{_CLOCK}", True),
         ("Telegram", rf"audio_{_DAY}_{_CLOCK}", True),
         ("Signal", rf"signal-{_DAY}-{_CLOCK}(?:-\d+)*", True),
+        # As signal-export writes the attachments that have no name, which are voice messages.
+        ("Signal", rf"{_DAY}T{_CLOCK}(?:\.\d+)?_\d+_(?:None)?", True),
+        # Messages on iPhones and Macs. Its own program writes English names everywhere.
+        ("iMessage", r"Audio Message(?: \d+)?", True),
+        ("Voice Memos", r"New Recording(?: \d+)?", True),
+        (
+            "Voice Memos",
+            r"(?P<year>20\d\d)(?P<month>\d\d)(?P<day>\d\d) "
+            r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?:-[0-9A-F]{8})?",
+            True,
+        ),
+        # What one downloads of one's own, from Facebook and from Instagram. Browsers may add another extension.
+        ("Messenger", r"audioclip-?(?P<ms>1\d{12})(?:-\d+)*(?:\.mp4)?", True),
+        ("Messenger", r"audioclip-\d+(?:-\d+)*(?:\.mp4)?", True),
     )
 )
 
 #: The messenger, by a word in the name of a folder above the file.
-_FOLDERS: Final = {"whatsapp": "WhatsApp", "telegram": "Telegram", "voice_messages": "Telegram", "signal": "Signal"}
+_FOLDERS: Final = {
+    "whatsapp": "WhatsApp",
+    "telegram": "Telegram",
+    "voice_messages": "Telegram",
+    "signal": "Signal",
+    "viber": "Viber",
+    "micromsg": "WeChat",
+    "wechat": "WeChat",
+    "instagram": "Instagram",
+}
+
+#: Where Signal Desktop keeps what came with messages, under such names.
+_SIGNAL_DESKTOP: Final = "attachments.noindex"
+_ATTACHMENT: Final = re.compile("[0-9a-f]{64}")
 
 
 def recognise(stem: str, folders: Sequence[str] = ()) -> Recognised:
     """Return what the name of a file without its extension says, and the names of the `folders` above it."""
+    above = " ".join(folders).lower()
+    by_folder = next((messenger for word, messenger in _FOLDERS.items() if word in above), "")
     for messenger, pattern, is_certain in _NAMES:
         found = pattern.fullmatch(stem)
         if found is not None and (times := _times(found.groupdict())) is not None:
+            # Two programs of one maker use the same names.
+            messenger = by_folder if (messenger, by_folder) == ("Messenger", "Instagram") else messenger
             return Recognised(messenger, *times, found.groupdict().get("mark") or "", is_certain)
-    above = " ".join(folders).lower()
-    return Recognised(next((messenger for word, messenger in _FOLDERS.items() if word in above), ""))
+    return Recognised(by_folder)
 
 
-def _times(parts: dict[str, str | None]) -> tuple[datetime, datetime] | None:
-    """Return the first moment that a name means, and the first after it; None if there is no such date."""
+def is_attachment(name: str, folders: Sequence[str]) -> bool:
+    """Whether a file is one of those of Signal Desktop, whose names say nothing about what is in them."""
+    return _SIGNAL_DESKTOP in folders and _ATTACHMENT.fullmatch(name) is not None
+
+
+def _times(parts: dict[str, str | None]) -> tuple[datetime | None, datetime | None] | None:
+    """Return the first moment that a name means, and the first after it, or twice None for one without a date.
+
+    Return None if there is no such date.
+    """
+    if parts.get("ms"):
+        since = datetime.fromtimestamp(int(parts["ms"] or 0) // 1000)
+        return since, since + timedelta(seconds=1)
+    if "year" not in parts:
+        return None, None
     numbers = {name: int(parts.get(name) or 0) for name in ("year", "month", "day", "hour", "minute", "second")}
     half = (parts.get("half") or "").upper()
     if half:
