@@ -4,13 +4,14 @@ Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [-
 
 Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
 being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain; a
-terminal flooded with text (needs xterm); with FILM=FILE in the environment, that film, played by mpv; and sound alone.
-The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it (`-pix_fmt yuv420p`); `ffmpeg
-4:4:4` is what it writes here without that option. CPU time is user and system time of the recorder and its children.
-Figures are medians of all runs; the ratio is the median of the ratios of single runs to ffmpeg, because the speed of a
-machine changes from minute to minute. On the desk `sway` there are three scenes, and the ratio is that to wf-recorder,
-for a frame of the file where something moves: a busy wf-recorder leaves out most. `lost` counts slots that were
-dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in full motion all should.
+terminal flooded with text (needs xterm); Firefox, which scrolls a page; with FILM=FILE in the environment, that film,
+played by mpv; and sound alone. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it
+(`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of the
+recorder and its children. Figures are medians of all runs; the ratio is the median of the ratios of single runs to
+ffmpeg, because the speed of a machine changes from minute to minute. On the desk `sway` there are three scenes, and the
+ratio is that to wf-recorder, for a frame of the file where something moves: a busy wf-recorder leaves out most. `lost`
+counts slots that were dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in
+full motion all should.
 The exit code is 1 when a bound on the ratio, the memory or the lost slots is broken.
 """
 
@@ -57,6 +58,7 @@ SCENES: Final = {
     "gradients": Scene("gradients"),
     "grain": Scene("gradients", ("--grain", "8"), whole=False),
     "terminal": Scene("terminal", whole=False),
+    "browser": Scene("browser", whole=False),
     "film": Scene("film", whole=False),
     "still, 60 fps": Scene("still", fps=60),
     "walkthrough, 60 fps": Scene("walkthrough", fps=60),

@@ -1,15 +1,17 @@
-"""Reads the contents of a recording by decoding all of it."""
+"""Reads the contents of a recording by decoding all of it, or a part."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 
 from benchmarks import clockface
 from benchmarks.onsets import Floats, Waveform
@@ -53,8 +55,13 @@ class Sound:
         return self.start_s + self.samples.size / self.rate
 
 
-def read_picture(path: Path, most_frames: int | None = None) -> Picture:
-    """Decode the video track, or only its first `most_frames`. Raises `ValueError` when there are no frames."""
+def read_picture(
+    path: Path, most_frames: int | None = None, *, between_s: tuple[float, float] | None = None
+) -> Picture:
+    """Decode the video track, or only its first `most_frames`, or what begins `between_s` two times.
+
+    Raises `ValueError` when there are no frames.
+    """
     pts_s: list[float] = []
     luma: list[float] = []
     cells: list[npt.NDArray[np.bool_]] = []
@@ -62,16 +69,14 @@ def read_picture(path: Path, most_frames: int | None = None) -> Picture:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            if frame.pts is None or frame.time_base is None:
-                continue
+        for frame in _frames(container, stream, between_s):
             plane = _luma_plane(frame)
             sparse = plane[::_STEP, ::_STEP].astype(np.int16)
             if before is None or before.shape != sparse.shape or np.abs(sparse - before).mean() > _CHANGE:
                 moved += 1
             before = sparse
-            pts_s.append(float(frame.pts * frame.time_base))
-            end_s = max(end_s, float((frame.pts + frame.duration) * frame.time_base))
+            pts_s.append(_pts_s(frame))
+            end_s = max(end_s, pts_s[-1] + float(frame.duration * frame.time_base))
             luma.append(float(sparse.mean()))
             cells.append(_clock_cells(plane))
             if len(pts_s) == most_frames:
@@ -81,19 +86,35 @@ def read_picture(path: Path, most_frames: int | None = None) -> Picture:
     return Picture(np.array(pts_s), np.array(luma), np.array(cells), end_s, moved)
 
 
-def read_sound(path: Path) -> Sound:
-    """Decode the first audio track. Raises `ValueError` when it is empty."""
+def read_sound(path: Path, *, between_s: tuple[float, float] | None = None) -> Sound:
+    """Decode the first audio track, or what begins `between_s` two times. Raises `ValueError` when it is empty."""
     blocks: list[tuple[float, Waveform]] = []
     rate = 0
     with av.open(str(path)) as container:
-        for frame in container.decode(container.streams.audio[0]):
-            if frame.pts is not None and frame.time_base is not None:
-                rate = frame.sample_rate
-                blocks.append((float(frame.pts * frame.time_base), _mono(frame)))
+        for frame in _frames(container, container.streams.audio[0], between_s):
+            rate = frame.sample_rate
+            blocks.append((_pts_s(frame), _mono(frame)))
     if not blocks:
         raise ValueError(f"{path} contains no samples")
     start_s = blocks[0][0]
     return Sound(_laid_out(blocks, rate, start_s), rate, start_s)
+
+
+def _frames(container: InputContainer, stream: Any, between_s: tuple[float, float] | None) -> Iterator[Any]:
+    """Yield the frames of a stream that have a time, or those of them that begin between two times."""
+    from_s, to_s = between_s or (-math.inf, math.inf)
+    if between_s is not None:
+        container.seek(int(from_s / stream.time_base), stream=stream)
+    for frame in container.decode(stream):
+        if frame.pts is None or frame.time_base is None or _pts_s(frame) < from_s:
+            continue
+        if _pts_s(frame) >= to_s:
+            return
+        yield frame
+
+
+def _pts_s(frame: Any) -> float:
+    return float(frame.pts * frame.time_base)
 
 
 def _luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:

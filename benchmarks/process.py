@@ -16,7 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-__all__ = ["REPOSITORY", "Outcome", "high_water_bytes", "resident_bytes", "run", "started", "threads"]
+__all__ = [
+    "REPOSITORY",
+    "Outcome",
+    "cpu_s",
+    "descriptors",
+    "high_water_bytes",
+    "resident_bytes",
+    "run",
+    "started",
+    "threads",
+]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 
@@ -156,6 +166,18 @@ def resident_bytes(pid: int | None = None) -> int:
 def threads(pid: int) -> int:
     """Return how many threads a process has; 0 if it is gone."""
     return _status(str(pid), "Threads")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the user and system time that a process has used; 0 if it is gone."""
+    # The name, in parentheses, may contain spaces; utime and stime are fields 14 and 15 of proc(5).
+    fields = _text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def descriptors(pid: int) -> int:
+    """Return how many files, sockets and pipes a process has open. Raises `OSError` if it is gone."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def _status_bytes(pid: str, name: str) -> int:

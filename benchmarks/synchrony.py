@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from benchmarks.decoding import Picture, Sound
 from benchmarks.onsets import Floats, beep_onsets_s, flash_onsets_s
 from benchmarks.recorders import FPS
 
-__all__ = ["BOUNDS", "Synchrony", "Truth", "clock_readings", "judge"]
+__all__ = ["BOUNDS", "Synchrony", "Truth", "clock_readings", "judge", "offsets_s"]
 
 #: Flashes and beeps this close to either end of a recording do not count, because they may be cut off.
 _EDGE_S: Final = 0.15
@@ -87,15 +87,13 @@ def judge(picture: Picture, sound: Sound, truth: Truth, requested_s: float, laun
     flashes_s = flash_onsets_s(picture.pts_s, picture.luma)
     beeps_s = beep_onsets_s(sound.samples, sound.rate, sound.start_s)
     flash_lateness_s, beep_lateness_s = matched(truth.flash_s, flashes_s), matched(truth.beep_s, beeps_s)
-    pairs = sorted(flash_lateness_s.keys() & beep_lateness_s.keys())
-    if not pairs:
-        raise ValueError("no flash with its beep was found in the recording")
+    pairs = _pairs(flash_lateness_s, beep_lateness_s)
     moments_s = truth.flash_s[pairs]
-    offsets_s = np.array([flash_lateness_s[pair] - beep_lateness_s[pair] for pair in pairs])
-    offsets_ms = 1000 * offsets_s
+    apart_s = np.array([flash_lateness_s[pair] - beep_lateness_s[pair] for pair in pairs])
+    offsets_ms = 1000 * apart_s
     fifth = max(1, len(pairs) // 5)
     shown = clock_readings(picture, launched_s)
-    drift = drift_of(moments_s, offsets_s)
+    drift = drift_of(moments_s, apart_s)
     if shown.pts_s.size > len(pairs):
         lateness_s = np.array([beep_lateness_s[pair] for pair in pairs])
         drift = drift_of(shown.pts_s, shown.pts_s - shown.moment_s).minus(drift_of(moments_s, lateness_s))
@@ -114,6 +112,23 @@ def judge(picture: Picture, sound: Sound, truth: Truth, requested_s: float, laun
         duration_error_s=end_s - start_s - requested_s,
         stimulus_worst_ms=float(1000 * np.max(np.abs(truth.flash_s - truth.beep_s))),
     )
+
+
+def offsets_s(truth: Truth, flashes_s: Floats, beeps_s: Floats) -> Floats:
+    """Return by how much each flash is later than its beep, corrected for the stimulus.
+
+    Raises `ValueError` when no flash with its beep is found.
+    """
+    flash_lateness_s, beep_lateness_s = matched(truth.flash_s, flashes_s), matched(truth.beep_s, beeps_s)
+    pairs = _pairs(flash_lateness_s, beep_lateness_s)
+    return np.array([flash_lateness_s[pair] - beep_lateness_s[pair] for pair in pairs])
+
+
+def _pairs(flash_lateness_s: Mapping[int, float], beep_lateness_s: Mapping[int, float]) -> list[int]:
+    pairs = sorted(flash_lateness_s.keys() & beep_lateness_s.keys())
+    if not pairs:
+        raise ValueError("no flash with its beep was found in the recording")
+    return pairs
 
 
 @dataclass(frozen=True, slots=True)

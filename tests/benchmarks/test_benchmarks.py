@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks import clockface
+from benchmarks import clockface, long
 from benchmarks.alignment import Drift, common_shift_s, drift_of, matched
 from benchmarks.cost import Cost, broken_bounds, medians, ratio
 from benchmarks.decoding import read_picture, read_sound
+from benchmarks.long import Quarter, sync_of
 from benchmarks.onsets import (
     BEEP_HZ,
     BEEP_S,
@@ -25,7 +28,7 @@ from benchmarks.onsets import (
     flash_onsets_s,
     sound_start_s,
 )
-from benchmarks.process import run
+from benchmarks.process import cpu_s, descriptors, run
 from benchmarks.quality import Encoded, size_at
 from benchmarks.reading.pictures import number_in, picture, worst_level
 from benchmarks.report import table
@@ -36,6 +39,9 @@ RATE = 48_000
 FPS = 30
 WIDTH, HEIGHT = 832, 128  # the smallest that holds the clock
 FLASH_S = 0.1
+
+#: A quarter of a long recording that breaks no bound.
+FIRST = Quarter(15, 5.0, 110.0, 2.0, 26, 12, 0, 90.0, (4.0, 12.0), (4.0, 12.0))
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the virtual desk needs Linux")
 
@@ -272,3 +278,45 @@ def test_a_number_is_found_in_a_smaller_picture(number: int) -> None:
     assert number_in(image) == number
     assert worst_level(image) == 0
     assert worst_level(255 - image) == 255
+
+
+def test_only_the_flashes_of_the_part_are_compared(tmp_path: Path) -> None:
+    path = tmp_path / "late.mp4"
+    flashes_s = irregular_moments_s(0.0, 75.0)
+    written_recording(path, Truth(flashes_s, flashes_s), 75.0, picture_late_s=0.1)
+    # Were the flashes of the first seconds compared as well, these would have no match, or a wrong one.
+    last = flashes_s[flashes_s > 40.0]
+    median_ms, worst_ms = sync_of(path, Truth(last, last), 75.0)
+    assert median_ms == pytest.approx(100 + 500 / 30, abs=10)
+    assert 100 <= worst_ms <= 101 + 1000 / 30
+
+
+def test_what_stays_the_same_breaks_no_bound() -> None:
+    assert long.broken_bounds([FIRST, replace(FIRST, ends_at_min=30, memory_mb=115.0, size_mb=200.0)]) == []
+    # A fuller replay buffer is no growth.
+    assert long.broken_bounds([FIRST, replace(FIRST, memory_mb=150.0, buffer_mb=42.0)]) == []
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        replace(FIRST, memory_mb=125.0),
+        replace(FIRST, descriptors=27),
+        replace(FIRST, threads=13),
+        replace(FIRST, lost=1),
+        replace(FIRST, sync_ms=(4.0, 41.0)),
+        replace(FIRST, clip_sync_ms=(16.0, 20.0)),
+    ],
+)
+def test_whatever_grows_is_named(later: Quarter) -> None:
+    (named,) = long.broken_bounds([FIRST, replace(later, ends_at_min=30)])
+    assert named.startswith("after 30 min")
+
+
+@on_linux
+def test_the_time_and_the_descriptors_of_a_process_are_read() -> None:
+    before_s, before = cpu_s(os.getpid()), descriptors(os.getpid())
+    with Path("/dev/null").open():
+        assert descriptors(os.getpid()) == before + 1
+    while cpu_s(os.getpid()) <= before_s:
+        pass
