@@ -104,8 +104,8 @@ class Ffmpeg:
 class WfRecorder:
     """wf-recorder on a wlroots desktop, as its manual records a screen with sound, and with ffmpeg's fastest preset.
 
-    It has no time limit, so a signal ends it. A screen that rests is recorded with `-D`, every frame anew: without it,
-    version 0.3 does not end then.
+    It has no time limit, so a signal ends it. A still screen is recorded with `-D`, which takes every frame; without
+    it, version 0.3 does not end then.
     """
 
     name = "wf-recorder"

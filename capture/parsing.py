@@ -92,7 +92,7 @@ def parse_moment(text: str, now: datetime) -> tuple[datetime, datetime]:
     """Return where the time that `text` names starts and ends, in local time; `now` is aware of its zone.
 
     `today`, `yesterday` and `2026-11-01` are days, `2026-11-01 14:30` and `14:30` minutes, `30min`, `2h`, `7d` and `2w`
-    the moment so long ago.
+    the moment that long ago.
     """
     words, here = " ".join(text.replace("T", " ").lower().split()), now.replace(tzinfo=None)
     today = here.replace(hour=0, minute=0, second=0, microsecond=0)

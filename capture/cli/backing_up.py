@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import complain, printable, say, write, write_json
+from capture.cli.text import complain, counted, printable, say, write, write_json
 from capture.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +93,11 @@ def _conclude(arguments: Arguments, remote: str, known: BackupList, outcomes: li
             }
         )
     elif outcomes or not known.waiting():
-        say(arguments, f"copied {_count(len(copied))} to {remote}")
+        say(arguments, f"copied {counted(len(copied), 'recording')} to {remote}")
     if waiting := known.waiting():
         next_s = min(each.next_s for each in waiting.values())
-        say(arguments, f"{_count(len(waiting))} wait{'s' * (len(waiting) == 1)} for the next attempt{_due(next_s)}")
+        wait = "waits" if len(waiting) == 1 else "wait"
+        say(arguments, f"{counted(len(waiting), 'recording')} {wait} for the next attempt{_due(next_s)}")
     return 1 if failed else 0
 
 
@@ -104,10 +105,6 @@ def _due(next_s: float) -> str:
     from datetime import datetime
 
     return f", due at {datetime.fromtimestamp(next_s):%H:%M}; --now tries at once" if next_s else ""
-
-
-def _count(number: int) -> str:
-    return f"{number} recording{'' if number == 1 else 's'}"
 
 
 def _show_status(arguments: Arguments, remote: str, known: BackupList) -> int:
@@ -127,7 +124,7 @@ def _show_status(arguments: Arguments, remote: str, known: BackupList) -> int:
         ]
         write_json({"remote": remote, "copied": copied, "waiting": rows})
         return 0
-    write(printable(f"{_count(copied)} copied to {remote}" if remote else "no place for backups is set"))
+    write(printable(f"{counted(copied, 'recording')} copied to {remote}" if remote else "no place for backups is set"))
     for path, each in waiting.items():
         why = f": {each.error}" if each.error else ""
         write(printable(f"waits: {path}{why}"))

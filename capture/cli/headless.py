@@ -45,7 +45,7 @@ def _headless(arguments: Arguments) -> int:
         raise UsageError("headless has no command to run", "write it after --, as in capture headless -- glxgears")
     config = load()
     after_words = command_after_save(arguments, config)
-    # Nobody has put the mouse where it is.
+    # The mouse is where the server put it, not where a person did.
     settings = replace(settings_of(arguments, config), cursor_once_moved=True)
     settings.check()
     width, height = parse_geometry(arguments.size)

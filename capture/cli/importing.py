@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import as_argument, complain, printable, say, write, write_json
+from capture.cli.text import as_argument, complain, counted, printable, say, write, write_json
 from capture.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _import(arguments: Arguments) -> int:
         if findings.unread:
             complain(f"{_kinds(findings.unread)} left out: FFmpeg cannot decode such voice notes")
         for thing, count in sorted(findings.encrypted.items()):
-            complain(f"{_count(count, thing)} of Signal left out, which only Signal can read: {HOW_TO_EXPORT}")
+            complain(f"{counted(count, thing)} of Signal left out, which only Signal can read: {HOW_TO_EXPORT}")
         if not findings.notes:
             raise _nothing_in(arguments.paths, findings)
         newest_first = sorted(findings.notes, key=lambda note: (-note.sent_at_ns, note.name))
@@ -73,10 +73,6 @@ def _kinds(counts: Counter[str]) -> str:
     if others := sum(counts.values()) - sum(count for _, count in frequent):
         named.append(f"{others} other")
     return f"{', '.join(named)} {'file' if sum(counts.values()) == 1 else 'files'}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _as_json(note: Note) -> dict[str, Any]:
@@ -124,7 +120,7 @@ def _row(note: Note) -> tuple[str, ...]:
 def _end_of_list(arguments: Arguments, notes: Sequence[Note], length_s: float) -> Iterator[str]:
     from capture.cli.terminal import as_clock
 
-    yield f"{_count(len(notes), 'voice note')}, {as_clock(length_s)}. Nothing was copied: --copy does that."
+    yield f"{counted(len(notes), 'voice note')}, {as_clock(length_s)}. Nothing was copied: --copy does that."
     for note in [note for note in notes if note.sound.problem][:_MOST_NAMED]:
         yield printable(f"{note.name}: {note.sound.problem}")
 
@@ -138,7 +134,7 @@ def _copy(arguments: Arguments, notes: Sequence[Note], found: int) -> int:
     results: list[Brought] = []
     total_bytes = sum(note.size_bytes for note in notes) or 1
     done_bytes = 0
-    with working(arguments, f"copying {_count(len(notes), 'voice note')}") as on_progress:
+    with working(arguments, f"copying {counted(len(notes), 'voice note')}") as on_progress:
         for brought in bring_in(notes, folder, arguments.format, log_path()):
             results.append(brought)
             done_bytes += brought.note.size_bytes
@@ -157,7 +153,7 @@ def _copy(arguments: Arguments, notes: Sequence[Note], found: int) -> int:
     there = sum(brought.was_there for brought in results)
     copied = len(results) - there - len(failed)
     before = f"; {there} {'was' if there == 1 else 'were'} there already" if there else ""
-    say(arguments, f"copied {_count(copied, 'voice note')} to {as_argument(str(folder))}{before}")
+    say(arguments, f"copied {counted(copied, 'voice note')} to {as_argument(str(folder))}{before}")
     converted = [brought for brought in results if brought.is_converted]
     if converted and arguments.format is None:
         kinds = _kinds(Counter(Path(brought.note.name).suffix.lower() for brought in converted))

@@ -27,7 +27,7 @@ _PLACES: Final = {
 #: The places that need one more word.
 _NAMED: Final = {"app": "--to app Telegram", "command": "--to command 'PROGRAM {path}'"}
 
-#: What stands for the file in a command.
+#: The placeholder for the file in a command.
 _PATH: Final = "{path}"
 
 

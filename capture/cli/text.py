@@ -21,6 +21,7 @@ from capture.system.standard_streams import fill_closed
 __all__ = [
     "as_argument",
     "complain",
+    "counted",
     "fail",
     "open_streams",
     "printable",
@@ -30,6 +31,11 @@ __all__ = [
     "write",
     "write_json",
 ]
+
+
+def counted(number: int, thing: str) -> str:
+    """Return the number with the noun: `1 recording`, `2 recordings`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def open_streams() -> None:

@@ -33,7 +33,7 @@ _LIMIT_BYTES: Final = 64_000_000
 _FIRST_WAIT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 3600.0
 
-#: So many failures in a row mean that the network is gone: each of the others would wait for it too.
+#: This many failures in a row mean that the network is gone; each of the others would wait for it too.
 _FAILURES_IN_A_ROW: Final = 2
 
 

@@ -57,7 +57,7 @@ class BackupStarter:
         self._ended.set()
         self._retries.join()
         if self._process is not None and self._process.poll() is None:
-            # Python would warn that nobody waits for it.
+            # Otherwise Python warns that the process is never waited for.
             self._process.returncode = 0
 
     def _retry(self) -> None:

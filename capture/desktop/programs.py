@@ -154,6 +154,6 @@ def _begins(command: Sequence[str]) -> bool:
     try:
         return process.wait(_FAILS_WITHIN_S) == 0
     except subprocess.TimeoutExpired:
-        # Python would warn that nobody waits for it.
+        # Otherwise Python warns that the process is never waited for.
         process.returncode = 0
         return True

@@ -55,7 +55,7 @@ class ScreenAwake:
         self.release()
 
     def close(self) -> None:
-        """Give the screen back, whoever holds it; may be called twice."""
+        """Let the screen sleep again, by whichever way it was kept awake. May be called twice."""
         self._holders = 0
         worker, self._worker = self._worker, None
         if worker is not None:

@@ -54,7 +54,7 @@ def name_vendor_at(path: Path) -> None:
 
 
 def _with_vendor(head: bytes) -> bytes:
-    """Return the changed start of a file that begins with `head`; empty if nothing is to be changed."""
+    """Return the changed start of a file that begins with `head`; empty if nothing needs to change."""
     begin = _end_of_page(head, 0)
     end = _end_of_page(head, begin)
     if not 0 < begin < end <= len(head) or not _is_voice(head[:begin]):

@@ -25,7 +25,7 @@ _RANDOM_BYTES: Final = 8
 
 
 class ReplacedFile:
-    """A file that is about to be replaced, locked until `remove`, `restore` or `close` so that nobody else does it.
+    """A file that is about to be replaced, locked until `remove`, `restore` or `close` against others.
 
     `aside` is where it is once `replace` has returned.
     """

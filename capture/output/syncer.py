@@ -96,6 +96,6 @@ class Syncer:
             # Without this thread nothing is safe any more, whatever ended it.
             self.error = self.error or (error if isinstance(error, OSError) else OSError(f"it failed: {error!r}"))
         finally:
-            # An error concerns the file: whoever wrote it gets it too.
+            # An error concerns the file, so the next write to it raises it too.
             with suppress(OSError):
                 os.close(self._descriptor)

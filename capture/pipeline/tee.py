@@ -130,7 +130,7 @@ class Tee:
     def await_reached(self, at_s: float, timeout_s: float, tracks: Collection[int], *, patiently: bool = False) -> bool:
         """Wait until every one of `tracks` has reached the media time `at_s`.
 
-        Returns False if that took longer than `timeout_s`; `patiently`, if nothing came closer for so long.
+        Returns False if that took longer than `timeout_s`; `patiently`, if nothing came closer for that long.
         """
 
         def behind() -> dict[int, float]:

@@ -25,7 +25,7 @@ __all__ = ["write_animation"]
 #: Called once for each pass: yields each frame, in its final size, with the slots for which it is shown.
 _Frames: TypeAlias = Callable[[], Iterator[tuple[av.VideoFrame, range]]]
 
-#: So many bytes of frames are kept for the second pass; more are decoded and made smaller again.
+#: The most bytes of frames kept for the second pass. Beyond that, frames are decoded and scaled again.
 _KEPT_BYTES: Final = 96_000_000
 
 

@@ -16,7 +16,7 @@ from capture.recordings.progress import OnProgress, unwatched
 
 __all__ = ["FrameReader", "Shown", "at_constant_rate", "display_size", "shown"]
 
-#: FFmpeg's filters that turn a picture back which is to be shown turned by so many degrees counterclockwise.
+#: FFmpeg's filters that apply a rotation, by the degrees counterclockwise that the file asks for.
 _TURNS: Final = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
 
 

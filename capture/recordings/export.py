@@ -257,5 +257,6 @@ def _notes(order: Order, found: CheckReport, transcoding: Transcoding) -> Iterat
     if found.ending is not Ending.WHOLE:
         yield f"the recording is not complete: {found.problems[0]}"
     if transcoding.undecodable:
-        yield f"{transcoding.undecodable} packets of the picture cannot be decoded; it stands still there"
+        packets = f"{transcoding.undecodable} packet{'' if transcoding.undecodable == 1 else 's'}"
+        yield f"{packets} of the picture cannot be decoded; it is frozen there"
     yield from (f"loudness: {each}" for each in transcoding.loudness if each.note)

@@ -23,7 +23,7 @@ _MOST_COLOURS: Final = 255
 #: How often the colours move to the middle of the pixels that got them.
 _REFINEMENTS: Final = 2
 
-#: Cells are compared with the palette in groups of so many: less memory at once.
+#: How many cells are compared with the palette at once; fewer need less memory.
 _GROUP: Final = 8_192
 
 #: uint8 (height, width, 3): red, green, blue.
@@ -145,7 +145,7 @@ class Palette:
         self._chosen = np.rint(chosen)
         self._colours = np.stack(_middle_of(np.arange(_CELLS)), axis=1)
         self._colours[used] = colours
-        #: The number of the colour of each cell; -1 where nobody has asked yet.
+        #: The number of the colour of each cell; -1 until it is first needed.
         self._number_of_cell = np.full(_CELLS, -1, np.int16)
 
     def painted(self, pixels: Rgb) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 
 __all__ = ["OnProgress", "part_of", "unwatched", "watched"]
 
-#: How many packets to read between two reports: one for each of these bytes, and no more than so many. To look at each
-#: packet would take a tenth of the time of reading it.
+#: How many packets to read between two reports: one for each of these bytes, up to a limit. Looking at each packet
+#: would take a tenth of the time of reading it.
 _BYTES_BETWEEN: Final = 100_000
 _MOST_BETWEEN: Final = 255
 
@@ -18,7 +18,7 @@ OnProgress: TypeAlias = Callable[[float], None]
 
 
 def unwatched(share: float) -> None:
-    """Let nobody know."""
+    """Report to nothing."""
 
 
 def part_of(on_progress: OnProgress, from_share: float, to_share: float) -> OnProgress:

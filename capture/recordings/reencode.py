@@ -31,7 +31,7 @@ from capture.recordings.sound_file import SoundFile
 
 __all__ = ["reencode"]
 
-#: The tags that are about the content. Others say where and with what it was recorded, which is nobody else's business.
+#: The tags that are about the content. Others say where and with what it was recorded, which is private.
 _FOR_OTHERS: Final = frozenset({"title", "artist", "album"})
 
 
@@ -46,7 +46,7 @@ def reencode(
 ) -> int:
     """Write `recording`, `duration_s` long, to `path` as `kind` with its chapters, overwriting what is there.
 
-    Return how many packets of the picture could not be decoded; the picture before stands still there.
+    Return how many packets of the picture could not be decoded; the picture before them stays.
 
     Raises `RecordingError` when the recording cannot be opened, and what FFmpeg raises.
     """

@@ -64,7 +64,7 @@ class ReencodedPicture:
         if math.isinf(plan.picture_rate):
             options["crf"] = str(style.crf)
         elif codec == "h264":
-            # Its default lets the rate of a short film be off by so much that a second attempt is needed.
+            # With its default, the size of a short film is too far off, and a second attempt is needed.
             options["x264-params"] = "ratetol=0.1"
         if style.key_frames_s is not None:
             group = str(max(1, round(rate * style.key_frames_s)))

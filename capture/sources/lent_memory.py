@@ -1,4 +1,4 @@
-"""Memory that a server writes pixels into, lent to whoever reads them."""
+"""Memory that a server writes pixels into, lent to the code that reads them."""
 
 from __future__ import annotations
 

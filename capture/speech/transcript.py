@@ -23,7 +23,7 @@ class Segment(NamedTuple):
 
 
 def as_text(segments: Sequence[Segment]) -> str:
-    """Return the words, a line for each segment and an empty one where nobody spoke for two seconds."""
+    """Return the words, a line for each segment and an empty one after two seconds without speech."""
     lines: list[str] = []
     end_s = 0.0
     for segment in segments:

@@ -40,7 +40,7 @@ CANCELLED: Final = 1
 
 
 def new_token() -> str:
-    """Return a name for a request or a session that nobody guesses."""
+    """Return an unguessable name for a request or a session."""
     # The module `secrets` would load OpenSSL.
     return f"capture{os.urandom(8).hex()}"
 

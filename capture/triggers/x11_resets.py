@@ -1,7 +1,7 @@
 """Connects to an X server that may be starting over.
 
 A server without `-noreset`, such as `Xvfb :99` alone, starts over when its last client goes. For some 40 ms, or as long
-as it takes on a busy machine, it drops whoever connects.
+as it takes on a busy machine, it drops new connections.
 """
 
 from __future__ import annotations

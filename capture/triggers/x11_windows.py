@@ -15,7 +15,7 @@ from capture.events import Command, Send
 
 __all__ = ["X11Windows"]
 
-#: Programs also map windows that nobody is meant to see, with sides of a pixel or a few.
+#: Programs also map windows that are not meant to be seen, with sides of a pixel or a few.
 _LEAST_SIDE: Final = 16
 
 #: How long the thread may take to end. A server that does not answer is cut off after that.

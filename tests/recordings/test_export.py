@@ -361,7 +361,7 @@ def test_what_cannot_be_decoded_is_said(tmp_path: Path) -> None:
     path.write_bytes(content)
     made = exported(path, "web")
     assert made.duration_s == pytest.approx(LENGTH_S, abs=0.1)
-    assert made.notes == ("1 packets of the picture cannot be decoded; it stands still there",)
+    assert made.notes == ("1 packet of the picture cannot be decoded; it is frozen there",)
 
 
 @pytest.mark.parametrize(

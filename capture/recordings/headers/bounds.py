@@ -25,7 +25,7 @@ __all__ = [
 #: and the new one once, 10; FFmpeg up to 100 bytes of memory.
 _MOST_PACKETS: Final = 920_000
 
-#: Up to this size, a file is held to that. What is beyond may have a packet for each so many bytes more.
+#: Files up to this size are held to that; larger ones may have one more packet for each of these bytes.
 _LARGE_FILE_BYTES: Final = 50_000_000
 _LEAST_PACKET_BYTES: Final = 25
 

@@ -1,7 +1,7 @@
 """Opens a zip that came from elsewhere, and refuses it whole if it was built to do harm.
 
 Nothing is ever unpacked under a name that the zip chose. A zip that tries is refused all the same, before any of it is
-listed: whoever made it did not mean well, and its other content is not to be trusted either.
+listed: it was made to do harm, so its other content is not trusted either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LARGEST_NOTE_BYTES", "content_of", "is_archive", "opened_archive"]
 #: A chat of years has some ten thousand files.
 _MOST_ENTRIES: Final = 100_000
 
-#: The list of so many. zipfile reads it as a whole, and makes an object of about 1 kB from each 46 bytes or more.
+#: The most bytes of the archive's list. zipfile reads it whole and makes an object of about 1 kB from every 46 bytes.
 _LARGEST_DIRECTORY_BYTES: Final = 16_000_000
 
 #: Text shrinks to a tenth, sound and pictures hardly; zeros to a thousandth.

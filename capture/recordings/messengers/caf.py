@@ -70,7 +70,7 @@ def caf_sound(read: Read, size: int) -> NoteSound:
         samples = packets[1]
     else:
         problem = CUT_OFF
-    # Nobody packs more than ten thousand samples into a byte.
+    # No codec packs more than ten thousand samples into a byte.
     if samples is not None and not 0 <= samples <= 10_000 * size:
         return NoteSound(problem=NOT_SOUND)
     return NoteSound("caf", codec, channels, None if samples is None else samples / rate, problem)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 __all__ = ["CUT_OFF", "NOT_SOUND", "NoteSound", "Read"]
 
-#: Returns up to so many bytes from a position.
+#: Returns up to this many bytes from a position.
 Read: TypeAlias = Callable[[int, int], bytes]
 
 NOT_SOUND: Final = "it is not a sound file, or its start is damaged"

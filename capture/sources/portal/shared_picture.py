@@ -68,7 +68,7 @@ class SharedPicture:
         self._cursor: Cursor | None = None
         self._sprite: Sprite | None = None
 
-    # For whoever records it
+    # Called by the thread that records it.
 
     def wait(self, until_s: float) -> bool:
         """Wait until something has changed since the last `take`, until `wake`, or `until_s`; return whether it has.
@@ -125,7 +125,7 @@ class SharedPicture:
         if self._error is not None:
             raise self._error
 
-    # For whoever brings it
+    # Called by the thread that receives it.
 
     def clear(self) -> None:
         """Forget the picture: one of another format comes."""
