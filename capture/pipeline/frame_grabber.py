@@ -27,6 +27,13 @@ __all__ = ["HEARTBEAT_S", "FrameGrabber", "FrameJob"]
 #: WebM writes a cluster only when the one after the next arrives, so a crash can lose twice this.
 HEARTBEAT_S: Final = 0.55
 
+#: What was shown longer ago than this when it comes was not on its way: it was there before the recording began, or
+#: during a pause. Mutter without a graphics card takes up to 0.26 s.
+_LONGEST_LAG_S: Final = 0.3
+
+#: What is left after each frame of the longest lag seen.
+_LAG_FADES: Final = 0.9
+
 #: Longest wait for a change at once while the picture is still; the wait grows with the time without changes. Waiting
 #: slot by slot would wake this thread every time for nothing. But while the picture changes, the wait must stay short:
 #: a slot that passes while this thread does not get to run must not count as unchanged.
@@ -99,6 +106,8 @@ class FrameGrabber:
         # For how many slots not to look at the picture, unless the encoder takes a frame.
         self._skipped = 0
         self._pace = _Pace()
+        # How much later than it was shown a picture came, at most lately.
+        self._lag_s = 0.0
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
         # Held while `run` sends a job, so that the job of `conclude` is the last.
@@ -233,8 +242,11 @@ class FrameGrabber:
                 self._beat_wanted = False
                 return True
             # Clear before sending, which may block: a `beat` meanwhile asks for the next one.
+            # A picture that was shown just now may still be on its way: the repeat of the one before must not take its
+            # place. But who wants packets up to this moment gets them.
+            lag_s = 0.0 if self._beat_wanted else self._lag_s
             self._beat_wanted = False
-            self._send(self._stamps.pts(now_s))
+            self._send(self._stamps.pts(now_s - lag_s))
             self._repeated.add(max(self._slot, self._reached(now_s)))
         return True
 
@@ -251,6 +263,8 @@ class FrameGrabber:
             if self._constant:
                 self._send(self._grid_pts(slot), frame, slot=slot)
             else:
+                lag_s = self._clock.now_s() - frame.captured_at_s
+                self._lag_s = max(lag_s if lag_s <= _LONGEST_LAG_S else 0.0, _LAG_FADES * self._lag_s)
                 self._send(self._pts(frame.captured_at_s), frame)
         elif changed or self._constant:
             self._miss_slot(slot, changed)

@@ -27,7 +27,8 @@ class ScriptedFrames:
     """Delivers a picture that changes at given times; the source is lost from `lost_at_s` on.
 
     `changes` holds (seconds, pixels) in order, all pictures of one size. The first picture is there from the start. A
-    grab takes `grab_s` and shows the picture as it was when the grab began.
+    grab takes `grab_s` and shows the picture as it was when the grab began. With `late_s`, a picture comes that much
+    after it was shown, and its frame has the moment at which it was.
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class ScriptedFrames:
         changes: Sequence[tuple[float, Pixels]],
         *,
         grab_s: float = 0.0,
+        late_s: float = 0.0,
         lost_at_s: float = math.inf,
     ) -> None:
         self._clock = clock
-        self._moments_s = [at_s for at_s, _ in changes]
+        # When each picture comes.
+        self._moments_s = [at_s + late_s for at_s, _ in changes]
         self._pictures = [pixels for _, pixels in changes]
         self._grab_s = grab_s
+        self._late_s = late_s
         self._lost_at_s = lost_at_s
         self._epoch_s = clock.now_s()
         self._grabbed: int | None = None
@@ -70,7 +74,8 @@ class ScriptedFrames:
         self.idle()
         self._grabbed = self._shown()
         self.grabs += 1
-        frame = Frame(self._pictures[self._grabbed].copy(), now_s)
+        came_s = self._on_clock_s(self._moments_s[self._grabbed])
+        frame = Frame(self._pictures[self._grabbed].copy(), came_s - self._late_s if self._late_s else now_s)
         self._clock.wait_until(now_s + self._grab_s, threading.Event())
         return frame
 

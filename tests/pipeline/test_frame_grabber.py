@@ -55,13 +55,14 @@ class Pictures(GrabberStage):
         constant: bool = False,
         duration_s: float = math.inf,
         grab_s: float = 0.0,
+        late_s: float = 0.0,
         lost_at_s: float = math.inf,
         begin_late_s: float = 0.0,
         capacity: int = 1000,
     ) -> None:
         super().__init__(duration_s)
         script = [(at_s, picture(number)) for number, at_s in enumerate(changes)]
-        self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, lost_at_s=lost_at_s)
+        self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, late_s=late_s, lost_at_s=lost_at_s)
         self.source.begin(EPOCH_S)
         self.jobs = Jobs(capacity)
         self.events: list[Event] = []
@@ -158,6 +159,24 @@ def test_a_still_picture_is_repeated_at_the_heartbeat() -> None:
     assert moments_s(jobs) == pytest.approx([0.0, 0.5625, 1.125, 1.6875, 2.25, 2.8125], abs=2 / VIDEO_TICKS_PER_S)
     assert all(later - earlier >= HEARTBEAT_S for earlier, later in pairwise(moments_s(jobs)))
     assert all(job.duration is None for job in jobs)
+    stage.stop()
+
+
+def test_a_repeat_leaves_the_place_of_a_picture_that_is_still_on_its_way() -> None:
+    # The repeat of picture 1 is due while picture 2 is on its way.
+    stage = Pictures([0.0, 0.5, 1.0625, 1.5], late_s=4 * STEP_S)
+    stage.until(3)
+    jobs = stage.taken()
+    when = dict(zip(shown(jobs), moments_s(jobs), strict=True))
+    assert [when[1], when[2], when[3]] == [0.5, 1.0625, 1.5]
+    assert all(later - earlier >= HEARTBEAT_S - 4 * STEP_S for earlier, later in pairwise(moments_s(jobs)[-3:]))
+    stage.stop()
+
+
+def test_a_picture_from_before_the_recording_dates_no_repeat_back() -> None:
+    stage = Pictures([-1.0], late_s=0.5)
+    stage.until(2)
+    assert moments_s(stage.taken()) == pytest.approx([0.0, 0.5625, 1.125, 1.6875], abs=2 / VIDEO_TICKS_PER_S)
     stage.stop()
 
 
