@@ -125,8 +125,12 @@ class PortalSource:
             if self._is_revoked:
                 self._picture.rest(until_s)
                 return False
-            if not self._picture.wait(until_s):
-                return False
+            try:
+                if not self._picture.wait(until_s):
+                    return False
+            except DisplayLostError:
+                if not self._portal.has_closed:
+                    raise
 
     def grab(self) -> Frame:
         while True:
@@ -166,7 +170,7 @@ class PortalSource:
         try:
             news = self._picture.take()
         except DisplayLostError:
-            # The end of the sharing may be known a moment later than its consequence.
+            # The stream has waited for the reason, but tells only the consequence.
             if self._portal.has_closed:
                 self._note_revoked()
                 return

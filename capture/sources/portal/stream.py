@@ -64,6 +64,10 @@ _CURSOR_SIDES: Final = (64, 1, 384)
 #: A producer that negotiates again, as for a new size, pauses for a moment. One that is gone stays paused.
 PAUSED_LIMIT_S: Final = 2.0
 
+#: How long after the end of its pictures the desktop may take to say that the user ended the sharing. GNOME 51 takes
+#: some hundredths of a second.
+REASON_LIMIT_S: Final = 0.3
+
 #: How long after a picture to look for one that PipeWire has dropped, and how often on a screen that rests.
 _LOOK_S: Final = 0.05
 _LONGEST_LOOK_S: Final = 0.8
@@ -175,13 +179,14 @@ class PictureStream:
             selector.register(fileno, selectors.EVENT_READ)
             selector.register(self._wake_out, selectors.EVENT_READ)
             selector.register(self._watch, selectors.EVENT_READ)
+            is_watched = True
             while not self._closing and not self._ended:
                 left_s = self._look_in_s
                 if self._paused_at_s is not None:
                     left_s = min(left_s, self._paused_at_s + PAUSED_LIMIT_S - time.monotonic())
                 if left_s <= 0:
                     self._ended = _NO_SCREEN
-                    return
+                    break
                 events = selector.select(left_s)
                 if not events:
                     self._look_for_dropped()
@@ -189,6 +194,7 @@ class PictureStream:
                     if key.fileobj is self._watch:
                         if not self._watch.attend():
                             selector.unregister(self._watch)
+                            is_watched = False
                             self._picture.notify()
                     elif key.fileobj is self._wake_out:
                         with contextlib.suppress(BlockingIOError):
@@ -197,6 +203,17 @@ class PictureStream:
                         iterate()
                 if self._failure is not None:
                     raise self._failure
+        if self._ended and is_watched:
+            self._hear_the_reason()
+
+    def _hear_the_reason(self) -> None:
+        """Wait for a moment whether the desktop says why there are no more pictures."""
+        until_s = time.monotonic() + REASON_LIMIT_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._watch, selectors.EVENT_READ)
+            while not self._closing and (left_s := until_s - time.monotonic()) > 0:
+                if selector.select(left_s) and not self._watch.attend():
+                    return
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[tuple[int, Callable[[], object]]]:

@@ -15,6 +15,7 @@ import pytest
 from numbered import HEIGHT, WIDTH, number_of
 from portal_desk import PortalDesk, Producer, portal_desk, producer
 from portal_producer import CURSOR_BGRA, CURSOR_HOT, CURSOR_SIDE, GREY
+from running import eventually
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.events import EventKind
@@ -24,6 +25,7 @@ from capture.settings.record_settings import RecordSettings
 if sys.platform != "linux":
     pytest.skip("PipeWire needs Linux", allow_module_level=True)
 
+from capture.sources.portal import stream
 from capture.sources.portal.chooser import choose_in_dialog
 
 #: Longer than anything here takes: only a hang reaches it.
@@ -312,6 +314,20 @@ def test_the_end_of_the_sharing_ends_the_recording(wayland: PortalDesk) -> None:
         for _ in range(3):
             assert not seen.look(0.1)
         assert seen.ended_by == ["permission_revoked"]
+        assert seen.kinds == [EventKind.PERMISSION_REVOKED]
+
+
+def test_the_end_of_the_sharing_is_known_as_such_if_the_pictures_end_before(
+    wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in GNOME."""
+    with watched(wayland) as (desk, seen):
+        monkeypatch.setattr(stream, "PAUSED_LIMIT_S", 0.0)
+        monkeypatch.setattr(stream, "REASON_LIMIT_S", LIMIT_S)
+        desk.kill()
+        eventually(lambda: seen.source._stream._ended, "the end of the pictures")
+        wayland.backend.end()
+        seen.until(lambda: seen.ended_by == ["permission_revoked"], "the end")
         assert seen.kinds == [EventKind.PERMISSION_REVOKED]
 
 
