@@ -170,6 +170,8 @@ def threads(pid: int) -> int:
 
 def cpu_s(pid: int) -> float:
     """Return the user and system time that a process has used; 0 if it is gone."""
+    if sys.platform == "win32":
+        raise OSError("measuring programs needs /proc")
     # The name, in parentheses, may contain spaces; utime and stime are fields 14 and 15 of proc(5).
     fields = _text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
