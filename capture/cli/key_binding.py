@@ -120,9 +120,13 @@ def _remove(arguments: Arguments) -> dict[str, Any]:
     from capture.desktop.key_bindings import GnomeKeys, are_bound, remove_entry
     from capture.triggers.desktop_keys import Desktop, desktop_here, settings_file
 
-    is_gnome = sys.platform == "linux" and desktop_here(os.environ) is Desktop.GNOME
-    removed = GnomeKeys(os.environ).remove() if is_gnome else False
-    removed |= remove_entry(os.environ)
+    removed = remove_entry(os.environ)
+    if sys.platform == "linux" and desktop_here(os.environ) is Desktop.GNOME:
+        keys: GnomeKeys | None = None
+        # Where these settings do not exist, nothing of ours is in them: newer GNOMEs give the keys by their portal.
+        with suppress(NotReadyError):
+            keys = GnomeKeys(os.environ)
+        removed |= keys is not None and keys.remove()
     path = settings_file(desktop_here(os.environ), os.environ)
     if path and are_bound(os.environ):
         complain(f"the lines with capture in {path} are yours to remove")
