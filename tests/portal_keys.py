@@ -21,7 +21,7 @@ from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy, open_dbus_connection
 from running import eventually
 
-__all__ = ["KeyBackend", "KeyDesk", "PortalDouble", "key_desk"]
+__all__ = ["KeyBackend", "KeyDesk", "PortalDouble", "key_desk", "start_portal", "wayland_environment"]
 
 PORTAL: Final = "/usr/libexec/xdg-desktop-portal"
 _PORTAL_NAME: Final = "org.freedesktop.portal.Desktop"
@@ -181,7 +181,7 @@ class KeyDesk:
         self._portal.wait()
 
     def start_portal(self) -> None:
-        self._portal = _start_portal(self.environment)
+        self._portal = start_portal(self.environment)
 
     def close(self) -> None:
         self.kill_portal()
@@ -218,7 +218,7 @@ def key_desk(folder: Path) -> Iterator[KeyDesk]:
         environment = wayland_environment(folder, address)
         backend = KeyBackend(address)
         try:
-            desk = KeyDesk(environment, backend, _start_portal(environment))
+            desk = KeyDesk(environment, backend, start_portal(environment))
             try:
                 yield desk
             finally:
@@ -227,7 +227,7 @@ def key_desk(folder: Path) -> Iterator[KeyDesk]:
             backend.close()
 
 
-def _start_portal(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start_portal(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     portal = subprocess.Popen([PORTAL], env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = environment["DBUS_SESSION_BUS_ADDRESS"]
     eventually(lambda: _has_owner(address, _PORTAL_NAME), "the portal")

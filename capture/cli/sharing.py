@@ -52,10 +52,13 @@ def _share(arguments: Arguments) -> int:
         complain(f"{more}: --size-limit {usual_bytes / 1e6:g}MB makes it fit")
     path = path.absolute()
     try:
-        _hand_on(arguments, path, place, name, command)
+        is_sure = _hand_on(arguments, path, place, name, command)
     except NotReadyError as error:
         raise NotReadyError(error.message, "; ".join(filter(None, (error.remedy, _next_best(place, path))))) from error
-    say(arguments, _PLACES[place].format(path, command[0] if command else name))
+    if place == "email" and not is_sure:
+        say(arguments, f"your mail program got {path}: look whether it is attached before you send the mail")
+    else:
+        say(arguments, _PLACES[place].format(path, command[0] if command else name))
     if arguments.json:
         write_json({"path": str(path), "to": place, "exported": fitted})
     return 0
@@ -94,30 +97,20 @@ def _made_to_fit(arguments: Arguments, path: Path, limit_bytes: int) -> Path:
     return made.path
 
 
-def _hand_on(arguments: Arguments, path: Path, place: str, name: str, command: Sequence[str]) -> None:
+def _hand_on(arguments: Arguments, path: Path, place: str, name: str, command: Sequence[str]) -> bool:
+    """Hand the file on; return whether it certainly got there."""
     from capture.desktop.clipboard import copy_file
+    from capture.desktop.mail import open_draft
     from capture.desktop.programs import open_with_program, show_in_file_manager
 
-    ways: dict[str, Callable[[], None]] = {
+    ways: dict[str, Callable[[], bool | None]] = {
         "clipboard": lambda: copy_file(path),
-        "email": lambda: _open_draft(path),
+        "email": lambda: open_draft(path),
         "folder": lambda: show_in_file_manager(path),
         "app": lambda: open_with_program(path, name),
         "command": lambda: _run(arguments, [word.replace(_PATH, str(path)) for word in command]),
     }
-    ways[place]()
-
-
-def _open_draft(path: Path) -> None:
-    from capture.desktop.drafts import write_draft
-    from capture.desktop.programs import open_with_desktop
-
-    draft = write_draft(path)
-    try:
-        open_with_desktop(draft)
-    except NotReadyError as error:
-        draft.unlink(missing_ok=True)
-        raise NotReadyError("no mail program opened the draft", error.remedy) from error
+    return ways[place]() is not False
 
 
 def _run(arguments: Arguments, command: Sequence[str]) -> None:

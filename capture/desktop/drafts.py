@@ -9,6 +9,7 @@ import secrets
 from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import localtime
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +71,8 @@ def _head(path: Path, boundary: str) -> bytes:
     # A name need not be text, and a header may not have two lines.
     name = "".join(char if char.isprintable() else "_" for char in os.fsencode(path.name).decode("utf-8", "replace"))
     mail = EmailMessage(SMTP)
+    # First: programs that know files by their content, such as `file`, take one that begins otherwise for text.
+    mail["Date"] = localtime()
     mail["Subject"] = Path(name).stem
     mail["X-Unsent"] = "1"
     mail["MIME-Version"] = "1.0"

@@ -21,7 +21,7 @@ from capture.system.packages import how_to_install
 from capture.system.private_files import read_small
 from capture.system.session_bus import bus_address
 
-__all__ = ["open_with_desktop", "open_with_program", "show_in_file_manager"]
+__all__ = ["begins", "open_with_desktop", "open_with_program", "show_in_file_manager"]
 
 #: How long a program that opens files may take to fail. Some become the player themselves, and do not end before it.
 _FAILS_WITHIN_S: Final = 2.0
@@ -53,7 +53,7 @@ def open_with_desktop(path: Path) -> None:
         openers = [opener for opener in _OPENERS if shutil.which(opener[0])]
         if not openers:
             raise NotReadyError("the program xdg-open is missing", how_to_install("xdg-open"))
-    if not any(_begins([*opener, str(path)]) for opener in openers):
+    if not any(begins([*opener, str(path)]) for opener in openers):
         raise _refused(path, f"{openers[0][0]} failed")
 
 
@@ -78,7 +78,7 @@ def open_with_program(path: Path, name: str) -> None:
             command = [name, str(path)]
     if command is None:
         raise NotReadyError(f"there is no program {name!r} here", "name it as the desktop's menu does, or its command")
-    if not _begins(command):
+    if not begins(command):
         raise NotReadyError(f"{name} could not be started, or failed at once", "try it with the file yourself")
 
 
@@ -113,7 +113,7 @@ def show_in_file_manager(path: Path) -> None:
         # It reads its command line in its own way, and its exit code says nothing.
         subprocess.Popen(f'explorer /select,"{path}"')
     elif sys.platform == "darwin":
-        if not _begins(["open", "-R", str(path)]):
+        if not begins(["open", "-R", str(path)]):
             raise NotReadyError(f"the Finder could not show {path}", "open its folder yourself")
     elif not _shown_by_bus(path):
         open_with_desktop(path.parent)
@@ -138,7 +138,7 @@ def _shown_by_bus(path: Path) -> bool:
     return False
 
 
-def _begins(command: Sequence[str]) -> bool:
+def begins(command: Sequence[str]) -> bool:
     """Start a program and leave it alone; return False if it fails at once."""
     try:
         process = subprocess.Popen(

@@ -1,0 +1,85 @@
+"""Opens the user's mail program on a draft that has a file attached, in the way that this program is known to take.
+
+Mail programs ignore what they do not understand, and open a mail without the file. The portal of Debian 12 for GTK
+names files in a way that Thunderbird and Claws Mail do not know, and says that all is well; so it comes last among the
+ways that hand over a path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from capture.desktop.drafts import write_draft
+from capture.desktop.portal_mail import mail_by_portal
+from capture.desktop.programs import begins, open_with_desktop, open_with_program
+from capture.errors import NotReadyError
+
+__all__ = ["open_draft"]
+
+#: Words in the ids of mail programs that take a file from `xdg-email --attach`.
+_BY_XDG_EMAIL: Final = ("evolution", "kmail", "claws")
+
+#: Those that open a mail with `X-Unsent` as a draft. `xdg-email` breaks names with a comma or a quote for them.
+_BY_DRAFT: Final = ("thunderbird", "icedove", "betterbird")
+
+_LIMIT_S: Final = 5.0
+
+
+def open_draft(path: Path) -> bool:
+    """Open a mail with the file at `path` attached; return whether the mail program is known to attach it.
+
+    Returns when the desktop has taken it. Raises `NotReadyError` if there is no mail program, `CaptureError` if the
+    user closes the desktop's dialog, `OutputError` if the draft cannot be written.
+    """
+    program = ""
+    if sys.platform not in ("win32", "darwin") and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        program = _mail_program()
+        subject = _as_text(path.stem)
+        if _is_one_of(program, _BY_XDG_EMAIL) and str(path).isprintable():
+            if begins(["xdg-email", "--utf8", "--subject", subject, "--attach", str(path)]):
+                return True
+        elif not _is_one_of(program, _BY_DRAFT) and mail_by_portal(path, subject, os.environ):
+            return False
+    draft = write_draft(path)
+    try:
+        if _is_one_of(program, _BY_DRAFT):
+            with suppress(NotReadyError):
+                open_with_program(draft, program)
+                return True
+        open_with_desktop(draft)
+    except NotReadyError as error:
+        draft.unlink(missing_ok=True)
+        raise NotReadyError("no mail program opened the draft", error.remedy) from error
+    return True
+
+
+def _mail_program() -> str:
+    """Return the id of the desktop's mail program; "" if that is not known."""
+    if shutil.which("xdg-mime") is not None:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            found = subprocess.run(
+                ["xdg-mime", "query", "default", "x-scheme-handler/mailto"],
+                check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_LIMIT_S,
+            )
+            return found.stdout.strip()
+    return ""
+
+
+def _is_one_of(program: str, words: tuple[str, ...]) -> bool:
+    return any(word in program.lower() for word in words)
+
+
+def _as_text(name: str) -> str:
+    """Return a name as text that any program reads: file names need not be valid."""
+    shown = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "_" for char in shown)
