@@ -34,6 +34,10 @@ FAR_LARGER: Final = 2.0
 FAR_LARGER_SHARE: Final = 0.4
 FAR_LARGER_PICTURES: Final = 5
 
+#: From this share of a key frame on, the wide search finds nothing: a trial of the other one need not wait for the next
+#: key frame, which would not be much larger.
+NEW_SHARE: Final = 0.5
+
 #: The time between two trials. It doubles with each that fails, up to the longest.
 FIRST_WAIT_S: Final = 8.0
 LONGEST_WAIT_S: Final = 64.0
@@ -79,7 +83,15 @@ class SearchChoice:
         """Whether a change of the search is worth a key frame now."""
         if pts < self._hurried_until_pts:
             return self._count >= LEAST_PICTURES and not self.is_narrow
-        return self._is_far_larger
+        return self._is_far_larger or (not self.is_narrow and self._finds_nothing(pts))
+
+    def _finds_nothing(self, pts: int) -> bool:
+        """Whether the wide search has shown that it does no better: in a trial of it, or where all is new."""
+        if self._count < LEAST_PICTURES:
+            return False
+        if self._is_trial:
+            return self._has_failed
+        return pts >= self._try_from_pts and self._mean >= NEW_SHARE * self._key_bytes
 
     def choose(self, pts: int) -> None:
         """Choose the search for the group that starts with a key frame at `pts`."""
@@ -106,8 +118,7 @@ class SearchChoice:
                 self._try_from_pts = pts
             return self.is_narrow
         if was_trial:
-            first_bytes = self._first_bytes / LEAST_PICTURES
-            failed = first_bytes > self._before_bytes * (MOST_GROWTH if self.is_narrow else 1 / MOST_GROWTH)
+            failed = self._has_failed
             if self.is_narrow and not failed:
                 self._wait_s = FIRST_WAIT_S
             self._postpone_trial(pts, failed=failed)
@@ -119,6 +130,12 @@ class SearchChoice:
         if failed:
             self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
         self._try_from_pts = pts + self._wait_s * VIDEO_TICKS_PER_S
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the trial does no better, by the first pictures of its group."""
+        growth = MOST_GROWTH if self.is_narrow else 1 / MOST_GROWTH
+        return self._first_bytes / LEAST_PICTURES > self._before_bytes * growth
 
     @property
     def _is_far_larger(self) -> bool:
