@@ -42,16 +42,19 @@ class VideoContext:
         *,
         constant_fps: bool = False,
         is_narrow: bool = False,
+        is_coarse: bool = False,
     ) -> None:
-        """Open `encoder`, one of `VIDEO_CODECS`; `is_narrow` chooses its narrow search for motion.
+        """Open `encoder`, one of `VIDEO_CODECS`.
 
-        Raises `av.FFmpegError` or `ValueError`.
+        `is_narrow` chooses its narrow search for motion, `is_coarse` that and its coarse quantiser. Raises
+        `av.FFmpegError` or `ValueError`.
         """
         how = VIDEO_CODECS[encoder]
         self._container = open_null_container()
         # Empty once it is closed.
         self._open_streams: list[VideoStream] = []
-        options = {**how.options, **how.quality[quality], **(how.narrow if is_narrow else {})}
+        search = how.coarse[quality] if is_coarse else how.narrow if is_narrow else {}
+        options = {**how.options, **how.quality[quality], **search}
         try:
             stream = cast(
                 VideoStream, self._container.add_stream(cast(Any, encoder), rate=_as_rate(fps), options=options)
@@ -75,7 +78,7 @@ class VideoContext:
             self.close()
             raise
         self._open_streams.append(stream)
-        self.is_narrow = is_narrow
+        self.is_narrow, self.is_coarse = is_narrow, is_coarse
 
     @property
     def stream(self) -> VideoStream:

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import StreamCopy
+from capture.codecs.quantiser_choice import QuantiserChoice
 from capture.codecs.search_choice import SearchChoice
 from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
 from capture.codecs.video_presets import VIDEO_CODECS
@@ -23,7 +24,7 @@ from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
 from capture.pixels.converter import Converter
-from capture.pixels.macroblocks import SAMPLES_BYTES, planes_of, samples_of
+from capture.pixels.macroblocks import SAMPLES_BYTES, macroblock_count, planes_of, samples_of
 from capture.pixels.yuv import yuv_converter
 
 __all__ = [
@@ -143,6 +144,8 @@ class VideoEncoder:
         self._copy = StreamCopy(self._context.stream)
         self.template = cast(VideoStream, self._copy.stream)
         self._search = SearchChoice() if how.narrow else None
+        self._quantiser = QuantiserChoice(macroblock_count(self.width, self.height))
+        self._has_coarse = quality in how.coarse
         parameters = bytes(self.template.codec_context.extradata or b"")
         self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
         self._budget = _ByteBudget(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
@@ -221,7 +224,10 @@ class VideoEncoder:
         self._frame = None
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
-        if self._search is not None and self._search.wants_key(pts):
+        if self._quantiser.is_coarse:
+            if self._quantiser.wants_key(pts):
+                return True
+        elif self._search is not None and self._search.wants_key(pts):
             return True
         if self._bytes_since_key >= _CHEAP_AFTER_KEY_FRAMES * self._key_bytes > 0:
             interval_s = min(interval_s, CHEAP_KEY_FRAME_INTERVAL_S)
@@ -235,16 +241,16 @@ class VideoEncoder:
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if as_key else PictureType.NONE
         try:
-            if as_key and self._search is not None:
-                self._search.choose(pts)
-                self._follow(self._search)
+            if as_key:
+                self._choose(pts)
             packets = self._context.encode(frame)
         except av.FFmpegError as error:
             raise EncoderError(
                 f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
             ) from error
         size = sum(packet.size for packet in packets)
-        if self._search is not None:
+        self._quantiser.note(size, pts, is_key=as_key)
+        if self._search is not None and not self._quantiser.is_coarse:
             self._search.note(size, is_key=as_key)
         if as_key:
             self._last_key_pts = pts
@@ -252,18 +258,28 @@ class VideoEncoder:
             self._key_bytes, self._bytes_since_key = size, 0
         return packets
 
-    def _follow(self, search: SearchChoice) -> None:
-        """Use the encoder for the search that was chosen. Its parameter sets are the same, and it holds back nothing.
+    def _choose(self, pts: int) -> None:
+        """Choose search and quantiser for the group that begins at `pts`, and use the encoder for them.
 
-        An encoder takes 30 MB at 1080p, so there is never a second one.
+        Its parameter sets are the same, and it holds back nothing. An encoder takes 30 MB at 1080p, so there is never a
+        second one.
         """
-        if search.is_narrow == self._context.is_narrow:
+        if self._search is None:
+            return
+        was_narrow, was_coarse = self._search.is_narrow, self._quantiser.is_coarse
+        if not was_coarse:
+            # Sizes with different quantisers say nothing about the search.
+            self._search.choose(pts)
+        is_settled = was_narrow and self._search.is_narrow
+        self._quantiser.choose(pts, may_be_coarse=self._has_coarse and is_settled)
+        is_narrow, is_coarse = self._search.is_narrow, self._quantiser.is_coarse
+        if (is_narrow, is_coarse) == (was_narrow, was_coarse):
             return
         self._context.close()
         try:
-            self._context = self._open(is_narrow=search.is_narrow)
+            self._context = self._open(is_narrow=is_narrow, is_coarse=is_coarse)
         except (av.FFmpegError, ValueError):
-            self._search = None
+            self._search, self._quantiser.is_coarse = None, False
             self._context = self._open()
 
     def _in_order(self, packet: av.Packet[Any]) -> av.Packet[Any]:

@@ -41,6 +41,8 @@ class VideoCodec(NamedTuple):
     from_last_alone: bool = False
     #: What to change for a narrow search for motion; the parameter sets must stay the same. Empty if there is none.
     narrow: Mapping[str, str] = {}
+    #: The narrow search with a coarser quantiser, by the values of `--quality`; the parameter sets must stay the same.
+    coarse: Mapping[str, Mapping[str, str]] = {}
 
     def threads(self, width: int, height: int, fps: float) -> int:
         """Return how many threads help with pictures of this size, if the machine has that many."""
@@ -66,12 +68,20 @@ _X264_WIDE: Final = f"{_X264}:me=umh:merange=64:partitions=i4x4:no-dct-decimate=
 #: For films: the encoding takes 60 % of the time, for the same size; in one with much grain, half. See `search_choice`.
 _X264_NARROW: Final = f"{_X264}:me=dia:merange=4:partitions=none"
 
+#: For grain, which with this quantiser is as similar to the screen as FFmpeg's `crf` makes it, and 3 % smaller. The
+#: picture parameter set states the quantiser that an encoder is opened with, so this one comes as that of a zone, which
+#: is the whole recording. x264 takes no quantiser beyond that of B pictures, which `pbratio` raises by five; there are
+#: none. See `quantiser_choice`.
+_X264_COARSE: Final = f"{_X264_NARROW}:pbratio=1.8:zones=0,{1 << 30},q=27"
+
 VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
     # zerolatency means sliced threads and no lookahead: each frame comes out as a packet at once.
     "libx264": VideoCodec(
         {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": _X264_WIDE},
         _levels("qp", 28, 22, 14),
         narrow={"x264-params": _X264_NARROW},
+        # Low quality has a coarser one anyway, and high quality keeps its own.
+        coarse={"medium": {"x264-params": _X264_COARSE}},
         copies=True,
         from_last_alone=True,
     ),

@@ -15,7 +15,7 @@ from av.video.plane import VideoPlane
 
 from capture.media import Pixels, Rectangle
 
-__all__ = ["SAMPLES_BYTES", "Planes", "cut", "differing", "planes_of", "samples_of"]
+__all__ = ["SAMPLES_BYTES", "Planes", "cut", "differing", "macroblock_count", "planes_of", "samples_of"]
 
 #: Width and height in pixels. A macroblock has half as many chroma samples each way.
 _SIDE: Final = 16
@@ -25,6 +25,11 @@ SAMPLES_BYTES: Final = _SIDE * _SIDE * 3 // 2
 
 #: Luma and both chroma planes of a picture: uint8 (height, width) and twice (height / 2, width / 2).
 Planes: TypeAlias = Sequence[Pixels]
+
+
+def macroblock_count(width: int, height: int) -> int:
+    """Return how many macroblocks a picture of this size has."""
+    return -(-width // _SIDE) * -(-height // _SIDE)
 
 
 def planes_of(frame: av.VideoFrame) -> list[Pixels]:
