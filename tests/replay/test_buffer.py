@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -229,3 +231,46 @@ def _consistent(clip: Clip) -> None:
             assert sum(p.is_key for p in packets) >= 1
         for p in packets:
             assert p.pts < round(clip.until_s / track.time_base) or p.pts <= round(clip.asked_s / track.time_base)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_dropped_pictures_goes_back_to_the_system() -> None:
+    # In a process of its own, whose allocator nothing else has used; in a thread, because threads have their own heaps.
+    script = """
+import threading
+from fractions import Fraction
+import av
+from capture.replay.buffer import ReplayBuffer
+from capture.replay.packets import ReplayTrack
+
+def resident_mb():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1e3 for line in status if line.startswith("VmRSS"))
+
+buffer = ReplayBuffer(20, 10**9, [ReplayTrack(True, Fraction(1, 90_000))])
+small = []
+
+def fill(size_bytes, numbers):
+    for number in numbers:
+        packet = av.Packet(size_bytes)
+        packet.pts = packet.dts = number * 3000
+        packet.duration, packet.time_base, packet.is_keyframe = 3000, Fraction(1, 90_000), number % 15 == 0
+        buffer.add(0, [packet])
+        if number % 7 == 0:
+            small.append(bytearray(700))
+
+def work():
+    before_mb = resident_mb()
+    fill(200_000, range(1500))
+    full_mb = resident_mb()
+    fill(500, range(1500, 3000))
+    print(before_mb, full_mb, resident_mb())
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    before_mb, full_mb, empty_mb = map(float, answer.stdout.split())
+    assert full_mb - before_mb > 100
+    assert empty_mb - before_mb < 25
