@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from capture.recordings.presets import PRESETS
-
 __all__ = ["fill_export", "fill_share"]
 
 #: What FILE may be.
@@ -13,6 +11,9 @@ _NAMES = "the recording: a path, last, or a number from capture list"
 
 
 def fill_export(parser: ArgumentParser) -> None:
+    # Imported here: the other verbs do not need it.
+    from capture.recordings.presets import PRESETS
+
     add = parser.add_argument
     add("file", metavar="FILE", nargs="?", default="last", help=f"{_NAMES} (%(default)s)")
     add("output", metavar="OUTPUT", nargs="?", help="the new file (FILE-PRESET.mp4 and the like, beside the recording)")

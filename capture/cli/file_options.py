@@ -22,7 +22,6 @@ from capture.cli.descriptions import (
 )
 from capture.cli.export_options import fill_export, fill_share
 from capture.formats import CLIP_FORMATS, CONTAINERS
-from capture.recordings.overview import KINDS
 
 __all__ = ["FILE_VERBS"]
 
@@ -34,6 +33,9 @@ _NAMES: Final = "the recording: a path, last, or a number from capture list"
 
 
 def _fill_list(parser: ArgumentParser) -> None:
+    # Imported here: the other verbs do not need it.
+    from capture.recordings.overview import KINDS
+
     add = parser.add_argument
     _add_times(parser, "recorded")
     add("--kind", action="append", choices=KINDS, help="only these; repeat the option for more")

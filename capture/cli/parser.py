@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple, NoReturn
 
 from capture.cli.control_options import (
     add_recorder_name,
@@ -53,6 +54,15 @@ Verb = Callable[[Arguments], int]
 #: The value of `--region` or `--window` that lets the user select with the mouse.
 SELECT: Final = "select"
 
+#: The flags of every verb, and of capture itself before the verb.
+_EVERYWHERE: Final = (
+    ("--json", "print one JSON object on standard output, everything else on standard error"),
+    ("--quiet", "print only what goes wrong"),
+    ("--debug", "show where an error came from"),
+)
+
+_HEADLESS_USAGE: Final = "capture headless [options] [OUTPUT] -- COMMAND..."
+
 
 class _Parser(argparse.ArgumentParser):
     """Raises `UsageError` for a mistake, so that it is reported like every other: one line, exit code 2.
@@ -61,6 +71,7 @@ class _Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
+        self._measures_terminal = False
         super().__init__(**options)
         self._fill = fill
 
@@ -79,7 +90,13 @@ class _Parser(argparse.ArgumentParser):
         """The options; those of a verb only once it has parsed."""
         return list(self._option_string_actions)
 
+    def _get_formatter(self) -> Any:
+        # argparse also makes one for each option that it adds. To measure the terminal for that, it would load
+        # `shutil` with every compressor, which takes 5 ms.
+        return super()._get_formatter() if self._measures_terminal else argparse.HelpFormatter(self.prog, width=80)
+
     def format_help(self) -> str:
+        self._measures_terminal = True
         self.description = with_keys(self.description or "")
         for action in self._actions:
             action.help = with_keys(action.help, "%%") if action.help else action.help
@@ -106,8 +123,8 @@ def _listed(words: list[str]) -> str:
 def parse(given: list[str]) -> Arguments:
     """Parse the arguments `given`; `verb` in the result names the verb. Raises `UsageError`."""
     own = rewritten(before_command(given))
-    parser, verbs = _parser()
-    check_verb(own, list(verbs), parser.options)
+    parser, verbs = _parser(_verb_alone(own))
+    check_verb(own, list(_verbs()), parser.options)
     # As defaults of the verb's parser, these would undo a flag given before the verb.
     arguments: Arguments
     arguments, unknown = parser.parse_known_args(own, Arguments(json=False, quiet=False, debug=False))
@@ -120,6 +137,13 @@ def parse(given: list[str]) -> Arguments:
     return arguments
 
 
+def _verb_alone(words: Sequence[str]) -> str | None:
+    """Return the verb of the command line; None where the parser has to know the other verbs, too."""
+    flags = {name for name, _ in _EVERYWHERE}
+    word = next((word for word in words if word not in flags), None)
+    return word if word in _verbs() else None
+
+
 def _take_output_option(arguments: Arguments) -> None:
     """Make the value of `-o` the output. Raises `UsageError` when there is another one."""
     output = getattr(arguments, "output_option", None)
@@ -129,14 +153,52 @@ def _take_output_option(arguments: Arguments) -> None:
         arguments.output = output
 
 
-def _parser() -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser of the command line, and that of each verb."""
+class _VerbOptions(NamedTuple):
+    """One verb: its line in the help, what adds its options, and its own help."""
+
+    text: str
+    fill: Callable[[_Parser], None] | None
+    description: str
+    usage: str | None = None
+
+
+@cache
+def _verbs() -> dict[str, _VerbOptions]:
+    """Return every verb by its name, in the order of the help."""
+    fills = {"mark": fill_mark, "pause": fill_pause, "stop": fill_stop}
+    headless = "run a command on a private virtual desktop and record it"
+    devices = "list the screens, windows and sound devices to record"
+    doctor = "check whether recording will work, and say what to do if not"
+    return {
+        "record": _VerbOptions("record until stopped", fill_record, RECORD),
+        "note": _VerbOptions("record a voice note, from the first word to the last", fill_note, NOTE),
+        "standby": _VerbOptions("wait until a key starts a recording", fill_standby, STANDBY),
+        "replay": _VerbOptions("keep the last minute in memory; a key saves it", fill_replay, REPLAY),
+        "clip": _VerbOptions("save what has just happened", fill_clip, CLIP),
+        "headless": _VerbOptions(headless, fill_headless, HEADLESS, _HEADLESS_USAGE),
+        "devices": _VerbOptions(devices, None, _sentence(devices)),
+        "doctor": _VerbOptions(doctor, None, _sentence(doctor)),
+        **{name: _VerbOptions(text, fill, description) for name, text, fill, description in FILE_VERBS},
+        **{
+            name: _VerbOptions(text, fills.get(name, add_recorder_name), _sentence(text) + more)
+            for name, text, more in REMOTE_VERBS
+        },
+        "config": _VerbOptions("show and change the settings", fill_config, CONFIG, CONFIG_USAGE),
+        "completion": _VerbOptions("write the completion of capture for a shell", fill_completion, COMPLETION),
+    }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _parser(only: str | None = None) -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command line, and that of each verb, or of one.
+
+    Making those of all verbs takes 10 ms, as each looks for translations of its headings.
+    """
     everywhere = _Parser(add_help=False)
-    for flag, text in (
-        ("--json", "print one JSON object on standard output, everything else on standard error"),
-        ("--quiet", "print only what goes wrong"),
-        ("--debug", "show where an error came from"),
-    ):
+    for flag, text in _EVERYWHERE:
         everywhere.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
     parser = _Parser(
         prog="capture",
@@ -149,31 +211,16 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     adding = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs: dict[str, _Parser] = {}
-
-    def add(name: str, text: str, fill: Callable[[_Parser], None] | None = None, **options: Any) -> None:
-        verbs[name] = adding.add_parser(name, parents=[everywhere], help=text, fill=fill, **options)
-
-    add("record", "record until stopped", fill_record, description=RECORD)
-    add("note", "record a voice note, from the first word to the last", fill_note, description=NOTE)
-    add("standby", "wait until a key starts a recording", fill_standby, description=STANDBY)
-    add("replay", "keep the last minute in memory; a key saves it", fill_replay, description=REPLAY)
-    add("clip", "save what has just happened", fill_clip, description=CLIP)
-    usage = "capture headless [options] [OUTPUT] -- COMMAND..."
-    text = "run a command on a private virtual desktop and record it"
-    add("headless", text, fill_headless, description=HEADLESS, usage=usage)
-    for name, text in (
-        ("devices", "list the screens, windows and sound devices to record"),
-        ("doctor", "check whether recording will work, and say what to do if not"),
-    ):
-        add(name, text, description=f"{text.capitalize()}.")
-    for name, text, fill_verb, description in FILE_VERBS:
-        add(name, text, fill_verb, description=description)
-    fills = {"mark": fill_mark, "pause": fill_pause, "stop": fill_stop}
-    for name, text, more in REMOTE_VERBS:
-        fill = fills.get(name, add_recorder_name)
-        add(name, text, fill, description=f"{text[0].upper()}{text[1:]}.{more}")
-    add("config", "show and change the settings", fill_config, description=CONFIG, usage=CONFIG_USAGE)
-    add("completion", "write the completion of capture for a shell", fill_completion, description=COMPLETION)
+    for name, verb in _verbs().items():
+        if only in (None, name):
+            verbs[name] = adding.add_parser(
+                name,
+                parents=[everywhere],
+                help=verb.text,
+                fill=verb.fill,
+                description=verb.description,
+                usage=verb.usage,
+            )
     return parser, verbs
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -96,6 +95,9 @@ def unknown_words(verb: str, words: Sequence[str], options: Sequence[str]) -> Us
 
 def _near(word: str, words: Sequence[str]) -> list[str]:
     """Return the words that `word` may be a slip of: those that it begins, else the one most like it."""
+    # Imported here: most command lines have no mistake.
+    import difflib
+
     bare = word.lstrip("-").lower()
     begun = [each for each in words if len(bare) > 1 and each.lstrip("-").startswith(bare)]
     alike = difflib.get_close_matches(bare, [each.lstrip("-") for each in words], n=1, cutoff=_ALIKE)

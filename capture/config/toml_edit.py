@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -44,12 +43,20 @@ def as_toml(value: TomlValue) -> str:
     return f"[{', '.join(map(as_toml, value))}]"
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse TOML. Raises `ValueError`."""
+    # Imported here: who only reads the settings changes nothing.
+    import tomllib
+
+    return tomllib.loads(text)
+
+
 def with_value(text: str, path: tuple[str, ...], value: TomlValue) -> str:
     """Return `text`, which is TOML, with the key `path` of a table set to `value`.
 
     Raises `ValueError` when the key is written in a form that this module cannot change.
     """
-    wanted = tomllib.loads(text)
+    wanted = _parsed(text)
     _set(wanted, path, list(value) if isinstance(value, tuple) else value)
     return _checked(text, wanted, lambda lines: _put(lines, path, as_toml(value)))
 
@@ -59,7 +66,7 @@ def without(text: str, path: tuple[str, ...]) -> str:
 
     Raises `ValueError` when the key is absent, or written in a form that this module cannot change.
     """
-    wanted = tomllib.loads(text)
+    wanted = _parsed(text)
     _set(wanted, path, None)
     return _checked(text, wanted, lambda lines: _remove(lines, path))
 
@@ -69,7 +76,7 @@ def _checked(text: str, wanted: dict[str, Any], change: Any) -> str:
     lines = text.replace("\r\n", "\n").split("\n")
     change(lines)
     changed = "\n".join(lines)
-    if _pruned(tomllib.loads(changed)) != _pruned(wanted):
+    if _pruned(_parsed(changed)) != _pruned(wanted):
         raise ValueError("other keys would change too")
     return changed.replace("\n", ends)
 
@@ -127,8 +134,8 @@ def _statements(lines: Sequence[str]) -> Iterator[_Statement]:
 
 def _loaded(lines: Sequence[str]) -> dict[str, Any] | None:
     try:
-        return tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError:
+        return _parsed("\n".join(lines))
+    except ValueError:
         return None
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -252,7 +251,7 @@ class _Reserve:
         size_bytes = -(-wanted_bytes // _STEP_BYTES) * _STEP_BYTES
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed by close
+                self._file = _unnamed_file(self._folder)
             _allocate(self._file, self.size_bytes, size_bytes)
         except OSError as error:
             if self._file is not None:
@@ -274,6 +273,18 @@ class _Reserve:
         self.size_bytes = 0
         if self._file is not None:
             self._file.close()
+
+
+def _unnamed_file(folder: Path) -> IO[bytes]:
+    """Open a new file without a name on the disk of `folder`. Raises `OSError`."""
+    if sys.platform == "linux":
+        # Some file systems have no files without a name.
+        with suppress(OSError):
+            return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600), "r+b", buffering=0)
+    # Imported here: it loads `random` and every compressor, which takes 5 ms.
+    import tempfile
+
+    return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
 def _allocate(file: IO[bytes], from_bytes: int, to_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from capture.clock import Clock
 from capture.events import Event, EventKind
@@ -13,9 +13,10 @@ from capture.output.writer import FileWriter
 from capture.pipeline.devices import DeviceSet
 from capture.pipeline.pipeline import Pipeline
 from capture.pipeline.tee import Tee
-from capture.replay.buffer import ReplayBuffer
-from capture.replay.packets import ReplayTrack
 from capture.settings.record_settings import RecordSettings
+
+if TYPE_CHECKING:
+    from capture.replay.buffer import ReplayBuffer
 
 __all__ = ["Feed"]
 
@@ -51,6 +52,10 @@ class Feed:
         note = record_event if self.ledger is None else _noting(self.ledger, record_event)
         self.pipeline = Pipeline(inputs, settings, clock, self.tee.put, on_failure=on_failure, record_event=note)
         if settings.replay_s is not None:
+            # Imported here: few recorders keep a buffer.
+            from capture.replay.buffer import ReplayBuffer
+            from capture.replay.packets import ReplayTrack
+
             tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
             self.tee.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
 

@@ -23,14 +23,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.clock import Clock
 from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.video_encoder import VideoEncoder, choose_encoder
 from capture.events import AudioSummary, Event, Level, VideoSummary
 from capture.media import SILENCE_DBFS, peak_dbfs
 from capture.pipeline.devices import DeviceSet, SoundInput
-from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
 from capture.pipeline.sound_grabber import Heard, SoundGrabber
 from capture.pipeline.sound_track import SoundTrack
-from capture.pipeline.video_track import VideoTrack
 from capture.settings.audio_tracks import AudioTrack
 from capture.settings.bounds import MIN_PICTURE_SIDE
 from capture.settings.record_settings import RecordSettings
@@ -42,6 +39,9 @@ from capture.timing.timeline import Timeline
 if TYPE_CHECKING:
     import av
     from av.stream import Stream
+
+    from capture.codecs.video_encoder import VideoEncoder
+    from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
 
 __all__ = ["Pipeline"]
 
@@ -113,6 +113,9 @@ class Pipeline:
         self._takes: list[tuple[threading.Event, SoundGrabber]] = []
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
+        # Imported here: sound alone does without what records a picture, which takes 4 ms to load.
+        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
+
         settings = self._settings
         scale = settings.scale
         if scale is not None and not settings.stretch:
@@ -179,6 +182,9 @@ class Pipeline:
             raise
 
     def _begin_picture(self, encoder: VideoEncoder) -> None:
+        from capture.pipeline.frame_grabber import FrameGrabber
+        from capture.pipeline.video_track import VideoTrack
+
         source, device = self._inputs.frames, self._inputs.screen
         assert source is not None  # noqa: S101 - there is an encoder for it
         assert device is not None  # noqa: S101

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from capture.media import in_seconds
 from capture.output.writer import FileWriter
-from capture.replay.buffer import ReplayBuffer
-from capture.replay.packets import as_packet
 from capture.threads.mailbox import Closed
 
 if TYPE_CHECKING:
     import av
+
+    from capture.replay.buffer import ReplayBuffer
 
 __all__ = ["PacketSink", "Tee"]
 
@@ -94,6 +94,8 @@ class Tee:
 
         Both are media times. `writer` counts from the returned time, a little before `since_s`.
         """
+        from capture.replay.packets import as_packet
+
         assert self.buffer is not None  # noqa: S101 - only called with a replay buffer
         with self._changed:
             clip = self.buffer.snapshot_since(since_s)

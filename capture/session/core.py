@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from capture.clock import Clock
 from capture.errors import CaptureError, NoRoomError, RecordingError
 from capture.events import Event, EventKind, EventSink, Request, State, Summary, kind_of
-from capture.pipeline.feed import Feed
-from capture.session.clip_saver import ClipSaver
 from capture.session.inbox import Inbox, WorkerFailure, refuse
-from capture.session.take import Take
 from capture.settings.record_settings import RecordSettings
+
+if TYPE_CHECKING:
+    from capture.pipeline.feed import Feed
+    from capture.session.clip_saver import ClipSaver
+    from capture.session.take import Take
 
 __all__ = ["SessionCore"]
 
@@ -26,7 +30,13 @@ class SessionCore:
         self.clock = clock
         self.emit = emit
         self.inbox = Inbox()
-        self.clips = ClipSaver(settings, emit)
+        #: Saves clips from the replay buffer; None without one.
+        self.clips: ClipSaver | None = None
+        if settings.replay_s is not None:
+            # Imported here: what reads and writes clips takes 8 ms to load, and few recorders keep a buffer.
+            from capture.session.clip_saver import ClipSaver
+
+            self.clips = ClipSaver(settings, emit)
         self.state = State.IDLE
         #: The first error that ended a recording early; what was recorded until then is in the file.
         self.error: CaptureError | None = None
@@ -78,7 +88,7 @@ class SessionCore:
                 "buffer_s": round(buffer_s, 3),
                 "buffer_bytes": buffer_bytes,
                 "replay_s": self.settings.replay_s,
-                "clip_done": round(self.clips.done, 3),
+                "clip_done": round(self.clips.done, 3) if self.clips is not None else 0.0,
             }
             request.answer({"ok": True, "state": self.state.value, **status, **buffered})
 
@@ -113,7 +123,7 @@ class SessionCore:
     def save_clip(self, request: Request) -> None:
         """Save the replay buffer up to the moment of the request, on another thread."""
         feed = self.feed
-        if feed is None or not feed.is_buffering:
+        if feed is None or self.clips is None or not feed.is_buffering:
             refuse(request, "this recorder keeps no replay buffer: start one with capture replay --last 60s")
             return
         self.clips.save(feed, request)

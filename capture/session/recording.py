@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from capture.errors import CaptureError, FileGoneError, NoRoomError, OutputError, RecordingError
 from capture.events import Command, Event, EventKind, Request, Send, State, Summary
@@ -11,9 +12,11 @@ from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.finishing import Finishing
 from capture.session.inbox import WorkerFailure, refuse
-from capture.session.take import Take
 from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver
+
+if TYPE_CHECKING:
+    from capture.session.take import Take
 
 __all__ = ["RecordingControl"]
 

@@ -13,11 +13,12 @@ events go out by one callable, and every timestamp comes from one clock. This pa
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from capture.clock import Clock, MonotonicClock
 from capture.desktop.screen_awake import ScreenAwake
@@ -26,13 +27,11 @@ from capture.events import Answer, Command, EventKind, EventSink, Request, State
 from capture.output.disk_space import check_room
 from capture.output.naming import check_writable
 from capture.pipeline.devices import DeviceSet
-from capture.pipeline.feed import Feed
 from capture.session.core import SessionCore
 from capture.session.finishing import STUCK_END_S, Finishing
 from capture.session.inbox import PROGRESS_INTERVAL_S
 from capture.session.preparation import Preparation, start_triggers
 from capture.session.recording import RecordingControl
-from capture.session.take import Take
 from capture.session.waiting import Waiting
 from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import DeviceSources, Sources
@@ -43,7 +42,15 @@ from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver, Trigger
 from capture.triggers.windows import WindowTrigger
 
+if TYPE_CHECKING:
+    from capture.pipeline.feed import Feed
+    from capture.session.take import Take
+
 __all__ = ["Session"]
+
+
+#: What only recordings with a picture use.
+_PICTURE_STAGES: Final = ("codecs.video_encoder", "pipeline.frame_grabber", "pipeline.video_track")
 
 
 class Session:
@@ -129,7 +136,7 @@ class Session:
     @property
     def clips(self) -> Sequence[Summary]:
         """The summary of every clip that was saved."""
-        return self._core.clips.saved
+        return self._core.clips.saved if self._core.clips is not None else ()
 
     @property
     def is_stuck(self) -> bool:
@@ -182,7 +189,8 @@ class Session:
         chosen = self._preparation.run(self._devices.choose, lambda: self._devices.waits_for, self._core.emit)
         if not (chosen and self._count_down()):
             return None
-        if not self._preparation.run(self._devices.open):
+        # What encodes and writes takes half as long to load as all the rest; meanwhile the servers answer.
+        if not self._preparation.run(self._devices.open, meanwhile=self._load_stages):
             return None
         if self._devices.size_note:
             self._core.record_event(EventKind.CROPPED, self._devices.size_note)
@@ -193,11 +201,20 @@ class Session:
             self._listen()
             return self._record_takes(shared)
         finally:
-            if not self._finishing.await_clips(self._core.clips.close):
+            clips = self._core.clips
+            if clips is not None and not self._finishing.await_clips(clips.close):
                 self._core.abandon(OutputError("a clip was left unfinished", "the disk does not answer"))
             if shared is not None and shared.pipeline.has_begun:
                 self._end_feed(shared)
             self._finishing.raise_interrupt()
+
+    def _load_stages(self) -> None:
+        """Import what encodes and writes a recording, which the functions below use."""
+        modules = ["capture.pipeline.feed", "capture.session.take"]
+        if self.settings.wants_video:
+            modules += [f"capture.{name}" for name in _PICTURE_STAGES]
+        for module in modules:
+            importlib.import_module(module)
 
     def _count_down(self) -> bool:
         if self.settings.delay_s:
@@ -227,6 +244,8 @@ class Session:
             raise worker.error
 
     def _make_feed(self) -> Feed:
+        from capture.pipeline.feed import Feed
+
         return Feed(
             self._devices,
             self.settings,
@@ -271,6 +290,8 @@ class Session:
             self._sound.arm()
 
     def _prepare_take(self, feed: Feed) -> Take:
+        from capture.session.take import Take
+
         take = Take(
             feed,
             self.settings,

@@ -20,7 +20,6 @@ from capture.output.muxer import Muxer, muxer_under_free_name
 from capture.output.naming import dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
-from capture.session.summaries import improve, is_complete, judge
 from capture.session.tags import tags_of
 from capture.session.vitals import Vitals
 from capture.settings.record_settings import RecordSettings
@@ -280,6 +279,8 @@ class Take:
 
     def _judge_close(self, error: OutputError) -> None:
         """Report what closing the file reported: as an event if the file holds everything, else as a failure."""
+        from capture.session.summaries import is_complete
+
         if self._muxer is not None and is_complete(self._muxer.path, self._muxer.reached_s):
             self.record_now(EventKind.CLOSE_ERROR, f"{error.message}, but the file is whole")
         else:
@@ -349,6 +350,8 @@ class Take:
         return self._described(stopped_by, self._length_s, "the file was left unfinished")
 
     def _summary(self, muxer: Muxer, stopped_by: str, *, failed: bool) -> Summary:
+        from capture.session.summaries import improve, judge  # needed only now, and takes 6 ms to load
+
         if not failed:
             improve(muxer.path, self._settings, self._length_s, stopped_by, self.record_now, self._vitals.note_done)
         if self.is_gone:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import av
 import numpy as np
-from av.video.reformatter import Interpolation
 
 from capture.errors import UsageError
 from capture.events import EventKind
@@ -116,6 +114,10 @@ def fitted(picture: Pixels, width: int, height: int) -> Pixels:
     scale = min(1.0, width / picture.shape[1], height / picture.shape[0])
     if scale < 1.0:
         wide, high = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+        # Imported here: few pictures are scaled, and a screen can be opened before FFmpeg is loaded.
+        import av
+        from av.video.reformatter import Interpolation
+
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgra")
         picture = np.asarray(frame.reformat(wide, high, interpolation=Interpolation.AREA).to_ndarray())
     left, top = (width - picture.shape[1]) // 2, (height - picture.shape[0]) // 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
@@ -107,6 +106,9 @@ def choose_device(devices: Sequence[SoundDevice], name: str) -> SoundDevice:
     for device in devices:
         if device.id == name:
             return device
+    # Imported here: most names are right.
+    import difflib
+
     ids = [device.id for device in devices]
     wanted = name.casefold()
     begun = [each for each in ids if wanted and each.casefold().startswith(wanted)]

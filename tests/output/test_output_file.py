@@ -114,13 +114,31 @@ def test_a_disk_that_cannot_reserve_space_is_written_all_the_same(
     def refuse(*_: Any, **more: Any) -> Any:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
     file = OutputFile(ReservedFile(tmp_path / "out"))
     assert file.keep_back(100_000)
     assert file.kept_back_bytes == 0
     file.write(b"content")
     file.close()
     assert (tmp_path / "out").read_bytes() == b"content"
+
+
+def test_space_is_kept_back_where_every_file_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux has files that never had a name")
+    opened = os.open
+
+    def refuse(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return opened(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    file = OutputFile(ReservedFile(tmp_path / "out"))
+    assert file.keep_back(100_000)
+    assert file.kept_back_bytes >= 100_000
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    file.close()
 
 
 def test_too_little_room_to_start_is_reported_with_a_remedy(tmp_path: Path) -> None:

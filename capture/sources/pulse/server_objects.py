@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capture.media import Attenuation
 from capture.sources.pulse.libpulse import (
@@ -49,8 +49,7 @@ NODE_PROPERTY: Final = "object.id"
 MONITOR_PROPERTY: Final = "monitor.channel-volumes"
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeControl:
+class VolumeControl(NamedTuple):
     """A mute switch and a volume: `level` is that of the loudest channel as a mixer shows it, 1 at 100 %.
 
     `full_level` is the level that neither amplifies nor attenuates.
@@ -113,8 +112,7 @@ class Input:
         return len(self.positions)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingStream:
+class RecordingStream(NamedTuple):
     """A source output: a stream that records the source with the index `source`."""
 
     source: int

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from capture.media import SAMPLE_RATE
 
@@ -55,8 +54,7 @@ _SHIFT_S: Final = 0.003
 _SHIFTS_IN_A_ROW: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A server's answer: how many samples it had written between `asked_at_s` and `answered_at_s`.
 
     `delay_s` is how long after being written the last of them is heard.
