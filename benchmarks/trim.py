@@ -4,7 +4,8 @@ Usage: python -m benchmarks.trim [--minutes 60] [--json [FILE]]
 
 The recording is one minute of the test picture and tone, joined to itself. Each run is a process of its own, as a user
 starts it. Copying the file (`cp`), and `ffmpeg -c copy` if it is installed, which neither cuts exactly nor checks what
-it wrote, are timed beside it. The exit code is 1 when the short part breaks the bound.
+it wrote, are timed beside it. The exit code is 1 when a part breaks the bound; where other programs keep the machine
+busy, CPU time counts.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def main() -> int:
         "runs": {what: {"lasted_s": one.lasted_s, "cpu_s": one.cpu_s} for what, one in outcomes.items()},
     }
     publish(table(["run", "time", "processor"], rows), figures, arguments.json)
-    return int(outcomes["a minute of it"].lasted_s > BOUND_S)
+    parts = (outcomes["a minute of it"], outcomes["five sixths"])
+    return int(any(min(one.lasted_s, one.cpu_s) > BOUND_S for one in parts))
 
 
 if __name__ == "__main__":

@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, Final
 
 import av
 
-from capture.output.mp4_boxes import HEADER_BYTES, boxes
+from capture.output.mp4_boxes import HEADER_BYTES, box, boxes, boxes_in, changed, child
 from capture.output.output_file import OutputFile
 
 __all__ = ["add_chapter_track"]
-
-#: Boxes that consist of boxes, on the way to the tables of a track.
-_PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 #: The handlers of the tracks that get a reference to the chapters.
 _PLAYED: Final = frozenset({b"vide", b"soun"})
@@ -41,27 +38,27 @@ def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     if found is None:
         return
     place, index = found
-    movie = _child(index, b"mvhd")
+    movie = child(index, b"mvhd")
     made = _track(chapters, _timescale(movie))
     if made is None:
         return
     texts, track = made
     # The last field is the number of the next track.
     number = struct.unpack(">I", movie[-4:])[0]
-    track = _changed(track, b"tkhd", partial(_numbered, number=number))
-    track = _changed(track, b"stco", partial(_moved, by=place + HEADER_BYTES))
-    reference = _box(b"tref", _box(b"chap", struct.pack(">I", number)))
+    track = changed(track, b"tkhd", partial(_numbered, number=number))
+    track = changed(track, b"stco", partial(_moved, by=place + HEADER_BYTES))
+    reference = box(b"tref", box(b"chap", struct.pack(">I", number)))
     parts = []
-    for kind, content in _boxes(index):
+    for kind, content in boxes_in(index):
         if kind == b"mvhd":
             content = content[:-4] + struct.pack(">I", number + 1)
-        elif kind == b"trak" and _child(content, b"hdlr")[_HANDLER] in _PLAYED:
+        elif kind == b"trak" and child(content, b"hdlr")[_HANDLER] in _PLAYED:
             content += reference
-        parts.append(_box(kind, content))
+        parts.append(box(kind, content))
         if kind == b"trak":
             last_track = len(parts)
-    parts.insert(last_track, _box(b"trak", track))
-    file.replace_end(place, _box(b"mdat", texts) + _box(b"moov", b"".join(parts)))
+    parts.insert(last_track, box(b"trak", track))
+    file.replace_end(place, box(b"mdat", texts) + box(b"moov", b"".join(parts)))
 
 
 def _timescale(movie_header: bytes) -> int:
@@ -86,54 +83,23 @@ def _track(chapters: Sequence[Any], timescale: int) -> tuple[bytes, bytes] | Non
         container.mux_one(packet)
         container.set_chapters(list(chapters))
     data = memory.getvalue()
-    index = next(content for kind, content in _boxes(data) if kind == b"moov")
-    for kind, track in _boxes(index):
-        if kind == b"trak" and _child(track, b"hdlr")[_HANDLER] == b"text":
-            sizes, offsets = _child(track, b"stsz"), _child(track, b"stco")
+    index = next(content for kind, content in boxes_in(data) if kind == b"moov")
+    for kind, track in boxes_in(index):
+        if kind == b"trak" and child(track, b"hdlr")[_HANDLER] == b"text":
+            sizes, offsets = child(track, b"stsz"), child(track, b"stco")
             same, count = struct.unpack(">II", sizes[4:12])
             length = same * count or sum(struct.unpack(f">{count}I", sizes[12 : 12 + 4 * count]))
             (begin,) = struct.unpack(">I", offsets[8:12])
-            return data[begin : begin + length], _changed(track, b"stco", partial(_moved, by=-begin))
+            return data[begin : begin + length], changed(track, b"stco", partial(_moved, by=-begin))
     return None
 
 
 def _last_index(file: OutputFile) -> tuple[int, bytes] | None:
     """Return the place and the content of the last `moov`, which ends the file."""
-    for box in boxes(file.read_at, 0, file.size_bytes):
-        if box.kind == b"moov" and box.end == file.size_bytes:
-            return box.position, file.read_at(box.body, box.end - box.body)
+    for found in boxes(file.read_at, 0, file.size_bytes):
+        if found.kind == b"moov" and found.end == file.size_bytes:
+            return found.position, file.read_at(found.body, found.end - found.body)
     return None
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of each box in `data`."""
-    for box in boxes(lambda position, count: data[position : position + count], 0, len(data)):
-        yield box.kind, data[box.body : box.end]
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", HEADER_BYTES + len(content), kind) + content
-
-
-def _child(data: bytes, kind: bytes) -> bytes:
-    """Return the content of the first box of this kind at any depth; empty if there is none."""
-    for found, content in _boxes(data):
-        if found == kind:
-            return content
-        if found in _PARENTS and (inner := _child(content, kind)):
-            return inner
-    return b""
-
-
-def _changed(data: bytes, kind: bytes, change: Callable[[bytes], tuple[bytes, bytes]]) -> bytes:
-    """Return boxes with those of this kind, at any depth, replaced by the kind and content that `change` returns."""
-    parts = []
-    for found, content in _boxes(data):
-        if found == kind:
-            parts.append(_box(*change(content)))
-        else:
-            parts.append(_box(found, _changed(content, kind, change) if found in _PARENTS else content))
-    return b"".join(parts)
 
 
 def _numbered(track_header: bytes, number: int) -> tuple[bytes, bytes]:

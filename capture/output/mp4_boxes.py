@@ -6,12 +6,15 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["HEADER_BYTES", "LONG_HEADER_BYTES", "Box", "boxes"]
+__all__ = ["HEADER_BYTES", "LONG_HEADER_BYTES", "Box", "box", "boxes", "boxes_in", "changed", "child"]
 
 HEADER_BYTES: Final = 8
 
 #: The header of a box with a size of 64 bits.
 LONG_HEADER_BYTES: Final = 16
+
+#: Boxes that consist of boxes, on the way to the tables of a track.
+_PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 
 class Box(NamedTuple):
@@ -41,3 +44,34 @@ def boxes(read: Callable[[int, int], bytes], position: int, end: int) -> Iterato
             return
         yield Box(kind, position, body, position + size)
         position += size
+
+
+def boxes_in(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the content of each box in `data`."""
+    for found in boxes(lambda position, count: data[position : position + count], 0, len(data)):
+        yield found.kind, data[found.body : found.end]
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", HEADER_BYTES + len(content), kind) + content
+
+
+def child(data: bytes, kind: bytes) -> bytes:
+    """Return the content of the first box of this kind at any depth; empty if there is none."""
+    for found, content in boxes_in(data):
+        if found == kind:
+            return content
+        if found in _PARENTS and (inner := child(content, kind)):
+            return inner
+    return b""
+
+
+def changed(data: bytes, kind: bytes, change: Callable[[bytes], tuple[bytes, bytes]]) -> bytes:
+    """Return boxes with those of this kind, at any depth, replaced by the kind and content that `change` returns."""
+    parts = []
+    for found, content in boxes_in(data):
+        if found == kind:
+            parts.append(box(*change(content)))
+        else:
+            parts.append(box(found, changed(content, kind, change) if found in _PARENTS else content))
+    return b"".join(parts)

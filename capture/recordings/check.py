@@ -12,6 +12,7 @@ from typing import Any, Final
 from capture.errors import RecordingError, UsageError
 from capture.recordings.contents import Contents, Track, read_contents
 from capture.recordings.headers import excess_in
+from capture.recordings.mp4.contents import read_by_index
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.structure import Ending, Structure, read_structure
 
@@ -112,7 +113,12 @@ class CheckReport:
 
 
 def check(
-    path: str | os.PathLike[str], *, listen: bool = True, limits: bool = True, on_progress: OnProgress = unwatched
+    path: str | os.PathLike[str],
+    *,
+    listen: bool = True,
+    limits: bool = True,
+    by_index: bool = False,
+    on_progress: OnProgress = unwatched,
 ) -> CheckReport:
     """Read the whole file at `path` and report what is wrong with it.
 
@@ -122,7 +128,9 @@ def check(
 
     With `limits`, a file whose headers claim more than any recording holds is not read, and one with too many packets
     is not read to its end: time and memory stay within bounds (see `headers`). Files that capture has just written need
-    none. Raises only `UsageError`, when `path` names no regular file.
+    none. With `by_index`, only the edges of such an MP4 are read packet by packet (`read_by_index`).
+
+    Raises only `UsageError`, when `path` names no regular file.
     """
     path = Path(path)
     size_bytes = size_bytes_of(path)
@@ -139,7 +147,8 @@ def check(
     if structure.ending is Ending.UNKNOWN:
         return _nothing_in(path, "this is not a recording, or its start is damaged")
     try:
-        contents = read_contents(path, listen=listen, limits=limits, on_progress=on_progress)
+        found = read_by_index(path) if by_index and not listen else None
+        contents = found or read_contents(path, listen=listen, limits=limits, on_progress=on_progress)
     except RecordingError as error:
         contents = Contents((), error.remedy)
     ending = _ending(structure, contents.tracks)

@@ -26,7 +26,7 @@ from capture.recordings.headers.bounds import TRUST, most_packets
 from capture.recordings.opening import open_recording
 from capture.recordings.progress import OnProgress, unwatched, watched
 
-__all__ = ["Contents", "Track", "read_contents"]
+__all__ = ["Contents", "Tally", "Track", "is_track", "read_contents"]
 
 #: The absolute sample value, full scale at 1, above which a track is not silent.
 _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
@@ -107,7 +107,7 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
         header_end_s = _header_end_s(container)
         listening = _Listening() if listen else None
         tallies = {
-            stream.index: _Tally(stream, listening, header_end_s) for stream in container.streams if _is_track(stream)
+            stream.index: Tally(stream, listening, header_end_s) for stream in container.streams if is_track(stream)
         }
         failure = excess = ""
         try:
@@ -135,7 +135,7 @@ def _flac_samples(tracks: Sequence[Track]) -> float:
     return sum(track.held_s * track.sample_rate * track.channels for track in tracks if track.codec == "flac")
 
 
-def _is_track(stream: av.stream.Stream) -> bool:
+def is_track(stream: av.stream.Stream) -> bool:
     return stream.type in ("video", "audio") and not stream.disposition & Disposition.attached_pic
 
 
@@ -169,7 +169,7 @@ class _Listening:
         self._samples -= samples
 
 
-class _Tally:
+class Tally:
     """Gathers one track. Times are whole units of `time_base` until the end, so that rounding happens only once."""
 
     def __init__(self, stream: av.stream.Stream, listening: _Listening | None, header_end_s: Fraction | None) -> None:

@@ -24,6 +24,7 @@ from capture.codecs.sound_cut import CUTTABLE, RUN_IN_S, switch_place
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.errors import RecordingError
 from capture.media import SAMPLE_RATE, as_fraction
+from capture.recordings.mp4.runs import Run, StoredTrack
 from capture.recordings.rewrite import opened
 from capture.recordings.sound_reader import OGG_LEAD, SoundPart, heard_in
 
@@ -47,7 +48,9 @@ _Result = TypeVar("_Result")
 class FrameReader:
     """Reads the encoded frames of stream `index` of the recording at `path`, which `container` has open for this."""
 
-    def __init__(self, path: Path, container: InputContainer, index: int) -> None:
+    def __init__(self, path: Path, container: InputContainer, index: int, stored: StoredTrack | None) -> None:
+        """`stored` is the track by its index, None if it has to be read packet by packet."""
+        self._stored = stored
         self._path = path
         self._container = container
         self._is_ogg = container.format.name == "ogg"
@@ -103,6 +106,11 @@ class FrameReader:
                 before = packet
         if before is not None:
             yield before
+
+    def packets_and_runs(self, at: int, end: float) -> Iterator[av.Packet[Any] | Run]:
+        """Yield the packets from the one that sample `at` is in, where that is possible most before `end` as runs."""
+        packets = self.packets(at)
+        return packets if self._stored is None else self._stored.with_runs(packets, end)
 
     def frames(self, packet: av.Packet[Any]) -> list[bytes]:
         """Return the frames of a packet. Raises `RecordingError` if they are packed in an unknown way."""
@@ -186,10 +194,13 @@ class CopiedSound:
         """Return where on the grid of the new file the frames of a part would be."""
         return ((reader.first or 0) - part.begin + part.offset) % self._samples
 
-    def packets(self) -> Iterator[av.Packet[Any]]:
+    def packets(self) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets in their order; call it once."""
         try:
             for packet in self._all():
+                if isinstance(packet, Run):
+                    yield packet
+                    continue
                 pts = packet.pts or 0
                 if pts >= self._end:
                     return
@@ -201,7 +212,7 @@ class CopiedSound:
             if self._encoder is not None:
                 self._encoder.close()
 
-    def _all(self) -> Iterator[av.Packet[Any]]:
+    def _all(self) -> Iterator[av.Packet[Any] | Run]:
         at, copied, again = self._first, self._sources[0] if self._begins_copied else None, None
         while True:
             if copied is None:
@@ -217,10 +228,13 @@ class CopiedSound:
 
     # Copying
 
-    def _copied(self, source: _Source, begin: int, stop: float) -> Iterator[av.Packet[Any]]:
+    def _copied(self, source: _Source, begin: int, stop: float) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets of a part between two places of the new file."""
         assert source.frames is not None  # noqa: S101 - only such parts are copied
-        for packet in source.frames.packets(begin - source.moved):
+        for packet in source.frames.packets_and_runs(begin - source.moved, stop - source.moved):
+            if isinstance(packet, Run):
+                yield packet.at(packet.samples.times + source.moved)
+                continue
             pts, length = (packet.pts or 0) + source.moved, packet.duration or 0
             if pts >= stop:
                 return

@@ -87,7 +87,7 @@ def _length(path: Path, on_progress: OnProgress) -> int:
     """Return how long a recording is, in samples: up to the end of its longest track."""
     with opened(path) as container:
         begins_s = zero_s(container)
-    report = check(path, listen=False, limits=False, on_progress=on_progress)
+    report = check(path, listen=False, limits=False, by_index=True, on_progress=on_progress)
     return round((max(track.start_s + track.duration_s for track in report.streams) - begins_s) * SAMPLE_RATE)
 
 

@@ -7,6 +7,8 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import av
+import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
@@ -14,6 +16,7 @@ from av.video.stream import VideoStream
 from capture.codecs.h264_units import parameters_of
 from capture.errors import RecordingError
 from capture.media import VIDEO_TICKS_PER_S, as_fraction
+from capture.recordings.mp4.runs import Run, StoredTrack
 
 __all__ = ["PictureSource", "Stretch"]
 
@@ -31,8 +34,10 @@ class Stretch(NamedTuple):
 class PictureSource:
     """Reads `track` of `container`, which is open for this alone. Moments are in ticks of 1/90000 s."""
 
-    def __init__(self, container: InputContainer, track: VideoStream) -> None:
+    def __init__(self, container: InputContainer, track: VideoStream, stored: StoredTrack | None) -> None:
+        """`stored` is the track by its index, None if it has to be read packet by packet."""
         self.track = track
+        self._stored = stored
         self._container = container
         self._context = track.codec_context
         self.codec: str = self._context.codec.canonical_name
@@ -60,6 +65,17 @@ class PictureSource:
     def at(self, pts: int | None) -> int:
         """Return a time of the track in ticks."""
         return round((pts or 0) * self._ticks_per_unit)
+
+    def all_at(self, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return times of the track in ticks, rounded as by `at`."""
+        ticks: npt.NDArray[np.int64] = np.rint(times * self._ticks_per_unit).astype(np.int64)
+        return ticks
+
+    def with_runs(self, packets: Iterable[_Packet], end: float) -> Iterator[_Packet | Run]:
+        """Yield consecutive packets; where that is possible, most of those before `end` as runs."""
+        if self._stored is None:
+            return iter(packets)
+        return self._stored.with_runs(packets, end / self._ticks_per_unit)
 
     def starts_with_key(self, start: int) -> bool:
         """Whether the frame that is shown at `start` is the first one, or a key frame that begins there."""

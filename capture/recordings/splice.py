@@ -17,11 +17,14 @@ import av
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import ENCODERS, container_of
+from capture.media import as_fraction
 from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
 from capture.output.locked_file import is_being_recorded
 from capture.recordings.check import CheckReport, check, size_bytes_of
 from capture.recordings.glance import glance
+from capture.recordings.mp4.assembly import Clock, Insertion, assemble
+from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.overview import Glance, State
 from capture.recordings.parts import Part
 from capture.recordings.progress import OnProgress, part_of
@@ -37,6 +40,9 @@ __all__ = ["Made", "Plan", "splice", "spliceable"]
 
 #: How much of the work the check of the new file is.
 _CHECK_SHARE: Final = 0.2
+
+#: How much of the rest it is to copy what is not read packet by packet.
+_COPY_SHARE: Final = 0.1
 
 
 class Plan(NamedTuple):
@@ -89,10 +95,12 @@ def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Mad
     try:
         with scratch_folder(target.parent) as folder:
             new = folder / target.name
-            _write(plan, new, part_of(on_progress, 0.0, 1.0 - _CHECK_SHARE))
+            _write(plan, new, folder / f"written{target.suffix}", part_of(on_progress, 0.0, 1.0 - _CHECK_SHARE))
             if not new.exists():
                 raise OutputError("nothing was written")
-            report = check(new, listen=False, limits=False, on_progress=part_of(on_progress, 1.0 - _CHECK_SHARE, 1.0))
+            watched = part_of(on_progress, 1.0 - _CHECK_SHARE, 1.0)
+            report = check(new, listen=False, limits=False, by_index=True, on_progress=watched)
+            watched(1.0)
             if report.problems and not _had_as_many(plan, report):
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             if len(report.streams) != len(plan.kinds):
@@ -117,29 +125,48 @@ def _had_as_many(plan: Plan, report: CheckReport) -> bool:
     return report.ending is Ending.WHOLE and len(report.problems) <= had
 
 
-def _write(plan: Plan, new: Path, on_progress: OnProgress) -> None:
+def _write(plan: Plan, new: Path, written: Path, on_progress: OnProgress) -> None:
+    """Write what is planned to `new`; `written` is the path for a part of it."""
     kind = container_of(new)
-    with new_file(new) as muxer, ExitStack() as stack:
-        # Each track is read on its own: a seek finds another place for each.
-        tracks: list[SplicedTrack] = [
-            SplicedPicture(plan.parts, place, stack, is_mp4=kind.format in ("mp4", "mov"))
-            if name == "video"
-            else spliced_sound(plan.parts, place, kind, stack)
-            for place, name in enumerate(plan.kinds)
-        ]
-        muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
-        on_progress(0.0)
-        due_s = 0.0
-        for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=itemgetter(0)):
-            muxer.write(place, packet, plan.length_s)
-            if at_s >= due_s:
-                on_progress(max(0.0, at_s) / plan.length_s)
-                due_s = at_s + plan.length_s / 200
-        muxer.close(plan.chapters)
+    is_mp4 = kind.format in ("mp4", "mov", "ipod")
+    insertions: list[Insertion] = []
+    with ExitStack() as stack:
+        store = Store(stack) if is_mp4 else None
+        with new_file(written) as muxer:
+            # Each track is read on its own: a seek finds another place for each.
+            tracks: list[SplicedTrack] = [
+                SplicedPicture(plan.parts, place, stack, store, is_mp4=is_mp4)
+                if name == "video"
+                else spliced_sound(plan.parts, place, kind, stack, store)
+                for place, name in enumerate(plan.kinds)
+            ]
+            muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
+            on_progress(0.0)
+            watched = part_of(on_progress, 0.0, 1.0 - _COPY_SHARE)
+            counts, begins = [0] * len(tracks), [0] * len(tracks)
+            due_s = 0.0
+            for at_s, place, packet in heapq.merge(*map(_placed, range(len(tracks)), tracks), key=itemgetter(0)):
+                if isinstance(packet, Run):
+                    insertions.append(Insertion(place, counts[place], packet))
+                    continue
+                if not counts[place]:
+                    begins[place] = packet.dts or 0
+                counts[place] += 1
+                muxer.write(place, packet, plan.length_s)
+                if at_s >= due_s:
+                    watched(max(0.0, at_s) / plan.length_s)
+                    due_s = at_s + plan.length_s / 200
+            muxer.close(plan.chapters)
+    if insertions:
+        clocks = [Clock(as_fraction(track.unit_s), begin) for track, begin in zip(tracks, begins, strict=True)]
+        assemble(written, insertions, clocks, new, part_of(on_progress, 1.0 - _COPY_SHARE, 1.0))
+    elif written.exists():
+        written.replace(new)
 
 
-def _placed(place: int, track: SplicedTrack) -> Iterator[tuple[float, int, av.Packet[Any]]]:
+def _placed(place: int, track: SplicedTrack) -> Iterator[tuple[float, int, av.Packet[Any] | Run]]:
     # To ask each packet for its unit would take a third of the time.
     unit_s = float(track.unit_s)
     for packet in track.packets():
-        yield (packet.dts or 0) * unit_s, place, packet
+        at = int(packet.samples.times[0]) if isinstance(packet, Run) else packet.dts or 0
+        yield at * unit_s, place, packet

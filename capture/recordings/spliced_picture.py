@@ -27,6 +27,7 @@ from capture.formats import QUALITIES
 from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, as_fraction
 from capture.output.frame_times import FrameTimes, rate_of
 from capture.pixels.macroblocks import planes_of
+from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.parts import Part, offsets_of
 from capture.recordings.picture_source import PictureSource
 from capture.recordings.rewrite import opened, read_alone, tracks_of
@@ -51,20 +52,24 @@ class SplicedPicture:
     """The packets of track number `place` of a file that is made of `parts`; with `is_mp4`, of an MP4 or MOV.
 
     Their times count from its start, in ticks of 1/90000 s. The frame that is shown where a part begins comes first in
-    it. The files stay open until `stack` ends. Raises `RecordingError` for a picture that cannot be encoded again.
+    it. With a `store`, most that are copied are runs. The files stay open until `stack` ends. Raises `RecordingError`
+    for a picture that cannot be encoded again.
     """
 
     #: The unit of the packets' times.
     unit_s: Final = VIDEO_TIME_BASE
 
-    def __init__(self, parts: Sequence[Part], place: int, stack: ExitStack, *, is_mp4: bool) -> None:
+    def __init__(
+        self, parts: Sequence[Part], place: int, stack: ExitStack, store: Store | None, *, is_mp4: bool
+    ) -> None:
         self._is_mp4 = is_mp4
         self._sources: dict[Path, PictureSource] = {}
         for path in dict.fromkeys(part.path for part in parts):
             container = stack.enter_context(opened(path))
             track = cast(VideoStream, tracks_of(container)[place])
             read_alone(container, track)
-            self._sources[path] = PictureSource(container, track)
+            stored = None if store is None else store.track(path, track)
+            self._sources[path] = PictureSource(container, track, stored)
         self._parts = parts
         self._offsets = [_ticks(offset) for offset in offsets_of(parts)]
         self._first = self._sources[parts[0].path]
@@ -87,7 +92,7 @@ class SplicedPicture:
         is_moved = parts[0].begin > 0 or len(parts) > 1
         self._is_guessed = is_mp4 and self._is_same and has_grid and is_moved
 
-    def packets(self) -> Iterator[av.Packet[Any]]:
+    def packets(self) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets in their order; call it once."""
         packets = self._all()
         return self._lasting(self._on_grid(packets) if self._is_guessed else packets)
@@ -124,7 +129,7 @@ class SplicedPicture:
     def _writes_same(self, encoder: VideoEncoder) -> bool:
         return bytes(encoder.template.codec_context.extradata or b"") == self._first.parameters
 
-    def _all(self) -> Iterator[av.Packet[Any]]:
+    def _all(self) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets of all parts."""
         unused = self._encoder
         before: tuple[int, bytes] | None = None
@@ -134,13 +139,16 @@ class SplicedPicture:
             lead, first, following = source.stretch(start, end)
             rest = following if first is None else chain([first], following)
             is_copied = self._is_same and source.is_like(self._first)
-            packets = _copied(source, rest, start, end) if is_copied else iter(())
+            packets: Iterator[av.Packet[Any] | Run] = _copied(source, rest, start, end) if is_copied else iter(())
             if lead or not is_copied:
                 encoder, unused = unused or self._new_encoder(self._quality), None
                 frames = source.decoded(lead if is_copied else chain(lead, rest), end, reformats=not is_copied)
                 packets = chain(self._adapted(_encoded(frames, encoder, start, end)), packets)
             is_first = True
             for packet in packets:
+                if isinstance(packet, Run):
+                    yield packet.at(packet.samples.times + offset)
+                    continue
                 packet.pts = packet.dts = (packet.pts or 0) + offset
                 if is_first and before is not None:
                     yield from self._apart(*before, packet.pts)
@@ -167,18 +175,23 @@ class SplicedPicture:
             else:
                 yield packet
 
-    def _on_grid(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+    def _on_grid(self, packets: Iterator[av.Packet[Any] | Run]) -> Iterator[av.Packet[Any] | Run]:
         """Move the first frames by milliseconds, as in a recording, so that programs guess its frame rate."""
         times = FrameTimes(as_fraction(self._first.track.guessed_rate), guessed=True)
         unit_s, before_s = float(VIDEO_TIME_BASE), self._end / VIDEO_TICKS_PER_S
+        last: int | None = None
         for packet in packets:
+            if isinstance(packet, Run):
+                yield packet.at(packet.samples.times, last)
+                continue
             pts = packet.pts or 0
             if moved := times.moved(pts, 0, unit_s, before_s):
                 packet.duration = max(0, (packet.duration or 0) - moved)
                 packet.pts = packet.dts = pts + moved
+            last = packet.pts
             yield packet
 
-    def _lasting(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+    def _lasting(self, packets: Iterator[av.Packet[Any] | Run]) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets, the last one with its duration; other frames are shown until the next one.
 
         Matroska gives every frame the same duration, so a last frame that is shown for longer is repeated.
@@ -186,6 +199,13 @@ class SplicedPicture:
         before: av.Packet[Any] | None = None
         group: list[bytes] = []
         for packet in packets:
+            if isinstance(packet, Run):
+                if before is not None:
+                    yield before
+                yield packet
+                # Another packet follows.
+                before = None
+                continue
             if not self._is_mp4 and self._end < math.inf:
                 if packet.is_keyframe:
                     group.clear()
@@ -223,10 +243,13 @@ def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
 
 def _copied(
     source: PictureSource, packets: Iterable[av.Packet[Any]], start: int, end: float
-) -> Iterator[av.Packet[Any]]:
+) -> Iterator[av.Packet[Any] | Run]:
     """Yield the packets before `end`; their times count from `start`."""
     is_in_ticks = source.unit_s == VIDEO_TIME_BASE
-    for packet in packets:
+    for packet in source.with_runs(packets, end):
+        if isinstance(packet, Run):
+            yield packet.at(source.all_at(packet.samples.times) - start)
+            continue
         at = source.at(packet.pts)
         if at >= end:
             return

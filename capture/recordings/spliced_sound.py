@@ -23,6 +23,7 @@ from capture.errors import RecordingError
 from capture.formats import Container
 from capture.media import SAMPLE_RATE, as_fraction
 from capture.recordings.copied_sound import CopiedSound, FrameReader
+from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.parts import Part, offsets_of
 from capture.recordings.rewrite import opened, read_alone, tracks_of
 from capture.recordings.sound_reader import SoundPart, SoundReader, heard_in
@@ -43,15 +44,18 @@ class SplicedTrack(Protocol):
         """What the muxer makes its stream from."""
         ...
 
-    def packets(self) -> Iterator[av.Packet[Any]]:
-        """Yield the packets in their order; call it once."""
+    def packets(self) -> Iterator[av.Packet[Any] | Run]:
+        """Yield the packets in their order; call it once. The first and the last one are no run."""
         ...
 
 
-def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: ExitStack) -> SplicedTrack:
+def spliced_sound(
+    parts: Sequence[Part], place: int, kind: Container, stack: ExitStack, store: Store | None
+) -> SplicedTrack:
     """Return track number `place` of a file of this `kind` that is made of `parts`.
 
-    The files stay open until `stack` ends. Raises `RecordingError` for sound that cannot be encoded again.
+    With a `store`, most packets that are copied are runs. The files stay open until `stack` ends. Raises
+    `RecordingError` for sound that cannot be encoded again.
     """
     containers = {path: stack.enter_context(opened(path)) for path in dict.fromkeys(part.path for part in parts)}
     tracks = {path: cast(AudioStream, tracks_of(container)[place]) for path, container in containers.items()}
@@ -78,7 +82,10 @@ def spliced_sound(parts: Sequence[Part], place: int, kind: Container, stack: Exi
         for part, offset in zip(parts, offsets_of(parts), strict=True)
     ]
     if is_alike and (codecs == {"aac"} or (codecs == {"opus"} and kind.format == "ogg")):
-        frames = {path: FrameReader(path, containers[path], track.index) for path, track in tracks.items()}
+        frames = {
+            path: FrameReader(path, containers[path], track.index, None if store is None else store.track(path, track))
+            for path, track in tracks.items()
+        }
         if all(reader.is_copyable for reader in frames.values()):
             return CopiedSound(sounds, [frames[part.path] for part in parts])
     voice = kind.audio_codec == "opus" and all(is_voice(context.extradata) for context in contexts)
