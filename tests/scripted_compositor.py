@@ -1,4 +1,4 @@
-"""A Wayland compositor with one output that does what a test says, also what sway cannot be made to do."""
+"""A Wayland compositor with two outputs that does what a test says, also what sway cannot be made to do."""
 
 from __future__ import annotations
 
@@ -20,61 +20,133 @@ import numpy.typing as npt
 from capture.system.unix_socket import listen
 from capture.system.wayland_connection import as_text, text_of
 
-__all__ = ["NAME", "Compositor", "compositor"]
+__all__ = ["HEIGHT", "NAME", "OTHER", "WIDTH", "Compositor", "compositor"]
 
-#: The output, and its size.
+#: The outputs, the second one to the right of the first, and their size.
 NAME: Final = "DP-1"
-WIDTH: Final = 64
-HEIGHT: Final = 32
+OTHER: Final = "DP-2"
+WIDTH: Final = 256
+HEIGHT: Final = 64
 
-_GLOBALS: Final = {1: ("wl_shm", 1), 2: ("zxdg_output_manager_v1", 3), 3: ("zwlr_screencopy_manager_v1", 3)}
+_GLOBALS: Final = {1: ("wl_shm", 1), 2: ("zxdg_output_manager_v1", 3)}
+_SCREENCOPY: Final = {3: ("zwlr_screencopy_manager_v1", 3)}
+_IMAGE_COPY: Final = {
+    4: ("ext_image_copy_capture_manager_v1", 1),
+    5: ("ext_output_image_capture_source_manager_v1", 1),
+    6: ("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    7: ("ext_foreign_toplevel_list_v1", 1),
+    8: ("zwlr_foreign_toplevel_manager_v1", 1),
+}
+
+#: The reason of a frame that failed because its buffer is not as the session wants it.
+_OUTDATED: Final = 1
+
+#: The state of a window that is the active one.
+_ACTIVATED: Final = 2
+
+#: The first number of the objects that the compositor makes.
+_OWN: Final = 0xFF000000
+
+_Values = npt.NDArray[np.uint32]
+
+
+class _Shown:
+    """An output or a window: its pixels as they lie in memory, and the frames of screencopy that wait for a change."""
+
+    def __init__(self, pixels: _Values) -> None:
+        self.pixels = pixels
+        self.is_damaged = True
+        self.waiting: tuple[int, int] | None = None
+
+
+class _Session:
+    """A session of ext-image-copy-capture, and its frame with the buffer, once it waits for a change."""
+
+    def __init__(self, shown: _Shown) -> None:
+        self.shown = shown
+        self.is_damaged = True
+        self.waiting: tuple[int, int] | None = None
 
 
 class Compositor:
-    """Serves one client at a time. `pixels` are those of the screen as they lie in memory: uint32 (HEIGHT, WIDTH)."""
+    """Serves one client at a time, which gets pictures by ext-image-copy-capture if it `copies`, else by screencopy.
 
-    def __init__(self, address: Path) -> None:
+    The outputs are of WIDTH x HEIGHT pixels, uint32 (HEIGHT, WIDTH).
+    """
+
+    def __init__(self, address: Path, *, copies: bool = False) -> None:
         self.format = 1
         self.is_inverted = self.fails = False
-        self.pixels: npt.NDArray[np.uint32] = np.zeros((HEIGHT, WIDTH), np.uint32)
+        #: The outputs that give no picture.
+        self.off: set[str] = set()
+        self._globals = _GLOBALS | (_IMAGE_COPY if copies else _SCREENCOPY)
         self._lock = threading.RLock()
         self._listener = listen(str(address))
         self._listener.setblocking(True)
         self._client: socket.socket | None = None
-        self._registry = 0
-        self._output = 10
-        self._kinds: dict[int, str] = {}
-        self._memory: dict[int, mmap.mmap] = {}
-        # The frame and the buffer that wait for a change, and whether there was one since the last of them.
-        self._waiting: tuple[int, int] | None = None
-        self._is_damaged = True
+        #: The outputs by the number under which they are announced, and the windows by their identifier.
+        self._outputs = {10: NAME}
+        self._unused = 11
+        self._shown = {name: _Shown(np.zeros((HEIGHT, WIDTH), np.uint32)) for name in (NAME, OTHER)}
+        self._windows: dict[str, str] = {}
+        self.active = ""
+        self._forget()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def show(self, pixels: npt.NDArray[np.uint32]) -> None:
-        """Show a picture, also in what waits for one."""
+    def show(self, pixels: _Values, name: str = NAME) -> None:
+        """Show a picture on an output or in a window, also in what waits for one; a window takes its size."""
         with self._lock:
-            self.pixels = pixels
-            self._is_damaged = True
+            shown = self._shown[name]
+            is_resized = pixels.shape != shown.pixels.shape
+            shown.pixels, shown.is_damaged = pixels, True
+            for number, session in self._sessions.items():
+                if session.shown is shown:
+                    session.is_damaged = True
+                    if is_resized:
+                        self._fail_frame(session)
+                        self._describe(number, session)
             self._fill_waiting()
 
     def switch_off(self) -> None:
         """Give no picture any more, as long as `fails`."""
         with self._lock:
             self.fails = True
-            waiting, self._waiting = self._waiting, None
-            if waiting is not None:
-                self._say(waiting[0], 3)
+            for shown in self._shown.values():
+                waiting, shown.waiting = shown.waiting, None
+                if waiting is not None:
+                    self._say(waiting[0], 3)
 
-    def unplug(self) -> None:
+    def unplug(self, name: str = NAME) -> None:
         with self._lock:
-            self._say(self._registry, 1, struct.pack("=I", self._output))
+            number = next(number for number, each in self._outputs.items() if each == name)
+            del self._outputs[number]
+            self._say(self._registry, 1, struct.pack("=I", number))
 
-    def plug_in(self) -> None:
-        """Announce the output again, under another number."""
+    def plug_in(self, name: str = NAME) -> None:
+        """Announce an output, under a number that none has had."""
         with self._lock:
-            self._output += 1
-            self._announce(self._output, "wl_output", 2)
+            number, self._unused = self._unused, self._unused + 1
+            self._outputs[number] = name
+            if self._registry:
+                self._announce(number, "wl_output", 2)
+
+    def open_window(self, identifier: str, title: str, pixels: _Values) -> None:
+        with self._lock:
+            self._windows[identifier] = title
+            self._shown[identifier] = _Shown(pixels)
+
+    def close_window(self, identifier: str) -> None:
+        """Close a window: its sessions stop, and then it is gone from the list."""
+        with self._lock:
+            del self._windows[identifier]
+            shown = self._shown.pop(identifier)
+            for number, session in list(self._sessions.items()):
+                if session.shown is shown:
+                    self._say(number, 5)
+            for handle, each in self._handles.items():
+                if each == identifier:
+                    self._say(handle, 0)
 
     def refuse(self, words: str) -> None:
         """End the connection with a protocol error."""
@@ -92,18 +164,27 @@ class Compositor:
         self._listener.close()
 
     def _forget(self) -> None:
+        self._registry = 0
         self._kinds = {1: "wl_display"}
-        self._memory = {}
-        self._waiting = None
-        self._is_damaged = True
+        self._memory: dict[int, mmap.mmap] = {}
+        # What objects stand for: outputs, frames and sources for something shown, frames for a session as well.
+        self._subjects: dict[int, str] = {}
+        self._sessions: dict[int, _Session] = {}
+        self._frames: dict[int, _Session] = {}
+        self._attached: dict[int, int] = {}
+        self._handles: dict[int, str] = {}
+        self._own = _OWN
+        for shown in self._shown.values():
+            shown.waiting, shown.is_damaged = None, True
 
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 with client:
-                    self._client = client
-                    self._forget()
+                    with self._lock:
+                        self._client = client
+                        self._forget()
                     self._attend(client)
                     self._client = None
 
@@ -131,24 +212,25 @@ class Compositor:
 
     def _handle(self, target: int, code: int, arguments: bytes, descriptors: list[int]) -> None:
         values: Any = struct.unpack_from(f"={len(arguments) // 4}I", arguments)
-        match self._kinds.get(target), code:
+        kind = self._kinds.get(target)
+        match kind, code:
             case "wl_display", 0:
                 self._say(values[0], 0, struct.pack("=I", 0))
                 self._delete(values[0])
             case "wl_display", 1:
                 self._registry = values[0]
                 self._kinds[values[0]] = "wl_registry"
-                for number, (interface, version) in _GLOBALS.items():
+                for number, (interface, version) in self._globals.items():
                     self._announce(number, interface, version)
-                self._announce(self._output, "wl_output", 2)
+                for number in self._outputs:
+                    self._announce(number, "wl_output", 2)
             case "wl_registry", 0:
-                self._kinds[values[-1]] = interface = text_of(arguments[4:])
-                if interface == "wl_output":
-                    self._say(values[-1], 1, struct.pack("=Iiii", 1, WIDTH, HEIGHT, 60_000))
+                self._bind(values[0], text_of(arguments[4:]), values[-1])
             case "zxdg_output_manager_v1", 1:
-                self._say(values[0], 0, struct.pack("=ii", 0, 0))
+                name = self._subjects[values[1]]
+                self._say(values[0], 0, struct.pack("=ii", WIDTH if name == OTHER else 0, 0))
                 self._say(values[0], 1, struct.pack("=ii", WIDTH, HEIGHT))
-                self._say(values[0], 3, as_text(NAME))
+                self._say(values[0], 3, as_text(name))
             case "wl_shm", 0:
                 descriptor = descriptors.pop(0)
                 self._memory[values[0]] = mmap.mmap(descriptor, values[1])
@@ -158,35 +240,117 @@ class Compositor:
                 self._memory[values[0]] = self._memory[target]
                 self._kinds[values[0]] = "wl_buffer"
             case "zwlr_screencopy_manager_v1", 0:
-                self._kinds[values[0]] = "frame"
-                if self.fails:
+                self._kinds[values[0]] = "screencopy frame"
+                self._subjects[values[0]] = self._subjects[values[2]]
+                if self.fails or self._subjects[values[2]] in self.off:
                     self._say(values[0], 3)
                 else:
                     self._say(values[0], 0, struct.pack("=IIII", self.format, WIDTH, HEIGHT, 4 * WIDTH))
                     self._say(values[0], 6)
-            case "frame", 0:
-                self._finish(target, values[0], with_damage=False)
-            case "frame", 2:
-                self._waiting = target, values[0]
+            case "screencopy frame", 0:
+                self._finish(target, values[0], self._shown[self._subjects[target]], with_damage=False)
+            case "screencopy frame", 2:
+                self._shown[self._subjects[target]].waiting = target, values[0]
                 self._fill_waiting()
-            case "frame" | "wl_shm_pool", 1:
+            case (
+                "ext_output_image_capture_source_manager_v1" | "ext_foreign_toplevel_image_capture_source_manager_v1",
+                0,
+            ):
+                self._kinds[values[0]] = "source"
+                self._subjects[values[0]] = self._subjects.get(values[1]) or self._handles[values[1]]
+            case "ext_image_copy_capture_manager_v1", 0:
+                self._kinds[values[0]] = "session"
+                shown = self._shown.get(self._subjects[values[1]])
+                if shown is None or self.fails:
+                    self._say(values[0], 5)
+                else:
+                    self._sessions[values[0]] = _Session(shown)
+                    self._describe(values[0], self._sessions[values[0]])
+            case "session", 0:
+                self._kinds[values[0]] = "frame"
+                self._frames[values[0]] = self._sessions[target]
+            case "session", 1:
+                self._sessions.pop(target, None)
                 self._delete(target)
-            case "wl_buffer", 0:
+            case "frame", 0:
+                session = self._frames.pop(target)
+                if session.waiting is not None and session.waiting[0] == target:
+                    session.waiting = None
                 self._delete(target)
+            case "frame", 1:
+                self._attached[target] = values[0]
+            case "frame", 3:
+                session = self._frames[target]
+                session.waiting = target, self._attached[target]
+                if len(self._memory[self._attached[target]]) != session.shown.pixels.nbytes:
+                    self._fail_frame(session)
+                self._fill_waiting()
+            case "screencopy frame" | "wl_shm_pool", 1:
+                self._delete(target)
+            case "wl_buffer" | "source", 0:
+                self._delete(target)
+
+    def _bind(self, announced: int, interface: str, number: int) -> None:
+        self._kinds[number] = interface
+        if interface == "wl_output":
+            self._subjects[number] = self._outputs[announced]
+            self._say(number, 1, struct.pack("=Iiii", 1, WIDTH, HEIGHT, 60_000))
+        elif interface == "ext_foreign_toplevel_list_v1":
+            for identifier, title in self._windows.items():
+                handle = self._new_handle(number)
+                self._handles[handle] = identifier
+                for code, words in ((2, title), (3, "program"), (4, identifier)):
+                    self._say(handle, code, as_text(words))
+                self._say(handle, 1)
+        elif interface == "zwlr_foreign_toplevel_manager_v1":
+            for identifier, title in self._windows.items():
+                handle = self._new_handle(number)
+                self._say(handle, 0, as_text(title))
+                self._say(handle, 1, as_text("program"))
+                states = (_ACTIVATED,) if identifier == self.active else ()
+                self._say(handle, 4, struct.pack(f"={1 + len(states)}I", 4 * len(states), *states))
+                self._say(handle, 5)
+
+    def _new_handle(self, of: int) -> int:
+        handle, self._own = self._own, self._own + 1
+        self._say(of, 0, struct.pack("=I", handle))
+        return handle
+
+    def _describe(self, number: int, session: _Session) -> None:
+        """Say how the pictures of a session are."""
+        height, width = session.shown.pixels.shape
+        self._say(number, 0, struct.pack("=II", width, height))
+        for each in {self.format, 0x36314752}:
+            self._say(number, 1, struct.pack("=I", each))
+        self._say(number, 4)
+
+    def _fail_frame(self, session: _Session) -> None:
+        waiting, session.waiting = session.waiting, None
+        if waiting is not None:
+            self._say(waiting[0], 4, struct.pack("=I", _OUTDATED))
 
     def _fill_waiting(self) -> None:
-        if self._waiting is not None and self._is_damaged:
-            frame, buffer = self._waiting
-            self._waiting, self._is_damaged = None, False
-            self._finish(frame, buffer, with_damage=True)
+        for shown in self._shown.values():
+            if shown.waiting is not None and shown.is_damaged:
+                (frame, buffer), shown.waiting, shown.is_damaged = shown.waiting, None, False
+                self._finish(frame, buffer, shown, with_damage=True)
+        for session in self._sessions.values():
+            is_off = any(self._shown[name] is session.shown for name in self.off)
+            if session.waiting is not None and session.is_damaged and not is_off:
+                (frame, buffer), session.waiting, session.is_damaged = session.waiting, None, False
+                height, width = session.shown.pixels.shape
+                self._memory[buffer][:] = session.shown.pixels.tobytes()
+                self._say(frame, 0, struct.pack("=I", 0))
+                self._say(frame, 1, struct.pack("=iiii", 0, 0, width, height))
+                self._say(frame, 2, _now())
+                self._say(frame, 3)
 
-    def _finish(self, frame: int, buffer: int, *, with_damage: bool) -> None:
-        self._memory[buffer][:] = self.pixels[:: -1 if self.is_inverted else 1].tobytes()
+    def _finish(self, frame: int, buffer: int, shown: _Shown, *, with_damage: bool) -> None:
+        self._memory[buffer][:] = shown.pixels[:: -1 if self.is_inverted else 1].tobytes()
         self._say(frame, 1, struct.pack("=I", self.is_inverted))
         if with_damage:
             self._say(frame, 4, struct.pack("=IIII", 0, 0, WIDTH, HEIGHT))
-        seconds, nanoseconds = divmod(time.monotonic_ns(), 1_000_000_000)
-        self._say(frame, 2, struct.pack("=III", 0, seconds, nanoseconds))
+        self._say(frame, 2, _now())
 
     def _announce(self, number: int, interface: str, version: int) -> None:
         self._say(self._registry, 0, struct.pack("=I", number) + as_text(interface) + struct.pack("=I", version))
@@ -196,14 +360,20 @@ class Compositor:
         self._say(1, 1, struct.pack("=I", number))
 
     def _say(self, target: int, code: int, arguments: bytes = b"") -> None:
-        assert self._client is not None
-        with suppress(BrokenPipeError):
-            self._client.sendall(struct.pack("=IHH", target, code, 8 + len(arguments)) + arguments)
+        if self._client is not None:
+            with suppress(BrokenPipeError):
+                self._client.sendall(struct.pack("=IHH", target, code, 8 + len(arguments)) + arguments)
+
+
+def _now() -> bytes:
+    """Return the time of a picture."""
+    seconds, nanoseconds = divmod(time.monotonic_ns(), 1_000_000_000)
+    return struct.pack("=III", 0, seconds, nanoseconds)
 
 
 @contextmanager
-def compositor(address: Path) -> Iterator[Compositor]:
-    made = Compositor(address)
+def compositor(address: Path, *, copies: bool = False) -> Iterator[Compositor]:
+    made = Compositor(address, copies=copies)
     try:
         yield made
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 from conftest import PROJECT
 from numbered import HEIGHT, WIDTH, numbered
 from running import eventually
@@ -24,7 +26,10 @@ from capture.system.wayland_connection import Connection, as_text, text_of
 
 __all__ = ["AS_USER", "Sway", "Window", "has_sway", "sway_desk"]
 
-#: How sway is started: it refuses to run as root, also in a container, where root is all there is.
+#: How another sway is started, perhaps a newer one in a folder of its own; it must see the temporary folder.
+OTHER_SWAY: Final = shlex.split(os.environ.get("TEST_SWAY", ""))
+
+#: How sway is started otherwise: it refuses to run as root, also in a container, where root is all there is.
 AS_USER: Final = (
     ("unshare", "--user", "--map-user=1000", "--map-group=1000")
     if sys.platform != "win32" and os.geteuid() == 0
@@ -38,6 +43,12 @@ class Sway:
 
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
+
+    def move_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put this process on the desk."""
+        monkeypatch.delenv("DISPLAY", raising=False)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
     def tell(self, *words: str) -> None:
         """Give an order, as in sway(5)."""
@@ -80,7 +91,7 @@ def sway_desk(folder: Path, *outputs: str, inside: Sway | None = None) -> Iterat
         wlroots["WAYLAND_DISPLAY"] = str(outside)
     with (folder / "sway.log").open("wb") as log:
         process = subprocess.Popen(
-            [*AS_USER, "sway", "-c", str(config)],
+            [*(OTHER_SWAY or (*AS_USER, "sway")), "-c", str(config)],
             env={**environment, **wlroots},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -117,15 +128,17 @@ def has_sway() -> bool:
 class Window:
     """A window on the desktop of this process's environment, as large as the desktop wants it.
 
-    It shows a number at its left upper corner, as `numbered` draws it, on a `ground` of one grey.
+    It shows a number at its left upper corner, as `numbered` draws it, on a `ground` of one grey. With `output`, the
+    name of one, it fills that.
     """
 
-    def __init__(self, *, ground: int = 90) -> None:
+    def __init__(self, *, ground: int = 90, title: str = "", output: str = "") -> None:
         self._ground = ground
         self._size = (0, 0)
         self._serial: int | None = None
         self._bound: dict[str, int] = {}
         self._kept: list[LentMemory] = []
+        self._outputs: dict[str, int] = {}
         self._connection = Connection()
         self._registry = self._connection.get_registry(self._on_registry)
         self._connection.round_trip()
@@ -133,7 +146,12 @@ class Window:
         self._send("wl_compositor", 0, "=I", self._surface)
         self._role = self._connection.new_id(self._on_role)
         self._send("xdg_wm_base", 2, "=II", self._role, self._surface)
-        self._request(self._role, 1, "=I", self._connection.new_id(self._on_top))
+        top = self._connection.new_id(self._on_top)
+        self._request(self._role, 1, "=I", top)
+        self._connection.request(top, 2, as_text(title))
+        if output:
+            self._connection.round_trip()
+            self._request(top, 11, "=I", self._outputs[output])
         self._request(self._surface, 6)
         while self._serial is None:
             self._connection.round_trip()
@@ -202,6 +220,17 @@ class Window:
             self._connection.request(
                 self._registry, 0, arguments[:4] + as_text(interface) + struct.pack("=II", 1, number)
             )
+
+        elif interface == "wl_output":
+            number = self._connection.new_id(lambda code, words: self._on_output(number, code, words))
+            # From version 4 on, outputs have names.
+            version = min(4, struct.unpack_from("=I", arguments, len(arguments) - 4)[0])
+            what = arguments[:4] + as_text(interface) + struct.pack("=II", version, number)
+            self._connection.request(self._registry, 0, what)
+
+    def _on_output(self, number: int, code: int, arguments: bytes) -> None:
+        if code == 4:
+            self._outputs[text_of(arguments)] = number
 
     def _on_base(self, code: int, arguments: bytes) -> None:
         self._connection.request(self._bound["xdg_wm_base"], 3, arguments)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from capture.errors import NotReadyError
 from capture.sources.chooser import list_applications, list_audio_devices
+
+if TYPE_CHECKING:
+    from capture.media import Rectangle
 
 __all__ = ["describe_devices"]
 
@@ -43,10 +46,7 @@ def _screens() -> list[dict[str, Any]]:
         {
             "id": screen.id,
             "name": screen.name,
-            "x": screen.area.left,
-            "y": screen.area.top,
-            "width": screen.area.width,
-            "height": screen.area.height,
+            **_place(screen.area),
             "primary": screen.primary,
             **({} if screen.scale is None else {"scale": screen.scale}),
         }
@@ -56,19 +56,22 @@ def _screens() -> list[dict[str, Any]]:
 
 def _windows() -> list[dict[str, Any]]:
     from capture.sources.chooser import list_windows
+    from capture.sources.wayland.windows import Window as WaylandWindow
 
     return [
         {
             "id": window.id,
             "title": window.title,
-            "x": window.area.left,
-            "y": window.area.top,
-            "width": window.area.width,
-            "height": window.area.height,
+            # Wayland does not tell where a window is.
+            **({"app": window.app} if isinstance(window, WaylandWindow) else _place(window.area)),
             "active": window.active,
         }
         for window in list_windows()
     ]
+
+
+def _place(area: Rectangle) -> dict[str, Any]:
+    return {"x": area.left, "y": area.top, "width": area.width, "height": area.height}
 
 
 def _audio() -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from capture.system.priority import raise_own_priority
 if TYPE_CHECKING:
     from capture.sources.overlays.overlays import Overlays
     from capture.sources.sound_devices import PlayingApplication, SoundDevice
+    from capture.sources.wayland.windows import Window as WaylandWindow
     from capture.sources.x11.countdown import Countdown
     from capture.sources.x11.window_list import Window
 
@@ -141,7 +142,9 @@ def choose_frames(
     from capture.sources.screens import choose_area, follow_area, is_wayland, list_screens
 
     if is_wayland():
-        return _on_wayland(settings, report, end), ""
+        from capture.sources.wayland.chooser import choose_on_wayland
+
+        return choose_on_wayland(settings, report, end), ""
     if settings.window is not None:
         return _window(settings.window, settings, report, end), ""
     from capture.sources.screen_source import ScreenSource
@@ -170,28 +173,6 @@ def choose_frames(
         overlays=overlays,
     )
     return source, note
-
-
-def _on_wayland(settings: RecordSettings, report: Report, end: Callable[[str], None]) -> FrameSource:
-    """Return the source of an output where the compositor gives it, else of what the desktop's dialog gives."""
-    from capture.sources.portal.chooser import ASK, choose_in_dialog
-    from capture.sources.wayland.desktop import list_outputs
-
-    if settings.show_clicks or settings.show_keys:
-        what = "pressed keys" if settings.show_keys else "clicks"
-        raise NotReadyError(f"{what} cannot be shown on Wayland, which keeps them from programs", "record without them")
-    outputs = list_outputs()
-    if outputs and settings.window is None and settings.screen != ASK:
-        from capture.sources.wayland.chooser import choose_output
-
-        return choose_output(settings, outputs, report)
-    try:
-        return choose_in_dialog(settings, report, end)
-    except NotReadyError as error:
-        if not outputs:
-            raise
-        instead = "record the region where it is" if settings.window is not None else "record it by its name"
-        raise NotReadyError(error.message, f"{instead}; this compositor needs no dialog for screens") from error
 
 
 def _is_outlined(settings: RecordSettings) -> bool:
@@ -262,6 +243,12 @@ def pick(settings: RecordSettings, what: str, say: Callable[[str], None]) -> Rec
         raise UsageError(f"--{what} select needs a screen", "drop it, or record a screen")
     if sys.platform != "linux":
         raise NotReadyError(f"selecting with the mouse does not work on {_system()} yet", "use --region WxH+X+Y")
+    from capture.sources.screens import is_wayland
+
+    if what == "region" and is_wayland():
+        from capture.sources.wayland.chooser import pick_on_wayland
+
+        return replace(settings, region=pick_on_wayland(say))
     from capture.sources.x11.picker import pick_region, pick_window
 
     if what == "window":
@@ -312,10 +299,19 @@ def list_audio_devices() -> list[SoundDevice]:
     return list_soundcard_devices()
 
 
-def list_windows() -> list[Window]:
-    """Return the windows of the desktop; none outside Linux. Raises `NotReadyError` without a display."""
+def list_windows() -> Sequence[Window | WaylandWindow]:
+    """Return the windows of the desktop; none outside Linux.
+
+    Raises `NotReadyError` without a display, and on a Wayland desktop that shows programs no windows.
+    """
     if sys.platform != "linux":
         return []
+    from capture.sources.screens import is_wayland
+
+    if is_wayland():
+        from capture.sources.wayland.chooser import list_windows_to_choose
+
+        return list_windows_to_choose()
     from capture.sources.x11 import window_list
 
     return window_list.list_windows()

@@ -11,7 +11,7 @@ from capture.errors import UsageError
 from capture.events import EventKind
 from capture.media import Pixels, Rectangle
 
-__all__ = ["Placement", "black", "cropped_to_even", "fitted"]
+__all__ = ["Placement", "black", "cropped_to_even", "fitted", "resized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,21 @@ def fitted(picture: Pixels, width: int, height: int) -> Pixels:
     scale = min(1.0, width / picture.shape[1], height / picture.shape[0])
     if scale < 1.0:
         wide, high = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-        # Imported here: few pictures are scaled, and a screen can be opened before FFmpeg is loaded.
-        import av
-        from av.video.reformatter import Interpolation
-
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgra")
-        picture = np.asarray(frame.reformat(wide, high, interpolation=Interpolation.AREA).to_ndarray())
+        picture = resized(picture, wide, high)
     left, top = (width - picture.shape[1]) // 2, (height - picture.shape[0]) // 2
     canvas = black(width, height)
     canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return canvas
+
+
+def resized(picture: Pixels, width: int, height: int) -> Pixels:
+    """Return `picture` in this size, smooth where it shrinks or grows."""
+    # Imported here: few pictures are scaled, and a screen can be opened before FFmpeg is loaded.
+    import av
+    from av.video.reformatter import Interpolation
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgra")
+    return np.asarray(frame.reformat(width, height, interpolation=Interpolation.AREA).to_ndarray())
 
 
 def black(width: int, height: int) -> Pixels:

@@ -8,14 +8,26 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.x11.monitors import NO_DISPLAY, Screen
 
-__all__ = ["Screen", "Where", "choose_area", "desktop_of", "follow_area", "is_wayland", "list_screens", "require_x11"]
+__all__ = [
+    "LEAST_SIDE",
+    "Screen",
+    "Where",
+    "choose_area",
+    "desktop_of",
+    "follow_area",
+    "is_wayland",
+    "list_screens",
+    "require_x11",
+]
 
+#: A shorter drag over the region to record counts as a click.
+LEAST_SIDE: Final = 8
 
 #: Returns where the recorded area lies on the current screens, with even sides; None if it is on none of them.
 Where: TypeAlias = Callable[[Sequence[Screen]], Rectangle | None]

@@ -47,6 +47,7 @@ _PACKAGES: Final = {
         name: (name,) * 4
         for name in (
             "rclone",
+            "slurp",
             "sway",
             "xdg-desktop-portal",
             "xdg-desktop-portal-gnome",

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,7 @@ class Connection:
         self._free: list[int] = []
         self._unused = _DISPLAY + 1
         self._unread = b""
+        self._events: deque[tuple[int, int, bytes]] = deque()
 
     def new_id(self, handler: Handler = lambda code, arguments: None) -> int:
         """Return the number of a new object, for the request that makes it. `handler` gets its events."""
@@ -73,6 +75,10 @@ class Connection:
             self._unused += 1
         self._handlers[number] = handler
         return number
+
+    def adopt(self, number: int, handler: Handler) -> None:
+        """Let `handler` get the events of an object that the compositor has made."""
+        self._handlers[number] = handler
 
     def get_registry(self, handler: Handler) -> int:
         """Return the object that announces what the compositor has."""
@@ -164,12 +170,15 @@ class Connection:
                 raise DisplayLostError("the Wayland compositor sends what is no Wayland")
             if at + length > len(self._unread):
                 break
-            arguments = self._unread[at + _HEAD.size : at + length]
+            self._events.append((target, code, self._unread[at + _HEAD.size : at + length]))
             at += length
+        self._unread = self._unread[at:]
+        # A handler whose request fails reads the rest, where the compositor says why.
+        while self._events:
+            target, code, arguments = self._events.popleft()
             handler = self._handlers.get(target)
             if handler is not None:
                 handler(code, arguments)
-        self._unread = self._unread[at:]
 
     def _on_display(self, code: int, arguments: bytes) -> None:
         if code == _ERROR:

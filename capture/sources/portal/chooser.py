@@ -14,10 +14,13 @@ from capture.sources.portal.libpipewire import library
 from capture.sources.portal.screencast import MONITOR, WINDOW, CursorMode, ScreenCast
 from capture.sources.portal.source import PortalSource
 
-__all__ = ["ASK", "choose_in_dialog", "describe"]
+__all__ = ["ASK", "WINDOWS_OF_DIALOG", "choose_in_dialog", "describe"]
 
 #: The screen that stands for: ask again.
 ASK: Final = "ask"
+
+#: The windows that stand for the one that the dialog chooses, where the compositor would also give one by its title.
+WINDOWS_OF_DIALOG: Final = ("any", ASK)
 
 #: The screens that the dialog can stand for.
 _BY_DIALOG: Final = ("primary", ASK)

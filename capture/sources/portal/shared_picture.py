@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from capture.media import Pixels, Rectangle
+from capture.sources.changes import changed_part
 from capture.sources.overlays.sprites import Sprite
 from capture.sources.portal.buffer import Content, CursorReport
-from capture.sources.portal.changes import changed_part
 
 __all__ = ["Cursor", "News", "SharedPicture"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import closing
+from enum import Enum
 from typing import Final
 
 from capture.errors import DisplayLostError, NotReadyError
@@ -11,15 +12,26 @@ from capture.media import Rectangle
 from capture.sources.x11.monitors import Screen
 from capture.system.wayland_connection import Connection, Handler, as_text, text_of
 
-__all__ = ["Desktop", "Output", "list_outputs"]
+__all__ = ["Desktop", "Interface", "Output", "list_outputs"]
 
-#: What is bound, and the version that is needed: names of outputs, and pictures with what changed in them.
-_OUTPUT: Final = "wl_output"
-_SHARED_MEMORY: Final = "wl_shm"
-_PLACES: Final = "zxdg_output_manager_v1"
-_PICTURES: Final = "zwlr_screencopy_manager_v1"
-_NEEDED: Final = {_SHARED_MEMORY: 1, _PLACES: 2, _PICTURES: 3}
-_OUTPUT_VERSION: Final = 2
+
+class Interface(Enum):
+    """What a compositor may offer, by its name in the protocols, with the version that is needed."""
+
+    OUTPUT = "wl_output", 2
+    SHARED_MEMORY = "wl_shm", 1
+    #: The names and places of outputs.
+    PLACES = "zxdg_output_manager_v1", 2
+    #: Pictures of outputs, with what changed in them.
+    SCREENCOPY = "zwlr_screencopy_manager_v1", 3
+    #: Pictures of outputs and windows, with what changed in them.
+    IMAGE_COPY = "ext_image_copy_capture_manager_v1", 1
+    OUTPUT_SOURCES = "ext_output_image_capture_source_manager_v1", 1
+    WINDOW_SOURCES = "ext_foreign_toplevel_image_capture_source_manager_v1", 1
+    WINDOWS = "ext_foreign_toplevel_list_v1", 1
+    #: Which window is active.
+    WINDOW_STATES = "zwlr_foreign_toplevel_manager_v1", 1
+
 
 #: Requests and events, by object.
 _REGISTRY_BIND: Final = 0
@@ -56,7 +68,7 @@ class Output:
     @property
     def scale(self) -> float:
         """How many pixels a unit of the desktop takes."""
-        return round(self.mode[self.transform % 2] / self.area.width, 3)
+        return self.mode[self.transform % 2] / self.area.width
 
     def on_output(self, code: int, arguments: bytes) -> None:
         if code == _OUTPUT_GEOMETRY:
@@ -89,7 +101,9 @@ class Desktop:
         self.connection = Connection()
         #: The outputs by the number under which the compositor announced them, in that order.
         self._outputs: dict[int, Output] = {}
-        self._bound: dict[str, int] = {}
+        # What is offered, by the number under which it was announced, and the objects of what is used.
+        self._offered: dict[Interface, int] = {}
+        self._bound: dict[Interface, int] = {}
         # Announced before what gives their places.
         self._unplaced: list[Output] = []
         try:
@@ -101,30 +115,48 @@ class Desktop:
             self.connection.close()
             raise
 
+    def offers(self, *interfaces: Interface) -> bool:
+        """Whether the compositor offers all of them."""
+        return self._offered.keys() >= set(interfaces)
+
     @property
-    def gives_pictures(self) -> bool:
+    def copies_outputs(self) -> bool:
+        """Whether it gives pictures of outputs by ext-image-copy-capture."""
+        return self.offers(Interface.IMAGE_COPY, Interface.OUTPUT_SOURCES)
+
+    @property
+    def gives_outputs(self) -> bool:
         """Whether the compositor gives programs pictures of its outputs."""
-        return self._bound.keys() >= _NEEDED.keys()
+        has_pictures = self.copies_outputs or self.offers(Interface.SCREENCOPY)
+        return has_pictures and self.offers(Interface.SHARED_MEMORY, Interface.PLACES)
 
     @property
-    def shared_memory(self) -> int:
-        """The object that makes pools of memory."""
-        return self._bound[_SHARED_MEMORY]
+    def gives_windows(self) -> bool:
+        """Whether the compositor gives programs pictures of its windows."""
+        return self.offers(Interface.IMAGE_COPY, Interface.WINDOW_SOURCES, Interface.WINDOWS, Interface.SHARED_MEMORY)
+
+    def bound(self, interface: Interface, handler: Handler = lambda code, arguments: None) -> int:
+        """Return the object of what is offered. `handler` gets its events, if this is the first time."""
+        if interface not in self._bound:
+            self._bound[interface] = self._bind(self._offered[interface], interface, handler)
+        return self._bound[interface]
 
     @property
-    def pictures(self) -> int:
-        """The object that gives pictures of outputs."""
-        return self._bound[_PICTURES]
-
-    def output(self, name: str) -> Output | None:
-        """Return the output of this name; None if it is not connected or not on."""
-        return next((each for each in self._outputs.values() if each.is_known and each.name == name), None)
+    def outputs(self) -> list[Output]:
+        """The outputs that are connected and on, in the compositor's order."""
+        return [each for each in self._outputs.values() if each.is_known]
 
     def screens(self) -> list[Screen]:
-        """Return the outputs in the compositor's order. Wayland knows no primary one: the first one counts as such."""
-        known = [each for each in self._outputs.values() if each.is_known]
+        """Return the outputs by their place, from the left. Wayland knows no primary one: that at the origin counts.
+
+        Compositors announce them in an order of their own, which a screen that is plugged in changes.
+        """
+        known = sorted(self.outputs, key=lambda each: (each.area.left, each.area.top, each.name))
+        origin = Rectangle(0, 0, 1, 1)
+        main = next((place for place, each in enumerate(known) if each.area.contains(origin)), 0)
         return [
-            Screen(str(place + 1), each.name, each.area, place == 0, each.scale) for place, each in enumerate(known)
+            Screen(str(place + 1), each.name, each.area, place == main, round(each.scale, 3))
+            for place, each in enumerate(known)
         ]
 
     def close(self) -> None:
@@ -136,38 +168,36 @@ class Desktop:
         if code == _REGISTRY_GLOBAL_REMOVE:
             self._outputs.pop(announced, None)
             return
-        interface = text_of(arguments[4:])
+        name = text_of(arguments[4:])
         (version,) = struct.unpack_from("=I", arguments, len(arguments) - 4)
-        if interface == _OUTPUT and version >= _OUTPUT_VERSION:
+        interface = next((each for each in Interface if each.value[0] == name and each.value[1] <= version), None)
+        if interface is Interface.OUTPUT:
             self._add_output(announced)
-        elif version >= _NEEDED.get(interface, version + 1):
-            self._bound[interface] = self._bind(announced, interface, _NEEDED[interface])
-            if interface == _PLACES:
+        elif interface is not None:
+            self._offered[interface] = announced
+            if interface is Interface.PLACES:
                 for output in self._unplaced:
                     self._ask_place(output)
 
     def _add_output(self, announced: int) -> None:
         output = Output(0)
-        output.number = self._bind(announced, _OUTPUT, _OUTPUT_VERSION, output.on_output)
+        output.number = self._bind(announced, Interface.OUTPUT, output.on_output)
         self._outputs[announced] = output
-        if _PLACES in self._bound:
+        if self.offers(Interface.PLACES):
             self._ask_place(output)
         else:
             self._unplaced.append(output)
 
     def _ask_place(self, output: Output) -> None:
+        # First, because the numbers of objects have to come in their order.
+        places = self.bound(Interface.PLACES)
         place = self.connection.new_id(output.on_place)
-        self.connection.request(self._bound[_PLACES], _PLACES_GET, struct.pack("=II", place, output.number))
+        self.connection.request(places, _PLACES_GET, struct.pack("=II", place, output.number))
 
-    def _bind(
-        self,
-        announced: int,
-        interface: str,
-        version: int,
-        handler: Handler = lambda code, arguments: None,
-    ) -> int:
+    def _bind(self, announced: int, interface: Interface, handler: Handler) -> int:
         number = self.connection.new_id(handler)
-        what = struct.pack("=I", announced) + as_text(interface) + struct.pack("=II", version, number)
+        name, version = interface.value
+        what = struct.pack("=I", announced) + as_text(name) + struct.pack("=II", version, number)
         self.connection.request(self._registry, _REGISTRY_BIND, what)
         return number
 
@@ -176,6 +206,6 @@ def list_outputs() -> list[Screen]:
     """Return the outputs of the desktop; none if its compositor does not give programs their pictures."""
     try:
         with closing(Desktop()) as desktop:
-            return desktop.screens() if desktop.gives_pictures else []
+            return desktop.screens() if desktop.gives_outputs else []
     except (NotReadyError, DisplayLostError):
         return []

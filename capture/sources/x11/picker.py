@@ -13,7 +13,7 @@ from Xlib.display import Display
 
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
-from capture.sources.screens import require_x11
+from capture.sources.screens import LEAST_SIDE, require_x11
 from capture.sources.x11.outline import Outline
 from capture.sources.x11.window_list import Window, window_at
 from capture.sources.x11.xlib import connect
@@ -24,9 +24,6 @@ __all__ = ["pick_region", "pick_window"]
 #: holds the keyboard until its key is released.
 GRAB_LIMIT_S: Final = 3.0
 GRAB_INTERVAL_S: Final = 0.02
-
-#: A shorter drag counts as a click.
-LEAST_SIDE: Final = 8
 
 #: The crosshair's number in X11's cursor font.
 _CROSSHAIR: Final = 34

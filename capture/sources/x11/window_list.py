@@ -14,6 +14,7 @@ from Xlib.display import Display
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.screens import require_x11
+from capture.sources.window_choice import choose_by_title, named
 from capture.sources.x11.window_place import place_of, shadow_of
 from capture.sources.x11.window_title import title_of
 from capture.sources.x11.xlib import connect
@@ -22,9 +23,6 @@ __all__ = ["Window", "active_window", "choose_window", "find_window", "list_wind
 
 #: How deep to look for a window to list: window managers wrap windows in frames, and none was seen to nest them deeper.
 _FRAMES: Final = 3
-
-#: How many windows a message lists.
-_NAMED: Final = 8
 
 #: A window's id as tools print it: `0x0080000c` or `8388620`. Ids have 29 bits.
 _ID: Final = re.compile(r"0[xX](?P<hexadecimal>[0-9a-fA-F]{1,20})|(?P<decimal>[0-9]{1,20})")
@@ -69,7 +67,7 @@ def active_window() -> Window:
             # A window without a title.
             found = _seen(display.create_resource_object("window", number), display, title="", active=True)
     if found is None:
-        raise UsageError("no window is active", f"name one: {_named(windows)}")
+        raise UsageError("no window is active", f"name one: {named(windows)}")
     return found
 
 
@@ -93,17 +91,8 @@ def choose_window(windows: Sequence[Window], wanted: str) -> Window:
     Ids are compared as numbers, in hexadecimal after `0x` and else in decimal. Raises `UsageError` if no window
     matches, or more than one.
     """
-    folded, number = wanted.casefold(), _number_in(wanted)
-    for found in (
-        [window for window in windows if window.title == wanted],
-        [window for window in windows if window.number == number],
-        [window for window in windows if folded in window.title.casefold()],
-    ):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UsageError(f"{len(found)} windows match {wanted!r}", f"give the id of one: {_named(found)}")
-    raise UsageError(f"there is no window {wanted!r}", f"there are {_named(windows)}")
+    number = _number_in(wanted)
+    return choose_by_title(windows, wanted, lambda window: window.number == number)
 
 
 def window_at(display: Display, x: int, y: int) -> Window | None:
@@ -153,11 +142,6 @@ def _by_number(display: Display, number: int) -> Window | None:
         return _seen(window, display, title_of(window, display), active=active)
     except error.XError:
         return None
-
-
-def _named(windows: Sequence[Window]) -> str:
-    more = f" and {len(windows) - _NAMED} more" if len(windows) > _NAMED else ""
-    return ", ".join(map(str, windows[:_NAMED])) + more if windows else "none with a title"
 
 
 def _windows(display: Display) -> list[Window]:

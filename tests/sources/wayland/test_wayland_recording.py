@@ -16,6 +16,8 @@ from numbered import HEIGHT, WIDTH, number_of
 from running import Recorder, kinds
 from wayland_desk import Sway, Window, has_sway, sway_desk
 
+from capture.sources.wayland.windows import list_windows
+
 if sys.platform != "linux":
     pytest.skip("Wayland needs Linux", allow_module_level=True)
 if not has_sway():
@@ -78,6 +80,9 @@ def shown_in(path: Path) -> set[int]:
         (("--screen", "2"), RIGHT, (320, 240)),
         (("--screen", "HEADLESS-2", "--constant-fps"), RIGHT, (320, 240)),
         (("--region", "300x100+640+0"), RIGHT, (300, 100)),
+        (("--screen", "all"), LEFT, (960, 360)),
+        # From the grey of the first output into the second.
+        (("--region", "600x100+320+100"), 0, (600, 100)),
     ],
 )
 def test_the_output_that_was_chosen_is_recorded(
@@ -97,15 +102,10 @@ def test_the_output_that_was_chosen_is_recorded(
     ("arguments", "code", "words"),
     [
         (("--screen", "3"), 2, "there is no screen '3': use primary, all, HEADLESS-2, HEADLESS-1, 2"),
-        (
-            ("--screen", "all"),
-            2,
-            "--screen all means several screens, which Wayland gives one by one: record one of HEADL",
-        ),
-        (("--region", "300x100+600+0"), 2, "--region 300x100+600+0 is on several screens"),
         (("--region", "300x100+2000+0"), 2, "the region 300x100+2000+0 reaches outside the screen"),
+        (("--region", "300x100+640+250"), 2, "the region 300x100+640+250 is on no screen"),
         (("--show-clicks",), 3, "clicks cannot be shown on Wayland"),
-        (("--window", "Editor"), 3, "record the region where it is; this compositor needs no dialog for screens"),
+        (("--window", "any"), 3, "record the region where it is; this compositor needs no dialog for screens"),
         (("--screen", "ask"), 3, "record it by its name"),
     ],
 )
@@ -118,11 +118,22 @@ def test_what_cannot_be_had_is_refused(
     assert list(folder.iterdir()) == []
 
 
+def test_windows_are_refused_where_the_compositor_gives_none(desk: Sway, folder: Path) -> None:
+    if list_windows() is not None:
+        pytest.skip("this sway gives windows")
+    done = run(desk, "record", str(folder / "out.mkv"), *QUIET, "--window", "Editor")
+    assert done.returncode == 3
+    assert "record the region where it is; this compositor needs no dialog for screens" in done.stderr
+    listed = run(desk, "devices")
+    assert listed.returncode == 0
+    assert "windows: none" in listed.stdout
+    assert "this compositor shows programs no windows" in listed.stderr
+
+
 def test_devices_and_doctor_name_the_outputs(desk: Sway) -> None:
     found = json.loads(run(desk, "devices", "--json").stdout)
     place = {"x": 640, "y": 0, "width": 320, "height": 240, "primary": False, "scale": 1.0}
     assert found["screens"][1] == {"id": "2", "name": "HEADLESS-2", **place}
-    assert found["windows"] == []
     checks = json.loads(run(desk, "doctor", "--json").stdout)["checks"]
     (display,) = (check for check in checks if check["name"] == "display")
     assert (display["ok"], display["found"]) == (True, "HEADLESS-1 640x360+0+0, HEADLESS-2 320x240+640+0")

@@ -10,28 +10,27 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pytest
 from numbered import HEIGHT, WIDTH, number_of, numbered
 from running import eventually
+from watching import SECRET, watched_output
 from wayland_desk import Sway, Window, has_sway, sway_desk
 
 from capture.errors import DisplayLostError
 from capture.events import EventKind
-from capture.media import Frame, Pixels, Rectangle
+from capture.media import Rectangle
 from capture.sources.wayland import source as module
+from capture.sources.wayland import tile
 from capture.sources.wayland.desktop import list_outputs
-from capture.sources.wayland.source import OutputSource
 
 if sys.platform != "linux":
     pytest.skip("Wayland needs Linux", allow_module_level=True)
 if not has_sway():
     pytest.skip("sway is not installed, or must not make a user namespace", allow_module_level=True)
 
-#: The two outputs, and the number that the second one shows.
+#: The two outputs, and the grey of the window on the first.
 FIRST: Final = "resolution 640x360 position 0 0 scale 1 transform normal"
 SECOND: Final = "resolution 320x240 position 640 0"
-SECRET: Final = 0x7777
 GROUND: Final = 90
 
 
@@ -50,16 +49,10 @@ def opened(temporary: Path) -> Iterator[Sway]:
         yield desk
 
 
-def move_to(desk: Sway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    for name, value in desk.environment.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
 def desk(shared_desk: Sway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sway]:
     """The desk, with this process on it; a window on the second output shows what must never be recorded."""
-    move_to(shared_desk, monkeypatch)
+    shared_desk.move_here(monkeypatch)
     shared_desk.tell("focus output HEADLESS-2")
     other = Window()
     other.draw(SECRET)
@@ -77,52 +70,6 @@ def window(desk: Sway) -> Iterator[Window]:
     made.close()
 
 
-class Seen:
-    """What a source delivers, put together as the encoder does."""
-
-    def __init__(self, source: OutputSource) -> None:
-        self.source = source
-        self.events: list[tuple[EventKind, str]] = []
-        self.frames: list[Frame] = []
-        self.picture: Pixels = np.zeros((source.height, source.width, 4), np.uint8)
-
-    def look(self, limit_s: float = 0.0) -> bool:
-        if not self.source.wait_for_change(time.monotonic() + limit_s):
-            return False
-        frame = self.source.grab()
-        height, width = frame.pixels.shape[:2]
-        assert not any(side % 2 for side in (frame.left, frame.top, width, height))
-        self.picture[frame.top : frame.top + height, frame.left : frame.left + width] = frame.pixels
-        self.frames.append(frame)
-        assert self.number != SECRET
-        return True
-
-    @property
-    def number(self) -> int:
-        return number_of(self.picture[:HEIGHT, :WIDTH, 1])
-
-    def until(self, number: int) -> None:
-        def shows() -> bool:
-            self.look(0.1)
-            return self.number == number
-
-        eventually(shows, f"the number {number}")
-
-
-@contextmanager
-def watched(name: str = "HEADLESS-1", region: Rectangle | None = None) -> Iterator[Seen]:
-    events: list[tuple[EventKind, str]] = []
-    source = OutputSource(name, region, fps=30, cursor=True, report=lambda kind, detail: events.append((kind, detail)))
-    try:
-        source.open()
-        seen = Seen(source)
-        seen.events = events
-        source.begin(time.monotonic())
-        yield seen
-    finally:
-        source.close()
-
-
 @pytest.mark.usefixtures("desk")
 def test_outputs_are_listed_with_place_and_scale(desk: Sway) -> None:
     desk.tell("output HEADLESS-1 scale 2")
@@ -133,7 +80,7 @@ def test_outputs_are_listed_with_place_and_scale(desk: Sway) -> None:
 
 
 def test_pictures_come_with_what_changed_and_when_it_was_shown(window: Window) -> None:
-    with watched() as seen:
+    with watched_output() as seen:
         seen.until(1)
         assert seen.frames[0].pixels.shape == (360, 640, 4)
         for number in range(2, 12):
@@ -156,7 +103,7 @@ def test_pictures_come_with_what_changed_and_when_it_was_shown(window: Window) -
 
 def test_frames_stay_as_they_were_while_pictures_come(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHOLE_EVERY_S", 0.0)
-    with watched() as seen:
+    with watched_output() as seen:
         for number in range(10, 18):
             window.draw(number)
             seen.until(number)
@@ -171,8 +118,8 @@ def test_what_was_drawn_in_a_pause_is_not_shown_late(
 ) -> None:
     if not looks:
         # As if a while had passed since.
-        monkeypatch.setattr(module, "FRESH_S", 0.0)
-    with watched() as seen:
+        monkeypatch.setattr(tile, "FRESH_S", 0.0)
+    with watched_output() as seen:
         seen.until(1)
         while seen.look(0.05):
             pass
@@ -190,7 +137,7 @@ def test_a_turned_output_is_recorded_upright(desk: Sway, window: Window, transfo
     width, height = (360, 640) if transform.endswith(("90", "270")) else (640, 360)
     window.await_size(width, height)
     window.draw(2)
-    with watched() as seen:
+    with watched_output() as seen:
         seen.until(2)
         assert seen.picture.shape == (height, width, 4)
         # By the part that changed too.
@@ -204,7 +151,7 @@ def test_a_region_is_in_the_units_of_the_desktop(desk: Sway, window: Window) -> 
     window.await_size(320, 180)
     window.draw(0xC5)
     # The lower half of the number's right half, of which every pixel takes four.
-    with watched(region=Rectangle(100 + WIDTH // 2, 50 + HEIGHT // 2, 160, 91)) as seen:
+    with watched_output(region=Rectangle(100 + WIDTH // 2, 50 + HEIGHT // 2, 160, 91)) as seen:
         assert seen.picture.shape == (182, 320, 4)
         while seen.look(0.1):
             pass
@@ -212,7 +159,7 @@ def test_a_region_is_in_the_units_of_the_desktop(desk: Sway, window: Window) -> 
         assert (seen.picture[:HEIGHT, :WIDTH, 1] == right[HEIGHT:, :, 1]).all()
         assert (seen.picture[HEIGHT:, :, 1] == GROUND).all()
     # What changes beside it is no change. A scaled picture blurs a little further.
-    with watched(region=Rectangle(100, 50 + HEIGHT + 8, 320, 92)) as seen:
+    with watched_output(region=Rectangle(100, 50 + HEIGHT + 8, 320, 92)) as seen:
         while seen.look(0.1):
             pass
         window.draw(0xC4)
@@ -220,7 +167,7 @@ def test_a_region_is_in_the_units_of_the_desktop(desk: Sway, window: Window) -> 
 
 
 def test_another_resolution_is_fitted_into_the_first(desk: Sway, window: Window) -> None:
-    with watched() as seen:
+    with watched_output() as seen:
         seen.until(1)
         desk.tell("output HEADLESS-1 resolution 400x300")
 
@@ -242,7 +189,7 @@ def test_an_output_that_is_gone_is_black_and_no_other_is_shown(desk: Sway, monke
     folder = Path(desk.environment["XDG_RUNTIME_DIR"], "inner")
     folder.mkdir()
     with sway_desk(folder, "", "", inside=desk) as inner, ExitStack() as closing:
-        move_to(inner, monkeypatch)
+        inner.move_here(monkeypatch)
         first, second = (screen.name for screen in list_outputs())
         windows = {}
         for number, name in enumerate((first, second), 1):
@@ -250,7 +197,7 @@ def test_an_output_that_is_gone_is_black_and_no_other_is_shown(desk: Sway, monke
             windows[name] = Window()
             closing.callback(windows[name].close)
             windows[name].draw(number)
-        with watched(first) as seen:
+        with watched_output(first) as seen:
             seen.until(1)
             desk.tell(f'[title="wlroots - {first}"] kill')
             eventually(lambda: seen.look(0.1) and not seen.picture.any(), "a black picture")
@@ -261,8 +208,8 @@ def test_an_output_that_is_gone_is_black_and_no_other_is_shown(desk: Sway, monke
 
 def test_a_killed_compositor_is_a_lost_display(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(temporary_folder) as desk:
-        move_to(desk, monkeypatch)
-        with watched() as seen:
+        desk.move_here(monkeypatch)
+        with watched_output() as seen:
             desk.process.kill()
             desk.process.wait()
             with pytest.raises(DisplayLostError, match="the Wayland compositor has ended"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from capture.media import Pixels, Rectangle
-from capture.sources.portal.changes import changed_part
+from capture.sources.changes import changed_part
 
 
 def padded(picture: Pixels, padding: int) -> Pixels:
