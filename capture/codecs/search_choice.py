@@ -82,7 +82,8 @@ class SearchChoice:
     def wants_key(self, pts: int) -> bool:
         """Whether a change of the search is worth a key frame now."""
         if pts < self._hurried_until_pts:
-            return self._count >= LEAST_PICTURES and not self.is_narrow
+            # One picture is needed in between: see `choose`.
+            return self._count > 0 and not self.is_narrow
         return self._is_far_larger or (not self.is_narrow and self._finds_nothing(pts))
 
     def _finds_nothing(self, pts: int) -> bool:
