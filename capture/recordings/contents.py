@@ -100,7 +100,8 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
         size_bytes = path.stat().st_size
         allowance_bytes = 2 * size_bytes + 65_536
         most = most_packets(size_bytes) if limits else sys.maxsize
-        container = open_recording(path, _PATIENCE_S if limits else None, in_file_order=True)
+        # The first picture of a file from elsewhere may still say what its header does not.
+        container = open_recording(path, _PATIENCE_S if limits else None, in_file_order=True, undecoded=not limits)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
     with container:

@@ -28,19 +28,29 @@ _DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
 _REPLACING: Final[dict[str, Any]] = {"metadata_errors": "replace"} if av.__version__.startswith("18.") else {}
 
 
+#: To find out more than headers and packets say, such as its pixel format, FFmpeg decodes the first picture: most of the
+#: time that it takes to check a short recording.
+_UNDECODED: Final = {"skip_frame": "all"}
+
 #: FFmpeg reads packets of two tracks that are up to a second apart in the order of their bytes, others in that of their
 #: times. In a file built for it, each packet takes a seek and a read of 32 kB then.
 _IN_FILE_ORDER: Final = {"interleaved_read": "0"}
 
 
 def open_recording(
-    path: Path, timeout_s: float | None = None, *, probe_bytes: int | None = None, in_file_order: bool = False
+    path: Path,
+    timeout_s: float | None = None,
+    *,
+    probe_bytes: int | None = None,
+    in_file_order: bool = False,
+    undecoded: bool = False,
 ) -> InputContainer:
     """Open the file at `path` to read its packets. Raises `av.FFmpegError`, `OSError` and `ValueError`.
 
     FFmpeg reads up to `probe_bytes` of packets to find out what the headers leave open, by default 5 MB.
     Opening it, and reading a packet, ends with an `av.error.ExitError` after `timeout_s`. With `in_file_order`, packets
-    of different tracks may come further apart than they are played.
+    of different tracks may come further apart than they are played. With `undecoded`, no picture is decoded to find out
+    more about it, such as its pixel format.
 
     FFmpeg gets only the demuxer whose headers were walked, so no file can pass as one kind and be read as another.
     """
@@ -52,6 +62,8 @@ def open_recording(
         options["probesize"] = str(probe_bytes)
     if in_file_order and form is Form.MP4:
         options |= _IN_FILE_ORDER
+    if undecoded:
+        options |= _UNDECODED
     # A relative name with a colon would be taken for a protocol.
     container: InputContainer = av.open(str(path.absolute()), options=options, timeout=timeout_s, **_REPLACING)
     return container

@@ -104,6 +104,14 @@ def test_a_closed_file_is_whole_and_agrees_with_ffprobe(whole: dict[str, Path], 
     assert [stream.silent for stream in report.streams] == [None, False][-len(kinds) :]
 
 
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_a_recording_of_our_own_is_judged_the_same_without_decoding_a_picture(
+    whole: dict[str, Path], killed: dict[str, Path], extension: str
+) -> None:
+    for path in (whole[extension], killed[extension]):
+        assert check(path, limits=False) == check(path)
+
+
 def test_the_json_has_the_promised_keys_in_order(whole: dict[str, Path]) -> None:
     report = check(whole["mp4"]).as_json()
     assert list(report) == ["path", "ok", "problems", "streams"]
