@@ -35,8 +35,10 @@ FAR_LARGER_SHARE: Final = 0.4
 FAR_LARGER_PICTURES: Final = 5
 
 #: From this share of a key frame on, the wide search finds nothing: a trial of the other one need not wait for the next
-#: key frame, which would not be much larger.
+#: key frame, which would not be much larger. Smaller pictures than these take no time to search: on a plain screen, a
+#: key frame has a hundred bytes, too.
 NEW_SHARE: Final = 0.5
+LEAST_NEW_BYTES: Final = 4_000
 
 #: The time between two trials. It doubles with each that fails, up to the longest.
 FIRST_WAIT_S: Final = 8.0
@@ -92,7 +94,7 @@ class SearchChoice:
             return False
         if self._is_trial:
             return self._has_failed
-        return pts >= self._try_from_pts and self._mean >= NEW_SHARE * self._key_bytes
+        return pts >= self._try_from_pts and self._mean >= max(NEW_SHARE * self._key_bytes, LEAST_NEW_BYTES)
 
     def choose(self, pts: int) -> None:
         """Choose the search for the group that starts with a key frame at `pts`."""

@@ -13,6 +13,7 @@ from capture.codecs.search_choice import (
     FAR_LARGER_PICTURES,
     FIRST_WAIT_S,
     HURRIED_S,
+    LEAST_NEW_BYTES,
     LEAST_PICTURES,
     LONGEST_WAIT_S,
     SearchChoice,
@@ -46,7 +47,14 @@ class Screen:
     def pts(self) -> int:
         return self.number * VIDEO_TICKS_PER_S // FPS
 
-    def show(self, content: tuple[int, int], seconds: float, hurried: Callable[[int], bool] = lambda n: False) -> float:
+    def show(
+        self,
+        content: tuple[int, int],
+        seconds: float,
+        hurried: Callable[[int], bool] = lambda n: False,
+        *,
+        key_bytes: int = KEY_BYTES,
+    ) -> float:
         """Return how much of the time was searched narrowly."""
         narrow = 0
         count = round(seconds * FPS)
@@ -59,7 +67,7 @@ class Screen:
                 was_narrow = self.choice.is_narrow
                 self.choice.choose(self.pts)
                 self.returns_to_wide += was_narrow and not self.choice.is_narrow
-                self.choice.note(KEY_BYTES, is_key=True)
+                self.choice.note(key_bytes, is_key=True)
                 self.key_number = self.number
             else:
                 self.choice.note(content[self.choice.is_narrow], is_key=False)
@@ -88,6 +96,12 @@ def test_a_film_that_is_new_in_each_picture_is_searched_narrowly_at_once() -> No
     screen = Screen()
     screen.show((60_000, 60_000), (LEAST_PICTURES + 2) / FPS)
     assert screen.choice.is_narrow
+
+
+def test_a_plain_screen_has_no_early_key_frames() -> None:
+    screen = Screen()
+    screen.show((LEAST_NEW_BYTES - 1, LEAST_NEW_BYTES - 1), 1.9, key_bytes=LEAST_NEW_BYTES)
+    assert screen.early_keys == 0
 
 
 def test_a_film_in_which_the_wide_search_finds_more_keeps_it() -> None:
