@@ -13,9 +13,7 @@ constant rate has room for two frames in one slot.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.media import as_fraction
@@ -57,8 +55,11 @@ class FrameTimes:
         self._half_slot_s = _half_slot_s(fps)
         self._grid = 0
         self._guessed = guessed
-        # The places on the grid of the frames so far.
-        self._places: list[int] = []
+        # How many frames are on the grid so far, the place of the last one, and the greatest common divisor of the
+        # distances from each of `_FROM_DISTANCES` on; 0 where there is none yet.
+        self._count = 0
+        self._place = 0
+        self._divisors = (0,) * len(_FROM_DISTANCES)
         self._last_s = -math.inf
 
     def place(self, packet: av.Packet[Any], before_s: float = math.inf) -> None:
@@ -81,7 +82,7 @@ class FrameTimes:
             self._grid = _grid(self._fps, duration * unit_s)
             self._guessed = self._grid > 0
         exact_s = at_s = pts * unit_s
-        if self._guessed and len(self._places) < _FRAMES_ON_GRID:
+        if self._guessed and self._count < _FRAMES_ON_GRID:
             at_s = self._on_grid(at_s)
         # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
         latest_s = max(before_s - unit_s, exact_s)
@@ -94,18 +95,25 @@ class FrameTimes:
         exact = at_s * self._grid
         nearest = round(exact)
         beside = nearest + 1 if exact > nearest else nearest - 1
-        first_free = self._places[-1] + 1 if self._places else nearest
+        first_free = self._place + 1 if self._count else nearest
         if first_free > nearest + _MOST_PLACES_LATE:
             self._guessed = False
             return at_s
         free = [place for place in (nearest, beside) if place >= first_free] or [first_free]
-        self._places.append(min(free, key=lambda place: self._misleading([*self._places, place])))
-        return self._places[-1] / self._grid
+        place = min(free, key=self._misleading)
+        self._divisors = self._divisors_with(place)
+        self._place, self._count = place, self._count + 1
+        return place / self._grid
 
-    def _misleading(self, places: Sequence[int]) -> int:
+    def _misleading(self, place: int) -> int:
         """Return in how many of the ways in which FFmpeg looks at the distances they fit too low a rate."""
-        distances = [later - earlier for earlier, later in pairwise(places)]
-        return sum(math.gcd(*distances[first - 1 :]) * self._fps > self._grid for first in _FROM_DISTANCES)
+        return sum(divisor * self._fps > self._grid for divisor in self._divisors_with(place))
+
+    def _divisors_with(self, place: int) -> tuple[int, ...]:
+        """Return the divisors with the next frame at `place`."""
+        distance = place - self._place
+        pairs = zip(_FROM_DISTANCES, self._divisors, strict=True)
+        return tuple(math.gcd(divisor, distance) if self._count >= first else divisor for first, divisor in pairs)
 
 
 def rate_of(stream: VideoStream) -> Fraction | None:

@@ -82,6 +82,8 @@ class Margin:
 
         Otherwise a track could go on after a gap, when another one became slower.
         """
+        if self._file.limit is None and not self._file.has_been_full:
+            return False
         room = self._file.kept_back_bytes if self._file.has_been_full else math.inf
         self._is_used_up |= min(room, self._file.allowed_bytes) < self.closing_bytes
         return self._is_used_up

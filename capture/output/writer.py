@@ -130,7 +130,8 @@ class FileWriter:
 
     def _write(self, track: int, packet: av.Packet[Any]) -> None:
         # An empty packet ends a FLAC stream: it brings the final header, and takes no room.
-        if packet.size and _at_s(packet) - self._begins_s >= min(self._end_s, self._full_at_s):
+        end_s = min(self._end_s, self._full_at_s)
+        if packet.size and end_s < math.inf and _at_s(packet) - self._begins_s >= end_s:
             return
         if packet.size and self._muxer.is_full:
             self._report(self._muxer.report_full())

@@ -28,8 +28,8 @@ _DEMUXERS: Final = {form: form.value for form in Form} | {Form.MP3: "mp3,flac"}
 _REPLACING: Final[dict[str, Any]] = {"metadata_errors": "replace"} if av.__version__.startswith("18.") else {}
 
 
-#: To find out more than headers and packets say, such as its pixel format, FFmpeg decodes the first picture: most of the
-#: time that it takes to check a short recording.
+#: To find out more than headers and packets say, such as its pixel format, FFmpeg decodes the first picture: most of
+#: the time that it takes to check a short recording.
 _UNDECODED: Final = {"skip_frame": "all"}
 
 #: FFmpeg reads packets of two tracks that are up to a second apart in the order of their bytes, others in that of their
