@@ -326,6 +326,15 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert json.loads(helped.stderr) == []
 
 
+def test_numpy_works_without_its_help_texts() -> None:
+    program = (
+        "from capture.cli.record import load_numpy; load_numpy()\n"
+        "import numpy, numpy.fft, numpy.linalg, numpy.ma, numpy.polynomial, numpy.random\n"
+        "print(numpy.ones(2).sum(), numpy.ndarray.sum.__doc__)"
+    )
+    assert run(program).stdout == "2.0 None\n"
+
+
 def test_the_modules_of_the_verbs_load_nothing_heavy() -> None:
     # A verb that records loads numpy itself, without the threads that numpy starts otherwise.
     homes = [f"capture.cli.{home}" for home in _MODULES]

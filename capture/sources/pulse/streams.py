@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from ctypes import byref, c_char_p, c_size_t
@@ -176,8 +175,10 @@ class RecordStream(_Stream):
     ) -> None:
         properties = _RECORD_PROPERTIES if device is not None else {**_RECORD_PROPERTIES, **_OUTPUTS_ALONE}
         super().__init__(loop, "capture", channels, channel_map, properties)
-        self._fragments: deque[SampleArray] = deque()
         # Samples are collected as they come, since the library returns none after the stream has ended.
+        self._fragments: list[bytes] = []
+        self._found, self._found_bytes = Pointer(), c_size_t()
+        self._peek_into = (byref(self._found), byref(self._found_bytes))
         self._on_data = OnData(self._collect)
         self._lib.stream_set_read_callback(self._stream, self._on_data, None)
         fragment_bytes = round(fragment_s * SAMPLE_RATE) * channels * 4
@@ -225,34 +226,39 @@ class RecordStream(_Stream):
 
     @property
     def has_sound(self) -> bool:
-        """Whether there is a fragment to read."""
+        """Whether there is something to read."""
         return bool(self._fragments)
 
     def read(self) -> SampleArray | None:
-        """Return the next fragment as float32 (n, channels), zeros where the server lost some; None if there is none.
+        """Return what came since the last call as float32 (n, channels), zeros where the server lost some.
 
-        Fragments that came before the stream failed can still be read.
+        None if nothing came. What came before the stream failed can still be read.
         """
-        return self._fragments.popleft() if self._fragments else None
+        if not self._fragments:
+            return None
+        # A server may send a block of ours in twenty pieces, as its players write them.
+        heard = self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments)
+        self._fragments.clear()
+        return np.frombuffer(heard, np.float32).reshape(-1, self._channels)
 
     def close(self) -> None:
         if self._stream:
             self._lib.stream_set_read_callback(self._stream, None, None)
         super().close()
 
-    def _collect(self, _stream: object, _size_bytes: object, _data: object) -> None:
+    def _collect(self, _stream: object, readable_bytes: int, _data: object) -> None:
         # No exception may reach the library.
         with suppress(Exception):
-            data, size_bytes = Pointer(), c_size_t()
-            while self._lib.stream_peek(self._stream, byref(data), byref(size_bytes)) == 0 and size_bytes.value:
-                count = size_bytes.value // (4 * self._channels)
-                if data.value is not None:
-                    heard = ctypes.string_at(data.value, count * 4 * self._channels)
-                    samples = np.frombuffer(heard, np.float32).reshape(count, self._channels)
-                else:
-                    samples = np.zeros((count, self._channels), np.float32)
+            while readable_bytes > 0 and self._lib.stream_peek(self._stream, *self._peek_into) == 0:
+                size_bytes = self._found_bytes.value
+                if not size_bytes:
+                    return
+                address = self._found.value
+                self._fragments.append(
+                    ctypes.string_at(address, size_bytes) if address is not None else bytes(size_bytes)
+                )
                 self._lib.stream_drop(self._stream)
-                self._fragments.append(samples)
+                readable_bytes -= size_bytes
 
 
 class PlaybackStream(_Stream):

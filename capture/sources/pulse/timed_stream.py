@@ -144,21 +144,18 @@ class TimestampedStream:
         no gap of the device: the server has kept the sound, as much as it has room for.
         """
         self._learn_timing(now_s)
-        parts: list[SampleArray] = []
-        while (part := self._stream.read()) is not None:
-            parts.append(part)
-        self._ask_timing(now_s, has_sound=bool(parts))
-        if not parts:
+        part = self._stream.read()
+        self._ask_timing(now_s, has_sound=part is not None)
+        if part is None:
             self._has_stopped = not held_up and now_s >= self.waits_until_s
             return
-        missing_s = now_s - self._arrived_at_s - sum(map(len, parts)) / SAMPLE_RATE
+        missing_s = now_s - self._arrived_at_s - len(part) / SAMPLE_RATE
         if not held_up and missing_s > ARRIVAL_GAP_S:
             self._complete_block()
             self._clocks = deque([self._new_clock(self._count_read)])
         self._arrived_at_s, self._has_stopped = now_s, False
-        for part in parts:
-            self._waiting_since_s = min(self._waiting_since_s, now_s)
-            self._add(self._without_leading_silence(part))
+        self._waiting_since_s = min(self._waiting_since_s, now_s)
+        self._add(self._without_leading_silence(part))
 
     def begin_anew(self, now_s: float) -> None:
         """Measure the timing of what comes from now on by itself: PipeWire is connecting another device."""

@@ -54,7 +54,11 @@ class Stream:
         return answer
 
     def read(self) -> SampleArray | None:
-        return self.fragments.popleft() if self.fragments else None
+        if not self.fragments:
+            return None
+        heard = np.concatenate(self.fragments)
+        self.fragments.clear()
+        return heard
 
     def close(self) -> None: ...
 
