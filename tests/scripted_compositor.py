@@ -36,6 +36,7 @@ _IMAGE_COPY: Final = {
     6: ("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
     7: ("ext_foreign_toplevel_list_v1", 1),
     8: ("zwlr_foreign_toplevel_manager_v1", 1),
+    9: ("wl_seat", 1),
 }
 
 #: The reason of a frame that failed because its buffer is not as the session wants it.
@@ -90,6 +91,8 @@ class Compositor:
         self._shown = {name: _Shown(np.zeros((HEIGHT, WIDTH), np.uint32)) for name in (NAME, OTHER)}
         self._windows: dict[str, str] = {}
         self.active = ""
+        #: Whether the cursor can be captured in windows.
+        self.shows_cursor = False
         self._forget()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -266,6 +269,12 @@ class Compositor:
                 else:
                     self._sessions[values[0]] = _Session(shown)
                     self._describe(values[0], self._sessions[values[0]])
+            case "ext_image_copy_capture_manager_v1", 1:
+                self._kinds[values[0]] = "cursor session"
+            case "cursor session", 1:
+                self._kinds[values[0]] = "session"
+                if not self.shows_cursor:
+                    self._say(values[0], 5)
             case "session", 0:
                 self._kinds[values[0]] = "frame"
                 self._frames[values[0]] = self._sessions[target]
@@ -287,7 +296,7 @@ class Compositor:
                 self._fill_waiting()
             case "screencopy frame" | "wl_shm_pool", 1:
                 self._delete(target)
-            case "wl_buffer" | "source", 0:
+            case "wl_buffer" | "source" | "cursor session", 0:
                 self._delete(target)
 
     def _bind(self, announced: int, interface: str, number: int) -> None:
@@ -295,6 +304,8 @@ class Compositor:
         if interface == "wl_output":
             self._subjects[number] = self._outputs[announced]
             self._say(number, 1, struct.pack("=Iiii", 1, WIDTH, HEIGHT, 60_000))
+        elif interface == "wl_seat":
+            self._say(number, 0, struct.pack("=I", 1))
         elif interface == "ext_foreign_toplevel_list_v1":
             for identifier, title in self._windows.items():
                 handle = self._new_handle(number)

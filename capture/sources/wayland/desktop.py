@@ -29,6 +29,7 @@ class Interface(Enum):
     OUTPUT_SOURCES = "ext_output_image_capture_source_manager_v1", 1
     WINDOW_SOURCES = "ext_foreign_toplevel_image_capture_source_manager_v1", 1
     WINDOWS = "ext_foreign_toplevel_list_v1", 1
+    SEAT = "wl_seat", 1
     #: Which window is active.
     WINDOW_STATES = "zwlr_foreign_toplevel_manager_v1", 1
 

@@ -236,8 +236,10 @@ class CompositorSource:
         self._changed = self._changed if changed is None else changed.union(self._changed)
 
     def _arrange(self) -> None:
-        """Put what is captured where it is now."""
-        tiles = list(self._tiles.values())
+        """Put what is captured where it is now, once all pictures are of the present modes."""
+        tiles, now_s = list(self._tiles.values()), time.monotonic()
+        if any(tile.is_outdated(now_s) for _, tile in tiles):
+            return
         if not any(tile.bounds is not None for _, tile in tiles):
             self._put(None, self._place.bounds)
             return

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from capture.errors import NotReadyError
 from capture.events import EventKind
 from capture.media import Rectangle
+from capture.sources.wayland.cursor import shows_cursor
 from capture.sources.wayland.desktop import Desktop, Interface, Output
 from capture.sources.wayland.image_copy import ImageCopyCapture
 from capture.sources.wayland.pictures import Capture
@@ -38,7 +39,7 @@ class Member:
     key: int
     name: str
     area: Rectangle
-    mode: tuple[int, int]
+    mode: tuple[int, ...]
     capture: Callable[[], Capture] = field(compare=False)
 
 
@@ -184,6 +185,8 @@ class OneWindow:
         self._desktop = desktop
         self._list = WindowList(desktop)
         self._window = self._find(self._list.windows)
+        if self._with_cursor and not shows_cursor(desktop, self._window.number):
+            self._report(EventKind.NO_CURSOR, "this compositor does not show the mouse cursor in windows")
 
     def members(self) -> list[Member]:
         window = self._window
@@ -191,7 +194,7 @@ class OneWindow:
             self.is_over = True
             self._report(EventKind.WINDOW_CLOSED, f"{self.name} was closed")
             self._end("window_closed")
-        return [Member(window.number, self.name, NOWHERE, (0, 0), self._capture)]
+        return [Member(window.number, self.name, NOWHERE, (), self._capture)]
 
     def arrange(self, tiles: Sequence[tuple[Member, Tile]]) -> Rectangle:
         ((_, tile),) = tiles
@@ -211,7 +214,7 @@ def _member(desktop: Desktop, output: Output, *, with_cursor: bool) -> Member:
         return ScreencopyCapture(desktop, output, with_cursor=with_cursor)
 
     # With another mode, what was asked for is of the old one.
-    return Member(output.number, f"the screen {output.name}", output.area, output.mode, capture)
+    return Member(output.number, f"the screen {output.name}", output.area, (*output.mode, output.transform), capture)
 
 
 def _scaled(area: Rectangle, across: float, down: float) -> Rectangle:

@@ -52,6 +52,7 @@ class Tile:
         self._ask_at_s = 0.0
         self._at_once = True
         self._late_at_s = 0.0
+        self._is_restarted = False
         self._failures = 0
 
     @property
@@ -69,6 +70,10 @@ class Tile:
         """Whether the last picture shows how it is now."""
         return not self._at_once
 
+    def is_outdated(self, now_s: float) -> bool:
+        """Whether the last picture is of an earlier mode, and one of the present mode will come soon."""
+        return self._is_restarted and not self.is_late(now_s)
+
     def is_late(self, now_s: float) -> bool:
         """Whether the picture that shows how it is now will not come soon."""
         return self._failures > 0 or now_s >= self._late_at_s
@@ -77,7 +82,7 @@ class Tile:
         """Go on with another capture of the same thing, whose last picture stays until the next one."""
         self._capture.close()
         self._capture = capture
-        self._ask_at_s, self._failures = 0.0, 0
+        self._ask_at_s, self._failures, self._is_restarted = 0.0, 0, True
         self.renew()
 
     def renew(self) -> None:
@@ -110,7 +115,7 @@ class Tile:
         now_s = time.monotonic()
         # One that was asked for as it is now counts, or a machine that is too slow would never get one.
         self._at_once = not self._at_once and now_s - picture.shown_at_s > FRESH_S
-        self._failures = 0
+        self._failures, self._is_restarted = 0, False
         turn = Turn(picture.width, picture.height, picture.transform)
         before = self._picture if turn == self._turn else None
         changed = picture.damage if before is None else picture.changed_since(before)

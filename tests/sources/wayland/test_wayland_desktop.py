@@ -136,3 +136,20 @@ def test_an_output_that_is_moved_is_moved_in_the_picture(desk: Sway, windows: tu
         assert seen.events == [
             (EventKind.DISPLAY_CHANGED, "the screen is now 640x660+0+0, scaled down to fit 1040x400")
         ]
+
+
+def test_an_output_that_is_turned_is_turned_in_one_step(desk: Sway, windows: tuple[Window, Window]) -> None:
+    _, second = windows
+    with watched_desktop() as seen:
+        assert seen.look(5)
+        desk.tell("output HEADLESS-2 transform 90")
+        second.await_size(300, 400)
+        second.draw(0xFFFF)
+
+        def is_upright() -> bool:
+            # 1040x500 in a picture of 1040x400 is 0.8 times as large, and 104 from the left.
+            seen.look(0.1)
+            return bool((seen.picture[90:125, 110:300, 1] > 200).all())
+
+        eventually(is_upright, "the second output")
+        assert [words for _, words in seen.events] == ["the screen is now 1040x500-400+0, scaled down to fit 1040x400"]

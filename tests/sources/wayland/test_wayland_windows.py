@@ -61,10 +61,10 @@ def double(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             yield made
 
 
-def watched_window(wanted: str) -> AbstractContextManager[Seen]:
+def watched_window(wanted: str, *, with_cursor: bool = False) -> AbstractContextManager[Seen]:
     return watched(
         lambda report, end: OneWindow(
-            lambda windows: choose_window(windows, wanted), with_cursor=False, report=report, end=end
+            lambda windows: choose_window(windows, wanted), with_cursor=with_cursor, report=report, end=end
         )
     )
 
@@ -128,6 +128,15 @@ def test_a_window_that_is_closed_ends_the_recording_with_its_last_picture(double
         assert not seen.look(0.1)
 
 
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_cursor_that_is_not_shown_is_said(double: Compositor, is_shown: bool) -> None:
+    double.shows_cursor = is_shown
+    with watched_window(EDITOR, with_cursor=True) as seen:
+        seen.until(1)
+        words = [] if is_shown else [(EventKind.NO_CURSOR, "this compositor does not show the mouse cursor in windows")]
+        assert seen.events == words
+
+
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "capture", *map(str, arguments)],
@@ -145,7 +154,9 @@ def test_a_window_is_recorded_from_the_command_line(double: Compositor, folder: 
     assert found[0] == {"id": EDITOR, "title": "Text Editor", "app": "program", "active": False}
     missing = run("record", folder / "out.mkv", "--window", "Browser", *QUIET)
     assert (missing.returncode, list(folder.iterdir())) == (2, [])
-    with Recorder(os.environ, folder, "record", folder / "out.mkv", "--window", "editor", *QUIET) as recorder:
+    with Recorder(
+        os.environ, folder, "record", folder / "out.mkv", "--window", "editor", "--no-cursor", *QUIET
+    ) as recorder:
         recorder.until_recording(folder / "out.mkv")
         double.close_window(EDITOR)
         summary = recorder.summary()
