@@ -37,9 +37,9 @@ REARRANGING_S: Final = 0.5
 #: Far outside X11's 16-bit coordinates: nothing is drawn here, and no cursor comes near.
 NOWHERE: Final = Rectangle(-(1 << 20), -(1 << 20), 0, 0)
 
-#: The cursor's place has to be requested: every `POINTER_EVERY_S`, and at the end of every wait until the mouse has
-#: rested for `RESTING_S`. From then on, if the server reports when the mouse is used again, the interval is
-#: `RESTING_EVERY_S`: a movement that the server does not report may be seen that late.
+#: The cursor's place has to be requested: every `POINTER_EVERY_S`, at every grab, and at the end of every wait until
+#: the mouse has rested for `RESTING_S`. From then on, if the server reports when the mouse is used again, it is
+#: requested every `RESTING_EVERY_S`: a movement that the server does not report may be seen that late.
 POINTER_EVERY_S: Final = 0.1
 RESTING_S: Final = 0.5
 RESTING_EVERY_S: Final = 0.5
@@ -207,7 +207,8 @@ class X11Watch:
         assert self._damaging is not None  # noqa: S101 - that is what the damage is of
         self._connection.send(self._damaging.request(_DAMAGE_SUBTRACT, struct.pack("=III", self._damage, 0, 0)))
         # The server works through each connection separately: only a reply proves that it has handled the request.
-        # Damage reported until then counts as a new change, because the server will not report that part again.
+        # Damage reported until then counts as a new change, because the server will not report that part again. If
+        # nothing is asked here, that reply is the pixels, and such damage is read once more.
         if self._with_cursor:
             cursor = self._follow_cursor()
         else:
@@ -230,7 +231,8 @@ class X11Watch:
         """Request the cursor's place; return the box around its old and new picture, None if it is unchanged."""
         if not self._with_cursor:
             return None
-        here = self._pointer()
+        is_known = self._mouse_rests and time.monotonic() < self._pointer_asked_s + RESTING_EVERY_S
+        here = self._pointer_at if is_known else self._pointer()
         is_other, self._cursor_is_other = self._cursor_is_other, False
         if is_other:
             self._fetch_cursor()
@@ -333,10 +335,17 @@ class X11Watch:
         """Return when to request the cursor's place, in a wait that lasts until `until_s`."""
         if not self._with_cursor:
             return math.inf
-        rests = self._pointer_asked_s > self._mouse_used_s + RESTING_S
-        every_s = RESTING_EVERY_S if rests and self._activity is not None else POINTER_EVERY_S
-        due_s = self._pointer_asked_s + every_s
-        return due_s if rests else min(due_s, until_s)
+        due_s = self._pointer_asked_s + (RESTING_EVERY_S if self._mouse_rests else POINTER_EVERY_S)
+        return due_s if self._has_rested else min(due_s, until_s)
+
+    @property
+    def _has_rested(self) -> bool:
+        return self._pointer_asked_s > self._mouse_used_s + RESTING_S
+
+    @property
+    def _mouse_rests(self) -> bool:
+        """Whether the mouse has rested, and the server will report when it is used again."""
+        return self._activity is not None and self._has_rested
 
     def _pointer(self) -> tuple[int, int]:
         """Request the cursor's place, and handle the events up to the reply."""

@@ -29,6 +29,11 @@ _MESSAGE_BYTES: Final = 32
 
 _LIBRARY: Final = "libxcb.so.1"
 
+_GONE: Final = "the display is gone (the X server closed the connection)"
+
+#: How much longer a reply is, in units of four bytes.
+_LENGTH: Final = struct.Struct("=I")
+
 
 class _Vector(Structure):
     _fields_ = (("base", c_char_p), ("size", c_size_t))
@@ -168,14 +173,15 @@ class Connection:
             self._check()
             return None
         try:
-            (more,) = struct.unpack_from("=I", ctypes.string_at(answer, 8), 4)
-            return ctypes.string_at(answer, _MESSAGE_BYTES + 4 * more)
+            message = ctypes.string_at(answer, _MESSAGE_BYTES)
+            (more,) = _LENGTH.unpack_from(message, 4)
+            return message if not more else ctypes.string_at(answer, _MESSAGE_BYTES + 4 * more)
         finally:
             _free()(answer)
 
     def events(self) -> Iterator[bytes]:
         """Yield the events since the last call, in order: 32 bytes each."""
-        self._check()
+        self._require_handle()
         while event := self._lib.xcb_poll_for_event(self._handle):
             message = ctypes.string_at(event, _MESSAGE_BYTES)
             _free()(event)
@@ -192,8 +198,8 @@ class Connection:
             self._lib.xcb_disconnect(handle)
 
     def _send(self, request: bytes, descriptor: int | None, *, is_void: bool) -> int:
-        # libxcb must not be given a closed handle.
-        self._check()
+        # On a connection that has failed, libxcb sends nothing, and `ask` gets no reply.
+        self._require_handle()
         self._vectors[2] = _Vector(request, len(request))
         what = self._request
         what.opcode, what.is_void = request[0], is_void
@@ -202,6 +208,11 @@ class Connection:
         descriptors = (c_int * 1)(descriptor)
         return int(self._lib.xcb_send_request_with_fds(self._handle, 0, self._vector, byref(what), 1, descriptors))
 
+    def _require_handle(self) -> None:
+        """Keep a handle that was closed from libxcb."""
+        if not self._handle:
+            raise DisplayLostError(_GONE)
+
     def _check(self) -> None:
         if not self._handle or self._lib.xcb_connection_has_error(self._handle):
-            raise DisplayLostError("the display is gone (the X server closed the connection)")
+            raise DisplayLostError(_GONE)
