@@ -7,6 +7,7 @@ packets around the seams; everything else is encoded again. The file skips what 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -36,8 +37,10 @@ _OPUS_SAMPLES: Final = 960
 #: How many frames make a packet of a voice note.
 _VOICE_FRAMES: Final = 3
 
-#: How many frames behind the run-in to search at first for a place at which to stop copying.
+#: How many frames behind the run-in to search at first for a place at which to stop copying. Opus takes the best of
+#: several, AAC nearly always the last.
 _REACH: Final = 12
+_AAC_REACH: Final = 2
 
 #: A frame, and its place in samples.
 _Frame = tuple[int, bytes]
@@ -162,12 +165,15 @@ class CopiedSound:
         self._samples = readers[0].samples
         self._overlap = CUTTABLE[self._codec].samples
         self._run_in = -(-round(RUN_IN_S * SAMPLE_RATE) // self._samples)
+        self._settling = self._run_in if CUTTABLE[self._codec].settles else 0
+        self._reach = _REACH if self._settling else _AAC_REACH
         phases = [self._phase(part, reader) for part, reader in zip(parts, readers, strict=True)]
         usual = _most_common(phases, parts, readers)
         self._sources = [
             _Source(part, reader if phase == usual else None)
             for part, reader, phase in zip(parts, readers, phases, strict=True)
         ]
+        self._ends = [source.end for source in self._sources]
         first, begin = readers[0].first or 0, parts[0].begin
         #: Whether the file begins as the recording does.
         self._begins_copied = phases[0] == usual and (begin == 0 or first >= begin - self._overlap)
@@ -256,13 +262,13 @@ class CopiedSound:
             return math.inf, None
         assert source.frames is not None  # noqa: S101 - only such parts are copied
         stop = self._last_copied_end(source)
-        reach = self._run_in + _REACH
+        reach = self._run_in + self._reach
         while True:
             begin = max(at, stop - reach * self._samples)
             count = (stop - begin) // self._samples
             near = [frame for _, frame in islice(source.frames.frames_from(begin - source.moved), count)]
             again = self._encoded_from(begin)
-            made = list(islice(again, count + self._run_in))
+            made = list(islice(again, count + self._settling))
             place = switch_place(self._context, near, [frame for _, frame in made], self._run_in)
             if place is None and begin > at:
                 reach *= 2
@@ -328,18 +334,16 @@ class CopiedSound:
 
     def _entry_at(self, place: int) -> _Source | None:
         """Return the part whose frames may follow the one at `place`, if there is one with enough of them."""
-        settles = self._run_in if CUTTABLE[self._codec].settles else 0
-        for source in self._sources:
-            if place < source.end:
-                if source.frames is None:
-                    return None
-                # The frame that still has something from before the part.
-                mixed = self._first + (source.part.offset - 1 - self._first) // self._samples * self._samples
-                is_settled = place >= mixed + settles * self._samples
-                leaves = place + (self._run_in + _REACH) * self._samples
-                is_worth_it = source.end == math.inf or leaves < self._last_copied_end(source)
-                return source if is_settled and is_worth_it else None
-        return None
+        number = bisect_right(self._ends, place)
+        source = self._sources[number] if number < len(self._sources) else None
+        if source is None or source.frames is None:
+            return None
+        # The frame that still has something from before the part.
+        mixed = self._first + (source.part.offset - 1 - self._first) // self._samples * self._samples
+        is_settled = place >= mixed + self._settling * self._samples
+        leaves = place + (self._run_in + self._reach) * self._samples
+        is_worth_it = source.end == math.inf or leaves < self._last_copied_end(source)
+        return source if is_settled and is_worth_it else None
 
     def _packed(self, frames: Generator[_Frame, None, _Result]) -> Generator[av.Packet[Any], None, _Result]:
         """Yield packets with these frames; return what their generator returns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from av.audio.stream import AudioStream
 
 from capture.codecs.stereo_aac import FRAME_SAMPLES
-from capture.media import SAMPLE_RATE
+from capture.media import SAMPLE_RATE, SampleArray
 from capture.recordings.parts import Span
 from capture.recordings.progress import OnProgress, part_of
 from capture.recordings.rewrite import opened, tracks_of
@@ -20,6 +21,9 @@ __all__ = ["Silence", "long_pauses"]
 
 #: The windows over which a level is measured, as for `--wait-for-sound`: 10 ms.
 _WINDOW: Final = SAMPLE_RATE // 100
+
+#: How many samples to look at together.
+_GATHERED: Final = SAMPLE_RATE
 
 #: A cut has the length of whole packets, so that those behind it can be copied.
 _PACKET_SAMPLES: Final = {"aac": FRAME_SAMPLES}
@@ -75,21 +79,35 @@ def _mark_loud(
     """Set the windows in which the track is louder than the threshold."""
     reader = SoundReader(path, index, 2, sixteen_bits=False)
     least = 10.0 ** (threshold_dbfs / 10.0)
-    left = np.zeros((0, 2), np.float32)
     at = 0
     try:
-        for _, block in heard_in([SoundPart(reader, begin, end, 0)], 0, 2):
-            samples = np.concatenate((left, block))
+        for samples in _in_windows(block for _, block in heard_in([SoundPart(reader, begin, end, 0)], 0, 2)):
             count = len(samples) // _WINDOW
-            power = (samples[: count * _WINDOW] ** 2).reshape(count, _WINDOW, 2).mean(axis=1).max(axis=1)
-            is_loud[at : at + count] |= power > least
+            windows = samples[: count * _WINDOW].reshape(count, _WINDOW, 2)
+            power = np.einsum("nsc,nsc->nc", windows, windows) / _WINDOW
+            is_loud[at : at + count] |= power.max(axis=1, initial=0.0) > least
             at += count
             left = samples[count * _WINDOW :]
+            if len(left) and at < len(is_loud):
+                is_loud[at] |= bool(np.square(left).mean(axis=0).max() > least)
             on_progress(at / len(is_loud))
-        if len(left) and at < len(is_loud):
-            is_loud[at] |= bool((left**2).mean(axis=0).max() > least)
     finally:
         reader.close()
+
+
+def _in_windows(blocks: Iterable[SampleArray]) -> Iterator[SampleArray]:
+    """Yield the samples in large blocks, all but the last of whole windows: small ones take several times as long."""
+    gathered: list[SampleArray] = []
+    count = 0
+    for block in blocks:
+        gathered.append(block)
+        count += len(block)
+        if count >= _GATHERED:
+            samples = np.concatenate(gathered)
+            whole = count - count % _WINDOW
+            yield samples[:whole]
+            gathered, count = [samples[whole:]], count - whole
+    yield np.concatenate(gathered) if gathered else np.zeros((0, 2), np.float32)
 
 
 def _runs(found: npt.NDArray[np.bool_]) -> list[Span]:

@@ -85,7 +85,8 @@ class StoredTrack:
         self._file = file
         self._stream = stream
         self._table = table
-        self._longest = round(_LONGEST_S / as_fraction(stream.time_base))
+        self._unit_s = as_fraction(stream.time_base)
+        self._longest = round(_LONGEST_S / self._unit_s)
         #: From the table's times to FFmpeg's.
         self._later: int | None = None
 
@@ -170,6 +171,6 @@ class StoredTrack:
             self._file.seek(int(samples.places[number]))
             packet: _Packet = av.Packet(self._file.read(int(samples.sizes[number])))
             packet.pts = packet.dts = int(samples.times[number]) + later
-            packet.time_base, packet.stream = as_fraction(self._stream.time_base), self._stream
+            packet.time_base = self._unit_s
             packet.duration, packet.is_keyframe = int(self._table.durations[number]), bool(samples.is_key[number])
             yield packet
