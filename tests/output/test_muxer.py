@@ -200,9 +200,9 @@ def test_a_file_that_was_not_replaced_after_all_is_unchanged(end: str, tmp_path:
     if end == "never started":
         open_muxer(path, overwrite=True).close()
     elif end == "cannot be started":
-        muxer = open_muxer(path, overwrite=True)
+        muxer, encoder = open_muxer(path, overwrite=True), VideoEncoder("h264", WIDTH, HEIGHT, 30)
         with pytest.raises(OutputError):
-            muxer.start([VideoEncoder("h264", WIDTH, HEIGHT, 30).template])
+            muxer.start([encoder.template])
         muxer.discard()
     else:
         writing = Writing(path, overwrite=True)
@@ -333,9 +333,9 @@ def test_a_closed_mp4_is_an_ordinary_mp4(extension: str, tmp_path: Path) -> None
 
 def test_a_codec_that_the_container_cannot_hold_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "made.webm"
-    muxer = open_muxer(path)
+    muxer, encoder = open_muxer(path), VideoEncoder("h264", WIDTH, HEIGHT, 30)
     with pytest.raises(OutputError, match="cannot be written"):
-        muxer.start([VideoEncoder("h264", WIDTH, HEIGHT, 30).template])
+        muxer.start([encoder.template])
     muxer.discard()
     assert list(tmp_path.iterdir()) == []
 

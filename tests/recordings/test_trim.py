@@ -13,7 +13,6 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
-from av.stream import Stream
 from numbered import HEIGHT, WIDTH, number_of, numbered
 from reopened import chapters, everything_heard, everything_shown, first_loud_s, sound
 from written import Picture, Sound, write
@@ -60,19 +59,20 @@ def record(path: Path, heard: SampleArray | None = None, quality: str = "medium"
     heard = wave() if heard is None else heard
     kind = CONTAINERS[path.suffix[1:]]
     packets: list[tuple[float, int, Any]] = []
-    templates: list[Stream] = []
+    video = None
     if kind.video_codec:
         video = VideoEncoder(kind.video_codec, WIDTH, HEIGHT, FPS, quality=quality, cuttable=True)
-        templates.append(video.template)
+    audio = AudioEncoder(kind.audio_codec, 2)
+    templates = [*([video.template] if video is not None else []), audio.template]
+    muxer = Muxer(path, kind)
+    # Before the end of the sound, which closes its encoder: PyAV takes no template from one that is closed.
+    muxer.start(templates, {"title": "A talk"})
+    if video is not None:
         for slot in range(round(len(heard) / SAMPLE_RATE * FPS)):
             made = video.repeat(slot * 6000) if slot % 5 == 4 else video.encode(numbered(first + slot), slot * 6000)
             packets += [(slot / FPS, 0, packet) for packet in made]
-    audio = AudioEncoder(kind.audio_codec, 2)
     for packet in [*audio.encode(heard), *audio.finish()]:
-        packets.append((in_seconds(packet.pts, packet.time_base), len(templates), packet))
-    templates.append(audio.template)
-    muxer = Muxer(path, kind)
-    muxer.start(templates, {"title": "A talk"})
+        packets.append((in_seconds(packet.pts, packet.time_base), len(templates) - 1, packet))
     for _, place, packet in sorted(packets, key=lambda one: one[0]):
         muxer.write(place, packet)
     muxer.close([each for each in CHAPTERS if each.end_s <= len(heard) / SAMPLE_RATE])
