@@ -49,6 +49,9 @@ BEHIND_S: Final = 0.25
 #: The weight of the last frame in the average distance of frames.
 _AVERAGED: Final = 0.1
 
+#: How long after the stop the only frame of a recording may be grabbed; later, the screen may show what is not meant.
+LATEST_S: Final = 0.5
+
 #: Matroska counts milliseconds, so frames less than two of them apart can get the same time.
 LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 
@@ -158,6 +161,7 @@ class FrameGrabber:
             self._slot = reached
             self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
         self._pass_skipped()
+        self._grab_late()
 
     def conclude(self) -> None:
         """Extend the picture to the stop, even if `run` failed or still hangs; nothing is sent after that."""
@@ -172,6 +176,21 @@ class FrameGrabber:
     def _last_slot(self) -> int:
         """Return the slot that contains the stop or ends at it."""
         return math.ceil(self._timeline.media_s(self._timeline.stop_s) * self._fps - 1e-6) - 1
+
+    def _grab_late(self) -> None:
+        """Grab a frame right after the stop if this thread did not get to run before: a picture needs one."""
+        stop_s = self._timeline.stop_s
+        if self._stamps.last_pts >= 0 or not 0.0 <= self._clock.now_s() - stop_s <= LATEST_S:
+            return
+        if self._timeline.media_s(stop_s) <= 0.0:
+            return
+        frame, end = self._source.grab(), self._last_slot() + 1
+        self._send(self._grid_pts(0), frame, slot=0 if self._constant else None)
+        for missed in range(1, end):
+            self._miss_slot(missed, changed=True)
+        if end > 1:
+            self._report_dropped(1, end)
+        self._slot = max(1, end)
 
     def _pass_skipped(self) -> int:
         """Count the slots before now that there was no room for; return the first open slot."""

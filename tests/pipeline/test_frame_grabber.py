@@ -13,9 +13,9 @@ import pytest
 from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.errors import SourceLostError
-from capture.events import Event
+from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
-from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LEAST_STEP, FrameGrabber, FrameJob
+from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber, FrameJob
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
 from capture.threads.mailbox import Closed, Mailbox
@@ -425,6 +425,24 @@ def test_a_grab_that_ends_after_the_stop_drops_only_slots_before_the_stop() -> N
     assert stage.counts() == (2, 0, 7)
     *_, last = stage.taken()
     assert last.pts + (last.duration or 0) == ticks(1)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_thread_that_runs_only_after_the_stop_still_grabs_a_frame(constant: bool) -> None:
+    stage = Pictures(ALWAYS, constant=constant, begin_late_s=1 + LATEST_S, duration_s=1)
+    stage.end()
+    first, *others = stage.taken()
+    assert (first.pts, first.pixels is not None) == (0, True)
+    assert all(job.pixels is None for job in others)
+    assert others[-1].pts + (others[-1].duration or 0) == ticks(1)
+    assert stage.frames.dropped == FPS - 1
+    assert [(event.kind, event.count) for event in stage.events] == [(EventKind.DROPPED, FPS - 1)]
+
+
+def test_what_the_screen_shows_long_after_the_stop_is_not_grabbed() -> None:
+    stage = Pictures(ALWAYS, begin_late_s=1 + LATEST_S + STEP_S, duration_s=1)
+    stage.end()
+    assert stage.taken() == []
 
 
 def test_every_slot_is_counted_once() -> None:
