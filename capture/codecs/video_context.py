@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from capture.codecs.h264_frame_rate import with_rate_stated
+from capture.codecs.h264_references import with_two_references
 from capture.codecs.null_container import open_null_container
 from capture.codecs.video_presets import BT709, VIDEO_CODECS
 from capture.formats import ENCODERS
@@ -72,7 +73,8 @@ class VideoContext:
                 stream.bit_rate = round(how.bits_per_pixel_s * width * height)
             context.open()
             if context.extradata and encoder in ENCODERS["h264"]:
-                context.extradata = with_rate_stated(context.extradata, constant=constant_fps)
+                stated = with_rate_stated(context.extradata, constant=constant_fps)
+                context.extradata = with_two_references(stated) if how.from_last_alone else stated
             self._container.start_encoding()
         except (av.FFmpegError, ValueError):
             self.close()

@@ -61,8 +61,8 @@ def _levels(option: str, low: int, medium: int, high: int) -> Mapping[str, Mappi
 #: encode. A range of 64 finds jumps of 60 to 120 rows, as of a terminal or of a mouse wheel: with 24, a page of text
 #: that jumps by 65 rows takes five times the bytes and twice the time; one that moves less takes as long. Small blocks
 #: keep letters sharp. Nearly empty blocks are kept, because they hold the remains of a moved letter's edge. Decoders
-#: keep two references; the second is for the pictures that `h264_slices` writes.
-_X264: Final = "scenecut=0:ref=1:dpb-size=2"
+#: keep two references, see `h264_references`.
+_X264: Final = "scenecut=0:ref=1"
 _X264_WIDE: Final = f"{_X264}:me=umh:merange=64:partitions=i4x4:no-dct-decimate=1"
 
 #: For films: the encoding takes 60 % of the time, for the same size; in one with much grain, half. See `search_choice`.
