@@ -35,6 +35,9 @@ class Style:
     tracks: tuple[tuple[int, ...], ...] | None = None
     #: What to do to each of these audio tracks; missing ones stay as they are.
     changes: tuple[Change | None, ...] = ()
+    #: Whether the picture, and each of these audio tracks, already is what is wanted, and is copied.
+    copies_picture: bool = False
+    copied_sounds: tuple[bool, ...] = ()
     #: As messengers encode voice notes.
     voice: bool = False
     #: Keep only the tags that are anybody's business.

@@ -186,6 +186,7 @@ def _order(path: Path, preset: Preset, found: CheckReport, output: Path | None, 
         turns_size=wishes.scale is None,
         exact_size=wishes.exact_scale,
         loudness_lufs=wishes.loudness_lufs if wishes.loudness_lufs is not None else preset.loudness_lufs,
+        takes_b_frames=preset.takes_b_frames,
         style=Style(
             tracks=tracks,
             voice=preset.voice,
@@ -251,6 +252,13 @@ def _rate(path: Path, picture: StreamReport) -> Fraction:
 def _notes(order: Order, found: CheckReport, transcoding: Transcoding) -> Iterator[str]:
     """Yield what the user should know about the new file."""
     made = next((track for track in transcoding.streams if track.kind == "video"), None)
+    copied = transcoding.copied_sounds
+    if (transcoding.copies_picture or made is None) and copied == (True,) * len(order.style.tracks or ()):
+        yield "it already fits: copied"
+    elif transcoding.copies_picture:
+        yield "the picture already fits: copied"
+    elif any(copied):
+        yield "the sound already fits: copied"
     wanted = transcoding.wanted_size
     if made is not None and wanted is not None and (made.width, made.height) != wanted and order.limit_bytes:
         yield f"shrunk to {made.width}x{made.height} to fit into {order.limit_bytes / 1e6:g}MB"

@@ -23,6 +23,8 @@ class Preset(NamedTuple):
     #: What players of the first track alone would not play is mixed into it.
     mixes_tracks: bool = True
     loudness_lufs: float | None = None
+    #: Whether its players show frames that are stored in another order.
+    takes_b_frames: bool = True
     #: As messengers encode voice notes.
     voice: bool = False
     #: A constant rate, BT.709, a key frame in each second, and more bytes.
@@ -55,6 +57,7 @@ PRESETS: Final[dict[str, Preset]] = {
         most_bytes=16_000_000,
         limit_by="WhatsApp, for media",
         most_size=(1280, 720),
+        takes_b_frames=False,
     ),
     # Since September 2024, for accounts that do not pay.
     "discord": Preset(

@@ -21,6 +21,7 @@ from capture.formats import Container
 from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters
 from capture.output.opus_vendor import name_vendor_at
 from capture.output.tags import lasting
+from capture.recordings.copied_track import CopiedTrack
 from capture.recordings.decoded_pictures import FrameReader
 from capture.recordings.encoding_plan import PLAIN, Plan, Style
 from capture.recordings.progress import OnProgress, unwatched
@@ -60,10 +61,12 @@ def reencode(
         if style.for_others:
             tags = {name: value for name, value in tags.items() if name.lower() in _FOR_OTHERS}
         made.metadata.update(tags)
-        new: list[ReencodedPicture | ReencodedSound] = []
+        new: list[CopiedTrack | ReencodedPicture | ReencodedSound] = []
         track = next((track for track in tracks_of(source) if isinstance(track, VideoStream)), None)
         frames: FrameReader | None = None
-        if track is not None and plan.picture_rate:
+        if track is not None and plan.picture_rate and style.copies_picture:
+            new.append(CopiedTrack(source, track, made, on_progress))
+        elif track is not None and plan.picture_rate:
             picture = ReencodedPicture(source, track, made, str(kind.video_codec), plan, style, duration_s, on_progress)
             frames = picture.frames
             new.append(picture)
@@ -71,17 +74,23 @@ def reencode(
         if tracks is None:
             tracks = tuple((number,) for number in range(len(source.streams.audio)))
         for place, numbers in enumerate(tracks[: kind.max_audio_tracks] if plan.sound_rate else ()):
+            # The picture takes longest: how far it has got counts.
+            watched = unwatched if new else on_progress
+            name = _name_of(source, numbers) if kind.holds_video else ""
+            if style.copied_sounds and style.copied_sounds[place]:
+                own = stack.enter_context(opened(recording))
+                new.append(CopiedTrack(own, own.streams.audio[numbers[0]], made, watched, name))
+                continue
             sound = ReencodedSound(
                 stack.enter_context(SoundFile(recording, tracks=numbers)),
                 made,
                 kind.audio_codec,
                 plan.sound_rate,
                 duration_s,
-                # The picture takes longest: how far it has got counts.
-                unwatched if new else on_progress,
+                watched,
                 change=style.changes[place] if style.changes else None,
                 voice=style.voice,
-                name=_name_of(source, numbers) if kind.holds_video else "",
+                name=name,
             )
             new.append(stack.enter_context(closing(sound)))
         made.start_encoding()

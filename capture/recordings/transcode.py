@@ -23,6 +23,7 @@ from capture.output.file_size import limit_remedy
 from capture.recordings.animation import write_animation
 from capture.recordings.animation_report import report_animation
 from capture.recordings.check import CheckReport, StreamReport, check
+from capture.recordings.copyable import with_copies
 from capture.recordings.decoded_pictures import display_size
 from capture.recordings.encoding_plan import PLAIN, Plan, Style, even
 from capture.recordings.gain import Change
@@ -71,6 +72,8 @@ class Order:
     #: Whether that size is turned for a picture that is higher than it is wide.
     turns_size: bool = False
     loudness_lufs: float | None = None
+    #: Whether frames may be stored in another order than they are shown in.
+    takes_b_frames: bool = True
     style: Style = PLAIN
 
 
@@ -169,6 +172,9 @@ class Transcoding:
         #: The tracks of the new file, and the size of its picture where there is no limit; both once it is made.
         self.streams: tuple[StreamReport, ...] = ()
         self.wanted_size: tuple[int, int] | None = None
+        #: Whether the picture, and each audio track, was copied.
+        self.copies_picture = False
+        self.copied_sounds: tuple[bool, ...] = ()
 
     def run(self, order: Order) -> Path:
         """Return the path of the best attempt within the limit, or of the only one without a limit."""
@@ -194,11 +200,16 @@ class Transcoding:
         if order.limit_bytes is None or not can_shrink or self._may_fit(order.limit_bytes, picture, len(tracks)):
             size = (0, 0) if picture is None else (even(picture.width), even(picture.height))
             plan = Plan(0.0 if picture is None else math.inf, math.inf if tracks else 0.0, size)
-            best = self._encode(kind, plan, style)
+            quick = style
+            if order.limit_bytes is None or self._source.stat().st_size <= order.limit_bytes:
+                quick = with_copies(self._source, kind, style, size, self._report, takes_b_frames=order.takes_b_frames)
+            best = self._encode(kind, plan, quick)
+            self.copies_picture, self.copied_sounds = quick.copies_picture, quick.copied_sounds
         if order.limit_bytes is not None and (best is None or best.stat().st_size > order.limit_bytes):
             if not can_shrink:
                 limit = f"{order.limit_bytes / 1000:g}KB"
                 raise UsageError(f"{self._source} does not fit into {limit} as .{order.form}", "choose another format")
+            self.copies_picture, self.copied_sounds = False, ()
             best = fit_tracks(
                 self._source,
                 order.limit_bytes,
