@@ -203,7 +203,8 @@ class PictureStream:
                         iterate()
                 if self._failure is not None:
                     raise self._failure
-        if self._ended and is_watched:
+        # If PipeWire is gone, the desktop may end the session for that reason.
+        if self._ended == _NO_SCREEN and is_watched:
             self._hear_the_reason()
 
     def _hear_the_reason(self) -> None:
