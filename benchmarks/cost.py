@@ -106,7 +106,7 @@ def measure(scene: str, recorder: Recorder, seconds: float, on_wayland: bool) ->
         stimulus += ["--fps", str(how.fps)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"recording{how.extension}")
-        with fresh_desk(on_wayland=on_wayland) as desk, started(stimulus, desk.environment):
+        with fresh_desk(kind="sway" if on_wayland else "x11") as desk, started(stimulus, desk.environment):
             recording = recorder.record(Order(path, seconds, desk, how.fps, how.constant_fps))
         return cost_of(recording, seconds, how.fps)
 

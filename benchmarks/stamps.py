@@ -14,8 +14,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -23,12 +21,12 @@ from unittest.mock import patch
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.desk import fresh_desk
 from benchmarks.process import started
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.graph_clicks import CLICK_LEVEL, INTERVAL_S
 from capture.sources.chooser import FRAGMENT_ALONE_S, FRAGMENT_WITH_PICTURE_S
 from capture.sources.pulse.device_source import PulseSource
-from capture.virtual.desk import VirtualDesk
 
 #: The median may be off by this much, and so may the middle half of the stamps be apart. Beyond that, PipeWire skips
 #: cycles on a busy machine.
@@ -40,9 +38,11 @@ SERVERS: Final = {"PulseAudio": "benchmarks.stimulus.clicks", "PipeWire": "bench
 
 def errors_ms(server: str, fragment_s: float, seconds: float) -> npt.NDArray[np.float64]:
     """Return by how much the stamp of each click is later than the server's own time."""
-    with tempfile.TemporaryDirectory() as folder, _desk(server, Path(folder)) as environment:
+    with tempfile.TemporaryDirectory() as folder, fresh_desk(on_pipewire=server == "PipeWire") as desk:
         log = Path(folder, "clicks.log")
-        with started([sys.executable, "-m", SERVERS[server], "--log", str(log)], environment):
+        clicks = [sys.executable, "-m", SERVERS[server], "--log", str(log)]
+        # This process records on the desk.
+        with patch.dict(os.environ, desk.environment), started(clicks, desk.environment):
             _until_heard(log)
             heard_s = _heard(fragment_s, seconds)
             truth_s = np.array([float(line) for line in log.read_text().splitlines()])
@@ -75,33 +75,6 @@ def _until_heard(log: Path) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError("no click was played")
         time.sleep(0.05)
-
-
-@contextmanager
-def _desk(server: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Start a desk with this server and put this process on it; yield the environment for programs on it."""
-    path = os.environ["PATH"]
-    if server == "PipeWire":
-        path = _path_without_pulseaudio(folder / "bin")
-    desk = VirtualDesk(320, 240, window_manager=False)
-    with patch.dict(os.environ, {"PATH": path}):
-        desk.__enter__()
-    try:
-        with patch.dict(os.environ, desk.environment):
-            yield desk.environment_of(os.environ)
-    finally:
-        desk.close()
-
-
-def _path_without_pulseaudio(folder: Path) -> str:
-    folder.mkdir()
-    for place in reversed(os.environ["PATH"].split(os.pathsep)):
-        for program in Path(place).glob("*"):
-            link = folder / program.name
-            link.unlink(missing_ok=True)
-            if program.name != "pulseaudio":
-                link.symlink_to(program)
-    return str(folder)
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from benchmarks.decoding import Picture, Sound
 from benchmarks.onsets import Floats, beep_onsets_s, flash_onsets_s
 from benchmarks.recorders import FPS
 
-__all__ = ["BOUNDS", "Synchrony", "Truth", "clock_readings", "judge", "offsets_s"]
+__all__ = ["BOUNDS", "WAYLAND_BOUNDS", "Synchrony", "Truth", "clock_readings", "judge", "offsets_s"]
 
 #: Flashes and beeps this close to either end of a recording do not count, because they may be cut off.
 _EDGE_S: Final = 0.15
@@ -31,6 +31,9 @@ BOUNDS: Final = {
     "duration_error_s": 0.1,
     "missing": 0.0,
 }
+
+#: On Wayland, where pictures have the time at which they were shown.
+WAYLAND_BOUNDS: Final = {**BOUNDS, "median_ms": 10.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,13 @@ class Synchrony:
     #: The largest distance between a flash and its beep in the stimulus itself.
     stimulus_worst_ms: float
 
-    def broken_bounds(self) -> Iterator[str]:
-        """Yield the names of the figures that are out of bounds.
+    def broken_bounds(self, bounds: Mapping[str, float] = BOUNDS) -> Iterator[str]:
+        """Yield the names of the figures that are out of `bounds`.
 
         Drift counts only if it exceeds its bound by more than twice its standard error: a flash is only known to the
         frame, so a minute of flashes alone gives the slope to several milliseconds.
         """
-        for name, bound in BOUNDS.items():
+        for name, bound in bounds.items():
             allowance = 2 * self.drift_error_ms if name == "drift_ms" else 0.0
             if not abs(getattr(self, name)) <= bound + allowance:
                 yield name

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stimulus.graph_clicks import CLICK_LEVEL, CLICK_SAMPLES, INTERVAL_S
+from benchmarks.stimulus.player import LATENCY_S
 from benchmarks.stimulus.pulse import PlaybackStream
 
 #: The distance of the clicks, in samples of 48 kHz.
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--log", type=Path, required=True)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with parser.parse_args().log.open("w") as log, PlaybackStream(_render) as stream:
+    with parser.parse_args().log.open("w") as log, PlaybackStream(_render, LATENCY_S) as stream:
         stream.pump_until_steady()
         print("ready", flush=True)
         number = stream.written // _PERIOD + 1

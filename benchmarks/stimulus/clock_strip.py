@@ -1,4 +1,4 @@
-"""Draws the running clock on the screen."""
+"""Draws the running clock on the screen, of X11 or of a Wayland desktop."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 
 from benchmarks import clockface
 from benchmarks.stimulus.screen import FullScreen
+from benchmarks.stimulus.wayland_screen import WaylandScreen
 from capture.media import Rectangle
 
-__all__ = ["ClockStrip"]
+__all__ = ["ClockStrip", "WaylandClockStrip"]
 
 _WHITE, _BLACK = 0xFFFFFF, 0x000000
 
@@ -36,3 +37,21 @@ class ClockStrip:
         )
         self._screen.copy(self._strip, Rectangle(0, 0, self._width, self._height), self._left, self._top)
         self._screen.display.flush()
+
+
+class WaylandClockStrip:
+    """Does the same on a Wayland desktop."""
+
+    def __init__(self, screen: WaylandScreen) -> None:
+        first, last = clockface.cell(0), clockface.cell(clockface.CELLS - 1)
+        self._screen = screen
+        self._strip = Rectangle(first.left, first.top, last.right - first.left, first.height)
+
+    def tick(self) -> None:
+        """Show the current moment, all cells at once."""
+        self._screen.paint(self._strip, _BLACK)
+        white = clockface.cells_showing(time.monotonic())
+        for index in range(clockface.CELLS):
+            if white[index]:
+                self._screen.paint(clockface.cell(index), _WHITE)
+        self._screen.post(self._strip)

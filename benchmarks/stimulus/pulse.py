@@ -77,7 +77,7 @@ class PlaybackStream:
     Used by one thread. `pump` calls `render` with consecutive indices.
     """
 
-    def __init__(self, render: Render, latency_s: float = 0.15) -> None:
+    def __init__(self, render: Render, latency_s: float) -> None:
         self._render = render
         self._latency_s = latency_s
         self._lib = _load_library()

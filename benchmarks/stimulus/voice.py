@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stimulus import announce_ready
-from benchmarks.stimulus.pulse import PlaybackStream
+from benchmarks.stimulus.player import player
 
 __all__ = ["Voice", "show_with_voice", "spoken_loop"]
 
@@ -28,7 +28,7 @@ class Voice:
     """Renders the harmonics of a low pitch, which swell and fade like syllables."""
 
     def __init__(self) -> None:
-        self.stream = PlaybackStream(self._render, _LATENCY_S)
+        self.stream = player(self._render, _LATENCY_S)
         self._loop: npt.NDArray[np.float32] | None = None
 
     def _render(self, first: int, count: int) -> npt.NDArray[np.float32]:
