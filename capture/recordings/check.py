@@ -52,6 +52,8 @@ class StreamReport:
     constant_fps: float | None = None
     #: Where the last complete packet ends: a repair copies no others.
     copied_end_s: float = 0.0
+    #: How many packets play.
+    packets: int = 0
 
     def as_json(self) -> dict[str, Any]:
         own = ("width", "height", "frames", "constant_fps") if self.kind == "video" else ("sample_rate", "channels")
@@ -207,6 +209,7 @@ def _stream(track: Track) -> StreamReport:
         track.silent_until_s,
         None if track.constant_fps is None else round(track.constant_fps, 3),
         track.copied_end_s,
+        track.packets,
     )
 
 

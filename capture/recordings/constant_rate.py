@@ -60,7 +60,7 @@ def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProg
     if it does not play; `OutputError` if the new file cannot be written. The recording never changes.
     """
     found = check(path, listen=False, on_progress=part_of(on_progress, 0.0, 0.3))
-    if not found.plays:
+    if not found.plays or found.beyond_limits:
         raise RecordingError(f"{path} cannot be converted: {found.problems[0]}", "see capture check")
     picture = next((stream for stream in found.streams if stream.kind == "video"), None)
     if picture is None:

@@ -19,6 +19,7 @@ from written import RATE, Picture, Sound, write
 from benchmarks.hostile import FILES
 from capture.errors import RecordingError, UsageError
 from capture.media import SampleArray
+from capture.recordings import contents
 from capture.recordings.animation_report import report_animation
 from capture.recordings.check import check
 from capture.recordings.export import MIX, Exported, Wishes, export
@@ -378,6 +379,27 @@ def test_a_hostile_file_is_refused_in_words(name: str, tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=f"{name} cannot be exported") as caught:
         exported(path, preset)
     assert caught.value.exit_code == 1
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tiny-blocks.webm", r"a track of 0\.0 s has \d+,\d+ packets: if you trust the file, add --no-limits"),
+        ("one-sample-a-second.wav", "its sound has 1 samples a second: if you trust"),
+        ("tiny-frames.mp3", "it holds more than 1,000 packets: if you trust"),
+    ],
+)
+def test_what_takes_long_out_of_proportion_is_refused(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.recordings.export._MOST_PACKETS", 1_000)
+    if "1,000" in words:
+        monkeypatch.setattr(contents, "most_packets", lambda size_bytes: 1_000)
+    path = tmp_path / name
+    path.write_bytes(FILES[name](40_000 if path.suffix == ".wav" else 100_000))
+    with pytest.raises(RecordingError, match=words):
+        exported(path, "podcast")
     assert names(tmp_path) == [name]
 
 
