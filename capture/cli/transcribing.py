@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from capture.cli.parser import Arguments, Verb
 from capture.cli.text import say, write_json
-from capture.errors import OutputError, UsageError
+from capture.errors import CaptureError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +39,18 @@ def _transcribe(arguments: Arguments) -> int:
         if made.exists() and not arguments.overwrite:
             raise UsageError(f"{made} exists already", "move it away, or give --overwrite")
     named = arguments.model or str(config["speech.model"])
-    model_path = check_model(Path(named).expanduser() if named else None)
     language = arguments.language or str(config["speech.language"])
+    model_path = check_model(Path(named).expanduser() if named else None, language)
     with working(arguments, f"transcribing {path.name}") as on_progress:
         samples = sound_for_speech(path, None if arguments.track is None else arguments.track - 1)
         segments = heard_in(samples, model_path, language, part_of(on_progress, 0.0, 0.95))
         _write(text, subtitles, segments)
         if output is not None:
-            with_subtitles(path, output, segments)
+            try:
+                with_subtitles(path, output, segments)
+            except CaptureError as error:
+                error.message = f"{text.name} and {subtitles.name} are written, but {error.message}"
+                raise
     if not segments:
         say(arguments, f"no words were heard in {path}; {text.name} and {subtitles.name} are empty")
     else:

@@ -34,14 +34,19 @@ _RATE: Final = 16_000
 _HEADER: Final = struct.Struct("<4s11i")
 _MAGIC: Final = b"lmgg"
 _VOCABULARY: Final = range(51_000, 53_000)
+_ENGLISH_VOCABULARY: Final = 51_864
 _BANDS: Final = (80, 128)
 
 _WHERE: Final = "download one, such as ggml-base.bin, from huggingface.co/ggerganov/whisper.cpp"
 _SETTING: Final = "capture config speech.model FILE"
 
 
-def check_model(path: Path | None) -> Path:
-    """Return the path of the model. Raises `NotReadyError` when none was named, or the file is no such model."""
+def check_model(path: Path | None, language: str = "auto") -> Path:
+    """Return the path of the model.
+
+    Raises `NotReadyError` when none was named, or the file is no such model, `UsageError` when it knows English only
+    and `language` is another: it would write English words that sound alike.
+    """
     if path is None:
         raise NotReadyError("no speech model was named", f"{_WHERE}, then: {_SETTING}")
     try:
@@ -56,6 +61,10 @@ def check_model(path: Path | None) -> Path:
     if mark != _MAGIC or words not in _VOCABULARY or bands not in _BANDS:
         raise NotReadyError(
             f"{path} is not a model of whisper.cpp, or is damaged", f"{_WHERE}, or name another: {_SETTING}"
+        )
+    if words == _ENGLISH_VOCABULARY and language not in ("auto", "en"):
+        raise UsageError(
+            f"{path.name} knows English only, not {language!r}", "use a model without .en in its name, or --language en"
         )
     return path
 
