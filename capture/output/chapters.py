@@ -9,14 +9,32 @@ from typing import Any, Final, NamedTuple
 from capture.events import Event
 from capture.output.letters import cut
 
-__all__ = ["WITH_CHAPTERS", "Chapter", "as_ffmpeg", "chapters_between", "fitted_chapters", "title_of"]
+__all__ = [
+    "IN_HEADER",
+    "WITH_CHAPTERS",
+    "Chapter",
+    "as_ffmpeg",
+    "chapters_between",
+    "fitted_chapters",
+    "put_in_header",
+    "title_of",
+]
 
 #: The formats that hold chapters. They accept them after all packets.
 WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
+#: Those that hold them before all packets: in the comments of Ogg and FLAC, and in the ID3 tag of MP3.
+_IN_COMMENTS: Final = frozenset({"ogg", "flac"})
+IN_HEADER: Final = _IN_COMMENTS | {"mp3"}
+
+#: Comments number chapters with three digits.
+_MOST_NUMBERED: Final = 999
+
 #: The list of chapters in an MP4, MOV or M4A (`chpl`) counts them, and the bytes of each title, in one byte.
 _OF_MP4: Final = frozenset({"mp4", "mov", "ipod"})
 _MOST: Final = 255
+
+_KEEPS: Final = "record to .mkv to keep everything"
 
 #: The title of the chapter before the first mark.
 BEGINNING: Final = "Beginning"
@@ -59,16 +77,37 @@ def chapters_between(marks: Iterable[Event], length_s: float, from_s: float = 0.
 
 def fitted_chapters(chapters: Sequence[Chapter], form: str) -> tuple[list[Chapter], str]:
     """Return what a file of FFmpeg's format `form` can hold of the chapters, and what it cannot, "" if nothing."""
+    if form in _IN_COMMENTS and len(chapters) > _MOST_NUMBERED:
+        return list(chapters[:_MOST_NUMBERED]), f"{_left_out(chapters, _MOST_NUMBERED)}: {_KEEPS}"
+    if chapters and form not in WITH_CHAPTERS | IN_HEADER:
+        return [], "a file of this kind has no chapters: record to .flac to keep them"
     if form not in _OF_MP4:
         return list(chapters), ""
     kept = [chapter._replace(title=_shortened(chapter.title)) for chapter in chapters[:_MOST]]
     cut = sum(short.title != whole.title for short, whole in zip(kept, chapters, strict=False))
     notes = []
     if len(chapters) > _MOST:
-        notes.append(f"the last {len(chapters) - _MOST} of {len(chapters)} chapters do not fit into the file")
+        notes.append(_left_out(chapters, _MOST))
     if cut:
         notes.append(f"long titles of chapters ({cut}) were cut to {_MOST} bytes")
-    return kept, f"{' and '.join(notes)}: record to .mkv to keep everything" if notes else ""
+    return kept, f"{' and '.join(notes)}: {_KEEPS}" if notes else ""
+
+
+def put_in_header(container: Any, chapters: Sequence[Chapter], form: str) -> None:
+    """Give PyAV's output `container`, of FFmpeg's format `form`, its chapters before it starts if it has them there.
+
+    In Ogg and FLAC they are comments (`CHAPTER001=00:01:30.500`, `CHAPTER001NAME=…`), which are written here: FFmpeg
+    writes none into FLAC, and into Ogg those that begin in the second half of a second a second late.
+    """
+    if chapters and form == "mp3":
+        container.set_chapters(as_ffmpeg(chapters))
+    elif form in _IN_COMMENTS:
+        for number, chapter in enumerate(chapters, 1):
+            seconds, thousandths = divmod(round(chapter.start_s * 1000), 1000)
+            hours, minutes = seconds // 3600, seconds // 60 % 60
+            name = f"CHAPTER{number:03d}"
+            container.metadata[name] = f"{hours:02d}:{minutes:02d}:{seconds % 60:02d}.{thousandths:03d}"
+            container.metadata[f"{name}NAME"] = chapter.title
 
 
 def as_ffmpeg(chapters: Iterable[Chapter]) -> list[Any]:
@@ -83,6 +122,10 @@ def as_ffmpeg(chapters: Iterable[Chapter]) -> list[Any]:
         }
         for number, chapter in enumerate(chapters, 1)
     ]
+
+
+def _left_out(chapters: Sequence[Chapter], most: int) -> str:
+    return f"the last {len(chapters) - most} of {len(chapters)} chapters do not fit into the file"
 
 
 def _shortened(title: str) -> str:

@@ -34,7 +34,7 @@ from av.video.stream import VideoStream
 
 from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError, UsageError
 from capture.formats import Container
-from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters
+from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.file_size import limit_remedy
 from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
@@ -140,6 +140,7 @@ class Muxer:
         crash_safe: bool = True,
         durable: bool = False,
         frame_rate: Fraction | None = None,
+        chapters: Sequence[Chapter] = (),
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
@@ -147,7 +148,8 @@ class Muxer:
         `crash_safe`, writing is several times as fast, but the file is unusable until it is closed, and packets must
         come in the order of their times. With `durable`, a power cut costs the last two seconds, and `close` waits
         until the file is on the disk.
-        `frame_rate` replaces that of the templates. Raises `OutputError`.
+        `frame_rate` replaces that of the templates. `chapters` are for the formats that hold them `IN_HEADER`; the
+        others take them at `close`. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
         form = self._container_kind.format
@@ -160,6 +162,7 @@ class Muxer:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(lasting(metadata or {}))
+            put_in_header(self._container, fitted_chapters(chapters, form)[0], form)
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(lasting(template.metadata))
                 if self._container_kind.holds_video and (name := "".join(track_names[stream.index : stream.index + 1])):
@@ -298,7 +301,8 @@ class Muxer:
     def close(self, chapters: Sequence[Chapter] = ()) -> None:
         """Finish the file; may be called twice. A file without packets is removed.
 
-        Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`). Raises `OutputError`; with
+        Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`), and all that they hold
+        `IN_HEADER`. Raises `OutputError`; with
         `at_close`, the file may be whole.
         """
         held, self._held = list(self._held.values()), {}

@@ -47,9 +47,10 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
     def fill(muxer: Muxer) -> list[Chapter]:
         with opened(path) as container:
             tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata, crash_safe=False)
-            places = {stream.index: place for place, stream in enumerate(tracks)}
             stop_s = end_s + zero_s(container)
+            chapters = chapters_of(container, stop_s)
+            muxer.start(tracks, container.metadata, crash_safe=False, chapters=chapters)
+            places = {stream.index: place for place, stream in enumerate(tracks)}
             last = _last_sound(path, stop_s)
             repeat = repeat_at_end(path, stop_s)
             for packet in container.demux(tracks):
@@ -61,7 +62,7 @@ def cut_end(path: Path, end_s: float) -> CheckReport:
                     repeat = None
                 for kept in last.get((place, packet.pts)) or _until(packet, stop_s):
                     muxer.write(place, kept)
-            return chapters_of(container, stop_s)
+            return chapters
 
     return rewrite(path, fill)
 

@@ -70,7 +70,8 @@ class _Remake:
     def run(self, muxer: Muxer, on_progress: OnProgress) -> list[Chapter]:
         places = {stream.index: place for place, stream in enumerate(self._tracks)}
         templates = [self._template(stream) for stream in self._tracks]
-        muxer.start(templates, self._container.metadata, crash_safe=False)
+        chapters = chapters_of(self._container)
+        muxer.start(templates, self._container.metadata, crash_safe=False, chapters=chapters)
         for packet in self._container.demux(self._tracks):
             if packet.pos is not None and self._container.size:
                 on_progress(packet.pos / self._container.size)
@@ -84,7 +85,7 @@ class _Remake:
         for index, sound in self._sounds.items():
             for encoded in sound.finish():
                 muxer.write(places[index], encoded)
-        return chapters_of(self._container)
+        return chapters
 
     def _template(self, stream: Stream) -> Stream:
         sound = self._sounds.get(stream.index)

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from capture.formats import Container
-from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters
+from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.opus_vendor import name_vendor_at
 from capture.output.tags import lasting
 from capture.recordings.copied_track import CopiedTrack
@@ -93,11 +93,13 @@ def reencode(
                 name=name,
             )
             new.append(stack.enter_context(closing(sound)))
+        chapters = fitted_chapters(() if style.voice else chapters_of(source), kind.format)[0]
+        put_in_header(made, chapters, kind.format)
         made.start_encoding()
         for _, packet in heapq.merge(*(track.packets() for track in new), key=itemgetter(0)):
             made.mux(packet)
         if kind.format in WITH_CHAPTERS:
-            made.set_chapters(as_ffmpeg(fitted_chapters(chapters_of(source), kind.format)[0]))
+            made.set_chapters(as_ffmpeg(chapters))
     if kind.format == "ogg":
         name_vendor_at(path)
     return 0 if frames is None else frames.undecodable

@@ -224,12 +224,13 @@ def _repaired(path: Path, found: CheckReport, on_progress: OnProgress = unwatche
     def fill(muxer: Muxer) -> Sequence[Chapter]:
         with opened(path, in_file_order=True) as container:
             tracks = tracks_of(container)
-            muxer.start(tracks, container.metadata, crash_safe=False)
+            chapters = chapters_of(container, last_s)
+            muxer.start(tracks, container.metadata, crash_safe=False, chapters=chapters)
             ends = [last_s if math.isinf(last_s) else round(last_s / (track.time_base or 1)) for track in tracks]
             for place, packet in _whole_packets(container, tracks, part_of(on_progress, 0.0, 0.6)):
                 if kept := until(packet, ends[place]):
                     muxer.write(place, kept)
-            return chapters_of(container, last_s)
+            return chapters
 
     return rewrite(path, fill, found=found, on_check=part_of(on_progress, 0.6, 1.0))
 

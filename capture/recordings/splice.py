@@ -140,7 +140,8 @@ def _write(plan: Plan, new: Path, written: Path, on_progress: OnProgress) -> Non
                 else spliced_sound(plan.parts, place, kind, stack, store)
                 for place, name in enumerate(plan.kinds)
             ]
-            muxer.start([track.template for track in tracks], plan.metadata, crash_safe=False)
+            templates = [track.template for track in tracks]
+            muxer.start(templates, plan.metadata, crash_safe=False, chapters=plan.chapters)
             on_progress(0.0)
             watched = part_of(on_progress, 0.0, 1.0 - _COPY_SHARE)
             counts, begins = [0] * len(tracks), [0] * len(tracks)

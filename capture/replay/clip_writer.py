@@ -90,11 +90,12 @@ def save(
     muxer = Muxer(path, kind, overwrite=overwrite)
     try:
         templates = [track.template for track, _ in tracks]
-        muxer.start(templates, tags.of_file, track_names=tags.of_tracks, crash_safe=False)
+        begins_s = clip.exact_start_s if exact else clip.start_s
+        chapters = chapters_between(marks, clip.until_s - begins_s, begins_s)
+        muxer.start(templates, tags.of_file, track_names=tags.of_tracks, crash_safe=False, chapters=chapters)
         for place, packet in _in_order([packets for _, packets in tracks]):
             muxer.write(place, packet)
-        begins_s = clip.exact_start_s if exact else clip.start_s
-        muxer.close(chapters_between(marks, clip.until_s - begins_s, begins_s))
+        muxer.close(chapters)
     except BaseException as error:
         with suppress(CaptureError, OSError):
             muxer.discard()

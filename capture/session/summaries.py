@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from capture.errors import CaptureError, UsageError, in_one_line
 from capture.events import EventKind
 from capture.formats import container_of
+from capture.output.chapters import IN_HEADER, Chapter
 from capture.recordings.check import check
 from capture.recordings.progress import OnProgress, unwatched
 from capture.settings.record_settings import RecordSettings
@@ -36,11 +37,13 @@ def improve(
     length_s: float,
     stopped_by: str,
     report: Callable[[EventKind, str], None],
+    chapters: Sequence[Chapter] = (),
     on_progress: OnProgress = unwatched,
 ) -> None:
     """Cut the silence at the end and normalise the loudness, as the settings ask; lay out an M4A in one piece.
 
-    A failure leaves it as it is. `on_progress` learns the share of the normalising that is done.
+    Add the `chapters` to a file that has them at its start. A failure leaves it as it is. `on_progress` learns the
+    share of the normalising that is done.
     """
     try:
         if stopped_by == "silence" and settings.wants_video:
@@ -55,7 +58,15 @@ def improve(
     except Exception as error:
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
-    if container_of(path).format == "ipod" and length_s <= _MOST_COPIED_S:
+    form = container_of(path).format
+    if chapters and form in IN_HEADER:
+        from capture.recordings.contiguous import add_chapters
+
+        try:
+            add_chapters(path, chapters)
+        except (CaptureError, OSError) as error:
+            report(EventKind.CHAPTERS, f"the marks could not be added as chapters: {in_one_line(error)}")
+    if form == "ipod" and length_s <= _MOST_COPIED_S:
         from capture.recordings.contiguous import make_contiguous
 
         # Nearly every player reads it as it is.
