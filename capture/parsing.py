@@ -35,7 +35,12 @@ __all__ = [
     "parse_speed",
     "parse_time",
     "parse_tracks",
+    "takes_path",
+    "with_path",
 ]
+
+#: What stands for the file in a command.
+_PATH: Final = "{path}"
 
 #: Beyond these, speech is no longer understood.
 MIN_SPEED: Final = 0.5
@@ -207,6 +212,16 @@ def parse_command(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a command ({error})", "quote it as in a shell") from error
+
+
+def takes_path(command: Sequence[str]) -> bool:
+    """Whether a word of a command says where the path of a file goes."""
+    return any(_PATH in word for word in command)
+
+
+def with_path(command: Sequence[str], path: str) -> list[str]:
+    """Return the command with the path of a file where it says that it goes."""
+    return [word.replace(_PATH, path) for word in command]
 
 
 def parse_tracks(text: str) -> str | tuple[tuple[int, ...], ...]:

@@ -29,9 +29,6 @@ __all__ = ["AfterSave", "command_after_save"]
 #: How long the recorder waits at its end for commands, so that it can say which of them failed.
 _END_S: Final = 10.0
 
-#: In a command, this becomes the path of the saved file.
-_PATH: Final = "{path}"
-
 
 class AfterSave:
     """Runs the command `words` for each saved file, at once and without waiting for it; any thread.
@@ -114,9 +111,10 @@ class AfterSave:
         import subprocess
         import tempfile
 
+        from capture.parsing import with_path
         from capture.strict_json import to_json
 
-        words = [word.replace(_PATH, summary.path) for word in self._words]
+        words = with_path(self._words, summary.path)
         try:
             # A pipe would block when the summary is long and the command does not read it.
             with tempfile.TemporaryFile() as content:

@@ -27,9 +27,6 @@ _PLACES: Final = {
 #: The places that need one more word.
 _NAMED: Final = {"app": "--to app Telegram", "command": "--to command 'PROGRAM {path}'"}
 
-#: The placeholder for the file in a command.
-_PATH: Final = "{path}"
-
 
 def _share(arguments: Arguments) -> int:
     from capture.cli.recordings import recording_named
@@ -80,10 +77,10 @@ def _place(words: Sequence[str]) -> tuple[str, str]:
 
 def _words(command: str) -> list[str]:
     """Return the words of a command. Raises `UsageError`."""
-    from capture.parsing import parse_command
+    from capture.parsing import parse_command, takes_path
 
     words = parse_command(command)
-    if not any(_PATH in word for word in words):
+    if not takes_path(words):
         raise UsageError(f"{command!r} does not say where the file goes", f"write it like {_NAMED['command']}")
     return words
 
@@ -102,13 +99,14 @@ def _hand_on(arguments: Arguments, path: Path, place: str, name: str, command: S
     from capture.desktop.clipboard import copy_file
     from capture.desktop.mail import open_draft
     from capture.desktop.programs import open_with_program, show_in_file_manager
+    from capture.parsing import with_path
 
     ways: dict[str, Callable[[], bool | None]] = {
         "clipboard": lambda: copy_file(path),
         "email": lambda: open_draft(path),
         "folder": lambda: show_in_file_manager(path),
         "app": lambda: open_with_program(path, name),
-        "command": lambda: _run(arguments, [word.replace(_PATH, str(path)) for word in command]),
+        "command": lambda: _run(arguments, with_path(command, str(path))),
     }
     return ways[place]() is not False
 

@@ -80,8 +80,13 @@ class Tee:
             packets = list(dropwhile(lambda packet: (packet.pts or 0) < first_pts, packets))
             if packets:
                 del self._await_begin[key]
-                for note in self.buffer.notes(track):
-                    packets[0].set_sidedata(note)
+                if notes := self.buffer.notes(track):
+                    from capture.replay.packets import copy_of
+
+                    # The packet of the buffer and of other writers stays as it is.
+                    packets[0] = copy_of(packets[0])
+                    for note in notes:
+                        packets[0].set_sidedata(note)
         return packets
 
     def attach(self, writer: FileWriter) -> None:

@@ -14,7 +14,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from capture.recordings.animation_report import report_animation
-from capture.recordings.decoded_pictures import FrameReader, at_constant_rate, shown
+from capture.recordings.decoded_pictures import PictureReader, at_constant_rate, shown
 from capture.recordings.opening import origin_s
 from capture.recordings.palette import PaletteChooser, Rgb
 from capture.recordings.progress import OnProgress, part_of, unwatched
@@ -86,7 +86,7 @@ def _at_slots(
         track = next(track for track in tracks_of(source) if isinstance(track, VideoStream))
         # A picture that is shorter than the sound, or than a slot, is shown for one.
         end_s = max(duration_s, float(1 / rate))
-        pictures = shown(FrameReader(source, track, on_progress), origin_s(source), end_s)
+        pictures = shown(PictureReader(source, track, on_progress), origin_s(source), end_s)
         reformatter = VideoReformatter()
         for frame, run in itertools.groupby(at_constant_rate(pictures, rate), key=lambda each: each[1]):
             slots = [slot for slot, _ in run]

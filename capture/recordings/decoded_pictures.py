@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from capture.recordings.opening import MOST_PIXELS
 from capture.recordings.progress import OnProgress, unwatched
 
-__all__ = ["FrameReader", "Shown", "at_constant_rate", "display_size", "shown"]
+__all__ = ["PictureReader", "Shown", "at_constant_rate", "display_size", "shown"]
 
 #: FFmpeg's filters that apply a rotation, by the degrees counterclockwise that the file asks for.
 _TURNS: Final = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     until_s: float
 
 
-class FrameReader:
+class PictureReader:
     """Decodes the frames of one track, upright. To be iterated once; raises what FFmpeg raises."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, on_progress: OnProgress) -> None:
@@ -116,7 +116,7 @@ def display_size(container: InputContainer, stream: VideoStream) -> tuple[float,
 
     Decodes the first frame. Raises what FFmpeg raises; the size is 0 by 0 when there is no frame.
     """
-    for frame in FrameReader(container, stream, unwatched):
+    for frame in PictureReader(container, stream, unwatched):
         # It is upright, which its own rotation no longer says.
         ratio = float(stream.sample_aspect_ratio or 1)
         return frame.width * ratio, float(frame.height)

@@ -22,7 +22,7 @@ from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters, p
 from capture.output.opus_vendor import name_vendor_at
 from capture.output.tags import lasting
 from capture.recordings.copied_track import CopiedTrack
-from capture.recordings.decoded_pictures import FrameReader
+from capture.recordings.decoded_pictures import PictureReader
 from capture.recordings.encoding_plan import PLAIN, Plan, Style
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.reencoded_picture import ReencodedPicture
@@ -63,7 +63,7 @@ def reencode(
         made.metadata.update(tags)
         new: list[CopiedTrack | ReencodedPicture | ReencodedSound] = []
         track = next((track for track in tracks_of(source) if isinstance(track, VideoStream)), None)
-        frames: FrameReader | None = None
+        frames: PictureReader | None = None
         if track is not None and plan.picture_rate and style.copies_picture:
             new.append(CopiedTrack(source, track, made, on_progress))
         elif track is not None and plan.picture_rate:

@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from capture.media import in_seconds
-from capture.recordings.decoded_pictures import FrameReader, Shown, at_constant_rate, shown
+from capture.recordings.decoded_pictures import PictureReader, Shown, at_constant_rate, shown
 from capture.recordings.encoding_plan import Plan, Style
 from capture.recordings.opening import origin_s
 from capture.recordings.progress import OnProgress
@@ -80,7 +80,7 @@ class ReencodedPicture:
         elif codec == "vp8":
             stream.bit_rate = 12 * plan.size[0] * plan.size[1]
         self._colours = _Colours(source, context, plan.size, bt709=style.bt709)
-        self.frames = FrameReader(container, source, on_progress)
+        self.frames = PictureReader(container, source, on_progress)
         self._origin_s = origin_s(container)
         self._stream = stream
         self._constant_fps = style.constant_fps

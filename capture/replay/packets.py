@@ -30,6 +30,7 @@ __all__ = [
     "ReplayTrack",
     "StoredPacket",
     "as_packet",
+    "copy_of",
     "units",
 ]
 
@@ -114,6 +115,13 @@ def as_packet(stored: StoredPacket, time_base: Fraction, origin: int = 0) -> av.
     if stored.duration:
         packet.duration = stored.duration
     return packet
+
+
+def copy_of(packet: av.Packet[Any]) -> av.Packet[Any]:
+    """Return a copy of an encoder's packet, which others may have as well; without its side data."""
+    run = PacketRun(0.0)
+    run.add(packet)
+    return as_packet(run.packet(0), as_fraction(packet.time_base))
 
 
 class PacketRun:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from capture.errors import CaptureError, UsageError, in_one_line
-from capture.events import EventKind
+from capture.events import Event, EventKind
 from capture.formats import container_of
-from capture.output.chapters import IN_HEADER, Chapter
+from capture.output.chapters import IN_HEADER, chapters_between
 from capture.recordings.check import check
 from capture.recordings.progress import OnProgress, unwatched
 from capture.settings.record_settings import RecordSettings
@@ -37,13 +37,13 @@ def improve(
     length_s: float,
     stopped_by: str,
     report: Callable[[EventKind, str], None],
-    chapters: Sequence[Chapter] = (),
+    marks: Sequence[Event] = (),
     on_progress: OnProgress = unwatched,
 ) -> None:
     """Cut the silence at the end and normalise the loudness, as the settings ask; lay out an M4A in one piece.
 
-    Add the `chapters` to a file that has them at its start. A failure leaves it as it is. `on_progress` learns the
-    share of the normalising that is done.
+    Add the chapters between the `marks` to a file that has them at its start. A failure leaves it as it is.
+    `on_progress` learns the share of the normalising that is done.
     """
     try:
         if stopped_by == "silence" and settings.wants_video:
@@ -59,7 +59,7 @@ def improve(
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
     form = container_of(path).format
-    if chapters and form in IN_HEADER:
+    if form in IN_HEADER and (chapters := chapters_between(marks, length_s)):
         from capture.recordings.contiguous import add_chapters
 
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from capture.clock import Clock
 from capture.errors import OutputError
 from capture.events import Event, EventKind, Progress, State, Summary, VideoSummary
-from capture.output.chapters import Chapter, chapters_between, fitted_chapters, title_of
+from capture.output.chapters import chapters_between, fitted_chapters, title_of
 from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile
 from capture.output.muxer import Muxer, muxer_under_free_name
@@ -267,17 +267,14 @@ class Take:
         try:
             self._end_feed()
         finally:
-            self._writer.close(self._chapters())
-        _, left_out = fitted_chapters(self._chapters(), self._settings.container.format)
-        if left_out:
+            chapters = chapters_between(self._ledger.of(EventKind.MARK), self._length_s)
+            self._writer.close(chapters)
+        if left_out := fitted_chapters(chapters, self._settings.container.format)[1]:
             self.record_now(EventKind.CHAPTERS, left_out)
         if self.path != path:
             self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")
         if self._writer.close_error is not None:
             self._judge_close(self._writer.close_error)
-
-    def _chapters(self) -> list[Chapter]:
-        return chapters_between(self._ledger.of(EventKind.MARK), self._length_s)
 
     def _judge_close(self, error: OutputError) -> None:
         """Report what closing the file reported: as an event if the file holds everything, else as a failure."""
@@ -355,7 +352,7 @@ class Take:
         from capture.session.summaries import improve, judge  # needed only now, and takes 6 ms to load
 
         if not failed:
-            note_done, marks = self._vitals.note_done, self._chapters()
+            marks, note_done = self._ledger.of(EventKind.MARK), self._vitals.note_done
             improve(muxer.path, self._settings, self._length_s, stopped_by, self.record_now, marks, note_done)
         if self.is_gone:
             return self._described(stopped_by, 0.0, "nothing was recorded")

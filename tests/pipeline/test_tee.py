@@ -156,6 +156,42 @@ def test_late_sound_from_before_a_take_is_left_out(extension: str, codec: str, t
     assert tee._await_begin == {}
 
 
+class HoldingWriter(FileWriter):
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__(no_failure)
+        self.held: list[av.Packet[Any]] = []
+
+    def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
+        self.held += packets
+
+
+def test_what_is_noted_on_the_first_packet_of_a_file_is_not_on_that_of_others() -> None:
+    pictures_of, sound_of, tee = VideoEncoder("h264", 64, 64, FPS, cuttable=True), AudioEncoder("mp3", 2), Tee()
+    tee.buffer = ReplayBuffer(60.0, HUGE, [ReplayTrack.of(each.template) for each in (pictures_of, sound_of)])
+    half = np.full((SAMPLE_RATE, 2), 0.5, np.float32)
+    tee.put(0, pictures_of.encode(np.full((64, 64, 4), 99, np.uint8), 0))
+    tee.put(1, sound_of.encode(half))
+    tee.put(0, pictures_of.repeat(round(1.8 * 90_000)))
+    assert tee.buffer.notes(1)
+    # The sound from there on has not arrived.
+    writers = HoldingWriter(), HoldingWriter()
+    for writer in writers:
+        tee.attach_since(writer, 2.0)
+    encoded = sound_of.encode(np.concatenate([half, half]))
+    content = [bytes(packet) for packet in encoded]
+    tee.put(1, encoded)
+    assert not any(list(packet.iter_sidedata()) for packet in encoded)
+    for writer in writers:
+        count = len(writer.held)
+        assert 0 < count < len(encoded)
+        assert [len(list(packet.iter_sidedata())) for packet in writer.held[:2]] == [1, 0]
+        assert [bytes(packet) for packet in writer.held] == content[-count:]
+        assert [packet.pts for packet in writer.held] == [packet.pts for packet in encoded[-count:]]
+        assert {packet.time_base for packet in writer.held} == {encoded[0].time_base}
+
+
 def packet(pts: int) -> av.Packet[Any]:
     made: av.Packet[Any] = av.Packet(b"x")
     made.pts, made.duration, made.time_base = pts, 10, Fraction(1, 100)
