@@ -141,8 +141,8 @@ class VideoEncoder:
             ) from error
         self._constant_fps = constant_fps
         # The context is replaced when the search changes.
-        self._copy = StreamCopy(self._context.stream)
-        self.template = cast(VideoStream, self._copy.stream)
+        self.stream_copy = StreamCopy(self._context.stream)
+        self.template = cast(VideoStream, self.stream_copy.stream)
         self._search = SearchChoice() if how.narrow else None
         self._quantiser = QuantiserChoice(macroblock_count(self.width, self.height))
         self._has_coarse = quality in how.coarse

@@ -56,7 +56,7 @@ class Feed:
             from capture.replay.buffer import ReplayBuffer
             from capture.replay.packets import ReplayTrack
 
-            tracks = [ReplayTrack.of(template) for template in self.pipeline.templates]
+            tracks = list(map(ReplayTrack.of, self.pipeline.stream_copies))
             self.tee.buffer = ReplayBuffer(settings.replay_s, settings.buffer_bytes, tracks)
 
     def mark(self, at_s: float, text: str) -> Event:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.clock import Clock
 from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.null_container import StreamCopy
 from capture.events import AudioSummary, Event, Level, VideoSummary
 from capture.media import SILENCE_DBFS, peak_dbfs
 from capture.pipeline.devices import DeviceSet, SoundInput
@@ -139,6 +140,12 @@ class Pipeline:
         """The streams from which a muxer makes its tracks: the picture first, if there is one, then the sound."""
         audio: list[Stream] = [sound.encoder.template for sound in self._sounds]
         return audio if self._video is None else [self._video.template, *audio]
+
+    @property
+    def stream_copies(self) -> list[StreamCopy]:
+        """Copies of the `templates` that can be used after the encoders are closed."""
+        audio = [StreamCopy(sound.encoder.template) for sound in self._sounds]
+        return audio if self._video is None else [self._video.stream_copy, *audio]
 
     @property
     def has_picture(self) -> bool:

@@ -277,7 +277,7 @@ def _reencoded_picture(
         encoder=context.codec.name,
         constant_fps=says_constant_rate(bytes(context.extradata or b"")),
     )
-    reencoded = ReplayTrack.of(encoder.template)
+    reencoded = ReplayTrack.of(encoder.stream_copy)
     same = reencoded.template.codec_context.extradata == context.extradata
     first = next((n for n, one in enumerate(packets) if one.pts >= start), len(packets) - 1)
     # Two key frames in a row would have to have different numbers (`idr_pic_id`).

@@ -69,9 +69,13 @@ class ReplayTrack(NamedTuple):
         return units(start_s, self.time_base) - priming
 
     @classmethod
-    def of(cls, template: Stream) -> ReplayTrack:
-        """Return the track for the packets of an encoder with this `template`; the encoder is still open."""
-        return cls(template.type == "video", as_fraction(template.time_base), StreamCopy(template))
+    def of(cls, template: Stream | StreamCopy) -> ReplayTrack:
+        """Return the track for the packets of an encoder with this `template`, or with a copy of it.
+
+        For the template itself, the encoder is still open.
+        """
+        copy = template if isinstance(template, StreamCopy) else StreamCopy(template)
+        return cls(copy.stream.type == "video", as_fraction(copy.stream.time_base), copy)
 
     @property
     def template(self) -> Stream:
