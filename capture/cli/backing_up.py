@@ -31,7 +31,8 @@ def _backup(arguments: Arguments) -> int:
         return _show_status(arguments, remote, known)
     if not remote:
         raise UsageError(
-            "no place for backups is set", "name one of rclone's: capture config backup.remote drive:Captures"
+            "no place for backups is set",
+            "name a folder, or a place of rclone's: capture config backup.remote drive:Captures",
         )
     files = [recording_named(file) for file in arguments.files]
     for file in files:

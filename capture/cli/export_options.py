@@ -38,7 +38,6 @@ def fill_share(parser: ArgumentParser) -> None:
         "--to",
         metavar="WHERE",
         nargs="+",
-        required=True,
         help="clipboard: to be pasted into a chat or a mail; email: a draft with the file attached; folder: the file "
         "manager; app NAME: a program; command 'PROGRAM {path}': a command line, without a shell",
     )

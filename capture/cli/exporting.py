@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from capture.cli.parser import Arguments, Verb
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from capture.recordings.export import Exported, Wishes
 
 __all__ = ["VERBS", "in_words", "write_export"]
+
+#: A narrower terminal breaks the lines itself.
+_LEAST_COLUMNS: Final = 30
 
 
 def _export(arguments: Arguments) -> int:
@@ -86,10 +90,17 @@ def _list_presets(arguments: Arguments) -> None:
     if arguments.json:
         write_json({"presets": [{"name": name, **preset.as_json()} for name, preset in PRESETS.items()]})
         return
+    from textwrap import wrap
+
+    from capture.cli.table import columns
+
     width = max(map(len, PRESETS))
+    # Nothing is wrapped for another program.
+    room = max(_LEAST_COLUMNS, (columns() or sys.maxsize) - width - 2)
     for name, preset in PRESETS.items():
-        write(f"{name:{width}}  {preset.text}")
-        write(f"{'':{width}}  {_facts(preset)}")
+        lines = [*wrap(preset.text, room), *wrap(_facts(preset), room)]
+        for start, line in zip([name, *[""] * (len(lines) - 1)], lines, strict=True):
+            write(f"{start:{width}}  {line}")
 
 
 def _facts(preset: Preset) -> str:

@@ -34,7 +34,7 @@ def _share(arguments: Arguments) -> int:
     from capture.parsing import parse_size
     from capture.recordings.check import size_bytes_of
 
-    place, name = _place(arguments.to)
+    place, name = _place(arguments.to or ())
     command = _words(name) if place == "command" else []
     limit_bytes = None if arguments.size_limit is None else parse_size(arguments.size_limit)
     path = recording_named(arguments.file)
@@ -63,6 +63,8 @@ def _share(arguments: Arguments) -> int:
 
 def _place(words: Sequence[str]) -> tuple[str, str]:
     """Return the place of `--to` and the name after it, "" without one. Raises `UsageError`."""
+    if not words:
+        raise UsageError("--to is missing", f"say where to: {', '.join(_PLACES)}")
     place, *names = words
     if place not in _PLACES:
         raise UsageError(f"--to {place!r} is unknown", f"use {', '.join(_PLACES)}")
@@ -86,9 +88,10 @@ def _words(command: str) -> list[str]:
 
 
 def _made_to_fit(arguments: Arguments, path: Path, limit_bytes: int) -> Path:
+    from capture.output.file_size import as_limit
     from capture.recordings.export import Wishes
 
-    name = f"{limit_bytes / 1e6:g}MB"
+    name = as_limit(limit_bytes)
     made = write_export(arguments, path, name, PRESETS["web"], None, Wishes(most_bytes=limit_bytes))
     say(arguments, in_words(made))
     return made.path

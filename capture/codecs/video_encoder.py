@@ -345,7 +345,7 @@ def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float)
         except (NotReadyError, EncoderError, av.FFmpegError):
             continue
         return name, f"{name}: it encoded a test picture"
-    return software, f"{software}: none of {', '.join(hardware)} works here" if hardware else ""
+    return software, f"{software}: no hardware encoder works here ({', '.join(hardware)})" if hardware else ""
 
 
 def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from capture.errors import FileTooLargeError, NotReadyError
 from capture.system.file_system import is_fat, limit_of_process_bytes
 
-__all__ = ["FileSizeLimit", "check_allows", "file_size_limit", "limit_remedy"]
+__all__ = ["FileSizeLimit", "as_limit", "check_allows", "file_size_limit", "limit_remedy"]
 
 #: FAT stores the size of a file in 32 bits.
 _FAT_BYTES: Final = 2**32 - 1
@@ -55,6 +55,11 @@ def limit_remedy(error: BaseException, folder: Path, otherwise: str) -> str:
         return otherwise
     limit = file_size_limit(folder)
     return limit.remedy if limit is not None else "write to another disk"
+
+
+def as_limit(size_bytes: int) -> str:
+    """Format a size as users give it: `1.5MB`, `600KB`."""
+    return f"{size_bytes / 1e6:g}MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g}KB"
 
 
 def _plain(size_bytes: int) -> str:

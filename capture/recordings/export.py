@@ -14,6 +14,7 @@ import av
 
 from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS
+from capture.output.file_size import as_limit
 from capture.output.free_name import under_free_name
 from capture.output.locked_file import is_being_recorded
 from capture.output.naming import fitted
@@ -280,7 +281,7 @@ def _notes(order: Order, found: CheckReport, transcoding: Transcoding) -> Iterat
         yield "the sound already fits: copied"
     wanted = transcoding.wanted_size
     if made is not None and wanted is not None and (made.width, made.height) != wanted and order.limit_bytes:
-        yield f"shrunk to {made.width}x{made.height} to fit into {order.limit_bytes / 1e6:g}MB"
+        yield f"shrunk to {made.width}x{made.height} to fit into {as_limit(order.limit_bytes)}"
     if found.ending is not Ending.WHOLE:
         yield f"the recording is not complete: {found.problems[0]}"
     if transcoding.undecodable:

@@ -14,6 +14,7 @@ from capture.errors import CaptureError, OutputError, RecordingError, UsageError
 from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.output.chapters import chapters_between, fitted_chapters
+from capture.output.file_size import as_limit
 from capture.output.free_name import under_free_name
 from capture.output.ledger_file import LedgerFile
 from capture.output.locked_file import is_being_recorded, taken_by_another
@@ -187,12 +188,7 @@ def _shrinking(feed: Feed, clip: Summary, max_bytes: int) -> str:
     recorded, saved = feed.pipeline.video_summary(), clip.video
     if recorded is None or saved is None or (saved.width, saved.height) == (recorded.width, recorded.height):
         return ""
-    return f"shrunk to {saved.width}x{saved.height} to fit {_as_limit(max_bytes)}"
-
-
-def _as_limit(size_bytes: int) -> str:
-    """Format a size as users give it: `1.5MB`, `600KB`."""
-    return f"{size_bytes / 1e6:g}MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g}KB"
+    return f"shrunk to {saved.width}x{saved.height} to fit {as_limit(max_bytes)}"
 
 
 def _left_out(path: Path, marks: Sequence[Event], length_s: float, from_s: float) -> str:

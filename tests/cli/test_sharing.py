@@ -125,7 +125,7 @@ def test_the_clipboard_has_the_file_itself(run_capture: RunCapture, tmp_path: Pa
     with closing(Program()) as other:
         assert other.paste("text/uri-list") == f"file://{tmp_path}/a%20b.ogg\r\n".encode()
         assert run_capture("share", "a b.ogg", "--to", "clipboard", "--size-limit", "6KB").returncode == 0
-        fitted = tmp_path / "a b-0.006MB.m4a"
+        fitted = tmp_path / "a b-6KB.m4a"
         assert other.paste("UTF8_STRING") == os.fsencode(fitted)
     assert fitted.stat().st_size <= 6_000
 
@@ -242,6 +242,13 @@ def test_what_is_not_possible_here_is_said_with_the_next_best(
             hint in done.stderr for hint in ("--to folder", "--to clipboard", str(tmp_path), "install it", "menu")
         )
     assert not list(Path(capture_environment["XDG_CACHE_HOME"]).rglob("*.eml"))
+
+
+def test_a_share_without_a_place_names_them(run_capture: RunCapture, tmp_path: Path) -> None:
+    write(tmp_path / "a.ogg")
+    done = run_capture("share", "a.ogg")
+    said = "capture: --to is missing: say where to: clipboard, email, folder, app, command\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 def test_what_is_being_recorded_is_not_shared(run_capture: RunCapture, tmp_path: Path) -> None:

@@ -285,7 +285,8 @@ def test_ctrl_c_ends_a_backup_and_loses_nothing(home: Home, process: subprocess.
         (
             ("backup",),
             2,
-            "no place for backups is set: name one of rclone's: capture config backup.remote drive:Captures",
+            "no place for backups is set: name a folder, or a place of rclone's: capture config backup.remote "
+            "drive:Captures",
         ),
         (("config", "backup.remote", " -x:"), 2, "backup.remote: ' -x:' is no place of rclone's: write it like drive:"),
         (

@@ -289,7 +289,7 @@ def test_a_large_recording_is_made_to_fit(tmp_path: Path) -> None:
     assert 15_000 <= done.size_bytes <= 18_000
     assert done.picture is not None
     assert done.picture.width < 640
-    assert done.notes == (f"shrunk to {done.picture.width}x{done.picture.height} to fit into 0.018MB",)
+    assert done.notes == (f"shrunk to {done.picture.width}x{done.picture.height} to fit into 18KB",)
     scaled = exported(path, "web", scale=(320, 320)).picture
     assert scaled is not None
     assert (scaled.width, scaled.height) == (320, 180)
