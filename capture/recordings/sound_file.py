@@ -36,6 +36,9 @@ _AHEAD_SAMPLES: Final = 5 * SAMPLE_RATE
 #: How long before the start to decode: decoders need some sound before what they make is right, Opus 80 ms.
 _RUN_UP_S: Final = 0.25
 
+#: How long FFmpeg may look for the next packet. In a file built for it, it would read for hours.
+_PATIENCE_S: Final = 10.0
+
 #: The least to yield at once, 0.1 s.
 BLOCK_SAMPLES: Final = 4_800
 
@@ -50,9 +53,10 @@ class SoundFile:
         """
         try:
             # FFmpeg would take a relative "rec-12:30.mp4" for a protocol.
-            self._container = open_recording(path)
+            self._container = open_recording(path, _PATIENCE_S)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
+        self._path = path
         start_s = origin_s(self._container)
         streams = self._container.streams.audio
         if tracks is not None:
@@ -83,16 +87,22 @@ class SoundFile:
     def blocks(self) -> Iterator[SampleArray]:
         """Yield the sound from `from_s` to the current end of the file, which may be in the middle of a packet.
 
-        Raises `NotReadyError` when there is none.
+        Raises `NotReadyError` when there is none, `RecordingError` when FFmpeg finds no packet for 10 s.
         """
-        # An error means that the file is cut off here: play what came before.
-        with suppress(av.FFmpegError, OSError, ValueError):
+        try:
             for packet in self._container.demux([track.stream for track in self._tracks.values()]):
                 # At the end there is an empty packet for every track, video included.
                 if packet.stream_index in self._tracks:
                     self._tracks[packet.stream_index].take_in(packet)
                 if (common := self._common()) >= BLOCK_SAMPLES:
                     yield self._mix(common)
+        except av.error.ExitError as error:
+            raise RecordingError(
+                f"no sound was found in {self._path} for {_PATIENCE_S:g} s", "see capture check"
+            ) from error
+        except (av.FFmpegError, OSError, ValueError):
+            # The file is cut off here: play what came before.
+            pass
         for track in self._tracks.values():
             track.finish()
         rest = max(track.available for track in self._tracks.values())

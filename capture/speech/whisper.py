@@ -37,6 +37,9 @@ _VOCABULARY: Final = range(51_000, 53_000)
 _ENGLISH_VOCABULARY: Final = 51_864
 _BANDS: Final = (80, 128)
 
+#: The longest sound: eight hours take 1.8 GB, and as much again in the process of the model.
+_LONGEST_S: Final = 8 * 3600
+
 _WHERE: Final = "download one, such as ggml-base.bin, from huggingface.co/ggerganov/whisper.cpp"
 _SETTING: Final = "capture config speech.model FILE"
 
@@ -72,13 +75,21 @@ def check_model(path: Path | None, language: str = "auto") -> Path:
 def sound_for_speech(path: Path, track: int | None = None) -> SampleArray:
     """Return the sound of a recording as one channel at 16 kHz, float32 (n,): all tracks mixed, or one, from 0.
 
-    An hour takes 230 MB. Raises `RecordingError` when the file cannot be opened, or has no such sound.
+    An hour takes 230 MB. Raises `RecordingError` when the file cannot be opened, has no such sound, or more than eight
+    hours of it.
     """
     resampler = AudioResampler(format="flt", layout="mono", rate=_RATE)
     parts: list[Any] = []
+    count = 0
     try:
         with SoundFile(path, tracks=None if track is None else (track,)) as sound:
             for block in sound.blocks():
+                count += len(block)
+                if count > _LONGEST_S * SAMPLE_RATE:
+                    raise RecordingError(
+                        f"{path} has more than {_LONGEST_S // 3600} hours of sound, too much at once",
+                        "cut it into parts with capture trim",
+                    )
                 # FFmpeg would make it louder by 3 dB, and clip.
                 mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32).reshape(1, -1))
                 frame = av.AudioFrame.from_ndarray(mono, format="flt", layout="mono")

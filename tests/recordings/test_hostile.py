@@ -19,8 +19,9 @@ from conftest import RunCapture
 from written import write
 
 from benchmarks.hostile import FILES
+from capture.errors import RecordingError
 from capture.formats import CONTAINERS
-from capture.recordings import contents
+from capture.recordings import contents, sound_file
 from capture.recordings.check import check
 from capture.recordings.headers import excess_in
 
@@ -240,6 +241,16 @@ def test_ffmpeg_does_not_skip_empty_packets_forever(tmp_path: Path, monkeypatch:
     # It ends while it is opened, or while the first packet is read.
     assert any(words in report.problems[0] for words in ("no packet was found in it for 0.001 s", "it takes too long"))
     assert not report.plays
+
+
+def test_playing_does_not_look_for_sound_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound_file, "_PATIENCE_S", 0.001)
+    path = tmp_path / "empty.mkv"
+    path.write_bytes(FILES["laced-empty.mkv"](1_000_000))
+    # It ends while it is opened, or while the first packet is read.
+    said = pytest.raises(RecordingError, match=r"no sound was found in .* for 0.001 s|cannot be played")
+    with said, sound_file.SoundFile(path) as sound:
+        list(sound.blocks())
 
 
 def test_the_samples_of_flac_are_held(tmp_path: Path) -> None:

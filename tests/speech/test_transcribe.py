@@ -26,6 +26,7 @@ from written import Picture, Sound, write
 
 from capture.cli.main import main
 from capture.recordings.check import check
+from capture.speech import whisper
 from capture.speech.transcript import Segment, as_srt, as_text
 from capture.speech.whisper import heard_in
 
@@ -222,6 +223,13 @@ def test_tracks_that_end_apart_get_subtitles_too(folder: Path, model: Path) -> N
     assert (code, err) == (0, "")
     with av.open("apart-subtitled.mkv") as opened:
         assert [stream.type for stream in opened.streams] == ["video", "audio", "subtitle"]
+
+
+def test_what_would_take_all_memory_is_refused(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "_LONGEST_S", 1)
+    code, out, err = run("transcribe", "a.ogg", "--model", model)
+    assert (code, out) == (1, "")
+    assert err.startswith("capture: a.ogg has more than 0 hours of sound, too much at once: cut it into parts with")
 
 
 def test_a_missing_library_is_said(folder: Path, model: Path, tmp_path: Path) -> None:
