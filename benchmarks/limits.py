@@ -48,6 +48,7 @@ import os
 from capture.cli.record import load_numpy
 load_numpy()
 import capture.session.session, capture.sources.pulse.device_source, capture.sources.x11.change_watch
+import capture.codecs.video_encoder, capture.pipeline.feed, capture.session.take
 from benchmarks.process import high_water_bytes
 print(high_water_bytes(os.getpid()))
 """

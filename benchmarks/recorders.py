@@ -36,7 +36,7 @@ class Recording:
 class Order:
     """What to record: the desk's screen and internal audio, or only sound if `path` ends in .ogg.
 
-    Recorders that always write every slot ignore `constant_fps`.
+    Without `sound`, only the screen. Recorders that always write every slot ignore `constant_fps`.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Order:
     desk: Desk
     fps: int = FPS
     constant_fps: bool = False
+    sound: bool = True
 
 
 class Recorder(Protocol):
@@ -64,6 +65,7 @@ class Capture:
         argv = [sys.executable, "-m", "capture", "record", str(order.path)]
         argv += ["--duration", f"{order.seconds:g}s", "--no-hotkeys", "--json", "--fps", str(order.fps)]
         argv += ["--constant-fps"] if order.constant_fps else []
+        argv += [] if order.sound else ["--audio", "none"]
         outcome = _run(argv, order)
         return Recording(order.path, outcome, json.loads(outcome.output))
 
@@ -79,7 +81,7 @@ class Ffmpeg:
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError("ffmpeg is not installed")
-        sound = ["-f", "pulse", "-i", f"{order.desk.sink}.monitor"]
+        sound = ["-f", "pulse", "-i", f"{order.desk.sink}.monitor"] if order.sound else []
         if order.path.suffix == ".ogg":
             argv = [*sound, "-c:a", "libopus", "-b:a", _SOUND_BITRATE]
         else:

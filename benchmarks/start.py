@@ -1,4 +1,5 @@
-"""How long until it records? From the launch of the command to the first frame and the first samples in the file.
+"""How long until it records? From the launch of the command to the first frame and the first samples in the file, and
+to the first bytes of a recording of the picture alone.
 
 Usage: python -m benchmarks.start [--runs 5] [--json [FILE]]
 
@@ -15,6 +16,8 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +37,9 @@ BOUND_S: Final = 0.7
 #: Long enough for at least four beeps.
 _RECORDED_S: Final = 6.0
 _FRAMES_READ: Final = 10
+
+#: How often to look whether a file has bytes.
+_LOOKING_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,26 @@ def _first_sound_at_s(path: Path, log: Path) -> float:
     return begins_s - common_shift_s(Truth.of(log).beep_s, beeps_s)
 
 
+def first_bytes_s(recorder: Recorder) -> float:
+    """Return the seconds from the launch to the first bytes of a recording of the picture alone."""
+    appeared_s: list[float] = []
+    ended = threading.Event()
+    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
+        path = Path(folder, "recording.mp4")
+
+        def watch() -> None:
+            while not (ended.is_set() or (path.exists() and path.stat().st_size)):
+                time.sleep(_LOOKING_S)
+            appeared_s.append(time.monotonic())
+
+        watching = threading.Thread(target=watch, name="watch", daemon=True)
+        watching.start()
+        launched_s = recorder.record(Order(path, 1.0, desk, sound=False)).outcome.launched_s
+        ended.set()
+        watching.join()
+    return appeared_s[0] - launched_s
+
+
 def help_takes_s() -> float:
     """Return how long `capture --help` takes."""
     return run([sys.executable, "-m", "capture", "--help"], os.environ, 60.0).lasted_s
@@ -95,17 +121,20 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]
     starts: dict[str, list[Start]] = {recorder.name: [] for recorder in chosen}
+    bytes_s: dict[str, list[float]] = {recorder.name: [] for recorder in chosen}
     helps_s: list[float] = []
     for turn in range(options.runs):
         for recorder in chosen:
             announce(f"run {turn + 1}: {recorder.name}")
             starts[recorder.name].append(measure(recorder))
+            bytes_s[recorder.name].append(first_bytes_s(recorder))
         if Capture.name in starts:
             helps_s.append(help_takes_s())
     rows: list[list[str]] = []
     for name, measured in starts.items():
         rows.append(row(f"{name}, first frame", [start.first_frame_s for start in measured]))
         rows.append(row(f"{name}, first sound", [start.first_sound_s for start in measured]))
+        rows.append(row(f"{name}, first bytes, picture alone", bytes_s[name]))
     late = False
     if Capture.name in starts:
         rows.append(row("capture --help", helps_s))
@@ -115,6 +144,7 @@ def main() -> int:
         "bound_s": BOUND_S,
         "late": late,
         "starts": {name: [asdict(start) for start in measured] for name, measured in starts.items()},
+        "first_bytes_s": bytes_s,
         "help_s": helps_s,
     }
     publish(f"{table(('seconds', 'median', 'worst'), rows)}\n\ncapture: {verdict}", figures, options.json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import sys
@@ -84,6 +83,9 @@ def choose_area(screens: Sequence[Screen], screen: str, region: Rectangle | None
         found = [item.area for item in screens if screen in (item.id, item.name)]
         if not found:
             names = [name for item in screens for name in (item.id, item.name)]
+            # Imported here: most names are right.
+            import difflib
+
             near = difflib.get_close_matches(screen, names, 3, 0.0)
             raise UsageError(f"there is no screen {screen!r}", f"use primary, all, {', '.join(near)}")
         chosen = found[0]
