@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.cycles [--seconds 25] [--runs 2] [--json [FILE]]
 
-On a private PipeWire, as it comes there, and with the real-time priority that a desktop gives it and its programs
+On a private PipeWire, without and with the real-time priority that a desktop gives PipeWire and its programs
 (RealtimeKit; here it takes root), in turn. Run it while the machine is busy. `skipped` is the time in which the graph
 stood still, `silent` the time for which it had no sound although the player went on, `lost` what of the sound was never
 heard. A recorder that strings samples together drops the skipped time, and its sound is that much too early from then
@@ -31,6 +31,9 @@ from benchmarks.stimulus.graph import RATE, Graph
 
 #: Samples count up to this, which float32 holds exactly.
 _NUMBERS: Final = 1 << 20
+
+#: SCHED_OTHER and SCHED_FIFO of sched(7).
+_USUAL, _REAL_TIME = 0, 1
 
 #: Below the priority that PipeWire's modules ask for, 88, and above everything usual.
 _PRIORITY: Final = 20
@@ -89,23 +92,23 @@ def _judge(blocks: list[tuple[float, npt.NDArray[np.float32]]]) -> Heard:
     )
 
 
-def with_priority(folder: str, seconds: float) -> Heard:
-    """Do the same with real-time priority for this process and the programs whose runtime folder is `folder`."""
+def listen_with(policy: int, folder: str, seconds: float) -> Heard:
+    """Do the same with this scheduling policy for this process, and for programs whose runtime folder is `folder`."""
     if sys.platform != "linux":
-        raise OSError("the priorities are Linux's")
-    parameter = os.sched_param(_PRIORITY)
+        raise OSError("the policies are Linux's")
+    parameter = os.sched_param(_PRIORITY if policy == _REAL_TIME else 0)
     for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
         try:
             is_server = f"XDG_RUNTIME_DIR={folder}".encode() in (task / "environ").read_bytes()
             if is_server and b"pipewire" in (task / "cmdline").read_bytes():
-                os.sched_setscheduler(int(task.name), os.SCHED_FIFO, parameter)
+                os.sched_setscheduler(int(task.name), policy, parameter)
         except (OSError, ValueError):
             continue
     found: list[Heard] = []
 
     def work() -> None:
         # The threads that this one starts get it, too.
-        os.sched_setscheduler(0, os.SCHED_FIFO, parameter)
+        os.sched_setscheduler(0, policy, parameter)
         found.append(listen(seconds))
 
     thread = threading.Thread(target=work)
@@ -123,14 +126,12 @@ def main() -> int:
     rows: list[list[str]] = []
     figures: dict[str, Any] = {"runs": []}
     for _ in range(options.runs):
-        for is_real_time in (False, True):
-            name = "with real-time priority" if is_real_time else "as it comes"
+        for policy, name in ((_USUAL, "without"), (_REAL_TIME, "with real-time priority")):
             announce(f"{name}: {options.seconds:g} s")
             with fresh_desk(on_pipewire=True) as desk, patch.dict(os.environ, desk.environment):
-                folder = desk.environment["XDG_RUNTIME_DIR"]
-                found = with_priority(folder, options.seconds) if is_real_time else listen(options.seconds)
+                found = listen_with(policy, desk.environment["XDG_RUNTIME_DIR"], options.seconds)
             load = float(Path("/proc/loadavg").read_text().split()[0])
-            figures["runs"].append({"real_time": is_real_time, "load": load, **asdict(found)})
+            figures["runs"].append({"real_time": policy == _REAL_TIME, "load": load, **asdict(found)})
             times = (found.skipped_ms, found.silent_ms, found.lost_ms)
             rows.append([name, f"{load:.0f}", f"{found.skips}", *(f"{value:.0f}" for value in times)])
     head = (f"{options.seconds:g} s", "load", "skips", "skipped ms", "silent ms", "lost ms")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,32 @@ def test_pipewire_serves_one_output_and_no_hardware(desk_of_pipewire: VirtualDes
     assert names(desk_of_pipewire, "sources") == ["desk.monitor"]
     assert names(desk_of_pipewire, "cards") == []
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_a_busy_machine_does_not_hold_up_the_graph(desk_of_pipewire: VirtualDesk) -> None:
+    if not may_be_real_time():
+        pytest.skip("this user may not have real-time priority")
+    folder = f"XDG_RUNTIME_DIR={desk_of_pipewire.environment['XDG_RUNTIME_DIR']}".encode()
+    eventually(lambda: real_time_programs(folder) == {"pipewire", "pipewire-pulse"}, "threads in real time")
+
+
+def may_be_real_time() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def real_time_programs(folder: bytes) -> set[str]:
+    """Return the names of the programs in this runtime folder of which a thread has real-time priority."""
+    found = set()
+    for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        with suppress(OSError):
+            if folder in (task / "environ").read_bytes() and os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
+                found.add((task / "comm").read_text().strip())
+    return found
 
 
 def test_programs_may_add_an_output_and_make_it_the_default(desk_of_pipewire: VirtualDesk) -> None:
