@@ -86,15 +86,19 @@ class SearchChoice:
         if pts < self._hurried_until_pts:
             # One picture is needed in between: see `choose`.
             return self._count > 0 and not self.is_narrow
-        return self._is_far_larger or (not self.is_narrow and self._finds_nothing(pts))
+        return self._is_far_larger or self._is_decided(pts)
 
-    def _finds_nothing(self, pts: int) -> bool:
-        """Whether the wide search has shown that it does no better: in a trial of it, or where all is new."""
+    def _is_decided(self, pts: int) -> bool:
+        """Whether the group has shown enough: a trial that failed, or a wide search where all is new."""
         if self._count < LEAST_PICTURES:
             return False
         if self._is_trial:
             return self._has_failed
-        return pts >= self._try_from_pts and self._mean >= max(NEW_SHARE * self._key_bytes, LEAST_NEW_BYTES)
+        return (
+            not self.is_narrow
+            and pts >= self._try_from_pts
+            and self._mean >= max(NEW_SHARE * self._key_bytes, LEAST_NEW_BYTES)
+        )
 
     def choose(self, pts: int) -> None:
         """Choose the search for the group that starts with a key frame at `pts`."""
