@@ -2,10 +2,14 @@
 
 Usage: python -m benchmarks.quality [--frames 150] [--only SCENE …] [--json [FILE]]
 
+Scenes: a walkthrough, full motion, gradients that move, the same with grain, and a terminal flooded with text (needs
+xterm).
+
 The screen is grabbed 30 times a second, and both encoders get the same pictures. Ours gets those that changed, with
 several quantisers, including those of our qualities. ffmpeg encodes as in its documentation (`-preset ultrafast`, crf
 23). By default, ffmpeg keeps full colour (4:4:4), which few players show, so it also encodes with colour at half the
-size both ways (4:2:0), as we do. Every tenth picture is decoded and compared with the screen (SSIM of the luma).
+size both ways (4:2:0), as we do. `as recorded` is medium quality with the coarser quantiser that it has for grain; the
+others keep theirs. Every tenth picture is decoded and compared with the screen (SSIM of the luma).
 Between two quantisers, the size is interpolated linearly in logarithms, so that sizes are compared at the same
 similarity.
 """
@@ -43,7 +47,14 @@ from capture.output.muxer import Muxer
 from capture.sources.mss_reader import MssReader
 from capture.timing.timeline import grid_pts
 
-SCENES: Final = {"walkthrough": "walkthrough", "full motion": "full_motion"}
+#: The stimulus of each scene, and its options.
+SCENES: Final = {
+    "walkthrough": ("walkthrough",),
+    "full motion": ("full_motion",),
+    "gradients": ("gradients",),
+    "grain": ("gradients", "--grain", "8"),
+    "terminal": ("terminal",),
+}
 
 HEAD: Final = ("", "similarity", "size MB", "ours at ffmpeg's similarity, MB", "to it")
 
@@ -66,7 +77,8 @@ class Encoded:
 
 def pictures_of(scene: str, count: int) -> list[Pixels]:
     """Grab `count` pictures of the screen, one per slot; an unchanged one is the previous object again."""
-    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
+    module, *options = SCENES[scene]
+    stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{module}", *options]
     taken: list[Pixels] = []
     with fresh_desk() as desk, started(stimulus, desk.environment), patch.dict(os.environ, desk.environment):
         reader = MssReader()
@@ -79,25 +91,28 @@ def pictures_of(scene: str, count: int) -> list[Pixels]:
     return taken
 
 
-def ours(pictures: Sequence[Pixels], quantiser: int, folder: Path) -> Encoded:
-    """Encode with this project's encoder and muxer."""
+def ours(pictures: Sequence[Pixels], quantiser: int | None, folder: Path) -> Encoded:
+    """Encode with this project's encoder and muxer: with this quantiser, or as recordings are by default."""
     path = folder / f"{quantiser}.mp4"
-    how = VIDEO_CODECS[_ENCODER]
-    word = next((word for word, options in how.quality.items() if options["qp"] == str(quantiser)), "")
-    fixed = how._replace(quality={"medium": {"qp": str(quantiser)}})
-    with patch.dict(VIDEO_CODECS, {_ENCODER: fixed}):
-        encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+    how, name = VIDEO_CODECS[_ENCODER], "as recorded"
+    if quantiser is not None:
+        words = [word for word, options in how.quality.items() if options["qp"] == str(quantiser)]
+        name = " ".join(["qp", str(quantiser), *words])
+        how = how._replace(quality={"medium": {"qp": str(quantiser)}}, coarse={})
     muxer = Muxer(path, CONTAINERS["mp4"])
-    muxer.start([encoder.template])
-    for slot, pixels in enumerate(pictures):
-        if slot and pixels is pictures[slot - 1]:
-            continue
-        for packet in encoder.encode(pixels, grid_pts(slot, FPS)):
+    # The encoder looks its options up again when it changes its search.
+    with patch.dict(VIDEO_CODECS, {_ENCODER: how}):
+        encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+        muxer.start([encoder.template])
+        for slot, pixels in enumerate(pictures):
+            if slot and pixels is pictures[slot - 1]:
+                continue
+            for packet in encoder.encode(pixels, grid_pts(slot, FPS)):
+                muxer.write(0, packet)
+        for packet in (*encoder.repeat(grid_pts(len(pictures) - 1, FPS)), *encoder.finish()):
             muxer.write(0, packet)
-    for packet in (*encoder.repeat(grid_pts(len(pictures) - 1, FPS)), *encoder.finish()):
-        muxer.write(0, packet)
     muxer.close()
-    return _judged(" ".join(filter(None, ("capture, qp", str(quantiser), word))), path, pictures)
+    return _judged(f"capture, {name}", path, pictures)
 
 
 def ffmpeg(pictures: Sequence[Pixels], folder: Path, pixel_format: str = "") -> Encoded:
@@ -167,14 +182,16 @@ def main() -> int:
         pictures = pictures_of(scene, options.frames)
         with tempfile.TemporaryDirectory() as folder:
             theirs = [ffmpeg(pictures, Path(folder)), ffmpeg(pictures, Path(folder), "yuv420p")]
+            recorded = ours(pictures, None, Path(folder))
             found = [ours(pictures, quantiser, Path(folder)) for quantiser in _QUANTISERS]
         ratios = {}
         for one in theirs:
             size_mb = size_at(one.similarity, found)
             ratios[one.name] = size_mb / one.size_mb
             rows.append(_row(scene, one, f"{size_mb:.2f}", f"{ratios[one.name]:.2f}"))
-        rows += [_row(scene, one, "-", "-") for one in found]
-        figures["scenes"][scene] = {"encoded": [asdict(one) for one in (*theirs, *found)], "size_to": ratios}
+        rows += [_row(scene, one, "-", "-") for one in (recorded, *found)]
+        encoded = [asdict(one) for one in (*theirs, recorded, *found)]
+        figures["scenes"][scene] = {"encoded": encoded, "size_to": ratios}
     publish(table(HEAD, rows), figures, options.json)
     return 0
 
