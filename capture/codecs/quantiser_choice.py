@@ -63,9 +63,11 @@ class QuantiserChoice:
         if self.is_coarse and not self._first_mean and len(self._last) == LEAST_PICTURES:
             self._first_mean = sum(self._last) / LEAST_PICTURES
 
-    def wants_key(self, pts: int) -> bool:
+    def wants_key(self, pts: int, *, may_be_coarse: bool) -> bool:
         """Whether a change of the quantiser is worth a key frame now."""
-        return self.is_coarse and self._count > 0 and self._is_calm(pts)
+        if self.is_coarse:
+            return self._count > 0 and self._is_calm(pts)
+        return may_be_coarse and self._is_costly
 
     def choose(self, pts: int, *, may_be_coarse: bool) -> None:
         """Choose the quantiser for the group that starts with a key frame at `pts`."""
@@ -77,14 +79,17 @@ class QuantiserChoice:
                 self._stay_s = FIRST_STAY_S if self._is_calm(pts) else min(LONGEST_STAY_S, 2 * self._stay_s)
                 self.is_coarse = False
             return
-        if self._count < LEAST_PICTURES:
-            return
-        if self._bytes < self._costly_bytes * self._count:
-            self._stay_s = FIRST_STAY_S
+        if not self._is_costly:
+            if self._count >= LEAST_PICTURES:
+                self._stay_s = FIRST_STAY_S
         elif may_be_coarse:
             self.is_coarse, self._first_mean = True, 0.0
             self._last.clear()
             self._stays_until_pts = pts + self._stay_s * VIDEO_TICKS_PER_S
+
+    @property
+    def _is_costly(self) -> bool:
+        return self._count >= LEAST_PICTURES and self._bytes >= self._costly_bytes * self._count
 
     def _is_calm(self, pts: int) -> bool:
         if pts - self._changed_pts >= REST_S * VIDEO_TICKS_PER_S:

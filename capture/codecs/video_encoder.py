@@ -224,11 +224,13 @@ class VideoEncoder:
         self._frame = None
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:
-        if self._quantiser.is_coarse:
-            if self._quantiser.wants_key(pts):
+        search, quantiser = self._search, self._quantiser
+        if search is not None:
+            if quantiser.wants_key(pts, may_be_coarse=self._has_coarse and search.is_narrow):
                 return True
-        elif self._search is not None and self._search.wants_key(pts):
-            return True
+            # Sizes with different quantisers say nothing about the search.
+            if not quantiser.is_coarse and search.wants_key(pts):
+                return True
         if self._bytes_since_key >= _CHEAP_AFTER_KEY_FRAMES * self._key_bytes > 0:
             interval_s = min(interval_s, CHEAP_KEY_FRAME_INTERVAL_S)
         return self._is_past(pts, interval_s)
@@ -268,7 +270,6 @@ class VideoEncoder:
             return
         was_narrow, was_coarse = self._search.is_narrow, self._quantiser.is_coarse
         if not was_coarse:
-            # Sizes with different quantisers say nothing about the search.
             self._search.choose(pts)
         is_settled = was_narrow and self._search.is_narrow
         self._quantiser.choose(pts, may_be_coarse=self._has_coarse and is_settled)
