@@ -1,0 +1,118 @@
+"""Where does the processor time go? That of each thread of a recording.
+
+Usage: python -m benchmarks.threads [--seconds 20] [--only SCENE …] [--json [FILE]]
+
+Scenes: a still page and a walkthrough (typing, scrolling, a window being dragged), at 1080p30 with internal audio, and
+sound alone. Each is recorded once. Threads of one name count together, those of libraries under the name of the thread
+that started them; what a thread did in the last hundredth of a second before its end is missing. `runs` counts how
+often a thread got a processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.desk import fresh_desk
+from benchmarks.process import REPOSITORY, started
+from benchmarks.report import add_json_option, announce, publish, table
+
+#: The stimulus of each scene, and the extension of its file.
+SCENES: Final = {"still": ("still", "mp4"), "walkthrough": ("walkthrough", "mp4"), "sound alone": ("still", "ogg")}
+
+#: Runs capture with the names of its threads known to the system (`PR_SET_NAME`), which Python before 3.14 keeps to
+#: itself.
+_NAMED: Final = """
+import ctypes, runpy, sys, threading
+def name(*event):
+    sys.setprofile(None)
+    ctypes.CDLL(None).prctl(15, threading.current_thread().name.encode()[:15])
+threading.setprofile(name)
+runpy.run_module("capture", run_name="__main__", alter_sys=True)
+"""
+
+_SAMPLING_S: Final = 0.01
+_NS_PER_MS: Final = 1e6
+
+HEAD: Final = ("thread", "ms", "runs")
+
+
+@dataclass(slots=True)
+class Work:
+    """What the threads of one name did."""
+
+    cpu_ms: float = 0.0
+    runs: int = 0
+
+
+def measure(scene: str, seconds: float) -> dict[str, Work]:
+    """Record the scene once; return the work of its threads by name, the main thread as `main`."""
+    stimulus, extension = SCENES[scene]
+    argv = [sys.executable, "-m", f"benchmarks.stimulus.{stimulus}"]
+    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(argv, desk.environment):
+        path = Path(folder, f"recording.{extension}")
+        return _record(path, seconds, desk.environment)
+
+
+def _record(path: Path, seconds: float, environment: Mapping[str, str]) -> dict[str, Work]:
+    # An installed program is compiled once, so let Python write its byte code as usual.
+    environment = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    argv = [sys.executable, "-c", _NAMED, "record", str(path), "--duration", f"{seconds:g}s", "--no-hotkeys", "--json"]
+    process = subprocess.Popen(
+        argv, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    latest: dict[str, tuple[str, float, int]] = {}
+    while process.poll() is None:
+        for thread in Path(f"/proc/{process.pid}/task").glob("*"):
+            name = "main" if thread.name == str(process.pid) else _text_of(thread / "comm").strip()
+            ran = _text_of(thread / "schedstat").split()
+            if name and ran:
+                latest[thread.name] = (name, int(ran[0]) / _NS_PER_MS, int(ran[2]))
+        time.sleep(_SAMPLING_S)
+    _, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"capture failed: {errors.decode(errors='replace')[-1000:]}")
+    found: defaultdict[str, Work] = defaultdict(Work)
+    for name, cpu_ms, runs in latest.values():
+        found[name].cpu_ms += cpu_ms
+        found[name].runs += runs
+    return dict(sorted(found.items(), key=lambda item: -item[1].cpu_ms))
+
+
+def _text_of(path: Path) -> str:
+    """Read a file under `/proc`; "" if the thread has ended."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each recording (default: 20)")
+    parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
+    add_json_option(parser)
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
+    for scene in options.only or SCENES:
+        announce(scene)
+        found = measure(scene, options.seconds)
+        whole = Work(sum(work.cpu_ms for work in found.values()), sum(work.runs for work in found.values()))
+        for name, work in {**found, "all": whole}.items():
+            rows.append([f"{scene}, {name}", f"{work.cpu_ms:.1f}", str(work.runs)])
+        figures["scenes"][scene] = {name: asdict(work) for name, work in found.items()}
+    publish(table(HEAD, rows), figures, options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
