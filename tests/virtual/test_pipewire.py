@@ -92,8 +92,9 @@ def real_time_programs(folder: bytes) -> set[str]:
     found = set()
     for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
         with suppress(OSError):
-            if folder in (task / "environ").read_bytes() and os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
-                found.add((task / "comm").read_text().strip())
+            policy = os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK
+            if policy == os.SCHED_FIFO and folder in (task / "environ").read_bytes():
+                found.add((task.parents[1] / "comm").read_text().strip())
     return found
 
 
