@@ -245,10 +245,10 @@ def pick(settings: RecordSettings, what: str, say: Callable[[str], None]) -> Rec
         raise NotReadyError(f"selecting with the mouse does not work on {_system()} yet", "use --region WxH+X+Y")
     from capture.sources.screens import is_wayland
 
-    if what == "region" and is_wayland():
+    if is_wayland():
         from capture.sources.wayland.chooser import pick_on_wayland
 
-        return replace(settings, region=pick_on_wayland(say))
+        return replace(settings, region=pick_on_wayland(what, say))
     from capture.sources.x11.picker import pick_region, pick_window
 
     if what == "window":

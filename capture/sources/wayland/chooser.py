@@ -66,13 +66,16 @@ def list_windows_to_choose() -> list[Window]:
     return windows
 
 
-def pick_on_wayland(say: Callable[[str], None]) -> Rectangle:
+def pick_on_wayland(what: str, say: Callable[[str], None]) -> Rectangle:
     """Return the region that the user drags with the mouse; `say` is called with instructions.
 
-    Raises `UsageError` when the user cancels, and `NotReadyError` where places on the desktop have no meaning, because
-    only its dialog gives screens.
+    Raises `UsageError` when the user cancels, and `NotReadyError` if `what` is a window, or where places on the desktop
+    mean nothing, because only its dialog gives screens.
     """
-    if not list_outputs():
+    if what == "window" and list_windows() is not None:
+        words = "Wayland does not tell which window is under the mouse"
+        raise NotReadyError(words, "use --window TITLE or --window active; capture devices lists the windows")
+    if what == "window" or not list_outputs():
         require_x11()
     return picker.pick_region(say)
 

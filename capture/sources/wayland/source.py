@@ -190,7 +190,7 @@ class CompositorSource:
             changed = tile.absorb()
             if changed is not None:
                 self._take_in(key, tile, changed)
-            elif tile.has_failed and self._is_open:
+            elif tile.has_failed and self._is_open and not self._subject.is_over:
                 self._miss(key, tile)
 
     def _miss(self, key: int, tile: Tile) -> None:

@@ -14,6 +14,7 @@ import av
 import pytest
 from numbered import HEIGHT, WIDTH, number_of
 from running import Recorder, eventually, kinds
+from watching import watched_output
 from wayland_desk import Sway, Window, has_sway, sway_desk
 from wayland_input import Keyboard, Mouse
 
@@ -28,6 +29,7 @@ if not has_sway() or shutil.which("slurp") is None:
 
 QUIET: Final = ("--audio", "none", "--quality", "high", "--no-hotkeys", "--json", "--duration", "0.3s")
 NUMBER: Final = 0xA5
+GROUND: Final = 90
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +54,18 @@ def choosing(desk: Sway, folder: Path) -> Recorder:
 
 def test_a_dragged_region_is_recorded(desk: Sway, folder: Path) -> None:
     desk.tell("focus output HEADLESS-1")
-    window, mouse = Window(), Mouse(-640, 0, 960, 360)
+    window, mouse = Window(ground=GROUND), Mouse(-640, 0, 960, 360)
     window.draw(NUMBER)
     with choosing(desk, folder) as recorder:
         recorder.until_said("Drag a rectangle to record (Esc cancels)")
-
-        def drag() -> bool:
-            # The first that slurp sees counts, and that takes it a moment to appear.
-            mouse.move(-640, 0)
-            mouse.press()
-            mouse.move(-500, 50)
-            mouse.move(-640 + WIDTH, HEIGHT)
-            mouse.release()
-            return recorder.process.poll() is not None
-
-        eventually(drag, "the recording")
+        with watched_output("HEADLESS-1") as seen:
+            # While slurp is there, it makes everything lighter.
+            eventually(lambda: (seen.look(0.1), seen.picture[-1, -1, 1] > GROUND)[1], "slurp")
+        mouse.move(-640, 0)
+        mouse.press()
+        mouse.move(-500, 50)
+        mouse.move(-640 + WIDTH, HEIGHT)
+        mouse.release()
         summary = recorder.summary()
         assert recorder.wait() == 0
     assert (summary["video"]["width"], summary["video"]["height"], kinds(summary)) == (WIDTH, HEIGHT, [])

@@ -143,7 +143,7 @@ def test_a_turned_output_is_recorded_upright(desk: Sway, window: Window, transfo
         # By the part that changed too.
         window.draw(0xABC)
         seen.until(0xABC)
-        assert (seen.picture[HEIGHT:, :, 1] == GROUND).all()
+        eventually(lambda: (seen.look(0.1), (seen.picture[HEIGHT:, :, 1] == GROUND).all())[1], "the ground")
 
 
 def test_a_region_is_in_the_units_of_the_desktop(desk: Sway, window: Window) -> None:
@@ -153,11 +153,14 @@ def test_a_region_is_in_the_units_of_the_desktop(desk: Sway, window: Window) -> 
     # The lower half of the number's right half, of which every pixel takes four.
     with watched_output(region=Rectangle(100 + WIDTH // 2, 50 + HEIGHT // 2, 160, 91)) as seen:
         assert seen.picture.shape == (182, 320, 4)
-        while seen.look(0.1):
-            pass
         right = numbered(0xC5)[:, WIDTH // 2 :].repeat(2, axis=0).repeat(2, axis=1)
-        assert (seen.picture[:HEIGHT, :WIDTH, 1] == right[HEIGHT:, :, 1]).all()
-        assert (seen.picture[HEIGHT:, :, 1] == GROUND).all()
+
+        def is_shown() -> bool:
+            seen.look(0.1)
+            number, rest = seen.picture[:HEIGHT, :WIDTH, 1], seen.picture[HEIGHT:, :, 1]
+            return bool((number == right[HEIGHT:, :, 1]).all() and (rest == GROUND).all())
+
+        eventually(is_shown, "the part of the number")
     # What changes beside it is no change. A scaled picture blurs a little further.
     with watched_output(region=Rectangle(100, 50 + HEIGHT + 8, 320, 92)) as seen:
         while seen.look(0.1):
@@ -190,6 +193,8 @@ def test_an_output_that_is_gone_is_black_and_no_other_is_shown(desk: Sway, monke
     folder.mkdir()
     with sway_desk(folder, "", "", inside=desk) as inner, ExitStack() as closing:
         inner.move_here(monkeypatch)
+        # Side by side, each has half of the screen.
+        eventually(lambda: [screen.area.width for screen in list_outputs()] == [320, 320], "the outputs")
         first, second = (screen.name for screen in list_outputs())
         windows = {}
         for number, name in enumerate((first, second), 1):

@@ -154,6 +154,8 @@ def test_a_window_is_recorded_from_the_command_line(double: Compositor, folder: 
     assert found[0] == {"id": EDITOR, "title": "Text Editor", "app": "program", "active": False}
     missing = run("record", folder / "out.mkv", "--window", "Browser", *QUIET)
     assert (missing.returncode, list(folder.iterdir())) == (2, [])
+    picked = run("record", folder / "out.mkv", "--window", "select", *QUIET)
+    assert (picked.returncode, "use --window TITLE or --window active" in picked.stderr) == (3, True)
     with Recorder(
         os.environ, folder, "record", folder / "out.mkv", "--window", "editor", "--no-cursor", *QUIET
     ) as recorder:
