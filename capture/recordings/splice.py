@@ -94,8 +94,9 @@ def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Mad
     new = target
     try:
         with scratch_folder(target.parent) as folder:
-            new = folder / target.name
-            _write(plan, new, folder / f"written{target.suffix}", part_of(on_progress, 0.0, 1.0 - _CHECK_SHARE))
+            # Not under the name that the user chose, which might be that of the other.
+            new, written = (folder / f"{name}{target.suffix}" for name in ("new", "written"))
+            _write(plan, new, written, part_of(on_progress, 0.0, 1.0 - _CHECK_SHARE))
             if not new.exists():
                 raise OutputError("nothing was written")
             watched = part_of(on_progress, 1.0 - _CHECK_SHARE, 1.0)
