@@ -160,6 +160,8 @@ def test_wrong_containers_are_refused_before_ffmpeg_opens_them(notes: dict[str, 
     huge = 1 << 40
     caf = b"caff\0\1\0\0" + chunk(b"desc", struct.pack(">d4sIIIII", 48_000, b"opus", 0, 0, 960, 1, 0))
     assert looked_at(opus_in_caf(0.1, packets=struct.pack(">qqii", huge, 9_600, 0, 0) + b"aa")).problem == NOT_SOUND
+    slow = chunk(b"desc", struct.pack(">d4sIIIII", 1e-320, b"opus", 0, 8, 960, 1, 0))
+    assert looked_at(b"caff\0\1\0\0" + slow + chunk(b"data", bytes(80))).problem == NOT_SOUND
     assert looked_at(caf + chunk(b"kuki", bytes(300_000)) + chunk(b"data", bytes(8))).problem == NOT_SOUND
     assert looked_at(caf + chunk(b"info", b"", huge)).problem == NOT_SOUND
     assert looked_at(caf + chunk(b"free", b"") * 2_000 + chunk(b"data", bytes(8))).problem == NOT_SOUND
@@ -173,6 +175,17 @@ def test_wrong_containers_are_refused_before_ffmpeg_opens_them(notes: dict[str, 
     made_up = bytearray(notes["wma"])
     made_up[16:24] = struct.pack("<Q", huge)
     assert looked_at(bytes(made_up)).problem == NOT_SOUND
+
+
+def test_a_codec_that_ffmpeg_does_not_know_does_not_stop_the_others(home: Home) -> None:
+    unknown = home.notes["m4a"].replace(b"mp4a", b"xxxx").replace(b"esds", b"free")
+    home.put("PTT-20130204-WA0000.m4a", "m4a", "2013-02-04 01:00:00").write_bytes(unknown)
+    home.put("PTT-20130204-WA0001.m4a", "m4a", "2013-02-04 01:00:00")
+    code, out, _ = run("import", home.phone, "--copy", "--json")
+    errors = {row["name"]: row["error"] for row in json.loads(out)["notes"]}
+    assert code == 1
+    assert "XXXX cannot be read (FFmpeg knows no such sound)" in errors["PTT-20130204-WA0000.m4a"]
+    assert errors["PTT-20130204-WA0001.m4a"] == ""
 
 
 @pytest.mark.parametrize("name", ["amr", "awb", "caf", "wma", "3gp", "m4a"])

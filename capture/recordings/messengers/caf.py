@@ -70,7 +70,8 @@ def caf_sound(read: Read, size: int) -> NoteSound:
         samples = packets[1]
     else:
         problem = CUT_OFF
-    # No codec packs more than ten thousand samples into a byte.
-    if samples is not None and not 0 <= samples <= 10_000 * size:
+    duration_s = None if samples is None else samples / rate
+    # No codec packs more than a second into a byte.
+    if duration_s is not None and not 0 <= duration_s <= size:
         return NoteSound(problem=NOT_SOUND)
-    return NoteSound("caf", codec, channels, None if samples is None else samples / rate, problem)
+    return NoteSound("caf", codec, channels, duration_s, problem)

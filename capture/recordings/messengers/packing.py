@@ -73,7 +73,10 @@ def _copy(source: Any, output: Any) -> None:
 
 
 def _decode(source: Any, output: Any) -> None:
-    track = source.streams.audio[0]
+    # Without a codec that FFmpeg knows, PyAV gives a track no context.
+    track = next((track for track in source.streams.audio if track.codec_context is not None), None)
+    if track is None:
+        raise ValueError("FFmpeg knows no such sound")
     rate, layout = track.codec_context.sample_rate, "mono" if track.codec_context.channels == 1 else "stereo"
     stream = output.add_stream("flac", rate=rate, layout=layout)
     resampler = av.AudioResampler("s16", layout, rate)
