@@ -53,6 +53,7 @@ def boxes_in(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def box(kind: bytes, content: bytes) -> bytes:
+    """Return a box of less than 4 GB."""
     return struct.pack(">I4s", HEADER_BYTES + len(content), kind) + content
 
 

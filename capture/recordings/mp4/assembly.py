@@ -217,7 +217,7 @@ def _ranges(files: _Whole, places: _Whole, sizes: _Whole) -> list[Range]:
 
 
 def _placed(track: bytes, places: _Whole, per_chunk: _Whole) -> bytes:
-    """Return a track whose chunks are at these places and have so many samples each."""
+    """Return a track whose chunks are at these places; `per_chunk` is how many samples each has."""
     return changed(track, b"stbl", lambda tables: (b"stbl", with_chunks(tables, places, per_chunk)))
 
 

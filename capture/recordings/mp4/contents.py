@@ -23,7 +23,7 @@ from capture.recordings.opening import open_recording
 
 __all__ = ["read_by_index"]
 
-#: One in so many packets is looked up in FFmpeg's index.
+#: One packet of this many is looked up in FFmpeg's index.
 _COMPARED: Final = 31
 
 #: How many packets of each track to read from its beginning, and how much from its end.

@@ -1,6 +1,6 @@
 """Reads the index of a finished MP4, MOV or M4A: where each sample is, how large, and when it is decoded.
 
-A sample of the index is a packet to everybody else (ISO/IEC 14496-12, section 8.6 to 8.7).
+What the index calls a sample is a packet elsewhere (ISO/IEC 14496-12, section 8.6 to 8.7).
 """
 
 from __future__ import annotations

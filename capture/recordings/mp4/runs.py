@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
@@ -100,14 +100,14 @@ class StoredTrack:
             near = list(islice(left, _LEAST))
             if not near:
                 return
-            # Whoever takes them changes their times.
+            # Read now: once they are handed on, their times are changed.
             last = near[-1].pts, near[-1].pos
             yield from near
             found = self._run_after(*last, end)
             if found is not None:
                 run, following = found
                 yield run
-                left = chain(self._packets(following), ())
+                left = self._packets(following)
 
     def _run_after(self, pts: int | None, place: int | None, end: float) -> tuple[Run, int] | None:
         """Return a run behind the packet at a place, and the number of the packet that follows; None without one.

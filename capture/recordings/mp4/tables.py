@@ -62,7 +62,7 @@ def sample_tables(
 
 
 def with_chunks(old: bytes, places: _Whole, per_chunk: _Whole) -> bytes:
-    """Return the content `old` of `stbl` with chunks at these places, of so many samples each.
+    """Return the content `old` of `stbl` with chunks at these places; `per_chunk` is how many samples each has.
 
     The places have 64 bits where that is needed.
     """

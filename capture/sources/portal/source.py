@@ -208,7 +208,7 @@ class PortalSource:
             self._report(EventKind.DISPLAY_CHANGED, str(self._place))
 
     def _shown(self, cursor: Cursor | None) -> Cursor | None:
-        """Return the cursor if it is to be seen: not before it has moved, if that is wanted."""
+        """Return the cursor if the recording shows it: with `cursor_once_moved`, not before it has moved."""
         if not self._waits_for_move or cursor is None:
             return cursor
         here = (cursor.x, cursor.y)

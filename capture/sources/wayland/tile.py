@@ -34,7 +34,7 @@ _COPIED_SHARE: Final = 0.25
 class Tile:
     """Asks `capture` for pictures, every `slot_s` at most; `name` is that of the output or window, for messages.
 
-    Whoever arranges the tiles sets `place`: where the last picture lies, in pixels of what is recorded.
+    The source sets `place`: where the last picture lies, in pixels of what is recorded.
     """
 
     def __init__(self, capture: Capture, name: str, slot_s: float) -> None:
