@@ -141,6 +141,7 @@ class Muxer:
         durable: bool = False,
         frame_rate: Fraction | None = None,
         chapters: Sequence[Chapter] = (),
+        rotations: Sequence[int] = (),
     ) -> None:
         """Open the container with a stream for each template, from an encoder or a file; `write` takes their indexes.
 
@@ -149,7 +150,8 @@ class Muxer:
         come in the order of their times. With `durable`, a power cut costs the last two seconds, and `close` waits
         until the file is on the disk.
         `frame_rate` replaces that of the templates. `chapters` are for the formats that hold them `IN_HEADER`; the
-        others take them at `close`. Raises `OutputError`.
+        others take them at `close`. Players turn pictures counterclockwise by the degrees in `rotations`. Raises
+        `OutputError`.
         """
         self._crash_safe = crash_safe
         form = self._container_kind.format
@@ -182,6 +184,9 @@ class Muxer:
                     stream.codec_context.framerate = frame_rate or rate
                     if template.codec_context.is_encoder:
                         self._frame_times[stream.index] = FrameTimes(rate, guessed=self._is_mp4)
+            for stream, degrees in zip(self._streams, rotations, strict=False):
+                if degrees and isinstance(stream, VideoStream):
+                    stream.set_display_rotation(degrees)
             if durable:
                 self._file.keep_synced()
             self._container.start_encoding()

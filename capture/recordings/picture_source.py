@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Any, NamedTuple, TypeAlias, cast
+from contextlib import suppress
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import av
 import numpy as np
@@ -21,6 +22,9 @@ from capture.recordings.mp4.runs import Run, StoredTrack
 __all__ = ["PictureSource", "Stretch"]
 
 _Packet: TypeAlias = "av.Packet[Any]"
+
+#: A decoder returns a frame after this many packets at the latest.
+_MOST_BEFORE_FRAME: Final = 32
 
 
 class Stretch(NamedTuple):
@@ -53,6 +57,8 @@ class PictureSource:
         #: Whether frames are stored in the order in which they are shown. Otherwise those before a cut need some from
         #: behind it.
         self.is_in_order = not self._context.has_b_frames
+        #: By how many degrees players turn the picture counterclockwise.
+        self.rotation = self._rotation()
 
     def is_like(self, other: PictureSource) -> bool:
         """Whether packets of both can follow each other."""
@@ -113,7 +119,7 @@ class PictureSource:
     ) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield the frames in the order in which they are shown, with their times; with `reformats`, as we encode them.
 
-        Raises `RecordingError` for pictures that are stored turned or cannot be decoded.
+        Raises `RecordingError` for pictures that cannot be decoded.
         """
         decoder = cast(av.VideoCodecContext, av.CodecContext.create(self.codec, "r"))
         decoder.extradata = self._context.extradata
@@ -130,10 +136,6 @@ class PictureSource:
                     f"its picture cannot be decoded ({error.strerror})", "see capture check"
                 ) from error
             for frame in frames:
-                if frame.rotation:
-                    raise RecordingError(
-                        "its picture is stored turned, which capture cannot keep", "use a video editor"
-                    )
                 at = self.at(frame.pts)
                 if reformats:
                     frame = reformatter.reformat(
@@ -142,6 +144,14 @@ class PictureSource:
                 yield at, frame
             if given is None:
                 return
+
+    def _rotation(self) -> int:
+        """Return by how much the first frame is turned: the file says so, and its decoder does not."""
+        with suppress(av.FFmpegError):
+            for packet in islice(self._container.demux(self.track), _MOST_BEFORE_FRAME):
+                for frame in packet.decode():
+                    return frame.rotation
+        return 0
 
     def _packets_from(self, start: int) -> Iterator[_Packet]:
         """Yield the packets from the last key frame up to `start` on."""

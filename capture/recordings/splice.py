@@ -142,7 +142,8 @@ def _write(plan: Plan, new: Path, written: Path, on_progress: OnProgress) -> Non
                 for place, name in enumerate(plan.kinds)
             ]
             templates = [track.template for track in tracks]
-            muxer.start(templates, plan.metadata, crash_safe=False, chapters=plan.chapters)
+            turns = [track.rotation if isinstance(track, SplicedPicture) else 0 for track in tracks]
+            muxer.start(templates, plan.metadata, crash_safe=False, chapters=plan.chapters, rotations=turns)
             on_progress(0.0)
             watched = part_of(on_progress, 0.0, 1.0 - _COPY_SHARE)
             counts, begins = [0] * len(tracks), [0] * len(tracks)

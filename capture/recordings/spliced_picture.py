@@ -23,6 +23,7 @@ from capture.codecs.h264_frame_rate import says_constant_rate
 from capture.codecs.h264_units import with_lengths
 from capture.codecs.video_context import VIDEO_TIME_BASE
 from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import RecordingError
 from capture.formats import QUALITIES
 from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, as_fraction
 from capture.output.frame_times import FrameTimes, rate_of
@@ -73,6 +74,12 @@ class SplicedPicture:
         self._parts = parts
         self._offsets = [_ticks(offset) for offset in offsets_of(parts)]
         self._first = self._sources[parts[0].path]
+        #: By how many degrees players turn the picture counterclockwise.
+        self.rotation = self._first.rotation
+        if any(source.rotation != self.rotation for source in self._sources.values()):
+            raise RecordingError(
+                "the pictures are not turned alike", "turn them upright first: capture export FILE --for web"
+            )
         last = parts[-1]
         self._end = math.inf if last.end is None else _ticks(offsets_of(parts)[-1] + last.end - last.begin)
         self._slot = round(VIDEO_TICKS_PER_S / (rate_of(self._first.track) or _DEFAULT_FPS))

@@ -26,6 +26,7 @@ from capture.media import SAMPLE_RATE, SampleArray, in_seconds
 from capture.output.chapters import Chapter
 from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
+from capture.recordings.join import join
 from capture.recordings.pauses import Silence
 from capture.recordings.structure import Ending
 from capture.recordings.trim import trim
@@ -373,6 +374,30 @@ def test_pictures_of_another_encoder_are_all_encoded_again(tmp_path: Path) -> No
         made = trim(path, tmp_path / f"{number}.mp4", from_s, to_s).path
         assert check(made).ok
         compare_pictures(path, made, from_s, to_s, 99.0)
+
+
+def turned(path: Path, made: Path, degrees: int) -> Path:
+    """Copy the picture of a recording, to be turned by players; phones store what they record upright like this."""
+    with av.open(str(path)) as source, av.open(str(made), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        stream.set_display_rotation(degrees)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    return made
+
+
+def test_a_picture_that_players_turn_stays_turned(folder: Path, tmp_path: Path) -> None:
+    path = turned(_source(folder, "mp4"), tmp_path / "turned.mp4", 90)
+    for number, (from_s, to_s) in enumerate([(0.0, 5.0), (1.5, 5.0), (1.5, None)]):
+        made = trim(path, tmp_path / f"{number}.mp4", from_s, to_s).path
+        with av.open(str(made)) as container:
+            assert {frame.rotation for frame in container.decode(video=0)} == {90}
+    still = write(tmp_path / "one.mp4", (), Picture())
+    other = turned(still, tmp_path / "other.mp4", 180)
+    with pytest.raises(RecordingError, match="are not turned alike: turn them upright first"):
+        join([still, other], tmp_path / "both.mp4")
 
 
 @pytest.mark.parametrize("from_s", [0.2, 64 / 30, 3.456])
