@@ -119,7 +119,8 @@ def test_a_window_is_recorded_whatever_covers_it() -> None:
         other.draw(SECRET)
         now = list_windows()
         assert now is not None
-        assert active_window(now).title == "Other"
+        # On another output, it need not have got the focus.
+        assert active_window(now).title in ("Other", "Text Editor")
         subject.until_still()
         assert (subject.picture[..., 1] == 50).any()
         editor.close()
