@@ -182,7 +182,8 @@ class FrameGrabber:
         stop_s = self._timeline.stop_s
         if self._stamps.last_pts >= 0 or not 0.0 <= self._clock.now_s() - stop_s <= LATEST_S:
             return
-        if self._timeline.media_s(stop_s) <= 0.0:
+        # What the screen shows in a pause is not meant to be recorded.
+        if self._timeline.media_s(stop_s) <= 0.0 or not self._timeline.is_recorded(stop_s):
             return
         frame, end = self._source.grab(), self._last_slot() + 1
         self._send(self._grid_pts(0), frame, slot=0 if self._constant else None)

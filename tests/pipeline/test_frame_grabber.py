@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
+from capture.clock import SteppedClock
 from capture.errors import SourceLostError
 from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
@@ -19,6 +20,7 @@ from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LATEST_S, LEAS
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
 from capture.threads.mailbox import Closed, Mailbox
+from capture.timing.timeline import Timeline
 
 FPS = 8
 SLOT = VIDEO_TICKS_PER_S // FPS
@@ -443,6 +445,18 @@ def test_what_the_screen_shows_long_after_the_stop_is_not_grabbed() -> None:
     stage = Pictures(ALWAYS, begin_late_s=1 + LATEST_S + STEP_S, duration_s=1)
     stage.end()
     assert stage.taken() == []
+
+
+def test_what_the_screen_shows_in_a_pause_is_not_grabbed_after_the_stop() -> None:
+    clock, timeline, jobs = SteppedClock(EPOCH_S), Timeline(EPOCH_S), Jobs(10)
+    source = ScriptedFrames(clock, [(0.0, picture(0))])
+    source.begin(EPOCH_S)
+    frames = FrameGrabber(source, timeline, jobs, clock, FPS, constant=False, report=lambda event: None)
+    clock.advance(1.0)
+    timeline.pause(EPOCH_S + 0.5)
+    timeline.stop(clock.now_s())
+    frames.run()
+    assert source.grabs == 0
 
 
 def test_every_slot_is_counted_once() -> None:
