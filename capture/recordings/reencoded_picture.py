@@ -67,7 +67,7 @@ class ReencodedPicture:
             # With its default, the size of a short film is too far off, and a second attempt is needed.
             options["x264-params"] = "ratetol=0.1"
         if style.key_frames_s is not None:
-            group = str(max(1, round(rate * style.key_frames_s)))
+            group = str(max(1, round(float(rate) * style.key_frames_s)))
             options |= {"g": group, "keyint_min": group, "sc_threshold": "0"}
         stream = made.add_stream(cast(Any, name), rate=rate, options=options)
         assert isinstance(stream, VideoStream)  # noqa: S101

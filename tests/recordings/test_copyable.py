@@ -115,7 +115,7 @@ def test_a_voice_note_stays_as_it_is(tmp_path: Path) -> None:
         audio = AudioEncoder("opus", 1, voice=voice)
         muxer = Muxer(path, CONTAINERS["ogg"])
         muxer.start([audio.template])
-        tone = 0.2 * np.sin(np.arange(2 * RATE, dtype=np.float32)[:, None] * np.float32(0.06))
+        tone = (0.2 * np.sin(0.06 * np.arange(2 * RATE)[:, None])).astype(np.float32)
         for packet in [*audio.encode(tone), *audio.finish()]:
             muxer.write(0, packet)
         muxer.close()
