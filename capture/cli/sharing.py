@@ -53,7 +53,7 @@ def _share(arguments: Arguments) -> int:
     except NotReadyError as error:
         raise NotReadyError(error.message, "; ".join(filter(None, (error.remedy, _next_best(place, path))))) from error
     if place == "email" and not is_sure:
-        say(arguments, f"your mail program got {path}: look whether it is attached before you send the mail")
+        say(arguments, f"your mail program got {path}: check that it is attached before you send the mail")
     else:
         say(arguments, _PLACES[place].format(path, command[0] if command else name))
     if arguments.json:

@@ -1,4 +1,4 @@
-"""Opens the user's mail program on a draft that has a file attached, in the way that this program is known to take.
+"""Opens the user's mail program on a draft that has a file attached, in the way that this program is known to accept.
 
 Mail programs ignore what they do not understand, and open a mail without the file. The portal of Debian 12 for GTK
 names files in a way that Thunderbird and Claws Mail do not know, and says that all is well; so it comes last among the

@@ -145,7 +145,7 @@ def test_the_verb_goes_by_the_portal(folder: Path, note: Path, programs: Path) -
         )
         assert (done.returncode, done.stderr) == (0, "")
         # A portal says that it gave the file away, and not whether the program took it.
-        assert done.stdout == f"your mail program got {note}: look whether it is attached before you send the mail\n"
+        assert done.stdout == f"your mail program got {note}: check that it is attached before you send the mail\n"
         assert backend.attached == [b"a voice note"]
 
 
