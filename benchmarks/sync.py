@@ -67,7 +67,9 @@ def measure(case: Case, recorder: Recorder, seconds: float, kind: DeskKind, *, o
         desk_of_case = fresh_desk(case.plain_sink, kind=kind, on_pipewire=on_pipewire)
         with desk_of_case as desk, started(stimulus, desk.environment):
             recording = recorder.record(Order(path, seconds, desk))
-        return judge(read_picture(path), read_sound(path), Truth.of(log), seconds, recording.outcome.launched_s)
+        launched_s, has_clock = recording.outcome.launched_s, "--clock" in case.stimulus_options
+        truth = Truth.of(log)
+        return judge(read_picture(path), read_sound(path), truth, seconds, launched_s, has_clock=has_clock)
 
 
 def row(case: str, recorder: str, found: Synchrony) -> list[str]:
