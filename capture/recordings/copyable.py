@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -33,6 +35,10 @@ _PROFILES: Final = {
     "h264": {"Baseline", "Constrained Baseline", "Main", "High"},
     "aac": {"LC"},
 }
+
+#: How many packets of sound a file may hide (`elst`): those from which its decoder gets going, 2112 samples in Apple's
+#: AAC and 3840 in Opus. More is sound that was cut away, and a copy would still have it.
+_MOST_HIDDEN: Final = 4
 
 #: The sample rates of AAC that every service takes.
 _RATES: Final = {44_100, 48_000}
@@ -67,7 +73,7 @@ def with_copies(
 def _is_sound(track: AudioStream, kind: Container, style: Style) -> bool:
     context = track.codec_context
     codec = context.codec.canonical_name
-    if codec != kind.audio_codec or context.channels > 2:
+    if codec != kind.audio_codec or context.channels > 2 or _hides_more_than(track, _MOST_HIDDEN):
         return False
     if style.voice:
         return codec == "opus" and context.channels == 1 and is_voice(context.extradata)
@@ -90,7 +96,15 @@ def _is_picture(
         return False
     if codec == "h264" and (context.profile not in _PROFILES["h264"] or (context.has_b_frames and not takes_b_frames)):
         return False
-    return (track.sample_aspect_ratio or 1) == 1 and _begins_plainly(container, track)
+    is_plain = (track.sample_aspect_ratio or 1) == 1 and not _hides_more_than(track, 0)
+    return is_plain and _begins_plainly(container, track)
+
+
+def _hides_more_than(track: Stream, count: int) -> bool:
+    """Whether the file has more packets of the track than this that are not played."""
+    entries = track.index_entries
+    hidden = (number for number in range(len(entries)) if entries[number].is_discard)
+    return next(islice(hidden, count, None), None) is not None
 
 
 def _begins_plainly(container: InputContainer, track: VideoStream) -> bool:

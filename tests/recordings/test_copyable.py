@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numbered import HEIGHT, WIDTH, number_of, numbered
-from written import RATE
+from written import RATE, Sound, write
 
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.formats import CONTAINERS
@@ -137,3 +138,19 @@ def test_a_picture_that_lies_on_its_side_is_turned(tmp_path: Path) -> None:
     assert made.picture is not None
     assert (made.picture.width, made.picture.height) == (HEIGHT, WIDTH)
     assert SOUND in made.notes
+
+
+def test_sound_that_was_cut_away_by_an_edit_list_is_not_in_the_copy(tmp_path: Path) -> None:
+    path = write(tmp_path / "talk.m4a", (Sound(end_s=4.0),))
+    assert ALL in exported(path, "web").notes
+    data = bytearray(path.read_bytes())
+    # The length that is played, and from where on in the track: as programs trim that leave all of it in the file.
+    place = data.index(b"elst", data.rindex(b"moov")) + 12
+    length, begins = struct.unpack_from(">II", data, place)
+    struct.pack_into(">II", data, place, length // 2, begins + 2 * RATE)
+    path.write_bytes(data)
+    made = exported(path, "web")
+    assert not any("copied" in note for note in made.notes)
+    assert made.duration_s == pytest.approx(2.0, abs=0.03)
+    # Two seconds, and what the decoder gets going with.
+    assert len(packets(made.path, "audio")) <= 2 * RATE / 1024 + 2
