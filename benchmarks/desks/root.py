@@ -47,7 +47,7 @@ def make(folder: Path, suite: str, desktop: str) -> None:
     policy = folder / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
-    # A suite of rolling packages may be older than its date allows, where it comes from a mirror that rests.
+    # The index of a mirror that is no longer updated expires.
     install = "export DEBIAN_FRONTEND=noninteractive; apt-get -o Acquire::Check-Valid-Until=false -q update && "
     install += "apt-get -yq --no-install-recommends install " + shlex.join((*_PACKAGES, *PACKAGES_OF[desktop]))
     dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
