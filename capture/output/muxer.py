@@ -41,7 +41,7 @@ from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
 from capture.output.naming import candidates
-from capture.output.opus_vendor import name_vendor
+from capture.output.opus_vendor import is_voice_head, name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
@@ -164,7 +164,9 @@ class Muxer:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(lasting(metadata or {}))
-            put_in_header(self._container, fitted_chapters(chapters, form)[0], form)
+            # Voice notes have the tags that messengers write.
+            if not any(is_voice_head(bytes(item.codec_context.extradata or b"")) for item in templates):
+                put_in_header(self._container, fitted_chapters(chapters, form)[0], form)
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(lasting(template.metadata))
                 if self._container_kind.holds_video and (name := "".join(track_names[stream.index : stream.index + 1])):

@@ -13,7 +13,7 @@ from typing import Final
 from capture.media import VOICE_SAMPLE_RATE
 from capture.output.output_file import OutputFile
 
-__all__ = ["name_vendor", "name_vendor_at"]
+__all__ = ["is_voice_head", "name_vendor", "name_vendor_at"]
 
 #: What the voice notes of the most common messenger state. Its phones are reported to refuse others.
 _VENDOR: Final = b"WhatsApp"
@@ -57,7 +57,7 @@ def _with_vendor(head: bytes) -> bytes:
     """Return the changed start of a file that begins with `head`; empty if nothing needs to change."""
     begin = _end_of_page(head, 0)
     end = _end_of_page(head, begin)
-    if not 0 < begin < end <= len(head) or not _is_voice(head[:begin]):
+    if not 0 < begin < end <= len(head) or not is_voice_head(_packet_of(head[:begin])):
         return b""
     body = begin + _PAGE_HEADER + head[begin + _PAGE_HEADER - 1]
     tags = _renamed(head[body:end])
@@ -78,9 +78,13 @@ def _end_of_page(data: bytes, begin: int) -> int:
     return table + len(lengths) + sum(lengths)
 
 
-def _is_voice(page: bytes) -> bool:
-    packet = page[_PAGE_HEADER + page[_PAGE_HEADER - 1] :]
+def is_voice_head(packet: bytes) -> bool:
+    """Whether a track that begins with this packet was encoded as a voice note."""
     return packet.startswith(_HEAD) and int.from_bytes(packet[_INPUT_RATE], "little") == VOICE_SAMPLE_RATE
+
+
+def _packet_of(page: bytes) -> bytes:
+    return page[_PAGE_HEADER + page[_PAGE_HEADER - 1] :]
 
 
 def _renamed(tags: bytes) -> bytes | None:

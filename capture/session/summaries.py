@@ -59,7 +59,7 @@ def improve(
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
     form = container_of(path).format
-    if form in IN_HEADER and (chapters := chapters_between(marks, length_s)):
+    if form in IN_HEADER and not settings.voice and (chapters := chapters_between(marks, length_s)):
         from capture.recordings.contiguous import add_chapters
 
         try:
