@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from capture.output.output_file import OutputFile
+
 
 class Call(NamedTuple):
     """One call. `file` is the inode that it concerns, so that it stays the same under another name."""
@@ -16,7 +18,8 @@ class Call(NamedTuple):
     name: str
     path: Path
     file: int
-    #: Where a write began, and whether the file was longer already. What replaces the first bytes is right at any time.
+    #: Where a write began, and whether the file was longer already. What `OutputFile.overwrite` writes, and what
+    #: replaces the first bytes, is right at any time.
     at: int = 0
     is_header: bool = False
     is_start: bool = False
@@ -27,6 +30,8 @@ class DiskCalls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[Call] = []
+        self._overwrites = False
+        monkeypatch.setattr(OutputFile, "overwrite", self._overwriting(OutputFile.overwrite))
         for name in ("write", "fdatasync", "fsync"):
             monkeypatch.setattr(os, name, self._of_descriptor(name, getattr(os, name)))
         for name in ("replace", "rename", "link", "unlink"):
@@ -39,10 +44,21 @@ class DiskCalls:
             result = call(descriptor, *more)
             # Noted when it is over: a sync counts from its end.
             is_again = name == "write" and at < found.st_size
-            self.calls.append(Call(name, path, found.st_ino, at, is_again and at > 0, is_again and at == 0))
+            is_start = is_again and (at == 0 or self._overwrites)
+            self.calls.append(Call(name, path, found.st_ino, at, is_again and not is_start, is_start))
             return result
 
         return record
+
+    def _overwriting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def overwrite(*arguments: Any) -> None:
+            self._overwrites = True
+            try:
+                call(*arguments)
+            finally:
+                self._overwrites = False
+
+        return overwrite
 
     def _of_path(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def record(path: Any, *more: Any, **options: Any) -> Any:

@@ -51,9 +51,9 @@ STILL_KEY_FRAME_INTERVAL_S: Final = 30.0
 CUTTABLE_STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 
 #: A key frame that costs little comes sooner. After this long, if the changes since the last key frame took this many
-#: times its bytes; and after the second, in place of a picture that takes this share of them: nearly all of it is new,
-#: so predicting it hardly helps. Without its index, which a crash costs, some players begin anywhere and show a mixture
-#: of old and new until the next key frame.
+#: times its bytes; and after the second, in place of a picture that takes this share of them, or soon after one that
+#: came earlier: nearly all of it is new, so predicting it hardly helps. Without its index, which a crash costs, some
+#: players begin anywhere and show a mixture of old and new until the next key frame.
 CHEAP_KEY_FRAME_INTERVAL_S: Final = 2.0
 _CHEAP_AFTER_KEY_FRAMES: Final = 4
 NEW_KEY_FRAME_INTERVAL_S: Final = 1.0
@@ -125,8 +125,9 @@ class VideoEncoder:
         self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
-        # The size of the last key frame, and what came after it.
+        # The size of the last key frame, what came after it, and whether a picture that was new was among that.
         self._key_bytes = self._bytes_since_key = 0
+        self._is_new_since_key = False
         self._open = partial(
             VideoContext, self.encoder, self.width, self.height, fps, quality, constant_fps=constant_fps
         )
@@ -175,8 +176,9 @@ class VideoEncoder:
         size = sum(packet.size for packet in packets)
         if packets and not packets[0].is_keyframe:
             self._bytes_since_key += size
-            is_new = size >= _NEW_SHARE * self._key_bytes > 0 and self._is_past(pts, NEW_KEY_FRAME_INTERVAL_S)
-            if is_new and VIDEO_CODECS[self.encoder].copies:
+            is_new = size >= _NEW_SHARE * self._key_bytes > 0
+            self._is_new_since_key = self._is_new_since_key or is_new
+            if is_new and self._is_past(pts, NEW_KEY_FRAME_INTERVAL_S) and VIDEO_CODECS[self.encoder].copies:
                 # Nothing will refer to the picture that is thrown away. The encoder wants another pts.
                 packets = self._encode(frame, pts + 1, as_key=True)
                 self._last_key_pts = pts
@@ -233,6 +235,8 @@ class VideoEncoder:
                 return True
         if self._bytes_since_key >= _CHEAP_AFTER_KEY_FRAMES * self._key_bytes > 0:
             interval_s = min(interval_s, CHEAP_KEY_FRAME_INTERVAL_S)
+        if self._is_new_since_key:
+            interval_s = min(interval_s, NEW_KEY_FRAME_INTERVAL_S)
         return self._is_past(pts, interval_s)
 
     def _is_past(self, pts: int, interval_s: float) -> bool:
@@ -257,7 +261,7 @@ class VideoEncoder:
         if as_key:
             self._last_key_pts = pts
             self._changed_since_key = False
-            self._key_bytes, self._bytes_since_key = size, 0
+            self._key_bytes, self._bytes_since_key, self._is_new_since_key = size, 0, False
         return packets
 
     def _choose(self, pts: int) -> None:

@@ -8,7 +8,8 @@ up to two:
   frame begins a fragment, because players seek to fragments, and offsets count from the fragment (`default_base_moof`),
   because Media Source players accept nothing else.
 * Matroska and WebM clusters and Ogg pages are kept short for the same reason.
-* WAV and FLAC get the length so far into their headers: `LengthField`.
+* MP4, MOV and M4A get the key frames and the length so far into their headers (`FragmentIndex`), WAV and FLAC the
+  length (`LengthField`).
 * `flush_packets` hands each one to the operating system at once; without it up to 256 KiB stay in this process.
 * `OutputFile` brings that to the disk about once a second, and the index before the header that makes use of it.
 
@@ -36,6 +37,7 @@ from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRo
 from capture.formats import Container
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.file_size import limit_remedy
+from capture.output.fragment_index import FragmentIndex
 from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
@@ -115,6 +117,7 @@ class Muxer:
         self.path = self._reserved.path
         self._file = OutputFile(self._reserved)
         self._length = LengthField(self._file, container.format)
+        self._index: FragmentIndex | None = None
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
         self._options: Mapping[str, str] = _CRASH_SAFE.get(container.format, {})
@@ -192,6 +195,9 @@ class Muxer:
             if durable:
                 self._file.keep_synced()
             self._container.start_encoding()
+            if crash_safe and self._is_mp4:
+                has_video = self._container_kind.holds_video
+                self._index = FragmentIndex(self._file, self._container.set_chapters, has_video=has_video)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error, "choose another place") from error
 
@@ -223,6 +229,8 @@ class Muxer:
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error, _CHECK_DISK) from error
         self._margin.count(packet)
+        if self._index is not None:
+            self._index.update()
         # An empty packet brings the final header of a FLAC.
         if self._states_samples and packet.size:
             self._length.count(packet.pts or 0, packet.duration or 0)
@@ -319,10 +327,13 @@ class Muxer:
             with suppress(OutputError):
                 self._mux(packet)
         container, self._container = self._container, None
+        index, self._index = self._index, None
         if self.is_empty:
             self._container = container
             self.discard()
             return
+        if index is not None:
+            index.drop_chapters()
         if container is not None:
             if chapters and self._container_kind.format in WITH_CHAPTERS:
                 made = as_ffmpeg(fitted_chapters(chapters, self._container_kind.format)[0])

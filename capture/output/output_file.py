@@ -149,13 +149,17 @@ class OutputFile:
             self.seek(position)
 
     def overwrite_start(self, data: bytes) -> None:
-        """Replace the first bytes. It waits for no sync: `data` must be right whatever reaches the disk first.
+        """Replace the first bytes; see `overwrite`. Raises `OSError`."""
+        self.overwrite(0, data)
+
+    def overwrite(self, place: int, data: bytes) -> None:
+        """Replace bytes at `place`. It waits for no sync: `data` must be right whatever reaches the disk first.
 
         Raises `OSError`.
         """
         with self._busy():
             try:
-                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                os.lseek(self._descriptor, place, os.SEEK_SET)
                 os.write(self._descriptor, data)
             finally:
                 os.lseek(self._descriptor, self._position, os.SEEK_SET)
