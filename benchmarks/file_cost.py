@@ -27,6 +27,7 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, Pixels
 from capture.output import muxer as muxer_module
+from capture.output import muxer_options
 from capture.output.frame_times import FrameTimes
 from capture.output.muxer import Muxer
 
@@ -129,7 +130,7 @@ def plainly(path: Path, seconds: float) -> tuple[int, float]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(muxer_module, "FrameTimes", _Untouched))
         stack.enter_context(patch.object(muxer_module, "FragmentIndex", _NoIndex))
-        stack.enter_context(patch.dict(muxer_module._FRAGMENTED, _PLAIN_OPTIONS))
+        stack.enter_context(patch.dict(muxer_options._FRAGMENTED, _PLAIN_OPTIONS))
         for name in ("CHEAP_KEY_FRAME_INTERVAL_S", "NEW_KEY_FRAME_INTERVAL_S"):
             stack.enter_context(patch.object(video_encoder, name, 1e9))
         return write(path, seconds)

@@ -69,7 +69,7 @@ def parts(fragment: bytes) -> Iterator[Part]:
         yield Part(track_id, begins, begins + duration, is_key)
 
 
-def _field(box: bytes, at: int, flags: int, field: int, before: tuple[tuple[int, int], ...]) -> int:
+def _field(body: bytes, at: int, flags: int, field: int, before: tuple[tuple[int, int], ...]) -> int:
     """Return an optional field, 0 if it is not there."""
     if not flags & field:
         return 0

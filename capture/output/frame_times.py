@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import av
     from av.video.stream import VideoStream
 
-__all__ = ["FrameTimes", "closest_s", "rate_of"]
+__all__ = ["FrameTimes", "closest_s", "half_slot_s", "rate_of"]
 
 #: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
 #: frames or 5 s (`avformat_find_stream_info`).
@@ -47,12 +47,15 @@ _LEAST_FPS: Final = 5
 
 
 class FrameTimes:
-    """Gives the frames of one track their final times, in order, at least half a slot apart except right at the end."""
+    """Gives the frames of one track their final times, in order, each at least half a slot long.
+
+    Only where two pictures come in the last half slot before the end of the file is the first of them shorter.
+    """
 
     def __init__(self, fps: Fraction, *, guessed: bool) -> None:
         """`guessed` means that the file does not state its frame rate, so the first frames have to show it."""
         self._fps = fps
-        self._half_slot_s = _half_slot_s(fps)
+        self._half_slot_s = half_slot_s(fps)
         self._grid = 0
         self._guessed = guessed
         # How many frames are on the grid so far, the place of the last one, and the greatest common divisor of the
@@ -63,9 +66,10 @@ class FrameTimes:
         self._last_s = -math.inf
 
     def place(self, packet: av.Packet[Any], before_s: float = math.inf) -> None:
-        """Move `packet` to its final time; if it has a duration, it still ends at the same moment.
+        """Move `packet` to its final time; if it has a duration, it still ends when it did, or lasts half a slot.
 
-        A frame that starts before `before_s`, where the file ends, is not moved behind it.
+        A frame that starts before `before_s`, where the file ends, is not moved behind it, unless it has a duration and
+        the one before would be shorter than half a slot.
         """
         if packet.pts is None or packet.pts != packet.dts or not packet.time_base:
             return
@@ -73,8 +77,16 @@ class FrameTimes:
         unit_s, duration = float(packet.time_base), packet.duration or 0
         moved = self.moved(packet.pts, duration, unit_s, before_s)
         if duration and moved:
-            packet.duration = max(duration - moved, round(self._half_slot_s / unit_s))
+            packet.duration = self.lasting(duration - moved, unit_s)
         packet.pts = packet.dts = packet.pts + moved
+
+    def is_too_near(self, distance: int, unit_s: float) -> bool:
+        """Whether frames at this distance are less than half a slot apart, in units of the times."""
+        return distance * unit_s < self._half_slot_s
+
+    def lasting(self, duration: int, unit_s: float) -> int:
+        """Return `duration`, or half a slot if it is shorter, in units of the times."""
+        return max(duration, math.ceil(self._half_slot_s / unit_s))
 
     def moved(self, pts: int, duration: int, unit_s: float, before_s: float = math.inf) -> int:
         """Return by how much to move the next frame, in units of its times; see `place`."""
@@ -85,7 +97,7 @@ class FrameTimes:
         if self._guessed and self._count < _FRAMES_ON_GRID:
             at_s = self._on_grid(at_s)
         # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
-        latest_s = max(before_s - unit_s, exact_s)
+        latest_s = max(before_s - unit_s, exact_s, self._last_s + self._half_slot_s if duration else -math.inf)
         spaced_s = max(at_s, min(self._last_s, at_s) + self._half_slot_s)
         self._last_s = max(min(spaced_s, latest_s), self._last_s + unit_s)
         return round(self._last_s / unit_s) - pts
@@ -125,10 +137,11 @@ def rate_of(stream: VideoStream) -> Fraction | None:
 
 def closest_s(fps: Fraction) -> float:
     """Return the least distance of frames that keep their times in every file: a place on the grid, or half a slot."""
-    return max(1 / _grid(fps, 0.0), _half_slot_s(fps))
+    return max(1 / _grid(fps, 0.0), half_slot_s(fps))
 
 
-def _half_slot_s(fps: Fraction) -> float:
+def half_slot_s(fps: Fraction) -> float:
+    """Return how long every frame lasts at least."""
     return 0.5 / max(float(fps), _LEAST_FPS)
 
 

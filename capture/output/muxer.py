@@ -42,6 +42,7 @@ from capture.output.frame_times import FrameTimes, rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
+from capture.output.muxer_options import CLUSTERED, FRAGMENTED, options_of
 from capture.output.naming import candidates
 from capture.output.opus_vendor import is_voice_head, name_vendor
 from capture.output.output_file import OutputFile
@@ -51,38 +52,9 @@ from capture.system.durable import FULL
 
 __all__ = ["Muxer", "muxer_under_free_name"]
 
-_FRAGMENTED: Final = {
-    "movflags": "hybrid_fragmented+delay_moov+frag_keyframe+default_base_moof",
-    "frag_duration": "300000",
-}
-_CLUSTERS: Final = {"cluster_time_limit": "200"}
-
-#: FFmpeg 9 would count in a unit common to all tracks, 1/720000 s. Chapters of 50 minutes are too long for it, and then
-#: there is no text track; after 99 minutes, the headers need 64 bits.
-_IN_MS: Final = {"movie_timescale": "1000"}
-
-#: Muxer options by FFmpeg's format name. A plain WAV cannot count beyond 4 GB, six hours; it becomes an RF64 when it
-#: has to.
-_OPTIONS: Final[dict[str, dict[str, str]]] = {"mp4": _IN_MS, "mov": _IN_MS, "ipod": _IN_MS, "wav": {"rf64": "auto"}}
-
-#: What crash-safe files need as well. Durations are in microseconds, but in milliseconds for clusters.
-_CRASH_SAFE: Final[dict[str, dict[str, str]]] = {
-    "mp4": _FRAGMENTED,
-    "mov": _FRAGMENTED,
-    "ipod": _FRAGMENTED,
-    "matroska": _CLUSTERS,
-    "webm": _CLUSTERS,
-    "ogg": {"page_duration": "200000"},
-}
-
 #: Matroska counts the priming of Opus, 6.5 ms, into the times of its blocks, but FFmpeg sorts packets without it. So
 #: pictures have to be sorted as if they were this much earlier: Media Source players refuse times that run back.
 _SORTED_EARLIER_S: Final = 0.007
-
-#: How far the muxer lets one track run ahead of another before it writes what it has. A still picture sends a packet
-#: only now and then; at the default of 10 s, all sound since then would wait in memory for the next one, and a crash
-#: would lose it.
-_INTERLEAVE_US: Final = 200_000
 
 #: How many bytes a packet adds to the index, at most. MP4 stores its length (8 bytes), its size (4), that it is a key
 #: frame (4), and the place of each run of packets (20 for a track in every fragment): 13 were measured for frames at
@@ -120,8 +92,7 @@ class Muxer:
         self._index: FragmentIndex | None = None
         self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
         self._container_kind = container
-        self._options: Mapping[str, str] = _CRASH_SAFE.get(container.format, {})
-        self._is_mp4 = self._options is _FRAGMENTED
+        self._is_mp4 = container.format in FRAGMENTED
         self._states_samples = container.format == "flac"
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
@@ -158,11 +129,7 @@ class Muxer:
         """
         self._crash_safe = crash_safe
         form = self._container_kind.format
-        # By default, FFmpeg would write each packet by itself, too.
-        options = {**_OPTIONS.get(form, {}), "flush_packets": "0"}
-        if crash_safe:
-            options |= self._options
-            options |= {"flush_packets": "1", "max_interleave_delta": str(_INTERLEAVE_US)}
+        options = options_of(form, crash_safe=crash_safe)
         try:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
@@ -201,8 +168,10 @@ class Muxer:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error, "choose another place") from error
 
-    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> None:
+    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> bool:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
+
+        Returns False if it left out the packet: the last repeat of a recording, half a slot or less after a change.
 
         `before_s` is the end of the file, where it is known: no frame gets a time behind it (`FrameTimes`).
         If a fragment ends with a packet of unknown duration, FFmpeg guesses it and places everything after it by the
@@ -210,8 +179,10 @@ class Muxer:
         """
         packet.stream = self._streams[stream]
         if stream in self._frame_times:
+            if self._is_last_repeat(stream, packet):
+                return False
             self._frame_times[stream].place(packet, before_s)
-        if self._options is _CLUSTERS and isinstance(packet.stream, VideoStream):
+        if self._container_kind.format in CLUSTERED and isinstance(packet.stream, VideoStream):
             # These containers do not store this time.
             packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
         if self._held and (before := self._held.pop(stream, None)) is not None:
@@ -221,6 +192,21 @@ class Muxer:
             self._held[stream] = packet
         else:
             self._mux(packet)
+        return True
+
+    def _is_last_repeat(self, stream: int, packet: av.Packet[Any]) -> bool:
+        """Whether `packet` says only how long the frame before it is shown; if so, write that.
+
+        Only a last repeat, and frames of a constant rate, have a duration.
+        """
+        held, times = self._held.get(stream), self._frame_times[stream]
+        distance = int(packet.pts or 0) - int(held.pts or 0) if held is not None else 0
+        unit_s = float(packet.time_base or 1)
+        if held is None or not packet.duration or not times.is_too_near(distance, unit_s):
+            return False
+        held.duration = times.lasting(distance + packet.duration, unit_s)
+        self._mux(self._held.pop(stream))
+        return True
 
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
@@ -313,17 +299,21 @@ class Muxer:
         """Whether nothing was ever written."""
         return not self._margin.packets
 
-    def close(self, chapters: Sequence[Chapter] = ()) -> None:
-        """Finish the file; may be called twice. A file without packets is removed.
+    def close(self, chapters: Sequence[Chapter] = (), end_s: float = math.inf) -> None:
+        """Finish the file; may be called twice. A file without packets is removed. Its last frame lasts until `end_s`.
 
         Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`), and all that they hold
         `IN_HEADER`. Raises `OutputError`; with
         `at_close`, the file may be whole.
         """
-        held, self._held = list(self._held.values()), {}
-        for packet in held:
+        held, self._held = self._held, {}
+        for stream, packet in held.items():
             # No later packet shows how long this one lasts: until the end of the recording.
-            packet.duration = max(0, round(self._margin.reached_s / (packet.time_base or 1)) - int(packet.pts or 0))
+            unit_s = float(packet.time_base or 1)
+            end_s = end_s if end_s < math.inf else self._margin.reached_s
+            packet.duration = max(0, round(end_s / unit_s) - int(packet.pts or 0))
+            if stream in self._frame_times:
+                packet.duration = self._frame_times[stream].lasting(packet.duration, unit_s)
             with suppress(OutputError):
                 self._mux(packet)
         container, self._container = self._container, None

@@ -143,8 +143,7 @@ class FileWriter:
                 moved = max(moved, self._last_dts[track] + 1 - packet.dts)
             packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
             self._last_dts[track] = packet.dts
-        self.written[track] += 1
-        self._muxer.write(track, packet, self._end_s)
+        self.written[track] += self._muxer.write(track, packet, self._end_s)
 
     def _finish(self) -> None:
         try:
@@ -154,7 +153,7 @@ class FileWriter:
             # The caller may be what holds this writer.
             self._settled_s = lambda: math.inf
             try:
-                self._muxer.close(self._chapters)
+                self._muxer.close(self._chapters, self._end_s)
             except OutputError as error:
                 if not error.at_close:
                     raise

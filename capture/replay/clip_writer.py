@@ -208,15 +208,22 @@ def _copied(
 ) -> list[av.Packet[Any]]:
     """Return the packets for a muxer, with times relative to `origin`; the last frame is shown until `end`."""
     made = [as_packet(packet, track.time_base, origin) for packet in packets]
-    return _lasting(made, end, kind) if track.is_picture else made
+    return _lasting(made, end, kind, track) if track.is_picture else made
 
 
-def _lasting(pictures: list[av.Packet[Any]], end: int, kind: Container) -> list[av.Packet[Any]]:
-    """Give each frame the duration until the next, the last one until `end`; Matroska needs only the last."""
+def _lasting(pictures: list[av.Packet[Any]], end: int, kind: Container, track: ReplayTrack) -> list[av.Packet[Any]]:
+    """Give each frame the duration until the next, the last one until `end`; Matroska needs only the last.
+
+    A frame of the last half slot begins earlier, if the one before leaves room, because the muxer would let it go on
+    behind the end of the sound.
+    """
+    last, half_slot = pictures[-1], units(track.half_slot_s, track.time_base) + 1
+    earlier = max(end - half_slot, (pictures[-2].pts or 0) + half_slot if len(pictures) > 1 else 0)
+    last.pts = last.dts = min(last.pts or 0, earlier)
     if kind.format in _WITH_EDIT_LISTS:
         for one, following in pairwise(pictures):
             one.duration = cast(int, following.pts) - cast(int, one.pts)
-    pictures[-1].duration = max(1, end - cast(int, pictures[-1].pts))
+    last.duration = max(1, end - last.pts)
     return pictures
 
 
@@ -300,4 +307,4 @@ def _reencoded_picture(
         copy.time_base = track.time_base
     end = round(clip.until_s / track.time_base) - start
     rest = [as_packet(packet, track.time_base, start) for packet in packets[count:]]
-    return (track if same else reencoded), _lasting([*made, *rest], end, kind)
+    return (track if same else reencoded), _lasting([*made, *rest], end, kind, track)

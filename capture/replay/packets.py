@@ -15,7 +15,7 @@ from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import StreamCopy
 from capture.codecs.video_encoder import is_repeat
 from capture.media import as_fraction
-from capture.output.frame_times import closest_s, rate_of
+from capture.output.frame_times import closest_s, half_slot_s, rate_of
 
 if TYPE_CHECKING:
     import av
@@ -86,8 +86,17 @@ class ReplayTrack(NamedTuple):
     @property
     def closest_s(self) -> float:
         """The least distance of two frames in a file."""
+        return closest_s(self._rate)
+
+    @property
+    def half_slot_s(self) -> float:
+        """How long every frame of a file lasts at least."""
+        return half_slot_s(self._rate)
+
+    @property
+    def _rate(self) -> Fraction:
         rate = rate_of(cast("VideoStream", self.template)) if self.stream_copy is not None else None
-        return closest_s(rate or Fraction(_DEFAULT_FPS))
+        return rate or Fraction(_DEFAULT_FPS)
 
     @property
     def repeats_can_go(self) -> bool:

@@ -61,6 +61,8 @@ def record(path: Path, frames: int, keys: range) -> bytes:
     """Record numbered pictures with these key frames; close the file, and return it as a kill leaves it."""
     kind = CONTAINERS[path.suffix[1:]]
     encoder = VideoEncoder("h264", WIDTH, HEIGHT, 30)
+    # It would ask for more key frames.
+    encoder._search = None
     muxer = Muxer(path, kind)
     muxer.start([encoder.template], {"title": "Kept"})
     for number in range(frames):

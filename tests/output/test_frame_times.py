@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from numbered import HEIGHT, WIDTH, numbered
+from numbered import HEIGHT, WIDTH, numbered, shown_from_s
 
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
@@ -106,6 +106,48 @@ def test_a_moved_frame_ends_when_it_did() -> None:
     for each in packets:
         times.place(each)
     assert (packets[1].pts, packets[1].duration) == (3000, 6700)
+
+
+@pytest.mark.parametrize("before_end_s", [0.001, 0.005, 0.012, 0.02, 0.03, 0.045, 0.2])
+@pytest.mark.parametrize("is_told", [True, False], ids=["with a last repeat", "in standby"])
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_a_change_right_before_the_end_lasts_half_a_slot(
+    extension: str, is_told: bool, before_end_s: float, tmp_path: Path
+) -> None:
+    path, fps, end_s = tmp_path / f"made.{extension}", 30, 1.2
+    kind = CONTAINERS[extension]
+    encoder = VideoEncoder(str(kind.video_codec), WIDTH, HEIGHT, fps)
+    muxer = Muxer(path, kind)
+    muxer.start([encoder.template])
+    written = 0
+    moments = [*np.arange(0.0, end_s - before_end_s - 0.5 / fps, 1 / fps), end_s - before_end_s]
+    for number, at_s in enumerate(moments):
+        for each in encoder.encode(numbered(number), round(at_s * VIDEO_TICKS_PER_S)):
+            written += muxer.write(0, each, end_s)
+    if is_told:
+        # As the frame grabber does at the end of a recording.
+        pts = round(max(moments[-1] + 0.002, end_s - 1 / fps) * VIDEO_TICKS_PER_S)
+        for each in encoder.repeat(pts):
+            if pts < end_s * VIDEO_TICKS_PER_S:
+                each.duration = round(end_s * VIDEO_TICKS_PER_S) - pts
+                written += muxer.write(0, each, end_s)
+    encoder.finish()
+    muxer.close(end_s=end_s)
+    shown_s = list(shown_from_s(path).values())
+    with av.open(str(path)) as container:
+        packets = [each for each in container.demux(video=0) if each.size]
+        moments_s = [float((each.pts or 0) * each.time_base) for each in packets]
+        length_s = float(container.duration or 0) / av.time_base
+    assert len(packets) == written
+    assert len(shown_s) == len(moments)
+    # Matroska rounds times to a millisecond.
+    least_s = 0.5 / fps - (0.0011 if extension != "mp4" else 1e-4)
+    assert min(later - earlier for earlier, later in itertools.pairwise(moments_s)) >= least_s
+    assert length_s - moments_s[-1] >= least_s
+    assert abs(shown_s[-1] - moments[-1]) < 1 / fps
+    # Half a slot later, where the picture has to be shown for longer; Matroska gives every frame a slot.
+    assert length_s - end_s <= (0.5 if extension == "mp4" else 1.0) / fps + 0.001
+    assert length_s - end_s >= -0.001 or (extension != "mp4" and not is_told)
 
 
 @pytest.mark.parametrize("guessed", [True, False])

@@ -32,12 +32,12 @@ class Noted(Muxer):
 
     fails_from_s = math.inf
 
-    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> None:
+    def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> bool:
         at_s = begins_s(packet)
         if at_s >= self.fails_from_s:
             raise OutputError(f"{self.path} cannot be written", "free some space")
         self.noted = [*getattr(self, "noted", []), (stream, round(at_s, 3))]
-        super().write(stream, packet, before_s)
+        return super().write(stream, packet, before_s)
 
 
 def begins_s(packet: av.Packet[Any]) -> float:
@@ -256,9 +256,9 @@ def test_a_sender_that_waits_for_room_is_released_when_writing_fails(
     let_go = threading.Event()
     write = writing.muxer.write
 
-    def hang(stream: int, packet: av.Packet[Any]) -> None:
+    def hang(stream: int, packet: av.Packet[Any]) -> bool:
         let_go.wait()
-        write(stream, packet)
+        return write(stream, packet)
 
     monkeypatch.setattr(writing.muxer, "write", hang)
     writing.muxer.fails_from_s = -1.0

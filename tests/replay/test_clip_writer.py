@@ -80,8 +80,10 @@ def shown_at_s(moment_s: float) -> float:
     return STILL_S[0] if STILL_S[0] < slot_s < STILL_S[1] else slot_s
 
 
-#: By how much the muxer may move a frame of a file that does not state its frame rate.
+#: By how much the muxer may move a frame of a file that does not state its frame rate; and the last one, which lasts
+#: half a slot at least.
 MOVED_S = 1 / 60
+LAST_S = 1 / FPS / 2
 
 
 def compare_pictures(path: Path, begins_s: float, from_s: float) -> None:
@@ -91,7 +93,7 @@ def compare_pictures(path: Path, begins_s: float, from_s: float) -> None:
         moment_s = begins_s + at_s
         if moment_s >= from_s - 1e-4:
             seen_s = read_clock(picture[..., ::-1]) / 1000
-            possible_s = [shown_at_s(moment_s + off_s) for off_s in (-MOVED_S, 0.002, MOVED_S)]
+            possible_s = [shown_at_s(moment_s + off_s) for off_s in (-MOVED_S, 0.002, MOVED_S, LAST_S)]
             assert min(abs(seen_s - one_s) for one_s in possible_s) < 0.002
             seen += 1
     assert seen

@@ -137,11 +137,11 @@ def test_a_clip_that_fails_midway_is_removed_and_saved_in_the_fallback_folder(
     write = Muxer.write
     written: list[Fraction] = []
 
-    def fill_up(self: Any, stream: int, packet: Any, *more: float) -> None:
+    def fill_up(self: Any, stream: int, packet: Any, *more: float) -> bool:
         written.append(packet.time_base)
         if place in self.path.parents and len(written) > 20:
             raise OSError(28, "No space left on device")
-        write(self, stream, packet, *more)
+        return write(self, stream, packet, *more)
 
     monkeypatch.setattr(Muxer, "write", fill_up)
     saving = Saving(place, fallback_folder=other)

@@ -184,10 +184,11 @@ def test_a_take_on_a_full_disk_is_freed_by_reference_counting(
     recording = Recording(tmp_path / "take.mp4", standby=True, video=True)
     write = Muxer.write
 
-    def fail(muxer: Muxer, stream: int, packet: Any, *more: float) -> None:
-        write(muxer, stream, packet, *more)
+    def fail(muxer: Muxer, stream: int, packet: Any, *more: float) -> bool:
+        is_written = write(muxer, stream, packet, *more)
         if packet.pts * packet.time_base > 0.2:
             raise DiskFullError("the disk is full")
+        return is_written
 
     monkeypatch.setattr(Muxer, "write", fail)
 

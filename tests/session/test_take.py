@@ -570,10 +570,10 @@ def test_a_write_error_names_the_file_and_the_pending_clip_is_saved(
     write = Muxer.write
     fails = threading.Event()
 
-    def fail(self: Muxer, stream: int, packet: Any, *more: float) -> None:
+    def fail(self: Muxer, stream: int, packet: Any, *more: float) -> bool:
         if self.path == path and fails.is_set():
             raise OutputError(f"{path} cannot be written on", "free some space")
-        write(self, stream, packet, *more)
+        return write(self, stream, packet, *more)
 
     monkeypatch.setattr(Muxer, "write", fail)
     with StandbyRecording(path, sources=player.sources) as recording:
