@@ -121,8 +121,9 @@ def test_every_format_keeps_the_sound_after_bad_samples(
         for take, path in zip(takes, paths, strict=True):
             summary = take.stop()
             assert (summary["check"], kinds(summary)) == ("ok", ["bad_samples"])
-            # The correction of drift comes after the guard, and its filter overshoots at such steps.
-            assert 0 <= summary["audio"][0]["peak_dbfs"] - 20 * math.log10(LOUDEST) + 0.01 < 2
+            # The correction of drift comes after the guard, and its filter overshoots a step from one limit to the
+            # other by up to 2.13 dB: the largest partial sum of a kernel is 1.139, and 2 * 1.139 - 1 = 1.278.
+            assert 0 <= summary["audio"][0]["peak_dbfs"] - 20 * math.log10(LOUDEST) + 0.01 < 2.15
             assert_reported(summary)
             assert_both_tones(path)
 
