@@ -184,7 +184,7 @@ def _settled(payload: bytearray | bytes | mmap.mmap) -> bytes | mmap.mmap:
     """Return a copy that takes no more memory than it needs."""
     if len(payload) >= _OWN_MEMORY_BYTES:
         with suppress(OSError):  # The system has no more mappings for this process.
-            own = mmap.mmap(-1, len(payload))
+            own = mmap.mmap(-1, len(payload), access=mmap.ACCESS_COPY)
             own.write(payload)
             return own
     return bytes(payload)
