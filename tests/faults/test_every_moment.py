@@ -213,10 +213,12 @@ def assert_together(path: Path, stepped: Stepped, kept: Floats, begins_s: float 
     if begins_s is None:
         begins_s = float(np.median(offsets_s))
     # The clock counts whole milliseconds, and so does Matroska. The first frame may have been on screen for a while. No
-    # frame is shown for less than half a slot: the next one waits.
-    for offset_s, (_, waited_s) in list(zip(offsets_s, shown.values(), strict=True))[1:]:
+    # frame is shown for less than half a slot: the next one waits, and the last one of a clip comes early.
+    end_s = sound(path).end_s
+    for offset_s, (at_s, waited_s) in list(zip(offsets_s, shown.values(), strict=True))[1:]:
         may_be_late_s = 0.5 * SLOT_S if waited_s < 0.5 * SLOT_S + 0.002 else 0.0
-        assert -may_be_late_s - 0.003 < offset_s - begins_s < 0.003
+        may_be_early_s = 0.5 * SLOT_S if at_s > end_s - 0.5 * SLOT_S - 0.025 else 0.0
+        assert -may_be_late_s - 0.003 < offset_s - begins_s < may_be_early_s + 0.003
     track = sound(path)
     stretches_s = np.arange(track.start_s + 0.05, track.end_s - WINDOW_S, WINDOW_S)
     lags_s = [lag_s(track, kept, at_s, begins_s) for at_s in stretches_s]
