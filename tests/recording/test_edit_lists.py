@@ -65,6 +65,7 @@ def test_no_verb_hides_or_delays_a_picture(extension: str, tmp_path: Path, monke
         ("trim", taken, "--from", "0.33", "--to", "1.21", "-o", f"trim-{out}"),
         ("trim", taken, "--cut", "0.4-0.9", "-o", f"cut-{out}"),
         ("trim", exact, "--from", "0.2", "--in-place"),
+        ("trim", taken, "--silence", "--rest", "0.2s", "-o", f"silence-{out}"),
         ("join", taken, clip, "-o", f"join-{out}"),
         ("convert", taken, "--constant-fps", "-o", f"constant-{out}"),
         ("export", taken, "--for", "editor", "-o", f"editor-{out}"),
@@ -74,7 +75,7 @@ def test_no_verb_hides_or_delays_a_picture(extension: str, tmp_path: Path, monke
     for arguments in verbs:
         assert main([str(argument) for argument in arguments]) == 0, arguments
     made = [path for path in tmp_path.glob("*.m[po][4v]") if path != killed]
-    assert len(made) == 3 + 7
+    assert len(made) == 3 + 8
     for path in made:
         for begins_s, length_s, track_s in edits(path):
             assert begins_s == 0, path.name

@@ -347,6 +347,13 @@ def test_long_silence_is_shortened(extension: str, tmp_path: Path) -> None:
     if kind.audio_codec == "aac" or kind.format == "ogg":
         old = {data for _, data in packets(path, "audio")}
         assert sum(data in old for _, data in packets(made, "audio")) > 0.6 * len(packets(made, "audio"))
+    if kind.holds_video:
+        # The pictures of the silence went with it, also from what players do not show.
+        gone_s = ((2.6, 4.4), (9.1, 12.0))
+        gone = {slot for from_s, to_s in gone_s for slot in range(round(from_s * FPS), round(to_s * FPS))}
+        found = {number_of(np.asarray(picture.mean(axis=2))) for picture in everything_shown(made)}
+        assert {round(at_s * FPS) for at_s in (1.0, 5.4, 7.4)} <= found
+        assert sorted(gone & found) == []
 
 
 def test_silence_is_looked_for_within_the_part(tmp_path: Path) -> None:
