@@ -313,6 +313,15 @@ def test_whatever_grows_is_named(later: Quarter) -> None:
     assert named.startswith("after 30 min")
 
 
+def test_a_slot_that_is_written_twice_is_lost_once(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    lines = [("dropped", 1.0, 2), ("mark", 1.5, 9), ("dropped", 1.0, 5), ("dropped", 4.0, 1)]
+    ledger.write_text(
+        "".join(f'{{"kind": "{kind}", "at_s": {at_s}, "count": {count}}}\n' for kind, at_s, count in lines)
+    )
+    assert long.lost_slots(ledger) == 6
+
+
 @on_linux
 def test_the_time_and_the_descriptors_of_a_process_are_read() -> None:
     before_s, before = cpu_s(os.getpid()), descriptors(os.getpid())
