@@ -19,12 +19,14 @@ from typing import Final
 __all__ = [
     "REPOSITORY",
     "Outcome",
+    "compiling",
     "cpu_s",
     "descriptors",
     "high_water_bytes",
     "resident_bytes",
     "run",
     "started",
+    "text_of",
     "threads",
 ]
 
@@ -49,8 +51,7 @@ class Outcome:
 
 def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Outcome:
     """Run `argv` from the repository's root. Raises `TimeoutError` when it had to be killed."""
-    # An installed program is compiled once, so let Python write its byte code as usual.
-    environment = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = compiling(environment)
     if sys.platform == "win32":
         raise OSError("measuring programs needs wait4")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -80,6 +81,11 @@ def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
     if lasted_s >= timeout_s:
         raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s: {outcome.errors[-500:]}")
     return outcome
+
+
+def compiling(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which Python writes its byte code: an installed program is compiled once."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: with started(…)
@@ -148,7 +154,7 @@ class _MemoryWatch:
 def _with_descendants(pid: int) -> list[int]:
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _text_of(task).split():
+        for child in text_of(task).split():
             found += _with_descendants(int(child))
     return found
 
@@ -173,7 +179,7 @@ def cpu_s(pid: int) -> float:
     if sys.platform == "win32":
         raise OSError("measuring programs needs /proc")
     # The name, in parentheses, may contain spaces; utime and stime are fields 14 and 15 of proc(5).
-    fields = _text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    fields = text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
@@ -187,12 +193,12 @@ def _status_bytes(pid: str, name: str) -> int:
 
 
 def _status(pid: str, name: str) -> int:
-    line = re.search(rf"^{name}:\s+(\d+)", _text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    line = re.search(rf"^{name}:\s+(\d+)", text_of(Path(f"/proc/{pid}/status")), re.MULTILINE)
     return int(line[1]) if line else 0
 
 
-def _text_of(path: Path) -> str:
-    """Read a file under `/proc`; "" if the process is gone."""
+def text_of(path: Path) -> str:
+    """Read a file under `/proc`; "" if the process or thread is gone."""
     try:
         return path.read_text()
     except OSError:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.desk import fresh_desk
-from benchmarks.process import REPOSITORY, started
+from benchmarks.process import REPOSITORY, compiling, started, text_of
 from benchmarks.report import add_json_option, announce, publish, table
 
 #: The stimulus of each scene, and the extension of its file.
@@ -63,17 +63,20 @@ def measure(scene: str, seconds: float) -> dict[str, Work]:
 
 
 def _record(path: Path, seconds: float, environment: Mapping[str, str]) -> dict[str, Work]:
-    # An installed program is compiled once, so let Python write its byte code as usual.
-    environment = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
     argv = [sys.executable, "-c", _NAMED, "record", str(path), "--duration", f"{seconds:g}s", "--no-hotkeys", "--json"]
     process = subprocess.Popen(
-        argv, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        argv,
+        cwd=REPOSITORY,
+        env=compiling(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     latest: dict[str, tuple[str, float, int]] = {}
     while process.poll() is None:
         for thread in Path(f"/proc/{process.pid}/task").glob("*"):
-            name = "main" if thread.name == str(process.pid) else _text_of(thread / "comm").strip()
-            ran = _text_of(thread / "schedstat").split()
+            name = "main" if thread.name == str(process.pid) else text_of(thread / "comm").strip()
+            ran = text_of(thread / "schedstat").split()
             if name and ran:
                 latest[thread.name] = (name, int(ran[0]) / _NS_PER_MS, int(ran[2]))
         time.sleep(_SAMPLING_S)
@@ -85,14 +88,6 @@ def _record(path: Path, seconds: float, environment: Mapping[str, str]) -> dict[
         found[name].cpu_ms += cpu_ms
         found[name].runs += runs
     return dict(sorted(found.items(), key=lambda item: -item[1].cpu_ms))
-
-
-def _text_of(path: Path) -> str:
-    """Read a file under `/proc`; "" if the thread has ended."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def main() -> int:
