@@ -187,20 +187,14 @@ class FrameGrabber:
             return
         frame, end = self._source.grab(), self._last_slot() + 1
         self._send(self._grid_pts(0), frame, slot=0 if self._constant else None)
-        for missed in range(1, end):
-            self._miss_slot(missed, changed=True)
-        if end > 1:
-            self._report_dropped(1, end)
+        self._drop(1, end)
         self._slot = max(1, end)
 
     def _pass_skipped(self) -> int:
         """Count the slots before now that there was no room for; return the first open slot."""
         slot, skipped, self._skipped = self._slot, self._skipped, 0
         reached = max(slot, self._reached(self._clock.now_s())) if skipped else slot
-        for missed in range(slot, reached):
-            self._miss_slot(missed, changed=True)
-        if reached > slot:
-            self._report_dropped(slot, reached)
+        self._drop(slot, reached)
         self._slot = reached
         return reached
 
@@ -307,6 +301,13 @@ class FrameGrabber:
         with self._sending:
             self._check_not_concluded()
             self._fill_with_last(slot)
+
+    def _drop(self, first: int, end: int) -> None:
+        """Count and report the slots from `first` up to `end`, exclusive, as lost, if there are any."""
+        for slot in range(first, end):
+            self._miss_slot(slot, changed=True)
+        if end > first:
+            self._report_dropped(first, end)
 
     def _report_dropped(self, first: int, end: int) -> None:
         """Report that the slots from `first` up to `end`, exclusive, are lost."""
