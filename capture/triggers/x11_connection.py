@@ -151,7 +151,8 @@ class Connection:
     def take(self, event: KeyPress | KeyRelease) -> bool:
         """Take the whole keyboard, which then waits after each event for an answer: `keep`, `give_back` or `let_go`.
 
-        Return whether it could be taken. It cannot while another program has it.
+        It waits at once, so this event wants an answer too: keys pressed until then are neither lost nor given to
+        anybody. Return whether the keyboard could be taken. It cannot while another program has it.
         """
         answer = request.GrabKeyboard(
             self._wire,
@@ -161,7 +162,6 @@ class Connection:
             pointer_mode=X.GrabModeAsync,
             keyboard_mode=X.GrabModeSync,
         )
-        self.keep(event)
         return bool(answer.status == X.GrabSuccess)
 
     def keep(self, event: KeyPress | KeyRelease) -> None:
@@ -182,9 +182,13 @@ class Connection:
 
     def keys_down(self) -> frozenset[int]:
         """Return the keycodes of the keys that are down, or whose release `events` has yet to yield."""
+        down = self.keys_down_at_server()
+        return down.union(event.detail for event in self._wire.event_queue if event.type == X.KeyRelease)
+
+    def keys_down_at_server(self) -> frozenset[int]:
+        """Return the keycodes of the keys whose release the server has not yet handled."""
         bits = request.QueryKeymap(self._wire).map
-        down = {8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1}
-        return frozenset(down.union(event.detail for event in self._wire.event_queue if event.type == X.KeyRelease))
+        return frozenset(8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1)
 
     @property
     def has_events(self) -> bool:

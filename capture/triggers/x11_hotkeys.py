@@ -199,7 +199,7 @@ class X11Hotkeys:
             self._down[press.keycode] = _Down(event, is_hotkey, is_ours=True)
             self._pass_on(self._matcher.press(event))
         if not had_keyboard:
-            self._find_missed_releases(press)
+            self._answer_first(press)
 
     def _note_modifiers(self, press: KeyPress) -> None:
         """Pass the modifiers that are down to the matcher: they were pressed before anything was sent here."""
@@ -228,7 +228,7 @@ class X11Hotkeys:
         self._has_keyboard = False
         if self._hotkeys_down:
             self._has_keyboard = self._connection.take(release)
-            self._find_missed_releases(release)
+            self._answer_first(release)
 
     def _forget(self, keycode: int, event: KeyEvent) -> None:
         # With another layout it may have another name by now.
@@ -243,12 +243,18 @@ class X11Hotkeys:
     def _misses_releases(self) -> bool:
         return not self._has_keyboard and bool(self._down)
 
-    def _find_missed_releases(self, event: KeyPress | KeyRelease) -> None:
-        """Find the keys that went up before the keyboard was taken, and let go of it if no hotkey is left."""
-        self._forget_all_but(self._connection.keys_down())
-        if not self._hotkeys_down:
-            self._connection.let_go(event)
-            self._has_keyboard = False
+    def _answer_first(self, event: KeyPress | KeyRelease) -> None:
+        """Answer the event for which the keyboard was taken: keep the keyboard only if a hotkey is still down.
+
+        Hotkeys that went up before are forgotten now, even if their releases have yet to be read. Otherwise the next
+        key would come here, although its release and all others go to the program that has the focus.
+        """
+        self._forget_all_but(self._connection.keys_down_at_server())
+        if self._hotkeys_down:
+            self._connection.keep(event)
+            return
+        self._connection.let_go(event)
+        self._has_keyboard = False
 
     def _look_at_keys(self) -> None:
         """Find the keys whose release went to another program."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +46,9 @@ SWITCH: Final = ("-option", "", "-option", "grp:menu_toggle")
 
 #: A stop may have to wait for a server that hangs, but not longer than this.
 STOP_LIMIT_S: Final = 4.0
+
+#: How long a step of a test may take on a busy machine.
+LIMIT_S: Final = 30.0
 
 
 @contextmanager
@@ -316,6 +320,30 @@ def test_the_focused_program_gets_no_hotkey(own_server: object) -> None:
         press("z")
         assert window.until(z) == [ctrl, alt, -alt, -ctrl, ctrl, r, -r, -ctrl, r, -r, z, -z]
         heard.until(RECORD)
+
+
+def test_a_key_right_after_a_hotkey_reaches_the_focused_program(
+    own_server: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hotkey is up before the recorder takes the keyboard, and the next key comes before it lets go again."""
+    is_up = threading.Event()
+    take = x11_connection.Connection.take
+
+    def slow_take(self: x11_connection.Connection, event: x11_connection.KeyPress) -> bool:
+        assert is_up.wait(LIMIT_S)
+        taken = take(self, event)
+        hold("ctrl")
+        return taken
+
+    ctrl, alt, z = (PLACES[key] for key in ("ctrl", "alt", "z"))
+    with FocusedWindow() as window, listening() as heard:
+        monkeypatch.setattr(x11_connection.Connection, "take", slow_take)
+        press("ctrl", "alt", "r")
+        is_up.set()
+        heard.until(RECORD)
+        let_go("ctrl")
+        press("z")
+        assert window.until(z) == [ctrl, alt, -alt, -ctrl, ctrl, -ctrl, z, -z]
 
 
 def test_a_repeating_hotkey_fires_once_and_stays_with_the_recorder(own_server: object) -> None:
