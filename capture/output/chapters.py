@@ -10,6 +10,7 @@ from capture.events import Event
 from capture.output.letters import cut
 
 __all__ = [
+    "BEGINNING",
     "IN_HEADER",
     "WITH_CHAPTERS",
     "Chapter",
@@ -20,7 +21,7 @@ __all__ = [
     "title_of",
 ]
 
-#: The formats that hold chapters. They accept them after all packets.
+#: The formats for which FFmpeg takes chapters after all packets. WAV gets them behind the samples (`wav_cues`).
 WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 
 #: Those that hold them before all packets: in the comments of Ogg and FLAC, and in the ID3 tag of MP3.
@@ -33,6 +34,9 @@ _MOST_NUMBERED: Final = 999
 #: The list of chapters in an MP4, MOV or M4A (`chpl`) counts them, and the bytes of each title, in one byte.
 _OF_MP4: Final = frozenset({"mp4", "mov", "ipod"})
 _MOST: Final = 255
+
+#: A voice note has the tags that messengers write.
+_OF_VOICE_NOTES: Final = "a voice note holds no chapters: record to .m4a, .flac or .wav to keep them"
 
 _KEEPS: Final = "record to .mkv to keep everything"
 
@@ -75,12 +79,15 @@ def chapters_between(marks: Iterable[Event], length_s: float, from_s: float = 0.
     ]
 
 
-def fitted_chapters(chapters: Sequence[Chapter], form: str) -> tuple[list[Chapter], str]:
-    """Return what a file of FFmpeg's format `form` can hold of the chapters, and what it cannot, "" if nothing."""
+def fitted_chapters(chapters: Sequence[Chapter], form: str, *, voice: bool = False) -> tuple[list[Chapter], str]:
+    """Return what a file of FFmpeg's format `form` can hold of the chapters, and what it cannot, "" if nothing.
+
+    `voice` says that its sound is encoded as messengers do.
+    """
+    if chapters and voice and form == "ogg":
+        return [], _OF_VOICE_NOTES
     if form in _IN_COMMENTS and len(chapters) > _MOST_NUMBERED:
         return list(chapters[:_MOST_NUMBERED]), f"{_left_out(chapters, _MOST_NUMBERED)}: {_KEEPS}"
-    if chapters and form not in WITH_CHAPTERS | IN_HEADER:
-        return [], "a file of this kind has no chapters: record to .flac to keep them"
     if form not in _OF_MP4:
         return list(chapters), ""
     kept = [chapter._replace(title=_shortened(chapter.title)) for chapter in chapters[:_MOST]]

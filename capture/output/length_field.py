@@ -14,14 +14,9 @@ from contextlib import suppress
 from typing import Final
 
 from capture.output.output_file import OutputFile
+from capture.output.wav_header import FIRST_CHUNK, HEADER_BYTES, places_of
 
 __all__ = ["LengthField"]
-
-#: The header of a WAV is within this many bytes; FFmpeg writes about a hundred.
-_WAV_HEADER_BYTES: Final = 4096
-
-#: Where the chunks of a WAV begin, behind `RIFF`, a size and `WAVE`.
-_FIRST_CHUNK: Final = 12
 
 #: The stream info block of a FLAC, after the signature and the block's own header.
 _STREAM_INFO: Final = slice(8, 42)
@@ -59,7 +54,7 @@ class LengthField:
         self._written_bytes = self._file.size_bytes
         # Nothing in the header may cost the recording: not even a disk whose every write takes new space.
         with suppress(OSError):
-            old = self._file.read_start(_WAV_HEADER_BYTES)
+            old = self._file.read_start(HEADER_BYTES)
             new = _wav_header(old, self._written_bytes) if self._form == "wav" else _flac_header(old, self._samples)
             if not old.startswith(new):
                 self._file.overwrite_start(new)
@@ -77,17 +72,12 @@ class LengthField:
 
 def _wav_header(head: bytes, file_bytes: int) -> bytes:
     """Return the header up to the samples, with the sizes of a file of `file_bytes`; empty if it is not complete."""
-    place, frame_bytes, room = _FIRST_CHUNK, 1, 0
-    while len(head) >= place + 8:
-        kind, size = struct.unpack_from("<4sI", head, place)
-        if kind == b"fmt ":
-            frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
-        elif kind in (b"JUNK", b"ds64"):
-            room = place
-        elif kind == b"data":
-            return _with_wav_sizes(bytearray(head[: place + 8]), file_bytes, frame_bytes, room)
-        place += 8 + size + size % 2
-    return b""
+    places = places_of(head)
+    if not places:
+        return b""
+    (frame_bytes,) = struct.unpack_from("<H", head, places[b"fmt "] + 20)
+    room = places.get(b"JUNK") or places.get(b"ds64") or 0
+    return _with_wav_sizes(bytearray(head[: places[b"data"] + 8]), file_bytes, frame_bytes, room)
 
 
 def _with_wav_sizes(header: bytearray, file_bytes: int, frame_bytes: int, room: int) -> bytes:
@@ -100,7 +90,7 @@ def _with_wav_sizes(header: bytearray, file_bytes: int, frame_bytes: int, room: 
         sizes = struct.pack("<4sIQQQI", b"ds64", 28, riff_bytes, data_bytes, data_bytes // frame_bytes, 0)
         struct.pack_into("<4sI", header, 0, b"RF64", _LARGEST)
         # It has to be the first chunk. FFmpeg 9 leaves the room for it behind `fmt `.
-        header[_FIRST_CHUNK : room + len(sizes)] = sizes + header[_FIRST_CHUNK:room]
+        header[FIRST_CHUNK : room + len(sizes)] = sizes + header[FIRST_CHUNK:room]
         struct.pack_into("<I", header, len(header) - 4, _LARGEST)
     return bytes(header)
 

@@ -48,6 +48,7 @@ from capture.output.opus_vendor import is_voice_head, name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
+from capture.output.wav_cues import add_cues
 from capture.system.durable import FULL
 
 __all__ = ["Muxer", "muxer_under_free_name"]
@@ -134,9 +135,8 @@ class Muxer:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(lasting(metadata or {}))
-            # Voice notes have the tags that messengers write.
-            if not any(is_voice_head(bytes(item.codec_context.extradata or b"")) for item in templates):
-                put_in_header(self._container, fitted_chapters(chapters, form)[0], form)
+            is_voice = any(is_voice_head(bytes(item.codec_context.extradata or b"")) for item in templates)
+            put_in_header(self._container, fitted_chapters(chapters, form, voice=is_voice)[0], form)
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(lasting(template.metadata))
                 if self._container_kind.holds_video and (name := "".join(track_names[stream.index : stream.index + 1])):
@@ -303,8 +303,7 @@ class Muxer:
         """Finish the file; may be called twice. A file without packets is removed. Its last frame lasts until `end_s`.
 
         Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`), and all that they hold
-        `IN_HEADER`. Raises `OutputError`; with
-        `at_close`, the file may be whole.
+        `IN_HEADER`. Raises `OutputError`; with `at_close`, the file may be whole.
         """
         held, self._held = self._held, {}
         for stream, packet in held.items():
@@ -341,6 +340,8 @@ class Muxer:
                     restore_brands(self._file)
                 if self._container_kind.format == "ogg":
                     name_vendor(self._file)
+                elif self._container_kind.format == "wav":
+                    add_cues(self._file, chapters)
                 self._file.sync()
                 self._file.close()
             except (av.FFmpegError, OSError) as error:

@@ -21,6 +21,7 @@ from capture.formats import Container
 from capture.output.chapters import WITH_CHAPTERS, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.opus_vendor import name_vendor_at
 from capture.output.tags import lasting
+from capture.output.wav_cues import add_cues_at
 from capture.recordings.copied_track import CopiedTrack
 from capture.recordings.decoded_pictures import PictureReader
 from capture.recordings.encoding_plan import PLAIN, Plan, Style
@@ -93,7 +94,7 @@ def reencode(
                 name=name,
             )
             new.append(stack.enter_context(closing(sound)))
-        chapters = fitted_chapters(() if style.voice else chapters_of(source), kind.format)[0]
+        chapters = fitted_chapters(chapters_of(source), kind.format, voice=style.voice)[0]
         put_in_header(made, chapters, kind.format)
         made.start_encoding()
         for _, packet in heapq.merge(*(track.packets() for track in new), key=itemgetter(0)):
@@ -102,6 +103,8 @@ def reencode(
             made.set_chapters(as_ffmpeg(chapters))
     if kind.format == "ogg":
         name_vendor_at(path)
+    elif kind.format == "wav" and chapters:
+        add_cues_at(path, chapters)
     return 0 if frames is None else frames.undecodable
 
 

@@ -104,7 +104,7 @@ class ClipSaver:
             note = f"{order.last_s:g} s were requested, but the buffer has only {kept_s:.1f} s{note and '; '}{note}"
         begins_s = written.begins_s
         summary = summarise_clip(feed.pipeline, clip, written.path, encoded_by=written.encoded_by)
-        note = "; ".join(filter(None, (note, _left_out(written.path, marks, clip.until_s - begins_s, begins_s))))
+        note = "; ".join(filter(None, (note, self._left_out(written, marks, clip.until_s))))
         if order.max_bytes is not None:
             note = "; ".join(filter(None, (_shrinking(feed, summary, order.max_bytes), note)))
         if feed.ledger is not None:
@@ -172,6 +172,16 @@ class ClipSaver:
             self.done = 0.0
         return made, encoder_for(made)
 
+    def _left_out(self, written: _Written, marks: Sequence[Event], until_s: float) -> str:
+        """Return what a clip cannot hold of its chapters, "" if nothing."""
+        kind = CONTAINERS.get(written.path.suffix[1:].lower())
+        if kind is None:
+            return ""
+        chapters = chapters_between(marks, until_s - written.begins_s, written.begins_s)
+        # What is converted is no voice note any longer.
+        voice = self._settings.voice and kind == self._settings.container
+        return fitted_chapters(chapters, kind.format, voice=voice)[1]
+
     def _note_done(self, share: float) -> None:
         self.done = share
 
@@ -189,12 +199,6 @@ def _shrinking(feed: Feed, clip: Summary, max_bytes: int) -> str:
     if recorded is None or saved is None or (saved.width, saved.height) == (recorded.width, recorded.height):
         return ""
     return f"shrunk to {saved.width}x{saved.height} to fit {as_limit(max_bytes)}"
-
-
-def _left_out(path: Path, marks: Sequence[Event], length_s: float, from_s: float) -> str:
-    """Return what the clip at `path` cannot hold of its chapters, "" if nothing."""
-    kind = CONTAINERS.get(path.suffix[1:].lower())
-    return fitted_chapters(chapters_between(marks, length_s, from_s), kind.format)[1] if kind is not None else ""
 
 
 def _replace(made: Path, path: Path) -> None:

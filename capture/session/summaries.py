@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from capture.errors import CaptureError, UsageError, in_one_line
 from capture.events import Event, EventKind
 from capture.formats import container_of
-from capture.output.chapters import IN_HEADER, chapters_between
+from capture.output.chapters import IN_HEADER, chapters_between, fitted_chapters
 from capture.recordings.check import check
 from capture.recordings.progress import OnProgress, unwatched
 from capture.settings.record_settings import RecordSettings
@@ -59,7 +59,8 @@ def improve(
         # No error here may cost the recording.
         report(EventKind.NOT_IMPROVED, f"the recording stays as it was recorded: {in_one_line(error)}")
     form = container_of(path).format
-    if form in IN_HEADER and not settings.voice and (chapters := chapters_between(marks, length_s)):
+    chapters = fitted_chapters(chapters_between(marks, length_s), form, voice=settings.voice)[0]
+    if form in IN_HEADER and chapters:
         from capture.recordings.contiguous import add_chapters
 
         try:

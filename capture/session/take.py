@@ -269,7 +269,7 @@ class Take:
         finally:
             chapters = chapters_between(self._ledger.of(EventKind.MARK), self._length_s)
             self._writer.close(chapters)
-        if left_out := fitted_chapters(chapters, self._settings.container.format)[1]:
+        if left_out := fitted_chapters(chapters, self._settings.container.format, voice=self._settings.voice)[1]:
             self.record_now(EventKind.CHAPTERS, left_out)
         if self.path != path:
             self.record_now(EventKind.MOVED, f"the file was moved to {self.path}")

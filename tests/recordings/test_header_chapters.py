@@ -1,4 +1,4 @@
-"""Ogg, MP3 and FLAC have their chapters at the start: marks get there, and what is made of such files keeps them."""
+"""Files of sound alone have chapters: marks become them, and what is made of such files keeps them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from capture.recordings.repair import repair
 from capture.recordings.transcode import convert
 from capture.recordings.trim import trim
 
-KINDS = ("ogg", "opus", "mp3", "flac")
+KINDS = ("ogg", "opus", "mp3", "flac", "wav")
 
 #: 0.6 s is where FFmpeg's own comments would be a second late.
 MARKED = [Chapter("Anfang", 0.0, 0.6), Chapter("zweitens; 始め", 0.6, 1.2), Chapter("c=d", 1.2, 2.0)]
@@ -88,13 +88,22 @@ def test_marks_of_a_recording_become_chapters(kind: str, tmp_path: Path) -> None
     assert {name.lower(): value for name, value in tags.items()}["title"] == "Tälk"
 
 
-def test_a_wav_says_that_it_has_none(tmp_path: Path) -> None:
-    with capture.Recorder(tmp_path / "talk.wav", pattern=True) as recorder:
+def test_a_voice_note_says_that_it_holds_none(tmp_path: Path) -> None:
+    with capture.Recorder(tmp_path / "note.ogg", pattern=True, voice=True) as recorder:
         recorder.mark("here")
         eventually(lambda: recorder.elapsed_s > 0.3, "sound")
     assert recorder.summary is not None
     (said,) = (event.detail for event in recorder.summary.events if event.kind == "chapters")
-    assert said == "a file of this kind has no chapters: record to .flac to keep them"
+    assert said == "a voice note holds no chapters: record to .m4a, .flac or .wav to keep them"
+    assert starts(tmp_path / "note.ogg") == []
+
+
+def test_an_export_to_wav_keeps_the_chapters(tmp_path: Path) -> None:
+    path = write(tmp_path / "talk.flac", (Sound(),))
+    add_chapters(path, MARKED)
+    made = export(path, "editor", PRESETS["editor"], tmp_path / "talk.wav").path
+    assert starts(made) == [(each.title, each.start_s) for each in MARKED]
+    assert check(made).ok
 
 
 def test_what_is_made_of_a_file_keeps_its_chapters(marked: Path) -> None:
@@ -123,7 +132,7 @@ def test_what_changes_a_file_keeps_its_chapters(marked: Path) -> None:
         return
     cut_end(marked, 1.0)
     assert starts(marked) == before[:2]
-    if marked.suffix != ".mp3":
+    if marked.suffix not in (".mp3", ".wav"):
         # The last page is gone.
         marked.write_bytes(marked.read_bytes()[:-300])
         repair(marked)

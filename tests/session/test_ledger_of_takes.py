@@ -49,9 +49,9 @@ def test_pauses_and_marks_are_in_the_summary_and_the_ledger(player: Player, tmp_
         recording.ask(Command.STOP)
         summary = recording.finished()
     kinds = [event.kind for event in summary.events]
-    # The recording ends in the second pause. A WAV has no chapters.
-    assert kinds == ["mark", "pause", "mark", "resume", "pause", "chapters"]
-    first, second, third, fourth, fifth, _ = summary.events
+    # The recording ends in the second pause.
+    assert kinds == ["mark", "pause", "mark", "resume", "pause"]
+    first, second, third, fourth, fifth = summary.events
     assert first.detail == "here"
     assert second.at_s == third.at_s == fourth.at_s == pytest.approx(paused["elapsed_s"], abs=0.001)
     assert fourth.detail == f"after {resumed['paused_s']:.3f} s"
@@ -152,12 +152,11 @@ def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path) -
         recording.ask(Command.MARK, "begun")
         take = recording.ask(Command.STOP)
         clip = recording.ask(Command.CLIP)
-    hole, mark, chapters = take["events"]
-    assert (chapters["kind"], chapters["detail"][:37]) == ("chapters", "a file of this kind has no chapters: ")
+    hole, mark = take["events"]
     assert (hole["kind"], hole["at_s"]) == ("hole", pytest.approx(0.4, abs=0.03))
     assert mark["at_s"] >= 1.2
     # The clip has the mark of the recording too: it falls within the buffered time.
-    assert [event["kind"] for event in clip["events"]] == ["hole", "mark", "chapters"]
+    assert [event["kind"] for event in clip["events"]] == ["hole", "mark"]
     assert clip["events"][1]["at_s"] == pytest.approx(mark["at_s"], abs=0.03)
 
 
