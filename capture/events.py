@@ -21,6 +21,7 @@ from capture.errors import (
 )
 
 __all__ = [
+    "OF_FILES",
     "Answer",
     "AudioSummary",
     "Command",
@@ -102,6 +103,24 @@ class EventKind(StrEnum):
     WINDOW_CLOSED = "window_closed"
     WINDOW_NOT_KEPT = "window_not_kept"
 
+
+#: What concerns one file, and no other of the same time.
+OF_FILES: Final = frozenset(
+    {
+        EventKind.CHAPTERS,
+        EventKind.CLOSE_ERROR,
+        EventKind.DISK_FULL,
+        EventKind.DISK_SLOW,
+        EventKind.FILE_GONE,
+        EventKind.LOUDNESS,
+        EventKind.MOVED,
+        EventKind.NOT_IMPROVED,
+        EventKind.NO_LEDGER,
+        EventKind.OLD_FILE,
+        EventKind.SIZE_LIMIT,
+        EventKind.UNFINISHED,
+    }
+)
 
 #: Subclasses come before the classes that they derive from.
 _KINDS_OF_ERRORS: Final[Mapping[type[CaptureError], EventKind]] = {

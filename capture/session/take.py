@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from capture.clock import Clock
 from capture.errors import OutputError
-from capture.events import Event, EventKind, Progress, State, Summary, VideoSummary
+from capture.events import OF_FILES, Event, EventKind, Progress, State, Summary, VideoSummary
 from capture.output.chapters import chapters_between, fitted_chapters, title_of
 from capture.output.ledger import Ledger
 from capture.output.ledger_file import LedgerFile
@@ -190,9 +190,9 @@ class Take:
         )
 
     def record_event(self, event: Event) -> None:
-        """Record an event, in the recording's media time."""
+        """Record an event, in the recording's media time; also for clips, unless it concerns this file alone."""
         self._ledger.record(event)
-        if self._feed.ledger is not None and self._begun.is_set():
+        if self._feed.ledger is not None and self._begun.is_set() and event.kind not in OF_FILES:
             self._feed.ledger.record(event.moved(self._origin_s))
 
     def record_of_feed(self, event: Event) -> None:

@@ -142,6 +142,21 @@ def test_a_clip_reports_the_events_within_it(tmp_path: Path) -> None:
     assert between_ends(Path(take["ledger"]), Path(take["path"]), "stop") == []
 
 
+def test_a_clip_has_the_events_of_a_take_but_for_those_of_its_file(player: Player, tmp_path: Path) -> None:
+    settings = {"pre_roll_s": 20.0, "voice": True, "sources": player.sources}
+    with StandbyRecording(tmp_path / "out.ogg", **settings) as recording:
+        recording.until_kept(0.3)
+        recording.ask(Command.START)
+        recording.ask(Command.MARK, "here")
+        take = recording.ask(Command.STOP)
+        clip = recording.ask(Command.CLIP)
+    assert [event["kind"] for event in take["events"]] == ["mark", "chapters"]
+    assert take["events"][1]["detail"].startswith("a voice note holds no chapters: ")
+    # It says this of itself, in a note.
+    assert [event["kind"] for event in clip["events"]] == ["mark"]
+    assert clip["note"].startswith("a voice note holds no chapters: ")
+
+
 def test_a_take_from_the_buffer_reports_the_events_of_its_past(tmp_path: Path) -> None:
     before = [ScriptedBlock(tone(0.02), place * 0.02) for place in range(20)]
     after = [ScriptedBlock(tone(0.02), 0.7 + place * 0.02) for place in range(2_000)]
