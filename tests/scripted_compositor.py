@@ -39,6 +39,8 @@ _IMAGE_COPY: Final = {
     9: ("wl_seat", 1),
 }
 
+_PICTURES: Final = {True: _IMAGE_COPY, False: _SCREENCOPY, None: {}}
+
 #: The reason of a frame that failed because its buffer is not as the session wants it.
 _OUTDATED: Final = 1
 
@@ -72,15 +74,17 @@ class _Session:
 class Compositor:
     """Serves one client at a time, which gets pictures by ext-image-copy-capture if it `copies`, else by screencopy.
 
+    If `copies` is None, it gives none.
+
     The outputs are of WIDTH x HEIGHT pixels, uint32 (HEIGHT, WIDTH).
     """
 
-    def __init__(self, address: Path, *, copies: bool = False) -> None:
+    def __init__(self, address: Path, *, copies: bool | None = False) -> None:
         self.format = 1
         self.is_inverted = self.fails = False
         #: The outputs that give no picture.
         self.off: set[str] = set()
-        self._globals = _GLOBALS | (_IMAGE_COPY if copies else _SCREENCOPY)
+        self._globals = _GLOBALS | _PICTURES[copies]
         self._lock = threading.RLock()
         self._listener = listen(str(address))
         self._listener.setblocking(True)
@@ -383,7 +387,7 @@ def _now() -> bytes:
 
 
 @contextmanager
-def compositor(address: Path, *, copies: bool = False) -> Iterator[Compositor]:
+def compositor(address: Path, *, copies: bool | None = False) -> Iterator[Compositor]:
     made = Compositor(address, copies=copies)
     try:
         yield made

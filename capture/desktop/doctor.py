@@ -79,9 +79,9 @@ def _examined(name: str, look: Callable[[], str]) -> Check:
 def _display() -> Iterable[Check]:
     def look() -> str:
         from capture.sources.screens import is_wayland, list_screens
-        from capture.sources.wayland.desktop import list_outputs
+        from capture.sources.wayland.chooser import list_given_outputs
 
-        if is_wayland() and not list_outputs():
+        if is_wayland() and not list_given_outputs():
             from capture.sources.portal.chooser import describe
 
             return describe()

@@ -46,7 +46,7 @@ class PulsePlayer:
         deadline_s = time.monotonic() + CONNECT_S
         while not loop.connected and not self._woken:
             if loop.failed or time.monotonic() > deadline_s:
-                raise NotReadyError(f"no sound server answers ({loop.error()})", "start PulseAudio or PipeWire")
+                raise NotReadyError(loop.absence(), "start PulseAudio or PipeWire")
             loop.serve(WAIT_S)
         if self._woken:
             return

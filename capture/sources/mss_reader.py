@@ -14,7 +14,8 @@ from mss.exception import ScreenShotError
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.x11.monitors import NO_DISPLAY, Screen
+from capture.sources.x11.monitors import Screen
+from capture.sources.x11.no_display import NO_DISPLAY
 
 __all__ = ["MssReader"]
 

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.media import Rectangle
-from capture.sources.x11.monitors import NO_DISPLAY, Screen
+from capture.sources.x11.monitors import Screen
+from capture.sources.x11.no_display import NO_DISPLAY
 
 __all__ = [
     "LEAST_SIDE",

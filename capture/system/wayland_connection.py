@@ -21,7 +21,10 @@ from typing import Final, TypeAlias
 from capture.errors import DisplayLostError, NotReadyError
 from capture.system.unix_socket import connect
 
-__all__ = ["Connection", "Handler", "as_text", "text_of"]
+__all__ = ["NO_COMPOSITOR", "Connection", "Handler", "as_text", "text_of"]
+
+#: The remedy if no compositor answers.
+NO_COMPOSITOR: Final = "start capture in the session itself, use --screen none, or capture headless -- COMMAND"
 
 #: Takes the code and the arguments of an event.
 Handler: TypeAlias = Callable[[int, bytes], None]
@@ -48,12 +51,13 @@ class Connection:
 
     def __init__(self) -> None:
         """Raises `NotReadyError` if there is no compositor."""
-        address = Path(os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("WAYLAND_DISPLAY") or "wayland-0")
+        address = _address()
         try:
             self._socket = connect(str(address), time.monotonic() + _ANSWER_LIMIT_S)
         except OSError as error:
+            reason = error.strerror or str(error) or "it does not answer"
             raise NotReadyError(
-                f"no Wayland compositor can be reached at {address} ({error})", "start capture in the session itself"
+                f"no Wayland compositor can be reached at {address} ({reason})", NO_COMPOSITOR
             ) from error
         # A byte in this pair ends a wait.
         self._wake_out, self._wake_in = socket.socketpair()
@@ -187,6 +191,18 @@ class Connection:
             (number,) = struct.unpack_from("=I", arguments)
             self._handlers.pop(number, None)
             self._free.append(number)
+
+
+def _address() -> Path:
+    """Return where the compositor listens. Raises `NotReadyError` if the environment does not say it."""
+    name, folder = os.environ.get("WAYLAND_DISPLAY") or "wayland-0", os.environ.get("XDG_RUNTIME_DIR", "")
+    address = Path(folder, name)
+    if not address.is_absolute():
+        # A compositor would not be looked for in the folder where capture was started.
+        raise NotReadyError(
+            f"no Wayland compositor can be reached at {name}, because XDG_RUNTIME_DIR is {folder!r}", NO_COMPOSITOR
+        )
+    return address
 
 
 def as_text(words: str) -> bytes:

@@ -31,7 +31,7 @@ from capture.system.portal import (
     new_token,
     request_path,
 )
-from capture.system.session_bus import bus_address
+from capture.system.session_bus import absence, bus_address
 
 __all__ = ["CancelledError", "GlobalShortcuts", "Shortcut", "ShortcutEvent", "StoppedError"]
 
@@ -102,7 +102,7 @@ class GlobalShortcuts:
         address = bus_address(environment)
         try:
             if address is None:
-                raise NotReadyError("there is no session bus")
+                raise NotReadyError(absence(environment))
             self._bus: Any = open_dbus_connection(address)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise NotReadyError(f"the session bus cannot be reached: {error}") from error

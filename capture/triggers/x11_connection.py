@@ -19,8 +19,8 @@ from capture.triggers.x11_keyboard import Key, Keyboard
 
 __all__ = ["GONE", "Connection", "Grab", "KeyPress", "KeyRelease", "MapChange", "Wire"]
 
-#: The failures that mean: there is no X server, or none any more.
-GONE: Final = (error.DisplayError, error.ConnectionClosedError, error.XError, OSError)
+#: The failures that mean: there is no X server, or none any more. The last is that of a display with too high a number.
+GONE: Final = (error.DisplayError, error.ConnectionClosedError, error.XError, OSError, OverflowError)
 
 _XKB: Final = "XKEYBOARD"
 _XKB_VERSION: Final = (1, 0)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from capture.errors import SettingError
+from capture.errors import NotReadyError, SettingError
 from capture.events import EventKind
 from capture.settings.record_settings import RecordSettings
 from capture.sources.portal import permission
@@ -14,7 +14,7 @@ from capture.sources.portal.libpipewire import library
 from capture.sources.portal.screencast import MONITOR, WINDOW, CursorMode, ScreenCast
 from capture.sources.portal.source import PortalSource
 
-__all__ = ["ASK", "WINDOWS_OF_DIALOG", "choose_in_dialog", "describe"]
+__all__ = ["ASK", "BY_DIALOG", "WINDOWS_OF_DIALOG", "answers", "choose_in_dialog", "describe"]
 
 #: The screen that stands for: ask again.
 ASK: Final = "ask"
@@ -23,7 +23,7 @@ ASK: Final = "ask"
 WINDOWS_OF_DIALOG: Final = ("any", ASK)
 
 #: The screens that the dialog can stand for.
-_BY_DIALOG: Final = ("primary", ASK)
+BY_DIALOG: Final = ("primary", ASK)
 
 
 def choose_in_dialog(
@@ -84,8 +84,17 @@ def describe() -> str:
         portal.close()
 
 
+def answers() -> bool:
+    """Whether there is a portal that gives the screen."""
+    try:
+        describe()
+    except NotReadyError:
+        return False
+    return True
+
+
 def _check(settings: RecordSettings) -> None:
-    if settings.screen not in _BY_DIALOG:
+    if settings.screen not in BY_DIALOG:
         raise SettingError(
             "{screen} cannot be chosen on this Wayland desktop, where only its dialog chooses",
             "use {screen:ask}",

@@ -31,7 +31,8 @@ from capture.system.portal import (
     new_token,
     request_path,
 )
-from capture.system.session_bus import bus_address
+from capture.system.session_bus import absence, bus_address
+from capture.system.wayland_connection import NO_COMPOSITOR
 
 __all__ = ["MONITOR", "WINDOW", "CursorMode", "Grant", "ScreenCast"]
 
@@ -90,12 +91,12 @@ class ScreenCast:
         address = bus_address(os.environ)
         try:
             if address is None:
-                raise OSError("there is no session bus")
+                raise OSError(absence(os.environ))
             self._bus: DBusConnection = open_dbus_connection(address, enable_fds=True)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise NotReadyError(
                 f"this is a Wayland session, and the portal that gives its screen cannot be reached ({error})",
-                "start capture in the session itself, use --screen none, or capture headless -- COMMAND",
+                NO_COMPOSITOR,
             ) from error
         try:
             self.version = self._property("version")

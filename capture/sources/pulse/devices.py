@@ -88,14 +88,14 @@ def _asked(question: Callable[[Loop], Answer]) -> Answer:
         deadline_s = time.monotonic() + _CONNECT_LIMIT_S
         while not loop.connected:
             if loop.failed:
-                raise NotReadyError(f"no sound server answers ({loop.error()})", _NO_SERVER)
+                raise NotReadyError(loop.absence(), _NO_SERVER)
             if time.monotonic() > deadline_s:
                 raise TimeoutError("the sound server does not answer")
             loop.serve(0.1)
         answer = question(loop)
         if loop.failed:
             # The server died during the question, and the empty answer would look like no devices.
-            raise NotReadyError(f"no sound server answers ({loop.error()})", _NO_SERVER)
+            raise NotReadyError(loop.absence(), _NO_SERVER)
         return answer
     except TimeoutError as error:
         raise NotReadyError(str(error), _STUCK) from error

@@ -61,6 +61,9 @@ MOST_ROUNDS: Final = 16
 #: The folder with a runtime folder for each user, by its number, as systemd and elogind make them.
 RUNTIME_FOLDERS: Final = Path("/run/user")
 
+#: What names a server that the user has chosen, first the one that counts.
+_NAMES_OF_SERVER: Final = ("PULSE_SERVER", "PULSE_RUNTIME_PATH")
+
 #: The structure that holds an answer of the server.
 Info = TypeVar("Info", bound=Structure)
 Found = TypeVar("Found")
@@ -111,6 +114,12 @@ class Loop:
             return "closed"
         text = self.library.strerror(self.library.context_errno(self.context))
         return text.decode(errors="replace") if text else "unknown error"
+
+    def absence(self) -> str:
+        """Return words for a server that cannot be reached: where the environment says it is, and why."""
+        named = next((name for name in _NAMES_OF_SERVER if os.environ.get(name)), None)
+        where = f" at {named}={os.environ[named]}" if named else ""
+        return f"no sound server answers{where} ({self.error()})"
 
     def serve(self, timeout_s: float) -> None:
         """Handle messages from the server, waiting at most `timeout_s` for the first."""
@@ -277,7 +286,7 @@ def _servers_of_the_user() -> list[str]:
     Jobs of cron and of `ssh` may run without XDG_RUNTIME_DIR, and after `su` it is another user's. The library then
     looks elsewhere. A server that the environment names is the user's choice: it is never replaced.
     """
-    if sys.platform == "win32" or {"PULSE_SERVER", "PULSE_RUNTIME_PATH"} & os.environ.keys():
+    if sys.platform == "win32" or not os.environ.keys().isdisjoint(_NAMES_OF_SERVER):
         return []
     user = os.getuid()
     with suppress(OSError):

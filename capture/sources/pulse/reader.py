@@ -82,7 +82,7 @@ class PulseReader:
         deadline_s = time.monotonic() + CONNECT_S
         while not loop.connected:
             if loop.failed or self._woken or time.monotonic() > deadline_s:
-                raise NotReadyError(f"no sound server answers ({loop.error()})", _REMEDY)
+                raise NotReadyError(loop.absence(), _REMEDY)
             loop.serve(0.1)
         try:
             self._begin(loop, deadline_s)

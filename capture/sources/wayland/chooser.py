@@ -10,7 +10,7 @@ from capture.errors import NotReadyError, UsageError
 from capture.events import EventKind
 from capture.media import Rectangle
 from capture.settings.record_settings import RecordSettings
-from capture.sources.portal.chooser import ASK, WINDOWS_OF_DIALOG, choose_in_dialog
+from capture.sources.portal.chooser import ASK, BY_DIALOG, WINDOWS_OF_DIALOG, answers, choose_in_dialog
 from capture.sources.protocols import FrameSource
 from capture.sources.screens import choose_area, require_x11
 from capture.sources.wayland import picker
@@ -20,7 +20,7 @@ from capture.sources.wayland.subjects import OneOutput, OneWindow, SeveralOutput
 from capture.sources.wayland.windows import Window, active_window, choose_window, list_windows
 from capture.sources.x11.monitors import Screen
 
-__all__ = ["choose_on_wayland", "list_windows_to_choose", "pick_on_wayland"]
+__all__ = ["choose_on_wayland", "list_given_outputs", "list_windows_to_choose", "pick_on_wayland"]
 
 #: The window that stands for: the one that is active when the recording begins.
 _ACTIVE: Final = "active"
@@ -37,7 +37,8 @@ def choose_on_wayland(
     if settings.show_clicks or settings.show_keys:
         what = "pressed keys" if settings.show_keys else "clicks"
         raise NotReadyError(f"{what} cannot be shown on Wayland, which keeps them from programs", "record without them")
-    outputs = list_outputs()
+    is_left_to_dialog = settings.window is not None or settings.screen in BY_DIALOG
+    outputs = list_given_outputs() if is_left_to_dialog else list_outputs()
     subject: Subject | None = None
     if settings.window is not None:
         windows = list_windows() if settings.window not in WINDOWS_OF_DIALOG else None
@@ -54,6 +55,20 @@ def choose_on_wayland(
             raise
         instead = "record the region where it is" if settings.window is not None else "record it by its name"
         raise NotReadyError(error.message, f"{instead}; this compositor needs no dialog for screens") from error
+
+
+def list_given_outputs() -> list[Screen]:
+    """Return the outputs that the compositor gives programs; none if only the portal gives them, in its dialog.
+
+    Raises `NotReadyError` if neither answers.
+    """
+    try:
+        return list_outputs()
+    except NotReadyError:
+        # Some programs reach the portal alone, as in a sandbox.
+        if answers():
+            return []
+        raise
 
 
 def list_windows_to_choose() -> list[Window]:

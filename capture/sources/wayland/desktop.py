@@ -10,7 +10,7 @@ from typing import Final
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Rectangle
 from capture.sources.x11.monitors import Screen
-from capture.system.wayland_connection import Connection, Handler, as_text, text_of
+from capture.system.wayland_connection import NO_COMPOSITOR, Connection, Handler, as_text, text_of
 
 __all__ = ["Desktop", "Interface", "Output", "list_outputs"]
 
@@ -204,9 +204,12 @@ class Desktop:
 
 
 def list_outputs() -> list[Screen]:
-    """Return the outputs of the desktop; none if its compositor does not give programs their pictures."""
+    """Return the outputs of the desktop; none if its compositor does not give programs their pictures.
+
+    Raises `NotReadyError` if no compositor answers.
+    """
     try:
         with closing(Desktop()) as desktop:
             return desktop.screens() if desktop.gives_outputs else []
-    except (NotReadyError, DisplayLostError):
-        return []
+    except DisplayLostError as error:
+        raise NotReadyError(error.message, NO_COMPOSITOR) from error

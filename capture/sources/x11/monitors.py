@@ -10,10 +10,7 @@ from capture.media import Rectangle
 if TYPE_CHECKING:
     from capture.sources.x11.xcb import Connection, Extension
 
-__all__ = ["NO_DISPLAY", "Screen", "monitors_of"]
-
-#: The remedy if there is no display.
-NO_DISPLAY: Final = "use --screen none, or capture headless -- COMMAND"
+__all__ = ["Screen", "monitors_of"]
 
 #: Requests of RANDR 1.5, the first version with monitors, each of which may have several outputs.
 _QUERY_VERSION: Final = 0

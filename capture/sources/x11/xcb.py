@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from capture.errors import DisplayLostError, NotReadyError
+from capture.sources.x11.no_display import no_display
 from capture.sources.x11.pixel_format import formats_of
 from capture.system.packages import how_to_install
 from capture.triggers.x11_resets import despite_resets
@@ -126,9 +127,7 @@ class Connection:
         self._handle = self._lib.xcb_connect(None, byref(preferred))
         if self._lib.xcb_connection_has_error(self._handle):
             self.close()
-            raise NotReadyError(
-                "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
-            )
+            raise no_display()
         return preferred.value
 
     def _setup(self) -> bytes:

@@ -7,13 +7,14 @@ from typing import Final
 from Xlib import error
 from Xlib.display import Display
 
-from capture.errors import NotReadyError
+from capture.sources.x11.no_display import no_display
 from capture.triggers.quiet_xlib import keep_xlib_quiet
 from capture.triggers.x11_resets import despite_resets
 
 __all__ = ["connect"]
 
-_FAILURES: Final = (error.DisplayError, error.ConnectionClosedError, OSError)
+#: The last is that of a display with too high a number.
+_FAILURES: Final = (error.DisplayError, error.ConnectionClosedError, OSError, OverflowError)
 
 
 def connect() -> Display:
@@ -22,6 +23,4 @@ def connect() -> Display:
     try:
         return despite_resets(Display, *_FAILURES)
     except _FAILURES as failure:
-        raise NotReadyError(
-            "there is no display to record", "set DISPLAY, use --screen none, or capture headless -- COMMAND"
-        ) from failure
+        raise no_display() from failure

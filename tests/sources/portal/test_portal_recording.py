@@ -19,6 +19,7 @@ import pytest
 from numbered import HEIGHT, WIDTH, number_of
 from portal_desk import Mutter, PortalDesk, Producer, portal_desk, producer
 from running import Recorder, eventually, kinds
+from scripted_compositor import compositor
 
 if sys.platform != "linux":
     pytest.skip("PipeWire needs Linux", allow_module_level=True)
@@ -139,7 +140,7 @@ def test_a_window_is_chosen_in_the_dialog_each_time(wayland: PortalDesk, folder:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--screen", "2"), 2, "only its dialog chooses: use --screen ask"),
+        (("--screen", "2"), 3, "no Wayland compositor can be reached at "),
         (("--show-keys",), 3, "cannot be shown on Wayland"),
         (("--region", "64x64+640+0"), 2, "the region 64x64+640+0 reaches outside the screen"),
     ],
@@ -150,6 +151,16 @@ def test_what_cannot_be_had_is_refused(
     with producer(wayland):
         found, said = record(wayland, folder, *arguments)
     assert (found, words in said) == (code, True), said
+    assert list(folder.iterdir()) == []
+
+
+def test_a_screen_that_only_the_dialog_can_choose_is_refused_by_name(wayland: PortalDesk, folder: Path) -> None:
+    environment = wayland.environment
+    address = Path(environment["XDG_RUNTIME_DIR"], environment["WAYLAND_DISPLAY"])
+    with compositor(address, copies=None):
+        code, said = record(wayland, folder, "--screen", "2")
+    address.unlink(missing_ok=True)
+    assert (code, "only its dialog chooses: use --screen ask" in said) == (2, True), said
     assert list(folder.iterdir()) == []
 
 
