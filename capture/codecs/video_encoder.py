@@ -55,7 +55,7 @@ CUTTABLE_STILL_KEY_FRAME_INTERVAL_S: Final = 10.0
 #: came earlier: nearly all of it is new, so predicting it hardly helps. Without its index, which a crash costs, some
 #: players begin anywhere and show a mixture of old and new until the next key frame.
 CHEAP_KEY_FRAME_INTERVAL_S: Final = 2.0
-_CHEAP_AFTER_KEY_FRAMES: Final = 4
+_CHEAP_AFTER_KEY_FRAMES: Final = 10
 NEW_KEY_FRAME_INTERVAL_S: Final = 1.0
 _NEW_SHARE: Final = 0.5
 

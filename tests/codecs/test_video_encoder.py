@@ -403,8 +403,8 @@ def test_a_key_frame_comes_sooner_once_it_costs_little() -> None:
     picture = _noise(1)
     keys_s = []
     for slot in range(150):
-        # A band of a fifth changes all the time.
-        picture[40 * (slot % 5) : 40 * (slot % 5) + 40] = _noise(slot)[:40]
+        # A band of a quarter changes all the time: within two seconds, fifteen times what a key frame has.
+        picture[60 * (slot % 4) : 60 * (slot % 4) + 60] = _noise(slot)[:60]
         for packet in encoder.encode(picture, slot * 3000):
             if packet.is_keyframe:
                 keys_s.append(slot / 30)
