@@ -5,7 +5,8 @@ Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [-
 Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
 being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain; a
 terminal flooded with text (needs xterm); Firefox, which scrolls a page; with FILM=FILE in the environment, that film,
-played by mpv; and sound alone. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it
+played by mpv; and sound alone. The walkthrough and full motion come in other sizes, too: two monitors in one file,
+1440p at 60 fps and 4K at 30. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it
 (`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of the
 recorder and its children. Figures are medians of all runs; the ratio is the median of the ratios of single runs to
 ffmpeg, because the speed of a machine changes from minute to minute. On the desk `sway` there are three scenes, and the
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.decoding import read_picture
-from benchmarks.desk import fresh_desk
+from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
 from benchmarks.process import started
 from benchmarks.recorders import FPS, FULL_COLOUR, RECORDERS, Capture, Order, Recorder, Recording, WfRecorder
 from benchmarks.report import add_json_option, announce, publish, table
@@ -43,6 +44,8 @@ class Scene:
     fps: int = FPS
     constant_fps: bool = False
     extension: str = ".mp4"
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+    monitors: int = 1
     #: The most CPU time as a fraction of ffmpeg's, and of wf-recorder's; None without a bound.
     bound: float | None = None
     wayland_bound: float | None = None
@@ -63,6 +66,12 @@ SCENES: Final = {
     "still, 60 fps": Scene("still", fps=60),
     "walkthrough, 60 fps": Scene("walkthrough", fps=60),
     "full motion, 60 fps": Scene("full_motion", fps=60, whole=False),
+    "two monitors": Scene("walkthrough", size=(2 * WIDTH, HEIGHT), monitors=2, whole=False),
+    "walkthrough, 1440p60": Scene("walkthrough", fps=60, size=(2560, 1440), whole=False),
+    "full motion, 1440p60": Scene("full_motion", fps=60, size=(2560, 1440), whole=False),
+    "still, 4K": Scene("still", size=(3840, 2160), whole=False),
+    "walkthrough, 4K": Scene("walkthrough", size=(3840, 2160), whole=False),
+    "full motion, 4K": Scene("full_motion", size=(3840, 2160), whole=False),
     "sound alone": Scene("still", extension=".ogg"),
 }
 
@@ -106,8 +115,10 @@ def measure(scene: str, recorder: Recorder, seconds: float, on_wayland: bool) ->
         stimulus += ["--fps", str(how.fps)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"recording{how.extension}")
-        with fresh_desk(kind="sway" if on_wayland else "x11") as desk, started(stimulus, desk.environment):
-            recording = recorder.record(Order(path, seconds, desk, how.fps, how.constant_fps))
+        fresh = fresh_desk(kind="sway" if on_wayland else "x11", size=how.size, monitors=how.monitors)
+        with fresh as desk, started(stimulus, desk.environment):
+            order = Order(path, seconds, desk, how.fps, how.constant_fps, all_screens=how.monitors > 1)
+            recording = recorder.record(order)
         return cost_of(recording, seconds, how.fps)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.desk import HEIGHT, WIDTH, Desk
+from benchmarks.desk import Desk
 from benchmarks.process import Outcome, run
 
 __all__ = ["FPS", "RECORDERS", "Capture", "Ffmpeg", "Order", "Recorder", "Recording", "WfRecorder"]
@@ -36,7 +36,8 @@ class Recording:
 class Order:
     """What to record: the desk's screen and internal audio, or only sound if `path` ends in .ogg.
 
-    Without `sound`, only the screen. Recorders that always write every slot ignore `constant_fps`.
+    Without `sound`, only the screen. Recorders that always write every slot ignore `constant_fps`. Those that know no
+    monitors record all of them anyway, whatever `all_screens` says.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Order:
     fps: int = FPS
     constant_fps: bool = False
     sound: bool = True
+    all_screens: bool = False
 
 
 class Recorder(Protocol):
@@ -64,6 +66,7 @@ class Capture:
     def record(self, order: Order) -> Recording:
         argv = [sys.executable, "-m", "capture", "record", str(order.path)]
         argv += ["--duration", f"{order.seconds:g}s", "--no-hotkeys", "--json", "--fps", str(order.fps)]
+        argv += ["--screen", "all"] if order.all_screens else []
         argv += ["--constant-fps"] if order.constant_fps else []
         argv += [] if order.sound else ["--audio", "none"]
         outcome = _run(argv, order)
@@ -85,7 +88,8 @@ class Ffmpeg:
         if order.path.suffix == ".ogg":
             argv = [*sound, "-c:a", "libopus", "-b:a", _SOUND_BITRATE]
         else:
-            argv = ["-f", "x11grab", "-framerate", str(order.fps), "-video_size", f"{WIDTH}x{HEIGHT}"]
+            width, height = order.desk.size
+            argv = ["-f", "x11grab", "-framerate", str(order.fps), "-video_size", f"{width}x{height}"]
             argv += [
                 "-i",
                 order.desk.environment["DISPLAY"],
