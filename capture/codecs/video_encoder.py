@@ -25,6 +25,7 @@ from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
 from capture.pixels.converter import Converter
 from capture.pixels.macroblocks import SAMPLES_BYTES, macroblock_count, planes_of, samples_of
+from capture.pixels.part_converter import YuvPart
 from capture.pixels.yuv import yuv_converter
 
 __all__ = [
@@ -121,7 +122,10 @@ class VideoEncoder:
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
         how = VIDEO_CODECS[self.encoder]
         to_yuv = yuv_converter(exact=quality == "high")
-        self._converter = Converter(width, height, (self.width, self.height), to_yuv, in_place=how.copies)
+        converter = Converter(width, height, (self.width, self.height), to_yuv, in_place=how.copies)
+        #: Converts what is to be encoded. Another thread may use it, one that grabs.
+        self.parts = converter.parts
+        self._picture = converter.picture
         self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
@@ -162,8 +166,12 @@ class VideoEncoder:
         A smaller array replaces the part of the last picture at column `left` and row `top`; its position and size must
         be even. The encoder may keep a whole picture's array and write later parts into it. Raises `EncoderError`.
         """
-        frame = self._converter.convert(pixels, left, top)
-        if self._frame is not None and self._converter.changed == []:
+        return self.encode_part(self.parts.convert(pixels, left, top), pts)
+
+    def encode_part(self, part: YuvPart, pts: int) -> list[av.Packet[Any]]:
+        """As `encode`, of what `parts` has converted, in its order."""
+        frame = self._picture.put(part)
+        if self._frame is not None and self._picture.changed == []:
             return self.repeat(pts)
         patch = self._patch(frame, pts)
         return self.encode_frame(frame, pts) if patch is None else [patch]
@@ -188,7 +196,7 @@ class VideoEncoder:
 
     def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
         """Return a packet with only the changed macroblocks, or None if the encoder has to encode the picture."""
-        changed, slices = self._converter.changed, self._slices
+        changed, slices = self._picture.changed, self._slices
         if changed is None or slices is None or not slices.takes_macroblocks:
             return None
         if self._wants_key(pts, self._key_interval_s) or not self._budget.spend(len(changed) * SAMPLES_BYTES, pts):
@@ -222,7 +230,7 @@ class VideoEncoder:
     def close(self) -> None:
         """Release the encoder and its pictures; packets still in it are lost. May be called twice."""
         self._context.close()
-        self._converter.close()
+        self._picture.close()
         self._frame = None
 
     def _wants_key(self, pts: int, interval_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Decides when to grab a frame, and sends the frames to the encoder's thread.
+"""Decides when to grab a frame, converts it, and sends it to the encoder's thread.
 
 A `FrameGrabber` divides the recording into slots of 1/fps and grabs at most one frame in each: at the moment the
 picture changes. It runs in the thread of its source. It never waits for a slow encoder; it drops frames and counts
@@ -11,12 +11,14 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final, NamedTuple
 
 from capture.clock import Clock
 from capture.events import Event, EventKind
-from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
+from capture.media import VIDEO_TICKS_PER_S
 from capture.pipeline.device_thread import wake
+from capture.pixels.part_converter import PartConverter, YuvPart
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import FrameTimeline, Timeline, grid_pts
@@ -57,24 +59,22 @@ LEAST_STEP: Final = 2 * VIDEO_TICKS_PER_S // 1000
 
 
 class FrameJob(NamedTuple):
-    """A frame to encode at `pts`, in 1/90000 s. Without pixels it repeats the last one. `duration` is None if unknown.
+    """A frame to encode at `pts`, in 1/90000 s. Without `part` it repeats the last one. `duration` is None if unknown.
 
-    `pixels` may be only a part of the picture, at `left`, `top`; the rest does not change.
+    `part` may be the whole picture; otherwise the rest of it does not change.
 
     On a constant grid, `slot` is its place; the encoder's thread fills any slots missing before it with the last
     picture.
     """
 
     pts: int
-    pixels: Pixels | None
+    part: YuvPart | None
     duration: int | None
     slot: int | None = None
-    left: int = 0
-    top: int = 0
 
 
 class FrameGrabber:
-    """Grabs the frames of one source from the epoch to the stop.
+    """Grabs the frames of one source from the epoch to the stop, and converts them by `parts`.
 
     `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `beat`. Call
     `conclude` after stopping the timeline.
@@ -83,6 +83,7 @@ class FrameGrabber:
     def __init__(
         self,
         source: FrameSource,
+        parts: PartConverter,
         timeline: Timeline,
         jobs: Mailbox[FrameJob],
         clock: Clock,
@@ -92,6 +93,7 @@ class FrameGrabber:
         report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._source = source
+        self._parts = parts
         self._timeline = timeline
         self._report = report
         self._stamps = FrameTimeline(timeline)
@@ -135,33 +137,34 @@ class FrameGrabber:
         self.wake()
 
     def run(self) -> None:
-        while self._wait_for_slot(self._slot):
-            slot = self._pass_skipped()
-            slots = 1 if self._constant else max(1, min(self._still_slots, self._slots_in(STILL_S)))
-            changed = self._wait_for_change(slots)
-            now_s = self._clock.now_s()
-            if slots > 1:
-                is_over = now_s >= self._timeline.stop_s
-                slot = self._pass_over(self._last_slot() if is_over else self._reached(now_s))
-            if now_s >= self._timeline.stop_s:
-                break
-            if not self._timeline.is_recorded(now_s) or (slots > 1 and not changed):
-                continue
-            self._fill_slot(slot, changed)
-            self._still_slots = 0 if changed else self._still_slots + 1
-            # Slots that passed while a frame was grabbed, or while this thread did not get to run.
-            now_s = self._clock.now_s()
-            reached = max(slot + 1, self._reached(now_s))
-            if reached > slot + 1:
-                changed = self._source.wait_for_change(now_s)
-                for missed in range(slot + 1, reached):
-                    self._miss_slot(missed, changed)
-                if changed:
-                    self._report_dropped(slot + 1, reached)
-            self._slot = reached
-            self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
-        self._pass_skipped()
-        self._grab_late()
+        with closing(self._parts):
+            while self._wait_for_slot(self._slot):
+                slot = self._pass_skipped()
+                slots = 1 if self._constant else max(1, min(self._still_slots, self._slots_in(STILL_S)))
+                changed = self._wait_for_change(slots)
+                now_s = self._clock.now_s()
+                if slots > 1:
+                    is_over = now_s >= self._timeline.stop_s
+                    slot = self._pass_over(self._last_slot() if is_over else self._reached(now_s))
+                if now_s >= self._timeline.stop_s:
+                    break
+                if not self._timeline.is_recorded(now_s) or (slots > 1 and not changed):
+                    continue
+                self._fill_slot(slot, changed)
+                self._still_slots = 0 if changed else self._still_slots + 1
+                # Slots that passed while a frame was grabbed, or while this thread did not get to run.
+                now_s = self._clock.now_s()
+                reached = max(slot + 1, self._reached(now_s))
+                if reached > slot + 1:
+                    changed = self._source.wait_for_change(now_s)
+                    for missed in range(slot + 1, reached):
+                        self._miss_slot(missed, changed)
+                    if changed:
+                        self._report_dropped(slot + 1, reached)
+                self._slot = reached
+                self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
+            self._pass_skipped()
+            self._grab_late()
 
     def conclude(self) -> None:
         """Extend the picture to the stop, even if `run` failed or still hangs; nothing is sent after that."""
@@ -185,8 +188,8 @@ class FrameGrabber:
         # What the screen shows in a pause is not meant to be recorded.
         if self._timeline.media_s(stop_s) <= 0.0 or not self._timeline.is_recorded(stop_s):
             return
-        frame, end = self._source.grab(), self._last_slot() + 1
-        self._send(self._grid_pts(0), frame, slot=0 if self._constant else None)
+        (part, _), end = self._grab(), self._last_slot() + 1
+        self._send(self._grid_pts(0), part, slot=0 if self._constant else None)
         self._drop(1, end)
         self._slot = max(1, end)
 
@@ -273,13 +276,13 @@ class FrameGrabber:
         wait = self._wait_of(slot) if changed else 0.0
         if changed and wait <= 0:
             self._pace.admit(slot)
-            frame = self._source.grab()
+            part, captured_at_s = self._grab()
             if self._constant:
-                self._send(self._grid_pts(slot), frame, slot=slot)
+                self._send(self._grid_pts(slot), part, slot=slot)
             else:
-                lag_s = self._clock.now_s() - frame.captured_at_s
+                lag_s = self._clock.now_s() - captured_at_s
                 self._lag_s = max(lag_s if lag_s <= _LONGEST_LAG_S else 0.0, _LAG_FADES * self._lag_s)
-                self._send(self._pts(frame.captured_at_s), frame)
+                self._send(self._pts(captured_at_s), part)
         elif changed or self._constant:
             self._miss_slot(slot, changed)
             if changed:
@@ -289,6 +292,11 @@ class FrameGrabber:
                     self._skipped = math.ceil(min(wait, self._slots_in(BEHIND_S))) - 1
         elif slot not in self._repeated:
             self.unchanged += 1
+
+    def _grab(self) -> tuple[YuvPart, float]:
+        """Return what has changed, converted, and when it was on the screen. The source has its memory back."""
+        frame = self._source.grab()
+        return self._parts.convert(frame.pixels, frame.left, frame.top), frame.captured_at_s
 
     def _miss_slot(self, slot: int, changed: bool) -> None:
         """Count a slot without a new picture; on a constant grid, repeat the last one."""
@@ -320,14 +328,11 @@ class FrameGrabber:
         self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
         self.frames += 1
 
-    def _send(self, pts: int, frame: Frame | None = None, slot: int | None = None) -> None:
+    def _send(self, pts: int, part: YuvPart | None = None, slot: int | None = None) -> None:
         duration = self._slot_length if self._constant else None
         with self._sending:
             self._check_not_concluded()
-            if frame is None:
-                self._put(FrameJob(pts, None, duration, slot))
-            else:
-                self._put(FrameJob(pts, frame.pixels, duration, slot, frame.left, frame.top))
+            self._put(FrameJob(pts, part, duration, slot))
 
     def _put(self, job: FrameJob) -> None:
         self._jobs.put(job)

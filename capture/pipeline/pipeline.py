@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 #: Frames queued for the encoder, at least and at most: enough to spread the frames over the time when the encoder stops
-#: for a while. Between the two, memory decides: a frame takes 8 MB at 1080p, so there are 7.
+#: for a while. Between the two, memory decides: a frame takes 3 MB at 1080p, so there are 7.
 LEAST_FRAMES_QUEUED: Final = 2
 MOST_FRAMES_QUEUED: Final = 8
-BYTES_QUEUED: Final = 64_000_000
+BYTES_QUEUED: Final = 24_000_000
 
 #: Blocks queued for a sound encoder, more than a minute. Sound is never dropped.
 BLOCKS_QUEUED: Final = 3_000
@@ -198,6 +198,7 @@ class Pipeline:
         jobs: Mailbox[FrameJob] = Mailbox(_frames_queued(source))
         self._grabber = FrameGrabber(
             source,
+            encoder.parts,
             self.timeline,
             jobs,
             self._clock,
@@ -346,7 +347,7 @@ class Pipeline:
 
 
 def _frames_queued(source: FrameSource) -> int:
-    fitting = BYTES_QUEUED // (4 * source.width * source.height)
+    fitting = 2 * BYTES_QUEUED // (3 * source.width * source.height)
     return max(LEAST_FRAMES_QUEUED, min(fitting, MOST_FRAMES_QUEUED))
 
 

@@ -45,7 +45,7 @@ class VideoTrack:
     def _encode_next(self) -> bool:
         """Wait for a frame and encode it; return False at the end.
 
-        Nothing refers to its pixels afterwards: they would be kept until the next frame, 8 MB at 1080p.
+        Nothing refers to its part afterwards: it would be kept until the next frame, 3 MB at 1080p.
         """
         try:
             job = self._jobs.get()
@@ -59,10 +59,10 @@ class VideoTrack:
         return True
 
     def _encode(self, job: FrameJob) -> None:
-        encoder, pixels = self._encoder, job.pixels
+        encoder = self._encoder
         if self._jobs.filled() >= _BEHIND:
             encoder.hurry(job.pts)
-        packets = encoder.repeat(job.pts) if pixels is None else encoder.encode(pixels, job.pts, job.left, job.top)
+        packets = encoder.repeat(job.pts) if job.part is None else encoder.encode_part(job.part, job.pts)
         if job.duration is not None:
             for packet in packets:
                 packet.duration = job.duration

@@ -114,7 +114,7 @@ def film(timeline: Timeline, seconds: float, encoder: VideoEncoder) -> list[Pack
     worker.start()
     source = ScriptedFrames(clock, changes)
     source.begin(EPOCH_S)
-    grabber = FrameGrabber(source, timeline, jobs, clock, FPS)
+    grabber = FrameGrabber(source, encoder.parts, timeline, jobs, clock, FPS)
     grabber.run()
     grabber.conclude()
     jobs.close()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 
 from capture.clock import SteppedClock
+from capture.media import Pixels, Rectangle
 from capture.pipeline.frame_grabber import FrameGrabber
 from capture.pipeline.sound_grabber import SoundGrabber
+from capture.pixels.part_converter import PartConverter, YuvPart
 from capture.threads.worker import Worker
 from capture.timing.timeline import Timeline
 
-__all__ = ["EPOCH_S", "LIMIT_S", "STEP_S", "GrabberStage"]
+__all__ = ["AS_GRABBED", "EPOCH_S", "LIMIT_S", "STEP_S", "GrabberStage", "part_of"]
 
 EPOCH_S = 64.0
 
@@ -20,6 +23,23 @@ EPOCH_S = 64.0
 STEP_S = 1 / 64
 
 LIMIT_S = 30.0
+
+
+def part_of(pixels: Pixels) -> YuvPart:
+    """Return a part with `pixels` in place of its planes."""
+    return YuvPart([pixels], Rectangle(0, 0, pixels.shape[1], pixels.shape[0]), None)
+
+
+class _AsGrabbed:
+    def convert(self, pixels: Pixels, left: int, top: int) -> YuvPart:
+        return part_of(pixels)
+
+    def close(self) -> None:
+        pass
+
+
+#: A converter for grabbers, which converts nothing.
+AS_GRABBED = cast(PartConverter, _AsGrabbed())
 
 
 class GrabberStage:

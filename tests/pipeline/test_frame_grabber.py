@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from grabber_stage import EPOCH_S, LIMIT_S, STEP_S, GrabberStage
+from grabber_stage import AS_GRABBED, EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.clock import SteppedClock
 from capture.errors import SourceLostError
 from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
 from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber, FrameJob
+from capture.pixels.converter import Converter
+from capture.pixels.yuv import yuv_converter
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
 from capture.threads.mailbox import Closed, Mailbox
@@ -69,7 +72,14 @@ class Pictures(GrabberStage):
         self.jobs = Jobs(capacity)
         self.events: list[Event] = []
         self.frames = FrameGrabber(
-            self.source, self.timeline, self.jobs, self.clock, fps, constant=constant, report=self.events.append
+            self.source,
+            AS_GRABBED,
+            self.timeline,
+            self.jobs,
+            self.clock,
+            fps,
+            constant=constant,
+            report=self.events.append,
         )
         self.clock.advance(begin_late_s)
         self.start(self.frames)
@@ -94,7 +104,8 @@ class Pictures(GrabberStage):
 
 def shown(jobs: Sequence[FrameJob]) -> list[int | None]:
     """Return the number of each picture, or None for a repeat."""
-    return [None if job.pixels is None else 256 * int(job.pixels[0, 0, 0]) + int(job.pixels[0, 0, 1]) for job in jobs]
+    pictures = [None if job.part is None else job.part.planes[0] for job in jobs]
+    return [None if pixels is None else 256 * int(pixels[0, 0, 0]) + int(pixels[0, 0, 1]) for pixels in pictures]
 
 
 def moments_s(jobs: Sequence[FrameJob]) -> list[float]:
@@ -188,7 +199,7 @@ def test_the_last_frame_lasts_until_the_stop() -> None:
     stage.stop()
     *_, last = stage.taken()
     stopped = ticks(stage.timeline.media_s(stage.timeline.stop_s))
-    assert (last.pts, last.duration, last.pixels) == (stopped - SLOT, SLOT, None)
+    assert (last.pts, last.duration, last.part) == (stopped - SLOT, SLOT, None)
 
 
 def test_a_change_just_before_the_stop_still_gets_a_last_frame() -> None:
@@ -304,7 +315,7 @@ class SlowEncoder(Pictures):
     def longest_s(self, from_s: float, to_s: float) -> float:
         """Stop, and return the longest time between two frames that were grabbed in this time."""
         self.stop()
-        found = [job.pts / VIDEO_TICKS_PER_S for job in (*self.encoded, *self.taken()) if job.pixels is not None]
+        found = [job.pts / VIDEO_TICKS_PER_S for job in (*self.encoded, *self.taken()) if job.part is not None]
         return max(later - earlier for earlier, later in pairwise([at_s for at_s in found if from_s <= at_s <= to_s]))
 
 
@@ -413,7 +424,7 @@ def test_a_still_screen_is_not_checked_in_every_slot(monkeypatch: pytest.MonkeyP
     stage.until(10)
     stage.stop()
     # The next change is still grabbed at once, and every slot is counted.
-    new = next(job for job in stage.taken() if job.pixels is not None and job.pts)
+    new = next(job for job in stage.taken() if job.part is not None and job.pts)
     assert new.pts == pytest.approx(ticks(8.1), abs=ticks(STEP_S))
     assert sum(stage.counts()) == pytest.approx(10 * 64, abs=1)
 
@@ -434,8 +445,8 @@ def test_a_thread_that_runs_only_after_the_stop_still_grabs_a_frame(constant: bo
     stage = Pictures(ALWAYS, constant=constant, begin_late_s=1 + LATEST_S, duration_s=1)
     stage.end()
     first, *others = stage.taken()
-    assert (first.pts, first.pixels is not None) == (0, True)
-    assert all(job.pixels is None for job in others)
+    assert (first.pts, first.part is not None) == (0, True)
+    assert all(job.part is None for job in others)
     assert others[-1].pts + (others[-1].duration or 0) == ticks(1)
     assert stage.frames.dropped == FPS - 1
     assert [(event.kind, event.count) for event in stage.events] == [(EventKind.DROPPED, FPS - 1)]
@@ -451,7 +462,7 @@ def test_what_the_screen_shows_in_a_pause_is_not_grabbed_after_the_stop() -> Non
     clock, timeline, jobs = SteppedClock(EPOCH_S), Timeline(EPOCH_S), Jobs(10)
     source = ScriptedFrames(clock, [(0.0, picture(0))])
     source.begin(EPOCH_S)
-    frames = FrameGrabber(source, timeline, jobs, clock, FPS, constant=False, report=lambda event: None)
+    frames = FrameGrabber(source, AS_GRABBED, timeline, jobs, clock, FPS, constant=False, report=lambda event: None)
     clock.advance(1.0)
     timeline.pause(EPOCH_S + 0.5)
     timeline.stop(clock.now_s())
@@ -482,7 +493,7 @@ def test_a_lost_screen_ends_the_thread_with_its_error(constant: bool) -> None:
     stage.stop()
     # The last picture still lasts until the stop.
     last = stage.taken()[-1]
-    assert (last.pixels, last.pts, last.duration) == (None, ticks(1.0) - SLOT, SLOT)
+    assert (last.part, last.pts, last.duration) == (None, ticks(1.0) - SLOT, SLOT)
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -590,3 +601,27 @@ def test_the_grid_stays_complete_while_the_queue_is_full() -> None:
     assert [job.pts for job in jobs] == [slot * SLOT for slot in range(8)]
     assert shown(jobs) == [0, 8, 16, None, None, 40, 48, 56]
     assert stage.counts() == (8, 0, 2)
+
+
+def test_what_waits_for_the_encoder_is_converted_and_the_source_has_its_memory_back() -> None:
+    lent: list[weakref.ref[Pixels]] = []
+
+    class Screen(ScriptedFrames):
+        def grab(self) -> Frame:
+            frame = super().grab()
+            pixels = np.full((48, 64, 4), 128, np.uint8)
+            lent.append(weakref.ref(pixels))
+            return Frame(pixels, frame.captured_at_s)
+
+    stage = GrabberStage()
+    source = Screen(stage.clock, [(at_s, picture(0)) for at_s in ALWAYS])
+    source.begin(EPOCH_S)
+    jobs = Jobs(100)
+    parts = Converter(64, 48, (64, 48), yuv_converter(exact=False), in_place=True).parts
+    stage.start(FrameGrabber(source, parts, stage.timeline, jobs, stage.clock, FPS))
+    stage.until(1.0)
+    assert len(lent) > 4
+    assert not any(pixels() is not None for pixels in lent)
+    stage.stop()
+    waiting = [job.part for job in iter(lambda: jobs.get(timeout_s=0) if jobs.filled() else None, None)]
+    assert [part.planes[0].shape for part in waiting if part is not None] == [(48, 64)] * len(lent)

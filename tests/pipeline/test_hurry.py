@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from grabber_stage import EPOCH_S, STEP_S, GrabberStage
+from grabber_stage import AS_GRABBED, EPOCH_S, STEP_S, GrabberStage
 
 from capture.codecs.search_choice import SearchChoice
 from capture.codecs.video_encoder import VideoEncoder
-from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
+from capture.media import VIDEO_TICKS_PER_S, Frame
 from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
 from capture.pipeline.video_track import VideoTrack
+from capture.pixels.part_converter import YuvPart
 from capture.threads.mailbox import Mailbox
 
 FPS = 32
@@ -37,7 +38,7 @@ class Encoder:
     def hurry(self, pts: int) -> None:
         self.choice.hurry(pts)
 
-    def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+    def encode_part(self, part: YuvPart, pts: int) -> list[Any]:
         is_key = self.choice.wants_key(pts) or pts - self._last_key_pts > 2 * VIDEO_TICKS_PER_S
         if is_key:
             self.choice.choose(pts)
@@ -81,7 +82,7 @@ class Recording(GrabberStage):
         #: How many pictures had been dropped when the search became narrow.
         self.dropped_before: int | None = None
         source = cast(Any, Source(self))
-        self.start(FrameGrabber(source, self.timeline, self._jobs, self.clock, FPS))
+        self.start(FrameGrabber(source, AS_GRABBED, self.timeline, self._jobs, self.clock, FPS))
 
     @property
     def dropped(self) -> int:

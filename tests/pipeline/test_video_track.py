@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import av
 import numpy as np
 import pytest
+from grabber_stage import part_of
 
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
-from capture.media import Pixels
+from capture.media import Rectangle
 from capture.pipeline.frame_grabber import FrameJob
 from capture.pipeline.video_track import VideoTrack
+from capture.pixels.macroblocks import planes_of
+from capture.pixels.part_converter import YuvPart
 from capture.threads.mailbox import Mailbox
+
+#: What a frame contains where no encoder looks at it.
+PART: Final = part_of(np.zeros((2, 2, 4), np.uint8))
 
 
 def pictures(jobs: Sequence[FrameJob], codec: str = "h264") -> list[av.Packet[Any]]:
@@ -30,7 +36,8 @@ def pictures(jobs: Sequence[FrameJob], codec: str = "h264") -> list[av.Packet[An
 
 @pytest.mark.parametrize("codec", sorted({kind.video_codec for kind in CONTAINERS.values() if kind.video_codec}))
 def test_every_frame_becomes_a_packet_at_its_pts(codec: str) -> None:
-    grey = np.full((48, 64, 4), 128, np.uint8)
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    grey = YuvPart(planes_of(frame), Rectangle(0, 0, 64, 48), frame)
     jobs = [FrameJob(0, grey, None), FrameJob(900, grey, None), FrameJob(91_000, None, None), FrameJob(95_000, None, 7)]
     packets = pictures(jobs, codec)
     assert [packet.pts for packet in packets] == [0, 900, 91_000, 95_000]
@@ -46,7 +53,7 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
     calls: list[tuple[str, int]] = []
 
     class Encoder:
-        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+        def encode_part(self, part: YuvPart, pts: int) -> list[Any]:
             calls.append(("encode", pts))
             return []
 
@@ -61,9 +68,8 @@ def test_missing_slots_of_a_constant_grid_repeat_the_last_frame() -> None:
             calls.append(("close", 0))
 
     jobs: Mailbox[FrameJob] = Mailbox(9)
-    picture = np.zeros((2, 2, 4), np.uint8)
-    for slot, pixels in ((0, picture), (3, picture), (5, None)):
-        jobs.put(FrameJob(slot * 3000, pixels, 3000, slot))
+    for slot, part in ((0, PART), (3, PART), (5, None)):
+        jobs.put(FrameJob(slot * 3000, part, 3000, slot))
     jobs.close()
     VideoTrack(cast(VideoEncoder, Encoder()), jobs, lambda packet: None, fps=30).run()
     assert calls == [
@@ -88,7 +94,7 @@ def test_no_picture_is_kept_while_the_next_is_awaited() -> None:
             return super().get(timeout_s)
 
     class Encoder:
-        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+        def encode_part(self, part: YuvPart, pts: int) -> list[Any]:
             return []
 
         def finish(self) -> list[Any]:
@@ -99,7 +105,7 @@ def test_no_picture_is_kept_while_the_next_is_awaited() -> None:
 
     jobs = Jobs(8)
     for slot in range(3):
-        jobs.put(FrameJob(slot * 3000, pictures.pop(), None))
+        jobs.put(FrameJob(slot * 3000, part_of(pictures.pop()), None))
     jobs.close()
     VideoTrack(cast(VideoEncoder, Encoder()), jobs, lambda packets: None, fps=30).run()
     assert kept == [3, 2, 1, 0]
@@ -113,7 +119,7 @@ def test_an_encoder_that_is_behind_hurries() -> None:
         def hurry(self, pts: int) -> None:
             self.hurried.append(pts)
 
-        def encode(self, pixels: Pixels, pts: int, left: int, top: int) -> list[Any]:
+        def encode_part(self, part: YuvPart, pts: int) -> list[Any]:
             return []
 
         def finish(self) -> list[Any]:
@@ -124,7 +130,7 @@ def test_an_encoder_that_is_behind_hurries() -> None:
 
     mailbox: Mailbox[FrameJob] = Mailbox(8)
     for pts in range(8):
-        mailbox.put(FrameJob(pts, np.zeros((48, 64, 4), np.uint8), None))
+        mailbox.put(FrameJob(pts, PART, None))
     mailbox.close()
     encoder = Encoder()
     VideoTrack(cast(VideoEncoder, encoder), mailbox, lambda packets: None, fps=30).run()

@@ -7,6 +7,7 @@ import pytest
 
 from capture.media import Pixels, Rectangle
 from capture.pixels.converter import MOST_CHANGED, Converter
+from capture.pixels.frame_pool import FramePool
 from capture.pixels.libyuv import Libyuv
 from capture.pixels.macroblocks import planes_of
 from capture.pixels.yuv import Swscale, ToYuv, yuv_converter
@@ -85,6 +86,52 @@ def test_nothing_is_written_outside_a_part(to_yuv: type[ToYuv]) -> None:
         part[...] = 7
     for plane in guarded:
         assert np.array_equal(plane, np.full_like(plane, 7))
+
+
+@pytest.mark.parametrize("to_yuv", CONVERTERS)
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "kept"])
+def test_parts_that_wait_give_the_same_as_parts_that_do_not(
+    to_yuv: type[ToYuv], in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Parts of this picture are large from here on.
+    monkeypatch.setattr("capture.pixels.part_converter.LARGEST_COMPARED", 4_000)
+    monkeypatch.setattr("capture.pixels.converter.LARGEST_COMPARED", 4_000)
+    dice = np.random.default_rng(9)
+    tried, by_wholes = converter(to_yuv, in_place=in_place), converter(to_yuv)
+    picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    for number in range(30):
+        waiting, expected = [], []
+        for turn in range(number % 5 + 1):
+            # Whole pictures too, and parts of them so large that they lie in one.
+            place = (0, 0, WIDTH, HEIGHT) if turn == number % 3 else part(dice, max(WIDTH, HEIGHT))
+            left, top, width, height = place
+            pixels = dice.integers(0, 256, (height, width, 4), np.uint8)
+            picture[top : top + height, left : left + width] = pixels
+            source = picture if number == turn == 0 else pixels
+            waiting.append(tried.parts.convert(source.copy(), *((0, 0) if source is picture else (left, top))))
+            expected.append([plane.copy() for plane in planes_of(by_wholes.convert(picture.copy(), 0, 0))])
+        for found, planes in zip(map(tried.picture.put, waiting), expected, strict=True):
+            for plane, other in zip(planes_of(found), planes, strict=True):
+                assert np.array_equal(plane, other)
+
+
+def test_pictures_are_used_again_and_only_once_they_are_given_back() -> None:
+    pool = FramePool(WIDTH, HEIGHT, keeps=True)
+    first, second, third = (pool.take() for _ in range(3))
+    assert len({id(frame) for frame in (first, second, third)}) == 3
+    for frame in (first, second, third):
+        pool.give_back(frame)
+    assert {id(pool.take()), id(pool.take())} == {id(second), id(third)}
+    pool.give_back(third)
+    pool.clear()
+    assert pool.take() is not third
+
+
+def test_an_encoder_that_needs_its_pictures_keeps_them() -> None:
+    pool = FramePool(WIDTH, HEIGHT, keeps=False)
+    frame = pool.take()
+    pool.give_back(frame)
+    assert pool.take() is not frame
 
 
 @pytest.mark.parametrize("to_yuv", CONVERTERS)
