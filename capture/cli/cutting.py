@@ -41,7 +41,7 @@ def _trim(arguments: Arguments) -> int:
         if output.exists() and path.exists() and output.samefile(path):
             raise UsageError(f"{output} is the recording itself", "use --in-place to replace it")
     with working(arguments, f"trimming {path.name}") as on_progress:
-        made = trim(path, output, from_s, to_s, on_progress, cuts=cuts, silence=silence)
+        made = trim(path, output, from_s, to_s, on_progress, cuts=cuts, silence=silence, limits=not arguments.no_limits)
     return _saved(arguments, made)
 
 
@@ -53,7 +53,7 @@ def _join(arguments: Arguments) -> int:
     first = paths[0]
     output = first.with_stem(f"{first.stem}-joined") if arguments.output is None else Path(arguments.output)
     with working(arguments, f"joining {len(paths)} recordings") as on_progress:
-        made = join(paths, output, on_progress)
+        made = join(paths, output, on_progress, limits=not arguments.no_limits)
     return _saved(arguments, made)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-__all__ = ["fill_export", "fill_share"]
+__all__ = ["add_no_limits", "fill_export", "fill_share"]
 
 #: What FILE may be.
 _NAMES = "the recording: a path, last, or a number from capture list"
@@ -28,7 +28,7 @@ def fill_export(parser: ArgumentParser) -> None:
         help="audio tracks, counted from 1: 1, 1,2 (one by one), 1+2 (mixed), mix, all, none (mix; for editors: all)",
     )
     add("--scale", metavar="WxH", help="fit the picture into this size; WxH! forces it")
-    add("--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust")
+    add_no_limits(parser)
 
 
 def fill_share(parser: ArgumentParser) -> None:
@@ -42,3 +42,10 @@ def fill_share(parser: ArgumentParser) -> None:
         "manager; app NAME: a program; command 'PROGRAM {path}': a command line, without a shell",
     )
     add("--size-limit", metavar="SIZE", help="if the file is larger, export it first so that it fits, like 16MB")
+    add_no_limits(parser)
+
+
+def add_no_limits(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust"
+    )

@@ -20,7 +20,7 @@ from capture.cli.descriptions import (
     TRANSCRIBE,
     TRIM,
 )
-from capture.cli.export_options import fill_export, fill_share
+from capture.cli.export_options import add_no_limits, fill_export, fill_share
 from capture.formats import CLIP_FORMATS, CONTAINERS
 
 __all__ = ["FILE_VERBS"]
@@ -67,6 +67,7 @@ def _fill_transcribe(parser: ArgumentParser) -> None:
     add("--track", metavar="N", type=int, help="only this audio track, counted from 1 (default: all, mixed)")
     add("--embed", action="store_true", help="also write a copy with a subtitle track (FILE-subtitled.mp4)")
     add("--overwrite", action="store_true", help="replace earlier texts and subtitles")
+    add_no_limits(parser)
 
 
 def _fill_backup(parser: ArgumentParser) -> None:
@@ -92,7 +93,7 @@ def _add_file(parser: ArgumentParser) -> None:
 def _fill_repair(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="FILE|FOLDER", help=f"{_NAMES}; or a folder of recordings")
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="write a new file and leave the original unchanged")
-    _add_no_limits(parser)
+    add_no_limits(parser)
 
 
 def _fill_convert(parser: ArgumentParser) -> None:
@@ -100,6 +101,7 @@ def _fill_convert(parser: ArgumentParser) -> None:
     text = "fill every slot of 1/N s with a frame (30); nothing is encoded again"
     parser.add_argument("--constant-fps", metavar="N", nargs="?", const="30", required=True, help=text)
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-30fps.mp4 and the like)")
+    add_no_limits(parser)
 
 
 def _fill_trim(parser: ArgumentParser) -> None:
@@ -114,22 +116,18 @@ def _fill_trim(parser: ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-trimmed.mp4 and the like)")
     where.add_argument("--in-place", action="store_true", help="replace the recording, once the new file is checked")
+    add_no_limits(parser)
 
 
 def _fill_join(parser: ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help=f"two recordings or more, in their order; {_NAMES}")
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-joined.mp4 and the like)")
+    add_no_limits(parser)
 
 
 def _fill_check(parser: ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help=f"{_NAMES}; several get a line each")
-    _add_no_limits(parser)
-
-
-def _add_no_limits(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--no-limits", action="store_true", help="read a file however long that takes; use it for files you trust"
-    )
+    add_no_limits(parser)
 
 
 #: The verbs for saved recordings: the name, the help text, what adds the options, and the description.

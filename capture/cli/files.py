@@ -97,7 +97,7 @@ def _convert(arguments: Arguments) -> int:
     fps = parse_fps(arguments.constant_fps)
     output = path.with_stem(f"{path.stem}-{fps:g}fps") if arguments.output is None else Path(arguments.output)
     with working(arguments, f"converting {path.name}") as on_progress:
-        made = with_constant_rate(path, output, fps, on_progress)
+        made = with_constant_rate(path, output, fps, on_progress, limits=not arguments.no_limits)
     if made is None:
         say(arguments, f"{path} has a constant rate already; nothing was done")
     else:

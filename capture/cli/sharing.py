@@ -92,7 +92,8 @@ def _made_to_fit(arguments: Arguments, path: Path, limit_bytes: int) -> Path:
     from capture.recordings.export import Wishes
 
     name = as_limit(limit_bytes)
-    made = write_export(arguments, path, name, PRESETS["web"], None, Wishes(most_bytes=limit_bytes))
+    limits = not arguments.no_limits
+    made = write_export(arguments, path, name, PRESETS["web"], None, Wishes(most_bytes=limit_bytes), limits=limits)
     say(arguments, in_words(made))
     return made.path
 

@@ -42,12 +42,13 @@ def _transcribe(arguments: Arguments) -> int:
     language = arguments.language or str(config["speech.language"])
     model_path = check_model(Path(named).expanduser() if named else None, language)
     with working(arguments, f"transcribing {path.name}") as on_progress:
-        samples = sound_for_speech(path, None if arguments.track is None else arguments.track - 1)
+        track, limits = None if arguments.track is None else arguments.track - 1, not arguments.no_limits
+        samples = sound_for_speech(path, track, limits=limits)
         segments = heard_in(samples, model_path, language, part_of(on_progress, 0.0, 0.95))
         _write(text, subtitles, segments)
         if output is not None:
             try:
-                with_subtitles(path, output, segments)
+                with_subtitles(path, output, segments, limits=limits)
             except CaptureError as error:
                 error.message = f"{text.name} and {subtitles.name} are written, but {error.message}"
                 raise

@@ -52,16 +52,21 @@ class _Frame(NamedTuple):
     is_key: bool
 
 
-def with_constant_rate(path: Path, output: Path, fps: float, on_progress: OnProgress = unwatched) -> Path | None:
+def with_constant_rate(
+    path: Path, output: Path, fps: float, on_progress: OnProgress = unwatched, *, limits: bool = True
+) -> Path | None:
     """Write the recording at `path` with `fps` frames in every second to `output`; return None if it is constant.
 
     Nothing is written for a recording whose rate is constant already, whatever it is. Raises `UsageError` if it has no
     H.264 that can be followed, has more frames than that in a second, lasts days, or `output` exists; `RecordingError`
-    if it does not play; `OutputError` if the new file cannot be written. The recording never changes.
+    if it does not play, or with `limits` if it claims too much (see `check`); `OutputError` if the new file cannot be
+    written. The recording never changes.
     """
-    found = check(path, listen=False, on_progress=part_of(on_progress, 0.0, 0.3))
+    found = check(path, listen=False, limits=limits, on_progress=part_of(on_progress, 0.0, 0.3))
     if not found.plays or found.beyond_limits:
-        raise RecordingError(f"{path} cannot be converted: {found.problems[0]}", "see capture check")
+        # What is beyond the limits says what to do.
+        remedy = "" if found.beyond_limits else "see capture check"
+        raise RecordingError(f"{path} cannot be converted: {found.problems[0]}", remedy)
     picture = next((stream for stream in found.streams if stream.kind == "video"), None)
     if picture is None:
         raise UsageError(f"there is no picture in {path}", "name a recording with one")

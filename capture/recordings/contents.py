@@ -23,7 +23,7 @@ from av.stream import Disposition
 from capture.errors import RecordingError
 from capture.media import SILENCE_DBFS
 from capture.recordings.headers.bounds import TRUST, most_packets
-from capture.recordings.opening import open_recording
+from capture.recordings.opening import PATIENCE_S, open_recording, patience_s, reason_of
 from capture.recordings.progress import OnProgress, unwatched, watched
 
 __all__ = ["Contents", "Tally", "Track", "is_track", "read_contents"]
@@ -35,9 +35,6 @@ _HEARD: Final = 10.0 ** (SILENCE_DBFS / 20.0)
 #: an hour of FLAC. Packets that repeat silence, as those of a muted computer do, are not decoded and do not count.
 _MOST_LISTENED_PACKETS: Final = 20_000
 _MOST_LISTENED_SAMPLES: Final = 200_000_000
-
-#: How long FFmpeg may look for one packet: it can skip billions of empty ones.
-_PATIENCE_S: Final = 5.0
 
 #: The most samples of all channels in FLAC: nine hours of stereo. A repair decodes all of them, at 1 ns each.
 _MOST_FLAC_SAMPLES: Final = 3_000_000_000
@@ -101,9 +98,9 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
         allowance_bytes = 2 * size_bytes + 65_536
         most = most_packets(size_bytes) if limits else sys.maxsize
         # The first picture of a file from elsewhere may still say what its header does not.
-        container = open_recording(path, _PATIENCE_S if limits else None, in_file_order=True, undecoded=not limits)
+        container = open_recording(path, patience_s(limits), in_file_order=True, undecoded=not limits)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise RecordingError(f"{path} cannot be opened as a recording", _reason(error)) from error
+        raise RecordingError(f"{path} cannot be opened as a recording", reason_of(error)) from error
     with container:
         header_end_s = _header_end_s(container)
         listening = _Listening() if listen else None
@@ -123,9 +120,9 @@ def read_contents(path: Path, *, listen: bool, limits: bool = True, on_progress:
                 if packet.stream_index in tallies:
                     tallies[packet.stream_index].add(packet)
         except av.error.ExitError:
-            excess = f"no packet was found in it for {_PATIENCE_S:g} s: {TRUST}"
+            excess = f"no packet was found in it for {PATIENCE_S:g} s: {TRUST}"
         except (av.FFmpegError, OSError, ValueError) as error:
-            failure = _reason(error)
+            failure = reason_of(error)
         tracks = tuple(tally.track() for tally in tallies.values())
         if limits and not excess and _flac_samples(tracks) > _MOST_FLAC_SAMPLES:
             excess = f"it holds more than {_MOST_FLAC_SAMPLES:,} samples: {TRUST}"
@@ -145,12 +142,6 @@ def _header_end_s(container: av.container.InputContainer) -> Fraction | None:
     if "matroska" not in container.format.name or container.duration is None:
         return None
     return Fraction(container.duration, av.time_base)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, av.error.ExitError):
-        return "it takes too long"
-    return str(getattr(error, "strerror", None) or error)
 
 
 class _Listening:

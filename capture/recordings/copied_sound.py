@@ -26,6 +26,8 @@ from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.errors import RecordingError
 from capture.media import SAMPLE_RATE, as_fraction
 from capture.recordings.mp4.runs import Run, StoredTrack
+from capture.recordings.opening import patience_s
+from capture.recordings.proportion import paced
 from capture.recordings.rewrite import opened
 from capture.recordings.sound_reader import OGG_LEAD, SoundPart, heard_in
 
@@ -51,8 +53,11 @@ _Result = TypeVar("_Result")
 class FrameReader:
     """Reads the encoded frames of stream `index` of the recording at `path`, which `container` has open for this."""
 
-    def __init__(self, path: Path, container: InputContainer, index: int, stored: StoredTrack | None) -> None:
-        """`stored` is the track by its index, None if it has to be read packet by packet."""
+    def __init__(
+        self, path: Path, container: InputContainer, index: int, stored: StoredTrack | None, *, limits: bool = True
+    ) -> None:
+        """`stored` is the track by its index, None if it has to be read packet by packet; `limits` as in `paced`."""
+        self._limits = limits
         self._stored = stored
         self._path = path
         self._container = container
@@ -90,14 +95,14 @@ class FrameReader:
             self._container.seek(max(0, at), stream=self.track)
             yield from self._from(self._container, at)
             return
-        with opened(self._path) as container:
+        with opened(self._path, timeout_s=patience_s(self._limits)) as container:
             if at > OGG_LEAD:
                 container.seek(at - OGG_LEAD, stream=container.streams[self.track.index])
             yield from self._from(container, at)
 
     def _from(self, container: InputContainer, at: int) -> Iterator[av.Packet[Any]]:
         before: av.Packet[Any] | None = None
-        for packet in container.demux(container.streams[self.track.index]):
+        for packet in paced(container, [container.streams[self.track.index]], limits=self._limits):
             if packet.pts is None or not packet.size:
                 continue
             if packet.pts > at and before is not None:

@@ -25,6 +25,7 @@ from capture.recordings.loudness import TrackLoudness
 from capture.recordings.overview import ANIMATIONS
 from capture.recordings.presets import Preset
 from capture.recordings.progress import OnProgress, part_of, unwatched
+from capture.recordings.proportion import excess_of
 from capture.recordings.rewrite import opened
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.structure import Ending
@@ -37,17 +38,6 @@ __all__ = ["ALL", "MIX", "Exported", "Wishes", "export"]
 #: The values of `Wishes.tracks` for all audio tracks mixed into one, and for each by itself.
 MIX: Final = "mix"
 ALL: Final = "all"
-
-#: A file can claim to last for years: at a constant rate, each second would take frames. No recording is this long.
-_LONGEST_S: Final = 86_400.0
-
-#: The shortest packets of sound last 2.5 ms, and cameras are slower. Each packet takes about 20 µs to decode, however
-#: little it plays. Some files do not say how long their packets are: a few are always allowed.
-_MOST_PACKETS_PER_S: Final = 1_000
-_MOST_PACKETS: Final = 100_000
-
-#: A telephone has 8000 samples a second. Each is made as many as it takes for a rate of 48000.
-_LEAST_RATE: Final = 1_000
 
 #: How much of the work the check of the recording is.
 _CHECK_SHARE: Final = 0.05
@@ -139,7 +129,7 @@ def export(
     found = check(path, listen=False, limits=limits, on_progress=part_of(on_progress, 0.0, _CHECK_SHARE))
     if not found.plays or found.beyond_limits:
         raise RecordingError(f"{path} cannot be exported: {found.problems[0]}", _instead(found))
-    if limits and (excess := _excess(found)):
+    if limits and (excess := excess_of(found)):
         raise RecordingError(f"{path} cannot be exported: {excess}", TRUST)
     order = _order(path, preset, found, output, wishes)
     target = fitted(path.with_name(path.stem), f"-{name}.{order.form}") if output is None else output
@@ -166,18 +156,6 @@ def export(
         raise explained(error, target) from error
     notes = tuple(_notes(order, found, transcoding))
     return Exported(saved, size_bytes, transcoding.streams, transcoding.loudness, notes)
-
-
-def _excess(found: CheckReport) -> str:
-    """Return what would keep an export busy out of all proportion to the recording, as a sentence; "" for nothing."""
-    if found.duration_s > _LONGEST_S:
-        return f"it claims to last longer than {_LONGEST_S / 3600:g} hours"
-    for track in found.streams:
-        if track.packets > _MOST_PACKETS + _MOST_PACKETS_PER_S * track.duration_s:
-            return f"a track of {track.duration_s:.1f} s has {track.packets:,} packets"
-        if track.kind == "audio" and 0 < track.sample_rate < _LEAST_RATE:
-            return f"its sound has {track.sample_rate:,} samples a second"
-    return ""
 
 
 def _instead(found: CheckReport) -> str:

@@ -12,14 +12,12 @@ import av
 from av.stream import Disposition
 
 from capture.recordings.headers import excess_in
-from capture.recordings.opening import open_recording
+from capture.recordings.headers.bounds import TRUST
+from capture.recordings.opening import PATIENCE_S, open_recording
 from capture.recordings.overview import ANIMATIONS, Glance, State, TrackGlance, unread
 from capture.recordings.structure import Ending, read_structure
 
 __all__ = ["glance"]
-
-#: How long FFmpeg may look at one file.
-_PATIENCE_S: Final = 5.0
 
 _ENDINGS: Final = {
     Ending.NEVER_CLOSED: (State.UNFINISHED, "it was cut off"),
@@ -33,15 +31,18 @@ _WAV_PROBE_BYTES: Final = 20_000
 _LONGEST_TITLE: Final = 200
 
 
-def glance(path: Path) -> Glance:
-    """Look at the regular file at `path`. Raises nothing about its content: `state` and `problem` say it."""
+def glance(path: Path, *, limits: bool = True) -> Glance:
+    """Look at the regular file at `path`. Raises nothing about its content: `state` and `problem` say it.
+
+    With `limits`, FFmpeg does not open a file whose headers claim more than any recording holds (see `headers`).
+    """
     try:
         if path.suffix[1:].lower() in ANIMATIONS:
             return _animation(path)
         if path.stat().st_size == 0:
             return unread(path, State.DAMAGED, "it is empty")
-        if excess := excess_in(path):
-            return unread(path, State.DAMAGED, excess)
+        if limits and (excess := excess_in(path)):
+            return unread(path, State.DAMAGED, excess.removesuffix(f": {TRUST}"))
         ending = read_structure(path).ending
         if ending is Ending.UNKNOWN:
             return unread(path, State.DAMAGED, "it is not a recording, or its start is damaged")
@@ -59,7 +60,7 @@ def _recording(path: Path, ending: Ending) -> Glance:
     state, problem = _ENDINGS.get(ending, (State.WHOLE, ""))
     try:
         probe_bytes = _WAV_PROBE_BYTES if path.suffix.lower() == ".wav" else None
-        container = open_recording(path, _PATIENCE_S, probe_bytes=probe_bytes)
+        container = open_recording(path, PATIENCE_S, probe_bytes=probe_bytes)
     except (av.FFmpegError, ValueError):
         if state is State.WHOLE:
             raise

@@ -10,10 +10,13 @@ from av.container import InputContainer
 
 from capture.recordings.headers.file import Form, form_of
 
-__all__ = ["MOST_PIXELS", "open_recording", "origin_s"]
+__all__ = ["MOST_PIXELS", "PATIENCE_S", "open_recording", "origin_s", "patience_s", "reason_of"]
 
 #: Pictures are decoded up to 8K (7680 x 4320): larger ones would take gigabytes.
 MOST_PIXELS: Final = 36_000_000
+
+#: How long FFmpeg may look for one packet of a file that is not trusted: it can skip billions of empty ones.
+PATIENCE_S: Final = 5.0
 
 #: Whatever a file contains, FFmpeg opens only files for it, never an address on a network. To find a track's format, it
 #: decodes a few pictures.
@@ -69,6 +72,18 @@ def open_recording(
     return container
 
 
+def patience_s(limits: bool) -> float | None:
+    """Return how long FFmpeg may look for one packet: without `limits` as long as it likes."""
+    return PATIENCE_S if limits else None
+
+
 def origin_s(container: InputContainer) -> float:
     """Return the time in a container at which its first track starts: players count from there."""
     return max(0.0, (container.start_time or 0) / av.time_base)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a recording could not be opened or read."""
+    if isinstance(error, av.error.ExitError):
+        return "it takes too long"
+    return str(getattr(error, "strerror", None) or error)

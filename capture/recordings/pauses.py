@@ -12,6 +12,7 @@ from av.audio.stream import AudioStream
 
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.media import SAMPLE_RATE, SampleArray
+from capture.recordings.opening import patience_s
 from capture.recordings.parts import Span
 from capture.recordings.progress import OnProgress, part_of
 from capture.recordings.rewrite import opened, tracks_of
@@ -37,13 +38,15 @@ class Silence(NamedTuple):
     rest_s: float = 1.0
 
 
-def long_pauses(path: Path, begin: int, end: int, silence: Silence, on_progress: OnProgress) -> list[Span]:
+def long_pauses(
+    path: Path, begin: int, end: int, silence: Silence, on_progress: OnProgress, *, limits: bool = True
+) -> list[Span]:
     """Return what to cut between two samples so that no silence in all tracks together is longer than the rest.
 
-    A pause keeps half of the rest at either side; if all is silent, everything is cut. Raises `RecordingError`
-    for sound that cannot be decoded.
+    A pause keeps half of the rest at either side; if all is silent, everything is cut. Raises `RecordingError` for
+    sound that cannot be decoded, and with `limits` as `paced` does.
     """
-    with opened(path) as container:
+    with opened(path, timeout_s=patience_s(limits)) as container:
         tracks = [track for track in tracks_of(container) if isinstance(track, AudioStream)]
         indexes = [track.index for track in tracks]
         codecs = [track.codec_context.codec.canonical_name for track in tracks]
@@ -51,7 +54,8 @@ def long_pauses(path: Path, begin: int, end: int, silence: Silence, on_progress:
     is_loud = np.zeros(-(-(end - begin) // _WINDOW), np.bool_)
     for number, index in enumerate(indexes):
         own = part_of(on_progress, number / len(indexes), (number + 1) / len(indexes))
-        _mark_loud(path, index, begin, end, silence.threshold_dbfs, is_loud, own)
+        reader = SoundReader(path, index, 2, sixteen_bits=False, limits=limits)
+        _mark_loud(reader, begin, end, silence.threshold_dbfs, is_loud, own)
     if not is_loud.any():
         return [Span(begin, end)]
     rest = round(silence.rest_s * SAMPLE_RATE)
@@ -68,16 +72,14 @@ def long_pauses(path: Path, begin: int, end: int, silence: Silence, on_progress:
 
 
 def _mark_loud(
-    path: Path,
-    index: int,
+    reader: SoundReader,
     begin: int,
     end: int,
     threshold_dbfs: float,
     is_loud: npt.NDArray[np.bool_],
     on_progress: OnProgress,
 ) -> None:
-    """Set the windows in which the track is louder than the threshold."""
-    reader = SoundReader(path, index, 2, sixteen_bits=False)
+    """Set the windows in which the track is louder than the threshold; close its reader."""
     least = 10.0 ** (threshold_dbfs / 10.0)
     at = 0
     try:

@@ -18,6 +18,7 @@ from capture.codecs.h264_units import parameters_of
 from capture.errors import RecordingError
 from capture.media import VIDEO_TICKS_PER_S, as_fraction
 from capture.recordings.mp4.runs import Run, StoredTrack
+from capture.recordings.proportion import paced
 
 __all__ = ["PictureSource", "Stretch"]
 
@@ -38,8 +39,11 @@ class Stretch(NamedTuple):
 class PictureSource:
     """Reads `track` of `container`, which is open for this alone. Moments are in ticks of 1/90000 s."""
 
-    def __init__(self, container: InputContainer, track: VideoStream, stored: StoredTrack | None) -> None:
-        """`stored` is the track by its index, None if it has to be read packet by packet."""
+    def __init__(
+        self, container: InputContainer, track: VideoStream, stored: StoredTrack | None, *, limits: bool = True
+    ) -> None:
+        """`stored` is the track by its index, None if it has to be read packet by packet; `limits` as in `paced`."""
+        self._limits = limits
         self.track = track
         self._stored = stored
         self._container = container
@@ -156,6 +160,6 @@ class PictureSource:
     def _packets_from(self, start: int) -> Iterator[_Packet]:
         """Yield the packets from the last key frame up to `start` on."""
         self._container.seek(max(0, int(start / VIDEO_TICKS_PER_S / self.unit_s)), stream=self.track)
-        for packet in self._container.demux(self.track):
+        for packet in paced(self._container, [self.track], limits=self._limits):
             if packet.pts is not None and packet.size:
                 yield packet

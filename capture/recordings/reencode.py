@@ -83,7 +83,7 @@ def reencode(
                 new.append(CopiedTrack(own, own.streams.audio[numbers[0]], made, watched, name))
                 continue
             sound = ReencodedSound(
-                stack.enter_context(SoundFile(recording, tracks=numbers)),
+                stack.enter_context(SoundFile(recording, tracks=numbers, limits=False)),
                 made,
                 kind.audio_codec,
                 plan.sound_rate,

@@ -24,7 +24,7 @@ from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
 from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
-from capture.recordings.opening import open_recording
+from capture.recordings.opening import open_recording, reason_of
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
@@ -75,13 +75,12 @@ def rewrite(
 
 
 @contextmanager
-def opened(path: Path, *, in_file_order: bool = False) -> Iterator[InputContainer]:
+def opened(path: Path, *, timeout_s: float | None = None, in_file_order: bool = False) -> Iterator[InputContainer]:
     """Open the recording at `path` to read its packets (`open_recording`). Raises `RecordingError` when that fails."""
     try:
-        container = open_recording(path, in_file_order=in_file_order)
+        container = open_recording(path, timeout_s, in_file_order=in_file_order)
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error)
-        raise RecordingError(f"{path} cannot be opened as a recording", reason) from error
+        raise RecordingError(f"{path} cannot be opened as a recording", reason_of(error)) from error
     with container:
         yield container
 

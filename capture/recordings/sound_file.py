@@ -16,7 +16,8 @@ from av.audio.stream import AudioStream
 
 from capture.errors import NotReadyError, RecordingError
 from capture.media import SAMPLE_RATE, SampleArray
-from capture.recordings.opening import open_recording, origin_s
+from capture.recordings.opening import open_recording, origin_s, patience_s, reason_of
+from capture.recordings.proportion import paced
 
 __all__ = ["CHANNELS", "SoundFile"]
 
@@ -36,9 +37,6 @@ _AHEAD_SAMPLES: Final = 5 * SAMPLE_RATE
 #: How long before the start to decode: decoders need some sound before what they make is right, Opus 80 ms.
 _RUN_UP_S: Final = 0.25
 
-#: How long FFmpeg may look for the next packet. In a file built for it, it would read for hours.
-_PATIENCE_S: Final = 10.0
-
 #: The least to yield at once, 0.1 s.
 BLOCK_SAMPLES: Final = 4_800
 
@@ -46,16 +44,21 @@ BLOCK_SAMPLES: Final = 4_800
 class SoundFile:
     """Reads the sound of a file as blocks of float32 (n, 2) at `SAMPLE_RATE`, with all tracks mixed. For one thread."""
 
-    def __init__(self, path: Path, *, from_s: float = 0.0, tracks: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, from_s: float = 0.0, tracks: Sequence[int] | None = None, limits: bool = True
+    ) -> None:
         """Open the file, to be read from `from_s` on; with `tracks`, only those audio tracks, counted from 0.
+
+        With `limits`, `blocks` ends at what is out of all proportion to the length (`paced`).
 
         Raises `RecordingError` when the file cannot be opened, `NotReadyError` when it has no such audio track yet.
         """
         try:
             # FFmpeg would take a relative "rec-12:30.mp4" for a protocol.
-            self._container = open_recording(path, _PATIENCE_S)
+            self._container = open_recording(path, patience_s(limits))
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise RecordingError(f"{path} cannot be played ({getattr(error, 'strerror', None) or error})") from error
+            raise RecordingError(f"{path} cannot be played ({reason_of(error)})") from error
+        self._limits = limits
         self._path = path
         start_s = origin_s(self._container)
         streams = self._container.streams.audio
@@ -87,19 +90,18 @@ class SoundFile:
     def blocks(self) -> Iterator[SampleArray]:
         """Yield the sound from `from_s` to the current end of the file, which may be in the middle of a packet.
 
-        Raises `NotReadyError` when there is none, `RecordingError` when FFmpeg finds no packet for 10 s.
+        Raises `NotReadyError` when there is none, `RecordingError` as `paced` does.
         """
+        streams = [track.stream for track in self._tracks.values()]
         try:
-            for packet in self._container.demux([track.stream for track in self._tracks.values()]):
+            for packet in paced(self._container, streams, limits=self._limits):
                 # At the end there is an empty packet for every track, video included.
                 if packet.stream_index in self._tracks:
                     self._tracks[packet.stream_index].take_in(packet)
                 if (common := self._common()) >= BLOCK_SAMPLES:
                     yield self._mix(common)
-        except av.error.ExitError as error:
-            raise RecordingError(
-                f"no sound was found in {self._path} for {_PATIENCE_S:g} s", "see capture check"
-            ) from error
+        except RecordingError as error:
+            raise RecordingError(f"{self._path} cannot be played: {error.message}", "see capture check") from error
         except (av.FFmpegError, OSError, ValueError):
             # The file is cut off here: play what came before.
             pass

@@ -15,7 +15,8 @@ from av.container import InputContainer
 from capture.codecs.opus_head import priming_of
 from capture.errors import RecordingError
 from capture.media import SAMPLE_RATE, SampleArray, as_fraction, in_seconds
-from capture.recordings.opening import open_recording
+from capture.recordings.opening import open_recording, patience_s
+from capture.recordings.proportion import hold_length, paced
 from capture.recordings.rewrite import read_alone, zero_s
 
 __all__ = ["OGG_LEAD", "SoundPart", "SoundReader", "first_sample", "heard_in"]
@@ -46,11 +47,12 @@ _Block = tuple[int, SampleArray]
 class SoundReader:
     """Reads stream `index` of the recording at `path` as float32 (n, `channels`) at `SAMPLE_RATE`.
 
-    With `sixteen_bits`, samples get the factor of our encoders for 16 bits, so that none changes. Used by one thread;
-    close it.
+    With `sixteen_bits`, samples get the factor of our encoders for 16 bits, so that none changes; `limits` as in
+    `paced`. Used by one thread; close it.
     """
 
-    def __init__(self, path: Path, index: int, channels: int, *, sixteen_bits: bool) -> None:
+    def __init__(self, path: Path, index: int, channels: int, *, sixteen_bits: bool, limits: bool = True) -> None:
+        self._limits = limits
         self._path = path
         self._index = index
         self._channels = channels
@@ -112,23 +114,27 @@ class SoundReader:
         begin -= OGG_LEAD if is_ogg else _RUN_IN
         if not self._can_seek or is_ogg or begin <= 0:
             self._close_file()
-            self._container = open_recording(self._path)
+            self._container = open_recording(self._path, patience_s(self._limits))
         assert self._container is not None  # noqa: S101 - it was opened
         track = cast(AudioStream, self._container.streams[self._index])
         read_alone(self._container, track)
         if self._placing is None:
-            self._placing = _Placing(self._path, self._container, track)
+            self._placing = _Placing(self._path, self._container, track, self._limits)
         if begin > 0 and self._can_seek:
             self._container.seek(round(begin / SAMPLE_RATE / as_fraction(track.time_base)), stream=track)
         own_channels = min(2, track.codec_context.channels)
         unpacker = _Unpacker(own_channels, sixteen_bits=self._sixteen_bits)
         following: int | None = None
-        for frame in chain(self._container.decode(track), [None]):
+        packets = paced(self._container, [track], limits=self._limits)
+        frames = (cast(av.AudioFrame, frame) for packet in packets for frame in packet.decode())
+        for frame in chain(frames, [None]):
             if frame is not None:
                 at = self._placing.of(frame)
                 if following is None:
                     following = at
                 if at > following + _HOLE:
+                    if self._limits:
+                        hold_length((at - following) / SAMPLE_RATE)
                     yield from silence(following, at, self._channels)
                     following = at
             for samples in unpacker.unpacked(frame):
@@ -195,13 +201,13 @@ def _at_level(samples: SampleArray, channels: int) -> SampleArray:
 class _Placing:
     """Tells with which sample of a recording a decoded frame begins."""
 
-    def __init__(self, path: Path, container: InputContainer, track: AudioStream) -> None:
+    def __init__(self, path: Path, container: InputContainer, track: AudioStream, limits: bool) -> None:
         self._zero = zero_s(container) * SAMPLE_RATE
         #: Where packets begin, in samples: the first one and the distance between them.
         self._grid: tuple[int, int] | None = None
         if track.codec_context.codec.canonical_name == "opus":
-            with open_recording(path) as again:
-                packets = again.demux(again.streams[track.index])
+            with open_recording(path, patience_s(limits)) as again:
+                packets = paced(again, [again.streams[track.index]], limits=limits)
                 first = next((packet for packet in packets if packet.pts is not None), None)
             if first is not None:
                 length_s = in_seconds(first.duration, first.time_base)

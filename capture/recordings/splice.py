@@ -28,6 +28,7 @@ from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.overview import Glance, State
 from capture.recordings.parts import Part
 from capture.recordings.progress import OnProgress, part_of
+from capture.recordings.proportion import hold_headers, hold_length
 from capture.recordings.rewrite import new_file
 from capture.recordings.scratch import scratch_folder
 from capture.recordings.spliced_picture import SplicedPicture
@@ -53,6 +54,8 @@ class Plan(NamedTuple):
     length_s: float
     metadata: Mapping[str, str]
     chapters: Sequence[Chapter]
+    #: Whether what is out of all proportion is refused (`proportion`).
+    limits: bool = True
 
 
 class Made(NamedTuple):
@@ -62,16 +65,24 @@ class Made(NamedTuple):
     duration_s: float
 
 
-def spliceable(path: Path, doing: str) -> Glance:
+def spliceable(path: Path, doing: str, *, limits: bool = True) -> Glance:
     """Look at the recording at `path`, to be `trimmed` or `joined`.
 
-    Raises `UsageError` if there is none to be had yet, and `RecordingError` if it is incomplete or of another kind.
+    Raises `UsageError` if there is none to be had yet, and `RecordingError` if it is incomplete or of another kind;
+    with `limits`, also if its headers claim too much (`headers`).
     """
     size_bytes_of(path)
     if is_being_recorded(path):
         raise UsageError(f"{path} is being recorded", "wait until it is finished")
-    found = glance(path)
     cannot = f"{path} cannot be {doing}"
+    try:
+        if limits:
+            hold_headers(path)
+        found = glance(path, limits=False)
+        if limits:
+            hold_length(found.duration_s or 0.0)
+    except RecordingError as error:
+        raise RecordingError(f"{cannot}: {error.message}", error.remedy) from error
     if found.state is State.UNFINISHED:
         raise RecordingError(f"{cannot}: {found.problem}", "run capture repair on it first")
     if found.state is not State.WHOLE or not found.duration_s:
@@ -136,9 +147,9 @@ def _write(plan: Plan, new: Path, written: Path, on_progress: OnProgress) -> Non
         with new_file(written) as muxer:
             # Each track is read on its own: a seek finds another place for each.
             tracks: list[SplicedTrack] = [
-                SplicedPicture(plan.parts, place, stack, store, is_mp4=is_mp4)
+                SplicedPicture(plan.parts, place, stack, store, is_mp4=is_mp4, limits=plan.limits)
                 if name == "video"
-                else spliced_sound(plan.parts, place, kind, stack, store)
+                else spliced_sound(plan.parts, place, kind, stack, store, limits=plan.limits)
                 for place, name in enumerate(plan.kinds)
             ]
             templates = [track.template for track in tracks]

@@ -29,6 +29,7 @@ from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, as_fraction
 from capture.output.frame_times import FrameTimes, rate_of
 from capture.pixels.macroblocks import planes_of
 from capture.recordings.mp4.runs import Run, Store
+from capture.recordings.opening import patience_s
 from capture.recordings.parts import Part, offsets_of
 from capture.recordings.picture_source import PictureSource
 from capture.recordings.rewrite import opened, read_alone, tracks_of
@@ -61,16 +62,23 @@ class SplicedPicture:
     unit_s: Final = VIDEO_TIME_BASE
 
     def __init__(
-        self, parts: Sequence[Part], place: int, stack: ExitStack, store: Store | None, *, is_mp4: bool
+        self,
+        parts: Sequence[Part],
+        place: int,
+        stack: ExitStack,
+        store: Store | None,
+        *,
+        is_mp4: bool,
+        limits: bool = True,
     ) -> None:
         self._is_mp4 = is_mp4
         self._sources: dict[Path, PictureSource] = {}
         for path in dict.fromkeys(part.path for part in parts):
-            container = stack.enter_context(opened(path))
+            container = stack.enter_context(opened(path, timeout_s=patience_s(limits)))
             track = cast(VideoStream, tracks_of(container)[place])
             read_alone(container, track)
             stored = None if store is None else store.track(path, track)
-            self._sources[path] = PictureSource(container, track, stored)
+            self._sources[path] = PictureSource(container, track, stored, limits=limits)
         self._parts = parts
         self._offsets = [_ticks(offset) for offset in offsets_of(parts)]
         self._first = self._sources[parts[0].path]

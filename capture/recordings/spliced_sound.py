@@ -24,7 +24,9 @@ from capture.formats import Container
 from capture.media import SAMPLE_RATE, as_fraction
 from capture.recordings.copied_sound import CopiedSound, FrameReader
 from capture.recordings.mp4.runs import Run, Store
+from capture.recordings.opening import patience_s
 from capture.recordings.parts import Part, offsets_of
+from capture.recordings.proportion import hold_length, paced
 from capture.recordings.rewrite import opened, read_alone, tracks_of
 from capture.recordings.sound_reader import SoundPart, SoundReader, heard_in
 
@@ -50,14 +52,21 @@ class SplicedTrack(Protocol):
 
 
 def spliced_sound(
-    parts: Sequence[Part], place: int, kind: Container, stack: ExitStack, store: Store | None
+    parts: Sequence[Part],
+    place: int,
+    kind: Container,
+    stack: ExitStack,
+    store: Store | None,
+    *,
+    limits: bool = True,
 ) -> SplicedTrack:
     """Return track number `place` of a file of this `kind` that is made of `parts`.
 
     With a `store`, most packets that are copied are runs. The files stay open until `stack` ends. Raises
     `RecordingError` for sound that cannot be encoded again.
     """
-    containers = {path: stack.enter_context(opened(path)) for path in dict.fromkeys(part.path for part in parts)}
+    paths = dict.fromkeys(part.path for part in parts)
+    containers = {path: stack.enter_context(opened(path, timeout_s=patience_s(limits))) for path in paths}
     tracks = {path: cast(AudioStream, tracks_of(container)[place]) for path, container in containers.items()}
     for path, container in containers.items():
         read_alone(container, tracks[path])
@@ -70,9 +79,10 @@ def spliced_sound(
     is_alike = len({_form(track) for track in tracks.values()}) == 1
     channels = 1 if all(context.channels == 1 for context in contexts) else 2
     if is_alike and all(codec.startswith("pcm_") for codec in codecs):
-        return _Sliced(parts, containers, tracks)
+        return _Sliced(parts, containers, tracks, limits)
+    sixteen_bits = kind.audio_codec in _INTEGERS
     readers = {
-        path: SoundReader(path, track.index, channels, sixteen_bits=kind.audio_codec in _INTEGERS)
+        path: SoundReader(path, track.index, channels, sixteen_bits=sixteen_bits, limits=limits)
         for path, track in tracks.items()
     }
     for reader in readers.values():
@@ -83,7 +93,13 @@ def spliced_sound(
     ]
     if is_alike and (codecs == {"aac"} or (codecs == {"opus"} and kind.format == "ogg")):
         frames = {
-            path: FrameReader(path, containers[path], track.index, None if store is None else store.track(path, track))
+            path: FrameReader(
+                path,
+                containers[path],
+                track.index,
+                None if store is None else store.track(path, track),
+                limits=limits,
+            )
             for path, track in tracks.items()
         }
         if all(reader.is_copyable for reader in frames.values()):
@@ -109,8 +125,13 @@ class _Sliced:
     """PCM: samples are bytes."""
 
     def __init__(
-        self, parts: Sequence[Part], containers: Mapping[Path, InputContainer], tracks: Mapping[Path, AudioStream]
+        self,
+        parts: Sequence[Part],
+        containers: Mapping[Path, InputContainer],
+        tracks: Mapping[Path, AudioStream],
+        limits: bool,
     ) -> None:
+        self._limits = limits
         self._parts = parts
         self._containers = containers
         self._tracks = tracks
@@ -124,6 +145,8 @@ class _Sliced:
             for packet, frame_bytes in self._between(part):
                 moved = (packet.pts or 0) + offset - begin
                 if moved > at > 0:
+                    if self._limits:
+                        hold_length(float((moved - at) * self.unit_s))
                     yield self._packet(bytes((moved - at) * frame_bytes), at, moved - at)
                 packet.pts = packet.dts = moved
                 at = moved + (packet.duration or 0)
@@ -140,7 +163,7 @@ class _Sliced:
         begin, end = self._units(part.begin), None if part.end is None else self._units(part.end)
         container = self._containers[part.path]
         container.seek(max(0, begin), stream=track)
-        for packet in container.demux(track):
+        for packet in paced(container, [track], limits=self._limits):
             if packet.pts is None or not packet.size:
                 continue
             count = packet.duration or 1

@@ -30,6 +30,7 @@ from capture.recordings.gain import Change
 from capture.recordings.loudness import Loudness, Normalising, TrackLoudness, measure
 from capture.recordings.overview import ANIMATIONS
 from capture.recordings.progress import OnProgress, attempt_of, unwatched
+from capture.recordings.proportion import excess_of
 from capture.recordings.reencode import reencode
 from capture.recordings.reencoded_picture import VIDEO_ENCODERS
 from capture.recordings.reencoded_sound import RATED_CODECS
@@ -77,15 +78,16 @@ class Order:
     style: Style = PLAIN
 
 
-def convert(path: Path, form: str, on_progress: OnProgress = unwatched) -> Path:
+def convert(path: Path, form: str, on_progress: OnProgress = unwatched, *, limits: bool = False) -> Path:
     """Convert the recording at `path` to `form`, one of `CLIP_FORMATS`; return the path of the new file.
 
     The new file lies beside the recording, with another extension; a recording of that kind is returned as it is. The
     recording never changes. Raises `UsageError` when it cannot be converted to that or the name is taken,
-    `RecordingError` when it does not play, `OutputError` when the new file cannot be written.
+    `RecordingError` when it does not play, or with `limits` when its headers claim too much or it is out of all
+    proportion to its length; `OutputError` when the new file cannot be written.
     """
     _check_form(form)
-    return path if path.suffix[1:].lower() == form else _transcoded(path, Order(form), on_progress)
+    return path if path.suffix[1:].lower() == form else _transcoded(path, Order(form), on_progress, limits)
 
 
 def fit(path: Path, limit_bytes: int, form: str | None = None, on_progress: OnProgress = unwatched) -> Path:
@@ -131,11 +133,12 @@ def _check_form(form: str) -> None:
         raise UsageError(f"cannot convert to {form!r}", f"use one of {', '.join(CLIP_FORMATS)}")
 
 
-def _transcoded(path: Path, order: Order, on_progress: OnProgress) -> Path:
+def _transcoded(path: Path, order: Order, on_progress: OnProgress, limits: bool = False) -> Path:
     old = path.resolve()
-    report = check(old, listen=False, limits=False)
-    if not report.plays:
-        raise RecordingError(f"{path} was not changed: {report.problems[0]}", "see capture check")
+    report = check(old, listen=False, limits=limits)
+    excess = excess_of(report) if limits and not report.beyond_limits else ""
+    if excess or not report.plays or report.beyond_limits:
+        raise RecordingError(f"{path} was not changed: {excess or report.problems[0]}", "see capture check")
     same = path.suffix[1:].lower() == order.form
     target = old if same else path.absolute().with_suffix(f".{order.form}")
     if not same and os.path.lexists(target):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from capture.errors import UsageError
+from capture.errors import RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import SAMPLE_RATE
+from capture.recordings.opening import patience_s
 from capture.recordings.parts import Span, moved_chapters, parts_without
 from capture.recordings.pauses import Silence, long_pauses
 from capture.recordings.progress import OnProgress, part_of, unwatched
@@ -39,16 +40,18 @@ def trim(
     *,
     cuts: Sequence[tuple[float, float]] = (),
     silence: Silence | None = None,
+    limits: bool = True,
 ) -> Made:
     """Write the recording at `path` from `from_s` to `to_s`, None for its end, to `output`, without the `cuts`.
 
     Cuts are from one moment to another; with `silence`, what is silent for long is cut, too. `output` may be `path`
-    itself, which is replaced once the new file was checked; any other file stays. Chapters move along. Raises
+    itself, which is replaced once the new file was checked; any other file stays. Chapters move along. With `limits`,
+    a file that would take out of all proportion to its length is refused (`headers`, `proportion`). Raises
     `UsageError` for times that are not within the recording, cuts that leave nothing, an `output` that exists or is of
     another format; `RecordingError` if there is no recording in the file, it is incomplete, or of a kind that cannot be
     trimmed; `OutputError` when the new file cannot be written. Then nothing has changed.
     """
-    found = spliceable(path, _DOING)
+    found = spliceable(path, _DOING, limits=limits)
     length_s = found.duration_s or 0.0
     stop_s = _checked_end_s(path, length_s, from_s, to_s)
     spans = [_checked_cut(path, length_s, *cut) for cut in cuts]
@@ -63,18 +66,20 @@ def trim(
             raise UsageError(f"{path} has no sound", "drop --silence")
         watched = part_of(on_progress, 0.0, _LISTEN_SHARE)
         on_progress = part_of(on_progress, _LISTEN_SHARE, 1.0)
-        spans += long_pauses(path, begin, length if end is None else end, silence, watched)
+        try:
+            spans += long_pauses(path, begin, length if end is None else end, silence, watched, limits=limits)
+        except RecordingError as error:
+            raise RecordingError(f"{path} cannot be {_DOING}: {error.message}", error.remedy) from error
     parts = parts_without(path, begin, end, spans, length)
     if not parts:
         raise UsageError(f"nothing of {path} would be left", "cut less of it")
     if len(parts) == 1 and (parts[0].begin, parts[0].end) == (0, None):
         raise UsageError(f"nothing of {path} would be cut away", _nothing_cut(length_s, silence))
-    with opened(path) as container:
+    with opened(path, timeout_s=patience_s(limits)) as container:
         metadata, chapters = dict(container.metadata), chapters_of(container)
     kept = sum((length if part.end is None else part.end) - part.begin for part in parts)
-    plan = Plan(
-        [track.kind for track in found.tracks], parts, kept / SAMPLE_RATE, metadata, moved_chapters(chapters, parts)
-    )
+    kinds, moved = [track.kind for track in found.tracks], moved_chapters(chapters, parts)
+    plan = Plan(kinds, parts, kept / SAMPLE_RATE, metadata, moved, limits)
     return splice(plan, output, _DOING, on_progress)
 
 

@@ -51,14 +51,14 @@ def check_container(path: Path) -> None:
         raise UsageError(f"a {path.suffix} file has no room for subtitles", "players find the .srt file beside it")
 
 
-def with_subtitles(path: Path, output: Path, segments: Sequence[Segment]) -> None:
+def with_subtitles(path: Path, output: Path, segments: Sequence[Segment], *, limits: bool = True) -> None:
     """Write a copy of the recording at `path` with these subtitles to `output`, which it replaces.
 
-    Nothing is encoded again, and the recording does not change. Raises `RecordingError` when it does not play,
-    `OutputError` when the copy cannot be written.
+    Nothing is encoded again, and the recording does not change. Raises `RecordingError` when it does not play, or with
+    `limits` when it claims too much (see `check`); `OutputError` when the copy cannot be written.
     """
-    found = check(path, listen=False, limits=False)
-    if not found.plays:
+    found = check(path, listen=False, limits=limits)
+    if not found.plays or found.beyond_limits:
         raise RecordingError(f"{path} got no subtitles: {found.problems[0]}", "see capture check")
     try:
         with scratch_folder(output.absolute().parent) as folder:

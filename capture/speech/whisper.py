@@ -20,6 +20,7 @@ from av.audio.resampler import AudioResampler
 from capture.errors import NotReadyError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.recordings.progress import OnProgress, unwatched
+from capture.recordings.proportion import hold_headers
 from capture.recordings.sound_file import SoundFile
 from capture.speech.transcript import Segment
 
@@ -72,17 +73,22 @@ def check_model(path: Path | None, language: str = "auto") -> Path:
     return path
 
 
-def sound_for_speech(path: Path, track: int | None = None) -> SampleArray:
+def sound_for_speech(path: Path, track: int | None = None, *, limits: bool = True) -> SampleArray:
     """Return the sound of a recording as one channel at 16 kHz, float32 (n,): all tracks mixed, or one, from 0.
 
     An hour takes 230 MB. Raises `RecordingError` when the file cannot be opened, has no such sound, or more than eight
-    hours of it.
+    hours of it; with `limits`, also if it claims too much (`headers`) or is out of all proportion to its length.
     """
+    if limits:
+        try:
+            hold_headers(path)
+        except RecordingError as error:
+            raise RecordingError(f"{path} cannot be transcribed: {error.message}") from error
     resampler = AudioResampler(format="flt", layout="mono", rate=_RATE)
     parts: list[Any] = []
     count = 0
     try:
-        with SoundFile(path, tracks=None if track is None else (track,)) as sound:
+        with SoundFile(path, tracks=None if track is None else (track,), limits=limits) as sound:
             for block in sound.blocks():
                 count += len(block)
                 if count > _LONGEST_S * SAMPLE_RATE:

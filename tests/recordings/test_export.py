@@ -393,7 +393,7 @@ def test_a_hostile_file_is_refused_in_words(name: str, tmp_path: Path) -> None:
 def test_what_takes_long_out_of_proportion_is_refused(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capture.recordings.export._MOST_PACKETS", 1_000)
+    monkeypatch.setattr("capture.recordings.proportion._MOST_PACKETS", 1_000)
     if "1,000" in words:
         monkeypatch.setattr(contents, "most_packets", lambda size_bytes: 1_000)
     path = tmp_path / name

@@ -15,6 +15,7 @@ from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import CONTAINERS, container_of
 from capture.output.file_size import limit_remedy
 from capture.output.free_name import under_free_name
+from capture.recordings.headers.bounds import TRUST
 from capture.recordings.messengers.found import Note
 from capture.recordings.scratch import scratch_folder
 from capture.strict_json import to_json
@@ -149,10 +150,10 @@ def _converted(note: Note, copy: Path, form: str) -> Path:
     from capture.recordings.transcode import convert
 
     try:
-        return convert(copy if _ending(note) else packed(copy, note.sound), form)
+        return convert(copy if _ending(note) else packed(copy, note.sound), form, limits=True)
     except CaptureError as error:
-        # The user knows the note by its own name.
-        message = error.message.replace(str(copy), note.name)
+        # The user knows the note by its own name, and cannot lift the limits here.
+        message = error.message.replace(str(copy), note.name).removesuffix(f": {TRUST}")
         raise RecordingError(f"{note.name} was not converted: {message}", error.remedy) from error
 
 
