@@ -35,8 +35,8 @@ class ApplicationSource(PulseReader):
         self._waits = False
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
-        loop.watch(streams=True)
-        loop.take_changed()
+        self._watch(streams=True)
+        self._take_changed()
         playing = loop.playing()
         self._listen_to(loop, playing, 0.0)
         if not self._plays(playing):
@@ -54,7 +54,7 @@ class ApplicationSource(PulseReader):
                 self._drop(index)
                 self._look_at_s = min(self._look_at_s, now_s if heard.was_ready else now_s + RETRY_S)
         is_new = any(heard.ready and not heard.is_measured for heard in self._streams.values())
-        if loop.take_changed() or now_s >= self._look_at_s or is_new:
+        if self._take_changed() or now_s >= self._look_at_s or is_new:
             self._look_at_s = math.inf
             try:
                 playing = loop.playing()

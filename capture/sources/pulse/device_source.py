@@ -71,7 +71,7 @@ class PulseSource(PulseReader):
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
         # Any other name may be that of a monitor.
-        loop.watch(outputs=self.name != "mic", inputs=self.name != "internal")
+        self._watch(outputs=self.name != "mic", inputs=self.name != "internal")
         found = self._find(loop)
         if found is None:
             raise self._missing(loop)
@@ -90,7 +90,7 @@ class PulseSource(PulseReader):
         elif heard is not None and heard.ready:
             self._report_state(heard)
         is_new = heard is not None and heard.ready and not heard.is_measured
-        if loop.take_changed() or now_s >= self._look_at_s or is_new:
+        if self._take_changed() or now_s >= self._look_at_s or is_new:
             self._look(loop, now_s)
 
     def _look(self, loop: Loop, now_s: float) -> None:
@@ -112,7 +112,6 @@ class PulseSource(PulseReader):
                 heard.begin_anew(now_s)
                 self._look_at_volumes(loop, found, now_s)
             else:
-                self._leave()
                 self._go_to(found)
             return
         self._leave()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -38,10 +37,21 @@ RETRY_S: Final = 0.3
 #: How late the last fragment of a block may be. Looking a little too early would mean waiting a second time.
 WAVERING_S: Final = 0.003
 
+#: How long a device that is left goes on being recorded until the next one delivers, which takes some hundredths of a
+#: second. What it delivers is handed on no later, and has to come before silence takes its place.
+SUCCESSION_S: Final = 0.3
+
 #: What the streams of this program are called in messages.
 _OWN_STREAM: Final = "capture's own stream"
 
 _REMEDY: Final = "start PulseAudio or PipeWire, or use --audio none"
+
+
+class _Leaving(NamedTuple):
+    """A stream that is recorded until the one that succeeds it delivers, or until `ends_at_s`."""
+
+    heard: TimestampedStream
+    ends_at_s: float
 
 
 class PulseReader:
@@ -50,6 +60,9 @@ class PulseReader:
     The subclass chooses the streams: in `_begin`, once connected, and in `_attend`, whenever something may have
     happened. Once a block is complete, all lanes hand on theirs, the one that reaches furthest last. `report` gets the
     events, on the thread that opens and reads.
+
+    There is a second connection, on which the server reports changes only. On the first, each fragment of sound would
+    end the rest until a block is complete.
     """
 
     def __init__(
@@ -67,9 +80,10 @@ class PulseReader:
         self._report = report
         self._volume = VolumeReport(name, report)
         self._woken = False
-        self._rested = threading.Event()
         self._loop: Loop | None = None
+        self._bell: Loop | None = None
         self._streams: dict[int, TimestampedStream] = {}
+        self._leaving: dict[int, _Leaving] = {}
         self._queue: deque[Samples] = deque()
         #: When `_attend` has to look again even if the server reports nothing.
         self._look_at_s = math.inf
@@ -78,16 +92,21 @@ class PulseReader:
 
     def open(self) -> None:
         """Connect. Raises `NotReadyError` if no server answers, the device refuses, or `wake` is called meanwhile."""
-        loop = self._loop = Loop("capture")
         deadline_s = time.monotonic() + CONNECT_S
-        while not loop.connected:
-            if loop.failed or self._woken or time.monotonic() > deadline_s:
-                raise NotReadyError(loop.absence(), _REMEDY)
-            loop.serve(0.1)
+        loop = self._loop = Loop("capture")
+        self._await_connection(loop, deadline_s)
+        bell = self._bell = Loop("capture")
+        self._await_connection(bell, deadline_s)
         try:
             self._begin(loop, deadline_s)
         except TimeoutError as error:
             raise NotReadyError(str(error), _REMEDY) from error
+
+    def _await_connection(self, loop: Loop, deadline_s: float) -> None:
+        while not loop.connected:
+            if loop.failed or self._woken or time.monotonic() > deadline_s:
+                raise NotReadyError(loop.absence(), _REMEDY)
+            loop.serve(0.1)
 
     def begin(self, epoch_s: float) -> None:
         """Do nothing: the timeline drops what was heard before."""
@@ -105,8 +124,10 @@ class PulseReader:
         while not self._queue:
             now_s = time.monotonic()
             held_up = now_s > self._due_s + ARRIVAL_GAP_S
-            for heard in self._streams.values():
+            for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):
                 heard.take_in(now_s, held_up=held_up)
+            for key in tuple(self._leaving):
+                self._succeed(key, now_s)
             if loop.failed:
                 self._give_up(loop)
                 break
@@ -116,12 +137,17 @@ class PulseReader:
             over = self._woken or now_s >= until_s
             if over or any(heard.complete for heard in self._streams.values()):
                 self._hand_on()
+            if over:
+                # What follows is cut where this ends.
+                for leaving in self._leaving.values():
+                    self._queue.extend(leaving.heard.rest())
             if over and not self._queue:
                 return self._nothing()
             if not self._queue:
                 waits_s = (heard.waits_until_s for heard in self._streams.values())
                 asks_s = (heard.ask_at_s for heard in self._streams.values())
-                look_at_s = min(until_s, self._look_at_s, self._volume.due_s, *waits_s, *asks_s)
+                ends_s = (leaving.ends_at_s for leaving in self._leaving.values())
+                look_at_s = min(until_s, self._look_at_s, self._volume.due_s, *waits_s, *asks_s, *ends_s)
                 self._due_s = max(now_s, look_at_s)
                 self._rest(look_at_s)
                 loop.serve(look_at_s - time.monotonic())
@@ -130,23 +156,26 @@ class PulseReader:
 
     def wake(self) -> None:
         self._woken = True
-        self._rested.set()
-        if self._loop is not None:
-            self._loop.wake()
+        for loop in (self._loop, self._bell):
+            if loop is not None:
+                loop.wake()
 
     def _rest(self, until_s: float) -> None:
-        """Sleep until a whole block has arrived: otherwise each of its fragments would wake this thread."""
+        """Sleep until a whole block has arrived, or the server reports a change.
+
+        Otherwise each fragment of the block would wake this thread.
+        """
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
         rest_s = min(complete_in_s + WAVERING_S, until_s - time.monotonic())
-        if complete_in_s > self._fragment_s and rest_s > 0.0:
-            self._rested.wait(rest_s)
-            self._rested.clear()
+        if complete_in_s > self._fragment_s and rest_s > 0.0 and not self._leaving and self._bell is not None:
+            self._bell.serve(rest_s)
 
     def close(self) -> None:
-        for heard in self._streams.values():
+        for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):
             heard.close()
-        if self._loop is not None:
-            self._loop.close()
+        for loop in (self._loop, self._bell):
+            if loop is not None:
+                loop.close()
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
         """Open the first streams. Raises `NotReadyError`."""
@@ -156,30 +185,70 @@ class PulseReader:
         """Look after the streams: some may have failed, others may be needed."""
         raise NotImplementedError
 
+    def _watch(self, *, outputs: bool = False, inputs: bool = False, streams: bool = False) -> None:
+        """Make `_take_changed` report changes, as `Loop.watch` does."""
+        for loop in (self._loop, self._bell):
+            if loop is not None:
+                loop.watch(outputs=outputs, inputs=inputs, streams=streams)
+
+    def _take_changed(self) -> bool:
+        """Whether anything watched may have changed since the last call; always True at first."""
+        # Each has its own account of the changes, and both are taken.
+        changes = [loop.take_changed() for loop in (self._loop, self._bell) if loop is not None]
+        return any(changes)
+
     def _listen(self, key: int, device: str | None, positions: tuple[int, ...], *, only: int | None = None) -> None:
         """Record the source `device`, or only the stream `only` in it, in the lowest free lane.
 
         `positions` are those of the device's channels. `device` None is what the default output plays, on PipeWire.
+        A stream that is recorded under this key goes on until the new one delivers, in the same lane.
+
         Raises `TimeoutError`.
         """
         if self._loop is None:
             raise ValueError("listening before the connection")
+        before = self._streams.get(key)
         taken = {heard.lane for heard in self._streams.values()}
-        lane = next(lane for lane in range(len(taken) + 1) if lane not in taken)
+        lane = before.lane if before is not None else next(n for n in range(len(taken) + 1) if n not in taken)
         has_cycles = self._loop.is_pipewire
         channel_map = stereo_map(positions) if self.channels == 2 else None
         stream = RecordStream(self._loop, device, self.channels, self._fragment_s, only=only, channel_map=channel_map)
         heard = TimestampedStream(stream, self.channels, lane, has_cycles=has_cycles)
-        if self._streams:
+        if before is not None:
+            self._leave_behind(key, before)
+        elif self._streams:
             # Announce the lane at once, so that the others wait for its sound.
             self._queue.append(heard.break_at(time.monotonic()))
         self._streams[key] = heard
 
+    def _leave_behind(self, key: int, before: TimestampedStream) -> None:
+        if key in self._leaving:
+            # It has not delivered yet, and is left already.
+            before.close()
+        else:
+            self._leaving[key] = _Leaving(before, time.monotonic() + SUCCESSION_S)
+
+    def _succeed(self, key: int, now_s: float) -> None:
+        """Close the stream that is left, if its successor delivers or takes too long, and hand on what came before."""
+        (before, ends_at_s), after = self._leaving[key], self._streams.get(key)
+        begins_at_s = after.begins_at_s if after is not None else None
+        if begins_at_s is None and now_s < ends_at_s and not before.failed and after is not None and not after.failed:
+            return
+        del self._leaving[key]
+        self._end(before, math.inf if begins_at_s is None else begins_at_s)
+
     def _drop(self, key: int) -> None:
         """Close a stream, and hand on what it delivered."""
         heard = self._streams.pop(key)
-        heard.take_in(ends_at_s := time.monotonic())
-        while (rest := heard.hand_on(now=True)) is not None:
+        if key in self._leaving:
+            self._succeed(key, math.inf)
+        heard.take_in(time.monotonic())
+        self._end(heard)
+
+    def _end(self, heard: TimestampedStream, until_s: float = math.inf) -> None:
+        """Close a stream, and hand on what it delivered from before `until_s`."""
+        ends_at_s = time.monotonic()
+        for rest in heard.rest(until_s):
             self._queue.append(rest)
             ends_at_s = rest.ends_at_s
         heard.close()

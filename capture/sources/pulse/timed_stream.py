@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -166,6 +168,22 @@ class TimestampedStream:
         if not self._blocks and (now or self._is_stamped()):
             self._complete_block()
         return self._blocks.popleft() if self._blocks else None
+
+    def rest(self, until_s: float = math.inf) -> Iterator[Samples]:
+        """Yield the next blocks, whatever is known of their timing, without what was heard from `until_s` on."""
+        while (samples := self.hand_on(now=True)) is not None:
+            left = min(len(samples.data), max(0.0, (until_s - samples.captured_at_s) * SAMPLE_RATE))
+            if left or not len(samples.data):
+                yield replace(samples, data=samples.data[: round(left)])
+
+    @property
+    def begins_at_s(self) -> float | None:
+        """When the next sample to be handed on was heard; None if there is none, or if it has no timing yet."""
+        if self._blocks:
+            return self._blocks[0].captured_at_s
+        if not self._count_waiting or not self._is_stamped():
+            return None
+        return self._origin_s() + (self._count_read - self._count_waiting) / SAMPLE_RATE
 
     def break_at(self, at_s: float) -> Samples:
         """Return the empty block that marks the start of another sound in this lane."""

@@ -127,6 +127,16 @@ def test_samples_are_stamped_with_the_servers_timing(stage: Stage) -> None:
     stage.end()
 
 
+def test_the_rest_ends_where_another_stream_begins(stage: Stage) -> None:
+    stage.go_on(0.4)
+    begins_at_s = stage.heard.begins_at_s
+    assert begins_at_s is not None
+    assert begins_at_s == pytest.approx(ORIGIN_S + 0.25, abs=0.002)
+    stage.blocks += stage.heard.rest(begins_at_s + 0.1)
+    assert stage.blocks[-1].ends_at_s == pytest.approx(begins_at_s + 0.1, abs=0.001)
+    assert stage.heard.begins_at_s is None
+
+
 def test_the_last_sound_is_handed_on_before_silence_replaces_it(stage: Stage) -> None:
     stage.go_on(1.03)
     waits_until_s = stage.heard.waits_until_s
