@@ -20,7 +20,6 @@ from stage import module, pactl
 from capture.media import Samples
 from capture.sources.pulse import reader
 from capture.sources.pulse.device_source import PulseSource
-from capture.sources.pulse.stream_clock import JUMP_S
 from capture.sources.pulse.timed_stream import TimestampedStream
 from capture.virtual.desk import VirtualDesk
 
@@ -107,7 +106,8 @@ def test_what_is_left_goes_on_until_the_next_output_delivers(
     assert {each.lane for each in listening.blocks} == {0}
     sounds = [each for each in listening.blocks if len(each.data)]
     apart_s = [after.captured_at_s - before.ends_at_s for before, after in pairwise(sounds)]
-    assert max(map(abs, apart_s)) < JUMP_S, apart_s
+    # The first stamps of an output that was suspended are off by some hundredths of a second.
+    assert max(map(abs, apart_s)) < LONG_S / 2, apart_s
 
 
 @ON_BOTH_SERVERS
