@@ -30,6 +30,10 @@ _FAMILIES: Final = (
     ({"ogg"}, {"ogg"}),
 )
 
+#: Those between which a picture whose frames are stored in order can be copied: each keeps the times of the other, but
+#: those of Matroska are in milliseconds, which is too coarse for sound.
+_OF_PICTURES: Final = {"mov", "mp4", "m4a", "ipod", "matroska", "webm"}
+
 #: The profiles of H.264 and AAC that everything plays.
 _PROFILES: Final = {
     "h264": {"Baseline", "Constrained Baseline", "Main", "High"},
@@ -56,16 +60,19 @@ def with_copies(
         return style
     with opened(path) as container:
         names = set(container.format.name.split(","))
-        if not any(names & read and kind.format in written for read, written in _FAMILIES):
+        is_family = any(names & read and kind.format in written for read, written in _FAMILIES)
+        if not is_family and not (names & _OF_PICTURES and kind.format in _OF_PICTURES):
             return style
         picture = next((track for track in tracks_of(container) if isinstance(track, VideoStream)), None)
         has_picture = picture is not None and size != (0, 0)
         sounds = tuple(
-            len(numbers) == 1
+            is_family
+            and len(numbers) == 1
             and (place >= len(style.changes) or style.changes[place] is None)
             and _is_sound(container.streams.audio[numbers[0]], kind, style)
             for place, numbers in enumerate(style.tracks or ())
         )
+        takes_b_frames = takes_b_frames and is_family
         is_picture = has_picture and _is_picture(container, picture, kind, style, size, takes_b_frames)
         return replace(style, copies_picture=is_picture, copied_sounds=sounds)
 

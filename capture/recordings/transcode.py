@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import av
 from av.video.stream import VideoStream
@@ -41,7 +41,7 @@ from capture.recordings.structure import Ending
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["Order", "Transcoding", "convert", "encoder_for", "explained", "fit"]
+__all__ = ["Order", "Remade", "Transcoding", "convert", "explained", "fit", "remake"]
 
 #: FFmpeg's encoder of WebP; that of GIF has the name of the format.
 _WEBP_ENCODER: Final = "libwebp_anim"
@@ -78,6 +78,16 @@ class Order:
     style: Style = PLAIN
 
 
+class Remade(NamedTuple):
+    """A file that `convert` or `fit` made. `encoder` is FFmpeg's name of that of its picture.
+
+    It is "" without a picture, and None where the picture was not encoded again.
+    """
+
+    path: Path
+    encoder: str | None
+
+
 def convert(path: Path, form: str, on_progress: OnProgress = unwatched, *, limits: bool = False) -> Path:
     """Convert the recording at `path` to `form`, one of `CLIP_FORMATS`; return the path of the new file.
 
@@ -86,8 +96,7 @@ def convert(path: Path, form: str, on_progress: OnProgress = unwatched, *, limit
     `RecordingError` when it does not play, or with `limits` when its headers claim too much or it is out of all
     proportion to its length; `OutputError` when the new file cannot be written.
     """
-    _check_form(form)
-    return path if path.suffix[1:].lower() == form else _transcoded(path, Order(form), on_progress, limits)
+    return remake(path, form, None, on_progress, limits=limits).path
 
 
 def fit(path: Path, limit_bytes: int, form: str | None = None, on_progress: OnProgress = unwatched) -> Path:
@@ -98,22 +107,33 @@ def fit(path: Path, limit_bytes: int, form: str | None = None, on_progress: OnPr
     gets fewer bits and, when they would be too few, fewer pixels. Raises as `convert` does, and `UsageError` with the
     smallest possible size when nothing fits.
     """
+    return remake(path, form, limit_bytes, on_progress).path
+
+
+def remake(
+    path: Path,
+    form: str | None,
+    limit_bytes: int | None,
+    on_progress: OnProgress = unwatched,
+    *,
+    limits: bool = False,
+) -> Remade:
+    """Do what `convert` does, or with `limit_bytes` what `fit` does; return also what encoded the picture."""
     if form is not None:
         _check_form(form)
     form = form or path.suffix[1:].lower()
-    if form not in ANIMATIONS:
+    if limit_bytes is not None and form not in ANIMATIONS:
         kind = CONTAINERS.get(form)
         if kind is None or kind.audio_codec not in RATED_CODECS:
             raise UsageError(f"a .{form} file cannot be made smaller", "add --format mp4 or --format ogg")
     same = path.suffix[1:].lower() == form
-    if same and path.is_file() and path.stat().st_size <= limit_bytes:
-        return path
-    return _transcoded(path, Order(form, limit_bytes), on_progress)
+    if same and (limit_bytes is None or (path.is_file() and path.stat().st_size <= limit_bytes)):
+        return Remade(path, None)
+    return _transcoded(path, Order(form, limit_bytes), on_progress, limits)
 
 
-def encoder_for(path: Path) -> str:
-    """Return FFmpeg's name of the encoder of the picture in a file made by `convert` or `fit`; "" if it has none."""
-    form = path.suffix[1:].lower()
+def _encoder_for(form: str) -> str:
+    """Return FFmpeg's name of the encoder of the picture in a file with this extension; "" if it has none."""
     if form in ANIMATIONS:
         return _WEBP_ENCODER if form == "webp" else form
     return VIDEO_ENCODERS.get(CONTAINERS[form].video_codec or "", ("", {}))[0]
@@ -133,7 +153,7 @@ def _check_form(form: str) -> None:
         raise UsageError(f"cannot convert to {form!r}", f"use one of {', '.join(CLIP_FORMATS)}")
 
 
-def _transcoded(path: Path, order: Order, on_progress: OnProgress, limits: bool = False) -> Path:
+def _transcoded(path: Path, order: Order, on_progress: OnProgress, limits: bool) -> Remade:
     old = path.resolve()
     report = check(old, listen=False, limits=limits)
     excess = excess_of(report) if limits and not report.beyond_limits else ""
@@ -145,12 +165,14 @@ def _transcoded(path: Path, order: Order, on_progress: OnProgress, limits: bool 
         raise UsageError(f"{target} exists already", "choose another name")
     try:
         with scratch_folder(target.parent) as folder:
-            best = Transcoding(old, report, folder, on_progress).run(order)
+            transcoding = Transcoding(old, report, folder, on_progress)
+            best = transcoding.run(order)
             copy_mode(old, best)
             publish(best, target)
     except (OSError, av.FFmpegError) as error:
         raise explained(error, target) from error
-    return path if same else target
+    encoder = None if transcoding.copies_picture else _encoder_for(order.form)
+    return Remade(path if same else target, encoder)
 
 
 class Transcoding:

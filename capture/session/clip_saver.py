@@ -155,22 +155,18 @@ class ClipSaver:
             free = under_free_name(made, path, chosen=order.output is not None)
             return _Written(free, begins_s, encoded_by)
 
-    def _convert(self, made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str]:
+    def _convert(self, made: Path, form: str | None, max_bytes: int | None) -> tuple[Path, str | None]:
         """Convert a clip to another format, or re-encode it to fit into `max_bytes`.
 
-        Returns the new file, and the encoder of its picture.
+        Returns the new file, and the encoder of its picture; None if that was copied.
         """
         # Imported here because few clips are re-encoded.
-        from capture.recordings.transcode import convert, encoder_for, fit
+        from capture.recordings.transcode import remake
 
         try:
-            if max_bytes is None:
-                made = convert(made, form or made.suffix[1:], self._note_done)
-            else:
-                made = fit(made, max_bytes, form, self._note_done)
+            return remake(made, form, max_bytes, self._note_done)
         finally:
             self.done = 0.0
-        return made, encoder_for(made)
 
     def _left_out(self, written: _Written, marks: Sequence[Event], until_s: float) -> str:
         """Return what a clip cannot hold of its chapters, "" if nothing."""

@@ -22,6 +22,7 @@ from capture.output.muxer import Muxer
 from capture.recordings.check import check
 from capture.recordings.export import Exported, Wishes, export
 from capture.recordings.presets import PRESETS
+from capture.recordings.transcode import remake
 
 FPS = 10
 LENGTH_S = 2.0
@@ -78,7 +79,8 @@ def exported(path: Path, name: str, **wishes: Any) -> Exported:
         (lambda path: film(path, form="yuv444p"), "web", {}, SOUND),
         (lambda path: film(path, form="yuvj420p"), "web", {}, SOUND),
         (lambda path: film(path), "editor", {}, SOUND),
-        (lambda path: film(path.with_suffix(".mkv")), "web", {}, None),
+        (lambda path: film(path.with_suffix(".mkv")), "web", {}, PICTURE),
+        (lambda path: film(path.with_suffix(".mkv"), b_frames=2), "web", {}, None),
     ],
 )
 def test_what_fits_is_copied(
@@ -154,3 +156,56 @@ def test_sound_that_was_cut_away_by_an_edit_list_is_not_in_the_copy(tmp_path: Pa
     assert made.duration_s == pytest.approx(2.0, abs=0.03)
     # Two seconds of the four, a packet before for the decoder and one behind from the encoder's delay, rounded up.
     assert len(packets(made.path, "audio")) <= 2 * RATE / 1024 + 3
+
+
+def moved(path: Path, made: Path, *, later_s: float = 0.0, dropped: int = 0) -> Path:
+    """Copy a film with its picture `later_s` later, and without its first frames."""
+    with av.open(str(path)) as source, av.open(str(made), "w") as copy:
+        streams = {track.index: copy.add_stream_from_template(track, opaque=True) for track in source.streams}
+        count = 0
+        for packet in source.demux():
+            if packet.pts is None or not packet.size:
+                continue
+            if packet.stream.type == "video":
+                count += 1
+                if count <= dropped:
+                    continue
+                packet.pts += round(later_s / packet.time_base)
+                packet.dts = packet.pts
+            packet.stream = streams[packet.stream_index]
+            copy.mux(packet)
+    return made
+
+
+def times_of(path: Path) -> list[tuple[int, float]]:
+    """Return the number that each frame shows, and when players show it."""
+    with av.open(str(path)) as container:
+        begins_s = max(0, container.start_time or 0) / av.time_base
+        shown = [(frame.reformat(WIDTH, HEIGHT), frame.time) for frame in container.decode(video=0)]
+    return [(number_of(frame.to_ndarray(format="gray")), round(at_s - begins_s, 3)) for frame, at_s in shown]
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.04])
+def test_a_picture_is_copied_out_of_matroska_with_its_times(later_s: float, tmp_path: Path) -> None:
+    path = moved(film(tmp_path / "film.mkv"), tmp_path / "later.mkv", later_s=later_s)
+    made = exported(path, "web")
+    assert PICTURE in made.notes
+    assert packets(made.path, "video") == packets(path, "video")
+    assert [number for number, _ in times_of(made.path)] == [number for number, _ in times_of(path)]
+    found = zip(times_of(made.path), times_of(path), strict=True)
+    assert all(abs(at_s - before_s) <= 0.001 for (_, at_s), (_, before_s) in found)
+    sounds = [stream for stream in made.streams if stream.kind == "audio"]
+    assert (sounds[0].start_s, sounds[0].duration_s) == pytest.approx((0.0, LENGTH_S), abs=0.03)
+
+
+def test_a_picture_that_begins_without_a_key_frame_is_encoded_again(tmp_path: Path) -> None:
+    path = moved(film(tmp_path / "film.mkv"), tmp_path / "headless.mkv", dropped=3)
+    assert PICTURE not in export(path, "web", PRESETS["web"]).notes
+
+
+def test_a_clip_in_another_container_keeps_its_picture(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv")
+    made = remake(path, "mp4", None)
+    assert made.encoder is None
+    assert packets(made.path, "video") == packets(path, "video")
+    assert remake(path, "gif", None).encoder == "gif"
