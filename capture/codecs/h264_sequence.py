@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from capture.codecs.h264_units import BASIC_PROFILES, CodeReader
 
-__all__ = ["skip_to_rate", "skip_to_references"]
+__all__ = ["frame_number_bits", "skip_to_rate", "skip_to_references"]
 
 #: `aspect_ratio_idc` of a ratio that is written out (table E-1).
 _OWN_RATIO = 255
+
+
+def frame_number_bits(bits: CodeReader) -> int | None:
+    """Return how many bits the number of a frame has; None if fields are not supported, or a frame may be two of them.
+
+    Raises `IndexError` where the bits end early.
+    """
+    if not _skip_to_numbers(bits):
+        return None
+    count = bits.code() + 4
+    _skip_order(bits)
+    bits.code()
+    bits.number(1)
+    bits.code()
+    bits.code()
+    return count if bits.number(1) else None
 
 
 def skip_to_references(bits: CodeReader) -> bool:
@@ -15,6 +31,15 @@ def skip_to_references(bits: CodeReader) -> bool:
 
     Raises `IndexError` where the bits end early.
     """
+    if not _skip_to_numbers(bits):
+        return False
+    bits.code()
+    _skip_order(bits)
+    return True
+
+
+def _skip_to_numbers(bits: CodeReader) -> bool:
+    """Skip the fields before `log2_max_frame_num_minus4`; False if there are some that are not supported."""
     profile = bits.number(8)
     bits.number(16)
     bits.code()
@@ -27,7 +52,11 @@ def skip_to_references(bits: CodeReader) -> bool:
         if bits.number(1):
             # Scaling matrices.
             return False
-    bits.code()
+    return True
+
+
+def _skip_order(bits: CodeReader) -> None:
+    """Skip the fields that say in which order pictures are shown."""
     order = bits.code()
     if order == 0:
         bits.code()
@@ -37,7 +66,6 @@ def skip_to_references(bits: CodeReader) -> bool:
             bits.code()
         for _ in range(bits.code()):
             bits.code()
-    return True
 
 
 def skip_to_rate(bits: CodeReader) -> bool:

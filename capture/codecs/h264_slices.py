@@ -21,14 +21,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from capture.codecs.bitstream import bytes_of
-from capture.codecs.h264_units import BASIC_PROFILES, SEQUENCE, START_CODE, CodeReader, guarded, unguarded, units_in
+from capture.codecs.h264_units import (
+    BASIC_PROFILES,
+    KEY_SLICE,
+    SEQUENCE,
+    START_CODE,
+    CodeReader,
+    guarded,
+    head_end,
+    unguarded,
+    units_in,
+)
 from capture.errors import EncoderError
 
 __all__ = ["SliceWriter"]
 
 #: NAL unit types (table 7-1).
 _SLICE: Final = 1
-_KEY_SLICE: Final = 5
 _PICTURE: Final = 8
 
 #: The first byte of a NAL unit that holds a slice of a reference picture.
@@ -41,9 +50,6 @@ _SAMPLES: Final = 30
 
 #: The bits of a NAL unit's first byte that say whether other pictures are predicted from it.
 _REFERENCE_BITS: Final = 0x60
-
-#: All fields that we read or write are within this many bytes of the start of a slice.
-_HEAD_BYTES: Final = 16
 
 #: `ref_pic_list_modification` that refers to long-term picture 0, and the one that modifies nothing.
 _FROM_ENCODERS: Final = "1011100100"
@@ -166,12 +172,12 @@ class SliceWriter:
         """Return the encoder's next packet, adapted to the inserted pictures. Raises `EncoderError`."""
         parts, copied = [], 0
         for kind, begin, end in units_in(packet):
-            if kind == _KEY_SLICE:
+            if kind == KEY_SLICE:
                 self._number = self._added = 0
-            if kind == _SLICE or (kind == _KEY_SLICE and self.takes_macroblocks):
-                end = _head_end(packet, begin + 1, end)
+            if kind == _SLICE or (kind == KEY_SLICE and self.takes_macroblocks):
+                end = head_end(packet, begin + 1, end)
                 head = packet[begin + 1 : end]
-                parts += [packet[copied : begin + 1], self._marked(head) if kind == _KEY_SLICE else self._moved(head)]
+                parts += [packet[copied : begin + 1], self._marked(head) if kind == KEY_SLICE else self._moved(head)]
                 copied = end
         self._last_is_long_term = self.takes_macroblocks
         return b"".join((*parts, packet[copied:])) if self._added or self.takes_macroblocks else packet
@@ -190,11 +196,11 @@ class SliceWriter:
     def _followed(self, packet: bytes) -> bytes:
         parts, copied = [], 0
         for kind, begin, end in units_in(packet):
-            if kind not in (_SLICE, _KEY_SLICE):
+            if kind not in (_SLICE, KEY_SLICE):
                 continue
-            end = _head_end(packet, begin + 1, end)
+            end = head_end(packet, begin + 1, end)
             bits = CodeReader(unguarded(packet[begin + 1 : end]))
-            if kind == _KEY_SLICE:
+            if kind == KEY_SLICE:
                 self._number = self._added = 0
                 self._last_is_long_term = self._is_marked(bits)
                 if not (self._has_one_reference or self._last_is_long_term):
@@ -280,11 +286,3 @@ def _code(value: int) -> str:
     """Return `value` as an Exp-Golomb code."""
     bits = f"{value + 1:b}"
     return "0" * (len(bits) - 1) + bits
-
-
-def _head_end(data: bytes, begin: int, unit_end: int) -> int:
-    """Return where the slice header can be cut off: after a byte outside any emulation prevention sequence."""
-    end = min(begin + _HEAD_BYTES, unit_end)
-    while end < unit_end and data[end - 1] <= 3:
-        end += 1
-    return end

@@ -10,10 +10,12 @@ from capture.codecs.bitstream import BitReader, bytes_of
 
 __all__ = [
     "BASIC_PROFILES",
+    "KEY_SLICE",
     "SEQUENCE",
     "START_CODE",
     "CodeReader",
     "guarded",
+    "head_end",
     "parameters_of",
     "unguarded",
     "units_in",
@@ -21,7 +23,8 @@ __all__ = [
     "with_start_codes",
 ]
 
-#: The NAL unit type of sequence parameters (table 7-1).
+#: The NAL unit types of slices of key frames and of sequence parameters (table 7-1).
+KEY_SLICE: Final = 5
 SEQUENCE: Final = 7
 
 #: Baseline, Main and Extended: the sequence parameters of all other profiles contain more fields (section 7.3.2.1.1).
@@ -30,6 +33,9 @@ BASIC_PROFILES: Final = frozenset({66, 77, 88})
 #: The start code of every NAL unit; another zero may precede it.
 START_CODE: Final = b"\0\0\1"
 _LONG_START_CODE: Final = b"\0" + START_CODE
+
+#: All fields of a slice header that we read or write are within this many bytes of its start.
+_HEAD_BYTES: Final = 16
 
 
 class CodeReader(BitReader):
@@ -56,6 +62,14 @@ def units_in(data: bytes) -> Iterator[tuple[int, int, int]]:
     while 0 <= at < len(data) - len(START_CODE):
         begin, at = at + len(START_CODE), data.find(START_CODE, at + len(START_CODE))
         yield data[begin] & 0x1F, begin, at if at >= 0 else len(data)
+
+
+def head_end(data: bytes, begin: int, unit_end: int) -> int:
+    """Return where a slice header can be cut off: after a byte outside any emulation prevention sequence."""
+    end = min(begin + _HEAD_BYTES, unit_end)
+    while end < unit_end and data[end - 1] <= 3:
+        end += 1
+    return end
 
 
 def unguarded(data: bytes) -> bytes:

@@ -42,15 +42,15 @@ _FROM_DISTANCES: Final = (1, 2, 4)
 #: Frames that come too fast for the grid may be this late; then it is given up.
 _MOST_PLACES_LATE: Final = 2
 
+#: How many frames at the end of a file have half a slot each before it, if they come in time.
+_LAST_FRAMES: Final = 2
+
 #: At lower rates, a still picture is repeated more than once in a slot.
 _LEAST_FPS: Final = 5
 
 
 class FrameTimes:
-    """Gives the frames of one track their final times, in order, each at least half a slot long.
-
-    Only where two pictures come in the last half slot before the end of the file is the first of them shorter.
-    """
+    """Gives the frames of one track their final times, in order, each at least half a slot long."""
 
     def __init__(self, fps: Fraction, *, guessed: bool) -> None:
         """`guessed` means that the file does not state its frame rate, so the first frames have to show it."""
@@ -68,8 +68,8 @@ class FrameTimes:
     def place(self, packet: av.Packet[Any], before_s: float = math.inf) -> None:
         """Move `packet` to its final time; if it has a duration, it still ends when it did, or lasts half a slot.
 
-        A frame that starts before `before_s`, where the file ends, is not moved behind it, unless it has a duration and
-        the one before would be shorter than half a slot.
+        The grid takes from no frame, and from no frame after it, the half slot that it has before `before_s`, where the
+        file ends. Where more frames come in the last half slot, they begin, and the file ends, a little later.
         """
         if packet.pts is None or packet.pts != packet.dts or not packet.time_base:
             return
@@ -84,6 +84,10 @@ class FrameTimes:
         """Whether frames at this distance are less than half a slot apart, in units of the times."""
         return distance * unit_s < self._half_slot_s
 
+    def fills_slot_until(self, end_s: float) -> bool:
+        """Whether the last frame is shown until `end_s` in Matroska, which shows every frame for a slot."""
+        return (end_s - self._last_s) * float(self._fps) <= 1.0
+
     def lasting(self, duration: int, unit_s: float) -> int:
         """Return `duration`, or half a slot if it is shorter, in units of the times."""
         return max(duration, math.ceil(self._half_slot_s / unit_s))
@@ -95,12 +99,20 @@ class FrameTimes:
             self._guessed = self._grid > 0
         exact_s = at_s = pts * unit_s
         if self._guessed and self._count < _FRAMES_ON_GRID:
-            at_s = self._on_grid(at_s)
-        # The group before the start of a clip may be shown in very quick succession; that must not delay the rest.
-        latest_s = max(before_s - unit_s, exact_s, self._last_s + self._half_slot_s if duration else -math.inf)
-        spaced_s = max(at_s, min(self._last_s, at_s) + self._half_slot_s)
-        self._last_s = max(min(spaced_s, latest_s), self._last_s + unit_s)
+            at_s = min(self._on_grid(at_s), self._latest_s(exact_s, before_s))
+        # The group before the start of a clip may be shown in very quick succession; that must not delay the rest by
+        # more than a slot. Frames of a recording come once in a slot, so they are late by half a slot at most, except
+        # after several short pauses.
+        spaced_s = max(at_s, min(self._last_s, at_s + self._half_slot_s) + self._half_slot_s)
+        self._last_s = max(spaced_s, self._last_s + unit_s)
         return round(self._last_s / unit_s) - pts
+
+    def _latest_s(self, at_s: float, before_s: float) -> float:
+        """Return how late a frame may be, so that the last two still have their half slots."""
+        if before_s == math.inf:
+            return math.inf
+        half_slots = min(_LAST_FRAMES, int((before_s - at_s) / self._half_slot_s))
+        return max(at_s, before_s - half_slots * self._half_slot_s)
 
     def _on_grid(self, at_s: float) -> float:
         """Choose a place for one of the first frames; return its time."""

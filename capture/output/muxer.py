@@ -124,9 +124,8 @@ class Muxer:
         `crash_safe`, writing is several times as fast, but the file is unusable until it is closed, and packets must
         come in the order of their times. With `durable`, a power cut costs the last two seconds, and `close` waits
         until the file is on the disk.
-        `frame_rate` replaces that of the templates. `chapters` are for the formats that hold them `IN_HEADER`; the
-        others take them at `close`. Players turn pictures counterclockwise by the degrees in `rotations`. Raises
-        `OutputError`.
+        `frame_rate` replaces that of the templates. `chapters` are for the formats that hold them `IN_HEADER`; others
+        take them at `close`. Players turn pictures counterclockwise by `rotations`, in degrees. Raises `OutputError`.
         """
         self._crash_safe = crash_safe
         form = self._container_kind.format
@@ -171,9 +170,9 @@ class Muxer:
     def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> bool:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
 
-        Returns False if it left out the packet: the last repeat of a recording, half a slot or less after a change.
+        Returns False if it left out the packet: the last repeat of a recording, right after a change.
 
-        `before_s` is the end of the file, where it is known: no frame gets a time behind it (`FrameTimes`).
+        `before_s` is the end of the file, where it is known: no frame is moved there for the grid (`FrameTimes`).
         If a fragment ends with a packet of unknown duration, FFmpeg guesses it and places everything after it by the
         guess. In fragmented files, such a packet is held until the next one shows its duration.
         """
@@ -195,17 +194,19 @@ class Muxer:
         return True
 
     def _is_last_repeat(self, stream: int, packet: av.Packet[Any]) -> bool:
-        """Whether `packet` says only how long the frame before it is shown; if so, write that.
-
-        Only a last repeat, and frames of a constant rate, have a duration.
-        """
-        held, times = self._held.get(stream), self._frame_times[stream]
-        distance = int(packet.pts or 0) - int(held.pts or 0) if held is not None else 0
-        unit_s = float(packet.time_base or 1)
-        if held is None or not packet.duration or not times.is_too_near(distance, unit_s):
+        """Whether `packet` says only how long the frame before it is shown; if so, write that."""
+        # Only a last repeat, and frames of a constant rate, have a duration.
+        if not packet.duration:
             return False
+        times, unit_s, pts = self._frame_times[stream], float(packet.time_base or 1), int(packet.pts or 0)
+        if stream not in self._held:
+            return self._crash_safe and not self._is_mp4 and times.fills_slot_until((pts + packet.duration) * unit_s)
+        distance = pts - int(self._held[stream].pts or 0)
+        if not times.is_too_near(distance, unit_s):
+            return False
+        held = self._held.pop(stream)
         held.duration = times.lasting(distance + packet.duration, unit_s)
-        self._mux(self._held.pop(stream))
+        self._mux(held)
         return True
 
     def _mux(self, packet: av.Packet[Any]) -> None:

@@ -19,6 +19,7 @@ from capture.errors import RecordingError
 from capture.media import VIDEO_TICKS_PER_S, as_fraction
 from capture.recordings.mp4.runs import Run, StoredTrack
 from capture.recordings.proportion import paced
+from capture.recordings.rewrite import least_s
 
 __all__ = ["PictureSource", "Stretch"]
 
@@ -29,8 +30,13 @@ _MOST_BEFORE_FRAME: Final = 32
 
 
 class Stretch(NamedTuple):
-    """The packets of a stretch: those to encode again, the first to copy, and all that follow."""
+    """The packets of a stretch: those to encode again, the first to copy, and all that follow.
 
+    The frame that is shown at `first_at` comes first; no other begins then or earlier, or at `limit` or later.
+    """
+
+    first_at: int
+    limit: float
     lead: list[_Packet]
     first: _Packet | None
     following: Iterator[_Packet]
@@ -63,6 +69,8 @@ class PictureSource:
         self.is_in_order = not self._context.has_b_frames
         #: By how many degrees players turn the picture counterclockwise.
         self.rotation = self._rotation()
+        #: For how long each frame is shown at least, in ticks.
+        self.least = int(least_s(track) * VIDEO_TICKS_PER_S)
 
     def is_like(self, other: PictureSource) -> bool:
         """Whether packets of both can follow each other."""
@@ -88,31 +96,35 @@ class PictureSource:
         return self._stored.with_runs(packets, end / self._ticks_per_unit)
 
     def starts_with_key(self, start: int) -> bool:
-        """Whether the frame that is shown at `start` is the first one, or a key frame that begins there."""
+        """Whether what comes first in a stretch from `start` on is the first frame of all, or a key frame."""
         if start <= 0:
             return True
-        first = next(self._packets_from(start), None)
-        return first is not None and first.is_keyframe and self.at(first.pts) == start
+        first = next(self._packets_from(self._first_at(start)), None)
+        return first is not None and first.is_keyframe and self.at(first.pts) >= start
 
     def stretch(self, start: int, end: float) -> Stretch:
-        """Return the packets from the frame that is shown at `start` on; finish with it before the next one.
+        """Return the packets from `start` to `end`; finish with it before the next one.
 
-        Two key frames in a row would have to have different numbers (`idr_pic_id`), so there are at least two frames to
-        encode, or none.
+        The frame that is shown at `start` comes first. A frame that would be shown for less than half a slot because of
+        the cut is left out: at the start the next one comes in its place, at the end the one before stays.
         """
-        packets = self._packets_from(start)
+        first_at = self._first_at(start)
+        limit = max(end - self.least + 1, first_at + 1)
+        packets = self._packets_from(first_at)
         lead: list[_Packet] = []
-        shown = 0
         for packet in packets:
-            at = self.at(packet.pts)
-            if self.is_past(packet, end):
+            if self.is_past(packet, limit):
                 break
-            if packet.is_keyframe and at >= start and (not lead or shown >= 2):
-                return Stretch(lead, packet, packets)
-            # The frame that is shown at the start counts, too.
-            shown = shown + 1 if at > start else 1
+            if packet.is_keyframe and self.at(packet.pts) >= start:
+                if self.at(packet.pts) <= first_at:
+                    lead.clear()
+                return Stretch(first_at, limit, lead, packet, packets)
             lead.append(packet)
-        return Stretch(lead, None, packets)
+        return Stretch(first_at, limit, lead, None, packets)
+
+    def _first_at(self, start: int) -> int:
+        """Return when the frame is shown that comes first in a stretch. Nothing is cut off from the first frame."""
+        return start + self.least - 1 if start > 0 else 0
 
     def is_past(self, packet: _Packet, end: float) -> bool:
         """Whether nothing that is shown before `end` follows: frames may be stored in another order."""

@@ -12,16 +12,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
+from av.video.stream import VideoStream
 
 from capture.errors import CaptureError, OutputError, RecordingError
 from capture.formats import container_of
+from capture.media import SAMPLE_RATE, as_fraction
 from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
+from capture.output.frame_times import half_slot_s
 from capture.output.muxer import Muxer
 from capture.recordings.check import CheckReport, check
 from capture.recordings.opening import open_recording, reason_of
@@ -30,7 +33,10 @@ from capture.recordings.scratch import scratch_folder
 from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
-__all__ = ["chapters_of", "new_file", "opened", "read_alone", "rewrite", "tracks_of", "until", "zero_s"]
+__all__ = ["chapters_of", "least_s", "new_file", "opened", "read_alone", "rewrite", "tracks_of", "until", "zero_s"]
+
+#: The rate of a track that states none.
+_DEFAULT_FPS: Final = 30
 
 
 def rewrite(
@@ -117,15 +123,30 @@ def chapters_of(container: InputContainer, end_s: float = math.inf) -> list[Chap
     return found
 
 
-def until(packet: av.Packet[Any], end: float) -> av.Packet[Any] | None:
-    """Return the packet if it starts before `end`, else None; a frame ends there at the latest.
+def least_s(track: VideoStream) -> float:
+    """Return for how long every frame of a recording is shown at least: half a slot.
 
-    `end` is in units of the packet's time base, or infinite.
+    It may be shorter by the rounding of the track's times, and of a cut, which is at a sample.
+    """
+    rate = as_fraction(track.guessed_rate or _DEFAULT_FPS)
+    return half_slot_s(rate) - float(as_fraction(track.time_base)) - 1 / SAMPLE_RATE
+
+
+def until(packet: av.Packet[Any], end: float) -> av.Packet[Any] | None:
+    """Return the packet if it starts before `end`, else None; the last frame ends there.
+
+    A frame that would be shown for less than half a slot is left out: the one before stays. `end` is in units of the
+    packet's time base, or infinite.
     """
     pts = packet.pts or 0
     if pts >= end:
         return None
-    if pts + (packet.duration or 0) > end and packet.stream.type == "video":
+    if packet.stream.type != "video" or end == math.inf:
+        return packet
+    latest = end - math.floor(least_s(cast(VideoStream, packet.stream)) / float(packet.time_base))
+    if pts > max(0, latest):
+        return None
+    if pts + (packet.duration or 0) > latest:
         packet.duration = round(end) - pts
     return packet
 

@@ -20,7 +20,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from capture.codecs.h264_frame_rate import says_constant_rate
-from capture.codecs.h264_units import with_lengths
+from capture.codecs.h264_key_numbers import told_apart
+from capture.codecs.h264_units import parameters_of, with_lengths, with_start_codes
 from capture.codecs.video_context import VIDEO_TIME_BASE
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import RecordingError
@@ -31,7 +32,7 @@ from capture.pixels.macroblocks import planes_of
 from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.opening import patience_s
 from capture.recordings.parts import Part, offsets_of
-from capture.recordings.picture_source import PictureSource
+from capture.recordings.picture_source import PictureSource, Stretch
 from capture.recordings.rewrite import opened, read_alone, tracks_of
 from capture.recordings.still_end import repeated
 
@@ -46,16 +47,14 @@ _UNKNOWN_QUALITY: Final = "high"
 #: In Matroska, a last frame that is shown for longer than this many slots is repeated.
 _LONG_SLOTS: Final = 2
 
-#: Two units of Matroska's time, a millisecond each.
-_LEAST_REPEATED: Final = 2 * VIDEO_TICKS_PER_S // 1000
-
 
 class SplicedPicture:
     """The packets of track number `place` of a file that is made of `parts`; with `is_mp4`, of an MP4 or MOV.
 
     Their times count from its start, in ticks of 1/90000 s. The frame that is shown where a part begins comes first in
-    it. With a `store`, most that are copied are runs. The files stay open until `stack` ends. Raises `RecordingError`
-    for a picture that cannot be encoded again.
+    it; what would be shown for less than half a slot at either end of a part is left out. With a `store`, most that are
+    copied are runs. The files stay open until `stack` ends. Raises `RecordingError` for a picture that cannot be
+    encoded again.
     """
 
     #: The unit of the packets' times.
@@ -147,40 +146,52 @@ class SplicedPicture:
     def _all(self) -> Iterator[av.Packet[Any] | Run]:
         """Yield the packets of all parts."""
         unused = self._encoder
-        before: tuple[int, bytes] | None = None
+        before = b""
+        # Up to where the frames so far are shown.
+        filled = 0.0
         for part, offset in zip(self._parts, self._offsets, strict=True):
             source = self._sources[part.path]
             start, end = _ticks(part.begin), math.inf if part.end is None else _ticks(part.end)
-            lead, first, following = source.stretch(start, end)
-            rest = following if first is None else chain([first], following)
+            stop = offset + end - start
+            if stop - filled < source.least and (filled or part is not self._parts[-1]):
+                # The frame before stays for as long, or the next one comes earlier.
+                continue
+            stretch = source.stretch(start, end)
+            lead, following = stretch.lead, stretch.following
+            rest = following if stretch.first is None else chain([stretch.first], following)
             is_copied = self._is_same and source.is_like(self._first)
-            packets: Iterator[av.Packet[Any] | Run] = _copied(source, rest, start, end) if is_copied else iter(())
+            packets: Iterator[av.Packet[Any] | Run] = _copied(source, rest, start, stretch) if is_copied else iter(())
             if lead or not is_copied:
                 encoder, unused = unused or self._new_encoder(self._quality), None
-                frames = source.decoded(lead if is_copied else chain(lead, rest), end, reformats=not is_copied)
-                packets = chain(self._adapted(_encoded(frames, encoder, start, end)), packets)
-            is_first = True
+                encoded = lead if is_copied else chain(lead, rest)
+                frames = source.decoded(encoded, stretch.limit, reformats=not is_copied)
+                packets = chain(self._adapted(_encoded(frames, encoder, start, stretch)), packets)
             for packet in packets:
                 if isinstance(packet, Run):
+                    before = b""
                     yield packet.at(packet.samples.times + offset)
                     continue
-                packet.pts = packet.dts = (packet.pts or 0) + offset
-                if is_first and before is not None:
-                    yield from self._apart(*before, packet.pts)
-                is_first = False
-                before = (packet.pts, bytes(packet)) if packet.is_keyframe else None
+                packet = self._told_apart(packet, before)
+                before = bytes(packet) if packet.is_keyframe else b""
+                packet.pts = packet.dts = offset + packet.pts if packet.pts else int(filled)
                 yield packet
+            filled = stop
         if unused is not None:
             unused.close()
 
-    def _apart(self, pts: int, key: bytes, following: int) -> Iterator[av.Packet[Any]]:
-        """Yield what comes between two key frames: they would have to have different numbers (`idr_pic_id`)."""
-        if (
-            self._first.codec == "h264"
-            and following - pts >= _LEAST_REPEATED
-            and (data := repeated(self.template, [key]))
-        ):
-            yield _packet(data, (pts + following) // 2)
+    def _told_apart(self, packet: av.Packet[Any], before: bytes) -> av.Packet[Any]:
+        """Return the packet, another one in place of a key frame that comes right after one of another encoder."""
+        if not (before and packet.is_keyframe and self._first.codec == "h264"):
+            return packet
+        header = bytes(self.template.codec_context.extradata or b"")
+        if header[:1] != b"\1":
+            data = told_apart(bytes(packet), before, header)
+        else:
+            data = told_apart(with_start_codes(bytes(packet)), with_start_codes(before), parameters_of(header))
+            data = with_lengths(data)
+        made = _packet(data, packet.pts or 0, is_key=True)
+        made.duration = packet.duration
+        return made
 
     def _adapted(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         """Yield the encoder's packets in the form that the first recording's have."""
@@ -257,38 +268,38 @@ def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
 
 
 def _copied(
-    source: PictureSource, packets: Iterable[av.Packet[Any]], start: int, end: float
+    source: PictureSource, packets: Iterable[av.Packet[Any]], start: int, stretch: Stretch
 ) -> Iterator[av.Packet[Any] | Run]:
-    """Yield the packets before `end`; their times count from `start`."""
+    """Yield the packets of a stretch; their times count from `start`."""
     is_in_ticks = source.unit_s == VIDEO_TIME_BASE
-    for packet in source.with_runs(packets, end):
+    for packet in source.with_runs(packets, stretch.limit):
         if isinstance(packet, Run):
             yield packet.at(source.all_at(packet.samples.times) - start)
             continue
         at = source.at(packet.pts)
-        if at >= end:
+        if at >= stretch.limit:
             return
         if not is_in_ticks:
             packet.duration = source.at(packet.duration)
             packet.time_base = VIDEO_TIME_BASE
-        packet.pts = packet.dts = max(0, at - start)
+        packet.pts = packet.dts = 0 if at <= stretch.first_at else at - start
         yield packet
 
 
 def _encoded(
-    frames: Iterator[tuple[int, av.VideoFrame]], encoder: VideoEncoder, start: int, end: float
+    frames: Iterator[tuple[int, av.VideoFrame]], encoder: VideoEncoder, start: int, stretch: Stretch
 ) -> Iterator[av.Packet[Any]]:
-    """Encode the frames again, up to `end`; their times count from `start`, and the one shown there is moved there."""
+    """Encode the frames of a stretch again; their times count from `start`, and the one shown there is moved there."""
     shown: av.VideoFrame | None = None
     last: av.VideoFrame | None = None
     for at, frame in frames:
-        if at <= start:
+        if at <= stretch.first_at:
             shown = frame
             continue
         if shown is not None:
             yield from encoder.encode_frame(shown, 0)
             shown, last = None, shown
-        if at >= end:
+        if at >= stretch.limit:
             break
         is_repeat = last is not None and _are_same(last, frame)
         yield from encoder.repeat(at - start) if is_repeat else encoder.encode_frame(frame, at - start)

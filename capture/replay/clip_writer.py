@@ -94,7 +94,7 @@ def save(
         chapters = chapters_between(marks, clip.until_s - begins_s, begins_s)
         muxer.start(templates, tags.of_file, track_names=tags.of_tracks, crash_safe=False, chapters=chapters)
         for place, packet in _in_order([packets for _, packets in tracks]):
-            muxer.write(place, packet)
+            muxer.write(place, packet, clip.until_s - begins_s)
         muxer.close(chapters)
     except BaseException as error:
         with suppress(CaptureError, OSError):
@@ -214,12 +214,15 @@ def _copied(
 def _lasting(pictures: list[av.Packet[Any]], end: int, kind: Container, track: ReplayTrack) -> list[av.Packet[Any]]:
     """Give each frame the duration until the next, the last one until `end`; Matroska needs only the last.
 
-    A frame of the last half slot begins earlier, if the one before leaves room, because the muxer would let it go on
-    behind the end of the sound.
+    Every frame lasts half a slot: where the last one would not, it begins earlier, or is left out if the one before has
+    no room to spare. The muxer would let it go on behind the end of the sound.
     """
-    last, half_slot = pictures[-1], units(track.half_slot_s, track.time_base) + 1
-    earlier = max(end - half_slot, (pictures[-2].pts or 0) + half_slot if len(pictures) > 1 else 0)
-    last.pts = last.dts = min(last.pts or 0, earlier)
+    half_slot = units(track.half_slot_s, track.time_base) + 1
+    latest = end - half_slot
+    while len(pictures) > 1 and (pictures[-1].pts or 0) > latest and (pictures[-2].pts or 0) > latest - half_slot:
+        pictures.pop()
+    last = pictures[-1]
+    last.pts = last.dts = min(last.pts or 0, max(latest, 0))
     if kind.format in _WITH_EDIT_LISTS:
         for one, following in pairwise(pictures):
             one.duration = cast(int, following.pts) - cast(int, one.pts)

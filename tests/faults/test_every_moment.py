@@ -204,19 +204,21 @@ def kept_sound(stepped: Stepped, stopped_s: float) -> Floats:
 def assert_together(path: Path, stepped: Stepped, kept: Floats, begins_s: float | None = None) -> float:
     """Assert that each frame and each window of sound is in its place; return the media time where the file starts."""
     shown: dict[int, tuple[float, float]] = {}
-    before_s = -math.inf
+    before_s, may_be_late_s = -math.inf, 0.0
     for at_s, picture in each_picture(path):
+        # No frame is shown for less than half a slot: the next one waits. With pauses, several may come within that.
+        waits = at_s - before_s < 0.5 * SLOT_S + 0.002
+        may_be_late_s = min(SLOT_S, may_be_late_s + 0.5 * SLOT_S) if waits else 0.0
         # The first frame with this clock counts; later ones repeat it.
-        shown.setdefault(read_clock(picture), (at_s, at_s - before_s))
+        shown.setdefault(read_clock(picture), (at_s, may_be_late_s))
         before_s = at_s
     offsets_s = [stepped.media_s(stepped.timeline.epoch_s + clock / 1000) - at_s for clock, (at_s, _) in shown.items()]
     if begins_s is None:
         begins_s = float(np.median(offsets_s))
-    # The clock counts whole milliseconds, and so does Matroska. The first frame may have been on screen for a while. No
-    # frame is shown for less than half a slot: the next one waits, and the last one of a clip comes early.
+    # The clock counts whole milliseconds, and so does Matroska. The first frame may have been on screen for a while;
+    # the last one of a clip may come early, to be shown for half a slot.
     end_s = sound(path).end_s
-    for offset_s, (at_s, waited_s) in list(zip(offsets_s, shown.values(), strict=True))[1:]:
-        may_be_late_s = 0.5 * SLOT_S if waited_s < 0.5 * SLOT_S + 0.002 else 0.0
+    for offset_s, (at_s, may_be_late_s) in list(zip(offsets_s, shown.values(), strict=True))[1:]:
         may_be_early_s = 0.5 * SLOT_S if at_s > end_s - 0.5 * SLOT_S - 0.025 else 0.0
         assert -may_be_late_s - 0.003 < offset_s - begins_s < may_be_early_s + 0.003
     track = sound(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,9 @@ BEGINNINGS = {
     "6 Hz": 1 / 12,
 }
 RATES = (24, 25, 30, 50, 60)
+
+#: The rate of the recordings that end right after a change, and where they end.
+FPS, END_S = 30, 1.2
 
 #: How long each beginning lasts: its frames are more than those that FFmpeg looks at, where they come often enough.
 BEGINNING_S = 9.0
@@ -114,51 +118,73 @@ def test_a_moved_frame_ends_when_it_did() -> None:
 def test_a_change_right_before_the_end_lasts_half_a_slot(
     extension: str, is_told: bool, before_end_s: float, tmp_path: Path
 ) -> None:
-    path, fps, end_s = tmp_path / f"made.{extension}", 30, 1.2
-    kind = CONTAINERS[extension]
-    encoder = VideoEncoder(str(kind.video_codec), WIDTH, HEIGHT, fps)
+    path = tmp_path / f"made.{extension}"
+    moments = [*np.arange(0.0, END_S - before_end_s - 0.5 / FPS, 1 / FPS), END_S - before_end_s]
+    shown_s = shown_to_the_end(path, moments, is_told=is_told)
+    assert abs(shown_s[-1] - moments[-1]) < 1 / FPS
+
+
+@pytest.mark.parametrize("before_end_s", [(0.015, 0.001), (0.012, 0.006), (0.02, 0.01)])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known end", "sudden end"])
+@pytest.mark.parametrize("is_told", [True, False], ids=["with a last repeat", "in standby"])
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_of_several_changes_right_before_the_end_the_last_is_shown_for_half_a_slot(
+    extension: str, is_told: bool, is_known: bool, before_end_s: tuple[float, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / f"made.{extension}"
+    moments = [*np.arange(0.0, END_S - 0.05, 1 / FPS), *(END_S - before_s for before_s in before_end_s)]
+    shown_s = shown_to_the_end(path, moments, is_told=is_told, is_known=is_known)
+    # Each of them waits until the one before was shown for half a slot.
+    assert 0 <= shown_s[-1] - moments[-1] < len(before_end_s) * 0.5 / FPS + 0.001
+
+
+def shown_to_the_end(path: Path, moments: list[float], *, is_told: bool, is_known: bool = True) -> list[float]:
+    """Record a picture at each moment; return when each is shown. Asserts that every frame lasts half a slot.
+
+    With `is_told`, the frame grabber repeats the last one at the end; the writer may know beforehand where that is.
+    """
+    kind = CONTAINERS[path.suffix[1:]]
+    encoder = VideoEncoder(str(kind.video_codec), WIDTH, HEIGHT, FPS)
     muxer = Muxer(path, kind)
     muxer.start([encoder.template])
-    written = 0
-    moments = [*np.arange(0.0, end_s - before_end_s - 0.5 / fps, 1 / fps), end_s - before_end_s]
+    written, before_s = 0, END_S if is_known else math.inf
     for number, at_s in enumerate(moments):
         for each in encoder.encode(numbered(number), round(at_s * VIDEO_TICKS_PER_S)):
-            written += muxer.write(0, each, end_s)
+            written += muxer.write(0, each, before_s)
     if is_told:
         # As the frame grabber does at the end of a recording.
-        pts = round(max(moments[-1] + 0.002, end_s - 1 / fps) * VIDEO_TICKS_PER_S)
+        pts = round(max(moments[-1] + 0.002, END_S - 1 / FPS) * VIDEO_TICKS_PER_S)
         for each in encoder.repeat(pts):
-            if pts < end_s * VIDEO_TICKS_PER_S:
-                each.duration = round(end_s * VIDEO_TICKS_PER_S) - pts
-                written += muxer.write(0, each, end_s)
+            if pts < END_S * VIDEO_TICKS_PER_S:
+                each.duration = round(END_S * VIDEO_TICKS_PER_S) - pts
+                written += muxer.write(0, each, END_S)
     encoder.finish()
-    muxer.close(end_s=end_s)
-    shown_s = list(shown_from_s(path).values())
+    muxer.close(end_s=END_S)
+    shown_s = shown_from_s(path)
+    assert sorted(shown_s) == list(range(len(moments)))
     with av.open(str(path)) as container:
         packets = [each for each in container.demux(video=0) if each.size]
         moments_s = [float((each.pts or 0) * each.time_base) for each in packets]
         length_s = float(container.duration or 0) / av.time_base
     assert len(packets) == written
-    assert len(shown_s) == len(moments)
+    is_mp4 = path.suffix == ".mp4"
     # Matroska rounds times to a millisecond.
-    least_s = 0.5 / fps - (0.0011 if extension != "mp4" else 1e-4)
+    least_s = 0.5 / FPS - (1e-4 if is_mp4 else 0.0011)
     assert min(later - earlier for earlier, later in itertools.pairwise(moments_s)) >= least_s
     assert length_s - moments_s[-1] >= least_s
-    assert abs(shown_s[-1] - moments[-1]) < 1 / fps
-    # Half a slot later, where the picture has to be shown for longer; Matroska gives every frame a slot.
-    assert length_s - end_s <= (0.5 if extension == "mp4" else 1.0) / fps + 0.001
-    assert length_s - end_s >= -0.001 or (extension != "mp4" and not is_told)
+    # Later, where the picture has to be shown for longer; Matroska gives every frame a slot.
+    last_s = max(moments[-1], shown_s[len(moments) - 1])
+    assert length_s <= max(END_S, last_s + (0.5 if is_mp4 else 1.0) / FPS) + 0.001
+    assert length_s - END_S >= -0.001 or not (is_mp4 or is_told)
+    return list(shown_s.values())
 
 
-@pytest.mark.parametrize("guessed", [True, False])
-def test_no_frame_is_moved_behind_the_end_of_the_file(guessed: bool) -> None:
-    times = FrameTimes(Fraction(30), guessed=guessed)
-    packets = [packet(pts) for pts in (0, 8_960, 8_995)]
-    for each in packets:
-        times.place(each, before_s=0.1)
-    moved = [each.pts or 0 for each in packets]
-    assert moved == sorted(set(moved))
-    assert moved[-1] < 9_002
+@pytest.mark.parametrize("at_s", [1.1, 1.1667, 1.1833])
+def test_the_grid_takes_no_time_from_the_last_frame(at_s: float) -> None:
+    times = FrameTimes(Fraction(FPS), guessed=True)
+    for each in (packets := [packet(0), packet(round(at_s * VIDEO_TICKS_PER_S))]):
+        times.place(each, before_s=END_S)
+    assert (packets[-1].pts or 0) <= (END_S - 0.5 / FPS) * VIDEO_TICKS_PER_S + 1
 
 
 def packet(pts: int, duration: int = 0) -> av.Packet[Any]:

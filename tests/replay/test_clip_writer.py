@@ -151,7 +151,7 @@ def test_a_failed_clip_leaves_no_file_and_can_be_saved_again(tmp_path: Path, mon
     with pytest.raises(OutputError):
         save(clip, tmp_path / "gone" / "clip.mp4")
 
-    def full(muxer: Muxer, stream: int, packet: object) -> None:
+    def full(muxer: Muxer, stream: int, packet: object, before_s: float) -> None:
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patched:
