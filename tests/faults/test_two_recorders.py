@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 import pytest
 from conftest import RunCapture, StartCapture
-from reopened import each_picture, sound
+from pattern_clock import clock_offsets_s
+from reopened import sound
 
 from capture.errors import UsageError
 from capture.output.locked_file import is_being_recorded
 from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
-from capture.sources.pattern import read_clock
 
 if sys.platform == "win32":
     pytest.skip("Windows protects the names of open files", allow_module_level=True)
@@ -110,9 +110,7 @@ def test_two_recorders_with_two_outputs_are_both_right(start_capture: StartCaptu
             assert recorder.stop()["path"] == str(path)
     for path in paths:
         assert check(path).ok
-        shifts_s = [read_clock(picture) / 1000 - at_s for at_s, picture in each_picture(path)]
-        # The first frame is placed at the start.
-        assert max(map(abs, shifts_s[1:])) < 0.04
+        assert max(map(abs, clock_offsets_s(path))) < 0.04
         track = sound(path)
         loud = np.abs(track.samples) > 0.1
         begins_s = np.flatnonzero(loud[1:] & ~loud[:-1]) / track.rate + track.start_s
