@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -51,6 +50,9 @@ def open_streams() -> None:
 def fail(message: str, exit_code: int, debug: bool) -> int:
     """Print an error, with `debug` after its traceback, and return `exit_code`."""
     if debug:
+        # Imported here, as by every module that a recording loads before it begins: little is reported.
+        import traceback
+
         with suppress(OSError):
             traceback.print_exc()
     complain(message)

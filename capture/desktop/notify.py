@@ -8,18 +8,19 @@ one has none.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from capture.output.letters import cut
 from capture.system.session_bus import bus_address
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["Notifier"]
 
@@ -113,6 +114,8 @@ def _way_on(environment: dict[str, str]) -> _Way | None:
     if sys.platform == "win32":
         return None
     if sys.platform == "darwin":
+        import shutil
+
         return _by_osascript(environment) if shutil.which("osascript", path=environment.get("PATH")) else None
     address = bus_address(environment)
     return None if address is None else _ByBus(address, environment)
@@ -150,6 +153,8 @@ class _ByBus:
 
 
 def _by_osascript(environment: Mapping[str, str]) -> _Way:
+    import subprocess
+
     lines = [word for line in _APPLE_SCRIPT for word in ("-e", line)]
 
     def show(notice: _Notice) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -120,6 +119,9 @@ def start_thread(thread: threading.Thread) -> None:
 
 def _clear_frames(error: BaseException) -> None:
     """Release the local variables of the frames in the traceback of `error` and of what caused it."""
+    # Imported here: what records loads this module before it begins, and few threads fail.
+    import traceback
+
     found: list[BaseException] = [error]
     for each in found:
         traceback.clear_frames(each.__traceback__)
