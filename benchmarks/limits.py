@@ -45,7 +45,7 @@ HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "cap
 #: Loads what a recording of the screen loads, and prints the memory that has taken so far.
 _LOADING: Final = """
 import os
-from capture.cli.record import load_numpy
+from capture.cli.slim_numpy import load_numpy
 load_numpy()
 import capture.session.session, capture.sources.pulse.device_source, capture.sources.x11.change_watch
 import capture.codecs.video_encoder, capture.pipeline.feed, capture.session.take

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "LOUDEST",
@@ -50,10 +52,10 @@ LOUDEST: Final = 8.0
 LOW_GAIN: Final = 0.25**3
 
 #: uint8, shape (height, width, 4), blue-green-red-unused.
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 
 #: float32, shape (count, channels), full scale at ±1.
-SampleArray: TypeAlias = npt.NDArray[np.float32]
+SampleArray: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ def bounded(samples: SampleArray) -> tuple[SampleArray, int]:
     # A value that is no number makes both ends none, and every comparison with it is false.
     if not samples.size or (samples.min() >= -LOUDEST and samples.max() <= LOUDEST):
         return samples, 0
+    import numpy as np
+
     finite = np.isfinite(samples)
     kept = np.where(finite, samples, 0.0).clip(-LOUDEST, LOUDEST).astype(samples.dtype, copy=False)
     return kept, int(np.count_nonzero(~finite | (np.abs(samples) > LOUDEST)))
@@ -205,6 +209,9 @@ class Ratio(Protocol):
 
 def as_fraction(ratio: Ratio | None) -> Fraction:
     """Return a time base as a fraction; 1 if it is unknown."""
+    # Imported here: a recording begins before anything needs fractions, and they take 2 ms to load.
+    from fractions import Fraction
+
     return Fraction(ratio.numerator, ratio.denominator) if ratio else Fraction(1)
 
 

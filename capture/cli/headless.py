@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from capture.cli.controls import under_control
 from capture.cli.parser import Arguments, Verb
-from capture.cli.record import conclude, end_process, load_numpy, terminal_of
+from capture.cli.record import conclude, end_process, terminal_of
+from capture.cli.slim_numpy import load_numpy
 from capture.errors import UsageError
 
 if TYPE_CHECKING:

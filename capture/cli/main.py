@@ -48,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The name of a device or file may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in before_command(given)
-    switch_interval_s = sys.getswitchinterval()
     try:
         with to_standard_output():
             # It prints the help and the version.
@@ -70,9 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"internal error ({type(error).__name__}: {error}): --debug shows where", 1, debug)
     finally:
         settle()
-        # A verb that records changes these while it starts.
+        # A verb that records turns it off while it starts.
         gc.enable()
-        sys.setswitchinterval(switch_interval_s)
     return exit_code
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from capture.cli.controls import under_control
 from capture.cli.parser import SELECT, Arguments, Verb
+from capture.cli.slim_numpy import slim_numpy
 from capture.cli.text import settle, write_json
 from capture.errors import OutputError
 from capture.events import EventKind
@@ -38,32 +36,9 @@ _ENDINGS: Final = (
 )
 _TROUBLES: Final = (EventKind.CLIP_FAILED, EventKind.DEVICE_LOST, EventKind.NOT_BEGUN)
 
-#: The modules of numpy that do nothing but attach help texts to what is written in C.
-_HELP_TEXTS: Final = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")
-
-#: How long one thread may keep the interpreter from the others during the start. Imports would keep it for Python's
-#: 5 ms, and a device that opens meanwhile wants it back after each of a dozen answers of its server.
-_STARTING_SWITCH_S: Final = 0.0002
-
-
-def load_numpy() -> None:
-    """Import numpy without its threads for multiplying matrices, and without its help texts: capture uses neither.
-
-    It would start a thread for each processor, and they spin at first: 0.1 s of CPU time. Attaching the texts takes a
-    sixth of the import; numpy omits them by itself where Python runs with `-OO`.
-    """
-    for name in _HELP_TEXTS:
-        sys.modules.setdefault(name, ModuleType(name))
-    threads = "OPENBLAS_NUM_THREADS"
-    if threads not in os.environ:
-        os.environ[threads] = "1"
-        importlib.import_module("numpy")
-        # Programs that capture starts keep their threads.
-        del os.environ[threads]
-
 
 def _hasten_start() -> Callable[[], None]:
-    """Set Python up for imports on one thread while others open the devices; return what undoes that.
+    """Set Python up to import much; return what undoes that.
 
     Garbage collection would take a tenth of the start. Later it is for new objects only: those that exist by then,
     mostly modules, live until the end. The same goes for memory: what only the start used is given back.
@@ -72,12 +47,11 @@ def _hasten_start() -> Callable[[], None]:
     from capture.system.memory import hand_back_large_blocks
 
     hand_back_large_blocks()
-    interval_s = sys.getswitchinterval()
+    restore_threads = slim_numpy()
     gc.disable()
-    sys.setswitchinterval(_STARTING_SWITCH_S)
 
     def undo() -> None:
-        sys.setswitchinterval(interval_s)
+        restore_threads()
         gc.freeze()
         gc.enable()
         unmap_unused_code()
@@ -87,7 +61,6 @@ def _hasten_start() -> Callable[[], None]:
 
 def _record(arguments: Arguments) -> int:
     on_ready = _hasten_start()
-    load_numpy()
     from capture.cli.after_save import AfterSave, command_after_save
     from capture.cli.options import settings_of
     from capture.config.store import hotkeys as bindings_of

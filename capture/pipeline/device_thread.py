@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 from capture.errors import NotReadyError
-from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource, SampleSource
+from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource, KeepingSource, SampleSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
@@ -20,6 +21,10 @@ __all__ = ["DeviceThread", "Grabber", "wake"]
 
 #: Devices usually open within a tenth of a second. A server that hangs must not make the recorder hang.
 OPEN_LIMIT_S: Final = 10.0
+
+#: How often `idle` is called while a picture is kept for a recording that is about to begin. A change of the picture
+#: is stamped this much late at most.
+_KEEPING_INTERVAL_S: Final = 0.01
 
 
 def wake(source: FrameSource | SampleSource) -> None:
@@ -38,7 +43,7 @@ class DeviceThread:
     """The thread of one source, called `name`.
 
     One other thread creates it and calls its methods. The source, the grabbers and `idle` run in the device's thread;
-    `idle` is called every `IDLE_INTERVAL_S` while no grabber runs.
+    `idle`, if there is one, is called every `IDLE_INTERVAL_S` while no grabber runs.
     """
 
     def __init__(
@@ -47,11 +52,14 @@ class DeviceThread:
         source: FrameSource | SampleSource,
         on_failure: Callable[[str, BaseException], None],
         *,
-        idle: Callable[[], None] = lambda: None,
+        idle: Callable[[], None] | None = None,
     ) -> None:
         self._source = source
         self._idle = idle
         self._opened = threading.Event()
+        # Whether the source keeps the beginning of a recording; set once it has settled.
+        self._keeps = False
+        self._settled = threading.Event()
         self._failure: BaseException | None = None
         self._requests: Mailbox[_Request] = Mailbox(1)
         self._worker = Worker(name, self._run, closes=[self._requests], on_failure=on_failure)
@@ -70,7 +78,19 @@ class DeviceThread:
 
         Raises the exception of the source's `open`, or `NotReadyError` when it takes longer than `OPEN_LIMIT_S`.
         """
-        if not self._opened.wait(OPEN_LIMIT_S):
+        self._await(self._opened)
+
+    def settle(self) -> None:
+        """Make the thread call the source's `settle`, if there is one."""
+        self._request(self._settle, self._settled)
+
+    def await_settled(self) -> bool:
+        """Wait for that, and return whether the source keeps everything from now on. Raises as `await_opened`."""
+        self._await(self._settled)
+        return self._keeps
+
+    def _await(self, step: threading.Event) -> None:
+        if not step.wait(OPEN_LIMIT_S):
             raise NotReadyError(f"{self._worker.name} does not answer", "see capture doctor")
         if self._failure is not None:
             raise self._failure
@@ -80,13 +100,15 @@ class DeviceThread:
 
         The returned event is set when the grabber has ended.
         """
-        request = _Request(epoch_s, grabber)
+        return self._request(partial(self._take, epoch_s, grabber), threading.Event())
+
+    def _request(self, work: Callable[[], None], done: threading.Event) -> threading.Event:
         try:
-            self._requests.put(request)
+            self._requests.put(_Request(work, done))
         except Closed:
             # The device has failed, and `on_failure` has reported it.
-            request.done.set()
-        return request.done
+            done.set()
+        return done
 
     def close(self) -> None:
         """Make the thread close its source and end after the current grabber; may be called twice."""
@@ -114,23 +136,34 @@ class DeviceThread:
 
     def _serve(self, request: _Request) -> None:
         try:
-            self._source.begin(request.epoch_s)
-            request.grabber.run()
+            request.work()
         finally:
             request.done.set()
+
+    def _settle(self) -> None:
+        try:
+            self._keeps = isinstance(self._source, KeepingSource) and self._source.settle()
+        except BaseException as error:
+            # The waiting thread raises it.
+            self._failure = error
+
+    def _take(self, epoch_s: float, grabber: Grabber) -> None:
+        self._keeps = False
+        self._source.begin(epoch_s)
+        grabber.run()
 
     def _next_request(self) -> _Request:
         while True:
             try:
-                return self._requests.get(IDLE_INTERVAL_S)
+                return self._requests.get(_KEEPING_INTERVAL_S if self._keeps and self._idle else IDLE_INTERVAL_S)
             except TimeoutError:
-                self._idle()
+                if self._idle is not None:
+                    self._idle()
 
 
 class _Request:
-    """A request to run a grabber."""
+    """A request to do `work`, after which `done` is set."""
 
-    def __init__(self, epoch_s: float, grabber: Grabber) -> None:
-        self.epoch_s = epoch_s
-        self.grabber = grabber
-        self.done = threading.Event()
+    def __init__(self, work: Callable[[], None], done: threading.Event) -> None:
+        self.work = work
+        self.done = done

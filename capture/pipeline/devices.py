@@ -39,10 +39,10 @@ class SoundInput(NamedTuple):
 class DeviceSet:
     """A session's sources and their threads.
 
-    Call `choose`, `open` and `begin` in this order, then `close`; each blocks for as long as a device takes. `report`
-    is called with the kind and the detail of an event about a source, `end` with the reason when a source ends and the
-    recording with it. `listener` makes a callable that gets every block of one audio source; None when sound neither
-    starts nor stops a take.
+    Call `choose`, `open`, `settle` and `begin` in this order, then `close`; each blocks for as long as a device takes.
+    `report` is called with the kind and the detail of an event about a source, `end` with the reason when a source ends
+    and the recording with it. `listener` makes a callable that gets every block of one audio source; None when sound
+    neither starts nor stops a take.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class DeviceSet:
         self.screen: DeviceThread | None = None
         #: The inputs of each audio track.
         self.sounds: list[list[SoundInput]] = []
+        #: Since when everything is kept for a recording that begins at once; None where a source keeps nothing.
+        self.kept_since_s: float | None = None
         #: How the picture's size differs from the requested one; "" when it does not.
         self.size_note = ""
         #: What the user has to do for `choose` to go on, as in a dialog of the desktop; "" if nothing.
@@ -102,6 +104,22 @@ class DeviceSet:
         for device in self._devices:
             device.await_opened()
 
+    def settle(self, *, for_picture: bool) -> None:
+        """Wait until there is sound to record, and with `for_picture` get hold of the picture at that moment.
+
+        A recording can begin at `kept_since_s` from now on. Raises the first failure.
+        """
+        sounds = [sound.device for track in self.sounds for sound in track]
+        for device in sounds:
+            device.settle()
+        keeping = [device.await_settled() for device in sounds]
+        now_s = self._clock.now_s()
+        if self.screen is not None:
+            if for_picture:
+                self.screen.settle()
+            keeping.append(for_picture and self.screen.await_settled())
+        self.kept_since_s = now_s if all(keeping) else None
+
     def _hear_of_frames(self, kind: EventKind, detail: str) -> None:
         if kind is not EventKind.WAITING:
             self._report(kind, detail)
@@ -118,6 +136,7 @@ class DeviceSet:
 
     def begin(self, epoch_s: float) -> None:
         """Start reading sound; a synthetic source starts its content at `epoch_s`. Does nothing the second time."""
+        self.kept_since_s = None
         if not self._begun:
             self._begun = True
             for track in self.sounds:

@@ -51,7 +51,7 @@ BEHIND_S: Final = 0.25
 #: The weight of the last frame in the average distance of frames.
 _AVERAGED: Final = 0.1
 
-#: How long after the stop the only frame of a recording may be grabbed; later, the screen may show what is not meant.
+#: How long after the stop the only frame of a recording may be from; later, the screen may show what is not meant.
 LATEST_S: Final = 0.5
 
 #: Matroska counts milliseconds, so frames less than two of them apart can get the same time.
@@ -111,7 +111,7 @@ class FrameGrabber:
         # For how many slots not to look at the picture, unless the encoder takes a frame.
         self._skipped = 0
         self._pace = _Pace()
-        # How much later than it was shown a picture came, at most lately.
+        # How much later than it was shown a picture came, at most lately. The first one may have been kept for long.
         self._lag_s = 0.0
         self._beat_wanted = False
         self._drops_s: deque[float] = deque(maxlen=DROPS_KEPT)
@@ -137,6 +137,8 @@ class FrameGrabber:
         self.wake()
 
     def run(self) -> None:
+        # A recording may begin before it is known what encodes it: until then, nothing looks at the screen.
+        looks_from = self._reached(self._clock.now_s())
         with closing(self._parts):
             while self._wait_for_slot(self._slot):
                 slot = self._pass_skipped()
@@ -156,11 +158,10 @@ class FrameGrabber:
                 now_s = self._clock.now_s()
                 reached = max(slot + 1, self._reached(now_s))
                 if reached > slot + 1:
-                    changed = self._source.wait_for_change(now_s)
-                    for missed in range(slot + 1, reached):
-                        self._miss_slot(missed, changed)
-                    if changed:
-                        self._report_dropped(slot + 1, reached)
+                    lost_from = max(slot + 1, looks_from) if self._source.wait_for_change(now_s) else reached
+                    for missed in range(slot + 1, min(lost_from, reached)):
+                        self._miss_slot(missed, changed=False)
+                    self._drop(lost_from, reached)
                 self._slot = reached
                 self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
             self._pass_skipped()
@@ -183,15 +184,16 @@ class FrameGrabber:
     def _grab_late(self) -> None:
         """Grab a frame right after the stop if this thread did not get to run before: a picture needs one."""
         stop_s = self._timeline.stop_s
-        if self._stamps.last_pts >= 0 or not 0.0 <= self._clock.now_s() - stop_s <= LATEST_S:
+        if self._stamps.last_pts >= 0 or self._clock.now_s() < stop_s:
             return
         # What the screen shows in a pause is not meant to be recorded.
         if self._timeline.media_s(stop_s) <= 0.0 or not self._timeline.is_recorded(stop_s):
             return
-        (part, _), end = self._grab(), self._last_slot() + 1
-        self._send(self._grid_pts(0), part, slot=0 if self._constant else None)
-        self._drop(1, end)
-        self._slot = max(1, end)
+        (part, captured_at_s), end = self._grab(), self._last_slot() + 1
+        if captured_at_s - stop_s <= LATEST_S:
+            self._send(self._grid_pts(0), part, slot=0 if self._constant else None)
+            self._drop(1, end)
+            self._slot = max(1, end)
 
     def _pass_skipped(self) -> int:
         """Count the slots before now that there was no room for; return the first open slot."""
@@ -280,7 +282,7 @@ class FrameGrabber:
             if self._constant:
                 self._send(self._grid_pts(slot), part, slot=slot)
             else:
-                lag_s = self._clock.now_s() - captured_at_s
+                lag_s = self._clock.now_s() - captured_at_s if self._stamps.last_pts >= 0 else 0.0
                 self._lag_s = max(lag_s if lag_s <= _LONGEST_LAG_S else 0.0, _LAG_FADES * self._lag_s)
                 self._send(self._pts(captured_at_s), part)
         elif changed or self._constant:
@@ -319,9 +321,8 @@ class FrameGrabber:
 
     def _report_dropped(self, first: int, end: int) -> None:
         """Report that the slots from `first` up to `end`, exclusive, are lost."""
-        self._report(
-            Event(EventKind.DROPPED, first / self._fps, "the machine was too slow", end / self._fps, end - first)
-        )
+        why = "the machine was too slow"
+        self._report(Event(EventKind.DROPPED, first / self._fps, why, end / self._fps, end - first))
 
     def _fill_with_last(self, slot: int) -> None:
         # If there is no room, the track fills the slot when the next job arrives.

@@ -117,6 +117,7 @@ class SoundGrabber:
         if take is not None:
             # Clear it only if there is one: a take that arrives between the check and the clearing would be lost.
             self._take, self._next_take = take, None
+            take.read_from_s = self._clock.now_s()
             for samples in self._kept:
                 take.pass_on(samples)
 
@@ -124,7 +125,9 @@ class SoundGrabber:
         now_s = self._clock.now_s()
         if self._take is None:
             return now_s + _IDLE_S
-        return min(now_s + QUIET_S, self._take.timeline.stop_s + STRAGGLERS_S)
+        # A short take may end before its sound, which the source has kept, is read for the first time.
+        last_s = max(self._take.timeline.stop_s + STRAGGLERS_S, self._take.read_from_s + QUIET_S)
+        return min(now_s + QUIET_S, last_s)
 
     def _take_in(self, samples: Samples) -> None:
         data, replaced = bounded(samples.data)
@@ -146,6 +149,8 @@ class _SoundTake:
         self.timeline = timeline
         self._deliver = deliver
         self.ended = threading.Event()
+        #: When the source was first read for it.
+        self.read_from_s = timeline.epoch_s
         # Up to when sound was heard, and up to when nothing more came.
         self._heard_until_s = self._quiet_until_s = timeline.epoch_s
 

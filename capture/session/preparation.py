@@ -42,10 +42,8 @@ class Preparation:
         step: Callable[[], None],
         waits_for: Callable[[], str] = lambda: "",
         emit: EventSink = lambda event: None,
-        *,
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Run `step` on another thread, and `meanwhile` on this one. Return False when a request ended the session.
+        """Run `step` on another thread. Return False when a request ended the session.
 
         As long as `waits_for` returns what the user has to do, the step may take any time; `emit` gets an event that
         says so. Raises what the step raises, and `NotReadyError` when the display or the sound server does not
@@ -53,7 +51,6 @@ class Preparation:
         """
         said = ""
         worker = self._inbox.run_aside("preparation", step)
-        meanwhile()
         gives_up_at_s = self._clock.now_s() + PREPARATION_LIMIT_S
         while (left_s := gives_up_at_s - self._clock.now_s()) > 0:
             message = self._inbox.receive(min(left_s, PROGRESS_INTERVAL_S))

@@ -12,11 +12,11 @@ from capture.session.commands import Action, Phase, action_of
 from capture.session.core import SessionCore
 from capture.session.finishing import Finishing
 from capture.session.inbox import WorkerFailure, refuse
-from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver
 
 if TYPE_CHECKING:
     from capture.session.take import Take
+    from capture.triggers.sound import SoundTrigger
 
 __all__ = ["RecordingControl"]
 

@@ -38,13 +38,13 @@ from capture.sources.chooser import DeviceSources, Sources
 from capture.system.memory import hand_back_memory
 from capture.threads.dispatcher import EventDispatcher
 from capture.threads.worker import Worker
-from capture.triggers.sound import SoundTrigger
 from capture.triggers.trigger import TakeObserver, Trigger
 from capture.triggers.windows import WindowTrigger
 
 if TYPE_CHECKING:
     from capture.pipeline.feed import Feed
     from capture.session.take import Take
+    from capture.triggers.sound import SoundTrigger
 
 __all__ = ["Session"]
 
@@ -189,9 +189,11 @@ class Session:
         chosen = self._preparation.run(self._devices.choose, lambda: self._devices.waits_for, self._core.emit)
         if not (chosen and self._count_down()):
             return None
-        # What encodes and writes takes half as long to load as all the rest; meanwhile the servers answer.
-        if not self._preparation.run(self._devices.open, meanwhile=self._load_stages):
+        if not self._preparation.run(self._open):
             return None
+        # This takes longer than everything before, so the recording has begun by now. Meanwhile the devices would wait
+        # for the interpreter after each answer of their server.
+        self._load_stages()
         if self._devices.size_note:
             self._core.record_event(EventKind.CROPPED, self._devices.size_note)
         shared = self._make_feed() if self.settings.waits and self.settings.replay_s is not None else None
@@ -208,9 +210,13 @@ class Session:
                 self._end_feed(shared)
             self._finishing.raise_interrupt()
 
+    def _open(self) -> None:
+        self._devices.open()
+        self._devices.settle(for_picture=not self.settings.waits)
+
     def _load_stages(self) -> None:
         """Import what encodes and writes a recording, which the functions below use."""
-        modules = ["capture.pipeline.feed", "capture.session.take"]
+        modules = ["numpy", "capture.pipeline.feed", "capture.session.take"]
         if self.settings.wants_video:
             modules += [f"capture.{name}" for name in _PICTURE_STAGES]
         for module in modules:
@@ -316,7 +322,8 @@ class Session:
             start_triggers(self._triggers, self.send, self._core.record_event)
 
     def _begin_now(self) -> Request:
-        return Request(Command.START, "session", self._core.clock.now_s())
+        kept_since_s = self._devices.kept_since_s
+        return Request(Command.START, "session", self._core.clock.now_s() if kept_since_s is None else kept_since_s)
 
 
 def _sound_trigger(settings: RecordSettings) -> SoundTrigger:
@@ -326,4 +333,6 @@ def _sound_trigger(settings: RecordSettings) -> SoundTrigger:
         from capture.triggers.speech import speech_detectors
 
         make_detector = speech_detectors(settings.sound_threshold_dbfs)
+    from capture.triggers.sound import SoundTrigger
+
     return SoundTrigger(settings.sound_threshold_dbfs, settings.stop_after_silence_s, make_detector)

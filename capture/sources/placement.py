@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from capture.errors import UsageError
 from capture.events import EventKind
 from capture.media import Pixels, Rectangle
@@ -125,6 +123,7 @@ def resized(picture: Pixels, width: int, height: int) -> Pixels:
     """Return `picture` in this size, smooth where it shrinks or grows."""
     # Imported here: few pictures are scaled, and a screen can be opened before FFmpeg is loaded.
     import av
+    import numpy as np
     from av.video.reformatter import Interpolation
 
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgra")
@@ -132,4 +131,6 @@ def resized(picture: Pixels, width: int, height: int) -> Pixels:
 
 
 def black(width: int, height: int) -> Pixels:
+    import numpy as np
+
     return np.zeros((height, width, 4), np.uint8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from capture.media import Frame, Samples
 
-__all__ = ["IDLE_INTERVAL_S", "FrameSource", "SampleSource"]
+__all__ = ["IDLE_INTERVAL_S", "FrameSource", "KeepingSource", "SampleSource"]
 
 #: How often `idle` is called. A lost display is reported within this time.
 IDLE_INTERVAL_S: Final = 1.0
@@ -104,4 +104,20 @@ class SampleSource(Protocol):
 
     def close(self) -> None:
         """Release the device; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class KeepingSource(Protocol):
+    """A source that can keep the beginning of a recording while the recorder still loads what encodes it.
+
+    Other sources have no such method: with them, a recording begins when everything is loaded.
+    """
+
+    def settle(self) -> bool:
+        """Wait a moment for what comes first; return whether everything from now on is kept for the first `begin`.
+
+        Called once, after `open` and by the same thread. A source of frames gets hold of the picture as it is now; the
+        first `grab` returns it if `begin` is called with an epoch before that. numpy may not be loaded yet.
+        """
         ...

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import numpy as np
-
 from capture.clock import Clock
 from capture.errors import CaptureError, NotReadyError, in_one_line
 from capture.events import EventKind
 from capture.media import Samples
-from capture.sources.protocols import SampleSource
+from capture.sources.protocols import KeepingSource, SampleSource
 
 __all__ = ["ReconnectingSource"]
 
@@ -82,6 +80,9 @@ class ReconnectingSource:
             ) from error
         self._note_opened()
         self._on_open()
+
+    def settle(self) -> bool:
+        return isinstance(self._source, KeepingSource) and self._source.settle()
 
     def begin(self, epoch_s: float) -> None:
         self._epoch_s = epoch_s
@@ -163,6 +164,8 @@ class ReconnectingSource:
                 self._lanes[samples.lane] = samples.ends_at_s
 
     def _break_at(self, at_s: float, lane: int = 0) -> Samples:
+        import numpy as np
+
         return Samples(np.zeros((0, self.channels), np.float32), at_s, lane)
 
     def _relay(self, kind: EventKind, detail: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capture.errors import DisplayLostError
 from capture.events import EventKind
@@ -27,6 +27,13 @@ MOST_GRABS: Final = 3
 #: Some drivers report less damage than they draw. A whole grab this often repairs what was missed, at the cost of a
 #: hundredth of a processor.
 WHOLE_EVERY_S: Final = 5.0
+
+
+class _Kept(NamedTuple):
+    """The whole picture as it was at `at_s`."""
+
+    at_s: float
+    pixels: Callable[[], Pixels]
 
 
 class ScreenSource:
@@ -65,6 +72,8 @@ class ScreenSource:
         self._is_new = True
         self._whole_at_s = 0.0
         self._reported = self._place
+        # The first frame of a recording that begins at once, until it is grabbed.
+        self._kept: _Kept | None = None
 
     @property
     def width(self) -> int:
@@ -91,19 +100,39 @@ class ScreenSource:
 
             self._outline = LastingOutline(self._area)
 
+    def settle(self) -> bool:
+        """Have the server write the whole picture into shared memory; False where that is not possible."""
+        watch, place = self._opened, self._place
+        if place.seen is None or place.seen != place.area or place.is_scaled:
+            return False
+        watch.begin_grab()
+        now_s = time.monotonic()
+        pixels = watch.reader.keep(place.seen)
+        if pixels is None:
+            return False
+        self._kept = _Kept(now_s, pixels)
+        self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
+        return True
+
     def begin(self, epoch_s: float) -> None:
         """Make the first frame a whole one, whatever was grabbed before."""
-        self._is_new = True
         self._overlays.begin()
-        self._opened.forget()
+        if self._kept is None or self._kept.at_s < epoch_s:
+            self._kept, self._is_new = None, True
+            self._opened.forget()
 
     def wait_for_change(self, until_s: float) -> bool:
         watch = self._opened
         self._overlays.attend()
-        return watch.wait_for_change(until_s) or watch.is_rearranged
+        return self._kept is not None or watch.wait_for_change(until_s) or watch.is_rearranged
 
     def grab(self) -> Frame:
         watch = self._opened
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            pixels = kept.pixels()
+            watch.draw_cursor(pixels, self._area)
+            return Frame(pixels, kept.at_s)
         if watch.is_rearranged:
             self._find_area(watch)
         changed_at_s, part = watch.begin_grab(self._overlaid())

@@ -8,13 +8,15 @@ corrections it passes samples through bit for bit.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from capture.media import SampleArray
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["OUTPUTS_PER_SLIP", "SlipResampler"]
 

@@ -407,6 +407,17 @@ def test_slots_missed_by_a_stalled_thread_are_unchanged_if_nothing_changed() -> 
     stage.stop()
 
 
+def test_slots_from_before_the_thread_ran_are_not_lost() -> None:
+    # The recording began three slots before it was known what encodes it.
+    late_s = 3 / FPS + STEP_S
+    stage = Pictures(ALWAYS, begin_late_s=late_s)
+    stage.until(0.9)
+    assert stage.counts() == (6, 2, 0)
+    assert [job.pts for job in stage.taken()][:2] == [0, ticks(late_s + STEP_S)]
+    assert stage.events == []
+    stage.stop()
+
+
 def test_a_still_screen_is_not_checked_in_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Pictures([0.0, 8.1], fps=64)
     looks: list[float] = []
@@ -452,10 +463,16 @@ def test_a_thread_that_runs_only_after_the_stop_still_grabs_a_frame(constant: bo
     assert [(event.kind, event.count) for event in stage.events] == [(EventKind.DROPPED, FPS - 1)]
 
 
-def test_what_the_screen_shows_long_after_the_stop_is_not_grabbed() -> None:
+def test_what_the_screen_shows_long_after_the_stop_is_not_recorded() -> None:
     stage = Pictures(ALWAYS, begin_late_s=1 + LATEST_S + STEP_S, duration_s=1)
     stage.end()
     assert stage.taken() == []
+
+
+def test_a_picture_that_was_kept_since_the_beginning_is_recorded_however_late() -> None:
+    stage = Pictures(begin_late_s=1 + LATEST_S + STEP_S, duration_s=1, late_s=STEP_S)
+    stage.end()
+    assert shown(stage.taken())[:1] == [0]
 
 
 def test_what_the_screen_shows_in_a_pause_is_not_grabbed_after_the_stop() -> None:

@@ -27,7 +27,13 @@ class Sound(GrabberStage):
     STEP = 1 / 32
 
     def __init__(
-        self, late_s: Sequence[float], *, duration_s: float = math.inf, lost_at_s: float = math.inf, number: int = 0
+        self,
+        late_s: Sequence[float],
+        *,
+        duration_s: float = math.inf,
+        lost_at_s: float = math.inf,
+        number: int = 0,
+        begin_late_s: float = 0.0,
     ) -> None:
         super().__init__(duration_s)
         script = [
@@ -40,6 +46,7 @@ class Sound(GrabberStage):
         self.blocks: Mailbox[tuple[int, Heard]] = Mailbox(1000)
         grabber = SoundGrabber(self.source, self.clock)
         self.ended = grabber.begin_take(self.timeline, lambda samples: self.blocks.put((number, samples)))
+        self.clock.advance(begin_late_s)
         self.start(grabber)
 
     def settle(self) -> None:
@@ -71,6 +78,24 @@ class Sound(GrabberStage):
     @property
     def now_s(self) -> float:
         return self.clock.now_s() - EPOCH_S
+
+
+def test_a_take_that_is_over_before_it_is_read_gets_its_sound() -> None:
+    # The sound was kept; the source needs a moment to stamp it.
+    begin_late_s = 1.0
+    stage = Sound([begin_late_s] * 4, duration_s=0.25, begin_late_s=begin_late_s)
+    stage.until(begin_late_s + QUIET_S + 2 * STEP_S)
+    assert stage.worker.join(LIMIT_S)
+    assert stage.taken() == [(0, 0), (0, 1)]
+    assert stage.quiet_s == []
+
+
+def test_a_take_that_is_over_before_it_is_read_does_not_wait_for_long() -> None:
+    stage = Sound([9.0], duration_s=0.25, begin_late_s=1.0)
+    stage.until(1.0 + QUIET_S + 2 * STEP_S)
+    assert stage.worker.join(LIMIT_S)
+    assert stage.taken() == []
+    assert stage.quiet_s == [pytest.approx(1.0 + QUIET_S)]
 
 
 def run_to_the_end(stage: Sound, limit_s: float) -> None:

@@ -13,6 +13,7 @@ from viewing import Viewer, in_pairs, opened, place
 
 from capture.media import Rectangle
 from capture.sources import screen_source
+from capture.sources.screen_source import ScreenSource
 
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
@@ -84,6 +85,44 @@ def test_a_recording_begins_with_the_whole_picture(stage: Stage) -> None:
         stage.paint(10, 20, 5, 5, RED)
         assert source.wait_for_change(time.monotonic() + 30.0)
         assert place(source.grab()) == Rectangle(10, 20, 6, 6)
+    source.close()
+
+
+@pytest.mark.parametrize("cursor", [True, False])
+def test_a_recording_that_begins_at_once_begins_with_the_kept_picture(cursor: bool, stage: Stage) -> None:
+    stage.point_at(100, 200)
+    before = opened(SCREEN, cursor=cursor)
+    expected = before.grab().pixels
+    before.close()
+    source = ScreenSource(SCREEN, cursor=cursor)
+    source.open()
+    epoch_s = time.monotonic()
+    assert source.settle()
+    settled_s = time.monotonic()
+    # Meanwhile the thread does what it does whenever nothing is grabbed.
+    source.idle()
+    stage.paint(10, 20, 5, 5, RED)
+    source.begin(epoch_s)
+    assert source.wait_for_change(time.monotonic())
+    first = source.grab()
+    assert epoch_s <= first.captured_at_s <= settled_s
+    assert place(first) == SCREEN
+    assert (first.pixels[..., :3] == expected[..., :3]).all()
+    # What was drawn since then is not lost.
+    assert source.wait_for_change(time.monotonic() + 30.0)
+    assert place(source.grab()) == Rectangle(10, 20, 6, 6)
+    source.close()
+
+
+def test_a_later_recording_begins_with_a_picture_of_its_own(stage: Stage) -> None:
+    source = ScreenSource(SCREEN, cursor=False)
+    source.open()
+    assert source.settle()
+    stage.paint(10, 20, 5, 5, RED)
+    source.begin(time.monotonic())
+    first = source.grab()
+    assert place(first) == SCREEN
+    assert tuple(first.pixels[22, 12, 2::-1]) == RED
     source.close()
 
 

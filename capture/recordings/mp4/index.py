@@ -9,16 +9,18 @@ import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from capture.output.mp4_boxes import boxes, boxes_in, child
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 __all__ = ["Samples", "Table", "read_index", "read_table"]
 
-_Whole = npt.NDArray[np.int64]
+_Whole: TypeAlias = "npt.NDArray[np.int64]"
 
 #: The bit of a data reference that says that the samples are in this file (section 8.7.2).
 _IN_THIS_FILE: Final = 1

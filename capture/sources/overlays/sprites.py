@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from capture.media import Pixels, Rectangle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Sprite", "coloured"]
 

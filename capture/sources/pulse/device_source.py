@@ -79,7 +79,6 @@ class PulseSource(PulseReader):
         self._await_ready(loop, _STREAM, deadline_s)
         # The first samples are still on their way.
         self._look_at_volumes(loop, found, time.monotonic())
-        self._await_sound(loop, _STREAM)
         self.device, self._moving_to = found.device, None
 
     def _attend(self, loop: Loop, now_s: float) -> None:

@@ -10,6 +10,7 @@ This module has only the calls, the structures and the numbers; `loop` and `stre
 from __future__ import annotations
 
 import ctypes
+import sys
 from ctypes import (
     CFUNCTYPE,
     POINTER,
@@ -27,8 +28,6 @@ from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
 from functools import cache
 from typing import Any, Final
 
-import numpy as np
-
 from capture.errors import NotReadyError
 from capture.system.packages import how_to_install
 
@@ -40,7 +39,7 @@ CONTEXT_NOAUTOSPAWN: Final = 0x1
 STREAM_DONT_MOVE: Final = 0x200
 STREAM_ADJUST_LATENCY: Final = 0x2000
 STREAM_START_UNMUTED: Final = 0x10000
-SAMPLE_FLOAT32_NATIVE: Final = 5 if np.little_endian else 6
+SAMPLE_FLOAT32_NATIVE: Final = 5 if sys.byteorder == "little" else 6
 OPERATION_RUNNING: Final = 0
 SEEK_RELATIVE: Final = 0
 NO_INDEX: Final = 0xFFFFFFFF

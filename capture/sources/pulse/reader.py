@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from capture.errors import NotReadyError, SourceLostError
 from capture.events import EventKind
 from capture.media import Attenuation, Samples
@@ -107,6 +105,21 @@ class PulseReader:
             if loop.failed or self._woken or time.monotonic() > deadline_s:
                 raise NotReadyError(loop.absence(), _REMEDY)
             loop.serve(0.1)
+
+    def settle(self) -> bool:
+        """Serve the loop until a stream delivers, which it does at once unless it is paused or its device suspended.
+
+        A recording that began earlier would begin with silence. The server keeps what comes from then on.
+        """
+        loop, give_up_s = self._loop, time.monotonic() + FIRST_SOUND_S
+        if loop is None:
+            raise ValueError("settle before open")
+        while (left_s := give_up_s - time.monotonic()) > 0.0 and not (loop.failed or self._woken):
+            coming = [heard for heard in self._streams.values() if not (heard.failed or heard.suspended)]
+            if not coming or any(heard.has_sound for heard in coming):
+                break
+            loop.serve(left_s)
+        return True
 
     def begin(self, epoch_s: float) -> None:
         """Do nothing: the timeline drops what was heard before."""
@@ -284,6 +297,8 @@ class PulseReader:
         self._due_s = now_s = time.monotonic()
         if not woken or any(heard.ready and not heard.suspended for heard in self._streams.values()):
             return None
+        import numpy as np
+
         return Samples(np.zeros((0, self.channels), np.float32), now_s)
 
     def _give_up(self, loop: Loop) -> None:
@@ -300,18 +315,6 @@ class PulseReader:
             if heard.failed or loop.failed or self._woken or time.monotonic() > deadline_s:
                 raise self._refused(loop)
             loop.serve(0.1)
-
-    def _await_sound(self, loop: Loop, key: int) -> None:
-        """Serve the loop until the stream delivers, which it does at once unless the device is suspended.
-
-        A recording that began earlier would begin with silence.
-        """
-        heard, give_up_s = self._streams[key], time.monotonic() + FIRST_SOUND_S
-        while not (heard.has_sound or heard.failed or heard.suspended or loop.failed or self._woken):
-            left_s = give_up_s - time.monotonic()
-            if left_s <= 0.0:
-                break
-            loop.serve(left_s)
 
     def _refused(self, loop: Loop) -> NotReadyError:
         return NotReadyError(f"{self.device} cannot be recorded ({loop.error()})", "see capture devices")

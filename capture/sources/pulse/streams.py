@@ -14,8 +14,6 @@ from ctypes import c_void_p as Pointer  # noqa: N812 - what it is here
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from capture.errors import NotReadyError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.sources.pulse.libpulse import (
@@ -236,6 +234,8 @@ class RecordStream(_Stream):
         """
         if not self._fragments:
             return None
+        import numpy as np
+
         # A server may send a block of ours in twenty pieces, as its players write them.
         heard = self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments)
         self._fragments.clear()
@@ -295,6 +295,8 @@ class PlaybackStream(_Stream):
         count = min(len(samples), int(wanted) // self._frame_bytes)
         if count == 0:
             return 0
+        import numpy as np
+
         data = np.ascontiguousarray(samples[:count], np.float32)
         size_bytes = count * self._frame_bytes
         if data.nbytes != size_bytes:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
 from capture.sources.pulse.server_objects import Input, VolumeControl
 from capture.sources.pulse.stream_clock import JUMP_S, Answer, AnswerClock, CycleClock, StreamClock
@@ -187,6 +185,8 @@ class TimestampedStream:
 
     def break_at(self, at_s: float) -> Samples:
         """Return the empty block that marks the start of another sound in this lane."""
+        import numpy as np
+
         return Samples(np.zeros((0, self._channels), np.float32), at_s, self.lane)
 
     def close(self) -> None:
@@ -218,6 +218,8 @@ class TimestampedStream:
         """
         if not self._leading_left:
             return part
+        import numpy as np
+
         loud = np.flatnonzero(part.any(axis=1))
         cut = min(self._leading_left, int(loud[0]) if len(loud) else len(part))
         self._leading_left = self._leading_left - cut if cut == len(part) else 0
@@ -249,6 +251,8 @@ class TimestampedStream:
     def _complete_block(self) -> None:
         """Stamp the waiting parts, whatever is known of their timing."""
         if self._parts:
+            import numpy as np
+
             data = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
             begins_at_s = self._origin_s() + (self._count_read - len(data)) / SAMPLE_RATE
             self._blocks.append(Samples(data, begins_at_s, self.lane, attenuation=self.attenuation))

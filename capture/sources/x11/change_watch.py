@@ -12,11 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.overlays.sprites import Sprite
+from capture.sources.x11.cursor_image import NO_CURSOR, CursorImage
 from capture.sources.x11.pointer_activity import PointerActivity
 from capture.sources.x11.reader import X11Reader
 from capture.sources.x11.xcb import Connection, Extension
@@ -74,10 +72,6 @@ _WAKE: Final = b"!"
 _LOOK: Final = b"?"
 
 
-#: The cursor until the real one is known.
-_NO_CURSOR: Final = Sprite(np.zeros((0, 0, 4), np.uint16), 0, 0)
-
-
 class X11Watch:
     """Watches `area` of the screen, or nothing if None, on its own connection. For one thread, except the two `wake`s.
 
@@ -123,7 +117,7 @@ class X11Watch:
         self._changed_at_s: float | None
         # The bounding box of the reported damage, within the area.
         self._drawn: Rectangle | None
-        self._cursor = _NO_CURSOR
+        self._cursor = NO_CURSOR
         self._cursor_is_other = True
         # When the cursor's place was last requested, and where it was; and when the mouse was last used.
         self._pointer_asked_s = self._mouse_used_s = -math.inf
@@ -381,5 +375,4 @@ class X11Watch:
         # There is no reply if the program whose cursor is shown has ended.
         if image is not None:
             width, height, hot_x, hot_y = struct.unpack_from("=4H", image, 12)
-            argb = np.frombuffer(image, "=u4", width * height, 32).astype("<u4").view(np.uint8)
-            self._cursor = Sprite(argb.reshape(height, width, 4).astype(np.uint16), hot_x, hot_y)
+            self._cursor = CursorImage(width, height, hot_x, hot_y, image[32:])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from capture.media import Pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["PixelFormat", "formats_of"]
 
@@ -56,13 +57,17 @@ class PixelFormat(NamedTuple):
         rows = image.reshape(height, self._row_bytes(width))
         values = rows.view(f"{'<' if self.is_little_endian else '>'}u{self.bits // 8}")[:, :width]
         if self.bits <= 16:
+            import numpy as np
+
             # A table of all values is faster than the arithmetic on each pixel.
             every = np.arange(1 << self.bits, dtype=np.uint32)
             return _as_bytes(self._usual(every)[values])
-        return _as_bytes(self._usual(values.astype(np.uint32, copy=False)))
+        return _as_bytes(self._usual(values.astype("u4", copy=False)))
 
     def _usual(self, values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         """Return the pixels in the usual format: uint32, of the shape of `values`."""
+        import numpy as np
+
         found = np.zeros(values.shape, np.uint32)
         for mask, place in zip(self.masks, (16, 8, 0), strict=True):
             lowest = (mask & -mask).bit_length() - 1
@@ -78,6 +83,8 @@ class PixelFormat(NamedTuple):
 
 
 def _as_bytes(pixels: npt.NDArray[np.uint32]) -> Pixels:
+    import numpy as np
+
     return np.ascontiguousarray(pixels, "<u4").view(np.uint8).reshape(*pixels.shape, 4)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
-import numpy.typing as npt
 
 from capture.errors import DisplayLostError, NotReadyError
 from capture.media import Pixels, Rectangle
@@ -14,6 +12,9 @@ from capture.sources.x11.monitors import Screen, monitors_of
 from capture.sources.x11.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from capture.sources.x11.pixel_format import PixelFormat
     from capture.sources.x11.xcb import Connection
 
@@ -64,6 +65,14 @@ class X11Reader:
             image = self._read(drawable, area, size_bytes)
         return layout.pixels(image, area.width, area.height)
 
+    def keep(self, area: Rectangle) -> Callable[[], Pixels] | None:
+        """Read the pixels of `area` as `grab` does; return what makes an array of them. None without shared memory."""
+        root = self._connection.root_format
+        if self._memory is None:
+            return None
+        held = self._memory.keep(self._connection.root, area, root.size_bytes(area.width, area.height))
+        return lambda: root.pixels(held.values(), area.width, area.height)
+
     def release(self) -> None:
         """Give back the memory that is not needed while nothing is grabbed. Raises `DisplayLostError`."""
         if self._memory is not None:
@@ -85,6 +94,8 @@ class X11Reader:
         image = self._connection.ask(struct.pack("=BBH", _GET_IMAGE, _Z_PIXMAP, 1 + len(where) // 4) + where)
         if image is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
+        import numpy as np
+
         # A copy, because the cursor is drawn into it.
         return np.frombuffer(image, np.uint8, size_bytes, _HEAD_BYTES).copy()
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import struct
 import sys
 from dataclasses import dataclass
-from typing import Final, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, Self
 
 from capture.errors import DisplayLostError
 from capture.media import Rectangle
-from capture.sources.lent_memory import LentMemory
+from capture.sources.lent_memory import HeldMemory, LentMemory
 from capture.sources.x11.xcb import Connection, Extension
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["SharedMemory"]
 
@@ -66,7 +67,7 @@ class SharedMemory:
             return None
         found = cls(connection, extension)
         try:
-            found.read(connection.root, Rectangle(0, 0, 1, 1), _LEAST_BYTES)
+            found.keep(connection.root, Rectangle(0, 0, 1, 1), _LEAST_BYTES)
         except DisplayLostError:
             return None
         return found
@@ -76,12 +77,16 @@ class SharedMemory:
 
         Raises `DisplayLostError`, also for an area that is not all in it.
         """
+        return self.keep(drawable, area, size_bytes).values()
+
+    def keep(self, drawable: int, area: Rectangle, size_bytes: int) -> HeldMemory:
+        """As `read`, for an array that is made later."""
         segment = self._free_segment(size_bytes)
         what = struct.pack("=IhhHH", drawable, area.left, area.top, area.width, area.height)
         how = struct.pack("=IB3xII", _ALL_PLANES, _Z_PIXMAP, segment.number, 0)
         if self._connection.ask(self._extension.request(_GET_IMAGE, what + how)) is None:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
-        return segment.memory.lend(size_bytes)
+        return segment.memory.hold(size_bytes)
 
     def release(self) -> None:
         """Give back the memory that nothing uses, except one segment for the next grab."""
