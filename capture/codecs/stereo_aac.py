@@ -5,6 +5,8 @@ the work for an encoder. Here one channel is encoded, and its packet is rewritte
 the channel is the mid, and the side is empty (ISO/IEC 14496-3, 4.6.8.1). Both channels of it decode to the samples of
 the mono packet. The names of syntax elements are those of the standard's section 4.4.2.
 
+Silence costs next to nothing: once the encoder has heard enough of it, its packets are all the same.
+
 When the channels start to differ, a stereo encoder takes over, and a mono encoder again once they have been identical
 for a while. Each packet overlaps the previous one, so the encoder that takes over first gets the preceding sound, and
 its packets for that are discarded.
@@ -36,6 +38,10 @@ _RUN_IN_FRAMES: Final = 24
 
 #: Channels that have been identical for this many frames, two seconds, are expected to stay so.
 _ALIKE_FRAMES: Final = 94
+
+#: After this many silent frames, half a second, nothing in the encoder changes any more: what follows is, bit for bit,
+#: the same after 20 silent frames as after 140.
+_SETTLED_FRAMES: Final = 24
 
 #: `id_syn_ele`, the kind of an element; a channel or a pair has its number in four more bits.
 _CHANNEL: Final = "000" + "0000"
@@ -80,9 +86,11 @@ class StereoAac:
         self._one = _Line(one, "mono")
         self._line = self._one
         self._waiting: SampleArray = np.zeros((0, 2), np.float32)
-        # The samples fed last, and the last packet.
+        # The samples fed last, and the last two packets.
         self._recent = self._waiting
-        self._last = b""
+        self._last = self._before_last = b""
+        # For how many frames the current encoder has been fed silence.
+        self._silent = 0
         self._made = 0
         # For how many frames the channels have been identical.
         self._alike = 0
@@ -120,30 +128,41 @@ class StereoAac:
     def _feed(self, samples: SampleArray) -> list[Packet]:
         if not len(samples):
             return []
+        if samples.any():
+            self._silent = 0
+        elif self._silent >= _SETTLED_FRAMES and self._last == self._before_last and len(samples) % FRAME_SAMPLES == 0:
+            return self._stamped([_copy_of(self._last) for _ in range(len(samples) // FRAME_SAMPLES)])
+        else:
+            self._silent += len(samples) // FRAME_SAMPLES
         self._recent = np.concatenate((self._recent, samples))[-_RUN_IN_FRAMES * FRAME_SAMPLES :]
         return self._numbered(self._line.feed(samples))
 
     def _go_to_both(self) -> None:
         self._both.feed(self._recent)
-        self._line = self._both
+        self._line, self._silent = self._both, 0
 
     def _go_to_one(self) -> None:
         """Switch to mono if its windows fit the last packet; otherwise try again after `_ALIKE_FRAMES`."""
         before = self._one.feed(self._recent)
         self._alike = 0
         if before and windows(bytes(before[-1])) == windows(self._last):
-            self._line = self._one
+            self._line, self._silent = self._one, 0
 
     def _numbered(self, packets: list[Packet]) -> list[Packet]:
         """Return the packets of the current line as stereo packets with their pts."""
         if self._line is self._one:
             packets = [_pair(packet) for packet in packets]
+        if len(packets) > 1:
+            self._last = bytes(packets[-2])
+        if packets:
+            self._before_last, self._last = self._last, bytes(packets[-1])
+        return self._stamped(packets)
+
+    def _stamped(self, packets: list[Packet]) -> list[Packet]:
         for packet in packets:
             packet.pts = packet.dts = (self._made - 1) * FRAME_SAMPLES
             packet.time_base = _TIME_BASE
             self._made += 1
-        if packets:
-            self._last = bytes(packets[-1])
         return packets
 
 
@@ -192,6 +211,12 @@ def as_stereo(packet: bytes) -> bytes:
     pair = (int(before, 2) << count | spectrum) << len(after) | int(after, 2)
     size = len(before) + count + len(after)
     return (pair << -size % 8).to_bytes(-(-size // 8), "big")
+
+
+def _copy_of(data: bytes) -> Packet:
+    packet: Packet = av.Packet(data)
+    packet.is_keyframe, packet.duration = True, FRAME_SAMPLES
+    return packet
 
 
 def _pair(packet: Packet) -> Packet:
