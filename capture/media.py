@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -26,6 +27,7 @@ __all__ = [
     "Rectangle",
     "SampleArray",
     "Samples",
+    "Strips",
     "as_fraction",
     "bounded",
     "in_seconds",
@@ -117,18 +119,35 @@ class Rectangle:
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
+class Strips(Protocol):
+    """A picture, or the part that changed, which is read in strips, so that it is never in memory as a whole."""
+
+    width: int
+    height: int
+
+    def read(self, put: Callable[[Pixels, int], None]) -> bool:
+        """Call `put` with each strip, over the full width, and its first row; all heights are even.
+
+        Return False if the picture changed meanwhile: then the strips do not belong together, and the next frame of
+        the source contains this part again. Call this on the thread of the source, before its next method.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture and the moment it was on the screen, in seconds on the session's clock.
 
     `pixels` may be only the part that changed, at column `left` and row `top`; position and size are then even, and the
-    rest of the picture is the same as in the previous frame.
+    rest of the picture is the same as in the previous frame. If they are yet to be read, they are empty, and there are
+    `strips`.
     """
 
     pixels: Pixels
     captured_at_s: float
     left: int = 0
     top: int = 0
+    strips: Strips | None = None
 
 
 @dataclass(frozen=True, slots=True)

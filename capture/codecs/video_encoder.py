@@ -25,8 +25,8 @@ from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
 from capture.pixels.converter import Converter
 from capture.pixels.macroblocks import SAMPLES_BYTES, macroblock_count, planes_of, samples_of
-from capture.pixels.part_converter import YuvPart
 from capture.pixels.yuv import yuv_converter
+from capture.pixels.yuv_part import YuvPart
 
 __all__ = [
     "CUTTABLE_KEY_FRAME_INTERVAL_S",
@@ -166,7 +166,7 @@ class VideoEncoder:
         A smaller array replaces the part of the last picture at column `left` and row `top`; its position and size must
         be even. The encoder may keep a whole picture's array and write later parts into it. Raises `EncoderError`.
         """
-        return self.encode_part(self.parts.convert(pixels, left, top), pts)
+        return self.encode_part(self.parts.convert(pixels, left, top, in_place=True), pts)
 
     def encode_part(self, part: YuvPart, pts: int) -> list[av.Packet[Any]]:
         """As `encode`, of what `parts` has converted, in its order."""

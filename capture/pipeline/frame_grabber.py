@@ -1,4 +1,4 @@
-"""Decides when to grab a frame, converts it, and sends it to the encoder's thread.
+"""Decides when to grab a frame, and sends it to the encoder's thread, converted if it has to wait there.
 
 A `FrameGrabber` divides the recording into slots of 1/fps and grabs at most one frame in each: at the moment the
 picture changes. It runs in the thread of its source. It never waits for a slow encoder; it drops frames and counts
@@ -18,7 +18,9 @@ from capture.clock import Clock
 from capture.events import Event, EventKind
 from capture.media import VIDEO_TICKS_PER_S
 from capture.pipeline.device_thread import wake
-from capture.pixels.part_converter import PartConverter, YuvPart
+from capture.pipeline.pace import Pace
+from capture.pixels.part_converter import PartConverter, PixelPart
+from capture.pixels.yuv_part import YuvPart
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import FrameTimeline, Timeline, grid_pts
@@ -48,9 +50,6 @@ DROPS_KEPT: Final = 10_000
 #: processor, which on a machine that is too slow is a frame every second.
 BEHIND_S: Final = 0.25
 
-#: The weight of the last frame in the average distance of frames.
-_AVERAGED: Final = 0.1
-
 #: How long after the stop the only frame of a recording may be from; later, the screen may show what is not meant.
 LATEST_S: Final = 0.5
 
@@ -68,13 +67,13 @@ class FrameJob(NamedTuple):
     """
 
     pts: int
-    part: YuvPart | None
+    part: YuvPart | PixelPart | None
     duration: int | None
     slot: int | None = None
 
 
 class FrameGrabber:
-    """Grabs the frames of one source from the epoch to the stop, and converts them by `parts`.
+    """Grabs the frames of one source from the epoch to the stop; `parts` converts those that have to wait.
 
     `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `beat`. Call
     `conclude` after stopping the timeline.
@@ -110,7 +109,7 @@ class FrameGrabber:
         self._still_slots = 0
         # For how many slots not to look at the picture, unless the encoder takes a frame.
         self._skipped = 0
-        self._pace = _Pace()
+        self._pace = Pace()
         # How much later than it was shown a picture came, at most lately. The first one may have been kept for long.
         self._lag_s = 0.0
         self._beat_wanted = False
@@ -295,10 +294,18 @@ class FrameGrabber:
         elif slot not in self._repeated:
             self.unchanged += 1
 
-    def _grab(self) -> tuple[YuvPart, float]:
-        """Return what has changed, converted, and when it was on the screen. The source has its memory back."""
-        frame = self._source.grab()
-        return self._parts.convert(frame.pixels, frame.left, frame.top), frame.captured_at_s
+    def _grab(self) -> tuple[YuvPart | PixelPart, float]:
+        """Return what has changed, and when it was on the screen. What has to wait for the encoder is converted."""
+        while True:
+            frame = self._source.grab()
+            # An encoder that has nothing to do leaves its picture alone until this one comes.
+            is_awaited = self._jobs.is_awaited()
+            if frame.strips is None:
+                part = self._parts.grabbed(frame.pixels, frame.left, frame.top, is_awaited=is_awaited)
+                return part, frame.captured_at_s
+            strips = self._parts.convert_strips(frame.strips, frame.left, frame.top, in_place=is_awaited)
+            if strips is not None:
+                return strips, frame.captured_at_s
 
     def _miss_slot(self, slot: int, changed: bool) -> None:
         """Count a slot without a new picture; on a constant grid, repeat the last one."""
@@ -329,7 +336,7 @@ class FrameGrabber:
         self._jobs.offer(FrameJob(self._grid_pts(slot), None, self._slot_length, slot))
         self.frames += 1
 
-    def _send(self, pts: int, part: YuvPart | None = None, slot: int | None = None) -> None:
+    def _send(self, pts: int, part: YuvPart | PixelPart | None = None, slot: int | None = None) -> None:
         duration = self._slot_length if self._constant else None
         with self._sending:
             self._check_not_concluded()
@@ -370,31 +377,3 @@ class FrameGrabber:
         pts = max(self._stamps.last_pts + LEAST_STEP, end - self._slot_length)
         if pts < end:
             self._put(FrameJob(pts, None, end - pts))
-
-
-class _Pace:
-    """Spreads the frames that a slow encoder can take over the time.
-
-    The fuller its queue is, the longer the next frame waits, measured by the average of the last frames. So an encoder
-    that is stopped for a while, as by other programs, meets an even spread of frames when it gets to run. One with
-    nothing to do gets the next frame at once, so it encodes as many as it can.
-    """
-
-    def __init__(self) -> None:
-        # The average distance of frames, in slots, in so far as the encoder decided it; and the last frame.
-        self._average = 1.0
-        self._last = -1
-        self._denied = False
-
-    def wait(self, slot: int, filled: float) -> float:
-        """Return for how many more slots the picture of `slot` has to wait; none at 0 or less."""
-        return 2 * self._average * filled - (slot - self._last) if filled > 0 else 0.0
-
-    def deny(self) -> None:
-        """Note that a picture is dropped."""
-        self._denied = True
-
-    def admit(self, slot: int) -> None:
-        """Note that the picture of `slot` is encoded."""
-        self._average += _AVERAGED * ((slot - self._last if self._denied else 1.0) - self._average)
-        self._last, self._denied = slot, False

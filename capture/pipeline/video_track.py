@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from capture.pipeline.frame_grabber import FrameJob
 from capture.pipeline.tee import PacketSink
+from capture.pixels.part_converter import PixelPart
 from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import grid_pts
 
@@ -62,7 +63,8 @@ class VideoTrack:
         encoder = self._encoder
         if self._jobs.filled() >= _BEHIND:
             encoder.hurry(job.pts)
-        packets = encoder.repeat(job.pts) if job.part is None else encoder.encode_part(job.part, job.pts)
+        part = job.part.converted() if isinstance(job.part, PixelPart) else job.part
+        packets = encoder.repeat(job.pts) if part is None else encoder.encode_part(part, job.pts)
         if job.duration is not None:
             for packet in packets:
                 packet.duration = job.duration

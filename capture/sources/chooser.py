@@ -171,6 +171,7 @@ def choose_frames(
         where=where,
         report=report,
         overlays=overlays,
+        in_strips=True,
     )
     return source, note
 

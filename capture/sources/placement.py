@@ -34,6 +34,12 @@ class Placement:
     def is_scaled(self) -> bool:
         return self.area is not None and (self.area.width > self.width or self.area.height > self.height)
 
+    @property
+    def is_filled_as_it_is(self) -> bool:
+        """Whether the picture is the area, pixel for pixel, and all of that is on the desktop."""
+        is_same_size = self.area is not None and (self.area.width, self.area.height) == (self.width, self.height)
+        return is_same_size and self.seen == self.area
+
     def __str__(self) -> str:
         """A message for users: which part of the desktop is in the picture."""
         seen, size = self.seen, f"{self.width}x{self.height}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capture.errors import DisplayLostError
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from capture.sources.x11.change_watch import X11Watch
     from capture.sources.x11.outline import LastingOutline
 from capture.sources.screens import Where
+from capture.sources.x11.strips import (
+    STRIP_BYTES,
+    STRIP_IN_MOTION_BYTES,
+    KeptStrips,
+    ScreenStrips,
+    frame_of,
+    size_bytes,
+)
 
 __all__ = ["ScreenSource", "capture_time_s"]
 
@@ -27,6 +37,14 @@ MOST_GRABS: Final = 3
 #: Some drivers report less damage than they draw. A whole grab this often repairs what was missed, at the cost of a
 #: hundredth of a processor.
 WHOLE_EVERY_S: Final = 5.0
+
+#: How long after the last large change the screen still counts as in motion: a page is read, then scrolled again.
+IN_MOTION_S: Final = 5.0
+
+#: How often strips that do not belong together are read again at once, and for how long large parts are then read in
+#: one go, which takes the memory of a whole picture.
+MOST_TORN: Final = 1
+IN_ONE_GO_S: Final = 10.0
 
 
 class _Kept(NamedTuple):
@@ -44,7 +62,8 @@ class ScreenSource:
 
     When the monitors change, `where` returns the area to show from then on; it is fitted into the first size, and the
     change goes to `report`. With `cursor_once_moved` the cursor is left out until the mouse has
-    moved. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames.
+    moved. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames. With `in_strips`, the
+    pixels of large frames are `Strips`, where the server shares memory.
     """
 
     def __init__(
@@ -57,8 +76,16 @@ class ScreenSource:
         where: Where | None = None,
         report: Callable[[EventKind, str], None] = lambda kind, detail: None,
         overlays: Overlays | None = None,
+        in_strips: bool = False,
     ) -> None:
         self._area = area
+        self._in_strips = in_strips
+        # What was read in strips that do not belong together, and when it was first changed.
+        self._torn: tuple[float | None, Rectangle] | None = None
+        self._times_torn = 0
+        self._in_one_go_until_s = 0.0
+        # When a large part last changed.
+        self._moved_at_s = -math.inf
         self._overlays = overlays or Overlays()
         self._where = where or (lambda screens: area)
         self._report = report
@@ -116,6 +143,7 @@ class ScreenSource:
 
     def begin(self, epoch_s: float) -> None:
         """Make the first frame a whole one, whatever was grabbed before."""
+        self._torn = None
         self._overlays.begin()
         if self._kept is None or self._kept.at_s < epoch_s:
             self._kept, self._is_new = None, True
@@ -130,18 +158,22 @@ class ScreenSource:
         watch = self._opened
         kept, self._kept = self._kept, None
         if kept is not None:
-            pixels = kept.pixels()
-            watch.draw_cursor(pixels, self._area)
-            return Frame(pixels, kept.at_s)
+            return self._frame_of(kept, watch)
         if watch.is_rearranged:
             self._find_area(watch)
         changed_at_s, part = watch.begin_grab(self._overlaid())
+        if self._torn is not None:
+            changed_at_s, part = self._torn[0], self._torn[1].union(part)
+            self._torn = None
         tries_left = MOST_GRABS
         while True:
             # The server may have reported another size just now.
             self._place_area(watch, self._place.area)
             now_s = time.monotonic()
+            at_s = capture_time_s(changed_at_s, now_s)
             try:
+                if self._in_strips and (strips := self._strips_of(watch, part, changed_at_s, now_s)):
+                    return frame_of(strips[1], at_s, *strips[0])
                 pixels, left, top = self._grab_changed(watch, part, now_s)
             except DisplayLostError:
                 tries_left -= 1
@@ -150,7 +182,17 @@ class ScreenSource:
                     raise
             else:
                 self._overlays.draw_keys(pixels, left, top)
-                return Frame(pixels, capture_time_s(changed_at_s, now_s), left, top)
+                return Frame(pixels, at_s, left, top)
+
+    def _frame_of(self, kept: _Kept, watch: X11Watch) -> Frame:
+        def pixels() -> Pixels:
+            made = kept.pixels()
+            watch.draw_cursor(made, self._area)
+            return made
+
+        if not self._in_strips:
+            return Frame(pixels(), kept.at_s)
+        return frame_of(KeptStrips(self._area, pixels, partial(watch.reader.release, STRIP_BYTES)), kept.at_s)
 
     def _overlaid(self) -> Rectangle | None:
         """Return the part of the screen that must be read because the overlays on it change now."""
@@ -165,13 +207,63 @@ class ScreenSource:
     def _grab_changed(self, watch: X11Watch, part: Rectangle, now_s: float) -> tuple[Pixels, int, int]:
         """Read only the part that was drawn to: for a typed letter that is a hundredth of the screen."""
         place = self._place
-        is_due = self._is_new or now_s >= self._whole_at_s
-        in_pairs = None if is_due or place.is_scaled or place.seen is None else place.evened(part)
+        in_pairs = self._changed(part, now_s)
         if in_pairs is not None:
             return self._seen(watch, in_pairs), *place.corner(in_pairs)
         picture = place.picture(None if place.seen is None else self._seen(watch, place.seen))
-        self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
+        self._note_whole(now_s)
         return picture, 0, 0
+
+    def _changed(self, part: Rectangle, now_s: float) -> Rectangle | None:
+        """Return what is to be read because `part` was drawn to, in even rows and columns; None for everything."""
+        place = self._place
+        is_due = self._is_new or now_s >= self._whole_at_s
+        return None if is_due or place.is_scaled or place.seen is None else place.evened(part)
+
+    def _note_whole(self, now_s: float) -> None:
+        self._is_new, self._whole_at_s = False, now_s + WHOLE_EVERY_S
+
+    def _strips_of(
+        self, watch: X11Watch, part: Rectangle, changed_at_s: float | None, now_s: float
+    ) -> tuple[tuple[int, int], ScreenStrips] | None:
+        """Return what is to be read as strips, with its corner in the picture; None if it is read in one go."""
+        place = self._place
+        in_pairs = self._changed(part, now_s)
+        area = in_pairs or place.seen
+        if area is None or size_bytes(area) <= STRIP_BYTES or not watch.reader.shares_memory:
+            return None
+        is_in_motion = now_s < self._moved_at_s + IN_MOTION_S
+        if in_pairs is not None:
+            self._moved_at_s = now_s
+        strip_bytes = STRIP_IN_MOTION_BYTES if is_in_motion else STRIP_BYTES
+        if size_bytes(area) <= strip_bytes or now_s < self._in_one_go_until_s:
+            return None
+        if in_pairs is None and not place.is_filled_as_it_is:
+            return None
+        watch.reader.release(strip_bytes)
+        # What is drawn from here on is reported before the reply with the pixels that show it.
+        watch.sync()
+        if not watch.nothing_was_drawn():
+            return None
+        left, top = place.corner(area)
+
+        def grab(strip: Rectangle) -> Pixels:
+            pixels = self._seen(watch, strip)
+            self._overlays.draw_keys(pixels, left, top + strip.top - area.top)
+            return pixels
+
+        def note(belong_together: bool) -> None:
+            if belong_together:
+                self._times_torn = 0
+                if in_pairs is None:
+                    self._note_whole(now_s)
+                return
+            self._torn = (changed_at_s, part)
+            self._times_torn += 1
+            if self._times_torn > MOST_TORN:
+                self._times_torn, self._in_one_go_until_s = 0, now_s + IN_ONE_GO_S
+
+        return (left, top), ScreenStrips(area, strip_bytes, grab, watch.nothing_was_drawn, note)
 
     def _seen(self, watch: X11Watch, part: Rectangle) -> Pixels:
         pixels = watch.reader.grab(part)

@@ -34,6 +34,7 @@ class Mailbox(Generic[Item]):
         self._changed = threading.Condition()
         self._closed = False
         self._at_next_get: threading.Event | None = None
+        self._awaited = False
 
     def put(self, item: Item) -> None:
         """Append `item`, waiting for room. Raises `Closed`."""
@@ -69,6 +70,11 @@ class Mailbox(Generic[Item]):
         with self._changed:
             return self._weight / self._capacity
 
+    def is_awaited(self) -> bool:
+        """Whether the receiver is done with all items and waits for the next. Only reliable with a single sender."""
+        with self._changed:
+            return self._awaited and not self._items
+
     def set_at_next_get(self, event: threading.Event) -> None:
         """Set `event` when the receiver takes the next item; replaces the event of an earlier call."""
         with self._changed:
@@ -80,7 +86,10 @@ class Mailbox(Generic[Item]):
         Raises `Closed` when the mailbox is closed and empty, `TimeoutError` after `timeout_s`.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
+            self._awaited = True
+            has_come = self._changed.wait_for(lambda: self._closed or self._items, timeout_s)
+            self._awaited = False
+            if not has_come:
                 raise TimeoutError
             if not self._items:
                 raise Closed

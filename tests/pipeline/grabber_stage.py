@@ -11,7 +11,8 @@ from capture.clock import SteppedClock
 from capture.media import Pixels, Rectangle
 from capture.pipeline.frame_grabber import FrameGrabber
 from capture.pipeline.sound_grabber import SoundGrabber
-from capture.pixels.part_converter import PartConverter, YuvPart
+from capture.pixels.part_converter import PartConverter
+from capture.pixels.yuv_part import YuvPart
 from capture.threads.worker import Worker
 from capture.timing.timeline import Timeline
 
@@ -31,7 +32,7 @@ def part_of(pixels: Pixels) -> YuvPart:
 
 
 class _AsGrabbed:
-    def convert(self, pixels: Pixels, left: int, top: int) -> YuvPart:
+    def grabbed(self, pixels: Pixels, left: int, top: int, *, is_awaited: bool) -> YuvPart:
         return part_of(pixels)
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
 from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber, FrameJob
 from capture.pixels.converter import Converter
 from capture.pixels.yuv import yuv_converter
+from capture.pixels.yuv_part import YuvPart
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
 from capture.threads.mailbox import Closed, Mailbox
@@ -104,7 +105,7 @@ class Pictures(GrabberStage):
 
 def shown(jobs: Sequence[FrameJob]) -> list[int | None]:
     """Return the number of each picture, or None for a repeat."""
-    pictures = [None if job.part is None else job.part.planes[0] for job in jobs]
+    pictures = [job.part.planes[0] if isinstance(job.part, YuvPart) else None for job in jobs]
     return [None if pixels is None else 256 * int(pixels[0, 0, 0]) + int(pixels[0, 0, 1]) for pixels in pictures]
 
 
@@ -641,4 +642,4 @@ def test_what_waits_for_the_encoder_is_converted_and_the_source_has_its_memory_b
     assert not any(pixels() is not None for pixels in lent)
     stage.stop()
     waiting = [job.part for job in iter(lambda: jobs.get(timeout_s=0) if jobs.filled() else None, None)]
-    assert [part.planes[0].shape for part in waiting if part is not None] == [(48, 64)] * len(lent)
+    assert [part.planes[0].shape for part in waiting if isinstance(part, YuvPart)] == [(48, 64)] * len(lent)

@@ -14,7 +14,7 @@ from capture.codecs.video_encoder import VideoEncoder
 from capture.media import VIDEO_TICKS_PER_S, Frame
 from capture.pipeline.frame_grabber import FrameGrabber, FrameJob
 from capture.pipeline.video_track import VideoTrack
-from capture.pixels.part_converter import YuvPart
+from capture.pixels.yuv_part import YuvPart
 from capture.threads.mailbox import Mailbox
 
 FPS = 32

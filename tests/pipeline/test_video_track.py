@@ -17,7 +17,7 @@ from capture.media import Rectangle
 from capture.pipeline.frame_grabber import FrameJob
 from capture.pipeline.video_track import VideoTrack
 from capture.pixels.macroblocks import planes_of
-from capture.pixels.part_converter import YuvPart
+from capture.pixels.yuv_part import YuvPart
 from capture.threads.mailbox import Mailbox
 
 #: What a frame contains where no encoder looks at it.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from capture.media import Pixels, Rectangle
-from capture.pixels.converter import MOST_CHANGED, Converter
+from capture.pixels.converter import Converter
 from capture.pixels.frame_pool import FramePool
 from capture.pixels.libyuv import Libyuv
 from capture.pixels.macroblocks import planes_of
+from capture.pixels.part_converter import PixelPart
+from capture.pixels.picture import MOST_CHANGED
 from capture.pixels.yuv import Swscale, ToYuv, yuv_converter
+from capture.pixels.yuv_part import YuvPart
 
 WIDTH, HEIGHT = 330, 154
 COLUMNS = 21
@@ -95,7 +101,7 @@ def test_parts_that_wait_give_the_same_as_parts_that_do_not(
 ) -> None:
     # Parts of this picture are large from here on.
     monkeypatch.setattr("capture.pixels.part_converter.LARGEST_COMPARED", 4_000)
-    monkeypatch.setattr("capture.pixels.converter.LARGEST_COMPARED", 4_000)
+    monkeypatch.setattr("capture.pixels.picture.LARGEST_COMPARED", 4_000)
     dice = np.random.default_rng(9)
     tried, by_wholes = converter(to_yuv, in_place=in_place), converter(to_yuv)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
@@ -108,7 +114,8 @@ def test_parts_that_wait_give_the_same_as_parts_that_do_not(
             pixels = dice.integers(0, 256, (height, width, 4), np.uint8)
             picture[top : top + height, left : left + width] = pixels
             source = picture if number == turn == 0 else pixels
-            waiting.append(tried.parts.convert(source.copy(), *((0, 0) if source is picture else (left, top))))
+            at = (0, 0) if source is picture else (left, top)
+            waiting.append(tried.parts.convert(source.copy(), *at, in_place=turn == 0))
             expected.append([plane.copy() for plane in planes_of(by_wholes.convert(picture.copy(), 0, 0))])
         for found, planes in zip(map(tried.picture.put, waiting), expected, strict=True):
             for plane, other in zip(planes_of(found), planes, strict=True):
@@ -207,3 +214,58 @@ def test_changed_lists_the_macroblocks_that_differ(to_yuv: type[ToYuv]) -> None:
             reported += 1
         before = now
     assert reported > 40
+
+
+class InStrips:
+    """A part of a picture that is read in strips of two and four rows, and then may turn out to be torn."""
+
+    def __init__(self, pixels: Pixels, *, belong_together: bool = True) -> None:
+        self.height, self.width = pixels.shape[:2]
+        self._pixels = pixels
+        self._belong_together = belong_together
+
+    def read(self, put: Callable[[Pixels, int], None]) -> bool:
+        row = 0
+        while row < self.height:
+            strip = self._pixels[row : row + 2 + row % 4].copy()
+            put(strip, row)
+            row += len(strip)
+            strip[...] = 0
+        return self._belong_together
+
+
+@pytest.mark.parametrize("to_yuv", CONVERTERS)
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "waiting"])
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (WIDTH // 2 + 1, HEIGHT // 2 + 1)], ids=["unscaled", "scaled"])
+def test_strips_give_the_same_as_a_part_in_one_go(to_yuv: type[ToYuv], in_place: bool, size: tuple[int, int]) -> None:
+    dice = np.random.default_rng(10)
+    tried, by_wholes = converter(to_yuv, size), converter(to_yuv, size)
+    picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    for number, (left, top, width, height) in enumerate([(0, 0, WIDTH, HEIGHT), *parts(dice)]):
+        pixels = dice.integers(0, 256, (height, width, 4), np.uint8)
+        picture[top : top + height, left : left + width] = pixels
+        if number % 3 == 0:
+            torn = InStrips(pixels ^ np.uint8(255), belong_together=False)
+            assert tried.parts.convert_strips(torn, left, top, in_place=in_place) is None
+        part = tried.parts.convert_strips(InStrips(pixels), left, top, in_place=in_place)
+        assert part is not None
+        found = planes_of(tried.picture.put(part))
+        for plane, expected in zip(found, planes_of(by_wholes.convert(picture.copy(), 0, 0)), strict=True):
+            assert np.array_equal(plane, expected), f"{width}x{height}+{left}+{top}"
+
+
+def test_the_thread_that_waits_for_a_part_converts_it() -> None:
+    picture = np.random.default_rng(11).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    tried, exact = converter(Libyuv), converter(Swscale)
+    alive = weakref.ref(picture)
+    part = tried.parts.grabbed(picture, 0, 0, is_awaited=True)
+    assert isinstance(part, PixelPart)
+    expected = planes_of(converter(Libyuv).convert(picture, 0, 0))
+    # An exact converter keeps the picture, which the next part goes into.
+    assert isinstance(exact.parts.grabbed(picture.copy(), 0, 0, is_awaited=True), YuvPart)
+    assert isinstance(tried.parts.grabbed(picture, 0, 0, is_awaited=False), YuvPart)
+    del picture
+    found = planes_of(tried.picture.put(part.converted()))
+    assert alive() is None, "its source has the memory back, although the part is still there"
+    for plane, other in zip(found, expected, strict=True):
+        assert np.array_equal(plane, other)

@@ -207,3 +207,17 @@ class AnyUse(RuleBasedStateMachine):
 
 
 TestAnyUse = AnyUse.TestCase
+
+
+def test_a_receiver_that_is_done_with_all_items_awaits_the_next(box: Mailbox[int]) -> None:
+    assert not box.is_awaited()
+    receiver = Helper(box.get)
+    assert receiver.is_blocked()
+    assert box.is_awaited()
+    box.put(1)
+    assert not box.is_awaited(), "whether or not the receiver has taken it yet"
+    assert receiver.finish() == 1
+    assert not box.is_awaited(), "it may be busy with that item"
+    with pytest.raises(TimeoutError):
+        box.get(timeout_s=0.0)
+    assert not box.is_awaited()

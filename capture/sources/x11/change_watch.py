@@ -122,6 +122,8 @@ class X11Watch:
         # When the cursor's place was last requested, and where it was; and when the mouse was last used.
         self._pointer_asked_s = self._mouse_used_s = -math.inf
         self._pointer_at = (NOWHERE.left, NOWHERE.top)
+        # How often the server reported damage, and how often until the last grab began.
+        self._reports = self._reports_before = 0
         # In the last frame: the place of the hot spot, and the rectangle that the cursor covered.
         self._cursor_seen_at: tuple[int, int] | None = None
         self._cursor_covered: Rectangle | None = None
@@ -194,6 +196,7 @@ class X11Watch:
         self.hear()
         changed_at_s, self._changed_at_s = self._changed_at_s, None
         drawn, self._drawn = self._drawn, None
+        self._reports_before = self._reports
         if self._damage is None:
             self.forget()
             self._follow_cursor()
@@ -214,6 +217,14 @@ class X11Watch:
         # A change without damage in the area, such as a cursor outside it, still owes the caller a frame.
         nothing = Rectangle(self._area.left, self._area.top, min(2, self._area.width), min(2, self._area.height))
         return changed_at_s or None, (changed.intersection(self._area) if changed is not None else None) or nothing
+
+    def nothing_was_drawn(self) -> bool:
+        """Whether the server had reported no drawing since `begin_grab`, anywhere, when it sent its last reply.
+
+        It reports the first one of a round, and not each that follows. Without reports, nobody knows.
+        """
+        self.hear()
+        return self._damage is not None and self._reports == self._reports_before
 
     def draw_cursor(self, pixels: Pixels, part: Rectangle) -> None:
         """Draw the cursor as it was at `begin_grab` into `pixels`, a picture of `part` of the screen."""
@@ -306,6 +317,7 @@ class X11Watch:
         for event in self._connection.events():
             kind = event[0] & 0x7F
             if kind == damaged:
+                self._reports += 1
                 (x, y, width, height), (left, top) = struct.unpack_from("=hhHH", event, 16), self._damage_corner
                 inside = Rectangle(left + x, top + y, width, height).intersection(self._area)
                 if inside is not None:

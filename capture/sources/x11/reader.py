@@ -73,10 +73,15 @@ class X11Reader:
         held = self._memory.keep(self._connection.root, area, root.size_bytes(area.width, area.height))
         return lambda: root.pixels(held.values(), area.width, area.height)
 
-    def release(self) -> None:
-        """Give back the memory that is not needed while nothing is grabbed. Raises `DisplayLostError`."""
+    @property
+    def shares_memory(self) -> bool:
+        """Whether the server shares memory, which it does not over a network."""
+        return self._memory is not None
+
+    def release(self, most_bytes: int | None = None) -> None:
+        """Give back memory as `SharedMemory.release` does. Raises `DisplayLostError`."""
         if self._memory is not None:
-            self._memory.release()
+            self._memory.release(most_bytes)
 
     def screens(self) -> list[Screen]:
         """Return the current monitors, in the server's order. Raises `DisplayLostError`."""

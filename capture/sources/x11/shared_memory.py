@@ -88,12 +88,13 @@ class SharedMemory:
             raise DisplayLostError(f"the screen can no longer be read (there is no {area})")
         return segment.memory.hold(size_bytes)
 
-    def release(self) -> None:
-        """Give back the memory that nothing uses, except one segment for the next grab."""
+    def release(self, most_bytes: int | None = None) -> None:
+        """Give back the memory that nothing uses, except one segment for the next grab, of at most `most_bytes`."""
         free = sorted(
             (segment for segment in self._segments if segment.memory.is_free), key=lambda each: each.memory.size_bytes
         )
-        surplus = free[:-1]
+        fitting = [each for each in free if most_bytes is None or each.memory.size_bytes <= most_bytes]
+        surplus = [segment for segment in free if segment not in fitting[-1:]]
         self._detach(surplus)
         if surplus:
             # Requests without a reply leave with the next one that has one.
