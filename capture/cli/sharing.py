@@ -24,6 +24,9 @@ _PLACES: Final = {
     "command": "{} was handed to {}",
 }
 
+#: The places that are nowhere without a desktop.
+_ON_DESKTOP: Final = ("clipboard", "email", "folder")
+
 #: The places that need one more word.
 _NAMED: Final = {"app": "--to app Telegram", "command": "--to command 'PROGRAM {path}'"}
 
@@ -129,6 +132,10 @@ def _run(arguments: Arguments, command: Sequence[str]) -> None:
 
 
 def _next_best(place: str, path: Path) -> str:
+    from capture.desktop.programs import has_desktop
+
+    if not has_desktop():
+        return f"it is in {path.parent}" if place in _ON_DESKTOP else ""
     if place == "clipboard":
         return "or show it in the file manager: --to folder"
     if place == "email":

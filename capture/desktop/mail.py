@@ -17,7 +17,7 @@ from typing import Final
 
 from capture.desktop.drafts import write_draft
 from capture.desktop.portal_mail import mail_by_portal
-from capture.desktop.programs import begins, open_with_desktop, open_with_program
+from capture.desktop.programs import begins, has_desktop, open_with_desktop, open_with_program
 from capture.errors import NotReadyError
 
 __all__ = ["open_draft"]
@@ -28,6 +28,10 @@ _BY_XDG_EMAIL: Final = ("evolution", "kmail", "claws")
 #: Those that open a mail with `X-Unsent` as a draft. `xdg-email` breaks names with a comma or a quote for them.
 _BY_DRAFT: Final = ("thunderbird", "icedove", "betterbird")
 
+#: What mail programs open: addresses, and mails in files.
+_ADDRESSES: Final = "x-scheme-handler/mailto"
+_MAILS: Final = "message/rfc822"
+
 _LIMIT_S: Final = 5.0
 
 
@@ -37,20 +41,23 @@ def open_draft(path: Path) -> bool:
     Returns when the desktop has taken it. Raises `NotReadyError` if there is no mail program, `CaptureError` if the
     user closes the desktop's dialog, `OutputError` if the draft cannot be written.
     """
-    program = ""
-    if sys.platform not in ("win32", "darwin") and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        program = _mail_program()
+    program: str | None = None
+    if sys.platform not in ("win32", "darwin") and has_desktop():
+        program = _program_for(_ADDRESSES)
         subject = _as_text(path.stem)
         if _is_one_of(program, _BY_XDG_EMAIL) and str(path).isprintable():
             if begins(["xdg-email", "--utf8", "--subject", subject, "--attach", str(path)]):
                 return True
         elif not _is_one_of(program, _BY_DRAFT) and mail_by_portal(path, subject, os.environ):
             return False
+        # The desktop would open the draft in a browser.
+        if not _is_one_of(program, _BY_DRAFT) and _program_for(_MAILS) == "":
+            raise NotReadyError("there is no mail program here that takes a file", "install one, such as Thunderbird")
     draft = write_draft(path)
     try:
         if _is_one_of(program, _BY_DRAFT):
             with suppress(NotReadyError):
-                open_with_program(draft, program)
+                open_with_program(draft, program or "")
                 return True
         open_with_desktop(draft)
     except NotReadyError as error:
@@ -59,12 +66,12 @@ def open_draft(path: Path) -> bool:
     return True
 
 
-def _mail_program() -> str:
-    """Return the id of the desktop's mail program; "" if that is not known."""
+def _program_for(kind: str) -> str | None:
+    """Return the id of the program that the desktop has for a kind of content; "" for none, None if that is unknown."""
     if shutil.which("xdg-mime") is not None:
         with suppress(OSError, subprocess.TimeoutExpired):
             found = subprocess.run(
-                ["xdg-mime", "query", "default", "x-scheme-handler/mailto"],
+                ["xdg-mime", "query", "default", kind],
                 check=False,
                 capture_output=True,
                 text=True,
@@ -72,11 +79,11 @@ def _mail_program() -> str:
                 timeout=_LIMIT_S,
             )
             return found.stdout.strip()
-    return ""
+    return None
 
 
-def _is_one_of(program: str, words: tuple[str, ...]) -> bool:
-    return any(word in program.lower() for word in words)
+def _is_one_of(program: str | None, words: tuple[str, ...]) -> bool:
+    return any(word in (program or "").lower() for word in words)
 
 
 def _as_text(name: str) -> str:

@@ -33,6 +33,11 @@ _ANSWER_LIMIT_S: Final = 10.0
 _OPENERS: Final = (("xdg-open",), ("gio", "open"))
 
 
+def has_desktop() -> bool:
+    """Whether this process can reach a desktop."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def open_with_desktop(path: Path) -> None:
     """Open a file with the program that the desktop has for it.
 
@@ -47,7 +52,7 @@ def open_with_desktop(path: Path) -> None:
         return
     if sys.platform == "darwin":
         openers = [("open",)]
-    elif not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    elif not has_desktop():
         raise NotReadyError("there is no desktop here to open it with", "run this in a terminal of the desktop")
     else:
         openers = [opener for opener in _OPENERS if shutil.which(opener[0])]

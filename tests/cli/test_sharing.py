@@ -244,6 +244,18 @@ def test_what_is_not_possible_here_is_said_with_the_next_best(
     assert not list(Path(capture_environment["XDG_CACHE_HOME"]).rglob("*.eml"))
 
 
+@pytest.mark.parametrize("place", ["clipboard", "email", "folder"])
+def test_without_a_desktop_the_folder_is_named(
+    place: str, run_capture: RunCapture, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        capture_environment.pop(name, None)
+    write(tmp_path / "a.ogg")
+    done = run_capture("share", "a.ogg", "--to", place)
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"run this in a terminal of the desktop; it is in {tmp_path}\n")
+
+
 def test_a_share_without_a_place_names_them(run_capture: RunCapture, tmp_path: Path) -> None:
     write(tmp_path / "a.ogg")
     done = run_capture("share", "a.ogg")

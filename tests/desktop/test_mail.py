@@ -20,7 +20,7 @@ from portal_keys import start_portal, wayland_environment
 
 from capture.desktop.drafts import write_draft
 from capture.desktop.mail import open_draft
-from capture.errors import CaptureError
+from capture.errors import CaptureError, NotReadyError
 
 _NAME: Final = "org.freedesktop.impl.portal.desktop.mail"
 _IMPLEMENTATION: Final = "org.freedesktop.impl.portal.Email"
@@ -188,6 +188,20 @@ def test_programs_that_take_a_path_get_one(
     program(programs, "xdg-email", "exit 4")
     assert open_draft(note)
     assert opened.read_text().strip().endswith(".eml")
+
+
+def test_a_browser_is_no_mail_program(note: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    monkeypatch.setenv("PATH", str(programs))
+    opened = program(programs, "xdg-open")
+    # Nothing for mails in files, whatever opens addresses.
+    for addresses in ("", "chrome.desktop"):
+        program(programs, "xdg-mime", f'test "$3" = message/rfc822 || echo {addresses}')
+        with pytest.raises(NotReadyError, match="there is no mail program here that takes a file: install one"):
+            open_draft(note)
+    assert not opened.exists()
+    assert not (programs.parent / "cache").exists()
 
 
 def test_thunderbird_gets_a_draft_whatever_opens_other_mails(
