@@ -131,7 +131,8 @@ def _repair(arguments: Arguments) -> int:
             complain(str(error))
             continue
         found.append(done.as_json())
-        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else "already complete"
+        whole = "already complete" if output is None else f"a copy of {each.name}, which is already complete"
+        what = f"repaired, {as_clock(done.after.duration_s)}" if done.was_needed else whole
         if done.put_back:
             what = f"put back, {as_clock(done.after.duration_s)}: what was to replace it does not play"
             what += f", and is {done.broken} now" if done.broken is not None else ""

@@ -106,7 +106,7 @@ def _sound() -> Iterable[Check]:
 
     def look_for_server() -> str:
         devices.extend(list_audio_devices())
-        return f"{len(devices)} devices"
+        return "1 device" if len(devices) == 1 else f"{len(devices)} devices"
 
     server = _examined("sound server", look_for_server)
     yield server

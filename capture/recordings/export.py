@@ -209,7 +209,8 @@ def _form(path: Path, preset: Preset, output: Path | None, *, has_picture: bool,
         return possible[0]
     form = output.suffix[1:].lower()
     if form not in possible:
-        known = " or ".join(f".{ending}" for ending in possible)
+        *others, last = (f".{ending}" for ending in possible)
+        known = f"{', '.join(others)} or {last}" if others else last
         raise UsageError(f"{output} is not a file that this preset makes of {path}", f"end its name in {known}")
     return form
 

@@ -231,7 +231,7 @@ def test_the_audio_tracks_are_those_that_were_chosen(
         ("web", {"tracks": ((2,),)}, "b.mp4", "there is no audio track 3 in .*: there are audio tracks 1 to 2"),
         ("web", {"tracks": ((0,), (1,))}, "b.m4a", r"a \.m4a file has 1 audio track, not 2: mix them, .*1\+2"),
         ("podcast", {"tracks": ()}, "b.mp3", "there would be nothing in a .mp3 file without sound"),
-        ("web", {}, "b.avi", r"b.avi is not a file that this preset makes of .*: end its name in \.mp4 or"),
+        ("web", {}, "b.avi", r"b.avi is not a file that this preset makes of .*: end its name in \.mp4, \.webm"),
         ("web", {}, "a.mkv", "a.mkv is not a file that this preset makes"),
         ("web", {}, "taken.mp4", "taken.mp4 exists already"),
         ("discord", {"most_bytes": 900}, "b.mp4", "does not fit into 0.9KB: the smallest possible is"),

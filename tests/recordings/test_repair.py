@@ -203,6 +203,8 @@ def test_every_recording_in_a_folder_is_repaired(run_capture: RunCapture, tmp_pa
     again = run_capture("repair", folder / "cut.mp4")
     assert again.returncode == 0
     assert "already complete" in again.stdout
+    copied = run_capture("repair", folder / "cut.mp4", "--output", folder / "copy.mp4")
+    assert copied.stdout == f"{folder / 'copy.mp4'}: a copy of cut.mp4, which is already complete\n"
 
 
 def test_a_mistaken_call_is_refused_in_one_line(run_capture: RunCapture, tmp_path: Path) -> None:
