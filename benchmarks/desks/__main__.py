@@ -1,6 +1,6 @@
-"""Does the recorder work on a whole desktop? Runs it on GNOME or sway, with the desktop's own portal and PipeWire.
+"""Does the recorder work on a whole desktop? Runs it on GNOME, KDE or sway, with the desktop's portal and PipeWire.
 
-Usage: python -m benchmarks.desks gnome|sway [--root FOLDER] [--suite sid] [--results FOLDER] [-- COMMAND …]
+Usage: python -m benchmarks.desks gnome|kde|sway [--root FOLDER] [--suite sid] [--results FOLDER] [-- COMMAND …]
 
 The desktop runs without a screen and a graphics card, in the Debian in --root, which is made there if it is missing;
 that takes root, debootstrap and some minutes. Without --root it runs on this system, if that has the desktop. Files of
@@ -66,6 +66,8 @@ def _try(make: type[Session], folder: Path, results: Path) -> int:
         trial.check("standby", trial.standby)
         if trial.hands.asks:
             trial.check("refused", trial.refused)
+            trial.check("a window", trial.window)
+            trial.check("the window is closed", trial.window_closed)
         trial.check("the sharing is ended in the desktop", trial.revoked)
         trial.check("the portal is killed", lambda: trial.killed("xdg-desktop-portal", "duration", 0))
     for program, ending in session.endings.items():

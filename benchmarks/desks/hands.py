@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import time
+from copy import copy
 from typing import Any, Final, Protocol
 from unittest.mock import patch
 
@@ -15,14 +16,14 @@ from jeepney.io.blocking import open_dbus_connection
 from benchmarks.desks.session import Session
 from capture.system.wayland_connection import Connection, as_text, text_of
 
-__all__ = ["GnomeHands", "Hands", "SwayHands", "hands_of"]
+__all__ = ["GnomeHands", "Hands", "KdeHands", "SwayHands", "hands_of"]
 
 _SHOWN_LIMIT_S: Final = 20.0
 #: What a dialog takes to be ready for keys, and a person from one key to the next.
 _READY_S: Final = 3.0
 _BETWEEN_S: Final = 0.6
 
-_TAB, _RETURN, _ESCAPE = 0xFF09, 0xFF0D, 0xFF1B
+_TAB, _RETURN, _ESCAPE, _SPACE = 0xFF09, 0xFF0D, 0xFF1B, 0x20
 
 #: A keyboard and a pointer of the shell's own. What they do right after they were made is lost.
 _DEVICES: Final = """\
@@ -40,10 +41,54 @@ _ASKED: Final = "global.display.focus_window?.get_wm_class() == 'xdg-desktop-por
 _SHARED: Final = "[...Main.panel.statusArea.screenSharing._handles].map(handle => handle.stop()).length"
 
 
-#: wlroots' virtual pointer: its manager, requests and events.
-_POINTERS: Final = "zwlr_virtual_pointer_manager_v1"
-_BIND = _GLOBAL = _CREATE_POINTER = _MOTION = 0
+#: wlroots' virtual pointer: requests of its manager, and its own.
+_CREATE_POINTER = _MOTION = 0
 _FRAME: Final = 4
+
+#: KWin's fake input: its requests, and the keys by the kernel's numbers. From version 4 on it has keys.
+_FAKE_INPUT_VERSION: Final = 4
+_AUTHENTICATE: Final = 0
+_FAKE_MOTION: Final = 1
+_FAKE_KEY: Final = 10
+_ENTER_CODE, _ESCAPE_CODE = 28, 1
+
+#: A part of the dialog's title.
+_DIALOG_OF_KDE: Final = "Share"
+
+#: Of the registry.
+_BIND = _GLOBAL = 0
+
+
+class _Device:
+    """An object of the compositor's by which a program does what a user does."""
+
+    def __init__(self, session: Session, interface: str, version: int) -> None:
+        with patch.dict(os.environ, session.environment):
+            self._connection = Connection()
+        self._wanted = (interface, version)
+        self._number = 0
+        self._registry = self._connection.get_registry(self._on_registry)
+        self._connection.round_trip()
+        if not self._number:
+            raise RuntimeError(f"the compositor offers no {interface}")
+
+    def request(self, code: int, arguments: bytes = b"") -> None:
+        self._connection.request(self._number, code, arguments)
+        self._connection.round_trip()
+
+    def make(self, code: int) -> _Device:
+        """Return the object that a request makes, of no seat."""
+        made = copy(self)
+        made._number = self._connection.new_id()
+        self.request(code, struct.pack("=II", 0, made._number))
+        return made
+
+    def _on_registry(self, code: int, arguments: bytes) -> None:
+        name, version = self._wanted
+        if code == _GLOBAL and text_of(arguments[4:]) == name:
+            self._number = self._connection.new_id()
+            what = arguments[:4] + as_text(name) + struct.pack("=II", version, self._number)
+            self._connection.request(self._registry, _BIND, what)
 
 
 class Hands(Protocol):
@@ -57,6 +102,10 @@ class Hands(Protocol):
 
     def accept(self) -> None:
         """Wait for the dialog, and allow what it suggests, for good."""
+        ...
+
+    def accept_window(self) -> None:
+        """Wait for the dialog about windows, and allow the first one."""
         ...
 
     def refuse(self) -> None:
@@ -85,6 +134,12 @@ class GnomeHands:
         self._await_dialog()
         # From "remember" by the monitor and "cancel" to "share".
         for key in (_TAB, _TAB, _TAB, _RETURN):
+            self._press(key)
+
+    def accept_window(self) -> None:
+        self._await_dialog()
+        # From "cancel" to the first window, and on to "cancel" and "share".
+        for key in (_TAB, _TAB, _SPACE, _TAB, _TAB, _RETURN):
             self._press(key)
 
     def refuse(self) -> None:
@@ -119,24 +174,74 @@ class GnomeHands:
         return json.loads(reply.body[1] or "null")
 
 
+class KdeHands:
+    """KDE's user, by KWin's fake input: it has to check no permissions."""
+
+    asks = True
+
+    def __init__(self, session: Session) -> None:
+        self._address = session.environment["DBUS_SESSION_BUS_ADDRESS"]
+        self._device = _Device(session, "org_kde_kwin_fake_input", _FAKE_INPUT_VERSION)
+        self._device.request(_AUTHENTICATE, as_text("capture") + as_text("benchmarks"))
+
+    def quiet(self) -> None:
+        pass
+
+    def accept(self) -> None:
+        self._await_dialog()
+        self._press(_ENTER_CODE)
+
+    def accept_window(self) -> None:
+        self.accept()
+
+    def refuse(self) -> None:
+        self._await_dialog()
+        self._press(_ESCAPE_CODE)
+
+    def move_pointer(self, right: int, down: int) -> None:
+        # In 1/256 pixels.
+        self._device.request(_FAKE_MOTION, struct.pack("=ii", 256 * right, 256 * down))
+
+    def end_sharing(self) -> bool:
+        return False
+
+    def _press(self, key: int) -> None:
+        for pressed in (1, 0):
+            self._device.request(_FAKE_KEY, struct.pack("=II", key, pressed))
+        time.sleep(_BETWEEN_S)
+
+    def _await_dialog(self) -> None:
+        deadline_s = time.monotonic() + _SHOWN_LIMIT_S
+        where = DBusAddress("/WindowsRunner", "org.kde.KWin", "org.kde.krunner1")
+        with open_dbus_connection(self._address) as connection:
+            while True:
+                reply = connection.send_and_get_reply(
+                    new_method_call(where, "Match", "s", (_DIALOG_OF_KDE,)), timeout=10
+                )
+                if reply.header.message_type is not MessageType.error and reply.body[0]:
+                    break
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"KDE shows no dialog: {reply.body}")
+                time.sleep(_BETWEEN_S)
+        time.sleep(_READY_S)
+
+
 class SwayHands:
     """sway's user, with a virtual pointer. Its portal asks nothing here, and shows no sign of the sharing."""
 
     asks = False
 
     def __init__(self, session: Session) -> None:
-        with patch.dict(os.environ, session.environment):
-            self._connection = Connection()
-        self._manager = 0
-        self._registry = self._connection.get_registry(self._on_registry)
-        self._connection.round_trip()
-        self._pointer = self._connection.new_id()
-        self._connection.request(self._manager, _CREATE_POINTER, struct.pack("=II", 0, self._pointer))
+        manager = _Device(session, "zwlr_virtual_pointer_manager_v1", 1)
+        self._pointer = manager.make(_CREATE_POINTER)
 
     def quiet(self) -> None:
         pass
 
     def accept(self) -> None:
+        pass
+
+    def accept_window(self) -> None:
         pass
 
     def refuse(self) -> None:
@@ -145,20 +250,15 @@ class SwayHands:
     def move_pointer(self, right: int, down: int) -> None:
         # In 1/256 pixels.
         now_ms = int(time.monotonic() * 1000) & 0xFFFFFFFF
-        self._connection.request(self._pointer, _MOTION, struct.pack("=Iii", now_ms, 256 * right, 256 * down))
-        self._connection.request(self._pointer, _FRAME)
-        self._connection.round_trip()
+        self._pointer.request(_MOTION, struct.pack("=Iii", now_ms, 256 * right, 256 * down))
+        self._pointer.request(_FRAME)
 
     def end_sharing(self) -> bool:
         return False
 
-    def _on_registry(self, code: int, arguments: bytes) -> None:
-        if code == _GLOBAL and text_of(arguments[4:]) == _POINTERS:
-            self._manager = self._connection.new_id()
-            what = arguments[:4] + as_text(_POINTERS) + struct.pack("=II", 1, self._manager)
-            self._connection.request(self._registry, _BIND, what)
-
 
 def hands_of(session: Session) -> Hands:
     """Return the user of this session."""
-    return GnomeHands(session) if session.desktop == "GNOME" else SwayHands(session)
+    kinds: dict[str, type[GnomeHands] | type[KdeHands] | type[SwayHands]]
+    kinds = {"GNOME": GnomeHands, "KDE": KdeHands, "sway": SwayHands}
+    return kinds[session.desktop](session)

@@ -25,6 +25,7 @@ _PACKAGES: Final = (
 )
 PACKAGES_OF: Final = {
     "gnome": ("gnome-shell", "xdg-desktop-portal-gnome"),
+    "kde": ("kwin-wayland", "qt6-wayland", "xdg-desktop-portal-kde"),
     "sway": ("sway", "xdg-desktop-portal-wlr", "xwayland", "wf-recorder"),
 }
 

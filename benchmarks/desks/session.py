@@ -15,7 +15,7 @@ from typing import Final
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy, open_dbus_connection
 
-__all__ = ["SESSIONS", "Gnome", "Session", "Sway"]
+__all__ = ["SESSIONS", "Gnome", "Kde", "Session", "Sway"]
 
 _START_LIMIT_S: Final = 60.0
 _LOOK_S: Final = 0.05
@@ -127,7 +127,7 @@ class Session:
         """Let the bus start no part of the portal: it would know no display."""
         services = Path(self.environment["XDG_DATA_HOME"], "dbus-1/services")
         services.mkdir(parents=True, exist_ok=True)
-        names = [_PORTAL, *(f"org.freedesktop.impl.portal.desktop.{part}" for part in ("gnome", "gtk", "wlr"))]
+        names = [_PORTAL, *(f"org.freedesktop.impl.portal.desktop.{part}" for part in ("gnome", "gtk", "kde", "wlr"))]
         for name in names:
             (services / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec=/bin/false\n")
 
@@ -183,6 +183,27 @@ class Gnome(Session):
         self._start("/usr/libexec/xdg-desktop-portal")
 
 
+class Kde(Session):
+    """KWin with its portal. KWin gives pictures only where it draws by OpenGL, which takes a render node (/dev/dri)."""
+
+    desktop = "KDE"
+    display = "wayland-kde"
+    endings = MappingProxyType({"kwin_wayland": ("display_lost", 1), "pipewire": ("display_lost", 1)})
+
+    def _start_compositor(self) -> None:
+        # Without the checks, `hands` may press keys. Qt draws the portal's dialog by itself.
+        own = {"KDE_SESSION_VERSION": "6", "QT_QPA_PLATFORM": "wayland", "QT_QUICK_BACKEND": "software"}
+        self.environment |= {**own, "KWIN_WAYLAND_NO_PERMISSION_CHECKS": "1"}
+        options = ("--virtual", "--width", "1920", "--height", "1080", "--no-lockscreen", "--socket", self.display)
+        self._start("kwin_wayland", *options, environment={"WAYLAND_DISPLAY": None, "QT_QPA_PLATFORM": None})
+
+    def _start_portal(self) -> None:
+        (portal,) = Path("/usr/lib").glob("*/libexec/xdg-desktop-portal-kde")
+        self._start(str(portal))
+        self._await("KDE's portal", lambda: self.has_name("org.freedesktop.impl.portal.desktop.kde"))
+        self._start("/usr/libexec/xdg-desktop-portal")
+
+
 class Sway(Session):
     """sway with wlroots' portal, which asks nothing."""
 
@@ -210,4 +231,4 @@ class Sway(Session):
         self._start("/usr/libexec/xdg-desktop-portal")
 
 
-SESSIONS: Final[dict[str, type[Session]]] = {"gnome": Gnome, "sway": Sway}
+SESSIONS: Final[dict[str, type[Session]]] = {"gnome": Gnome, "kde": Kde, "sway": Sway}

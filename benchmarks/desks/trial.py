@@ -18,11 +18,24 @@ import numpy as np
 
 from benchmarks.desks.hands import Hands, hands_of
 from benchmarks.desks.session import Session
+from benchmarks.process import REPOSITORY
 
 __all__ = ["Trial", "versions"]
 
 _LIMIT_S: Final = 60.0
 _LOOK_S: Final = 0.02
+
+_WINDOW: Final = """
+import itertools, time
+from benchmarks.stimulus.wayland_screen import WaylandScreen
+with WaylandScreen() as screen:
+    for colour in itertools.cycle((0x4080C0, 0x80C040)):
+        screen.fill(colour)
+        time.sleep(0.2)
+"""
+
+#: How long a window takes to be shown, and listed.
+_WINDOW_S: Final = 4.0
 
 #: How often the pointer is moved.
 _MOVES: Final = 40
@@ -148,6 +161,22 @@ class Trial:
         _expect(code == 3 and not (self.folder / "refused.mp4").exists(), running.said.read_text())
         return running.said.read_text().splitlines()[-1].removeprefix("capture: ")
 
+    def window(self) -> str:
+        """Record the window that is chosen in the dialog."""
+        with self._shown_window(), self._recording("window.mp4", "--window", "any") as running:
+            self.hands.accept_window()
+            return self._whole(running, "window.mp4")
+
+    def window_closed(self) -> str:
+        """Close the window while it is recorded. The portal says no more than that the sharing has ended."""
+        with self._shown_window() as window, self._recording("closed.mp4", "--window", "any", seconds=30) as running:
+            self.hands.accept_window()
+            running.until("recording ")
+            time.sleep(1.5)
+            window.kill()
+            window.wait()
+        return self._whole(running, "closed.mp4", "permission_revoked")
+
     def revoked(self) -> str:
         with self._recording("revoked.mp4", seconds=30) as running:
             running.until("recording ")
@@ -165,6 +194,17 @@ class Trial:
         return self._whole(running, f"without {program}.mp4", stopped_by, code)
 
     # How they do it
+
+    @contextmanager
+    def _shown_window(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Show a window over the whole screen, in two colours by turns."""
+        window = subprocess.Popen([sys.executable, "-c", _WINDOW], env=self.session.environment, cwd=REPOSITORY)
+        try:
+            time.sleep(_WINDOW_S)
+            yield window
+        finally:
+            window.kill()
+            window.wait()
 
     @contextmanager
     def _recording(self, name: str, *options: str, seconds: float = 3) -> Iterator[Running]:
@@ -222,7 +262,8 @@ def _expect(condition: bool, found: object) -> None:
 
 def versions(session: Session) -> str:
     """Return the versions of what makes up the desktop."""
-    packages = ["gnome-shell", "sway", "xdg-desktop-portal-gnome", "xdg-desktop-portal-wlr", "xdg-desktop-portal"]
+    portals = ["xdg-desktop-portal", *(f"xdg-desktop-portal-{name}" for name in ("gnome", "kde", "wlr"))]
+    packages = ["gnome-shell", "kwin-wayland", "sway", *portals]
     asked = ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages, "pipewire", "wireplumber"]
     # What is not installed is complained about elsewhere.
     lines = [line.split() for line in session.run(*asked).splitlines()]
