@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import av
     from av.video.stream import VideoStream
 
-__all__ = ["FrameTimes", "closest_s", "half_slot_s", "rate_of"]
+__all__ = ["FrameTimes", "closest_s", "half_slot_s", "rate_of", "spaced"]
 
 #: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
 #: frames or 5 s (`avformat_find_stream_info`).
@@ -41,6 +41,9 @@ _FROM_DISTANCES: Final = (1, 2, 4)
 
 #: Frames that come too fast for the grid may be this late; then it is given up.
 _MOST_PLACES_LATE: Final = 2
+
+#: How long a frame waits for the one before, at most.
+_MOST_HALF_SLOTS_LATE: Final = 4
 
 #: How many frames at the end of a file have half a slot each before it, if they come in time.
 _LAST_FRAMES: Final = 2
@@ -100,10 +103,7 @@ class FrameTimes:
         exact_s = at_s = pts * unit_s
         if self._guessed and self._count < _FRAMES_ON_GRID:
             at_s = min(self._on_grid(at_s), self._latest_s(exact_s, before_s))
-        # The group before the start of a clip may be shown in very quick succession; that must not delay the rest by
-        # more than a slot. Frames of a recording come once in a slot, so they are late by half a slot at most, except
-        # after several short pauses.
-        spaced_s = max(at_s, min(self._last_s, at_s + self._half_slot_s) + self._half_slot_s)
+        spaced_s = spaced(at_s, self._last_s, self._half_slot_s)
         self._last_s = max(spaced_s, self._last_s + unit_s)
         return round(self._last_s / unit_s) - pts
 
@@ -138,6 +138,15 @@ class FrameTimes:
         distance = place - self._place
         pairs = zip(_FROM_DISTANCES, self._divisors, strict=True)
         return tuple(math.gcd(divisor, distance) if self._count >= first else divisor for first, divisor in pairs)
+
+
+def spaced(at: float, last: float, half_slot: float) -> float:
+    """Return when a frame begins that comes at `at` and follows one at `last`: half a slot later, if it can wait.
+
+    Frames of a recording come once in a slot, and wait for half a slot at most; after short pauses and commands they
+    wait for longer. The group before the start of a clip may have hundreds in a second, which must not delay the rest.
+    """
+    return max(at, min(last, at + (_MOST_HALF_SLOTS_LATE - 1) * half_slot) + half_slot)
 
 
 def rate_of(stream: VideoStream) -> Fraction | None:

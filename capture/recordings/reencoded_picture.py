@@ -61,11 +61,15 @@ class ReencodedPicture:
         options = dict(defaults)
         # The average is far below what a variable rate reaches, and Matroska would state it as the rate.
         rate = style.constant_fps or source.guessed_rate or Fraction(30)
+        # H.264 states whether its frame rate is constant.
+        own = {"force-cfr": "1" if style.constant_fps is not None else "0"}
         if math.isinf(plan.picture_rate):
             options["crf"] = str(style.crf)
-        elif codec == "h264":
+        else:
             # With its default, the size of a short film is too far off, and a second attempt is needed.
-            options["x264-params"] = "ratetol=0.1"
+            own["ratetol"] = "0.1"
+        if codec == "h264":
+            options["x264-params"] = ":".join(f"{name}={value}" for name, value in own.items())
         if style.key_frames_s is not None:
             group = str(max(1, round(float(rate) * style.key_frames_s)))
             options |= {"g": group, "keyint_min": group, "sc_threshold": "0"}

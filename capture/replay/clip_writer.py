@@ -31,6 +31,7 @@ from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
 from capture.output.file_size import file_size_limit
+from capture.output.frame_times import spaced
 from capture.output.muxer import Muxer
 from capture.output.tags import NO_TAGS, Tags
 from capture.replay.clip import SQUEEZED_S, Clip
@@ -214,13 +215,18 @@ def _copied(
 def _lasting(pictures: list[av.Packet[Any]], end: int, kind: Container, track: ReplayTrack) -> list[av.Packet[Any]]:
     """Give each frame the duration until the next, the last one until `end`; Matroska needs only the last.
 
-    Every frame lasts half a slot: where the last one would not, it begins earlier, or is left out if the one before has
-    no room to spare. The muxer would let it go on behind the end of the sound.
+    Every frame lasts half a slot: where the last one would not, it begins earlier, or is left out if those before have
+    no time to spare. The muxer would let it go on behind the end of the sound.
     """
     half_slot = units(track.half_slot_s, track.time_base) + 1
     latest = end - half_slot
-    while len(pictures) > 1 and (pictures[-1].pts or 0) > latest and (pictures[-2].pts or 0) > latest - half_slot:
+    # When the muxer will begin each.
+    begins = [float(pictures[0].pts or 0)]
+    for picture in pictures[1:]:
+        begins.append(spaced(picture.pts or 0, begins[-1], half_slot))
+    while len(pictures) > 1 and begins[-1] > latest and begins[-2] > latest - half_slot:
         pictures.pop()
+        begins.pop()
     last = pictures[-1]
     last.pts = last.dts = min(last.pts or 0, max(latest, 0))
     if kind.format in _WITH_EDIT_LISTS:

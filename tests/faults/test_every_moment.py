@@ -208,13 +208,15 @@ def assert_together(path: Path, stepped: Stepped, kept: Floats, begins_s: float 
     for at_s, picture in each_picture(path):
         # No frame is shown for less than half a slot: the next one waits. With pauses, several may come within that.
         waits = at_s - before_s < 0.5 * SLOT_S + 0.002
-        may_be_late_s = min(SLOT_S, may_be_late_s + 0.5 * SLOT_S) if waits else 0.0
+        may_be_late_s = min(2 * SLOT_S, may_be_late_s + 0.5 * SLOT_S) if waits else 0.0
         # The first frame with this clock counts; later ones repeat it.
         shown.setdefault(read_clock(picture), (at_s, may_be_late_s))
         before_s = at_s
     offsets_s = [stepped.media_s(stepped.timeline.epoch_s + clock / 1000) - at_s for clock, (at_s, _) in shown.items()]
     if begins_s is None:
-        begins_s = float(np.median(offsets_s))
+        later = list(zip(offsets_s, shown.values(), strict=True))[1:]
+        in_time = [offset_s for offset_s, (_, may_be_late_s) in later if not may_be_late_s]
+        begins_s = float(np.median(in_time or offsets_s))
     # The clock counts whole milliseconds, and so does Matroska. The first frame may have been on screen for a while;
     # the last one of a clip may come early, to be shown for half a slot.
     end_s = sound(path).end_s

@@ -104,6 +104,15 @@ def test_frames_are_half_a_slot_apart_and_move_less_than_a_slot() -> None:
         assert max(abs(new - old) for new, old in zip(found, pts, strict=True)) < 2 * half_slot
 
 
+@pytest.mark.parametrize("guessed", [True, False])
+def test_frames_of_a_burst_wait_for_each_other(guessed: bool) -> None:
+    # As after commands in quick succession, for each of which a still picture is repeated.
+    pts = [0, 3000, 3200, 3500, 3900, 9000, 12_000]
+    found = placed(FrameTimes(Fraction(30), guessed=guessed), pts)
+    assert min(later - earlier for earlier, later in itertools.pairwise(found)) >= 1500 - 1
+    assert found[-2:] == pts[-2:]
+
+
 def test_a_moved_frame_ends_when_it_did() -> None:
     times = FrameTimes(Fraction(30), guessed=True)
     packets = [packet(0), packet(3700, duration=6000)]

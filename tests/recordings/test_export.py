@@ -13,7 +13,7 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numbered import HEIGHT, WIDTH, number_of, numbered
-from reopened import first_loud_s, loudness, pictures, probe, sound
+from reopened import first_loud_s, loudness, pictures, probe, sound, stated_rate_flags
 from written import RATE, Picture, Sound, write
 
 from benchmarks.hostile import FILES
@@ -146,6 +146,8 @@ def test_an_editor_gets_a_constant_rate_bt709_and_a_key_frame_each_second(tmp_pa
     assert keys == [0, 1, 2]
     assert marks == (1, 1, 1, 1)
     assert check(made).streams[0].constant_fps == 30
+    assert stated_rate_flags(made) == {"1"}
+    assert stated_rate_flags(exported(tmp_path / "a.mkv", "whatsapp").path) == {"0"}
 
 
 def test_frames_that_follow_each_other_too_fast_get_a_usual_rate(tmp_path: Path) -> None:

@@ -173,6 +173,26 @@ def test_a_clip_has_no_short_frame(exact: bool, extension: str, tmp_path: Path) 
         assert max(shown_s) >= drawn_s[last - 1] - 0.002
 
 
+@pytest.mark.parametrize("extension", WITH_PICTURE)
+@pytest.mark.parametrize("begins_s", [0.0, 0.01, 0.02, 0.03])
+def test_a_clip_that_ends_after_short_pauses_has_no_short_frame(
+    begins_s: float, extension: str, tmp_path: Path
+) -> None:
+    kind = CONTAINERS[extension]
+    buffer = EncodedBuffer(str(kind.video_codec), kind.audio_codec, fps=FPS, length_s=6.0)
+    assert buffer.pictures is not None
+    # After each pause, the next frame follows at any distance.
+    drawn_s = [slot / FPS for slot in range(2 * FPS)]
+    drawn_s += [2.0 + begins_s + later_s for later_s in (0.0, 0.007, 0.013, 0.022, 0.037)]
+    for at_s in drawn_s:
+        buffer.add(0, buffer.pictures.encode(draw_pattern(at_s, 320, 180), round(at_s * VIDEO_TICKS_PER_S)))
+    buffer.add_sound(np.zeros((3 * SAMPLE_RATE, 2), np.float32))
+    for number, end_s in enumerate((2.03, 2.041, 2.05, 2.062, 2.07)):
+        path = tmp_path / f"clip-{number}.{extension}"
+        save(buffer.snapshot(1.5, end_s), path, exact=True)
+        assert_none_is_short(path, end_together=True)
+
+
 def test_nothing_is_cut_off_from_the_first_frame(tmp_path: Path) -> None:
     path, made = write(tmp_path / "other.mp4", (), Picture()), tmp_path / "part.mp4"
     assert main(["trim", str(path), "--to", "1s", "-o", str(made)]) == 0
