@@ -1,9 +1,12 @@
 """What do files cost that every program reads right? The same screen, encoded and written with and without that.
 
-Usage: python -m benchmarks.file_cost [--seconds 60] [--runs 5] [--json [FILE]]
+Usage: python -m benchmarks.file_cost [--key-frames] [--seconds 60] [--runs 5] [--json [FILE]]
 
 Without: times as they come, no key frame before its time, fragments by length alone, and no table of them. The runs
 alternate. The exit code is 1 when bytes or processor time grow by more than their bounds.
+
+With `--key-frames`, it prints what other rules for key frames would cost for six kinds of screen: how many bytes more
+than with one in 8 s of change alone, and how many key frames there are.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
@@ -21,11 +24,12 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.report import add_json_option, announce, publish, table
+from benchmarks.stimulus.screens import FPS, HEIGHT, SCREENS, WIDTH, Drawn, typing_scrolling_windows
 from capture.codecs import video_encoder
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
 from capture.formats import CONTAINERS
-from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S, Pixels
+from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S
 from capture.output import muxer as muxer_module
 from capture.output import muxer_options
 from capture.output.frame_times import FrameTimes
@@ -36,19 +40,13 @@ BYTES_BOUND: Final = 1.01
 #: Two runs of the same differ by this much on a busy machine.
 CPU_BOUND: Final = 1.05
 
-WIDTH: Final = 1920
-HEIGHT: Final = 1080
-FPS: Final = 30
-
-#: A typed letter, and how many pixels a page moves in a slot.
-_LETTER: Final = (24, 16)
-_SCROLLED: Final = 24
-
-#: When the screen rests and repeats, types and scrolls, in every twelve seconds. Then another window covers it.
-_PERIOD_S: Final = 12.0
-_TYPES_FROM_S: Final = 4.0
-_SCROLLS_FROM_S: Final = 10.0
-_HEARTBEAT_S: Final = 0.55
+#: The intervals of key frames in `video_encoder` by each rule.
+_NO_OTHERS: Final = {"CHEAP_KEY_FRAME_INTERVAL_S": 1e9, "NEW_KEY_FRAME_INTERVAL_S": 1e9}
+KEY_FRAME_RULES: Final[dict[str, dict[str, float]]] = {
+    "8 s alone": _NO_OTHERS,
+    "as they are": {},
+    "every 2 s": {**_NO_OTHERS, "KEY_FRAME_INTERVAL_S": 2.0},
+}
 
 _PLAIN_OPTIONS: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "300000"}
 
@@ -73,32 +71,6 @@ class _Untouched(FrameTimes):
         pass
 
 
-def screen(seconds: float) -> Iterator[tuple[float, Pixels | None, int, int]]:
-    """Yield moments with what was drawn, None for a repeat, and the column and the row of it."""
-    random = np.random.default_rng(4)
-    letters = np.kron(random.integers(0, 2, (2 * HEIGHT // 12, WIDTH // 8), np.uint8) * 200, np.ones((12, 8), np.uint8))
-    page = np.ascontiguousarray(np.repeat(letters[..., None], 4, axis=2))
-    top, drawn_s = 0, 0.0
-    yield 0.0, page[:HEIGHT].copy(), 0, 0
-    for slot in range(1, round(seconds * FPS)):
-        at_s = slot / FPS + 0.004
-        place_s = at_s % _PERIOD_S
-        if place_s < 1 / FPS:
-            page = np.ascontiguousarray(page[::-1, ::-1])
-            yield at_s, page[top : top + HEIGHT].copy(), 0, 0
-        elif place_s >= _SCROLLS_FROM_S:
-            top = (top + _SCROLLED) % HEIGHT
-            yield at_s, page[top : top + HEIGHT].copy(), 0, 0
-        elif place_s >= _TYPES_FROM_S and slot % 4 == 0:
-            letter = random.integers(0, 255, (*_LETTER, 4), np.uint8)
-            yield at_s, letter, 16 * (slot // 4 % 100), 24 * (slot // 400 % 40)
-        elif at_s - drawn_s >= _HEARTBEAT_S:
-            yield at_s, None, 0, 0
-        else:
-            continue
-        drawn_s = at_s
-
-
 def write(path: Path, seconds: float) -> tuple[int, float]:
     """Encode and write the screen with a voice-like noise; return the bytes and the processor time."""
     noise = np.random.default_rng(1).normal(0, 0.02, (SAMPLE_RATE, 1)).astype(np.float32).repeat(2, axis=1)
@@ -107,7 +79,7 @@ def write(path: Path, seconds: float) -> tuple[int, float]:
     muxer = Muxer(path, CONTAINERS["mp4"], overwrite=True)
     muxer.start([video.template, audio.template])
     heard_s = 0
-    for at_s, pixels, left, top in screen(seconds):
+    for at_s, pixels, left, top in typing_scrolling_windows(seconds):
         pts = round(at_s * VIDEO_TICKS_PER_S)
         began_s = time.process_time()
         for packet in video.repeat(pts) if pixels is None else video.encode(pixels, pts, left, top):
@@ -131,17 +103,62 @@ def plainly(path: Path, seconds: float) -> tuple[int, float]:
         stack.enter_context(patch.object(muxer_module, "FrameTimes", _Untouched))
         stack.enter_context(patch.object(muxer_module, "FragmentIndex", _NoIndex))
         stack.enter_context(patch.dict(muxer_options._FRAGMENTED, _PLAIN_OPTIONS))
-        for name in ("CHEAP_KEY_FRAME_INTERVAL_S", "NEW_KEY_FRAME_INTERVAL_S"):
-            stack.enter_context(patch.object(video_encoder, name, 1e9))
+        stack.enter_context(_intervals(KEY_FRAME_RULES["8 s alone"]))
         return write(path, seconds)
+
+
+@contextmanager
+def _intervals(intervals_s: Mapping[str, float]) -> Iterator[None]:
+    """Let encoders that are made meanwhile place their key frames by other intervals."""
+    with ExitStack() as stack:
+        for name, interval_s in intervals_s.items():
+            stack.enter_context(patch.object(video_encoder, name, interval_s))
+        yield
+
+
+def encoded_bytes(drawn: Iterable[Drawn]) -> tuple[int, int]:
+    """Return how many bytes the pictures take, and how many of them are key frames."""
+    video = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+    size = keys = 0
+    for at_s, pixels, left, top in drawn:
+        pts = round(at_s * VIDEO_TICKS_PER_S)
+        for packet in video.repeat(pts) if pixels is None else video.encode(pixels, pts, left, top):
+            size, keys = size + packet.size, keys + packet.is_keyframe
+    video.close()
+    return size, keys
+
+
+def print_key_frames(seconds: float, destination: str | None) -> None:
+    """Print what key frames cost by each rule, for each kind of screen."""
+    rows, figures = [], {}
+    for kind, screen in SCREENS.items():
+        announce(kind)
+        found = {}
+        for rule, intervals_s in KEY_FRAME_RULES.items():
+            with _intervals(intervals_s):
+                found[rule] = encoded_bytes(screen(seconds))
+        least = found["8 s alone"][0]
+        figures[kind] = {rule: {"bytes": size, "key_frames": keys} for rule, (size, keys) in found.items()}
+        rows.append(
+            [
+                kind,
+                f"{least / 1e6:.2f}",
+                *(f"{100 * (size / least - 1):+.1f} %, {keys}" for size, keys in found.values()),
+            ]
+        )
+    publish(table(["bytes and key frames", "MB, 8 s", *KEY_FRAME_RULES], rows), figures, destination)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--key-frames", action="store_true", help="print what key frames cost")
     add_json_option(parser)
     arguments = parser.parse_args()
+    if arguments.key_frames:
+        print_key_frames(arguments.seconds, arguments.json)
+        return 0
     found: dict[str, list[tuple[int, float]]] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as name:
         for run in range(arguments.runs):
