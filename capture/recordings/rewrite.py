@@ -38,6 +38,9 @@ __all__ = ["chapters_of", "least_s", "new_file", "opened", "read_alone", "rewrit
 #: The rate of a track that states none.
 _DEFAULT_FPS: Final = 30
 
+#: No frame has to be shown for longer, whatever its rate.
+_NEAR_END_S: Final = half_slot_s(Fraction(1))
+
 
 def rewrite(
     path: Path,
@@ -141,7 +144,8 @@ def until(packet: av.Packet[Any], end: float) -> av.Packet[Any] | None:
     pts = packet.pts or 0
     if pts >= end:
         return None
-    if packet.stream.type != "video" or end == math.inf:
+    # The rate is looked up near the end alone: it takes as long as the rest.
+    if packet.stream.type != "video" or pts + (packet.duration or 0) < end - _NEAR_END_S / float(packet.time_base):
         return packet
     latest = end - math.floor(least_s(cast(VideoStream, packet.stream)) / float(packet.time_base))
     if pts > max(0, latest):
