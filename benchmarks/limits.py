@@ -1,13 +1,15 @@
 """What is the least that recording could cost, and how far above that are we?
 
-Usage: python -m benchmarks.limits [--seconds 20] [--only SCENE …] [--json [FILE]]
+Usage: python -m benchmarks.limits [--seconds 20] [--only SCENE …] [--size 1920x1080] [--json [FILE]]
 
 The bare work is done once in a single thread: grabbing, converting and encoding the changes of each slot, and encoding
 a voice, both for the length of a recording. Their CPU time is the floor. Then `capture` records the same scene for the
 same time. The difference is the price of everything else: starting, threads waking each other, placing sound on the
 timeline, writing the file, reporting progress.
 
-The floor of the memory is Python with the libraries that a recording loads; what is over it are pictures and encoders.
+The floor of the memory is Python with the libraries that a recording loads, and without the code that only the start
+uses; what is over it are pictures and encoders. A second table shows what the memory consists of at its peak: code and
+tables of libraries, which the system shares between programs; what servers write into; the encoder; and the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest.mock import patch
@@ -27,6 +29,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
+from benchmarks.mappings import Held, PeakWatch, held_of
 from benchmarks.process import REPOSITORY, Outcome, started
 from benchmarks.recorders import FPS, Capture, Order
 from benchmarks.report import add_json_option, announce, publish, table
@@ -42,15 +45,17 @@ SCENES: Final = {"still": "still", "walkthrough": "walkthrough", "full motion": 
 
 HEAD: Final = ("", "frames", "grab", "convert", "encode", "sound", "floor", "capture", "over it", "peak MB", "over it")
 
-#: Loads what a recording of the screen loads, and prints the memory that has taken so far.
+MEMORY_HEAD: Final = ("peak MB", *(field.name for field in fields(Held)), "whole")
+
+#: Loads what a recording of the screen loads, and prints the memory that this takes and its kinds.
 _LOADING: Final = """
-import os
 from capture.cli.slim_numpy import load_numpy
 load_numpy()
 import capture.session.session, capture.sources.pulse.device_source, capture.sources.x11.change_watch
 import capture.codecs.video_encoder, capture.pipeline.feed, capture.session.take
-from benchmarks.process import high_water_bytes
-print(high_water_bytes(os.getpid()))
+from capture.system.library_code import unmap_unused_code
+unmap_unused_code()
+print(open("/proc/self/smaps").read())
 """
 
 #: Samples per block of the sound sources.
@@ -74,11 +79,11 @@ class Work:
         return self.grab_s + self.convert_s + self.encode_s + self.sound_s
 
 
-def work_of(seconds: float, environment: Mapping[str, str]) -> Work:
+def work_of(seconds: float, environment: Mapping[str, str], size: tuple[int, int]) -> Work:
     """Do the work for `seconds` of the current screen."""
     work = Work()
     with patch.dict(os.environ, environment):
-        source = ScreenSource(Rectangle(0, 0, WIDTH, HEIGHT), cursor=True)
+        source = ScreenSource(Rectangle(0, 0, *size), cursor=True)
         source.open()
     try:
         _pictures(source, seconds, work)
@@ -89,8 +94,9 @@ def work_of(seconds: float, environment: Mapping[str, str]) -> Work:
 
 
 def _pictures(source: ScreenSource, seconds: float, work: Work) -> None:
-    converter = Converter(WIDTH, HEIGHT, (WIDTH, HEIGHT), yuv_converter(exact=False), in_place=True)
-    encoder = VideoEncoder("h264", WIDTH, HEIGHT, FPS)
+    size = (source.width, source.height)
+    converter = Converter(*size, size, yuv_converter(exact=False), in_place=True)
+    encoder = VideoEncoder("h264", *size, FPS)
     begin_s = time.monotonic()
     source.begin(begin_s)
     for slot in range(round(seconds * FPS)):
@@ -122,19 +128,20 @@ def _timed(step: Callable[[], Result]) -> tuple[Result, float]:
     return result, time.process_time() - began_s
 
 
-def loaded_mb() -> float:
+def loaded() -> Held:
     """Return the memory that Python takes with what a recording loads."""
     loading = [sys.executable, "-c", _LOADING]
-    return int(subprocess.run(loading, cwd=REPOSITORY, check=True, capture_output=True).stdout) / 1e6
+    return held_of(subprocess.run(loading, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(scene: str, seconds: float) -> tuple[Work, Outcome]:
-    """Return the floor of a scene, and what `capture` costs on it."""
+def measure(scene: str, seconds: float, size: tuple[int, int]) -> tuple[Work, Outcome, Held]:
+    """Return the floor of a scene, what `capture` costs on it, and its memory at the peak."""
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
-    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk, started(stimulus, desk.environment):
-        work = work_of(seconds, desk.environment)
-        recording = Capture().record(Order(Path(folder, "recording.mp4"), seconds, desk))
-    return work, recording.outcome
+    with tempfile.TemporaryDirectory() as folder, fresh_desk(size=size) as desk, started(stimulus, desk.environment):
+        work = work_of(seconds, desk.environment, size)
+        with PeakWatch() as watch:
+            recording = Capture().record(Order(Path(folder, "recording.mp4"), seconds, desk))
+    return work, recording.outcome, watch.held
 
 
 def row(scene: str, work: Work, recorder: Outcome, least_mb: float) -> list[str]:
@@ -145,23 +152,38 @@ def row(scene: str, work: Work, recorder: Outcome, least_mb: float) -> list[str]
     return [scene, str(work.frames), *cells, f"{peak_mb:.0f}", f"{peak_mb - least_mb:.0f}"]
 
 
+def memory_row(name: str, held: Held) -> list[str]:
+    """Return one line of the table of the memory."""
+    return [name, *(f"{part:.1f}" for part in (*astuple(held), held.whole))]
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each measurement (default: 20)")
     parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
+    parser.add_argument(
+        "--size", type=_size, default=(WIDTH, HEIGHT), help=f"of the screen (default: {WIDTH}x{HEIGHT})"
+    )
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []
-    least_mb = loaded_mb()
-    figures: dict[str, Any] = {"seconds": options.seconds, "loaded_mb": least_mb, "scenes": {}}
+    least = loaded()
+    memory = [memory_row("Python and its libraries", least)]
+    figures: dict[str, Any] = {"seconds": options.seconds, "size": options.size, "loaded": asdict(least), "scenes": {}}
     for scene in options.only or SCENES:
         announce(scene)
-        work, recorder = measure(scene, options.seconds)
-        rows.append(row(scene, work, recorder, least_mb))
+        work, recorder, held = measure(scene, options.seconds, options.size)
+        rows.append(row(scene, work, recorder, least.whole))
+        memory.append(memory_row(scene, held))
         costs = {"floor_s": work.floor_s, "capture_s": recorder.cpu_s, "peak_mb": recorder.peak_bytes / 1e6}
-        figures["scenes"][scene] = asdict(work) | costs
-    text = f"CPU seconds; Python and its libraries take {least_mb:.0f} MB"
-    publish(f"{text}\n{table(HEAD, rows)}", figures, options.json)
+        figures["scenes"][scene] = asdict(work) | costs | {"held": asdict(held)}
+    text = f"CPU seconds; Python and its libraries take {least.whole:.0f} MB"
+    publish(f"{text}\n{table(HEAD, rows)}\n{table(MEMORY_HEAD, memory)}", figures, options.json)
     return 0
 
 

@@ -41,9 +41,8 @@ def _hasten_start() -> Callable[[], None]:
     """Set Python up to import much; return what undoes that.
 
     Garbage collection would take a tenth of the start. Later it is for new objects only: those that exist by then,
-    mostly modules, live until the end. The same goes for memory: what only the start used is given back.
+    mostly modules, live until the end.
     """
-    from capture.system.library_code import unmap_unused_code
     from capture.system.memory import hand_back_large_blocks
 
     hand_back_large_blocks()
@@ -54,7 +53,6 @@ def _hasten_start() -> Callable[[], None]:
         restore_threads()
         gc.freeze()
         gc.enable()
-        unmap_unused_code()
 
     return undo
 
@@ -67,6 +65,7 @@ def _record(arguments: Arguments) -> int:
     from capture.config.store import load
     from capture.remote.server import RemoteControl
     from capture.session.session import Session
+    from capture.system.library_code import unmap_unused_code
     from capture.triggers.hotkeys import Hotkeys
 
     config = load()
@@ -114,6 +113,7 @@ def _record(arguments: Arguments) -> int:
         triggers=triggers,
         observers=[remote],
         on_ready=on_ready,
+        on_loaded=unmap_unused_code,
         progress_interval_s=terminal.progress_interval_s,
     )
     try:

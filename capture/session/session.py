@@ -60,8 +60,9 @@ class Session:
     that `settings` name (default), or the caller's own sources. `emit` is called on a separate thread; it may block or
     raise without harm to the recording. The session starts and stops `triggers`; `observers` are only informed which
     file is being recorded. The thread of `run` calls `on_ready` once, as soon as the session records or waits: a
-    program that it starts is in the recording from its first moment. Progress is reported every `progress_interval_s`,
-    at most half a second.
+    program that it starts is in the recording from its first moment. Before that, and before each further recording of
+    a standby, it calls `on_loaded`, when all that records is loaded and open. Progress is reported every
+    `progress_interval_s`, at most half a second.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Session:
         triggers: Sequence[Trigger] = (),
         observers: Sequence[TakeObserver] = (),
         on_ready: Callable[[], None] = lambda: None,
+        on_loaded: Callable[[], object] = lambda: None,
         clock: Clock | None = None,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
     ) -> None:
@@ -88,6 +90,7 @@ class Session:
             triggers = (*triggers, WindowTrigger(lambda error: core.on_worker_failure("window trigger", error)))
         self._triggers = triggers
         self._on_ready = on_ready
+        self._on_loaded = on_loaded
         self._ready = False
         # Whether sound starts or stops recordings: the trigger is then checked with every progress.
         waits = settings.wait_for_sound or settings.stop_after_silence_s is not None
@@ -252,13 +255,15 @@ class Session:
     def _make_feed(self) -> Feed:
         from capture.pipeline.feed import Feed
 
-        return Feed(
+        feed = Feed(
             self._devices,
             self.settings,
             self._core.clock,
             on_failure=self._core.on_worker_failure,
             record_event=self._core.record_of_feed,
         )
+        self._on_loaded()
+        return feed
 
     def _record_takes(self, shared: Feed | None) -> Summary | None:
         summary = None

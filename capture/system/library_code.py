@@ -29,7 +29,7 @@ _FLAGS: Final = 30
 _FLAG_CODE_RELOCATED: Final = 4
 
 #: Smaller segments have too little in them to be worth the call.
-_LEAST_BYTES: Final = 1 << 15
+_LEAST_BYTES: Final = 1 << 14
 
 _MADV_DONTNEED: Final = 4
 

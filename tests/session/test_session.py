@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,13 @@ def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None
     assert summary is not None
     assert check(path).ok
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_that_records_is_loaded_and_open_before_the_session_is_ready(tmp_path: Path) -> None:
+    calls: list[str] = []
+    loaded, ready = partial(calls.append, "loaded"), partial(calls.append, "ready")
+    Session(settings(tmp_path / "out.mp4"), on_ready=ready, on_loaded=loaded).run()
+    assert calls == ["loaded", "ready"]
 
 
 def test_a_relative_path_means_the_folder_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

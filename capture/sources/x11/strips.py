@@ -12,9 +12,9 @@ __all__ = ["STRIP_BYTES", "STRIP_IN_MOTION_BYTES", "KeptStrips", "ScreenStrips",
 
 #: The size of a strip. Each costs the wait for an answer of the server, a tenth of a millisecond of processor time: a
 #: hundredth of what a picture takes at 1080p, which is too much where large parts change all the time. So strips are
-#: larger there: one for 1080p, four for 4K.
+#: larger there: one for 1080p, four for 4K. Both are whole steps of shared memory, which is kept for the next ones.
 STRIP_BYTES: Final = 1 << 21
-STRIP_IN_MOTION_BYTES: Final = 1920 * 1080 * 4
+STRIP_IN_MOTION_BYTES: Final = 1 << 23
 
 _BYTES_PER_PIXEL: Final = 4
 
