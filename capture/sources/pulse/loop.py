@@ -79,6 +79,7 @@ class Loop:
         self.library = Library()
         self._name = name
         self._lock = threading.Lock()
+        self._is_woken = False
         self._loop = self.library.mainloop_new()
         self._other_servers = [] if server else _servers_of_the_user()
         self._changed = False
@@ -126,6 +127,11 @@ class Loop:
         if not self._loop:
             return
         self.library.mainloop_prepare(self._loop, max(0, min(int(timeout_s * 1e6), 2_000_000_000)))
+        with self._lock:
+            # Preparing forgets what woke the loop before.
+            if self._is_woken:
+                self._is_woken = False
+                self.library.mainloop_wakeup(self._loop)
         self.library.mainloop_poll(self._loop)
         handled, rounds = self.library.mainloop_dispatch(self._loop), 1
         # A round handles one message, and usually several have arrived.
@@ -265,8 +271,9 @@ class Loop:
         return not running
 
     def wake(self) -> None:
-        """Make a thread in `serve` return. Any thread may call this, even after `close`."""
+        """Make a thread in `serve` return, or else the next call. Any thread may call this, even after `close`."""
         with self._lock:
+            self._is_woken = True
             if self._loop:
                 self.library.mainloop_wakeup(self._loop)
 

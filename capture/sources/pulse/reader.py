@@ -178,10 +178,13 @@ class PulseReader:
 
         Otherwise each fragment of the block would wake this thread.
         """
+        if self._bell is None:
+            return
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
         rest_s = min(complete_in_s + WAVERING_S, until_s - time.monotonic())
-        if complete_in_s > self._fragment_s and rest_s > 0.0 and not self._leaving and self._bell is not None:
-            self._bell.serve(rest_s)
+        may_rest = complete_in_s > self._fragment_s and not self._leaving
+        # Reports are read even without a rest: the server would keep them.
+        self._bell.serve(rest_s if may_rest else 0.0)
 
     def close(self) -> None:
         for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):
