@@ -22,7 +22,7 @@ _THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 class _AnyArray:
-    """Stands for `NDArray` in the annotations of numpy's own functions."""
+    """Takes the place of `NDArray` in the annotations of numpy's own functions."""
 
     def __class_getitem__(cls, item: object) -> type[_AnyArray]:
         return cls

@@ -295,7 +295,7 @@ class FrameGrabber:
             self.unchanged += 1
 
     def _grab(self) -> tuple[YuvPart | PixelPart, float]:
-        """Return what has changed, and when it was on the screen. What has to wait for the encoder is converted."""
+        """Return what has changed, converted unless the encoder waits for its pixels, and when it was on the screen."""
         while True:
             frame = self._source.grab()
             # An encoder that has nothing to do leaves its picture alone until this one comes.

@@ -1,7 +1,7 @@
 """Converts changed parts of a picture from BGRX to YUV 4:2:0.
 
-Use it from one thread, which may be another one than that of the `YuvPicture` that takes the parts. Converting releases
-the GIL.
+One thread uses the `PartConverter`. It may be another one than that of the `YuvPicture` that takes the parts: that one
+then converts the `PixelPart`s, also while the first converts another part. Converting releases the GIL.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Converts BGRX pixels to YUV 4:2:0, BT.601 matrix, limited range.
 
-There are two converters: libyuv is fast, swscale is exact. Both release the GIL; use each from one thread. libyuv
-supports no other matrix, which is why all files of this project use BT.601.
+There are two converters: libyuv is fast, swscale is exact. Both release the GIL. libyuv supports no other matrix, which
+is why all files of this project use BT.601.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _STEP_COLUMNS: Final = 16
 class ToYuv(Protocol):
     """A converter of parts of pictures."""
 
-    #: Whether it reads pixels around a part, so that the whole picture must be available.
+    #: Whether it reads pixels around a part, so that the whole picture must be available. Only a converter that does
+    #: not may be used by two threads at once.
     reads_around: bool
 
     def convert(self, picture: Pixels, part: Rectangle, planes: Planes) -> None:

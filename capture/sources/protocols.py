@@ -40,8 +40,8 @@ class FrameSource(Protocol):
     def grab(self) -> Frame:
         """Return the picture as it is now, in memory that the source does not touch again. Raises `SourceLostError`.
 
-        The first frame after `begin` is whole. A later one may be only the part that changed since the one before, with
-        even position and size.
+        Its pixels may be yet to be read, as `Strips`. The first frame after `begin` is whole. A later one may be only
+        the part that changed since the one before, with even position and size.
         """
         ...
 

@@ -13,7 +13,7 @@ __all__ = ["absence", "bus_address"]
 
 _NAME: Final = "DBUS_SESSION_BUS_ADDRESS"
 
-#: What stands for a bus that would have to be started, or for none.
+#: In place of an address: a bus that would have to be started, or none.
 _NONE: Final = ("autolaunch:", "disabled:")
 
 #: A transport, and where it leads as pairs of names and values.

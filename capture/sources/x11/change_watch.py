@@ -221,7 +221,7 @@ class X11Watch:
     def nothing_was_drawn(self) -> bool:
         """Whether the server had reported no drawing since `begin_grab`, anywhere, when it sent its last reply.
 
-        It reports the first one of a round, and not each that follows. Without reports, nobody knows.
+        It reports the first one of a round, and not each that follows. False for a server that reports nothing.
         """
         self.hear()
         return self._damage is not None and self._reports == self._reports_before
