@@ -42,6 +42,35 @@ print("ended")
 """
 
 
+#: Moves the code of a library out of its file, as programs do to have it in huge pages, and runs it afterwards.
+MOVED = """
+import ctypes, mmap
+from pathlib import Path
+import numpy
+from capture.system.library_code import unmap_unused_code
+
+process = ctypes.CDLL(None)
+process.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+process.mmap.restype = ctypes.c_void_p
+maps = Path("/proc/self/maps").read_text().splitlines()
+line = next(line for line in maps if "_multiarray_umath" in line and " r-xp " in line)
+begin, end = (int(each, 16) for each in line.split()[0].split("-"))
+code = ctypes.string_at(begin, end - begin)
+all_rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+fixed = 0x10
+assert process.mmap(begin, len(code), all_rights, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | fixed, -1, 0) == begin
+ctypes.memmove(begin, code, len(code))
+unmap_unused_code()
+print(numpy.ones(9).sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are left alone")
+def test_code_that_lies_in_no_file_stays() -> None:
+    ran = subprocess.run([sys.executable, "-c", MOVED], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "9.0\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are left alone")
 def test_code_is_unmapped_and_still_runs() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
