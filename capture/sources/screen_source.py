@@ -14,10 +14,6 @@ from capture.events import EventKind
 from capture.media import Frame, Pixels, Rectangle
 from capture.sources.overlays.overlays import Overlays
 from capture.sources.placement import Placement
-
-if TYPE_CHECKING:
-    from capture.sources.x11.change_watch import X11Watch
-    from capture.sources.x11.outline import LastingOutline
 from capture.sources.screens import Where
 from capture.sources.x11.strips import (
     STRIP_BYTES,
@@ -28,11 +24,14 @@ from capture.sources.x11.strips import (
     size_bytes,
 )
 
+if TYPE_CHECKING:
+    from capture.sources.x11.change_watch import X11Watch
+    from capture.sources.x11.outline import LastingOutline
+
 __all__ = ["ScreenSource", "capture_time_s"]
 
 #: How often to retry a grab while the screen is being resized.
 MOST_GRABS: Final = 3
-
 
 #: Some drivers report less damage than they draw. A whole grab this often repairs what was missed, at the cost of a
 #: hundredth of a processor.
@@ -61,9 +60,9 @@ class ScreenSource:
     of a change and the grab. The moment of the grab alone would be late, by half a slot on a busy screen.
 
     When the monitors change, `where` returns the area to show from then on; it is fitted into the first size, and the
-    change goes to `report`. With `cursor_once_moved` the cursor is left out until the mouse has
-    moved. `outlined` shows the area's outline on the screen. `overlays` are drawn into frames. With `in_strips`, the
-    pixels of large frames are `Strips`, where the server shares memory.
+    change goes to `report`. With `cursor_once_moved` the cursor is left out until the mouse has moved. `outlined` shows
+    the area's outline on the screen. `overlays` are drawn into frames. With `in_strips`, the pixels of large frames are
+    `Strips`, where the server shares memory.
     """
 
     def __init__(
