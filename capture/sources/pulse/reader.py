@@ -182,9 +182,11 @@ class PulseReader:
             return
         complete_in_s = min((heard.complete_in_s for heard in self._streams.values()), default=0.0)
         rest_s = min(complete_in_s + WAVERING_S, until_s - time.monotonic())
-        may_rest = complete_in_s > self._fragment_s and not self._leaving
-        # Reports are read even without a rest: the server would keep them.
-        self._bell.serve(rest_s if may_rest else 0.0)
+        if complete_in_s > self._fragment_s and not self._leaving:
+            self._bell.serve(rest_s)
+        elif not self._streams:
+            # Without a stream there is no rest, maybe for hours, and the server would keep all reports.
+            self._bell.serve(0.0)
 
     def close(self) -> None:
         for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from typing import Final
 
 import pytest
 from running import LIMIT_S, eventually
@@ -19,7 +20,7 @@ if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
 #: Longer than a test.
-NEVER_S = 600.0
+NEVER_S: Final = 600.0
 
 
 @pytest.mark.usefixtures("sound_desk")
