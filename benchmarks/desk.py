@@ -88,7 +88,7 @@ def _divide(environment: dict[str, str], size: tuple[int, int], monitors: int) -
         # In pixels and in millimetres. The first one has Xvfb's only output.
         area = f"{width}/{width // 4}x{height}/{height // 4}+{number * width}+0"
         argv = ["xrandr", "--setmonitor", f"monitor-{number}", area, "none" if number else "screen"]
-        subprocess.run(argv, env=environment, check=True)
+        subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def _default_sink() -> str:

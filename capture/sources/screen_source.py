@@ -40,10 +40,9 @@ WHOLE_EVERY_S: Final = 5.0
 #: How long after the last large change the screen still counts as in motion: a page is read, then scrolled again.
 IN_MOTION_S: Final = 5.0
 
-#: How often strips that do not belong together are read again at once, and for how long large parts are then read in
-#: one go, which takes the memory of a whole picture.
-MOST_TORN: Final = 1
-IN_ONE_GO_S: Final = 10.0
+#: For how long large parts are read in one go, which takes the memory of a whole picture, once strips did not belong
+#: together. To read them again costs a slot or two at 60 fps.
+IN_ONE_GO_S: Final = 600.0
 
 
 class _Kept(NamedTuple):
@@ -81,7 +80,6 @@ class ScreenSource:
         self._in_strips = in_strips
         # What was read in strips that do not belong together, and when it was first changed.
         self._torn: tuple[float | None, Rectangle] | None = None
-        self._times_torn = 0
         self._in_one_go_until_s = 0.0
         # When a large part last changed.
         self._moved_at_s = -math.inf
@@ -252,15 +250,11 @@ class ScreenSource:
             return pixels
 
         def note(belong_together: bool) -> None:
-            if belong_together:
-                self._times_torn = 0
-                if in_pairs is None:
-                    self._note_whole(now_s)
-                return
-            self._torn = (changed_at_s, part)
-            self._times_torn += 1
-            if self._times_torn > MOST_TORN:
-                self._times_torn, self._in_one_go_until_s = 0, now_s + IN_ONE_GO_S
+            if not belong_together:
+                self._torn = (changed_at_s, part)
+                self._in_one_go_until_s = now_s + IN_ONE_GO_S
+            elif in_pairs is None:
+                self._note_whole(now_s)
 
         return (left, top), ScreenStrips(area, strip_bytes, grab, watch.nothing_was_drawn, note)
 
