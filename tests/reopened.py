@@ -196,8 +196,8 @@ def ledger_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def stated_rate_flags(path: Path) -> set[str]:
-    """Return the values of `fixed_frame_rate_flag` that FFmpeg's own parser finds in a file's H.264."""
+def traced_headers(path: Path) -> str:
+    """Return what FFmpeg's own parser says of the headers in a file's picture."""
     traced = subprocess.run(
         ["ffmpeg", "-i", str(path), "-map", "0:v", "-c", "copy", "-bsf:v", "trace_headers", "-f", "null", "-"],
         capture_output=True,
@@ -206,4 +206,10 @@ def stated_rate_flags(path: Path) -> set[str]:
         stdin=subprocess.DEVNULL,
         timeout=30,
     )
-    return {line.split("=")[-1].strip() for line in traced.stderr.splitlines() if "fixed_frame_rate_flag" in line}
+    return traced.stderr
+
+
+def stated_rate_flags(path: Path) -> set[str]:
+    """Return the values of `fixed_frame_rate_flag` in a file's H.264."""
+    lines = traced_headers(path).splitlines()
+    return {line.split("=")[-1].strip() for line in lines if "fixed_frame_rate_flag" in line}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
@@ -16,7 +15,7 @@ import av
 import numpy as np
 import pytest
 from numbered import HEIGHT, WIDTH, number_of, numbered
-from reopened import chapters, everything_heard, everything_shown, first_loud_s, sound
+from reopened import chapters, everything_heard, everything_shown, first_loud_s, sound, traced_headers
 from written import Picture, Sound, write
 
 from capture.cli.main import main
@@ -313,15 +312,7 @@ def test_two_key_frames_in_a_row_have_different_numbers(folder: Path, tmp_path: 
 
 def key_numbers(path: Path) -> list[int]:
     """Return the number of each key frame (`idr_pic_id`) that FFmpeg's own parser finds, -1 for another frame."""
-    traced = subprocess.run(
-        ["ffmpeg", "-i", str(path), "-map", "0:v", "-c", "copy", "-bsf:v", "trace_headers", "-f", "null", "-"],
-        capture_output=True,
-        text=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-        timeout=30,
-    )
-    frames = traced.stderr.split("Slice Header")[1:]
+    frames = traced_headers(path).split("Slice Header")[1:]
     found = [re.search(r"idr_pic_id.*= (\d+)", frame) for frame in frames]
     return [int(one[1]) if one else -1 for one in found]
 
