@@ -29,8 +29,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
-from benchmarks.mappings import Held, PeakWatch, held_of
-from benchmarks.process import REPOSITORY, Outcome, started
+from benchmarks.mappings import SAMPLING_S, Held, PeakWatch, held_of
+from benchmarks.process import REPOSITORY, Outcome, Sampling, started
 from benchmarks.recorders import FPS, Capture, Order
 from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.voice import spoken_loop
@@ -139,7 +139,8 @@ def measure(scene: str, seconds: float, size: tuple[int, int]) -> tuple[Work, Ou
     stimulus = [sys.executable, "-m", f"benchmarks.stimulus.{SCENES[scene]}"]
     with tempfile.TemporaryDirectory() as folder, fresh_desk(size=size) as desk, started(stimulus, desk.environment):
         work = work_of(seconds, desk.environment, size)
-        with PeakWatch() as watch:
+        watch = PeakWatch()
+        with Sampling(watch.look, SAMPLING_S):
             recording = Capture().record(Order(Path(folder, "recording.mp4"), seconds, desk))
     return work, recording.outcome, watch.held
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import mmap
 import re
-import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from benchmarks.process import text_of
 
-__all__ = ["Held", "PeakWatch", "held_of"]
+__all__ = ["SAMPLING_S", "Held", "PeakWatch", "held_of"]
 
-_SAMPLING_S: Final = 0.02
+SAMPLING_S: Final = 0.02
 
 #: Reading all mappings takes 5 ms of the recorder's time, so that is done only when it has grown by this much.
 _STEP_BYTES: Final = 500_000
@@ -71,32 +68,19 @@ def _add(held: Held, name: str, of_mapping: dict[str, float]) -> None:
     held.rest += own - huge
 
 
-class PeakWatch(AbstractContextManager["PeakWatch"]):
-    """Watches the recorder that is started in a `with` block by this process."""
+class PeakWatch:
+    """Keeps what a recorder that this process has started holds at its peak, by `look`, every `SAMPLING_S`."""
 
     def __init__(self) -> None:
         self.held = Held()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="mappings", daemon=True)
+        self._most_bytes = 0
 
-    def __enter__(self) -> PeakWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        most_bytes = 0
-        while not self._ended.wait(_SAMPLING_S):
-            for pid in _recorders():
-                pages = text_of(Path(f"/proc/{pid}/statm")).split()
-                now_bytes = int(pages[1]) * mmap.PAGESIZE if pages else 0
-                if now_bytes > most_bytes + _STEP_BYTES and (smaps := text_of(Path(f"/proc/{pid}/smaps"))):
-                    most_bytes, self.held = now_bytes, held_of(smaps)
+    def look(self) -> None:
+        for pid in _recorders():
+            pages = text_of(Path(f"/proc/{pid}/statm")).split()
+            now_bytes = int(pages[1]) * mmap.PAGESIZE if pages else 0
+            if now_bytes > self._most_bytes + _STEP_BYTES and (smaps := text_of(Path(f"/proc/{pid}/smaps"))):
+                self._most_bytes, self.held = now_bytes, held_of(smaps)
 
 
 def _recorders() -> list[int]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final
 __all__ = [
     "REPOSITORY",
     "Outcome",
+    "Sampling",
     "compiling",
     "cpu_s",
     "descriptors",
@@ -61,7 +62,8 @@ def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
         )
         killer = threading.Timer(timeout_s, process.kill)
         killer.start()
-        with _MemoryWatch(process.pid) as memory:
+        memory = _MemoryWatch(process.pid)
+        with Sampling(memory.look, _SAMPLING_S):
             # Only this way of waiting returns the CPU time of a single child.
             _, status, usage = os.wait4(process.pid, 0)
         killer.cancel()
@@ -119,6 +121,29 @@ class started(AbstractContextManager[None]):  # noqa: N801  reads as a verb: wit
             self._process.communicate()
 
 
+class Sampling(AbstractContextManager[None]):
+    """Calls `sample` every `interval_s`, on a thread of its own, during a `with` block."""
+
+    def __init__(self, sample: Callable[[], None], interval_s: float) -> None:
+        self._sample = sample
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampling", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._sample()
+
+
 class _MemoryWatch:
     """Samples the peak memory of a process and its descendants while they run.
 
@@ -128,27 +153,14 @@ class _MemoryWatch:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._peaks_bytes: dict[int, int] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory watch", daemon=True)
-
-    def __enter__(self) -> _MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     @property
     def peak_bytes(self) -> int:
         return sum(self._peaks_bytes.values())
 
-    def _watch(self) -> None:
-        while not self._ended.wait(_SAMPLING_S):
-            for pid in _with_descendants(self._pid):
-                self._peaks_bytes[pid] = max(self._peaks_bytes.get(pid, 0), high_water_bytes(pid))
+    def look(self) -> None:
+        for pid in _with_descendants(self._pid):
+            self._peaks_bytes[pid] = max(self._peaks_bytes.get(pid, 0), high_water_bytes(pid))
 
 
 def _with_descendants(pid: int) -> list[int]:
