@@ -64,4 +64,8 @@ def slim_numpy() -> Callable[[], None]:
     if _THREADS in os.environ:
         return lambda: None
     os.environ[_THREADS] = "1"
-    return lambda: (os.environ.pop(_THREADS, None), None)[1]
+
+    def restore_threads() -> None:
+        os.environ.pop(_THREADS, None)
+
+    return restore_threads

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from capture.codecs.h264_sequence import frame_number_bits
-from capture.codecs.h264_units import KEY_SLICE, SEQUENCE, CodeReader, head_end, unguarded, units_in
+from capture.codecs.h264_units import KEY_SLICE, SEQUENCE, CodeReader, head_end, skip_frame_number, unguarded, units_in
 
 __all__ = ["told_apart"]
 
@@ -49,9 +49,7 @@ def _numbers(packet: bytes, frame_number_bits: int) -> set[int]:
 
 def _at_number(head: bytes, frame_number_bits: int) -> CodeReader:
     bits = CodeReader(unguarded(head))
-    for _ in range(3):
-        bits.code()
-    bits.number(frame_number_bits)
+    skip_frame_number(bits, frame_number_bits)
     return bits
 
 

@@ -29,6 +29,7 @@ from capture.codecs.h264_units import (
     CodeReader,
     guarded,
     head_end,
+    skip_frame_number,
     unguarded,
     units_in,
 )
@@ -217,9 +218,7 @@ class SliceWriter:
 
     def _is_marked(self, bits: CodeReader) -> bool:
         """Whether the slice header of a key frame marks it as a long-term reference."""
-        for _ in range(3):
-            bits.code()
-        bits.number(self._number_bits)
+        skip_frame_number(bits, self._number_bits)
         bits.code()
         bits.number(1)
         return bits.number(1) == 1
@@ -257,9 +256,7 @@ class SliceWriter:
     def _marked(self, head: bytes) -> bytes:
         """Return the slice header of a key frame, marked as the long-term reference."""
         bits = CodeReader(unguarded(head))
-        for _ in range(3):
-            bits.code()
-        bits.number(self._number_bits)
+        skip_frame_number(bits, self._number_bits)
         bits.code()
         bits.number(1)
         return bits.replaced(1, "1")

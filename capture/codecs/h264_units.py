@@ -17,6 +17,7 @@ __all__ = [
     "guarded",
     "head_end",
     "parameters_of",
+    "skip_frame_number",
     "unguarded",
     "units_in",
     "with_lengths",
@@ -62,6 +63,13 @@ def units_in(data: bytes) -> Iterator[tuple[int, int, int]]:
     while 0 <= at < len(data) - len(START_CODE):
         begin, at = at + len(START_CODE), data.find(START_CODE, at + len(START_CODE))
         yield data[begin] & 0x1F, begin, at if at >= 0 else len(data)
+
+
+def skip_frame_number(bits: CodeReader, number_bits: int) -> None:
+    """Skip the fields of a slice header up to the frame's number, which has this many bits, and that too."""
+    for _ in range(3):
+        bits.code()
+    bits.number(number_bits)
 
 
 def head_end(data: bytes, begin: int, unit_end: int) -> int:
