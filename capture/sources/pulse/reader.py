@@ -100,6 +100,16 @@ class PulseReader:
         except TimeoutError as error:
             raise NotReadyError(str(error), _REMEDY) from error
 
+    @property
+    def _loops(self) -> list[Loop]:
+        """Both connections, as far as there are any."""
+        return [loop for loop in (self._loop, self._bell) if loop is not None]
+
+    @property
+    def _all_heard(self) -> list[TimestampedStream]:
+        """What is recorded, and what is recorded until its successor delivers."""
+        return [*self._streams.values(), *(leaving.heard for leaving in self._leaving.values())]
+
     def _await_connection(self, loop: Loop, deadline_s: float) -> None:
         while not loop.connected:
             if loop.failed or self._woken or time.monotonic() > deadline_s:
@@ -137,7 +147,7 @@ class PulseReader:
         while not self._queue:
             now_s = time.monotonic()
             held_up = now_s > self._due_s + ARRIVAL_GAP_S
-            for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):
+            for heard in self._all_heard:
                 heard.take_in(now_s, held_up=held_up)
             for key in tuple(self._leaving):
                 self._succeed(key, now_s)
@@ -169,9 +179,8 @@ class PulseReader:
 
     def wake(self) -> None:
         self._woken = True
-        for loop in (self._loop, self._bell):
-            if loop is not None:
-                loop.wake()
+        for loop in self._loops:
+            loop.wake()
 
     def _rest(self, until_s: float) -> None:
         """Sleep until a whole block has arrived, or the server reports a change.
@@ -189,11 +198,10 @@ class PulseReader:
             self._bell.serve(0.0)
 
     def close(self) -> None:
-        for heard in (*self._streams.values(), *(each.heard for each in self._leaving.values())):
+        for heard in self._all_heard:
             heard.close()
-        for loop in (self._loop, self._bell):
-            if loop is not None:
-                loop.close()
+        for loop in self._loops:
+            loop.close()
 
     def _begin(self, loop: Loop, deadline_s: float) -> None:
         """Open the first streams. Raises `NotReadyError`."""
@@ -205,14 +213,13 @@ class PulseReader:
 
     def _watch(self, *, outputs: bool = False, inputs: bool = False, streams: bool = False) -> None:
         """Make `_take_changed` report changes, as `Loop.watch` does."""
-        for loop in (self._loop, self._bell):
-            if loop is not None:
-                loop.watch(outputs=outputs, inputs=inputs, streams=streams)
+        for loop in self._loops:
+            loop.watch(outputs=outputs, inputs=inputs, streams=streams)
 
     def _take_changed(self) -> bool:
         """Whether anything watched may have changed since the last call; always True at first."""
         # Each has its own account of the changes, and both are taken.
-        changes = [loop.take_changed() for loop in (self._loop, self._bell) if loop is not None]
+        changes = [loop.take_changed() for loop in self._loops]
         return any(changes)
 
     def _listen(self, key: int, device: str | None, positions: tuple[int, ...], *, only: int | None = None) -> None:
