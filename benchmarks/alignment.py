@@ -57,8 +57,12 @@ def matched(true_s: Floats, found_s: Floats) -> dict[int, float]:
     return lateness_s
 
 
-def drift_of(moments_s: Floats, offsets_s: Floats) -> Drift:
-    """Return the slope of the offsets as the median of the slopes between all pairs, which ignores a few outliers."""
+def drift_of(moments_s: Floats, offsets_s: Floats, resolution_s: float = 0.0) -> Drift:
+    """Return the slope of the offsets as the median of the slopes between all pairs, which ignores a few outliers.
+
+    With `resolution_s`, each offset is up to that much too large, evenly spread. A few such offsets can lie on a line
+    by chance, so the error is at least that of an even spread, however close to the line they are.
+    """
     if moments_s.size < 3:
         return Drift(0.0, float("inf"))
     first, second = np.triu_indices(moments_s.size, 1)
@@ -68,5 +72,6 @@ def drift_of(moments_s: Floats, offsets_s: Floats) -> Drift:
     residuals_s = offsets_s - slope * moments_s
     # The standard deviation of normal noise is 1.4826 times its median deviation.
     noise_s = 1.4826 * float(np.median(np.abs(residuals_s - np.median(residuals_s))))
+    noise_s = max(noise_s, resolution_s / float(np.sqrt(12)))
     error = noise_s / float(np.sqrt(moments_s.size) * np.std(moments_s))
     return Drift(slope * 60_000, error * 60_000)

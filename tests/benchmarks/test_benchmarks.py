@@ -126,6 +126,23 @@ def test_outliers_do_not_change_the_drift() -> None:
     assert drift_of(moments_s[:2], offsets_s[:2]).error_ms == float("inf")
 
 
+def test_offsets_on_a_line_by_chance_are_no_drift() -> None:
+    moments_s = np.cumsum([1.2, 1.2, 1.0, 1.1, 0.9])
+    found = drift_of(moments_s, 0.012 - 0.0007 * moments_s, resolution_s=1 / FPS)
+    assert found.ms_a_minute == pytest.approx(-42)
+    assert found.error_ms > 42
+
+
+def test_the_end_of_the_grid_of_the_first_frames_is_no_drift(tmp_path: Path) -> None:
+    flashes_s = irregular_moments_s(0.0, 12.0)
+    path = tmp_path / "grid.mp4"
+    written_recording(path, Truth(flashes_s, flashes_s), 12.0, clock=True)
+    picture = read_picture(path)
+    picture.pts_s[:100] += 0.008
+    found = judge(picture, read_sound(path), Truth(flashes_s, flashes_s), 12.0, 0.0)
+    assert abs(found.drift_ms) < 1
+
+
 def test_errors_add_up_in_the_difference_of_two_drifts() -> None:
     assert Drift(7.0, 3.0).minus(Drift(2.0, 4.0)) == Drift(5.0, 5.0)
 
