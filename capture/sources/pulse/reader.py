@@ -26,6 +26,9 @@ FRAGMENT_S: Final = 0.025
 #: How long to wait for the server: it answers within milliseconds, but one that is starting may take this long.
 CONNECT_S: Final = 3.0
 
+#: How long to wait for the second connection. The server has answered the first one, which is enough to record.
+BELL_S: Final = 0.5
+
 #: How long to wait for a device's first sound before a recording may begin: several fragments.
 FIRST_SOUND_S: Final = 0.2
 
@@ -60,7 +63,8 @@ class PulseReader:
     events, on the thread that opens and reads.
 
     There is a second connection, on which the server reports changes only. On the first, each fragment of sound would
-    end the rest until a block is complete.
+    end the rest until a block is complete. A server that takes no more clients refuses the second one; changes are then
+    noticed with the next block.
     """
 
     def __init__(
@@ -93,8 +97,10 @@ class PulseReader:
         deadline_s = time.monotonic() + CONNECT_S
         loop = self._loop = Loop("capture")
         self._await_connection(loop, deadline_s)
+        if not loop.connected:
+            raise NotReadyError(loop.absence(), _REMEDY)
         bell = self._bell = Loop("capture")
-        self._await_connection(bell, deadline_s)
+        self._await_connection(bell, min(deadline_s, time.monotonic() + BELL_S))
         try:
             self._begin(loop, deadline_s)
         except TimeoutError as error:
@@ -111,9 +117,8 @@ class PulseReader:
         return [*self._streams.values(), *(leaving.heard for leaving in self._leaving.values())]
 
     def _await_connection(self, loop: Loop, deadline_s: float) -> None:
-        while not loop.connected:
-            if loop.failed or self._woken or time.monotonic() > deadline_s:
-                raise NotReadyError(loop.absence(), _REMEDY)
+        """Serve the loop until it is connected, or that has failed, or `wake` was called."""
+        while not (loop.connected or loop.failed or self._woken or time.monotonic() > deadline_s):
             loop.serve(0.1)
 
     def settle(self) -> bool:
