@@ -76,6 +76,11 @@ class FileWriter:
         self._waiting.extend(packets)
         self._begins_s = begins_s
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it was started."""
+        return self._worker is not None
+
     def put(self, track: int, packets: list[av.Packet[Any]]) -> None:
         """Queue packets, waiting for room. Raises `Closed` after the end of writing."""
         if packets:

@@ -157,14 +157,12 @@ class FrameGrabber:
                 now_s = self._clock.now_s()
                 reached = max(slot + 1, self._reached(now_s))
                 if reached > slot + 1:
-                    lost_from = max(slot + 1, looks_from) if self._source.wait_for_change(now_s) else reached
-                    for missed in range(slot + 1, min(lost_from, reached)):
-                        self._miss_slot(missed, changed=False)
-                    self._drop(lost_from, reached)
+                    has_changed = self._source.wait_for_change(now_s)
+                    self._pass_unseen(slot + 1, max(slot + 1, looks_from) if has_changed else reached, reached)
                 self._slot = reached
                 self._repeated = {repeated for repeated in self._repeated if repeated >= reached}
             self._pass_skipped()
-            self._grab_late()
+            self._grab_late(looks_from)
 
     def conclude(self) -> None:
         """Extend the picture to the stop, even if `run` failed or still hangs; nothing is sent after that."""
@@ -180,19 +178,22 @@ class FrameGrabber:
         """Return the slot that contains the stop or ends at it."""
         return math.ceil(self._timeline.media_s(self._timeline.stop_s) * self._fps - 1e-6) - 1
 
-    def _grab_late(self) -> None:
-        """Grab a frame right after the stop if this thread did not get to run before: a picture needs one."""
+    def _grab_late(self, looks_from: int) -> None:
+        """Grab a frame right after the stop if this thread did not get to run before: a picture needs one.
+
+        This thread could have looked at the slots from `looks_from` on.
+        """
         stop_s = self._timeline.stop_s
         if self._stamps.last_pts >= 0 or self._clock.now_s() < stop_s:
             return
         # What the screen shows in a pause is not meant to be recorded.
         if self._timeline.media_s(stop_s) <= 0.0 or not self._timeline.is_recorded(stop_s):
             return
-        (part, captured_at_s), end = self._grab(), self._last_slot() + 1
+        (part, captured_at_s), last = self._grab(), self._last_slot()
         if captured_at_s - stop_s <= LATEST_S:
             self._send(self._grid_pts(0), part, slot=0 if self._constant else None)
-            self._drop(1, end)
-            self._slot = max(1, end)
+            self._pass_unseen(1, max(1, looks_from), last)
+            self._slot = max(1, last)
 
     def _pass_skipped(self) -> int:
         """Count the slots before now that there was no room for; return the first open slot."""
@@ -318,6 +319,12 @@ class FrameGrabber:
         with self._sending:
             self._check_not_concluded()
             self._fill_with_last(slot)
+
+    def _pass_unseen(self, first: int, lost_from: int, end: int) -> None:
+        """Count the slots from `first` up to `end`, exclusive, as lost from `lost_from` on and unchanged before."""
+        for slot in range(first, min(lost_from, end)):
+            self._miss_slot(slot, changed=False)
+        self._drop(lost_from, end)
 
     def _drop(self, first: int, end: int) -> None:
         """Count and report the slots from `first` up to `end`, exclusive, as lost, if there are any."""

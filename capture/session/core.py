@@ -117,7 +117,7 @@ class SessionCore:
 
     def record_of_feed(self, event: Event) -> None:
         """Add an event of the picture or the sound to the current recording; without one, drop it."""
-        if self.take is not None and self.state in (State.RECORDING, State.PAUSED, State.FINISHING):
+        if self.take is not None and self.state not in (State.FINISHED, State.DISCARDED, State.FAILED):
             self.take.record_of_feed(event)
 
     def save_clip(self, request: Request) -> None:

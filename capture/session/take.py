@@ -120,10 +120,10 @@ class Take:
             if self._feed.ledger is not None:
                 for event in self._feed.ledger.between(self._origin_s, math.inf):
                     self._ledger.record(event)
-            self._writer.start(self._muxer, pipeline.templates, self._settled_s, tags)
         else:
             tee.attach(self._writer)
-            self._writer.start(self._muxer, pipeline.templates, self._settled_s, tags)
+        self._writer.start(self._muxer, pipeline.templates, self._settled_s, tags)
+        if not self._is_part:
             pipeline.begin(at_s, self._settings.duration_s or math.inf)
         self.expect_progress()
         self._begun.set()
@@ -198,7 +198,7 @@ class Take:
     def record_of_feed(self, event: Event) -> None:
         """Record the part of a feed's event that lies in this recording. The event is in the feed's media time."""
         ends_s = self._origin_s + self._length_s if self.stop_s < math.inf else math.inf
-        if event.at_s < ends_s and event.end_s >= self._origin_s:
+        if self._writer.has_begun and event.at_s < ends_s and event.end_s >= self._origin_s:
             to_s = None if event.to_s is None else min(event.to_s, ends_s)
             self._ledger.record(replace(event, to_s=to_s).moved(-self._origin_s))
 

@@ -460,8 +460,28 @@ def test_a_thread_that_runs_only_after_the_stop_still_grabs_a_frame(constant: bo
     assert (first.pts, first.part is not None) == (0, True)
     assert all(job.part is None for job in others)
     assert others[-1].pts + (others[-1].duration or 0) == ticks(1)
-    assert stage.frames.dropped == FPS - 1
-    assert [(event.kind, event.count) for event in stage.events] == [(EventKind.DROPPED, FPS - 1)]
+    # Nothing could look at the screen before, so no slot is lost; the last one repeats the frame.
+    assert stage.counts() == ((8, 0, 0) if constant else (2, 6, 0))
+    assert stage.events == []
+
+
+def test_a_recording_shorter_than_the_wait_for_its_encoder_loses_no_slot() -> None:
+    # One slot and a half.
+    stage = Pictures(begin_late_s=1.0, duration_s=1.5 / FPS, late_s=STEP_S)
+    stage.end()
+    first, last = stage.taken()
+    assert shown([first, last]) == [0, None]
+    assert last.pts + (last.duration or 0) == ticks(1.5 / FPS)
+    assert (stage.counts(), stage.events) == ((2, 0, 0), [])
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_thread_that_is_held_up_from_the_beginning_to_the_stop_loses_slots(constant: bool) -> None:
+    stage = Pictures(ALWAYS, constant=constant, begin_late_s=-STEP_S, duration_s=1)
+    stage.jump(STEP_S + 1 + LATEST_S)
+    stage.end()
+    assert stage.counts() == ((8, 0, 6) if constant else (2, 0, 6))
+    assert [(event.kind, event.at_s * FPS, event.count) for event in stage.events] == [(EventKind.DROPPED, 1, 6)]
 
 
 def test_what_the_screen_shows_long_after_the_stop_is_not_recorded() -> None:

@@ -13,9 +13,10 @@ from conftest import RunCapture
 from reopened import ledger_lines, sound
 from takes import Player, Recording, Stage, StandbyRecording, is_ok, tone
 
-from capture.events import Command, Event, State, Summary
+from capture.events import Command, Event, EventKind, State, Summary
 from capture.media import Pixels
 from capture.output.naming import ledger_of
+from capture.pipeline.pipeline import Pipeline
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
 
@@ -111,6 +112,33 @@ def test_every_dropped_slot_is_counted_in_an_event(tmp_path: Path) -> None:
     assert runs[0].end_s < 2.0 < 2.4 < runs[1].at_s
     found = [line for line in ledger_lines(ledger_of(tmp_path / "out.mkv")) if line["kind"] == "dropped"]
     assert found[-1] == runs[-1].as_json()
+
+
+def test_slots_dropped_while_the_take_still_begins_are_in_an_event(
+    monkeypatch: pytest.MonkeyPatch, player: Player, tmp_path: Path
+) -> None:
+    begin = Pipeline.begin
+
+    def report_at_once(pipeline: Pipeline, *arguments: float) -> None:
+        begin(pipeline, *arguments)
+        pipeline._record_event(lost)
+
+    lost = Event(EventKind.DROPPED, 0.1, "the machine was too slow", 0.2, 3)
+    monkeypatch.setattr(Pipeline, "begin", report_at_once)
+    with Recording(tmp_path / "out.wav", duration_s=0.5, sources=player.sources) as recording:
+        summary = recording.finished()
+    assert summary.events == (lost,)
+
+
+def test_what_happens_before_a_take_from_the_buffer_is_not_in_it(player: Player, tmp_path: Path) -> None:
+    with StandbyRecording(tmp_path / "out.wav", sources=player.sources) as recording:
+        recording.until_kept(0.3)
+        feed = recording.session._core.feed
+        assert feed is not None
+        feed.pipeline._record_event(Event(EventKind.DROPPED, 0.1, "the machine was too slow", 0.2, 3))
+        recording.ask(Command.START)
+        take = recording.ask(Command.STOP)
+    assert take["events"] == []
 
 
 def test_a_clip_reports_the_events_within_it(tmp_path: Path) -> None:
