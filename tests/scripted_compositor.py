@@ -82,6 +82,8 @@ class Compositor:
     def __init__(self, address: Path, *, copies: bool | None = False) -> None:
         self.format = 1
         self.is_inverted = self.fails = False
+        #: How often requests have arrived.
+        self.arrivals = 0
         #: The outputs that give no picture.
         self.off: set[str] = set()
         self._globals = _GLOBALS | _PICTURES[copies]
@@ -207,6 +209,7 @@ class Compositor:
                 return
             if not arrived:
                 return
+            self.arrivals += 1
             unread += arrived
             descriptors += found
             with self._lock:

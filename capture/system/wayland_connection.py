@@ -68,6 +68,8 @@ class Connection:
         self._free: list[int] = []
         self._unused = _DISPLAY + 1
         self._unread = b""
+        # Requests that go out with the next one.
+        self._unsent = b""
         self._events: deque[tuple[int, int, bytes]] = deque()
 
     def new_id(self, handler: Handler = lambda code, arguments: None) -> int:
@@ -90,11 +92,26 @@ class Connection:
         self.request(_DISPLAY, _GET_REGISTRY, struct.pack("=I", number))
         return number
 
-    def request(self, target: int, code: int, arguments: bytes = b"", descriptor: int | None = None) -> None:
-        """Send a request of the object `target`. The caller closes the `descriptor`. Raises `DisplayLostError`."""
+    def request(
+        self,
+        target: int,
+        code: int,
+        arguments: bytes = b"",
+        descriptor: int | None = None,
+        *,
+        more_follow: bool = False,
+    ) -> None:
+        """Send a request of the object `target`. The caller closes the `descriptor`. Raises `DisplayLostError`.
+
+        With `more_follow` it goes out with the next one, which wakes the compositor once for both.
+        """
         if sys.platform == "win32":
             raise DisplayLostError("there is no Wayland on Windows")
-        message = _HEAD.pack(target, code, _HEAD.size + len(arguments)) + arguments
+        message = self._unsent + _HEAD.pack(target, code, _HEAD.size + len(arguments)) + arguments
+        if more_follow:
+            self._unsent = message
+            return
+        self._unsent = b""
         try:
             sent = socket.send_fds(self._socket, [message], [] if descriptor is None else [descriptor])
             self._socket.sendall(message[sent:])
@@ -105,9 +122,9 @@ class Connection:
             self._read()
             raise DisplayLostError(f"the Wayland compositor cannot be reached ({error})") from error
 
-    def destroy(self, target: int, code: int) -> None:
+    def destroy(self, target: int, code: int, *, more_follow: bool = False) -> None:
         """Send the request that destroys the object `target`. Events that are on their way are ignored."""
-        self.request(target, code)
+        self.request(target, code, more_follow=more_follow)
         self._handlers.pop(target, None)
 
     def round_trip(self) -> None:

@@ -100,6 +100,8 @@ class Desktop:
     def __init__(self) -> None:
         """Raises `NotReadyError` if there is no compositor, `DisplayLostError` if it does not answer."""
         self.connection = Connection()
+        #: How often something has come, gone or changed: outputs, and what `note_change` is called for.
+        self.changes = 0
         #: The outputs by the number under which the compositor announced them, in that order.
         self._outputs: dict[int, Output] = {}
         # What is offered, by the number under which it was announced, and the objects of what is used.
@@ -160,11 +162,16 @@ class Desktop:
             for place, each in enumerate(known)
         ]
 
+    def note_change(self) -> None:
+        """Count a change."""
+        self.changes += 1
+
     def close(self) -> None:
         """Disconnect; may be called twice."""
         self.connection.close()
 
     def _on_registry(self, code: int, arguments: bytes) -> None:
+        self.note_change()
         (announced,) = struct.unpack_from("=I", arguments)
         if code == _REGISTRY_GLOBAL_REMOVE:
             self._outputs.pop(announced, None)
@@ -182,7 +189,7 @@ class Desktop:
 
     def _add_output(self, announced: int) -> None:
         output = Output(0)
-        output.number = self._bind(announced, Interface.OUTPUT, output.on_output)
+        output.number = self._bind(announced, Interface.OUTPUT, self._counted(output.on_output))
         self._outputs[announced] = output
         if self.offers(Interface.PLACES):
             self._ask_place(output)
@@ -192,8 +199,15 @@ class Desktop:
     def _ask_place(self, output: Output) -> None:
         # First, because the numbers of objects have to come in their order.
         places = self.bound(Interface.PLACES)
-        place = self.connection.new_id(output.on_place)
+        place = self.connection.new_id(self._counted(output.on_place))
         self.connection.request(places, _PLACES_GET, struct.pack("=II", place, output.number))
+
+    def _counted(self, handler: Handler) -> Handler:
+        def handle(code: int, arguments: bytes) -> None:
+            handler(code, arguments)
+            self.note_change()
+
+        return handle
 
     def _bind(self, announced: int, interface: Interface, handler: Handler) -> int:
         number = self.connection.new_id(handler)

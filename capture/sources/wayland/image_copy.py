@@ -103,7 +103,7 @@ class ImageCopyCapture:
 
     def _drop_frame(self) -> None:
         if self._frame is not None:
-            self._connection.destroy(self._frame.number, _FRAME_DESTROY)
+            self._connection.destroy(self._frame.number, _FRAME_DESTROY, more_follow=True)
             self._frame = None
 
     def _on_session(self, session: _Session, code: int, arguments: bytes) -> None:
@@ -126,11 +126,12 @@ class ImageCopyCapture:
         session.has_begun = True
         frame = self._frame = _Frame(self._buffers.free(session.layout))
         frame.number = self._connection.new_id(lambda code, arguments: self._on_frame(frame, code, arguments))
-        self._connection.request(session.number, _CREATE_FRAME, struct.pack("=I", frame.number))
-        self._connection.request(frame.number, _FRAME_ATTACH, struct.pack("=I", frame.buffer.number))
+        number, request = frame.number, self._connection.request
+        request(session.number, _CREATE_FRAME, struct.pack("=I", number), more_follow=True)
+        request(number, _FRAME_ATTACH, struct.pack("=I", frame.buffer.number), more_follow=True)
         whole = struct.pack("=iiii", 0, 0, session.layout.width, session.layout.height)
-        self._connection.request(frame.number, _FRAME_DAMAGE_BUFFER, whole)
-        self._connection.request(frame.number, _FRAME_CAPTURE)
+        request(number, _FRAME_DAMAGE_BUFFER, whole, more_follow=True)
+        request(number, _FRAME_CAPTURE)
 
     def _on_frame(self, frame: _Frame, code: int, arguments: bytes) -> None:
         if code == _FRAME_TRANSFORM:

@@ -103,11 +103,12 @@ class ScreencopyCapture:
         readable_format(() if layout is None else (layout.format,))
         assert layout is not None  # noqa: S101 - it has a format
         frame.buffer = self._buffers.free(layout)
-        self._connection.request(frame.number, frame.code, struct.pack("=I", frame.buffer.number))
+        what = struct.pack("=I", frame.buffer.number)
+        self._connection.request(frame.number, frame.code, what, more_follow=True)
         self._next = self._new_frame()
 
     def _take_over(self, frame: _Frame, seconds_high: int, seconds_low: int, nanoseconds: int) -> None:
-        self._connection.destroy(frame.number, _FRAME_DESTROY)
+        self._connection.destroy(frame.number, _FRAME_DESTROY, more_follow=True)
         self._asked = None
         if frame.buffer is None:
             return

@@ -50,6 +50,8 @@ class CompositorSource:
         self._is_new = True
         self._changed: Rectangle | None = None
         self._whole_at_s = 0.0
+        # How many changes of the desktop the tiles follow.
+        self._followed = -1
         # The outputs that give no picture now.
         self._unreadable: set[int] = set()
 
@@ -100,9 +102,9 @@ class CompositorSource:
 
     def wait_for_change(self, until_s: float) -> bool:
         connection = self._opened.connection
+        connection.hear()
+        self._absorb()
         while True:
-            connection.hear()
-            self._absorb()
             now_s = time.monotonic()
             if self._has_change(now_s):
                 return True
@@ -110,7 +112,9 @@ class CompositorSource:
             if now_s >= until_s:
                 return False
             wait_until_s = self._wait_until_s(until_s)
-            if not connection.wait(wait_until_s) and time.monotonic() < wait_until_s:
+            if connection.wait(wait_until_s):
+                self._absorb()
+            elif time.monotonic() < wait_until_s:
                 # It was woken.
                 return False
 
@@ -202,6 +206,9 @@ class CompositorSource:
 
     def _follow(self) -> None:
         """Capture what has come or has another mode, and nothing that is gone."""
+        if self._followed == self._opened.changes:
+            return
+        self._followed = self._opened.changes
         members = {member.key: member for member in self._subject.members()}
         if members == {key: member for key, (member, _) in self._tiles.items()}:
             return

@@ -27,9 +27,6 @@ AT_ONCE_S: Final = 1.0
 #: What claims to be shown longer ago, or in the future, has no time.
 _OLDEST_S: Final = 2.0
 
-#: Smaller parts of a picture are copied, so that the memory of the whole is free again: a share of it.
-_COPIED_SHARE: Final = 0.25
-
 
 class Tile:
     """Asks `capture` for pictures, every `slot_s` at most; `name` is that of the output or window, for messages.
@@ -146,9 +143,7 @@ class Tile:
                 whole = self._turn.upright(self._picture.pixels(Rectangle(0, 0, self._turn.width, self._turn.height)))
                 self._scaled = resized(whole, self.place.width, self.place.height)
             return self._scaled[inside.top : inside.bottom, inside.left : inside.right]
-        pixels = self._turn.upright(self._picture.pixels(self._turn.origin(inside)))
-        is_small = part.width * part.height < _COPIED_SHARE * self._turn.width * self._turn.height
-        return pixels.copy() if is_small else pixels
+        return self._turn.upright(self._picture.pixels(self._turn.origin(inside)))
 
     def release(self) -> None:
         self._capture.release()

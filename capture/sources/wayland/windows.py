@@ -58,6 +58,7 @@ class WindowList:
     def __init__(self, desktop: Desktop) -> None:
         """Raises `DisplayLostError`."""
         self._connection = desktop.connection
+        self._note_change = desktop.note_change
         self._windows: dict[int, Window] = {}
         self._states: dict[int, Window] = {}
         desktop.bound(Interface.WINDOWS, self._on_list)
@@ -89,6 +90,7 @@ class WindowList:
     def _on_window(self, window: Window, code: int, arguments: bytes) -> None:
         if code == _CLOSED:
             self._windows.pop(window.number, None)
+            self._note_change()
         elif code == _TITLE:
             window.title = text_of(arguments)
         elif code == _APP_ID:

@@ -74,6 +74,22 @@ def test_every_format_has_the_right_colours_and_rows(screen: Compositor, layout:
     assert (pixels[1:, :, :3] == (BLUE, GREEN, RED)).all()
 
 
+def test_a_picture_wakes_the_compositor_once(screen: Compositor, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow the machine is, no picture is asked for again.
+    monkeypatch.setattr(tile, "FRESH_S", 60.0)
+    screen.show(filled(1))
+    with watched_output(NAME) as seen:
+        seen.until_still()
+        before, pictures = screen.arrivals, range(2, 8)
+        for value in pictures:
+            # Their memory is for the next pictures.
+            seen.frames.clear()
+            screen.show(filled(value))
+            await_value(seen, value)
+        seen.until_still()
+        assert screen.arrivals - before <= len(pictures)
+
+
 def test_a_picture_in_which_nothing_has_changed_is_no_frame(screen: Compositor) -> None:
     screen.show(filled(1))
     with watched_output(NAME) as seen:
