@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
-from capture.errors import NotReadyError
+from capture.errors import NotReadyError, SourceLostError
 from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource, KeepingSource, SampleSource
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
@@ -76,7 +76,8 @@ class DeviceThread:
     def await_opened(self) -> None:
         """Wait until the source is open.
 
-        Raises the exception of the source's `open`, or `NotReadyError` when it takes longer than `OPEN_LIMIT_S`.
+        Raises the exception of the source's `open`, or `NotReadyError` when the source is lost meanwhile or takes
+        longer than `OPEN_LIMIT_S`.
         """
         self._await(self._opened)
 
@@ -124,7 +125,7 @@ class DeviceThread:
             try:
                 self._source.open()
             except BaseException as error:
-                self._failure = error
+                self._failure = _before_recording(error)
                 return
             finally:
                 self._opened.set()
@@ -145,7 +146,7 @@ class DeviceThread:
             self._keeps = isinstance(self._source, KeepingSource) and self._source.settle()
         except BaseException as error:
             # The waiting thread raises it.
-            self._failure = error
+            self._failure = _before_recording(error)
 
     def _take(self, epoch_s: float, grabber: Grabber) -> None:
         self._keeps = False
@@ -159,6 +160,15 @@ class DeviceThread:
             except TimeoutError:
                 if self._idle is not None:
                     self._idle()
+
+
+def _before_recording(error: BaseException) -> BaseException:
+    """Return what `error` means before anything is recorded: a source that is lost then is not ready."""
+    if not isinstance(error, SourceLostError):
+        return error
+    found = NotReadyError(error.message, error.remedy or "see capture doctor")
+    found.__cause__ = error
+    return found
 
 
 class _Request:

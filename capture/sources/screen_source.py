@@ -125,13 +125,21 @@ class ScreenSource:
             self._outline = LastingOutline(self._area)
 
     def settle(self) -> bool:
-        """Have the server write the whole picture into shared memory; False where that is not possible."""
+        """Have the server write the whole picture into shared memory; False where that is not possible.
+
+        Raises `DisplayLostError` if the server is gone.
+        """
         watch, place = self._opened, self._place
         if place.seen is None or place.seen != place.area or place.is_scaled:
             return False
         watch.begin_grab()
         now_s = time.monotonic()
-        pixels = watch.reader.keep(place.seen)
+        try:
+            pixels = watch.reader.keep(place.seen)
+        except DisplayLostError:
+            # The screen has just been resized, which the first grab sees to, or it is gone.
+            watch.sync()
+            return False
         if pixels is None:
             return False
         self._kept = _Kept(now_s, pixels)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from reopened import Picture, pictures
 from running import Recorder, kinds
 from stage import BLACK, BLUE, GREEN, RED, WHITE, Colour, Pane, Stage, mouse
 
+from capture.media import Rectangle
+from capture.sources.screen_source import ScreenSource
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -82,6 +86,21 @@ def until_seen(recorder: Recorder, path: Path, colours: dict[tuple[int, int], Co
 def corners(left: int, top: int, width: int, height: int, colour: Colour) -> dict[tuple[int, int], Colour]:
     """Return the four corners of a rectangle, three pixels inside, mapped to `colour`."""
     return {(x, y): colour for x in (left + 3, left + width - 4) for y in (top + 3, top + height - 4)}
+
+
+def test_a_screen_that_shrinks_just_before_a_recording_begins_is_recorded(
+    screens: Screens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "XAUTHORITY"):
+        monkeypatch.setenv(name, screens.environment[name])
+    with closing(ScreenSource(Rectangle(0, 0, 800, 600), cursor=False)) as source:
+        source.open()
+        screens.resize(400, 300)
+        assert not source.settle()
+        source.begin(time.monotonic())
+        assert source.wait_for_change(time.monotonic())
+        frame = source.grab()
+    assert (frame.left, frame.top, frame.pixels.shape) == (0, 0, (600, 800, 4))
 
 
 def test_a_smaller_screen_is_centred_until_it_grows_back(screens: Screens, tmp_path: Path) -> None:

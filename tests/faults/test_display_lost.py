@@ -18,10 +18,14 @@ import pytest
 from callers import Control
 from conftest import StartCapture
 from reopened import loudness, pictures, sound
-from running import Recorder, eventually, kinds
+from running import LIMIT_S, Recorder, eventually, kinds
 from stage import BLUE, GREEN, RED, Colour, Stage, playing, write_tone
 
 from benchmarks.trials.servers import server_of
+from capture.errors import NotReadyError
+from capture.media import Rectangle
+from capture.pipeline.device_thread import DeviceThread
+from capture.sources.screen_source import ScreenSource
 from capture.virtual.desk import VirtualDesk
 
 if sys.platform != "linux":
@@ -153,13 +157,29 @@ def test_the_display_dies_while_it_waits(
 def test_the_display_dies_during_the_countdown(
     capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
-    with start_capture("record", "out.mkv", "--delay", "1.5s") as recorder:
-        recorder.until_said("recording begins") if False else None
+    with start_capture("record", "out.mkv", "--delay", "3s") as recorder:
+        Control(recorder).until("armed")
         end_display(capture_environment)
         assert recorder.wait() == 3
         assert "there is no display to record" in recorder.stderr.splitlines()[-1]
         assert "Traceback" not in recorder.stderr
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_the_display_dies_between_its_opening_and_the_first_picture(
+    own_desk: VirtualDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "XAUTHORITY"):
+        monkeypatch.setenv(name, own_desk.environment[name])
+    device = DeviceThread("screen", ScreenSource(Rectangle(0, 0, 640, 480), cursor=True), lambda name, error: None)
+    device.open()
+    device.await_opened()
+    end_display(own_desk.environment)
+    device.settle()
+    with pytest.raises(NotReadyError, match="the display is gone"):
+        device.await_settled()
+    device.close()
+    assert device.join(LIMIT_S)
 
 
 # A display that hangs

@@ -8,6 +8,7 @@ import pytest
 from running import eventually
 
 from capture.clock import MonotonicClock
+from capture.errors import DisplayLostError, NotReadyError
 from capture.pipeline.device_thread import DeviceThread
 from capture.sources.pattern import PatternFrames
 
@@ -22,6 +23,22 @@ class Kept(PatternFrames):
 
     def idle(self) -> None:
         self.idles += 1
+
+
+class Dying(PatternFrames):
+    """A screen whose display goes while it is opened, or later while it settles."""
+
+    def __init__(self, *, at_open: bool) -> None:
+        super().__init__(MonotonicClock())
+        self._at_open = at_open
+
+    def open(self) -> None:
+        super().open()
+        if self._at_open:
+            raise DisplayLostError("the display is gone")
+
+    def settle(self) -> NoReturn:
+        raise DisplayLostError("the display is gone")
 
 
 class Broken(PatternFrames):
@@ -60,5 +77,18 @@ def test_a_failure_to_keep_is_raised_where_it_is_waited_for() -> None:
     device.settle()
     with pytest.raises(OSError, match="no more memory"):
         device.await_settled()
+    device.close()
+    assert device.join(30)
+
+
+@pytest.mark.parametrize("at_open", [True, False])
+def test_a_source_that_is_lost_before_anything_is_recorded_is_not_ready(at_open: bool) -> None:
+    device = DeviceThread("screen", Dying(at_open=at_open), lambda name, error: None)
+    device.open()
+    if not at_open:
+        device.await_opened()
+        device.settle()
+    with pytest.raises(NotReadyError, match="the display is gone: see capture doctor"):
+        (device.await_opened if at_open else device.await_settled)()
     device.close()
     assert device.join(30)
