@@ -1,12 +1,12 @@
 """How long until it records? From the launch of the command to the first frame and the first samples in the file, and
 to the first bytes of a recording of the picture alone.
 
-Usage: python -m benchmarks.start [--runs 5] [--json [FILE]]
+Usage: python -m benchmarks.start [--runs 5] [--desk x11|sway] [--json [FILE]]
 
 Nothing here relies on the recorder's own report. The screen shows a running clock, so the first frame shows when it was
 grabbed. A hum plays continuously, so real sound starts where the hum starts in the file; the beeps over it give the
-moment. The time of `capture --help` is that of starting the program. The exit code is 1 when `capture` takes longer
-than the bound.
+moment. The time of `capture --help` is that of starting the program. On the desk `sway`, capture is measured alone.
+The exit code is 1 when `capture` takes longer than the bound.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from benchmarks.alignment import common_shift_s
 from benchmarks.decoding import read_picture, read_sound
-from benchmarks.desk import fresh_desk
+from benchmarks.desk import DeskKind, fresh_desk
 from benchmarks.onsets import HUM_LEVEL, beep_onsets_s, sound_start_s
 from benchmarks.process import run, started
 from benchmarks.recorders import RECORDERS, Capture, Order, Recorder
@@ -55,9 +55,9 @@ class Start:
         return max(self.first_frame_s, self.first_sound_s)
 
 
-def measure(recorder: Recorder) -> Start:
+def measure(recorder: Recorder, kind: DeskKind) -> Start:
     """Launch once, on a new desk with sound already playing."""
-    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
+    with tempfile.TemporaryDirectory() as folder, fresh_desk(kind=kind) as desk:
         log, path = Path(folder, "truth.jsonl"), Path(folder, "recording.mp4")
         stimulus = [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--clock", "--log", str(log)]
         with started(stimulus, desk.environment):
@@ -83,11 +83,11 @@ def _first_sound_at_s(path: Path, log: Path) -> float:
     return begins_s - common_shift_s(Truth.of(log).beep_s, beeps_s)
 
 
-def first_bytes_s(recorder: Recorder) -> float:
+def first_bytes_s(recorder: Recorder, kind: DeskKind) -> float:
     """Return the seconds from the launch to the first bytes of a recording of the picture alone."""
     appeared_s: list[float] = []
     ended = threading.Event()
-    with tempfile.TemporaryDirectory() as folder, fresh_desk() as desk:
+    with tempfile.TemporaryDirectory() as folder, fresh_desk(kind=kind) as desk:
         path = Path(folder, "recording.mp4")
 
         def watch() -> None:
@@ -117,17 +117,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="launches of each recorder, in turn (default: 5)")
     parser.add_argument("--recorder", choices=[recorder.name for recorder in RECORDERS], help="only this recorder")
+    parser.add_argument("--desk", choices=("x11", "sway"), default="x11", help="what is recorded (default: x11)")
     add_json_option(parser)
     options = parser.parse_args()
-    chosen = [recorder for recorder in RECORDERS if options.recorder in (None, recorder.name)]
+    on_desk = RECORDERS if options.desk == "x11" else (Capture(),)
+    chosen = [recorder for recorder in on_desk if options.recorder in (None, recorder.name)]
     starts: dict[str, list[Start]] = {recorder.name: [] for recorder in chosen}
     bytes_s: dict[str, list[float]] = {recorder.name: [] for recorder in chosen}
     helps_s: list[float] = []
     for turn in range(options.runs):
         for recorder in chosen:
             announce(f"run {turn + 1}: {recorder.name}")
-            starts[recorder.name].append(measure(recorder))
-            bytes_s[recorder.name].append(first_bytes_s(recorder))
+            starts[recorder.name].append(measure(recorder, options.desk))
+            bytes_s[recorder.name].append(first_bytes_s(recorder, options.desk))
         if Capture.name in starts:
             helps_s.append(help_takes_s())
     rows: list[list[str]] = []

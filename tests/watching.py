@@ -65,8 +65,13 @@ class Seen:
 
 
 @contextmanager
-def watched(make: Callable[[Callable[[EventKind, str], None], Callable[[str], None]], Subject]) -> Iterator[Seen]:
-    """Open a source of the subject that `make` returns, which gets the functions that report and end."""
+def watched(
+    make: Callable[[Callable[[EventKind, str], None], Callable[[str], None]], Subject], *, begins: bool = True
+) -> Iterator[Seen]:
+    """Open a source of the subject that `make` returns, which gets the functions that report and end.
+
+    Unless it `begins`, that is left to the test.
+    """
     events: list[tuple[EventKind, str]] = []
     ended: list[str] = []
 
@@ -76,13 +81,14 @@ def watched(make: Callable[[Callable[[EventKind, str], None], Callable[[str], No
     source = CompositorSource(make(report, ended.append), fps=30, report=report)
     try:
         source.open()
-        source.begin(time.monotonic())
+        if begins:
+            source.begin(time.monotonic())
         yield Seen(source, events, ended)
     finally:
         source.close()
 
 
 @contextmanager
-def watched_output(name: str = "HEADLESS-1", region: Rectangle | None = None) -> Iterator[Seen]:
-    with watched(lambda report, end: OneOutput(name, region, with_cursor=True)) as seen:
+def watched_output(name: str = "HEADLESS-1", region: Rectangle | None = None, *, begins: bool = True) -> Iterator[Seen]:
+    with watched(lambda report, end: OneOutput(name, region, with_cursor=True), begins=begins) as seen:
         yield seen

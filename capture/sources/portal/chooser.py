@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from capture.errors import NotReadyError, SettingError
 from capture.events import EventKind
 from capture.settings.record_settings import RecordSettings
-from capture.sources.portal import permission
-from capture.sources.portal.libpipewire import library
-from capture.sources.portal.screencast import MONITOR, WINDOW, CursorMode, ScreenCast
-from capture.sources.portal.source import PortalSource
+
+if TYPE_CHECKING:
+    from capture.sources.portal.screencast import ScreenCast
+    from capture.sources.portal.source import PortalSource
 
 __all__ = ["ASK", "BY_DIALOG", "WINDOWS_OF_DIALOG", "answers", "choose_in_dialog", "describe"]
 
@@ -37,6 +37,12 @@ def choose_in_dialog(
     Raises `SettingError` for what the dialog cannot choose, and `NotReadyError` without a portal, PipeWire or
     permission.
     """
+    # Imported here: most compositors made with wlroots need none of it, and it takes a tenth of a second.
+    from capture.sources.portal import permission
+    from capture.sources.portal.libpipewire import library
+    from capture.sources.portal.screencast import MONITOR, WINDOW, CursorMode, ScreenCast
+    from capture.sources.portal.source import PortalSource
+
     _check(settings)
     library()
     portal = ScreenCast()
@@ -75,6 +81,9 @@ def choose_in_dialog(
 
 def describe() -> str:
     """Return how the screen is recorded here, for `doctor`. Raises `NotReadyError` if it cannot be."""
+    from capture.sources.portal.libpipewire import library
+    from capture.sources.portal.screencast import ScreenCast
+
     library()
     portal = ScreenCast()
     try:
@@ -104,6 +113,8 @@ def _check(settings: RecordSettings) -> None:
 
 def _cursor_mode(portal: ScreenCast, settings: RecordSettings, report: Callable[[EventKind, str], None]) -> int:
     """Return how the cursor is to come: apart if possible, so that its moves cost little."""
+    from capture.sources.portal.screencast import CursorMode
+
     if not settings.cursor:
         return CursorMode.HIDDEN
     for mode in (CursorMode.METADATA, CursorMode.EMBEDDED):

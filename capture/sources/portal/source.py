@@ -68,6 +68,8 @@ class PortalSource:
         self._drawn: Cursor | None = None
         self._waits_for_move = cursor_once_moved
         self._first_at: tuple[int, int] | None = None
+        # The first frame of a recording that begins at once, and since when it is kept, until it is grabbed.
+        self._kept: tuple[float, Frame] | None = None
 
     @property
     def width(self) -> int:
@@ -113,14 +115,23 @@ class PortalSource:
                 "the desktop has sent no picture yet, as nothing moves: it is black until the screen changes",
             )
 
+    def settle(self) -> bool:
+        """Keep the picture as it is now; False if there is none."""
+        self._is_new = True
+        frame = self.grab()
+        if self._has_picture:
+            self._kept = time.monotonic(), frame
+        return self._has_picture
+
     def begin(self, epoch_s: float) -> None:
         """Make the first frame a whole one, whatever was grabbed before."""
-        self._is_new = True
+        if self._kept is None or self._kept[0] < epoch_s:
+            self._kept, self._is_new = None, True
 
     def wait_for_change(self, until_s: float) -> bool:
         while True:
             self._absorb()
-            if self._has_change:
+            if self._has_change or self._kept is not None:
                 return True
             if self._is_revoked:
                 self._picture.rest(until_s)
@@ -133,6 +144,9 @@ class PortalSource:
                     raise
 
     def grab(self) -> Frame:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            return kept[1]
         while True:
             self._absorb()
             place, part = self._place, self._part()

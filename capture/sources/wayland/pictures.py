@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Collection
-from typing import Final, NamedTuple, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from capture.errors import NotReadyError
 from capture.media import Pixels, Rectangle
-from capture.sources.changes import changed_part
-from capture.sources.lent_memory import LentMemory
+from capture.sources.lent_memory import HeldMemory, LentMemory
 from capture.sources.x11.pixel_format import PixelFormat
 from capture.system.wayland_connection import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Buffer", "Buffers", "Capture", "Layout", "Picture", "readable_format"]
 
@@ -96,10 +97,9 @@ class Picture:
         self.damage = whole if damage is None else damage.intersection(whole) or whole
         self.shown_at_s = shown_at_s
         self.transform = transform
-        rows = buffer.memory.lend(layout.size_bytes).reshape(layout.height, layout.stride)
-        # The compositor fills it again, so nothing else may.
-        rows.flags.writeable = False
-        self._rows = rows[::-1] if is_inverted else rows
+        self._is_inverted = is_inverted
+        # The first picture comes before numpy is loaded.
+        self._memory: HeldMemory | npt.NDArray[np.uint8] = buffer.memory.hold(layout.size_bytes)
 
     def changed_since(self, before: Picture) -> Rectangle:
         """Return what has changed, given the picture before; an empty rectangle if nothing has.
@@ -110,7 +110,20 @@ class Picture:
         whole = Rectangle(0, 0, self.width, self.height)
         if self.damage != whole or before._layout != self._layout:
             return self.damage
+        # Imported here: it needs numpy.
+        from capture.sources.changes import changed_part
+
         return changed_part(before._whole, self._whole) or Rectangle(0, 0, 0, 0)
+
+    @property
+    def _rows(self) -> npt.NDArray[np.uint8]:
+        """The rows from the top as they lie in memory: uint8 (height, stride)."""
+        if isinstance(self._memory, HeldMemory):
+            rows = self._memory.values().reshape(self._layout.height, self._layout.stride)
+            # The compositor fills it again, so nothing else may.
+            rows.flags.writeable = False
+            self._memory = rows[::-1] if self._is_inverted else rows
+        return self._memory
 
     @property
     def _whole(self) -> Pixels:
@@ -124,6 +137,8 @@ class Picture:
         layout = self._layout.pixel_format
         if layout.is_usual and rows.strides[0] > 0:
             return rows.reshape(part.height, part.width, _PIXEL_BYTES)
+        import numpy as np
+
         return layout.pixels(np.ascontiguousarray(rows).reshape(-1), part.width, part.height)
 
 

@@ -50,6 +50,8 @@ class CompositorSource:
         self._is_new = True
         self._changed: Rectangle | None = None
         self._whole_at_s = 0.0
+        # Since when the first frame of a recording that begins at once is kept, until it is grabbed.
+        self._kept_at_s: float | None = None
         # How many changes of the desktop the tiles follow.
         self._followed = -1
         # The outputs that give no picture now.
@@ -94,15 +96,31 @@ class CompositorSource:
         for key, (_, tile) in self._tiles.items():
             if tile.bounds is None:
                 self._miss(key, tile)
+        self._look_out()
+
+    def settle(self) -> bool:
+        """Keep the pictures as they are now; False where one is missing."""
+        self._opened.connection.hear()
+        self._absorb()
+        if self._subject.is_over or not self._tiles or not all(tile.is_current for tile in self._all_tiles):
+            return False
+        self._kept_at_s = time.monotonic()
+        self._look_out()
+        return True
 
     def begin(self, epoch_s: float) -> None:
         """Make the first frame a whole one, whatever was grabbed before."""
         self._is_new = True
-        self._renew()
+        if self._kept_at_s is None or self._kept_at_s < epoch_s:
+            self._kept_at_s = None
+            self._absorb()
+            self._renew()
 
     def wait_for_change(self, until_s: float) -> bool:
         connection = self._opened.connection
         connection.hear()
+        if self._kept_at_s is not None:
+            return True
         self._absorb()
         while True:
             now_s = time.monotonic()
@@ -119,7 +137,9 @@ class CompositorSource:
                 return False
 
     def grab(self) -> Frame:
-        self._absorb()
+        is_kept, self._kept_at_s = self._kept_at_s is not None, None
+        if not is_kept:
+            self._absorb()
         place, now_s = self._place, time.monotonic()
         part = self._part(now_s)
         seen = part or place.seen
@@ -128,8 +148,9 @@ class CompositorSource:
             tile.has_change = False
         if seen is None or not self._tiles:
             return Frame(place.picture(None), self._shown_at_s)
-        # Already now, so that the next change is shown with the time that it has.
-        self._keep_asking(now_s)
+        if not is_kept:
+            # Already now, so that the next change is shown with the time that it has.
+            self._keep_asking(now_s)
         pixels = self._pixels(seen)
         if part is not None:
             return Frame(pixels, self._shown_at_s, *place.corner(part))
@@ -138,6 +159,9 @@ class CompositorSource:
 
     def idle(self) -> None:
         self._opened.connection.hear()
+        if self._kept_at_s is not None:
+            # What has changed since is shown by the frame after the one that is kept.
+            return
         self._absorb()
         self._renew()
         for tile in self._all_tiles:
@@ -174,6 +198,12 @@ class CompositorSource:
         """Take other pictures before the next grab, where something has changed since the last one."""
         for tile in self._all_tiles:
             tile.renew()
+
+    def _look_out(self) -> None:
+        """Ask for what changes from now on, though no frame shows yet what there is."""
+        now_s = time.monotonic()
+        for tile in self._all_tiles:
+            tile.keep_asking(now_s, is_seen=True)
 
     def _keep_asking(self, now_s: float) -> None:
         if self._subject.is_over:

@@ -6,10 +6,8 @@ import math
 import time
 from typing import Final
 
-import numpy as np
-
 from capture.media import Pixels, Rectangle
-from capture.sources.placement import resized
+from capture.sources.placement import black, resized
 from capture.sources.wayland.pictures import Capture, Picture
 from capture.sources.wayland.turn import Turn
 
@@ -137,7 +135,7 @@ class Tile:
         """Return a part of what is recorded, which must be inside `place`; it may be read-only."""
         inside = part.moved(-self.place.left, -self.place.top)
         if self._picture is None:
-            return np.zeros((part.height, part.width, 4), np.uint8)
+            return black(part.width, part.height)
         if self.is_scaled:
             if self._scaled is None:
                 whole = self._turn.upright(self._picture.pixels(Rectangle(0, 0, self._turn.width, self._turn.height)))

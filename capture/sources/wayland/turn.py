@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from capture.media import Pixels, Rectangle
 
 __all__ = ["Turn"]
@@ -34,6 +32,9 @@ class Turn:
         """Return pixels of the buffer upright, in the same memory if they are already."""
         if not self.transform:
             return pixels
+        # Imported here: screens are opened before numpy is loaded.
+        import numpy as np
+
         pixels = np.rot90(pixels, self._turns_left)
         return np.ascontiguousarray(pixels[:, ::-1] if self.transform & _MIRRORED else pixels)
 

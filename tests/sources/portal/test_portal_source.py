@@ -190,6 +190,32 @@ def test_no_picture_is_lost_after_the_thread_was_late_by_all_buffers(wayland: Po
             seen.until_shown(desk.draw())
 
 
+def test_the_picture_at_the_epoch_is_kept_while_the_recorder_loads(wayland: PortalDesk) -> None:
+    with watched(wayland) as (desk, seen):
+        epoch_s = time.monotonic()
+        assert seen.source.settle()
+        number = desk.draw()
+
+        def has_come() -> bool:
+            seen.source.idle()
+            return seen.source._changed is not None
+
+        eventually(has_come, "the next picture")
+        seen.source.begin(epoch_s)
+        assert seen.look()
+        assert (seen.frames[-1].pixels.shape, seen.number) == (seen.picture.shape, number - 1)
+        assert seen.look()
+        assert seen.number == number
+        assert abs(seen.frames[-1].captured_at_s - desk.drawn_s[number]) < 0.001
+        # It is none of a recording that begins later.
+        assert seen.source.settle()
+        number = desk.draw()
+        eventually(has_come, "the next picture")
+        seen.source.begin(time.monotonic())
+        assert seen.look()
+        assert seen.number == number
+
+
 def test_identical_pictures_are_no_change(wayland: PortalDesk) -> None:
     with watched(wayland, "--damage", "none") as (desk, seen):
         desk.tell("again")

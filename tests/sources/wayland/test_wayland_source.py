@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -115,6 +116,52 @@ def test_frames_stay_as_they_were_while_pictures_come(window: Window, monkeypatc
         shown = [number_of(frame.pixels[:HEIGHT, :WIDTH, 1]) for frame in seen.frames]
         assert list(dict.fromkeys(number for number in shown if number >= 10)) == list(range(10, 18))
         assert not any(frame.pixels.flags.writeable for frame in seen.frames)
+
+
+def test_the_picture_at_the_epoch_is_kept_while_the_recorder_loads(window: Window) -> None:
+    with watched_output(begins=False) as seen:
+        # Since it was opened.
+        window.draw(2)
+        epoch_s = time.monotonic()
+        assert seen.source.settle()
+        window.draw(3)
+        seen.source.idle()
+        drawn_s = time.monotonic()
+        seen.source.begin(epoch_s)
+        assert seen.look()
+        assert (seen.frames[0].pixels.shape, seen.number) == ((360, 640, 4), 2)
+        assert seen.look(5)
+        assert seen.number == 3
+        assert epoch_s < seen.frames[1].captured_at_s < drawn_s
+
+
+def test_a_picture_that_is_kept_is_none_of_a_later_recording(window: Window) -> None:
+    with watched_output(begins=False) as seen:
+        assert seen.source.settle()
+        window.draw(2)
+        seen.source.begin(time.monotonic())
+        assert seen.look(5)
+        assert seen.number == 2
+
+
+@pytest.mark.usefixtures("window")
+def test_a_screen_is_opened_and_kept_before_numpy_is_loaded(desk: Sway) -> None:
+    words = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from capture.settings.record_settings import RecordSettings\n"
+        "from capture.sources.wayland.chooser import choose_on_wayland\n"
+        "settings = RecordSettings(Path('out.mp4'))\n"
+        "source = choose_on_wayland(settings, lambda kind, detail: None, lambda reason: None)\n"
+        "source.open()\n"
+        "kept = source.settle()\n"
+        "print(kept, [name for name in ('av', 'numpy', 'jeepney') if name in sys.modules])\n"
+        "source.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", words], env=desk.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True []\n", "")
 
 
 @pytest.mark.parametrize("looks", [True, False])
