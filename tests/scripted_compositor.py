@@ -301,7 +301,12 @@ class Compositor:
                 if len(self._memory[self._attached[target]]) != session.shown.pixels.nbytes:
                     self._fail_frame(session)
                 self._fill_waiting()
-            case "screencopy frame" | "wl_shm_pool", 1:
+            case "screencopy frame", 1:
+                for shown in self._shown.values():
+                    if shown.waiting is not None and shown.waiting[0] == target:
+                        shown.waiting = None
+                self._delete(target)
+            case "wl_shm_pool", 1:
                 self._delete(target)
             case "wl_buffer" | "source" | "cursor session", 0:
                 self._delete(target)
