@@ -13,15 +13,15 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from capture.errors import DisplayLostError, NotReadyError
-from capture.system.unix_socket import connect
+from capture.system.unix_socket import connect, listens
 
-__all__ = ["NO_COMPOSITOR", "Connection", "Handler", "as_text", "text_of"]
+__all__ = ["NO_COMPOSITOR", "Connection", "Handler", "as_text", "has_compositor", "text_of"]
 
 #: The remedy if no compositor answers.
 NO_COMPOSITOR: Final = "start capture in the session itself, use --screen none, or capture headless -- COMMAND"
@@ -51,7 +51,7 @@ class Connection:
 
     def __init__(self) -> None:
         """Raises `NotReadyError` if there is no compositor."""
-        address = _address()
+        address = _address(os.environ)
         try:
             self._socket = connect(str(address), time.monotonic() + _ANSWER_LIMIT_S)
         except OSError as error:
@@ -210,9 +210,16 @@ class Connection:
             self._free.append(number)
 
 
-def _address() -> Path:
+def has_compositor(environment: Mapping[str, str]) -> bool:
+    """Whether something listens where the compositor of this environment would."""
+    with suppress(NotReadyError):
+        return listens(str(_address(environment)))
+    return False
+
+
+def _address(environment: Mapping[str, str]) -> Path:
     """Return where the compositor listens. Raises `NotReadyError` if the environment does not say it."""
-    name, folder = os.environ.get("WAYLAND_DISPLAY") or "wayland-0", os.environ.get("XDG_RUNTIME_DIR", "")
+    name, folder = environment.get("WAYLAND_DISPLAY") or "wayland-0", environment.get("XDG_RUNTIME_DIR", "")
     address = Path(folder, name)
     if not address.is_absolute():
         # A compositor would not be looked for in the folder where capture was started.

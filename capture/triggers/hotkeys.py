@@ -17,8 +17,17 @@ __all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings", "gives_portal"]
 
 
 def gives_portal(environment: Mapping[str, str]) -> bool:
-    """Whether only the desktop's portal gives keys: through XWayland, only X11 windows would hear them."""
-    return bool(environment.get("WAYLAND_DISPLAY"))
+    """Whether only the desktop's portal gives keys: through XWayland, only X11 windows would hear them.
+
+    Beside a DISPLAY, the compositor of WAYLAND_DISPLAY has to be there: a terminal may outlive the session whose
+    variables it has.
+    """
+    if not environment.get("WAYLAND_DISPLAY") or not environment.get("DISPLAY"):
+        return bool(environment.get("WAYLAND_DISPLAY"))
+    # Imported here: only Wayland's desktops have both.
+    from capture.system.wayland_connection import has_compositor
+
+    return has_compositor(environment)
 
 
 class _Listener(Protocol):

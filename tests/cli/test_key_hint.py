@@ -49,6 +49,7 @@ def test_the_hint_has_the_keys_that_the_user_set() -> None:
 
 
 def test_on_wayland_no_key_is_promised_before_the_desktop_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     settings = RecordSettings(Path("out.mp4"), standby=True, hold="<f9>")
     assert _keys(settings, Hotkeys(DEFAULT_HOTKEYS, "<f9>")) == "Ctrl+C quits"

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,6 +24,7 @@ if sys.platform != "linux":
 
 from capture.errors import NotReadyError
 from capture.events import Command, EventKind
+from capture.system.unix_socket import listen
 from capture.triggers import x11_connection
 from capture.triggers.bindings import DEFAULT_HOTKEYS
 from capture.triggers.hotkeys import Hotkeys
@@ -156,6 +159,21 @@ LAYOUTS = {
     "ru,us -variant ,dvorak": {"o": RECORD, "r": PAUSE, "b": DISCARD, "i": CLIP, "m": MARK},
 }
 LETTERS = "rpxcm;obis"
+
+
+@pytest.mark.usefixtures("own_server")
+def test_a_compositor_that_has_ended_takes_no_keys_from_the_x_server(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir=temporary_folder, prefix="w") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-1")
+        # It leaves its socket.
+        with listen(str(Path(folder, "wayland-1"))):
+            # Beside Xwayland, X11's keys would be heard in X11's windows alone.
+            assert Hotkeys(BINDINGS).by_portal
+        with listening() as heard:
+            assert answer(heard, "ctrl", "alt", "r") == [RECORD]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
