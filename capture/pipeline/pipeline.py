@@ -115,7 +115,8 @@ class Pipeline:
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
         # Imported here: sound alone does without what records a picture, which takes 4 ms to load.
-        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
+        from capture.codecs.encoder_choice import choose_encoder
+        from capture.codecs.video_encoder import VideoEncoder
 
         settings = self._settings
         scale = settings.scale

@@ -1,0 +1,213 @@
+"""Finds which macroblocks of a picture stay, which move together, and which are new.
+
+A page that scrolls and a window that is dragged keep nearly all of their pixels, only elsewhere. The displacement is
+found with a few rows of pixels that have many edges: each is looked up in the last picture as a string of bytes, which
+takes microseconds, and most of them agree. Every other pixel is then compared, so nothing depends on the guess.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from capture.media import Pixels, Rectangle
+from capture.pixels.macroblocks import SIDE, Planes, blocks_with, cut
+from capture.pixels.yuv_part import YuvPart
+
+__all__ = ["FARTHEST_MOVED", "FEW", "MOVED", "NEW", "SAME", "Change", "change_of"]
+
+SAME: Final = 0
+MOVED: Final = 1
+NEW: Final = 2
+
+#: Up to this many changed macroblocks are taken as new: a typed letter, a caret, a clock.
+FEW: Final = 24
+
+#: How far things move from one picture to the next, at most, in columns and in rows: pages scroll up and down.
+FARTHEST_MOVED: Final = (64, 240)
+
+#: How many places are looked up, the length of each in pixels, and how many of its neighbours have to differ: what has
+#: fewer edges is found everywhere.
+_SAMPLES: Final = 16
+_SAMPLE_WIDTH: Final = 48
+_LEAST_EDGES: Final = 8
+
+#: How many samples must agree, and how many places each may name: text repeats itself.
+_ENOUGH_VOTES: Final = 3
+_MOST_PLACES: Final = 2
+
+#: The side of a macroblock in each plane.
+_SIDES: Final = (SIDE, SIDE // 2, SIDE // 2)
+
+Map: TypeAlias = npt.NDArray[np.bool_]
+
+
+class Change(NamedTuple):
+    """What a part changes in a picture.
+
+    `kinds` says for each macroblock that the part touches whether it is `SAME`, `MOVED` or `NEW`: uint8 (rows,
+    columns), the first at `row` and `column`, in macroblocks. What is moved shows the pixels that were `across` columns
+    to the right and `down` rows below of it in the last picture, nearly.
+    """
+
+    kinds: npt.NDArray[np.uint8]
+    row: int
+    column: int
+    across: int = 0
+    down: int = 0
+
+    def count(self, kind: int) -> int:
+        """Return how many macroblocks are of this kind."""
+        return int(np.count_nonzero(self.kinds == kind))
+
+    def places(self, kind: int) -> Iterator[tuple[int, int]]:
+        """Yield row and column of each macroblock of this kind in the picture, in ascending order."""
+        rows, columns = np.nonzero(self.kinds == kind)
+        return zip((rows + self.row).tolist(), (columns + self.column).tolist(), strict=True)
+
+
+def change_of(before: Planes, part: YuvPart, tolerance: int = 0) -> Change:
+    """Return what `part` changes in the picture with the planes `before`, which must not have it yet.
+
+    Colours at half the size do not move exactly by an odd number of pixels: they may differ by up to `tolerance`.
+    """
+    place = part.place
+    row, column = place.top // SIDE, place.left // SIDE
+    shape = -(-place.bottom // SIDE) - row, -(-place.right // SIDE) - column
+    differs = np.zeros(shape, np.bool_)
+    for old, new, side in zip(cut(before, place), part.planes, _SIDES, strict=True):
+        inside = _place_in(place, row, column, side)
+        differs |= blocks_with(shape, side, inside, partial(_mark_differing, old, new))
+    change = Change(np.where(differs, np.uint8(NEW), np.uint8(SAME)), row, column)
+    if change.count(NEW) <= FEW:
+        return change
+    motion = _motion(before[0], part, change)
+    return change if motion is None else _with_moved(before, part, change, motion, tolerance)
+
+
+def _place_in(place: Rectangle, row: int, column: int, side: int) -> Rectangle:
+    """Return where a part is in a plane whose blocks have this side, from the given block on."""
+    scale = SIDE // side
+    left, top = place.left // scale - column * side, place.top // scale - row * side
+    return Rectangle(left, top, place.width // scale, place.height // scale)
+
+
+def _mark_differing(old: Pixels, new: Pixels, rows: slice, marks: Map) -> None:
+    np.not_equal(old[rows], new[rows], out=marks)
+
+
+def _motion(before: Pixels, part: YuvPart, change: Change) -> tuple[int, int] | None:
+    """Return a displacement, in columns and rows, on which some samples agree."""
+    new = list(change.places(NEW))
+    votes: Counter[tuple[int, int]] = Counter()
+    for row, column in new[:: max(1, len(new) // _SAMPLES)]:
+        sample = _sample(part, row, column)
+        if sample is None:
+            continue
+        pixels, y, x = sample
+        # To compare with a place takes a hundredth of the time of a search.
+        found = [motion for motion in votes if _pixels_at(before, y, x, motion) == pixels]
+        votes.update(found or _displacements(before, pixels, y, x))
+        agreed = next((motion for motion, count in votes.items() if count >= _ENOUGH_VOTES), None)
+        if agreed is not None:
+            return agreed
+    return None
+
+
+def _sample(part: YuvPart, row: int, column: int) -> tuple[bytes, int, int] | None:
+    """Return the pixels with the most edges of a macroblock, and their row and column; None if none has enough."""
+    luma, place = part.planes[0], part.place
+    top = max(0, row * SIDE - place.top)
+    left = max(0, min(column * SIDE - place.left - (_SAMPLE_WIDTH - SIDE) // 2, place.width - _SAMPLE_WIDTH))
+    block = luma[top : top + SIDE, left : left + _SAMPLE_WIDTH]
+    edges = np.count_nonzero(block[:, 1:] != block[:, :-1], axis=1)
+    best = int(np.argmax(edges))
+    return (block[best].tobytes(), place.top + top + best, place.left + left) if edges[best] >= _LEAST_EDGES else None
+
+
+def _pixels_at(before: Pixels, y: int, x: int, motion: tuple[int, int]) -> bytes:
+    x, y = x + motion[0], y + motion[1]
+    return before[y, x : x + _SAMPLE_WIDTH].tobytes() if 0 <= y < len(before) and x >= 0 else b""
+
+
+def _displacements(before: Pixels, sample: bytes, y: int, x: int) -> Iterator[tuple[int, int]]:
+    """Yield how far from row `y` and column `x` the pixels of `sample` were before."""
+    farthest_across, farthest_down = FARTHEST_MOVED
+    top, left = max(0, y - farthest_down), max(0, x - farthest_across)
+    window = before[top : y + farthest_down + 1, left : x + len(sample) + farthest_across]
+    width = window.shape[1]
+    pixels, at = window.tobytes(), -1
+    for _ in range(_MOST_PLACES):
+        at = pixels.find(sample, at + 1)
+        if at < 0:
+            return
+        row, column = divmod(at, width)
+        if column + len(sample) <= width:
+            yield left + column - x, top + row - y
+
+
+def _with_moved(before: Planes, part: YuvPart, change: Change, motion: tuple[int, int], tolerance: int) -> Change:
+    """Return `change` with what has the pixels from this displacement, and no others, as `MOVED`."""
+    place, shape = part.place, change.kinds.shape
+    height, width = before[0].shape
+    is_new = change.kinds == NEW
+    # What the part covers only in part keeps pixels that are not in it.
+    is_new[: -(-place.top // SIDE) - change.row] = False
+    is_new[:, : -(-place.left // SIDE) - change.column] = False
+    if place.bottom < height:
+        is_new[place.bottom // SIDE - change.row :] = False
+    if place.right < width:
+        is_new[:, place.right // SIDE - change.column :] = False
+    for old, new, side in zip(before, part.planes, _SIDES, strict=True):
+        comparison = _Moved(old, new, place, motion, SIDE // side, tolerance)
+        is_new &= ~blocks_with(shape, side, _place_in(place, change.row, change.column, side), comparison.mark)
+    kinds = change.kinds
+    kinds[is_new] = MOVED
+    return Change(kinds, change.row, change.column, *motion)
+
+
+class _Moved:
+    """Compares a plane of a part with what a decoder makes of the last picture's plane for a displacement.
+
+    In a plane at half the size, whose `scale` is 2, an odd displacement lies between two samples; the decoder takes
+    their mean (ITU-T H.264, section 8.4.2.2.2).
+    """
+
+    def __init__(
+        self, old: Pixels, new: Pixels, place: Rectangle, motion: tuple[int, int], scale: int, tolerance: int
+    ) -> None:
+        self._old, self._new = old, new
+        self._tolerance = tolerance
+        self._columns, self._between_columns = divmod(motion[0], scale)
+        self._rows, self._between_rows = divmod(motion[1], scale)
+        self._left, self._top = place.left // scale, place.top // scale
+
+    def mark(self, rows: slice, marks: Map) -> None:
+        """Mark what differs in these rows."""
+        old, new = self._old, self._new[rows]
+        marks[...] = True
+        # In the last picture, where the first sample comes from, and the part of `new` for which there are some.
+        y, x = self._top + rows.start + self._rows, self._left + self._columns
+        top, left = max(0, -y), max(0, -x)
+        bottom = min(new.shape[0], old.shape[0] - self._between_rows - y)
+        right = min(new.shape[1], old.shape[1] - self._between_columns - x)
+        if top >= bottom or left >= right:
+            return
+        inside, marks = new[top:bottom, left:right], marks[top:bottom, left:right]
+        sources = [
+            old[y + top + down : y + bottom + down, x + left + across : x + right + across]
+            for down in range(1 + self._between_rows)
+            for across in range(1 + self._between_columns)
+        ]
+        if len(sources) == 1:
+            np.not_equal(inside, sources[0], out=marks)
+            return
+        count = len(sources)
+        total = np.add.reduce(sources, dtype=np.int16) + count // 2
+        differences = np.abs(total // count - inside)
+        np.greater(differences, self._tolerance, out=marks)
