@@ -19,7 +19,7 @@ from __future__ import annotations
 import select
 import struct
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ class WindowManager:
         self._furnish()
         for window in request.QueryTree(self._wire, window=self._root).children:
             self._attend(window)
-        self._messages = _RedirectedMessages(self._root, self._on_message)
+        self._messages = _RedirectedMessages(self._root)
         self._advertise(screen["root_depth"])
         self._sync()
 
@@ -97,13 +97,17 @@ class WindowManager:
         while not self._is_replaced():
             if not self._wire.pending_events():
                 select.select([self._wire.fileno(), self._messages.fileno()], [], [])
-            self._messages.read()
+            if messages := self._messages.read():
+                # What happened before them has been reported then: a number may be that of another window by now.
+                self._sync()
             while self._wire.pending_events():
                 found = self._wire.next_event()
-                handle = getattr(self, f"_on_{type(found).__name__}", None)
-                if handle is not None:
-                    with suppress(error.XError):
-                        handle(found)
+                handle = getattr(self, f"_on_{type(found).__name__}", lambda found: None)
+                with suppress(error.XError):
+                    handle(found)
+            for window, asked, data in messages:
+                with suppress(error.XError):
+                    self._on_message(window, asked, data)
 
     def _is_replaced(self) -> bool:
         """Whether a program has requests redirected to it: that makes it the window manager."""
@@ -340,14 +344,11 @@ class _Wire(display.Display):  # type: ignore[misc]  # its package has no types
 
 
 class _RedirectedMessages:
-    """Passes messages for the window manager to `on_message`: those that are sent to no other program.
+    """Reads the messages for the window manager that are sent to no other program."""
 
-    It takes the window, the type and the data.
-    """
-
-    def __init__(self, root: int, on_message: Callable[[int, int, Sequence[int]], None]) -> None:
+    def __init__(self, root: int) -> None:
         self._root = root
-        self._on_message = on_message
+        self._messages: list[tuple[int, int, Sequence[int]]] = []
         # Once it records, a connection is good for nothing else.
         self._wire = _Wire()
         extension = request.QueryExtension(self._wire, name=record.extname)
@@ -372,9 +373,11 @@ class _RedirectedMessages:
         """Return the descriptor for `select`."""
         return int(self._wire.fileno())
 
-    def read(self) -> None:
-        """Pass on the messages that have arrived, without waiting for more."""
+    def read(self) -> list[tuple[int, int, Sequence[int]]]:
+        """Return the messages that have arrived, without waiting for more: the window, the type and the data."""
         self._wire.pending_events()
+        found, self._messages = self._messages, []
+        return found
 
     def _take(self, reply: Any) -> None:
         if reply.category != record.FromClient or len(reply.data) != _MESSAGE.size:
@@ -382,8 +385,7 @@ class _RedirectedMessages:
         receiver, mask, code, data_format, window, asked, *data = _MESSAGE.unpack(reply.data)
         to_managers = mask & X.SubstructureRedirectMask and not mask & X.SubstructureNotifyMask
         if (receiver, code & 0x7F, data_format) == (self._root, X.ClientMessage, 32) and to_managers:
-            with suppress(error.XError):
-                self._on_message(window, asked, data)
+            self._messages.append((window, asked, data))
 
 
 def main() -> int:

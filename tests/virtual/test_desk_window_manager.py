@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,10 @@ class Client:
         found = (window or self.root).get_full_property(self.atom(name), X.AnyPropertyType)
         return [] if found is None else list(found.value)
 
+    def numbers(self) -> list[int]:
+        """Return the windows on the desk, as the X server knows them."""
+        return [int(window.id) for window in self.root.query_tree().children]
+
     def focus(self) -> object:
         found = self.display.get_input_focus().focus
         return getattr(found, "id", found)
@@ -131,6 +136,30 @@ def test_full_screen_comes_and_goes_by_message(client: Client, mask: int) -> Non
         client.ask(window, "_NET_WM_STATE", action, FULL, mask=mask)
         client.until_at(window, place)
         client.until_states(window, [FULL] * (place == SCREEN))
+
+
+@pytest.mark.parametrize("mask", [USUAL, LIKE_XTERM])
+def test_a_message_is_about_the_window_that_has_the_number_now(managed_desk: VirtualDesk, mask: int) -> None:
+    environment = managed_desk.environment_of(os.environ)
+    with Client(environment) as client:
+        before = client.window()
+        client.until_focused(before)
+        manager = manager_of(Path(managed_desk.environment["XDG_RUNTIME_DIR"]))
+        assert manager is not None
+        os.kill(manager, signal.SIGSTOP)
+    try:
+        with Client(environment) as client:
+            eventually(lambda: before.id not in client.numbers(), "the end of the window")
+        with Client(environment) as client:
+            window = client.window()
+            assert window.id == before.id, "the server has given the number again"
+            client.ask(window, "_NET_WM_STATE", ADD, FULL, mask=mask)
+            os.kill(manager, signal.SIGCONT)
+            client.until_at(window, SCREEN)
+            client.ask(window, "_NET_WM_STATE", REMOVE, FULL, mask=mask)
+            client.until_at(window, OWN)
+    finally:
+        os.kill(manager, signal.SIGCONT)
 
 
 def test_a_window_fills_the_screen_if_it_is_maximized_both_ways(client: Client) -> None:
@@ -224,8 +253,8 @@ def test_programs_find_the_window_manager_as_the_standard_says(client: Client) -
     assert client.listed("_NET_WORKAREA") == list(SCREEN)
 
 
-def has_manager(folder: Path) -> bool:
-    """Whether the window manager of the desk of `folder` still runs."""
+def manager_of(folder: Path) -> int | None:
+    """Return the process id of the window manager of the desk of `folder`; None if it runs no more."""
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:
@@ -235,15 +264,15 @@ def has_manager(folder: Path) -> bool:
                 continue
             # Its supervisor has the script among its arguments too.
             if found and b"window_manager.py" in words and b"supervisor.py" not in words:
-                return True
-    return False
+                return int(process.name)
+    return None
 
 
 def test_a_program_may_bring_its_own_window_manager(tmp_path: Path) -> None:
     with VirtualDesk(*SCREEN[2:]) as desk:
         environment = {**desk.environment_of(os.environ), "HOME": str(tmp_path)}
         folder = Path(desk.environment["XDG_RUNTIME_DIR"])
-        assert has_manager(folder)
+        assert manager_of(folder) is not None
         with Client(environment) as client:
             # Also with a window on the screen already.
             window = client.window()
@@ -251,7 +280,7 @@ def test_a_program_may_bring_its_own_window_manager(tmp_path: Path) -> None:
             (tmp_path / "jwmrc").write_text("<JWM></JWM>")
             command = ["jwm", "-f", str(tmp_path / "jwmrc")]
             desk.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            eventually(lambda: not has_manager(folder), "the end of the desk's window manager")
+            eventually(lambda: manager_of(folder) is None, "the end of the desk's window manager")
 
             def name() -> object:
                 check = client.listed("_NET_SUPPORTING_WM_CHECK")
@@ -268,4 +297,4 @@ def test_a_program_may_bring_its_own_window_manager(tmp_path: Path) -> None:
 
 def test_a_desk_can_be_had_without_it() -> None:
     with VirtualDesk(320, 240, window_manager=False) as desk:
-        assert not has_manager(Path(desk.environment["XDG_RUNTIME_DIR"]))
+        assert manager_of(Path(desk.environment["XDG_RUNTIME_DIR"])) is None
