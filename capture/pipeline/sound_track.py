@@ -90,6 +90,8 @@ class SoundTrack:
         # For each source, up to when everything that its device delivered has come, and when anything came last.
         self._read_until_s = [timeline.epoch_s] * len(channels)
         self._came_at_s = [timeline.epoch_s] * len(channels)
+        # Up to when it is known what there was to hear. On a busy machine, later sound may be waiting.
+        self._known_until_s = timeline.epoch_s
 
     @property
     def inserted_silence_s(self) -> float:
@@ -139,9 +141,9 @@ class SoundTrack:
     def level(self) -> Level:
         """Return the level since the last call, and any trouble with the sound. Only one thread may call this."""
         trouble = ""
-        if self._recorded_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
+        if self._known_s_since(self._meter.sound_at_s) >= SILENT_AFTER_S:
             heard_at_s = max(lane.heard_at_s for lane in tuple(self._lanes.values()))
-            delivering = self._recorded_s_since(heard_at_s) < SILENT_AFTER_S
+            delivering = self._known_s_since(heard_at_s) < SILENT_AFTER_S
             trouble = (self.muffled_by or "nothing is playing") if delivering else "no data"
         return Level(self.name, peak_dbfs(self._meter.take_recent()), trouble)
 
@@ -152,8 +154,9 @@ class SoundTrack:
         worst = [attenuation for attenuation in found if attenuation.is_muted] or found
         return " and ".join(dict.fromkeys(attenuation.reason for attenuation in worst))
 
-    def _recorded_s_since(self, at_s: float) -> float:
-        return self._timeline.media_s(self._clock.now_s()) - self._timeline.media_s(at_s)
+    def _known_s_since(self, at_s: float) -> float:
+        """Return for how long after `at_s`, without pauses, it is known what there was to hear."""
+        return self._timeline.media_s(self._known_until_s) - self._timeline.media_s(at_s)
 
     def run(self) -> None:
         ticked_at_s = waiting_since_s = self._clock.now_s()
@@ -186,6 +189,7 @@ class SoundTrack:
             # Later sound of the source's other lanes may still wait behind this block.
             read_until_s = min(now_s, heard.ends_at_s)
         self._read_until_s[number] = max(self._read_until_s[number], read_until_s)
+        self._known_until_s = max(self._known_until_s, read_until_s)
 
     def _lane(self, number: int, lane: int) -> Lane:
         """Return a lane of a source; a new one starts after the samples already sent."""
@@ -200,6 +204,7 @@ class SoundTrack:
             until_s = self._read_until_s[number]
             if now_s - max(self._came_at_s[number], waiting_since_s) >= _HUNG_S:
                 until_s = now_s
+                self._known_until_s = now_s
             if until_s - lane.heard_at_s >= 2 * _TICK_S:
                 lane.samples.starve(until_s)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from track_stage import BLOCK, BLOCK_S, EPOCH_S, STEP, TrackStage, constant, tone
 
+from capture.events import Level
 from capture.media import SAMPLE_RATE, Attenuation, Samples
 from capture.output.ledger import Ledger
 from capture.pipeline.sound_track import SILENT_AFTER_S, SoundTrack
@@ -249,6 +250,27 @@ def test_missing_blocks_are_reported_as_no_data() -> None:
     early, late = stage.levels(SILENT_AFTER_S - 0.1, SILENT_AFTER_S + 0.1)
     assert (early.trouble, late.trouble) == ("", "no data")
     assert late.peak_dbfs == -120.0
+
+
+def test_a_device_that_hangs_is_reported_as_no_data() -> None:
+    stage = TrackStage(end_s=8)
+    stage.blocks.hung.add(0)
+    early, late = stage.levels(SILENT_AFTER_S - 0.1, SILENT_AFTER_S + 0.4)
+    assert (early.trouble, late.trouble) == ("", "no data")
+
+
+def test_sound_that_waits_on_a_busy_machine_is_no_silence() -> None:
+    stage = TrackStage(end_s=14)
+    stage.play(tone(14, 0.5))
+    levels: list[Level] = []
+
+    def hold_up() -> None:
+        stage.clock.advance(SILENT_AFTER_S + 2.0)
+        levels.append(stage.track.level())
+
+    stage.at(3.0, hold_up)
+    levels += stage.levels(11.0)
+    assert [level.trouble for level in levels] == ["", ""]
 
 
 def test_trouble_changes_from_nothing_playing_to_no_data() -> None:
