@@ -90,8 +90,10 @@ class InsertedPicture:
             return
         at = first
         for row in range(first // self._columns, -(-end // self._columns)):
+            if row not in moved:
+                continue
             row_first, row_end = max(first, row * self._columns), min(end, (row + 1) * self._columns)
-            runs = [(max(begin, row_first), min(stop, row_end)) for begin, stop in moved.get(row, ())]
+            runs = [(max(begin, row_first), min(stop, row_end)) for begin, stop in moved[row]]
             runs = [(begin, stop) for begin, stop in runs if begin < stop]
             if not runs:
                 continue

@@ -65,9 +65,14 @@ class Change(NamedTuple):
         """Return how many macroblocks are of this kind."""
         return int(np.count_nonzero(self.kinds == kind))
 
-    def places(self, kind: int) -> Iterator[tuple[int, int]]:
-        """Yield row and column of each macroblock of this kind in the picture, in ascending order."""
-        rows, columns = np.nonzero(self.kinds == kind)
+    def places(self, kind: int, at_most: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield row and column of the macroblocks of this kind in the picture, in ascending order.
+
+        With `at_most`, leave out most of many: fewer than twice as many remain.
+        """
+        found = np.flatnonzero(self.kinds == kind)
+        found = found[:: max(1, found.size // at_most)] if at_most else found
+        rows, columns = np.divmod(found, self.kinds.shape[1])
         return zip((rows + self.row).tolist(), (columns + self.column).tolist(), strict=True)
 
 
@@ -103,9 +108,8 @@ def _mark_differing(old: Pixels, new: Pixels, rows: slice, marks: Map) -> None:
 
 def _motion(before: Pixels, part: YuvPart, change: Change) -> tuple[int, int] | None:
     """Return a displacement, in columns and rows, on which some samples agree."""
-    new = list(change.places(NEW))
     votes: Counter[tuple[int, int]] = Counter()
-    for row, column in new[:: max(1, len(new) // _SAMPLES)]:
+    for row, column in change.places(NEW, _SAMPLES):
         sample = _sample(part, row, column)
         if sample is None:
             continue
@@ -153,7 +157,7 @@ def _displacements(before: Pixels, sample: bytes, y: int, x: int) -> Iterator[tu
 
 def _with_moved(before: Planes, part: YuvPart, change: Change, motion: tuple[int, int], tolerance: int) -> Change:
     """Return `change` with what has the pixels from this displacement, and no others, as `MOVED`."""
-    place, shape = part.place, change.kinds.shape
+    place = part.place
     height, width = before[0].shape
     is_new = change.kinds == NEW
     # What the part covers only in part keeps pixels that are not in it.
@@ -163,12 +167,21 @@ def _with_moved(before: Planes, part: YuvPart, change: Change, motion: tuple[int
         is_new[place.bottom // SIDE - change.row :] = False
     if place.right < width:
         is_new[:, place.right // SIDE - change.column :] = False
-    for old, new, side in zip(before, part.planes, _SIDES, strict=True):
-        comparison = _Moved(old, new, place, motion, SIDE // side, tolerance)
-        is_new &= ~blocks_with(shape, side, _place_in(place, change.row, change.column, side), comparison.mark)
-    kinds = change.kinds
-    kinds[is_new] = MOVED
-    return Change(kinds, change.row, change.column, *motion)
+    rows, columns = (np.flatnonzero(is_new.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return change
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    left, top = (change.column + int(columns[0])) * SIDE, (change.row + int(rows[0])) * SIDE
+    # The last macroblocks of a row or column may extend past the edge.
+    right, bottom = (change.column + int(columns[-1]) + 1) * SIDE, (change.row + int(rows[-1]) + 1) * SIDE
+    inner = Rectangle(left, top, min(right, width) - left, min(bottom, height) - top)
+    is_moved = is_new[box]
+    for old, new, side in zip(before, cut(part.planes, inner.moved(-place.left, -place.top)), _SIDES, strict=True):
+        comparison = _Moved(old, new, inner, motion, SIDE // side, tolerance)
+        inside = Rectangle(0, 0, new.shape[1], new.shape[0])
+        is_moved &= ~blocks_with(is_moved.shape, side, inside, comparison.mark)
+    change.kinds[box][is_moved] = MOVED
+    return change._replace(across=motion[0], down=motion[1])
 
 
 class _Moved:
@@ -190,12 +203,13 @@ class _Moved:
     def mark(self, rows: slice, marks: Map) -> None:
         """Mark what differs in these rows."""
         old, new = self._old, self._new[rows]
-        marks[...] = True
         # In the last picture, where the first sample comes from, and the part of `new` for which there are some.
         y, x = self._top + rows.start + self._rows, self._left + self._columns
         top, left = max(0, -y), max(0, -x)
         bottom = min(new.shape[0], old.shape[0] - self._between_rows - y)
         right = min(new.shape[1], old.shape[1] - self._between_columns - x)
+        if (top, left, bottom, right) != (0, 0, *new.shape):
+            marks[...] = True
         if top >= bottom or left >= right:
             return
         inside, marks = new[top:bottom, left:right], marks[top:bottom, left:right]

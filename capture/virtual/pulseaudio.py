@@ -33,8 +33,8 @@ default-sample-rate = 48000
 default-sample-channels = 2
 """
 
-# `norewinds` makes the first sound arrive at once. Without it a sink that has never been used renders its first block
-# after two seconds, and a recorder never gets those two seconds.
+# `norewinds` makes the first sound arrive at once. Without it a sink renders two seconds ahead while nothing plays, and
+# waits for them to pass before it renders what begins to play.
 _SCRIPT: Final = """\
 load-module module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2 format=float32le \
 sink_properties="device.description='{description}'"
