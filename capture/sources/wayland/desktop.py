@@ -12,7 +12,10 @@ from capture.media import Rectangle
 from capture.sources.x11.monitors import Screen
 from capture.system.wayland_connection import NO_COMPOSITOR, Connection, Handler, as_text, text_of
 
-__all__ = ["Desktop", "Interface", "Output", "list_outputs"]
+__all__ = ["USUAL_REFRESH_S", "Desktop", "Interface", "Output", "list_outputs"]
+
+#: How often most screens show a picture.
+USUAL_REFRESH_S: Final = 1 / 60
 
 
 class Interface(Enum):
@@ -53,6 +56,7 @@ class Output:
     """An output: what the compositor calls it, and where it lies on the desktop, in the desktop's units.
 
     `transform` is how it is rotated or mirrored, as in `wl_output.transform`; `mode` is its size in pixels before that.
+    It shows a picture every `refresh_s`.
     """
 
     def __init__(self, number: int) -> None:
@@ -61,6 +65,7 @@ class Output:
         self.area = Rectangle(0, 0, 0, 0)
         self.transform = 0
         self.mode = (0, 0)
+        self.refresh_s = USUAL_REFRESH_S
 
     @property
     def is_known(self) -> bool:
@@ -76,9 +81,10 @@ class Output:
             # It ends with the transform, after two strings.
             (self.transform,) = struct.unpack_from("=i", arguments, len(arguments) - 4)
         elif code == _OUTPUT_MODE:
-            flags, width, height, _ = struct.unpack_from("=Iiii", arguments)
+            flags, width, height, refresh_mhz = struct.unpack_from("=Iiii", arguments)
             if flags & _CURRENT:
                 self.mode = (width, height)
+                self.refresh_s = 1000 / refresh_mhz if refresh_mhz > 0 else USUAL_REFRESH_S
 
     def on_place(self, code: int, arguments: bytes) -> None:
         left, top, width, height = self.area.left, self.area.top, self.area.width, self.area.height

@@ -246,7 +246,7 @@ class CompositorSource:
         for key, member in members.items():
             known, tile = before.pop(key, (None, None))
             if tile is None:
-                tile = Tile(member.capture(), member.name, self._slot_s)
+                tile = Tile(member.capture(), member.name, self._slot_s, member.refresh_s)
             elif known is not None and known.mode != member.mode:
                 # What was asked for is of the old mode.
                 tile.restart(member.capture())

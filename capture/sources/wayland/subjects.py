@@ -14,7 +14,7 @@ from capture.errors import NotReadyError
 from capture.events import EventKind
 from capture.media import Rectangle
 from capture.sources.wayland.cursor import shows_cursor
-from capture.sources.wayland.desktop import Desktop, Interface, Output
+from capture.sources.wayland.desktop import USUAL_REFRESH_S, Desktop, Interface, Output
 from capture.sources.wayland.image_copy import ImageCopyCapture
 from capture.sources.wayland.pictures import Capture
 from capture.sources.wayland.screencopy import ScreencopyCapture
@@ -33,7 +33,8 @@ NOWHERE: Final = Rectangle(0, 0, 0, 0)
 class Member:
     """An output or a window to capture. With another `mode`, `capture` has to be called again.
 
-    `key` tells it from others, `name` is what messages call it, and `area` its place in the desktop's units.
+    `key` tells it from others, `name` is what messages call it, and `area` its place in the desktop's units. It may
+    change every `refresh_s`.
     """
 
     key: int
@@ -41,6 +42,7 @@ class Member:
     area: Rectangle
     mode: tuple[int, ...]
     capture: Callable[[], Capture] = field(compare=False)
+    refresh_s: float = field(default=USUAL_REFRESH_S, compare=False)
 
 
 class Subject(Protocol):
@@ -214,7 +216,8 @@ def _member(desktop: Desktop, output: Output, *, with_cursor: bool) -> Member:
         return ScreencopyCapture(desktop, output, with_cursor=with_cursor)
 
     # With another mode, what was asked for is of the old one.
-    return Member(output.number, f"the screen {output.name}", output.area, (*output.mode, output.transform), capture)
+    mode = (*output.mode, output.transform)
+    return Member(output.number, f"the screen {output.name}", output.area, mode, capture, output.refresh_s)
 
 
 def _scaled(area: Rectangle, across: float, down: float) -> Rectangle:

@@ -22,6 +22,12 @@ FRESH_S: Final = 0.25
 #: How long others wait for a picture that is to come at once. The compositor draws one within a few milliseconds.
 AT_ONCE_S: Final = 1.0
 
+#: A picture that comes later than this after it was asked for is the first one with a change. Some refreshes are late.
+_SOON_REFRESHES: Final = 1.2
+
+#: On a screen that changes all the time, the next picture is shown before this many slots are over.
+_LIVELY_SLOTS: Final = 2.0
+
 #: What claims to be shown longer ago, or in the future, has no time.
 _OLDEST_S: Final = 2.0
 
@@ -29,13 +35,16 @@ _OLDEST_S: Final = 2.0
 class Tile:
     """Asks `capture` for pictures, every `slot_s` at most; `name` is that of the output or window, for messages.
 
+    The compositor shows one every `refresh_s`.
+
     The source sets `place`: where the last picture lies, in pixels of what is recorded.
     """
 
-    def __init__(self, capture: Capture, name: str, slot_s: float) -> None:
+    def __init__(self, capture: Capture, name: str, slot_s: float, refresh_s: float) -> None:
         self._capture = capture
         self.name = name
         self._slot_s = slot_s
+        self._refresh_s = refresh_s
         self._turn = Turn()
         self._picture: Picture | None = None
         self._scaled: Pixels | None = None
@@ -46,6 +55,9 @@ class Tile:
         # When to ask for a picture, and whether as it is now, because the last one may be old.
         self._ask_at_s = 0.0
         self._at_once = True
+        # When it was asked for what changes.
+        self._asked_at_s = 0.0
+        self._is_passed_over = False
         self._late_at_s = 0.0
         self._is_restarted = False
         self._failures = 0
@@ -88,6 +100,7 @@ class Tile:
     def keep_asking(self, now_s: float, *, is_seen: bool) -> None:
         """Ask for the next picture, once it is time and the last one `is_seen`."""
         if not self._capture.is_asking and now_s >= self._ask_at_s and (self._at_once or is_seen):
+            self._asked_at_s = now_s
             self._capture.ask(at_once=self._at_once)
 
     def due_s(self, now_s: float, *, is_seen: bool) -> float:
@@ -108,6 +121,7 @@ class Tile:
                 self._ask_at_s = time.monotonic() + RETRY_S if self.has_failed else 0.0
             return None
         now_s = time.monotonic()
+        self.shown_at_s = self._time_of(picture, now_s)
         # One that was asked for as it is now counts, or a machine that is too slow would never get one.
         self._at_once = not self._at_once and now_s - picture.shown_at_s > FRESH_S
         self._failures, self._is_restarted = 0, False
@@ -115,12 +129,31 @@ class Tile:
         before = self._picture if turn == self._turn else None
         changed = picture.damage if before is None else picture.changed_since(before)
         self._turn, self._picture, self._scaled = turn, picture, None
-        self.shown_at_s = picture.shown_at_s if now_s - _OLDEST_S < picture.shown_at_s <= now_s else now_s
+        self._is_passed_over = False
         return turn.placed(changed)
+
+    def _time_of(self, picture: Picture, now_s: float) -> float:
+        """Return when what has changed in a picture was first shown, as far as that is known.
+
+        A screen that changes all the time shows pictures in between, which are not asked for. A change may be in any of
+        them, so it has the middle of their times.
+        """
+        shown_at_s, before = picture.shown_at_s, self._picture
+        if not now_s - _OLDEST_S < shown_at_s <= now_s:
+            return now_s
+        came_soon = shown_at_s - self._asked_at_s < _SOON_REFRESHES * self._refresh_s
+        if self._at_once or before is None or self._is_passed_over or not came_soon:
+            return shown_at_s
+        apart_s = shown_at_s - before.shown_at_s
+        pictures = round(apart_s / self._refresh_s)
+        if pictures <= 1 or apart_s > _LIVELY_SLOTS * self._slot_s:
+            return shown_at_s
+        first_s = before.shown_at_s + apart_s / pictures
+        return (first_s + shown_at_s) / 2
 
     def pass_over(self) -> None:
         """Wait a slot with the next picture: the last one shows nothing new."""
-        self._ask_at_s = time.monotonic() + self._slot_s
+        self._ask_at_s, self._is_passed_over = time.monotonic() + self._slot_s, True
 
     @property
     def is_scaled(self) -> bool:
