@@ -45,7 +45,7 @@ PLATFORM_LIBRARIES = {"Xlib", "ctypes", "mss", "pynput", "soundcard"}
 ADAPTERS = (
     *("capture.sources.", "capture.triggers.", "capture.desktop.", "capture.playback.", "capture.virtual.supervisor"),
     "capture.virtual.window_manager",
-    *("capture.pixels.libyuv", "capture.system."),
+    *("capture.codecs.libopus", "capture.pixels.libyuv", "capture.system."),
 )
 
 #: Libraries that take a noticeable time to import.

@@ -16,6 +16,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
 
+from capture.codecs import libopus
 from capture.codecs.null_container import open_null_container
 from capture.codecs.opus_repacketizer import Repacketizer
 from capture.codecs.stereo_aac import StereoAac
@@ -55,7 +56,8 @@ _AUDIO_CODECS: Final[Mapping[str, _AudioCodec]] = {
             "global_quality": str(2 * _LAMBDA),
         },
     ),
-    # Opus is tuned for frames of 20 ms, and every player and messenger expects them.
+    # Where libopus itself is found, FFmpeg's encoder only describes the track, and identical channels are encoded once:
+    # see `OpusEncoder`.
     "opus": _AudioCodec("libopus", "flt", 64_000, {"frame_duration": "20"}),
     "mp3": _AudioCodec("libmp3lame", "fltp", 96_000),
     "flac": _AudioCodec("flac", "s16"),
@@ -109,6 +111,9 @@ class AudioEncoder:
         one = self._add_stream(how, "mono") if codec == "aac" and self._channels == 2 else None
         self._container.start_encoding()
         self._stereo = StereoAac(self.template.encode, one.encode) if one is not None else None
+        self._opus = None
+        if codec == "opus" and not voice and libopus.is_available():
+            self._opus = libopus.OpusEncoder(self._channels, how.bit_rate_per_channel * self._channels)
         self._count = 0
         self._encoded = 0
 
@@ -162,7 +167,7 @@ class AudioEncoder:
             found = self._downmixer.finish()[:left]
             rest[: len(found)] = found
             packets += self._encode(rest)
-        packets += self._grouped(self.template.encode(None) if self._stereo is None else self._stereo.finish())
+        packets += self._rest()
         if self._repacketizer is not None:
             packets += self._repacketizer.finish()
         self.close()
@@ -174,17 +179,29 @@ class AudioEncoder:
         Until then the container and its streams refer to each other, and keep the encoder.
         """
         self._container.close()
+        if self._opus is not None:
+            self._opus.close()
 
     def _encode(self, samples: SampleArray) -> list[av.Packet[Any]]:
         """Encode float32 (n, channels) at the encoder's own rate."""
         if len(samples) == 0:
             return []
         try:
+            if self._opus is not None:
+                return self._opus.encode(samples)
             if self._stereo is not None:
                 return self._stereo.encode(samples)
             return self._grouped(self.template.encode(self._frame(samples)))
         except av.FFmpegError as error:
             raise EncoderError(f"the {self.codec} encoder refused sound ({error})") from error
+
+    def _rest(self) -> list[av.Packet[Any]]:
+        """Encode what is still in the encoder."""
+        if self._opus is not None:
+            return self._opus.finish()
+        if self._stereo is not None:
+            return self._stereo.finish()
+        return self._grouped(self.template.encode(None))
 
     def _frame(self, samples: SampleArray) -> av.AudioFrame:
         frame = av.AudioFrame.from_ndarray(self._arranged(samples), format=self._format, layout=self._layout)
