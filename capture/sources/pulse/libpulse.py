@@ -48,6 +48,7 @@ ABOUT_INPUTS: Final = 0x2 | 0x80  # the sources, and the server with its default
 ABOUT_STREAMS: Final = 0x4  # the sink inputs
 ABOUT_SOURCES: Final = 0x2 | 0x8  # the sources, and the streams that record them
 _CHANNELS_MAX: Final = 32
+_NAME: Final = "libpulse.so.0"
 DEFAULT: Final = 0xFFFFFFFF
 
 #: What 100 % is as a volume of the server.
@@ -212,101 +213,106 @@ OnData: Final = CFUNCTYPE(None, Pointer, c_size_t, Pointer)
 
 
 class Library:
-    """libpulse with its signatures declared. Raises `NotReadyError` if it is not installed."""
+    """libpulse with its signatures declared. Raises `NotReadyError` if it is not installed.
+
+    Calls keep the interpreter unless they may take long. Each takes about a microsecond, a block of sound takes fifty,
+    and where they let the interpreter go, another thread that was working would have to be waited for after each.
+    """
 
     def __init__(self) -> None:
         try:
-            library = _opened("libpulse.so.0")
+            quick, waiting = ctypes.PyDLL(_NAME), ctypes.CDLL(_NAME)
         except OSError as error:
             raise NotReadyError(
                 "the sound library libpulse is not installed", f"{how_to_install('libpulse')}, or use --audio none"
             ) from error
-        self.mainloop_new = _declare(library.pa_mainloop_new, Pointer)
-        self.mainloop_free = _declare(library.pa_mainloop_free, None, Pointer)
-        self.mainloop_get_api = _declare(library.pa_mainloop_get_api, Pointer, Pointer)
-        self.mainloop_prepare = _declare(library.pa_mainloop_prepare, c_int, Pointer, c_int)
-        self.mainloop_poll = _declare(library.pa_mainloop_poll, c_int, Pointer)
-        self.mainloop_dispatch = _declare(library.pa_mainloop_dispatch, c_int, Pointer)
-        self.mainloop_iterate = _declare(library.pa_mainloop_iterate, c_int, Pointer, c_int, Pointer)
-        self.mainloop_wakeup = _declare(library.pa_mainloop_wakeup, None, Pointer)
-        self.context_new = _declare(library.pa_context_new, Pointer, Pointer, c_char_p)
-        self.context_connect = _declare(library.pa_context_connect, c_int, Pointer, c_char_p, c_int, Pointer)
-        self.context_disconnect = _declare(library.pa_context_disconnect, None, Pointer)
-        self.context_unref = _declare(library.pa_context_unref, None, Pointer)
-        self.context_get_state = _declare(library.pa_context_get_state, c_int, Pointer)
-        self.context_errno = _declare(library.pa_context_errno, c_int, Pointer)
-        self.strerror = _declare(library.pa_strerror, c_char_p, c_int)
+        self.mainloop_new = _declare(quick.pa_mainloop_new, Pointer)
+        self.mainloop_free = _declare(waiting.pa_mainloop_free, None, Pointer)
+        self.mainloop_get_api = _declare(quick.pa_mainloop_get_api, Pointer, Pointer)
+        self.mainloop_prepare = _declare(quick.pa_mainloop_prepare, c_int, Pointer, c_int)
+        self.mainloop_poll = _declare(waiting.pa_mainloop_poll, c_int, Pointer)
+        self.mainloop_dispatch = _declare(quick.pa_mainloop_dispatch, c_int, Pointer)
+        self.mainloop_iterate = _declare(quick.pa_mainloop_iterate, c_int, Pointer, c_int, Pointer)
+        self.mainloop_wakeup = _declare(quick.pa_mainloop_wakeup, None, Pointer)
+        self.context_new = _declare(waiting.pa_context_new, Pointer, Pointer, c_char_p)
+        self.context_connect = _declare(waiting.pa_context_connect, c_int, Pointer, c_char_p, c_int, Pointer)
+        self.context_disconnect = _declare(waiting.pa_context_disconnect, None, Pointer)
+        self.context_unref = _declare(waiting.pa_context_unref, None, Pointer)
+        self.context_get_state = _declare(quick.pa_context_get_state, c_int, Pointer)
+        self.context_errno = _declare(quick.pa_context_errno, c_int, Pointer)
+        self.strerror = _declare(quick.pa_strerror, c_char_p, c_int)
         self.stream_new = _declare(
-            library.pa_stream_new_with_proplist, Pointer, Pointer, c_char_p, POINTER(SampleSpec), Pointer, Pointer
+            quick.pa_stream_new_with_proplist, Pointer, Pointer, c_char_p, POINTER(SampleSpec), Pointer, Pointer
         )
-        self.stream_get_index = _declare(library.pa_stream_get_index, c_uint32, Pointer)
+        self.stream_get_index = _declare(quick.pa_stream_get_index, c_uint32, Pointer)
         self.stream_connect_record = _declare(
-            library.pa_stream_connect_record, c_int, Pointer, c_char_p, POINTER(BufferAttributes), c_int
+            quick.pa_stream_connect_record, c_int, Pointer, c_char_p, POINTER(BufferAttributes), c_int
         )
         self.stream_connect_playback = _declare(
-            library.pa_stream_connect_playback,
+            quick.pa_stream_connect_playback,
             c_int,
             *(Pointer, c_char_p, POINTER(BufferAttributes), c_int, Pointer, Pointer),
         )
-        self.stream_writable_size = _declare(library.pa_stream_writable_size, c_size_t, Pointer)
-        self.stream_write = _declare(
-            library.pa_stream_write, c_int, Pointer, Pointer, c_size_t, Pointer, c_int64, c_int
-        )
-        self.stream_cork = _declare(library.pa_stream_cork, Pointer, Pointer, c_int, Pointer, Pointer)
-        self.stream_drain = _declare(library.pa_stream_drain, Pointer, Pointer, Pointer, Pointer)
-        self.stream_flush = _declare(library.pa_stream_flush, Pointer, Pointer, Pointer, Pointer)
-        self.stream_disconnect = _declare(library.pa_stream_disconnect, c_int, Pointer)
-        self.stream_unref = _declare(library.pa_stream_unref, None, Pointer)
-        self.stream_get_state = _declare(library.pa_stream_get_state, c_int, Pointer)
-        self.stream_is_suspended = _declare(library.pa_stream_is_suspended, c_int, Pointer)
-        self.stream_peek = _declare(library.pa_stream_peek, c_int, Pointer, POINTER(Pointer), POINTER(c_size_t))
-        self.stream_drop = _declare(library.pa_stream_drop, c_int, Pointer)
+        self.stream_writable_size = _declare(quick.pa_stream_writable_size, c_size_t, Pointer)
+        self.stream_write = _declare(quick.pa_stream_write, c_int, Pointer, Pointer, c_size_t, Pointer, c_int64, c_int)
+        self.stream_cork = _declare(quick.pa_stream_cork, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.stream_drain = _declare(quick.pa_stream_drain, Pointer, Pointer, Pointer, Pointer)
+        self.stream_flush = _declare(quick.pa_stream_flush, Pointer, Pointer, Pointer, Pointer)
+        self.stream_disconnect = _declare(quick.pa_stream_disconnect, c_int, Pointer)
+        self.stream_unref = _declare(quick.pa_stream_unref, None, Pointer)
+        self.stream_get_state = _declare(quick.pa_stream_get_state, c_int, Pointer)
+        self.stream_is_suspended = _declare(quick.pa_stream_is_suspended, c_int, Pointer)
+        self.stream_peek = _declare(quick.pa_stream_peek, c_int, Pointer, POINTER(Pointer), POINTER(c_size_t))
+        self.stream_drop = _declare(quick.pa_stream_drop, c_int, Pointer)
         self.stream_update_timing_info = _declare(
-            library.pa_stream_update_timing_info, Pointer, Pointer, Pointer, Pointer
+            quick.pa_stream_update_timing_info, Pointer, Pointer, Pointer, Pointer
         )
-        self.stream_get_timing_info = _declare(library.pa_stream_get_timing_info, POINTER(TimingInfo), Pointer)
-        self.stream_set_read_callback = _declare(library.pa_stream_set_read_callback, None, Pointer, Pointer, Pointer)
-        self.stream_set_monitor_stream = _declare(library.pa_stream_set_monitor_stream, c_int, Pointer, c_uint32)
+        self.stream_get_timing_info = _declare(quick.pa_stream_get_timing_info, POINTER(TimingInfo), Pointer)
+        self.stream_set_read_callback = _declare(quick.pa_stream_set_read_callback, None, Pointer, Pointer, Pointer)
+        self.stream_set_monitor_stream = _declare(quick.pa_stream_set_monitor_stream, c_int, Pointer, c_uint32)
         self.context_set_subscribe_callback = _declare(
-            library.pa_context_set_subscribe_callback, None, Pointer, Pointer, Pointer
+            quick.pa_context_set_subscribe_callback, None, Pointer, Pointer, Pointer
         )
-        self.context_subscribe = _declare(library.pa_context_subscribe, Pointer, Pointer, c_int, Pointer, Pointer)
-        self.get_server_info = _declare(library.pa_context_get_server_info, Pointer, Pointer, Pointer, Pointer)
+        self.context_subscribe = _declare(quick.pa_context_subscribe, Pointer, Pointer, c_int, Pointer, Pointer)
+        self.get_server_info = _declare(quick.pa_context_get_server_info, Pointer, Pointer, Pointer, Pointer)
         self.get_sink_by_name = _declare(
-            library.pa_context_get_sink_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
+            quick.pa_context_get_sink_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
         )
-        self.get_sinks = _declare(library.pa_context_get_sink_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_sinks = _declare(quick.pa_context_get_sink_info_list, Pointer, Pointer, Pointer, Pointer)
         self.get_source_by_name = _declare(
-            library.pa_context_get_source_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
+            quick.pa_context_get_source_info_by_name, Pointer, Pointer, c_char_p, Pointer, Pointer
         )
-        self.get_sources = _declare(library.pa_context_get_source_info_list, Pointer, Pointer, Pointer, Pointer)
-        self.get_sink_inputs = _declare(library.pa_context_get_sink_input_info_list, Pointer, Pointer, Pointer, Pointer)
-        self.get_clients = _declare(library.pa_context_get_client_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_sources = _declare(quick.pa_context_get_source_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_sink_inputs = _declare(quick.pa_context_get_sink_input_info_list, Pointer, Pointer, Pointer, Pointer)
+        self.get_clients = _declare(quick.pa_context_get_client_info_list, Pointer, Pointer, Pointer, Pointer)
         self.get_source_output = _declare(
-            library.pa_context_get_source_output_info, Pointer, Pointer, c_uint32, Pointer, Pointer
+            quick.pa_context_get_source_output_info, Pointer, Pointer, c_uint32, Pointer, Pointer
         )
         self.set_source_output_volume = _declare(
-            library.pa_context_set_source_output_volume, Pointer, Pointer, c_uint32, POINTER(Volume), Pointer, Pointer
+            quick.pa_context_set_source_output_volume, Pointer, Pointer, c_uint32, POINTER(Volume), Pointer, Pointer
         )
         self.set_source_output_mute = _declare(
-            library.pa_context_set_source_output_mute, Pointer, Pointer, c_uint32, c_int, Pointer, Pointer
+            quick.pa_context_set_source_output_mute, Pointer, Pointer, c_uint32, c_int, Pointer, Pointer
         )
         self.stream_restore_delete = _declare(
-            library.pa_ext_stream_restore_delete, Pointer, Pointer, POINTER(c_char_p), Pointer, Pointer
+            quick.pa_ext_stream_restore_delete, Pointer, Pointer, POINTER(c_char_p), Pointer, Pointer
         )
-        self.proplist_new = _declare(library.pa_proplist_new, Pointer)
-        self.proplist_free = _declare(library.pa_proplist_free, None, Pointer)
-        self.proplist_sets = _declare(library.pa_proplist_sets, c_int, Pointer, c_char_p, c_char_p)
-        self.proplist_gets = _declare(library.pa_proplist_gets, c_char_p, Pointer, c_char_p)
-        self.operation_cancel = _declare(library.pa_operation_cancel, None, Pointer)
-        self.operation_get_state = _declare(library.pa_operation_get_state, c_int, Pointer)
-        self.operation_unref = _declare(library.pa_operation_unref, None, Pointer)
+        self.proplist_new = _declare(quick.pa_proplist_new, Pointer)
+        self.proplist_free = _declare(quick.pa_proplist_free, None, Pointer)
+        self.proplist_sets = _declare(quick.pa_proplist_sets, c_int, Pointer, c_char_p, c_char_p)
+        self.proplist_gets = _declare(quick.pa_proplist_gets, c_char_p, Pointer, c_char_p)
+        self.operation_cancel = _declare(quick.pa_operation_cancel, None, Pointer)
+        self.operation_get_state = _declare(quick.pa_operation_get_state, c_int, Pointer)
+        self.operation_unref = _declare(quick.pa_operation_unref, None, Pointer)
 
 
 @cache
-def _opened(name: str) -> ctypes.CDLL:
-    """Open a library once per process: each `CDLL` makes a class, which only the garbage collector can free."""
-    return ctypes.CDLL(name)
+def opened_library() -> Library:
+    """Open the library once per process: each `CDLL` makes a class, which only the garbage collector can free.
+
+    Raises `NotReadyError` if it is not installed.
+    """
+    return Library()
 
 
 def _declare(function: Any, result: Any, *arguments: Any) -> Any:

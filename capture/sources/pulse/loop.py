@@ -26,7 +26,6 @@ from capture.sources.pulse.libpulse import (
     CONTEXT_READY,
     OPERATION_RUNNING,
     ClientInfo,
-    Library,
     OnEvent,
     OnInfo,
     OnServerInfo,
@@ -35,6 +34,7 @@ from capture.sources.pulse.libpulse import (
     SinkInputInfo,
     SourceInfo,
     SourceOutputInfo,
+    opened_library,
 )
 from capture.sources.pulse.server_objects import (
     MONITOR_PROPERTY,
@@ -76,7 +76,7 @@ class Loop:
     """
 
     def __init__(self, name: str, server: str | None = None) -> None:
-        self.library = Library()
+        self.library = opened_library()
         self._name = name
         self._lock = threading.Lock()
         self._is_woken = False
