@@ -53,7 +53,7 @@ class Lane:
         """Move the samples that are ready up to `until_s` into `waiting`, which holds at most one chunk."""
         samples = self.samples.take(until_s, _CHUNK_SAMPLES - len(self.waiting))
         if len(samples):
-            self.waiting = np.concatenate((self.waiting, samples))
+            self.waiting = np.concatenate((self.waiting, samples)) if len(self.waiting) else samples
             self._filled += len(samples)
 
     def pop(self, count: int) -> SampleArray:

@@ -88,7 +88,7 @@ class SlipResampler:
             count = max(0, len(self._buffer) - 2 * _HALF_TAPS)
             ready.append(self._buffer[_HALF_TAPS : _HALF_TAPS + count])
             self._buffer = self._buffer[count:]
-        return np.concatenate(ready)
+        return ready[0] if len(ready) == 1 else np.concatenate(ready)
 
     def flush(self) -> SampleArray:
         """Return the samples held back and reset the resampler."""

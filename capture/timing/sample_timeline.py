@@ -180,7 +180,10 @@ class SampleTimeline:
             room -= len(part)
             self._taken += len(part)
             self._inserted += len(part) if silent else 0
-        return np.concatenate(parts) if parts else np.zeros((0, self._channels), np.float32)
+        if not parts:
+            return np.zeros((0, self._channels), np.float32)
+        # Silence lies in the memory of one sample.
+        return parts[0] if len(parts) == 1 and not silent else np.concatenate(parts)
 
     def finish(self) -> None:
         """Place everything up to the timeline's stop, ending in silence if the sound ends earlier; then `take` it."""
