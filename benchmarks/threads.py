@@ -1,6 +1,7 @@
 """Where does the processor time go? That of each thread of a recording.
 
-Usage: python -m benchmarks.threads [--seconds 20] [--after 0] [--desk x11|sway] [--only SCENE …] [--json [FILE]]
+Usage: python -m benchmarks.threads [--seconds 20] [--after 0] [--desk x11|sway] [--only SCENE …] [--no-sound]
+[--json [FILE]]
 
 Scenes: a still page and a walkthrough (typing, scrolling, a window being dragged), at 1080p30 with internal audio, and
 sound alone. Each is recorded once. Threads of one name count together, those of libraries under the name of the thread
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,17 +55,23 @@ class Work:
     runs: float = 0.0
 
 
-def measure(scene: str, seconds: float, after_s: float, desk_kind: DeskKind) -> dict[str, Work]:
-    """Record the scene once; return the work of its threads by name, the main thread as `main`."""
+def measure(scene: str, seconds: float, after_s: float, desk_kind: DeskKind, *, sound: bool) -> dict[str, Work]:
+    """Record the scene once, without `sound` the picture alone; return the work of its threads by name.
+
+    The main thread is called `main`.
+    """
     stimulus, extension = SCENES[scene]
     argv = [sys.executable, "-m", f"benchmarks.stimulus.{stimulus}"]
     with tempfile.TemporaryDirectory() as folder, fresh_desk(kind=desk_kind) as desk, started(argv, desk.environment):
         path = Path(folder, f"recording.{extension}")
-        return _record(path, seconds, desk.environment, after_s)
+        return _record(path, seconds, desk.environment, after_s, [] if sound else ["--audio", "none"])
 
 
-def _record(path: Path, seconds: float, environment: Mapping[str, str], after_s: float) -> dict[str, Work]:
+def _record(
+    path: Path, seconds: float, environment: Mapping[str, str], after_s: float, options: Sequence[str]
+) -> dict[str, Work]:
     argv = [sys.executable, "-c", _NAMED, "record", str(path), "--duration", f"{seconds:g}s", "--no-hotkeys", "--json"]
+    argv += options
     process = subprocess.Popen(
         argv,
         cwd=REPOSITORY,
@@ -104,13 +111,14 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SCENES, metavar="SCENE", help=f"only these: {', '.join(SCENES)}")
     parser.add_argument("--after", type=float, default=0.0, help="leave out so many seconds (default: 0)")
     parser.add_argument("--desk", choices=("x11", "sway"), default="x11", help="the virtual desk (default: x11)")
+    parser.add_argument("--no-sound", action="store_true", help="record the picture alone")
     add_json_option(parser)
     options = parser.parse_args()
     rows: list[list[str]] = []
     figures: dict[str, Any] = {"seconds": options.seconds, "scenes": {}}
     for scene in options.only or SCENES:
         announce(scene)
-        found = measure(scene, options.seconds, options.after, options.desk)
+        found = measure(scene, options.seconds, options.after, options.desk, sound=not options.no_sound)
         whole = Work(sum(work.cpu_ms for work in found.values()), sum(work.runs for work in found.values()))
         for name, work in {**found, "all": whole}.items():
             rows.append([f"{scene}, {name}", f"{work.cpu_ms:.1f}", f"{work.runs:.1f}"])
