@@ -13,7 +13,6 @@ from capture.settings.record_settings import RecordSettings
 from capture.sources.portal.chooser import ASK, BY_DIALOG, WINDOWS_OF_DIALOG, answers, choose_in_dialog
 from capture.sources.protocols import FrameSource
 from capture.sources.screens import choose_area, require_x11
-from capture.sources.wayland import picker
 from capture.sources.wayland.desktop import list_outputs
 from capture.sources.wayland.source import CompositorSource
 from capture.sources.wayland.subjects import OneOutput, OneWindow, SeveralOutputs, Subject
@@ -92,6 +91,9 @@ def pick_on_wayland(what: str, say: Callable[[str], None]) -> Rectangle:
         raise NotReadyError(words, "use --window TITLE or --window active; capture devices lists the windows")
     if what == "window" or not list_outputs():
         require_x11()
+    # Imported here: few select with the mouse.
+    from capture.sources.wayland import picker
+
     return picker.pick_region(say)
 
 

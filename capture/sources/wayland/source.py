@@ -41,6 +41,7 @@ class CompositorSource:
         self._report = report
         self._desktop: Desktop | None = None
         self._tiles: dict[int, tuple[Member, Tile]] = {}
+        self._all_tiles: list[Tile] = []
         # What was to be recorded before it was made even, and where the tiles were.
         self._arranged: tuple[Rectangle, tuple[Rectangle, ...]] | None = None
         self._place = Placement(2, 2, None, Rectangle(0, 0, 2, 2))
@@ -180,10 +181,6 @@ class CompositorSource:
         assert self._desktop is not None  # noqa: S101 - it is open
         return self._desktop
 
-    @property
-    def _all_tiles(self) -> list[Tile]:
-        return [tile for _, tile in self._tiles.values()]
-
     def _has_change(self, now_s: float) -> bool:
         # What is over stays as it is. One of several that is off must not hold up the others.
         is_current = self._subject.is_over or all(
@@ -251,6 +248,7 @@ class CompositorSource:
                 # What was asked for is of the old mode.
                 tile.restart(member.capture())
             self._tiles[key] = member, tile
+        self._all_tiles = [tile for _, tile in self._tiles.values()]
         for _, tile in before.values():
             tile.close()
         self._unreadable &= self._tiles.keys()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from capture.media import Pixels, Rectangle
 
@@ -14,8 +13,7 @@ _QUARTERS: Final = 3
 _MIRRORED: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """How a picture of `width` x `height`, both of the buffer, has to be turned; `transform` is that of its output."""
 
     width: int = 0
