@@ -6,6 +6,7 @@ Use each encoder from one thread. Encoding, scaling and converting release the G
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -134,7 +135,7 @@ class VideoEncoder:
             raise NotReadyError(
                 f"the encoder {self.encoder} cannot be opened ({reason})", f"these can: {openable}"
             ) from error
-        self._constant_fps, self._fps, self._quality = constant_fps, fps, quality
+        self._constant_fps = constant_fps
         # The context is replaced when the search changes.
         self.stream_copy = StreamCopy(self._context.stream)
         self.template = cast(VideoStream, self.stream_copy.stream)
@@ -145,7 +146,9 @@ class VideoEncoder:
         self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
         self._partial: PartialPictures | None = None
         if self._slices is not None and self._slices.takes_macroblocks:
-            self._partial = PartialPictures(self._slices, parameters, quality, self._open_sheet)
+            self._partial = PartialPictures(
+                self._slices, parameters, quality, _sheet_opener(self.encoder, fps, quality)
+            )
         to_yuv, size = yuv_converter(exact=quality == "high"), (self.width, self.height)
         converter = Converter(width, height, size, to_yuv, in_place=how.copies, is_compared=self._partial is not None)
         #: Converts what is to be encoded. Another thread may use it, one that grabs.
@@ -264,10 +267,6 @@ class VideoEncoder:
     def _is_past(self, pts: int, interval_s: float) -> bool:
         return pts - self._last_key_pts >= interval_s * VIDEO_TICKS_PER_S
 
-    def _open_sheet(self, width: int, height: int, tile_macroblocks: int) -> VideoContext:
-        """Open an encoder for parts of pictures, with the options of the one for pictures."""
-        return VideoContext(self.encoder, width, height, self._fps, self._quality, tile_macroblocks=tile_macroblocks)
-
     def _encode(self, frame: av.VideoFrame, pts: int, as_key: bool) -> list[av.Packet[Any]]:
         """Return the encoder's packets, which `_in_order` still has to renumber."""
         frame.pts, frame.time_base = pts, VIDEO_TIME_BASE
@@ -328,6 +327,19 @@ class VideoEncoder:
         if self._slices is not None:
             made = self._slices.renumbered(made)
         return packet if made is data else _packet(made, packet.pts or 0, is_key=packet.is_keyframe)
+
+
+def _sheet_opener(encoder: str, fps: float, quality: str) -> Callable[[int, int, int], VideoContext]:
+    """Return a function that opens encoders for parts of pictures, with the options of the one for pictures.
+
+    A method would tie the encoder to what calls it: both would outlive the recording until Python looks for such
+    circles.
+    """
+
+    def open_sheet(width: int, height: int, tile_macroblocks: int) -> VideoContext:
+        return VideoContext(encoder, width, height, fps, quality, tile_macroblocks=tile_macroblocks)
+
+    return open_sheet
 
 
 def _check_size(codec: str, width: int, height: int) -> None:

@@ -252,12 +252,12 @@ def test_a_film_is_left_to_the_encoder_and_mostly_not_compared(
 def test_without_an_encoder_for_parts_the_encoder_makes_everything(
     fault: str, whole_pictures: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def open_sheet(encoder: VideoEncoder, width: int, height: int, tile_macroblocks: int) -> VideoContext:
+    def open_sheet(width: int, height: int, tile_macroblocks: int) -> VideoContext:
         if fault == "does not open":
             raise av.ArgumentError(22, "no")
         return VideoContext("libx264", width, height, 30, "low", tile_macroblocks=tile_macroblocks)
 
-    monkeypatch.setattr(VideoEncoder, "_open_sheet", open_sheet)
+    monkeypatch.setattr("capture.codecs.video_encoder._sheet_opener", lambda *options: open_sheet)
     screen = Screen()
     for step in range(1, 10):
         screen.scroll(20 * step)
