@@ -22,6 +22,7 @@ from capture.errors import EncoderError
 from capture.media import VIDEO_TICKS_PER_S
 from capture.pixels.change import FEW, MOVED, NEW, Change, change_of
 from capture.pixels.macroblocks import SAMPLES_BYTES, Planes, planes_of, samples_of
+from capture.pixels.shown_colours import ShownColours
 from capture.pixels.yuv_part import YuvPart
 
 __all__ = ["NEW_BYTES_PER_S", "NEW_BYTES_SAVED", "PartialPictures"]
@@ -41,8 +42,7 @@ _MOST_NEW: Final = 1 / 8
 _MOVED_FOR_EACH_NEW: Final = 2
 
 #: By how much the colours of what moves by an odd number of pixels may differ, in steps of 8 bits: as much as the
-#: quantiser takes. The mean of two samples is never outside them, so however often something moves, it stays within
-#: about twice this, until the next key frame.
+#: quantiser takes. However often something moves, it differs by no more.
 _TOLERANCE: Final = {"low": 10, "medium": 8, "high": 2}
 
 #: After a run that was too short for its end, which took as much as this share of a key frame beyond what is new, there
@@ -73,6 +73,7 @@ class PartialPictures:
         self._slices = slices
         self._tolerance = _TOLERANCE[quality]
         self._tiles = TileEncoder(parameters, slices.columns, open_sheet)
+        self._colours = ShownColours()
         self._budget = _ByteBudget(NEW_BYTES_PER_S, NEW_BYTES_SAVED)
         # How many pictures with tiles came since the encoder's last one, and when there may be some again.
         self._run = 0
@@ -88,7 +89,9 @@ class PartialPictures:
         is_large = part.frame is not None
         if is_large and (pts < self._not_before_pts or self._is_hopeless()):
             return None
-        change = change_of(planes_of(before), part, self._tolerance)
+        planes = planes_of(before)
+        change = change_of(planes, part, self._tolerance, self._colours.of(planes))
+        self._colours.expect(change, planes)
         if is_large:
             self._failed = self._failed + 1 if change.count(NEW) > self._most_new else 0
         return change
@@ -109,6 +112,7 @@ class PartialPictures:
         self._new_share = new / self._slices.macroblocks
         if not moved and new <= FEW and self._budget.spend(new * SAMPLES_BYTES, pts):
             columns = self._slices.columns
+            self._colours.follow(change, planes)
             addresses = [row * columns + column for row, column in change.places(NEW)]
             return self._slices.picture([(address, samples_of(planes, address)) for address in addresses])
         if pts < self._not_before_pts or new > self._most_new or abs(change.down) > self._slices.farthest_down:
@@ -130,6 +134,7 @@ class PartialPictures:
             self._not_before_pts = math.inf
             return None
         self._run += 1
+        self._colours.follow(change, planes)
         return self._slices.changed_picture(change, tiles)
 
     def note_encoded(self, size: int, key_bytes: int, pts: int, *, is_key: bool) -> None:
@@ -140,6 +145,7 @@ class PartialPictures:
             self._not_before_pts = max(self._not_before_pts, pts + self._wait_s * VIDEO_TICKS_PER_S)
             self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
         self._run, self._new_share = 0, 0.0
+        self._colours.forget()
 
     def close(self) -> None:
         """Release the encoders. May be called twice."""

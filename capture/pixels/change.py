@@ -19,7 +19,7 @@ from capture.media import Pixels, Rectangle
 from capture.pixels.macroblocks import SIDE, Planes, blocks_with, cut
 from capture.pixels.yuv_part import YuvPart
 
-__all__ = ["FARTHEST_MOVED", "FEW", "MOVED", "NEW", "SAME", "Change", "change_of"]
+__all__ = ["FARTHEST_MOVED", "FEW", "MOVED", "NEW", "SAME", "Change", "Map", "change_of", "mean_at"]
 
 SAME: Final = 0
 MOVED: Final = 1
@@ -52,7 +52,8 @@ class Change(NamedTuple):
 
     `kinds` says for each macroblock that the part touches whether it is `SAME`, `MOVED` or `NEW`: uint8 (rows,
     columns), the first at `row` and `column`, in macroblocks. What is moved shows the pixels that were `across` columns
-    to the right and `down` rows below of it in the last picture, nearly.
+    to the right and `down` rows below of it in the last picture. `off` says whose colours are not exactly those that a
+    decoder then shows: bool like `kinds`; None if all are.
     """
 
     kinds: npt.NDArray[np.uint8]
@@ -60,6 +61,7 @@ class Change(NamedTuple):
     column: int
     across: int = 0
     down: int = 0
+    off: Map | None = None
 
     def count(self, kind: int) -> int:
         """Return how many macroblocks are of this kind."""
@@ -76,10 +78,11 @@ class Change(NamedTuple):
         return zip((rows + self.row).tolist(), (columns + self.column).tolist(), strict=True)
 
 
-def change_of(before: Planes, part: YuvPart, tolerance: int = 0) -> Change:
+def change_of(before: Planes, part: YuvPart, tolerance: int = 0, shown: Planes | None = None) -> Change:
     """Return what `part` changes in the picture with the planes `before`, which must not have it yet.
 
-    Colours at half the size do not move exactly by an odd number of pixels: they may differ by up to `tolerance`.
+    Colours at half the size do not move exactly by an odd number of pixels: they may differ by up to `tolerance`. If
+    they did so before, `shown` are the planes that a decoder has in place of `before`.
     """
     place = part.place
     row, column = place.top // SIDE, place.left // SIDE
@@ -92,7 +95,10 @@ def change_of(before: Planes, part: YuvPart, tolerance: int = 0) -> Change:
     if change.count(NEW) <= FEW:
         return change
     motion = _motion(before[0], part, change)
-    return change if motion is None else _with_moved(before, part, change, motion, tolerance)
+    if motion is None:
+        return change
+    may_differ = shown is not None or motion[0] % 2 or motion[1] % 2
+    return _with_moved(shown or before, part, change, motion, tolerance if may_differ else 0)
 
 
 def _place_in(place: Rectangle, row: int, column: int, side: int) -> Rectangle:
@@ -155,6 +161,36 @@ def _displacements(before: Pixels, sample: bytes, y: int, x: int) -> Iterator[tu
             yield left + column - x, top + row - y
 
 
+def mean_at(colours: Pixels, place: Rectangle, change: Change) -> npt.NDArray[np.int16] | Pixels:
+    """Return what a decoder makes of a plane of colours for what `change` moves to `place` in it."""
+    down, between_rows = divmod(change.down, 2)
+    across, between_columns = divmod(change.across, 2)
+    rows = slice(place.top + down, place.bottom + down)
+    columns = slice(place.left + across, place.right + across)
+    return _mean(_sources(colours, rows, columns, between_rows, between_columns))
+
+
+def _sources(old: Pixels, rows: slice, columns: slice, between_rows: int, between_columns: int) -> list[Pixels]:
+    """Return the samples in `rows` and `columns`, and those below and to the right that lie as near."""
+    return [
+        old[rows.start + down : rows.stop + down, columns.start + across : columns.stop + across]
+        for down in range(1 + between_rows)
+        for across in range(1 + between_columns)
+    ]
+
+
+def _mean(sources: list[Pixels]) -> npt.NDArray[np.int16] | Pixels:
+    """Return the mean as a decoder rounds it (ITU-T H.264, section 8.4.2.2.2)."""
+    if len(sources) == 1:
+        return sources[0]
+    total = np.add(sources[0], sources[1], dtype=np.int16)
+    for source in sources[2:]:
+        total += source
+    total += len(sources) // 2
+    total >>= len(sources) // 2
+    return total
+
+
 def _with_moved(before: Planes, part: YuvPart, change: Change, motion: tuple[int, int], tolerance: int) -> Change:
     """Return `change` with what has the pixels from this displacement, and no others, as `MOVED`."""
     place = part.place
@@ -175,20 +211,32 @@ def _with_moved(before: Planes, part: YuvPart, change: Change, motion: tuple[int
     # The last macroblocks of a row or column may extend past the edge.
     right, bottom = (change.column + int(columns[-1]) + 1) * SIDE, (change.row + int(rows[-1]) + 1) * SIDE
     inner = Rectangle(left, top, min(right, width) - left, min(bottom, height) - top)
+    found = cut(part.planes, inner.moved(-place.left, -place.top))
     is_moved = is_new[box]
-    for old, new, side in zip(before, cut(part.planes, inner.moved(-place.left, -place.top)), _SIDES, strict=True):
-        comparison = _Moved(old, new, inner, motion, SIDE // side, tolerance)
-        inside = Rectangle(0, 0, new.shape[1], new.shape[0])
-        is_moved &= ~blocks_with(is_moved.shape, side, inside, comparison.mark)
+
+    def differs(number: int, tolerance: int = 0) -> Map:
+        new, side = found[number], _SIDES[number]
+        comparison = _Moved(before[number], new, inner, motion, SIDE // side, tolerance)
+        return blocks_with(is_moved.shape, side, Rectangle(0, 0, new.shape[1], new.shape[0]), comparison.mark)
+
+    is_moved &= ~differs(0)
+    is_exact = is_moved & ~differs(1) & ~differs(2)
+    off = None
+    if tolerance and not np.array_equal(is_exact, is_moved):
+        is_moved &= ~(differs(1, tolerance) | differs(2, tolerance))
+        off = np.zeros_like(is_new)
+        off[box] = is_moved & ~is_exact
+    else:
+        is_moved = is_exact
     change.kinds[box][is_moved] = MOVED
-    return change._replace(across=motion[0], down=motion[1])
+    return change._replace(across=motion[0], down=motion[1], off=off if off is not None and off.any() else None)
 
 
 class _Moved:
     """Compares a plane of a part with what a decoder makes of the last picture's plane for a displacement.
 
     In a plane at half the size, whose `scale` is 2, an odd displacement lies between two samples; the decoder takes
-    their mean (ITU-T H.264, section 8.4.2.2.2).
+    their mean.
     """
 
     def __init__(
@@ -213,15 +261,10 @@ class _Moved:
         if top >= bottom or left >= right:
             return
         inside, marks = new[top:bottom, left:right], marks[top:bottom, left:right]
-        sources = [
-            old[y + top + down : y + bottom + down, x + left + across : x + right + across]
-            for down in range(1 + self._between_rows)
-            for across in range(1 + self._between_columns)
-        ]
-        if len(sources) == 1:
-            np.not_equal(inside, sources[0], out=marks)
+        place = slice(y + top, y + bottom), slice(x + left, x + right)
+        moved = _mean(_sources(old, *place, self._between_rows, self._between_columns))
+        if not self._tolerance:
+            np.not_equal(inside, moved, out=marks)
             return
-        count = len(sources)
-        total = np.add.reduce(sources, dtype=np.int16) + count // 2
-        differences = np.abs(total // count - inside)
+        differences = np.abs(np.subtract(moved, inside, dtype=np.int16))
         np.greater(differences, self._tolerance, out=marks)

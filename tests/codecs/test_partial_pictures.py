@@ -172,6 +172,24 @@ def test_a_window_that_is_dragged_keeps_its_colours(quality: str, whole_pictures
         assert colours.max() <= {"low": 26, "medium": 18, "high": 8}[quality]
 
 
+def test_soft_shades_keep_their_colours_however_long_they_are_dragged(whole_pictures: list[int]) -> None:
+    screen, side = Screen(), 240
+    window = page(side, side, seed=2)
+    rows, columns = np.indices((side, side))
+    shade = np.exp(-((rows - 120) ** 2 + (columns - 120) ** 2) / 450)[..., np.newaxis]
+    window[..., :3] = window[..., :3] * (1 - shade) + np.array([0, 0, 255]) * shade
+    places = [(40 + 3 * step, 20 + step) for step in range(120)]
+    screen.drag(window, places[0], places[0])
+    for before, after in pairwise(places):
+        screen.drag(window, before, after)
+    assert len(whole_pictures) < 12
+    found = screen.check()
+    source = Converter(WIDTH, HEIGHT, (WIDTH, HEIGHT), yuv_converter(exact=False), in_place=True)
+    for picture, shown in zip(found, screen.shown, strict=True):
+        wanted = cast(Pixels, source.convert(shown.copy(), 0, 0).to_ndarray())
+        assert np.abs(picture[HEIGHT:].astype(int) - wanted[HEIGHT:]).max() <= 18
+
+
 def test_what_a_window_leaves_behind_and_letters_in_a_run_are_shown() -> None:
     screen = Screen()
     dice = np.random.default_rng(3)
