@@ -175,6 +175,8 @@ class VideoEncoder:
         change = self._change_of(part, pts)
         frame = self._picture.put(part)
         if change is not None and not change.kinds.any():
+            # A whole picture takes the place of the last one, whose memory the grabbing thread may use already.
+            self._frame = frame
             return self.repeat(pts)
         packet = None if change is None else self._partial_picture(change, frame, pts)
         return self.encode_frame(frame, pts) if packet is None else [packet]

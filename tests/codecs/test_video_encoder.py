@@ -187,6 +187,19 @@ def test_a_picture_can_be_repeated(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
+def test_a_redrawn_picture_that_is_the_same_is_not_mixed_with_the_next(codec: str) -> None:
+    def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
+        packets = [*encoder.encode(plain(60), 0), *encoder.encode(plain(60), SLOT)]
+        # The grabbing thread is ahead.
+        part = encoder.parts.convert(plain(200), 0, 0, in_place=False)
+        pts = round((STILL_KEY_FRAME_INTERVAL_S + 1) * VIDEO_TICKS_PER_S)
+        return [*packets, *encoder.repeat(pts), *encoder.encode_part(part, pts + SLOT)]
+
+    shown = encoded_and_decoded(codec, encode, quality="high")
+    assert [round(float(picture.mean())) for picture in shown] == pytest.approx([60, 60, 60, 200], abs=3)
+
+
+@pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_the_picture_around_a_part_stays(codec: str) -> None:
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
         part = np.full((40, 50, 4), 40, np.uint8)
