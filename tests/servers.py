@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import PROJECT
+from programs import favoured
 from running import LIMIT_S, eventually
 from stage import module, pactl
 
@@ -67,13 +68,14 @@ class Beacon:
 @contextmanager
 def beacon(environment: Mapping[str, str], log: Path) -> Iterator[Beacon]:
     """Run a beacon on the desk of `environment`, on the default output, until the context or the sound server ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log)],
-        env=dict(environment),
-        cwd=PROJECT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with favoured():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.stimulus.flash_beep", "--log", str(log)],
+            env=dict(environment),
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     try:
         yield Beacon(log)
     finally:

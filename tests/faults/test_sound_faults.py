@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,7 +23,9 @@ import dying_server
 import numpy as np
 import numpy.typing as npt
 import pytest
+from callers import Control
 from conftest import StartCapture
+from programs import favoured
 from reopened import Sound, Track, loudness, pictures, sound
 from running import Recorder, eventually
 from servers import MICROPHONE_HZ, beacon, microphone, sound_server
@@ -43,6 +45,9 @@ if sys.platform != "linux":
 #: How far picture and sound may be apart after a fault.
 SYNC_S: Final = 0.04
 
+#: How often a recorder that shows nothing looks at its progress.
+PROGRESS_S: Final = 0.5
+
 #: Sound must return this soon after the server does.
 RETURN_S: Final = 2.0
 
@@ -58,7 +63,10 @@ Moments = npt.NDArray[np.float64]
 @pytest.fixture
 def own_desk(capture_environment: dict[str, str]) -> Iterator[VirtualDesk]:
     """A separate desk whose servers a test may kill. `capture_environment` refers to this desk."""
-    with VirtualDesk(320, 240, window_manager=False) as desk:
+    desk = VirtualDesk(320, 240, window_manager=False)
+    with favoured():
+        desk.open()
+    with closing(desk):
         capture_environment.update(desk.environment)
         yield desk
 
@@ -242,32 +250,42 @@ def test_a_process_stopped_for_five_seconds_stays_in_sync(
     own_desk: VirtualDesk, capture_environment: dict[str, str], start_capture: StartCapture, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.mkv"
-    with (
-        beacon(capture_environment, tmp_path / "log") as steady,
-        start_capture("record", path, "--json") as recorder,
-    ):
+    with ExitStack() as running:
+        steady = running.enter_context(beacon(capture_environment, tmp_path / "log"))
+        with favoured():
+            recorder = running.enter_context(start_capture("record", path, "--json"))
         recorder.until_recording(path)
         steady.until(2, after_s=time.monotonic())
+        # Between two answers it looks at its progress if that is due.
+        ran_s = time.monotonic()
+        assert [Control(recorder).state for _ in range(2)] == ["recording"] * 2
         recorder.process.send_signal(signal.SIGSTOP)
         stopped_s = time.monotonic()
         eventually(lambda: time.monotonic() >= stopped_s + 5.0, "five seconds")
-        recorder.process.send_signal(signal.SIGCONT)
         continued_s = time.monotonic()
+        recorder.process.send_signal(signal.SIGCONT)
+        assert [Control(recorder).state for _ in range(2)] == ["recording"] * 2
+        runs_s = time.monotonic()
         steady.until(3, after_s=continued_s)
         summary = recorder.stop()
     found = Together(path, steady.pairs())
     assert (summary["stopped_by"], summary["check"]) == ("terminate", "ok")
     assert abs(found.offset_s(0.0, stopped_s)) < SYNC_S
     assert abs(found.offset_s(continued_s, np.inf)) < SYNC_S
-    (standstill,) = [event for event in summary["events"] if event["kind"] == "stood_still"]
-    assert standstill["at_s"] + found.epoch_s == pytest.approx(stopped_s, abs=0.5)
-    assert standstill["to_s"] + found.epoch_s == pytest.approx(continued_s, abs=0.5)
+    # On a busy machine there may be others.
+    standstills = [
+        (event["at_s"] + found.epoch_s, event["to_s"] + found.epoch_s)
+        for event in summary["events"]
+        if event["kind"] == "stood_still"
+    ]
+    ((from_s, to_s),) = [found for found in standstills if found[0] < continued_s and found[1] > stopped_s]
+    assert ran_s - PROGRESS_S - SYNC_S < from_s < stopped_s + SYNC_S
+    assert continued_s - SYNC_S < to_s < runs_s + SYNC_S
     # Sound of that time is silent or in its place; the picture is frozen.
     found.assert_every_beep_in_its_place()
     moments_s = np.array(pictures(path).moments_s) + found.epoch_s
     assert not np.any((moments_s > stopped_s + 0.1) & (moments_s < continued_s - 0.1))
     assert pictures(path).end_s == pytest.approx(found.track.end_s, abs=0.1)
-    print(found.beeps_s + found.epoch_s - stopped_s, moments_s - stopped_s)
 
 
 # Devices

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 import pytest
 from conftest import PROJECT
+from programs import favoured
 from reopened import loudness
 from running import LIMIT_S, eventually
 from stage import module, pactl, playing, streams, write_tone
@@ -139,7 +140,9 @@ def on_some_try(trial: Callable[[], None]) -> None:
 def graph_clicks(log: Path) -> Iterator[Callable[[], np.ndarray]]:
     """Play clicks until the context ends; yield a function that returns when the graph had each of them so far."""
     command = [sys.executable, "-m", "benchmarks.stimulus.graph_clicks", "--log", str(log)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL) as clicking:
+    with favoured():
+        clicking = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    with clicking:
 
         def clicks() -> np.ndarray:
             return np.array([float(line) for line in log.read_text().splitlines()]) if log.exists() else np.zeros(0)
@@ -196,7 +199,8 @@ def test_what_is_played_is_what_is_recorded(listen: Callable[..., Listening], tm
 
     def trial() -> None:
         listening = listen()
-        subprocess.run(["paplay", tmp_path / "noise.wav"], check=True, timeout=LIMIT_S)
+        with favoured():
+            subprocess.run(["paplay", tmp_path / "noise.wav"], check=True, timeout=LIMIT_S)
         listening.go_on(0.5)
         listening.close()
         recorded = listening.recording()
