@@ -218,7 +218,8 @@ class CompositorSource:
         """Take in what the compositor has said."""
         self._follow()
         for key, (_, tile) in self._tiles.items():
-            changed = tile.absorb()
+            # A whole frame needs no comparison, and the first one is kept before numpy is loaded.
+            changed = tile.absorb(compares=not self._is_new)
             if changed is not None:
                 self._take_in(key, tile, changed)
             elif tile.has_failed and self._is_open and not self._subject.is_over:

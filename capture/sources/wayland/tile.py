@@ -108,10 +108,10 @@ class Tile:
         asks_at_s = self._ask_at_s if not self._capture.is_asking and (self._at_once or is_seen) else math.inf
         return min(asks_at_s, self._late_at_s) if self._at_once and now_s < self._late_at_s else asks_at_s
 
-    def absorb(self) -> Rectangle | None:
+    def absorb(self, *, compares: bool) -> Rectangle | None:
         """Take over what has come; return what of the upright picture has changed, None if none has come.
 
-        An empty rectangle says that nothing has changed.
+        An empty rectangle says that nothing has changed. That is looked up only if this `compares`, with numpy.
         """
         picture = self._capture.take()
         if picture is None:
@@ -127,7 +127,7 @@ class Tile:
         self._failures, self._is_restarted = 0, False
         turn = Turn(picture.width, picture.height, picture.transform)
         before = self._picture if turn == self._turn else None
-        changed = picture.damage if before is None else picture.changed_since(before)
+        changed = picture.damage if before is None or not compares else picture.changed_since(before)
         self._turn, self._picture, self._scaled = turn, picture, None
         self._is_passed_over = False
         return turn.placed(changed)

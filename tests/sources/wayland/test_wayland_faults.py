@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -72,6 +73,32 @@ def test_every_format_has_the_right_colours_and_rows(screen: Compositor, layout:
     assert pixels.shape == (HEIGHT, WIDTH, 4)
     assert not pixels[0, :, :3].any()
     assert (pixels[1:, :, :3] == (BLUE, GREEN, RED)).all()
+
+
+def test_a_screen_is_opened_and_kept_before_numpy_is_loaded(screen: Compositor) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from capture.settings.record_settings import RecordSettings\n"
+        "from capture.sources.wayland.chooser import choose_on_wayland\n"
+        "settings = RecordSettings(Path('out.mp4'))\n"
+        "source = choose_on_wayland(settings, lambda kind, detail: None, lambda reason: None)\n"
+        "source.open()\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(source.settle(), [name for name in ('av', 'numpy', 'jeepney') if name in sys.modules])\n"
+        "source.close()\n"
+    )
+    screen.show(filled(1))
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        # Also if another picture comes meanwhile, of which all may have changed.
+        screen.show(filled(2))
+        said, _ = process.communicate("\n", timeout=60)
+    assert said == "True []\n"
 
 
 def test_a_picture_wakes_the_compositor_once(screen: Compositor, monkeypatch: pytest.MonkeyPatch) -> None:
