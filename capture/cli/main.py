@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from capture.cli.late_modules import make_late
 from capture.cli.parser import Verb, parse
 from capture.cli.text import fail, open_streams, settle, to_standard_output
 from capture.cli.words import before_command
@@ -76,5 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _verb(name: str) -> Verb:
     module = next(module for module, names in _MODULES.items() if name in names)
+    # Data classes import it, with Python's parser, and hardly any uses it.
+    make_late("inspect")
     verb: Verb = importlib.import_module(f"capture.cli.{module}").VERBS[name]
     return verb

@@ -46,11 +46,11 @@ def _hasten_start() -> Callable[[], None]:
     from capture.system.memory import hand_back_large_blocks
 
     hand_back_large_blocks()
-    restore_threads = slim_numpy()
+    undo_slimming = slim_numpy()
     gc.disable()
 
     def undo() -> None:
-        restore_threads()
+        undo_slimming()
         gc.freeze()
         gc.enable()
 

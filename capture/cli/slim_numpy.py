@@ -1,4 +1,8 @@
-"""Makes numpy load without what capture does not use: a fifth of its time, and threads for multiplying matrices."""
+"""Makes numpy, and PyAV after it, load without what capture does not use: a fifth of their time, and numpy's threads.
+
+Help texts are attached to what is written in C, the arguments of functions are compared, and modules of Python are
+imported that only serve to pickle, to inspect or to log.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
+
+from capture.cli.late_modules import forget_stand_ins, make_late
 
 __all__ = ["load_numpy", "slim_numpy"]
 
@@ -15,8 +21,19 @@ __all__ = ["load_numpy", "slim_numpy"]
 #: Python runs with `-OO`.
 _HELP_TEXTS: Final = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")
 
-#: The types of arrays, of which numpy itself needs one, in annotations.
-_TYPES: Final = "numpy._typing"
+#: The modules of Python of which numpy uses nothing while it loads.
+_UNUSED: Final = ("ast", "pickle", "platform", "textwrap")
+
+#: The flags of code objects, of which Cython's modules ask `inspect`.
+_CODE_FLAGS: Final = {
+    "CO_OPTIMIZED": 0x1,
+    "CO_NEWLOCALS": 0x2,
+    "CO_VARARGS": 0x4,
+    "CO_VARKEYWORDS": 0x8,
+    "CO_GENERATOR": 0x20,
+    "CO_COROUTINE": 0x80,
+    "CO_ASYNC_GENERATOR": 0x200,
+}
 
 _THREADS: Final = "OPENBLAS_NUM_THREADS"
 
@@ -28,19 +45,11 @@ class _AnyArray:
         return cls
 
 
-class _LateTypes(ModuleType):
-    """Loads numpy's types when something asks for more of them than numpy does."""
+class _Logger:
+    """Takes the place of `logging.Logger`, of which PyAV asks whether its own logger exists."""
 
-    NDArray: Any = _AnyArray
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if sys.modules.get(_TYPES) is self:
-            del sys.modules[_TYPES]
-        # An import under way takes all its names from this module.
-        vars(self).update(vars(importlib.import_module(_TYPES)))
-        return vars(self)[name]
+    class manager:  # noqa: N801 - as the attribute is called
+        loggerDict: Final = frozenset({"libav"})  # noqa: N815 - as the attribute is called
 
 
 def load_numpy() -> None:
@@ -51,21 +60,30 @@ def load_numpy() -> None:
 
 
 def slim_numpy() -> Callable[[], None]:
-    """Make numpy load without its threads, its help texts and its types.
+    """Make numpy and PyAV load without numpy's threads, its help texts and types, and modules that nothing uses.
 
-    It would start a thread for each processor, and they spin at first: 0.1 s of CPU time. Attaching the texts and
-    making the types takes a quarter of the import. Once it is loaded, call what this returns, as often as you like:
-    programs that capture starts keep their threads.
+    Numpy would start a thread for each processor, and they spin at first: 0.1 s of CPU time. Attaching the texts and
+    making the types takes a quarter of its import. Once both are loaded, call what this returns, as often as you like:
+    programs that capture starts keep their threads, and modules that were left out load when they are used.
     """
     if "numpy" not in sys.modules:
         for name in _HELP_TEXTS:
             sys.modules.setdefault(name, ModuleType(name))
-        sys.modules.setdefault(_TYPES, _LateTypes(_TYPES))
-    if _THREADS in os.environ:
-        return lambda: None
-    os.environ[_THREADS] = "1"
+        make_late("numpy._typing", {"NDArray": _AnyArray})
+        # The arguments of each of its three hundred functions are compared with those of a second function.
+        make_late("numpy._utils._inspect", {"getargspec": lambda function: ((), None, None, None)})
+        # Data classes without a text of their own get one that lists their arguments.
+        make_late("inspect", {"signature": lambda function: None, "cleandoc": lambda text: text, **_CODE_FLAGS})
+        make_late("logging", {"Logger": _Logger}, is_package=True)
+        for name in _UNUSED:
+            make_late(name)
+    restores_threads = _THREADS not in os.environ
+    if restores_threads:
+        os.environ[_THREADS] = "1"
 
-    def restore_threads() -> None:
-        os.environ.pop(_THREADS, None)
+    def undo() -> None:
+        forget_stand_ins()
+        if restores_threads:
+            os.environ.pop(_THREADS, None)
 
-    return restore_threads
+    return undo
