@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
+import written
 from hypothesis import settings
 from programs import desk_with
 from running import Recorder
 from stage import Stage
 from takes import Player
 
+from capture.formats import CONTAINERS
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.virtual.desk import VirtualDesk
 
@@ -279,3 +281,42 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """An X server whose keyboard the test may change, with this process on it. It has a US keyboard."""
+    from x11_keys import server
+
+    with server(monkeypatch) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write two seconds of each kind of recording, properly closed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return {extension: written.write(folder / f"whole.{extension}") for extension in CONTAINERS}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write the same recordings in a process that dies before it closes them."""
+    folder = tmp_path_factory.mktemp("killed")
+    paths = {extension: folder / f"killed.{extension}" for extension in CONTAINERS}
+    subprocess.run([sys.executable, written.__file__, *paths.values()], check=True)
+    return paths
+
+
+@pytest.fixture
+def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder of a call, with `taken.mp4` and `sub` in it. Fails a test that changes anything there."""
+    inside = tmp_path / "inside"
+    (inside / "sub").mkdir(parents=True)
+    (inside / "taken.mp4").write_text("precious")
+    monkeypatch.chdir(inside)
+    for name in ("HOME", "XDG_VIDEOS_DIR", "XDG_MUSIC_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(inside / "home"))
+    yield inside
+    assert sorted(path.name for path in inside.rglob("*")) == ["sub", "taken.mp4"]
+    assert (inside / "taken.mp4").read_text() == "precious"

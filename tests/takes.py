@@ -6,15 +6,19 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Self
 
 import numpy as np
+import pytest
 from running import eventually
 
 from capture.clock import Clock
 from capture.events import Command, Event, Progress, State, Summary
 from capture.media import SAMPLE_RATE, SampleArray
+from capture.recordings.check import check
 from capture.session.session import Session
 from capture.settings.record_settings import RecordSettings
 from capture.sources.chooser import DeviceSources, Report
@@ -177,3 +181,20 @@ class StandbyRecording(Recording):
 
     def until_kept(self, seconds: float) -> None:
         self.until_answered(lambda answer: answer.get("state") == "standby" and answer["buffer_s"] >= seconds)
+
+
+@contextmanager
+def blocked_check(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Block the check of finished files in `module` until the context ends; yield an event set once it is reached."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def block(path: Path, **more: Any) -> Any:
+        begun.set()
+        let_go.wait()
+        return check(path, **more)
+
+    monkeypatch.setattr(module, "check", block)
+    try:
+        yield begun
+    finally:
+        let_go.set()

@@ -1,119 +1,27 @@
-"""The frame grabber takes, drops and repeats pictures at the right moments, on a stepped clock."""
+"""The frame grabber takes and repeats pictures at the right moments, on a stepped clock."""
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from grabbed_pictures import ALWAYS, FPS, SLOT, Jobs, Pictures, moments_s, picture, shown, ticks
 from grabber_stage import AS_GRABBED, EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.clock import SteppedClock
 from capture.errors import SourceLostError
-from capture.events import Event, EventKind
+from capture.events import EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
-from capture.pipeline.frame_grabber import BEHIND_S, HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber, FrameJob
+from capture.pipeline.frame_grabber import HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber
 from capture.pixels.converter import Converter
 from capture.pixels.yuv import yuv_converter
 from capture.pixels.yuv_part import YuvPart
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
-from capture.threads.mailbox import Closed, Mailbox
 from capture.timing.timeline import Timeline
-
-FPS = 8
-SLOT = VIDEO_TICKS_PER_S // FPS
-
-
-def picture(number: int) -> Pixels:
-    """Return a picture that encodes `number` in its first pixel."""
-    pixels = np.zeros((2, 2, 4), np.uint8)
-    pixels[0, 0, :2] = divmod(number, 256)
-    return pixels
-
-
-def ticks(seconds: float) -> int:
-    return round(seconds * VIDEO_TICKS_PER_S)
-
-
-class Jobs(Mailbox[FrameJob]):
-    """The queue to an encoder, which can be made to look full."""
-
-    declines = False
-
-    def has_room(self) -> bool:
-        return not self.declines and super().has_room()
-
-
-class Pictures(GrabberStage):
-    """A stage with a scripted screen. `changes` are the seconds at which pictures 0, 1, … appear."""
-
-    def __init__(
-        self,
-        changes: Sequence[float] = (0.0,),
-        *,
-        fps: float = FPS,
-        constant: bool = False,
-        duration_s: float = math.inf,
-        grab_s: float = 0.0,
-        late_s: float = 0.0,
-        lost_at_s: float = math.inf,
-        begin_late_s: float = 0.0,
-        capacity: int = 1000,
-    ) -> None:
-        super().__init__(duration_s)
-        script = [(at_s, picture(number)) for number, at_s in enumerate(changes)]
-        self.source = ScriptedFrames(self.clock, script, grab_s=grab_s, late_s=late_s, lost_at_s=lost_at_s)
-        self.source.begin(EPOCH_S)
-        self.jobs = Jobs(capacity)
-        self.events: list[Event] = []
-        self.frames = FrameGrabber(
-            self.source,
-            AS_GRABBED,
-            self.timeline,
-            self.jobs,
-            self.clock,
-            fps,
-            constant=constant,
-            report=self.events.append,
-        )
-        self.clock.advance(begin_late_s)
-        self.start(self.frames)
-
-    def end(self) -> None:
-        super().end()
-        with suppress(Closed):
-            self.frames.conclude()
-
-    def taken(self) -> list[FrameJob]:
-        """Return the jobs sent since the last call."""
-        jobs = []
-        while True:
-            try:
-                jobs.append(self.jobs.get(timeout_s=0))
-            except (TimeoutError, Closed):
-                return jobs
-
-    def counts(self) -> tuple[int, int, int]:
-        return self.frames.frames, self.frames.unchanged, self.frames.dropped
-
-
-def shown(jobs: Sequence[FrameJob]) -> list[int | None]:
-    """Return the number of each picture, or None for a repeat."""
-    pictures = [job.part.planes[0] if isinstance(job.part, YuvPart) else None for job in jobs]
-    return [None if pixels is None else 256 * int(pixels[0, 0, 0]) + int(pixels[0, 0, 1]) for pixels in pictures]
-
-
-def moments_s(jobs: Sequence[FrameJob]) -> list[float]:
-    return [job.pts / VIDEO_TICKS_PER_S for job in jobs]
-
-
-ALWAYS = [number * STEP_S for number in range(64 * 5)]
 
 
 def test_a_picture_that_keeps_changing_is_grabbed_once_per_slot() -> None:
@@ -274,173 +182,6 @@ def test_a_stop_during_a_pause_ends_the_picture_at_the_pause() -> None:
     assert last.pts + (last.duration or 0) == ticks(1 + STEP_S)
 
 
-def test_frames_are_dropped_and_counted_while_the_queue_is_full() -> None:
-    stage = Pictures(ALWAYS)
-    stage.until(0.25 - STEP_S)
-    stage.jobs.declines = True
-    stage.until(1.125 - STEP_S)
-    assert stage.source.grabs == 2, "frames that cannot be sent must not be grabbed"
-    assert moments_s(stage.taken()) == [0.0, 0.125]
-    stage.jobs.declines = False
-    stage.until(1.125 + BEHIND_S)
-    (caught_up, *_) = stage.taken()
-    assert caught_up.slot is None
-    at_s = caught_up.pts / VIDEO_TICKS_PER_S
-    assert 1.125 <= at_s <= 1.125 + BEHIND_S
-    assert shown([caught_up]) == [round(at_s / STEP_S)]
-    stage.stop()
-    drops = [event for event in stage.events if event.at_s < at_s]
-    assert {event.kind for event in drops} == {"dropped"}
-    assert drops[0].at_s == 0.25
-    assert [event.at_s for event in drops[1:]] == [event.to_s for event in drops[:-1]], "each slot is reported once"
-    assert sum(event.count for event in drops) == round((at_s - 0.25) * FPS)
-    assert stage.counts()[2] == sum(event.count for event in stage.events)
-
-
-class SlowEncoder(Pictures):
-    """A stage with a queue of eight frames, whose receiver takes one at each of these moments, if there is one."""
-
-    def __init__(self, *takes_at_s: float, changes: Sequence[float] = ALWAYS) -> None:
-        self._takes_at_s = takes_at_s
-        self.encoded: list[FrameJob] = []
-        super().__init__(changes, capacity=8, fps=32)
-
-    def jump(self, by_s: float) -> None:
-        before_s = self.clock.now_s() - EPOCH_S
-        super().jump(by_s)
-        for _ in [at_s for at_s in self._takes_at_s if before_s < at_s <= before_s + by_s]:
-            with suppress(TimeoutError):
-                self.encoded.append(self.jobs.get(timeout_s=0))
-                self.settle()
-
-    def longest_s(self, from_s: float, to_s: float) -> float:
-        """Stop, and return the longest time between two frames that were grabbed in this time."""
-        self.stop()
-        found = [job.pts / VIDEO_TICKS_PER_S for job in (*self.encoded, *self.taken()) if job.part is not None]
-        return max(later - earlier for earlier, later in pairwise([at_s for at_s in found if from_s <= at_s <= to_s]))
-
-
-def test_drops_are_spread_while_the_encoder_is_stopped() -> None:
-    # It takes eight frames a second, and none from 2 to 3 s.
-    stage = SlowEncoder(*(slot / 8 for slot in range(16)), *(3 + slot / 8 for slot in range(16)))
-    stage.until(4.5)
-    assert stage.longest_s(1.0, 4.5) <= 0.75, "most of that second is bridged by frames in the queue"
-    assert len(stage.encoded) >= 27, "it always had a frame to encode"
-
-
-class BusyEncoder(SlowEncoder):
-    """A stage whose receiver works for this long on each frame."""
-
-    def __init__(self, work_s: float) -> None:
-        super().__init__()
-        self._work_s, self._free_at_s = work_s, 0.0
-
-    def jump(self, by_s: float) -> None:
-        super().jump(by_s)
-        while self._free_at_s <= (now_s := self.clock.now_s() - EPOCH_S):
-            try:
-                self.encoded.append(self.jobs.get(timeout_s=0))
-            except TimeoutError:
-                return
-            self.settle()
-            # It is seen a step late that a frame is there.
-            self._free_at_s = max(self._free_at_s, now_s - STEP_S) + self._work_s
-
-
-@pytest.mark.parametrize("rate", [8, 13, 20, 28])
-def test_a_steadily_slow_encoder_drops_evenly(rate: int) -> None:
-    stage = BusyEncoder(1 / rate)
-    stage.until(4.9)
-    assert len(stage.encoded) >= 4.9 * rate - 1, "it always had a frame to encode"
-    # With two slots to spare: frames come in whole slots, and the grabber aims at a queue that is half full.
-    assert stage.longest_s(2.0, 4.9) <= 1 / rate + 2 / 32
-
-
-def test_an_encoder_that_keeps_up_gets_every_frame() -> None:
-    stage = SlowEncoder(*(slot / 64 for slot in range(256)))
-    stage.until(3)
-    assert stage.longest_s(0.0, 3.0) == pytest.approx(1 / 32, abs=1e-4)
-    assert stage.counts()[2] == 0
-
-
-def test_an_encoder_that_is_held_up_for_a_moment_gets_every_frame() -> None:
-    stage = SlowEncoder(*(slot / 64 for slot in range(64)), *(1.08 + slot / 64 for slot in range(128)))
-    stage.until(2.5)
-    stage.stop()
-    assert stage.counts()[2] == 0
-
-
-def test_a_still_screen_is_no_slow_encoder() -> None:
-    changes = [0.0, *(2 + number * STEP_S for number in range(128))]
-    stage = SlowEncoder(
-        *(slot / 64 for slot in range(64)), 2.07, *(2.1 + slot / 64 for slot in range(128)), changes=changes
-    )
-    stage.until(3.5)
-    assert stage.longest_s(2.0, 3.5) <= 2.1 / 32
-    assert stage.counts()[2] <= 1
-
-
-def test_slots_that_pass_during_a_grab_are_dropped_if_something_changed() -> None:
-    stage = Pictures(ALWAYS, grab_s=0.4)
-    stage.until(0.9)
-    # Each grab lasts into the third slot after its own.
-    assert stage.counts() == (2, 0, 4)
-    assert [job.pts for job in stage.taken()] == [0, ticks(0.40625)]
-    assert [(event.at_s * FPS, event.end_s * FPS, event.count) for event in stage.events] == [(1, 3, 2), (4, 6, 2)]
-    stage.timeline.stop(stage.clock.now_s())
-    stage.until(1.5)
-    stage.end()
-
-
-def test_slots_that_pass_during_a_grab_are_unchanged_if_nothing_changed() -> None:
-    stage = Pictures(grab_s=0.4)
-    stage.until(0.4 + STEP_S)
-    assert stage.counts() == (1, 2, 0)
-    assert stage.events == []
-    stage.stop()
-
-
-def test_slots_missed_by_a_stalled_thread_are_unchanged_if_nothing_changed() -> None:
-    stage = Pictures()
-    stage.until(0.25)
-    stage.jump(0.25)
-    assert stage.counts() == (1, 3, 0)
-    stage.stop()
-
-
-def test_slots_from_before_the_thread_ran_are_not_lost() -> None:
-    # The recording began three slots before it was known what encodes it.
-    late_s = 3 / FPS + STEP_S
-    stage = Pictures(ALWAYS, begin_late_s=late_s)
-    stage.until(0.9)
-    assert stage.counts() == (6, 2, 0)
-    assert [job.pts for job in stage.taken()][:2] == [0, ticks(late_s + STEP_S)]
-    assert stage.events == []
-    stage.stop()
-
-
-def test_a_still_screen_is_not_checked_in_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Pictures([0.0, 8.1], fps=64)
-    looks: list[float] = []
-    wait = stage.source.wait_for_change
-
-    def look(until_s: float) -> bool:
-        looks.append(until_s)
-        return wait(until_s)
-
-    monkeypatch.setattr(stage.source, "wait_for_change", look)
-    stage.until(8)
-    # It is checked slot by slot for half a second, then a few times a second.
-    assert len(looks) < 0.5 * 64 + 8 * 5
-    assert sum(stage.counts()) == pytest.approx(8 * 64, abs=64 // 2)
-    stage.until(10)
-    stage.stop()
-    # The next change is still grabbed at once, and every slot is counted.
-    new = next(job for job in stage.taken() if job.part is not None and job.pts)
-    assert new.pts == pytest.approx(ticks(8.1), abs=ticks(STEP_S))
-    assert sum(stage.counts()) == pytest.approx(10 * 64, abs=1)
-
-
 def test_a_grab_that_ends_after_the_stop_drops_only_slots_before_the_stop() -> None:
     stage = Pictures(ALWAYS, grab_s=4, duration_s=1)
     stage.jump(1)
@@ -580,65 +321,6 @@ def test_a_closed_queue_ends_the_frame_grabber_normally() -> None:
     stage.until(0.5)
     stage.stop()
     assert stage.worker.error is None
-
-
-@pytest.mark.parametrize("fps", [8, 25, 30, 29.97, 7])
-def test_a_constant_rate_gives_an_exact_grid(fps: float) -> None:
-    stage = Pictures([0.0, 0.5, 1.1], fps=fps, constant=True, duration_s=2)
-    stage.until(2)
-    stage.end()
-    jobs = stage.taken()
-    assert [job.pts for job in jobs] == [round(slot * VIDEO_TICKS_PER_S / fps) for slot in range(math.ceil(2 * fps))]
-    assert {job.duration for job in jobs} == {round(VIDEO_TICKS_PER_S / fps)}
-    assert [number for number in shown(jobs) if number is not None] == [0, 1, 2]
-    assert stage.counts() == (len(jobs), 0, 0)
-
-
-def test_slots_missed_on_the_grid_repeat_the_last_picture() -> None:
-    stage = Pictures(ALWAYS, constant=True, grab_s=0.4, duration_s=1)
-    stage.until(1.5)
-    stage.end()
-    jobs = stage.taken()
-    assert [job.pts for job in jobs] == [slot * SLOT for slot in range(8)]
-    # Grabs follow each other without a break; the third ends after the stop.
-    assert shown(jobs) == [0, None, None, 26, None, None, 52, None]
-    assert stage.counts() == (8, 0, 5)
-
-
-@pytest.mark.parametrize("fps", [8, 30])
-def test_the_grid_ends_at_the_stop_even_if_the_thread_stalls_past_it(fps: float) -> None:
-    stage = Pictures(fps=fps, constant=True, duration_s=1.03125)
-    stage.until(0.5)
-    stage.jump(5)
-    stage.end()
-    slots = math.ceil(1.03125 * fps)
-    assert [job.pts for job in stage.taken()] == [round(slot * VIDEO_TICKS_PER_S / fps) for slot in range(slots)]
-
-
-def test_the_grid_continues_after_a_pause() -> None:
-    stage = Pictures(ALWAYS, constant=True)
-    stage.until(1.0625)
-    stage.pause()
-    stage.until(3)
-    assert [job.pts for job in stage.taken()] == [slot * SLOT for slot in range(9)]
-    stage.resume()
-    stage.until(4)
-    stage.stop()
-    assert [job.pts for job in stage.taken()] == [slot * SLOT for slot in range(9, 17)]
-
-
-def test_the_grid_stays_complete_while_the_queue_is_full() -> None:
-    stage = Pictures(ALWAYS, constant=True, duration_s=1)
-    stage.until(0.375 - STEP_S)
-    stage.jobs.declines = True
-    stage.until(0.625 - STEP_S)
-    stage.jobs.declines = False
-    stage.until(1)
-    stage.end()
-    jobs = stage.taken()
-    assert [job.pts for job in jobs] == [slot * SLOT for slot in range(8)]
-    assert shown(jobs) == [0, 8, 16, None, None, 40, 48, 56]
-    assert stage.counts() == (8, 0, 2)
 
 
 def test_what_waits_for_the_encoder_is_converted_and_the_source_has_its_memory_back() -> None:
