@@ -17,7 +17,7 @@ encoder's own pictures accordingly, until its next key frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from capture.codecs.h264_inserted import InsertedPicture
@@ -161,9 +161,12 @@ class SliceWriter:
         """
         return self._inserted().with_samples(replaced)
 
-    def changed_picture(self, change: Change, tiles: Sequence[Tile]) -> bytes:
-        """Return a picture that is the same as the last one except for `tiles`, and what `change` says is moved."""
-        return self._inserted().with_moved(change, tiles)
+    def changed_picture(self, change: Change, tiles: Sequence[Tile], stored: Mapping[int, bytes]) -> bytes:
+        """Return a picture that is the same as the last one except for `tiles`, and what `change` says is moved.
+
+        Macroblocks that are `stored` have samples as those of `picture`, by address.
+        """
+        return self._inserted().with_moved(change, tiles, stored)
 
     def _inserted(self) -> InsertedPicture:
         self._added += 1

@@ -15,8 +15,9 @@ from typing import Final
 
 import av
 
+from capture.codecs.h264_inserted import slice_count
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.tile_encoder import TileEncoder, runs_in
+from capture.codecs.tile_encoder import Run, TileEncoder, runs_in
 from capture.codecs.video_context import VideoContext
 from capture.errors import EncoderError
 from capture.media import VIDEO_TICKS_PER_S
@@ -40,6 +41,13 @@ _ENCODED_BYTES: Final = 90
 #: all as for this many. Next to new ones, twice as many have to be moved.
 _MOST_NEW: Final = 1 / 8
 _MOVED_FOR_EACH_NEW: Final = 2
+
+#: The most slices of a picture. FFmpeg's decoders for graphics cards on Windows (DXVA, D3D11), which players use there,
+#: leave out all from the 33rd on; its own warns of each from the 32nd on.
+MOST_SLICES: Final = 31
+
+#: The most macroblocks that are stored because too many slices would be needed to encode them: 25 kB.
+_MOST_STORED: Final = 64
 
 #: By how much the colours of what moves by an odd number of pixels may differ, in steps of 8 bits: as much as the
 #: quantiser takes. However often something moves, it differs by no more.
@@ -125,17 +133,32 @@ class PartialPictures:
         return self._with_tiles(change, planes)
 
     def _with_tiles(self, change: Change, planes: Planes) -> bytes | None:
-        """Return the picture with what is moved moved, and what is new encoded."""
+        """Return the picture with what is moved moved, and what is new encoded or stored."""
         runs = runs_in(change.kinds == NEW, change.row, change.column, self._slices.columns)
+        encoded = self._fitting(runs)
+        of_runs = {address for run in encoded for address in range(run.address, run.address + run.length)}
+        places = [row * self._slices.columns + column for row, column in change.places(NEW)]
+        stored = {address: samples_of(planes, address) for address in places if address not in of_runs}
+        if len(stored) > _MOST_STORED:
+            return None
         try:
-            tiles = self._tiles.encode(planes, runs)
+            tiles = self._tiles.encode(planes, encoded)
         except EncoderError:
             # The encoder of the whole picture can do it, too.
             self._not_before_pts = math.inf
             return None
         self._run += 1
         self._colours.follow(change, planes)
-        return self._slices.changed_picture(change, tiles)
+        return self._slices.changed_picture(change, tiles, stored)
+
+    def _fitting(self, runs: list[Run]) -> list[Run]:
+        """Return the longest runs, in order: as many as fit into the slices of a picture."""
+        longest = sorted(runs, key=lambda run: -run.length)
+        for count in range(min(len(runs), MOST_SLICES), 0, -1):
+            fitting = sorted(longest[:count])
+            if slice_count(fitting, self._slices.macroblocks) <= MOST_SLICES:
+                return fitting
+        return []
 
     def note_encoded(self, size: int, key_bytes: int, pts: int, *, is_key: bool) -> None:
         """Note that the encoder made a picture of `size` bytes; the last key frame took `key_bytes`."""

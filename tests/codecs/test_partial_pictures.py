@@ -15,7 +15,8 @@ import pytest
 
 from capture.codecs import partial_pictures
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.partial_pictures import FIRST_WAIT_S, LEAST_RUN, PartialPictures
+from capture.codecs.h264_units import units_in
+from capture.codecs.partial_pictures import FIRST_WAIT_S, LEAST_RUN, MOST_SLICES, PartialPictures
 from capture.codecs.tile_encoder import Run, TileEncoder, runs_in
 from capture.codecs.video_context import VideoContext
 from capture.codecs.video_encoder import VideoEncoder
@@ -170,6 +171,24 @@ def test_a_window_that_is_dragged_keeps_its_colours(quality: str, whole_pictures
         wanted = cast(Pixels, source.convert(shown.copy(), 0, 0).to_ndarray())
         colours = np.abs(picture[HEIGHT:].astype(int) - wanted[HEIGHT:])
         assert colours.max() <= {"low": 26, "medium": 18, "high": 8}[quality]
+
+
+def test_no_picture_has_more_slices_than_graphics_cards_take(whole_pictures: list[int]) -> None:
+    """FFmpeg's decoders on Windows take 32, and its own warns from there on."""
+    screen = Screen(width=1000, height=700)
+    window = page(400, 300, seed=2, paper=(235, 250, 255))
+    places = [(100 + 7 * step, 90 + 3 * step) for step in range(20)]
+    screen.drag(window, places[0], places[0])
+    for before, after in pairwise(places):
+        screen.drag(window, before, after)
+    for step in range(1, 20):
+        screen.scroll(23 * step)
+    screen.check()
+    counts = [sum(kind in (1, 5) for kind, _, _ in units_in(bytes(packet))) for packet in screen.packets]
+    assert max(counts) <= MOST_SLICES
+    # The encoder did not have to make them.
+    assert sum(count > 10 for count in counts) > 30
+    assert len(whole_pictures) < 8
 
 
 def test_soft_shades_keep_their_colours_however_long_they_are_dragged(whole_pictures: list[int]) -> None:
