@@ -9,11 +9,10 @@ macroblock this way, and 40 µs for a sheet, where a whole picture at 1080p in w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import PictureType
 
 from capture.codecs.h264_sequence import frame_number_bits
@@ -30,6 +29,9 @@ from capture.codecs.h264_units import (
 from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
 from capture.errors import EncoderError
 from capture.pixels.macroblocks import SIDE, Planes, planes_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Run", "Tile", "TileEncoder", "runs_in"]
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from capture.media import Pixels, Rectangle
 from capture.pixels.macroblocks import SIDE, Planes, blocks_with, cut
 from capture.pixels.yuv_part import YuvPart
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["FARTHEST_MOVED", "FEW", "MOVED", "NEW", "SAME", "Change", "Map", "change_of", "mean_at"]
 
@@ -44,7 +46,7 @@ _MOST_PLACES: Final = 2
 #: The side of a macroblock in each plane.
 _SIDES: Final = (SIDE, SIDE // 2, SIDE // 2)
 
-Map: TypeAlias = npt.NDArray[np.bool_]
+Map: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 class Change(NamedTuple):

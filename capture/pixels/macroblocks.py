@@ -7,14 +7,16 @@ macroblocks of each row or column extend past the edge.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.plane import VideoPlane
 
 from capture.media import Pixels, Rectangle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["SAMPLES_BYTES", "SIDE", "Planes", "blocks_with", "cut", "macroblock_count", "planes_of", "samples_of"]
 
@@ -28,7 +30,7 @@ SAMPLES_BYTES: Final = SIDE * SIDE * 3 // 2
 Planes: TypeAlias = Sequence[Pixels]
 
 #: Marks pixels of some rows: takes the rows and the array for the marks.
-Mark: TypeAlias = Callable[[slice, npt.NDArray[np.bool_]], object]
+Mark: TypeAlias = Callable[[slice, "npt.NDArray[np.bool_]"], object]
 
 #: How many rows of blocks are looked at at once.
 _ROWS_AT_ONCE: Final = 8
