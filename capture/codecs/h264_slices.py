@@ -4,7 +4,7 @@ A still screen is repeated a thousand times an hour, or on a constant grid thirt
 types, a caret blinks or a clock ticks, almost nothing changes. For an encoder each of these is a whole picture to
 compare with the last one, which takes milliseconds. Its output would be a slice that marks nearly every macroblock as
 skipped (ITU-T H.264, sections 7.3.3 and 7.3.4). Given the layout of the stream, we can write that slice ourselves. The
-other macroblocks are stored uncompressed (`I_PCM`), or come from somewhere else: see `h264_inserted`.
+other macroblocks are stored uncompressed (`I_PCM`), 384 bytes each.
 
 The encoder does not know about the inserted pictures, so its own must not be predicted from them. We mark each of the
 encoder's pictures as the one long-term reference, and make its next picture refer to that. Inserted pictures are
@@ -17,16 +17,17 @@ encoder's own pictures accordingly, until its next key frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
-from capture.codecs.h264_inserted import InsertedPicture
+from capture.codecs.bitstream import bytes_of
 from capture.codecs.h264_units import (
     BASIC_PROFILES,
     KEY_SLICE,
-    PICTURE,
     SEQUENCE,
+    START_CODE,
     CodeReader,
+    guarded,
     head_end,
     skip_frame_number,
     unguarded,
@@ -34,14 +35,19 @@ from capture.codecs.h264_units import (
 )
 from capture.errors import EncoderError
 
-if TYPE_CHECKING:
-    from capture.codecs.tile_encoder import Tile
-    from capture.pixels.change import Change
-
 __all__ = ["SliceWriter"]
 
-#: The NAL unit type of a slice of another picture than a key frame (table 7-1).
+#: NAL unit types (table 7-1).
 _SLICE: Final = 1
+_PICTURE: Final = 8
+
+#: The first byte of a NAL unit that holds a slice of a reference picture.
+_REFERENCE_SLICE: Final = b"\x41"
+
+#: `slice_type` of a picture with only P slices (table 7-6), and `mb_type` of `I_PCM` in a P slice (tables 7-11 and
+#: 7-13).
+_ALL_PREDICTED: Final = 5
+_SAMPLES: Final = 30
 
 #: The bits of a NAL unit's first byte that say whether other pictures are predicted from it.
 _REFERENCE_BITS: Final = 0x60
@@ -50,11 +56,10 @@ _REFERENCE_BITS: Final = 0x60
 _FROM_ENCODERS: Final = "1011100100"
 _FROM_LAST: Final = "0"
 
-#: `dec_ref_pic_marking` that makes the picture long-term picture 0.
+#: `dec_ref_pic_marking` that makes the picture long-term picture 0, and the one that drops the oldest short-term
+#: picture.
 _KEEP_AS_ENCODERS: Final = "10011111"
-
-#: By how many rows each level lets something move, from the given one on; level 1b is 9 or 11 (table A-1).
-_FARTHEST_DOWN: Final = ((31, 511), (21, 255), (12, 127), (0, 63))
+_KEEP_AS_LAST: Final = "0"
 
 
 class SliceWriter:
@@ -66,19 +71,14 @@ class SliceWriter:
 
     def __init__(
         self,
-        columns: int,
-        rows: int,
+        macroblocks: int,
         number_bits: int,
         *,
-        farthest_down: int = 0,
         controls_deblocking: bool,
         takes_macroblocks: bool,
         has_one_reference: bool,
     ) -> None:
-        #: The size of a picture in macroblocks.
-        self.columns, self.rows = columns, rows
-        #: By how many rows something may be moved.
-        self.farthest_down = farthest_down
+        self._macroblocks = macroblocks
         self._number_bits = number_bits
         self._tells_deblocking = controls_deblocking
         self.takes_macroblocks = takes_macroblocks
@@ -98,18 +98,17 @@ class SliceWriter:
         two reference pictures.
         """
         sets = {kind: unguarded(parameters[begin + 1 : end]) for kind, begin, end in units_in(parameters)}
-        if SEQUENCE not in sets or PICTURE not in sets:
+        if SEQUENCE not in sets or _PICTURE not in sets:
             return None
         try:
-            return cls._read(CodeReader(sets[SEQUENCE]), CodeReader(sets[PICTURE]), from_last_alone=from_last_alone)
+            return cls._read(CodeReader(sets[SEQUENCE]), CodeReader(sets[_PICTURE]), from_last_alone=from_last_alone)
         except IndexError:
             return None
 
     @classmethod
     def _read(cls, sequence: CodeReader, picture: CodeReader, *, from_last_alone: bool) -> SliceWriter | None:
         profile = sequence.number(8)
-        sequence.number(8)
-        level = sequence.number(8)
+        sequence.number(16)
         sequence.code()
         if profile not in BASIC_PROFILES:
             chroma, luma_depth, chroma_depth = sequence.code(), sequence.code(), sequence.code()
@@ -121,7 +120,7 @@ class SliceWriter:
         in_order = sequence.code() == 2
         references = sequence.code()
         sequence.number(1)
-        columns, rows = sequence.code() + 1, sequence.code() + 1
+        macroblocks = (sequence.code() + 1) * (sequence.code() + 1)
         progressive = sequence.number(1) == 1
         picture.code()
         picture.code()
@@ -140,41 +139,35 @@ class SliceWriter:
         # Deblocking would blur the edges of replaced macroblocks into their neighbours, so it must be switched off.
         takes_macroblocks = from_last_alone and references >= 2 and choices == 0 and controls_deblocking
         return cls(
-            columns,
-            rows,
+            macroblocks,
             number_bits,
-            farthest_down=next(down for least, down in _FARTHEST_DOWN if level >= least),
             controls_deblocking=controls_deblocking,
             takes_macroblocks=takes_macroblocks,
             has_one_reference=references == 1,
         )
-
-    @property
-    def macroblocks(self) -> int:
-        """How many macroblocks a picture has."""
-        return self.columns * self.rows
 
     def picture(self, replaced: Sequence[tuple[int, bytes]] = ()) -> bytes:
         """Return a picture that is the same as the last one except for the `replaced` macroblocks.
 
         Each item is an address, ascending, and its 384 samples, as `macroblocks.samples_of` returns them.
         """
-        return self._inserted().with_samples(replaced)
-
-    def changed_picture(self, change: Change, tiles: Sequence[Tile], stored: Mapping[int, bytes]) -> bytes:
-        """Return a picture that is the same as the last one except for `tiles`, and what `change` says is moved.
-
-        Macroblocks that are `stored` have samples as those of `picture`, by address.
-        """
-        return self._inserted().with_moved(change, tiles, stored)
-
-    def _inserted(self) -> InsertedPicture:
         self._added += 1
         self._number = (self._number + 1) % (1 << self._number_bits)
         source = _FROM_ENCODERS if self._last_is_long_term else _FROM_LAST
         self._last_is_long_term = False
-        number = f"{self._number:0{self._number_bits}b}"
-        return InsertedPicture(self.columns, self.rows, number, source, tells_deblocking=self._tells_deblocking)
+        bits = _code(0) + _code(_ALL_PREDICTED) + _code(0) + f"{self._number:0{self._number_bits}b}"
+        # The default number of references and the default quantiser.
+        bits += "0" + source + _KEEP_AS_LAST + _code(0)
+        if self._tells_deblocking:
+            bits += _code(1)
+        parts, following = [], 0
+        for address, samples in replaced:
+            parts += [bytes_of(bits + _code(address - following) + _code(_SAMPLES)), samples]
+            bits, following = "", address + 1
+        if following < self._macroblocks:
+            bits += _code(self._macroblocks - following)
+        parts.append(bytes_of(bits + "1"))
+        return b"\0" + START_CODE + _REFERENCE_SLICE + guarded(b"".join(parts))
 
     def renumbered(self, packet: bytes) -> bytes:
         """Return the encoder's next packet, adapted to the inserted pictures. Raises `EncoderError`."""
@@ -284,3 +277,9 @@ class SliceWriter:
             raise EncoderError("the H.264 encoder predicts from pictures other than the last one")
         bits.place = place
         return bits.replaced(self._number_bits + 3, number + "0" + _FROM_ENCODERS + _KEEP_AS_ENCODERS)
+
+
+def _code(value: int) -> str:
+    """Return `value` as an Exp-Golomb code."""
+    bits = f"{value + 1:b}"
+    return "0" * (len(bits) - 1) + bits

@@ -11,11 +11,9 @@ from capture.codecs.bitstream import BitReader, bytes_of
 __all__ = [
     "BASIC_PROFILES",
     "KEY_SLICE",
-    "PICTURE",
     "SEQUENCE",
     "START_CODE",
     "CodeReader",
-    "code_of",
     "guarded",
     "head_end",
     "parameters_of",
@@ -26,10 +24,9 @@ __all__ = [
     "with_start_codes",
 ]
 
-#: The NAL unit types of slices of key frames, of sequence parameters and of picture parameters (table 7-1).
+#: The NAL unit types of slices of key frames and of sequence parameters (table 7-1).
 KEY_SLICE: Final = 5
 SEQUENCE: Final = 7
-PICTURE: Final = 8
 
 #: Baseline, Main and Extended: the sequence parameters of all other profiles contain more fields (section 7.3.2.1.1).
 BASIC_PROFILES: Final = frozenset({66, 77, 88})
@@ -58,12 +55,6 @@ class CodeReader(BitReader):
         `by` has `count` bits, or whole bytes more.
         """
         return guarded(bytes_of(self.bits[: self.place] + by + self.bits[self.place + count :]))
-
-
-def code_of(value: int) -> str:
-    """Return `value` as an unsigned Exp-Golomb code."""
-    bits = f"{value + 1:b}"
-    return "0" * (len(bits) - 1) + bits
 
 
 def units_in(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -19,7 +19,7 @@ from capture.codecs.video_presets import BT709, VIDEO_CODECS
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S
 
-__all__ = ["VIDEO_TIME_BASE", "VideoContext", "opens"]
+__all__ = ["VIDEO_TIME_BASE", "VideoContext"]
 
 VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
@@ -44,21 +44,17 @@ class VideoContext:
         constant_fps: bool = False,
         is_narrow: bool = False,
         is_coarse: bool = False,
-        tile_macroblocks: int = 0,
     ) -> None:
         """Open `encoder`, one of `VIDEO_CODECS`.
 
-        `is_narrow` chooses its narrow search for motion, `is_coarse` that and its coarse quantiser. With
-        `tile_macroblocks`, it is one for parts of pictures, with slices of this length. Raises `av.FFmpegError` or
-        `ValueError`.
+        `is_narrow` chooses its narrow search for motion, `is_coarse` that and its coarse quantiser. Raises
+        `av.FFmpegError` or `ValueError`.
         """
         how = VIDEO_CODECS[encoder]
         self._container = open_null_container()
         # Empty once it is closed.
         self._open_streams: list[VideoStream] = []
         search = how.coarse[quality] if is_coarse else how.narrow if is_narrow else {}
-        if tile_macroblocks:
-            search = {name: f"{value}:slice-max-mbs={tile_macroblocks}" for name, value in how.tiles.items()}
         options = {**how.options, **how.quality[quality], **search}
         try:
             stream = cast(
@@ -110,15 +106,3 @@ class VideoContext:
 
 def _as_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
-
-
-def opens(encoder: str) -> bool:
-    """Whether an encoder that FFmpeg lists can be opened here; many listed ones fail."""
-    try:
-        context = av.CodecContext.create(encoder, "w")
-        context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]
-        context.time_base = VIDEO_TIME_BASE
-        context.open()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True

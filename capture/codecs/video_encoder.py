@@ -6,7 +6,6 @@ Use each encoder from one thread. Encoding, scaling and converting release the G
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -17,17 +16,15 @@ from av.video.stream import VideoStream
 from capture.codecs.h264_frame_rate import with_rate_stated
 from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import StreamCopy
-from capture.codecs.partial_pictures import PartialPictures
 from capture.codecs.quantiser_choice import QuantiserChoice
 from capture.codecs.search_choice import SearchChoice
-from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext, opens
+from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
 from capture.codecs.video_presets import VIDEO_CODECS
 from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
-from capture.pixels.change import Change, change_of
 from capture.pixels.converter import Converter
-from capture.pixels.macroblocks import macroblock_count, planes_of
+from capture.pixels.macroblocks import SAMPLES_BYTES, macroblock_count, planes_of, samples_of
 from capture.pixels.yuv import yuv_converter
 from capture.pixels.yuv_part import YuvPart
 
@@ -38,6 +35,7 @@ __all__ = [
     "REPEAT_KEY_FRAME_INTERVAL_S",
     "STILL_KEY_FRAME_INTERVAL_S",
     "VideoEncoder",
+    "choose_encoder",
     "is_repeat",
 ]
 
@@ -61,6 +59,11 @@ CHEAP_KEY_FRAME_INTERVAL_S: Final = 2.0
 _CHEAP_AFTER_KEY_FRAMES: Final = 10
 NEW_KEY_FRAME_INTERVAL_S: Final = 1.0
 _NEW_SHARE: Final = 0.5
+
+#: How many bytes uncompressed changes may take: in the long run as much as the sound, and up to four seconds' worth at
+#: once. A typed letter with its caret takes 0.8 to 1.5 kB, and 0.2 ms instead of 4.
+PATCH_BYTES_PER_S: Final = 16_000
+PATCH_BYTES_SAVED: Final = 64_000
 
 #: The name of each codec, and the smallest and the largest side of a picture: x264 takes no more than 16384, VP8 stores
 #: 14 bits, and libvpx encodes nothing, without an error, if a side is below 8. All sides are even.
@@ -118,6 +121,12 @@ class VideoEncoder:
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
         how = VIDEO_CODECS[self.encoder]
+        to_yuv = yuv_converter(exact=quality == "high")
+        converter = Converter(width, height, (self.width, self.height), to_yuv, in_place=how.copies)
+        #: Converts what is to be encoded. Another thread may use it, one that grabs.
+        self.parts = converter.parts
+        self._picture = converter.picture
+        self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
         # The size of the last key frame, what came after it, and whether a picture that was new was among that.
@@ -129,7 +138,7 @@ class VideoEncoder:
         try:
             self._context = self._open()
         except (av.FFmpegError, ValueError) as error:
-            openable = ", ".join(name for name in known if name != self.encoder and opens(name)) or "none here"
+            openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
             # The full text of the error contains every option.
             reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
             raise NotReadyError(
@@ -144,18 +153,7 @@ class VideoEncoder:
         self._has_coarse = quality in how.coarse
         parameters = bytes(self.template.codec_context.extradata or b"")
         self._slices = SliceWriter.of(parameters, from_last_alone=how.from_last_alone) if codec == "h264" else None
-        self._partial: PartialPictures | None = None
-        if self._slices is not None and self._slices.takes_macroblocks:
-            self._partial = PartialPictures(
-                self._slices, parameters, quality, _sheet_opener(self.encoder, fps, quality)
-            )
-        to_yuv, size = yuv_converter(exact=quality == "high"), (self.width, self.height)
-        converter = Converter(width, height, size, to_yuv, in_place=how.copies, is_compared=self._partial is not None)
-        #: Converts what is to be encoded. Another thread may use it, one that grabs.
-        self.parts = converter.parts
-        self._picture = converter.picture
-        # What was encoded last, which may come from elsewhere than the picture.
-        self._frame: av.VideoFrame | None = None
+        self._budget = _ByteBudget(PATCH_BYTES_PER_S, PATCH_BYTES_SAVED)
 
     def hurry(self, pts: int) -> None:
         """Take less time for each picture from now on, if the encoder can, because pictures before `pts` still wait."""
@@ -172,23 +170,11 @@ class VideoEncoder:
 
     def encode_part(self, part: YuvPart, pts: int) -> list[av.Packet[Any]]:
         """As `encode`, of what `parts` has converted, in its order."""
-        change = self._change_of(part, pts)
         frame = self._picture.put(part)
-        if change is not None and not change.kinds.any():
-            # A whole picture takes the place of the last one, whose memory the grabbing thread may use already.
-            self._frame = frame
+        if self._frame is not None and self._picture.changed == []:
             return self.repeat(pts)
-        packet = None if change is None else self._partial_picture(change, frame, pts)
-        return self.encode_frame(frame, pts) if packet is None else [packet]
-
-    def _change_of(self, part: YuvPart, pts: int) -> Change | None:
-        """Return what `part` will change in the picture; None if that is unknown."""
-        before = self._picture.frame
-        if before is None or before is not self._frame or part.frame is before:
-            return None
-        if self._partial is not None:
-            return self._partial.change_of(before, part, pts)
-        return change_of(planes_of(before), part) if part.frame is None else None
+        patch = self._patch(frame, pts)
+        return self.encode_frame(frame, pts) if patch is None else [patch]
 
     def encode_frame(self, frame: av.VideoFrame, pts: int) -> list[av.Packet[Any]]:
         """Encode a picture that already has the encoder's size and pixel format, such as a decoded frame."""
@@ -197,7 +183,9 @@ class VideoEncoder:
         packets = self._encode(frame, pts, self._wants_key(pts, self._key_interval_s))
         size = sum(packet.size for packet in packets)
         if packets and not packets[0].is_keyframe:
-            is_new = self._note_predicted(size)
+            self._bytes_since_key += size
+            is_new = size >= _NEW_SHARE * self._key_bytes > 0
+            self._is_new_since_key = self._is_new_since_key or is_new
             if is_new and self._is_past(pts, NEW_KEY_FRAME_INTERVAL_S) and VIDEO_CODECS[self.encoder].copies:
                 # Nothing will refer to the picture that is thrown away. The encoder wants another pts.
                 packets = self._encode(frame, pts + 1, as_key=True)
@@ -206,23 +194,18 @@ class VideoEncoder:
                     packet.pts = packet.dts = pts
         return [self._in_order(packet) for packet in packets]
 
-    def _note_predicted(self, size: int) -> bool:
-        """Note that another picture than a key frame took `size` bytes; return whether nearly all of it is new."""
-        self._bytes_since_key += size
-        is_new = size >= _NEW_SHARE * self._key_bytes > 0
-        self._is_new_since_key = self._is_new_since_key or is_new
-        return is_new
-
-    def _partial_picture(self, change: Change, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
-        """Return a packet made without the encoder, or None if that has to encode the picture."""
-        if self._partial is None or self._wants_key(pts, self._key_interval_s):
+    def _patch(self, frame: av.VideoFrame, pts: int) -> av.Packet[Any] | None:
+        """Return a packet with only the changed macroblocks, or None if the encoder has to encode the picture."""
+        changed, slices = self._picture.changed, self._slices
+        if changed is None or slices is None or not slices.takes_macroblocks:
             return None
-        data = self._partial.picture(change, frame, pts)
-        if data is None:
+        if self._wants_key(pts, self._key_interval_s) or not self._budget.spend(len(changed) * SAMPLES_BYTES, pts):
             return None
         self._frame, self._changed_since_key = frame, True
-        self._note_predicted(len(data))
-        return _packet(data, pts)
+        planes = planes_of(frame)
+        packet = _packet(slices.picture([(address, samples_of(planes, address)) for address in changed]), pts)
+        self._bytes_since_key += packet.size
+        return packet
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
         """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets."""
@@ -247,8 +230,6 @@ class VideoEncoder:
     def close(self) -> None:
         """Release the encoder and its pictures; packets still in it are lost. May be called twice."""
         self._context.close()
-        if self._partial is not None:
-            self._partial.close()
         self._picture.close()
         self._frame = None
 
@@ -282,8 +263,6 @@ class VideoEncoder:
                 f"{self.encoder} refused a frame ({error})", "try another --encoder or --quality"
             ) from error
         size = sum(packet.size for packet in packets)
-        if self._partial is not None:
-            self._partial.note_encoded(size, self._key_bytes, pts, is_key=as_key)
         self._quantiser.note(size, pts, is_key=as_key)
         if self._search is not None and not self._quantiser.is_coarse:
             self._search.note(size, is_key=as_key)
@@ -331,17 +310,23 @@ class VideoEncoder:
         return packet if made is data else _packet(made, packet.pts or 0, is_key=packet.is_keyframe)
 
 
-def _sheet_opener(encoder: str, fps: float, quality: str) -> Callable[[int, int, int], VideoContext]:
-    """Return a function that opens encoders for parts of pictures, with the options of the one for pictures.
+class _ByteBudget:
+    """A byte budget: earns `bytes_per_s` of media time and saves up to `most_saved`."""
 
-    A method would tie the encoder to what calls it: both would outlive the recording until Python looks for such
-    circles.
-    """
+    def __init__(self, bytes_per_s: int, most_saved: int) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._most_saved = most_saved
+        self._left: float = most_saved
+        self._spent_pts = 0
 
-    def open_sheet(width: int, height: int, tile_macroblocks: int) -> VideoContext:
-        return VideoContext(encoder, width, height, fps, quality, tile_macroblocks=tile_macroblocks)
-
-    return open_sheet
+    def spend(self, count: int, pts: int) -> bool:
+        """Spend `count` bytes at `pts` if the budget allows; return whether it did."""
+        earned = (pts - self._spent_pts) / VIDEO_TICKS_PER_S * self._bytes_per_s
+        self._left, self._spent_pts = min(self._most_saved, self._left + earned), pts
+        if count > self._left:
+            return False
+        self._left -= count
+        return True
 
 
 def _check_size(codec: str, width: int, height: int) -> None:
@@ -359,9 +344,49 @@ def _check_size(codec: str, width: int, height: int) -> None:
     )
 
 
+def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float) -> tuple[str, str]:
+    """Choose one of FFmpeg's encoders for `codec`; return its name and a reason for the user, "" without a choice.
+
+    `wanted` is a name or `auto`. `auto` takes the first hardware encoder that encodes a test picture of this size.
+    """
+    software, *hardware = ENCODERS[codec]
+    if wanted != "auto":
+        return wanted, ""
+    for name in hardware:
+        try:
+            _try_out(codec, name, width, height, fps)
+        except (NotReadyError, EncoderError, av.FFmpegError):
+            continue
+        return name, f"{name}: it encoded a test picture"
+    return software, f"{software}: no hardware encoder works here ({', '.join(hardware)})" if hardware else ""
+
+
+def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:
+    # Most of the encoders that FFmpeg lists fail here at once; `VideoEncoder` would take 0.1 s to list those that open.
+    if not _opens(name):
+        raise NotReadyError(f"the encoder {name} cannot be opened", "use auto")
+    encoder = VideoEncoder(codec, width, height, fps, encoder=name)
+    grey = av.VideoFrame(width, height, "yuv420p")
+    packets = [*encoder.encode_frame(grey, 0), *encoder.finish()]
+    if not any(packet.size for packet in packets):
+        raise EncoderError(f"{name} made no packet from a test picture")
+
+
 def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
     packet: av.Packet[Any] = av.Packet(data)
     packet.is_keyframe = is_key
     packet.pts = packet.dts = pts
     packet.time_base = VIDEO_TIME_BASE
     return packet
+
+
+def _opens(encoder: str) -> bool:
+    """Whether an encoder that FFmpeg lists can be opened here; many listed ones fail."""
+    try:
+        context = av.CodecContext.create(encoder, "w")
+        context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]
+        context.time_base = VIDEO_TIME_BASE
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True

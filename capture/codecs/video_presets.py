@@ -41,8 +41,6 @@ class VideoCodec(NamedTuple):
     from_last_alone: bool = False
     #: What to change for a narrow search for motion; the parameter sets must stay the same. Empty if there is none.
     narrow: Mapping[str, str] = {}
-    #: What to change for parts of a picture; the picture parameters must stay the same. Empty if there are none.
-    tiles: Mapping[str, str] = {}
     #: The narrow search with a coarser quantiser, by the values of `--quality`; the parameter sets must stay the same.
     coarse: Mapping[str, Mapping[str, str]] = {}
 
@@ -76,17 +74,12 @@ _X264_NARROW: Final = f"{_X264}:me=dia:merange=4:partitions=none"
 #: none. See `quantiser_choice`.
 _X264_COARSE: Final = f"{_X264_NARROW}:pbratio=1.8:zones=0,{1 << 30},q=27"
 
-#: For parts of a picture that are encoded alone, see `tile_encoder`: with the quantiser of predicted pictures, which
-#: `ipratio` lowers by three for key frames.
-_X264_TILES: Final = f"{_X264}:me=dia:merange=4:partitions=i4x4:no-dct-decimate=1:ipratio=1"
-
 VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = {
     # zerolatency means sliced threads and no lookahead: each frame comes out as a packet at once.
     "libx264": VideoCodec(
         {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": _X264_WIDE},
         _levels("qp", 28, 22, 14),
         narrow={"x264-params": _X264_NARROW},
-        tiles={"x264-params": _X264_TILES},
         # Low quality has a coarser one anyway, and high quality keeps its own.
         coarse={"medium": {"x264-params": _X264_COARSE}},
         copies=True,

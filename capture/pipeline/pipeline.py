@@ -115,8 +115,7 @@ class Pipeline:
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
         # Imported here: sound alone does without what records a picture, which takes 4 ms to load.
-        from capture.codecs.encoder_choice import choose_encoder
-        from capture.codecs.video_encoder import VideoEncoder
+        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
 
         settings = self._settings
         scale = settings.scale

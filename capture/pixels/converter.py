@@ -21,25 +21,20 @@ class Converter:
     """Both steps: keeps the last picture as YUV 4:2:0 and updates the parts that change.
 
     The input is `width` x `height`, both even; the output is scaled to `size`. With `in_place`, each conversion reuses
-    the memory of the previous one, for encoders that no longer need a picture once they have encoded it. With
-    `is_compared`, a new part and the picture without it are there at the same time. Not thread-safe, but `parts` may be
-    used on one thread and `picture` on another.
+    the memory of the previous one, for encoders that no longer need a picture once they have encoded it. Not
+    thread-safe, but `parts` may be used on one thread and `picture` on another.
     """
 
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        size: tuple[int, int],
-        to_yuv: ToYuv,
-        *,
-        in_place: bool,
-        is_compared: bool = False,
-    ) -> None:
+    def __init__(self, width: int, height: int, size: tuple[int, int], to_yuv: ToYuv, *, in_place: bool) -> None:
         # Scaling makes pictures of its own.
         pool = FramePool(*size, keeps=in_place and size == (width, height))
-        self.picture = YuvPicture(*size, pool, in_place=in_place, is_compared=is_compared)
+        self.picture = YuvPicture(*size, pool, in_place=in_place)
         self.parts = PartConverter(width, height, size, to_yuv, pool, self.picture)
+
+    @property
+    def changed(self) -> list[int] | None:
+        """As `YuvPicture.changed`."""
+        return self.picture.changed
 
     def convert(self, pixels: Pixels, left: int, top: int) -> av.VideoFrame:
         """Put `pixels` at column `left` and row `top`, as of `PartConverter.convert`; return the whole picture."""

@@ -6,8 +6,8 @@ macroblocks of each row or column extend past the edge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias, cast
 
 import av
 import numpy as np
@@ -15,30 +15,21 @@ from av.video.plane import VideoPlane
 
 from capture.media import Pixels, Rectangle
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-__all__ = ["SAMPLES_BYTES", "SIDE", "Planes", "blocks_with", "cut", "macroblock_count", "planes_of", "samples_of"]
+__all__ = ["SAMPLES_BYTES", "Planes", "cut", "differing", "macroblock_count", "planes_of", "samples_of"]
 
 #: Width and height in pixels. A macroblock has half as many chroma samples each way.
-SIDE: Final = 16
+_SIDE: Final = 16
 
 #: Size of one macroblock's samples.
-SAMPLES_BYTES: Final = SIDE * SIDE * 3 // 2
+SAMPLES_BYTES: Final = _SIDE * _SIDE * 3 // 2
 
 #: Luma and both chroma planes of a picture: uint8 (height, width) and twice (height / 2, width / 2).
 Planes: TypeAlias = Sequence[Pixels]
 
-#: Marks pixels of some rows: takes the rows and the array for the marks.
-Mark: TypeAlias = Callable[[slice, "npt.NDArray[np.bool_]"], object]
-
-#: How many rows of blocks are looked at at once.
-_ROWS_AT_ONCE: Final = 8
-
 
 def macroblock_count(width: int, height: int) -> int:
     """Return how many macroblocks a picture of this size has."""
-    return -(-width // SIDE) * -(-height // SIDE)
+    return -(-width // _SIDE) * -(-height // _SIDE)
 
 
 def planes_of(frame: av.VideoFrame) -> list[Pixels]:
@@ -60,27 +51,24 @@ def cut(planes: Planes, part: Rectangle) -> list[Pixels]:
     ]
 
 
-def blocks_with(shape: tuple[int, int], side: int, inside: Rectangle, mark: Mark) -> npt.NDArray[np.bool_]:
-    """Return in which blocks of `side` x `side`, 16 or 8, anything is marked: bool of `shape`, (rows, columns).
+def differing(one: Planes, other: Planes, left: int, top: int, picture_width: int, at_most: int) -> list[int] | None:
+    """Return the ascending addresses of the macroblocks that differ between two versions of a part of a picture.
 
-    `inside` is the part of these blocks that is looked at. `mark` gets some of its rows, and writes into an array, bool
-    (rows, columns), what is marked there. That array is small enough for the processor's cache.
+    The part is at an even column `left` and row `top`. Returns None if more than `at_most` differ.
     """
-    rows, columns = shape
-    found = np.zeros(shape, np.bool_)
-    marks = np.zeros((_ROWS_AT_ONCE * side, columns * side), np.bool_)
-    for row in range(0, rows, _ROWS_AT_ONCE):
-        first, end = max(inside.top, row * side), min(inside.bottom, (row + _ROWS_AT_ONCE) * side)
-        if first >= end:
-            continue
-        top, bottom = first - row * side, end - row * side
-        marks[:top], marks[bottom:] = False, False
-        mark(slice(first - inside.top, end - inside.top), marks[top:bottom, inside.left : inside.right])
-        # Eight marks in one number.
-        of_rows = np.bitwise_or.reduce(marks.view(np.uint64).reshape(_ROWS_AT_ONCE, side, -1), axis=1)
-        of_blocks = of_rows[:, ::2] | of_rows[:, 1::2] if side == SIDE else of_rows
-        found[row : row + _ROWS_AT_ONCE] = of_blocks[: rows - row] != 0
-    return found
+    columns = -(-picture_width // _SIDE)
+    found: set[int] = set()
+    for number, (first, second) in enumerate(zip(one, other, strict=True)):
+        size = 1 if number == 0 else 2
+        step = _SIDE // size
+        differs = first != second
+        # Counting is fast, and avoids finding the addresses when there are too many.
+        if np.count_nonzero(differs) > at_most * step**2:
+            return None
+        rows, places = np.divmod(np.flatnonzero(differs), differs.shape[1])
+        addresses = (rows + top // size) // step * columns + (places + left // size) // step
+        found.update(addresses.tolist())
+    return sorted(found) if len(found) <= at_most else None
 
 
 def samples_of(planes: Planes, address: int) -> bytes:
@@ -88,11 +76,11 @@ def samples_of(planes: Planes, address: int) -> bytes:
 
     Past the edge of the picture, the edge is repeated.
     """
-    columns = -(-planes[0].shape[1] // SIDE)
+    columns = -(-planes[0].shape[1] // _SIDE)
     row, column = divmod(address, columns)
     parts = []
     for number, plane in enumerate(planes):
-        step = SIDE if number == 0 else SIDE // 2
+        step = _SIDE if number == 0 else _SIDE // 2
         block = plane[row * step : (row + 1) * step, column * step : (column + 1) * step]
         height, width = block.shape
         if (height, width) != (step, step):

@@ -15,7 +15,7 @@ from capture.pixels.frame_pool import FramePool
 from capture.pixels.macroblocks import Planes, cut, planes_of
 from capture.pixels.picture import YuvPicture
 from capture.pixels.yuv import ToYuv, reformatted
-from capture.pixels.yuv_part import MOST_LOOSE_PIXELS, YuvPart
+from capture.pixels.yuv_part import LARGEST_COMPARED, YuvPart
 
 __all__ = ["PartConverter", "PixelPart"]
 
@@ -127,7 +127,7 @@ class PartConverter:
         return YuvPart(planes, part, frame)
 
     def _room_for(self, part: Rectangle, in_place: bool) -> tuple[Planes, av.VideoFrame | None]:
-        if part != self._whole and part.width * part.height <= MOST_LOOSE_PIXELS:
+        if part != self._whole and part.width * part.height <= LARGEST_COMPARED:
             return [np.empty((part.height // size, part.width // size), np.uint8) for size in (1, 2, 2)], None
         frame = (self._picture.writable if in_place else None) or self._pool.take()
         return cut(planes_of(frame), part), frame

@@ -9,11 +9,11 @@ import av
 from capture.media import Rectangle
 from capture.pixels.macroblocks import Planes
 
-__all__ = ["MOST_LOOSE_PIXELS", "YuvPart"]
+__all__ = ["LARGEST_COMPARED", "YuvPart"]
 
-#: Parts of up to this many pixels have memory of their own: typing redraws about a line. Larger ones lie in a whole
-#: picture, whose memory is used again.
-MOST_LOOSE_PIXELS: Final = 1 << 18
+#: Largest part that is compared with what it replaces, in pixels. Typing redraws about a line; when more is redrawn,
+#: most of it has usually changed, and comparing does not pay.
+LARGEST_COMPARED: Final = 1 << 18
 
 
 class YuvPart(NamedTuple):

@@ -16,8 +16,7 @@ from av.codec.context import Flags
 
 from capture.codecs import h264_units
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.partial_pictures import NEW_BYTES_PER_S, NEW_BYTES_SAVED
-from capture.codecs.video_encoder import VideoEncoder, is_repeat
+from capture.codecs.video_encoder import PATCH_BYTES_PER_S, PATCH_BYTES_SAVED, VideoEncoder, is_repeat
 from capture.errors import EncoderError
 from capture.formats import CONTAINERS
 from capture.media import Pixels
@@ -165,7 +164,7 @@ def test_small_changes_stay_within_their_byte_budget() -> None:
         sizes.append(packet.size if not packet.is_keyframe else 0)
     samples = [size for size in sizes if size > 1536]
     assert len(samples) > 300
-    assert sum(samples) < 1.05 * (NEW_BYTES_SAVED + 60 * NEW_BYTES_PER_S)
+    assert sum(samples) < 1.05 * (PATCH_BYTES_SAVED + 60 * PATCH_BYTES_PER_S)
 
 
 def test_a_repeat_takes_less_than_20_bytes() -> None:
@@ -224,12 +223,7 @@ def test_the_ffmpeg_program_decodes_repeats_without_errors(tmp_path: Path) -> No
 
 def test_payloads_never_contain_a_start_code() -> None:
     writer = SliceWriter(
-        1 << 10,
-        1 << 10,
-        4,
-        controls_deblocking=True,
-        takes_macroblocks=False,
-        has_one_reference=True,
+        macroblocks=1 << 20, number_bits=4, controls_deblocking=True, takes_macroblocks=False, has_one_reference=True
     )
     for _ in range(40):
         picture = writer.picture()

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from capture.codecs import video_encoder as module
 from capture.codecs.video_encoder import (
     CUTTABLE_KEY_FRAME_INTERVAL_S,
     CUTTABLE_STILL_KEY_FRAME_INTERVAL_S,
@@ -18,6 +19,7 @@ from capture.codecs.video_encoder import (
     REPEAT_KEY_FRAME_INTERVAL_S,
     STILL_KEY_FRAME_INTERVAL_S,
     VideoEncoder,
+    choose_encoder,
     is_repeat,
 )
 from capture.errors import EncoderError, NotReadyError, UsageError
@@ -187,19 +189,6 @@ def test_a_picture_can_be_repeated(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
-def test_a_redrawn_picture_that_is_the_same_is_not_mixed_with_the_next(codec: str) -> None:
-    def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
-        packets = [*encoder.encode(plain(60), 0), *encoder.encode(plain(60), SLOT)]
-        # The grabbing thread is ahead.
-        part = encoder.parts.convert(plain(200), 0, 0, in_place=False)
-        pts = round((STILL_KEY_FRAME_INTERVAL_S + 1) * VIDEO_TICKS_PER_S)
-        return [*packets, *encoder.repeat(pts), *encoder.encode_part(part, pts + SLOT)]
-
-    shown = encoded_and_decoded(codec, encode, quality="high")
-    assert [round(float(picture.mean())) for picture in shown] == pytest.approx([60, 60, 60, 200], abs=3)
-
-
-@pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_the_picture_around_a_part_stays(codec: str) -> None:
     def encode(encoder: VideoEncoder) -> list[av.Packet[Any]]:
         part = np.full((40, 50, 4), 40, np.uint8)
@@ -329,6 +318,38 @@ def test_the_error_for_an_unavailable_encoder_names_the_available_ones() -> None
 def test_the_default_encoder_is_the_one_that_always_works() -> None:
     encoder = VideoEncoder("h264", 64, 48, 30)
     assert (encoder.codec, encoder.encoder) == ("h264", "libx264")
+
+
+def test_auto_takes_a_working_hardware_encoder_or_says_that_none_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def try_out(working: str) -> Callable[..., None]:
+        def one(codec: str, name: str, *size: float) -> None:
+            tried.append(name)
+            if name != working:
+                raise EncoderError("made no packet from a test picture")
+
+        return one
+
+    monkeypatch.setattr(module, "_try_out", try_out("h264_qsv"))
+    name, why = choose_encoder("h264", "auto", 640, 480, 30)
+    assert (name, tried) == ("h264_qsv", ["h264_nvenc", "h264_qsv"])
+    assert why.startswith("h264_qsv: ")
+    monkeypatch.setattr(module, "_try_out", try_out("none of them"))
+    name, why = choose_encoder("h264", "auto", 640, 480, 30)
+    assert name == "libx264"
+    assert all(hardware in why for hardware in ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"))
+    # An encoder given by name is not tried first, and a codec with a single encoder needs no reason.
+    tried.clear()
+    assert choose_encoder("h264", "h264_amf", 640, 480, 30) == ("h264_amf", "")
+    assert choose_encoder("vp8", "auto", 640, 480, 30) == ("libvpx", "")
+    assert tried == []
+
+
+def test_trying_an_encoder_encodes_a_picture() -> None:
+    module._try_out("h264", "libx264", 640, 480, 30)
+    with pytest.raises(NotReadyError):
+        module._try_out("h264", "h264_nvenc" if sys.platform != "darwin" else "h264_amf", 640, 480, 30)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

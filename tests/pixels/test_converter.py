@@ -14,6 +14,7 @@ from capture.pixels.frame_pool import FramePool
 from capture.pixels.libyuv import Libyuv
 from capture.pixels.macroblocks import planes_of
 from capture.pixels.part_converter import PixelPart
+from capture.pixels.picture import MOST_CHANGED
 from capture.pixels.yuv import Swscale, ToYuv, yuv_converter
 from capture.pixels.yuv_part import YuvPart
 
@@ -99,7 +100,8 @@ def test_parts_that_wait_give_the_same_as_parts_that_do_not(
     to_yuv: type[ToYuv], in_place: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Parts of this picture are large from here on.
-    monkeypatch.setattr("capture.pixels.part_converter.MOST_LOOSE_PIXELS", 4_000)
+    monkeypatch.setattr("capture.pixels.part_converter.LARGEST_COMPARED", 4_000)
+    monkeypatch.setattr("capture.pixels.picture.LARGEST_COMPARED", 4_000)
     dice = np.random.default_rng(9)
     tried, by_wholes = converter(to_yuv, in_place=in_place), converter(to_yuv)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
@@ -182,6 +184,36 @@ def test_a_part_with_odd_edges_is_refused(place: tuple[int, int, int, int]) -> N
     tried.convert(np.zeros((HEIGHT, WIDTH, 4), np.uint8), 0, 0)
     with pytest.raises(ValueError, match="needs an even position and size"):
         tried.convert(np.zeros((height, width, 4), np.uint8), left, top)
+
+
+@pytest.mark.parametrize("to_yuv", CONVERTERS)
+def test_changed_lists_the_macroblocks_that_differ(to_yuv: type[ToYuv]) -> None:
+    tried, dice = converter(to_yuv), np.random.default_rng(6)
+    picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    before = [plane.copy() for plane in planes_of(tried.convert(picture.copy(), 0, 0))]
+    assert tried.changed is None, "the first picture is all new"
+    reported = 0
+    for number, (left, top, width, height) in enumerate(parts(dice)):
+        # Every third part differs in one pixel only, and every fifth nowhere.
+        part = picture[top : top + height, left : left + width].copy()
+        if number % 3 == 0:
+            part[height // 2, width // 2] ^= 255
+        elif number % 5:
+            part ^= 255
+        picture[top : top + height, left : left + width] = part
+        now = [plane.copy() for plane in planes_of(tried.convert(part, left, top))]
+        differing = set()
+        for plane, (one, other) in enumerate(zip(before, now, strict=True)):
+            step = 8 if plane else 16
+            rows, columns = np.nonzero(one != other)
+            differing |= {row // step * COLUMNS + column // step for row, column in zip(rows, columns, strict=True)}
+        if (width, height) == (WIDTH, HEIGHT) or len(differing) > MOST_CHANGED:
+            assert tried.changed is None
+        else:
+            assert tried.changed == sorted(differing), f"{width}x{height}+{left}+{top}"
+            reported += 1
+        before = now
+    assert reported > 40
 
 
 class InStrips:
