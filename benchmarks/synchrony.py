@@ -15,15 +15,12 @@ from benchmarks.alignment import common_shift_s, drift_of, matched
 from benchmarks.decoding import Picture, Sound
 from benchmarks.onsets import Floats, beep_onsets_s, flash_onsets_s
 from benchmarks.recorders import FPS
+from capture.output.frame_times import FRAMES_ON_GRID
 
 __all__ = ["BOUNDS", "WAYLAND_BOUNDS", "Synchrony", "Truth", "clock_readings", "judge", "offsets_s"]
 
 #: Flashes and beeps this close to either end of a recording do not count, because they may be cut off.
 _EDGE_S: Final = 0.15
-
-#: `capture` moves the first frames of an MP4 by up to half of 1/60 s, see `output.frame_times`. Where that ends, the
-#: offset changes once, which is no drift.
-_FRAMES_MOVED: Final = 100
 
 #: The largest absolute value allowed for figures of `Synchrony`.
 BOUNDS: Final = {
@@ -104,7 +101,8 @@ def judge(
     offsets_ms = 1000 * apart_s
     fifth = max(1, len(pairs) // 5)
     shown = clock_readings(picture, launched_s) if has_clock else ClockReadings(np.empty(0), np.empty(0))
-    shown = shown.after(picture.pts_s[:_FRAMES_MOVED][-1])
+    # Where the grid of the first frames of an MP4 ends, the offset changes once, which is no drift.
+    shown = shown.after(picture.pts_s[:FRAMES_ON_GRID][-1])
     drift = drift_of(moments_s, apart_s, 1 / FPS)
     if shown.pts_s.size > len(pairs):
         lateness_s = np.array([beep_lateness_s[pair] for pair in pairs])

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import av
     from av.video.stream import VideoStream
 
-__all__ = ["FrameTimes", "closest_s", "half_slot_s", "rate_of", "spaced"]
+__all__ = ["FRAMES_ON_GRID", "FrameTimes", "closest_s", "half_slot_s", "rate_of", "spaced"]
 
 #: FFmpeg looks at the first 100 frames in the index of an MP4 (`mov_build_index`). Without an index, it looks at 21
 #: frames or 5 s (`avformat_find_stream_info`).
-_FRAMES_ON_GRID: Final = 100
+FRAMES_ON_GRID: Final = 100
 
 #: Rates that FFmpeg knows (`get_std_framerate`): the grid is the first that is a multiple of the frame rate, else the
 #: first that is not below it. It replaces those above 210 with the average (`av_guess_frame_rate`). 200 it does not
@@ -101,7 +101,7 @@ class FrameTimes:
             self._grid = _grid(self._fps, duration * unit_s)
             self._guessed = self._grid > 0
         exact_s = at_s = pts * unit_s
-        if self._guessed and self._count < _FRAMES_ON_GRID:
+        if self._guessed and self._count < FRAMES_ON_GRID:
             at_s = min(self._on_grid(at_s), self._latest_s(exact_s, before_s))
         spaced_s = spaced(at_s, self._last_s, self._half_slot_s)
         self._last_s = max(spaced_s, self._last_s + unit_s)
