@@ -48,9 +48,9 @@ def _as_json(by: str | None = None, file: str | None = None, lines: Sequence[str
 
 
 def _is_wayland() -> bool:
-    from capture.triggers.hotkeys import gives_portal
+    from capture.system.desktop_kind import has_wayland_desktop
 
-    return sys.platform == "linux" and gives_portal(os.environ)
+    return sys.platform == "linux" and has_wayland_desktop(os.environ)
 
 
 def _bind(

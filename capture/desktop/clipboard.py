@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import NotReadyError
+from capture.system.desktop_kind import has_wayland_desktop
 from capture.system.packages import how_to_install
 
-__all__ = ["copy_file"]
+__all__ = ["can_copy_file", "copy_file"]
 
 _HOLDER: Final = Path(__file__).with_name("clipboard_holder.py")
 
@@ -27,6 +28,11 @@ _LIMIT_S: Final = 10.0
 #: These take the path from outside, so that nothing in it is ever interpreted as script.
 _APPLE_SCRIPT: Final = ("on run names", "set the clipboard to (POSIX file (item 1 of names))", "end run")
 _POWERSHELL: Final = "Set-Clipboard -LiteralPath $env:CAPTURE_COPIED"
+
+
+def can_copy_file(environment: Mapping[str, str]) -> bool:
+    """Whether there is a Linux desktop here on which a file can be copied: Wayland needs a program for that."""
+    return _has_wl_copy(environment) if has_wayland_desktop(environment) else bool(environment.get("DISPLAY"))
 
 
 def copy_file(path: Path, environment: Mapping[str, str] = os.environ) -> None:
@@ -42,10 +48,10 @@ def copy_file(path: Path, environment: Mapping[str, str] = os.environ) -> None:
     elif sys.platform == "darwin":
         lines = [word for line in _APPLE_SCRIPT for word in ("-e", line)]
         _run(["osascript", *lines, "--", str(path)], b"", environment)
-    elif environment.get("WAYLAND_DISPLAY"):
+    elif has_wayland_desktop(environment):
         # A program in the background may not own the clipboard there, unless it speaks protocols of which each
         # compositor has another. wl-copy speaks them.
-        if shutil.which("wl-copy", path=environment.get("PATH")) is None:
+        if not _has_wl_copy(environment):
             raise NotReadyError("the program wl-copy is missing", how_to_install("wl-copy"))
         _run(["wl-copy", "--type", "text/uri-list"], path.as_uri().encode() + b"\r\n", environment)
     elif environment.get("DISPLAY"):
@@ -53,6 +59,10 @@ def copy_file(path: Path, environment: Mapping[str, str] = os.environ) -> None:
         _run([sys.executable, "-P", str(_HOLDER)], os.fsencode(path), environment)
     else:
         raise NotReadyError("there is no desktop here that has a clipboard", "run this in a terminal of the desktop")
+
+
+def _has_wl_copy(environment: Mapping[str, str]) -> bool:
+    return shutil.which("wl-copy", path=environment.get("PATH")) is not None
 
 
 def _run(command: Sequence[str], content: bytes, environment: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from capture.media import SILENCE_DBFS, bounded, peak_dbfs
 from capture.output.naming import recordings_folder
 from capture.sources.chooser import list_audio_devices
 from capture.sources.sound_devices import SoundDevice, choose_device
+from capture.system.desktop_kind import has_wayland_desktop
 from capture.triggers.bindings import DEFAULT_HOTKEYS, readable_keys
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
@@ -195,12 +196,12 @@ def _backup(remote: str) -> Iterable[Check]:
 
 def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Check]:
     """Try the hotkeys. They are a convenience, so the check reports a problem but does not fail."""
-    from capture.triggers.hotkeys import Hotkeys, gives_portal
+    from capture.triggers.hotkeys import Hotkeys
 
     if not bindings and hold is None:
         yield Check("hotkeys", True, "none are set")
         return
-    if sys.platform == "linux" and gives_portal(os.environ):
+    if sys.platform == "linux" and has_wayland_desktop(os.environ):
         yield Check("hotkeys", True, _portal_hotkeys(bindings))
         return
     hotkeys = Hotkeys(bindings, hold)

@@ -7,7 +7,6 @@ The buttons must work after the recorder has ended, so a process of its own show
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from capture.desktop.clipboard import copy_file
+from capture.desktop.clipboard import can_copy_file, copy_file
 from capture.desktop.programs import open_with_desktop, show_in_file_manager
 from capture.errors import NotReadyError
 from capture.system.session_bus import bus_address
@@ -80,7 +79,7 @@ def _show(title: str, body: str, path: Path) -> None:
             notices.show(title, body)
             return
         notices.listen()
-        buttons = {key: label for key, label in _BUTTONS.items() if key != "copy" or _can_copy()}
+        buttons = {key: label for key, label in _BUTTONS.items() if key != "copy" or can_copy_file(os.environ)}
         number = notices.show(title, body, actions=buttons)
         chosen = notices.choice(number, until_s)
         if chosen is None:
@@ -96,10 +95,3 @@ def _show(title: str, body: str, path: Path) -> None:
             _ACTIONS.get(key, show_in_file_manager)(path)
         except NotReadyError as error:
             notices.show("capture", str(error))
-
-
-def _can_copy() -> bool:
-    """Whether a file can be put on the clipboard: Wayland needs a program for that."""
-    if os.environ.get("WAYLAND_DISPLAY"):
-        return shutil.which("wl-copy") is not None
-    return bool(os.environ.get("DISPLAY"))

@@ -8,26 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from capture.events import Command, EventKind, Send
+from capture.system.desktop_kind import has_wayland_desktop
 from capture.triggers.bindings import DEFAULT_HOTKEYS, Matcher, as_readable, check_bindings, readable_keys
 
 if TYPE_CHECKING:
     from capture.triggers.portal_hotkeys import PortalHotkeys
 
-__all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings", "gives_portal"]
-
-
-def gives_portal(environment: Mapping[str, str]) -> bool:
-    """Whether only the desktop's portal gives keys: through XWayland, only X11 windows would hear them.
-
-    Beside a DISPLAY, the compositor of WAYLAND_DISPLAY has to be there: a terminal may outlive the session whose
-    variables it has.
-    """
-    if not environment.get("WAYLAND_DISPLAY") or not environment.get("DISPLAY"):
-        return bool(environment.get("WAYLAND_DISPLAY"))
-    # Imported here: only Wayland's desktops have both.
-    from capture.system.wayland_connection import has_compositor
-
-    return has_compositor(environment)
+__all__ = ["DEFAULT_HOTKEYS", "Hotkeys", "check_bindings"]
 
 
 class _Listener(Protocol):
@@ -66,8 +53,9 @@ class Hotkeys:
         self._bindings = bindings
         self._hold = hold
         self._report = report
-        #: Whether the desktop decides which keys work, and may change them at any time.
-        self.by_portal: Final = gives_portal(os.environ)
+        #: Whether the desktop's portal decides which keys work, and may change them at any time. Through XWayland, only
+        #: X11's windows would hear them.
+        self.by_portal: Final = sys.platform == "linux" and has_wayland_desktop(os.environ)
         self._matcher: Matcher | None = None
         self._listener: _Listener | None = None
         self._portal: PortalHotkeys | None = None
@@ -107,7 +95,7 @@ class Hotkeys:
             self.stop()
 
     def _make_listener(self, send: Send) -> _Listener:
-        if sys.platform == "linux" and self.by_portal:
+        if self.by_portal:
             from capture.triggers.portal_hotkeys import PortalHotkeys
 
             self._portal = PortalHotkeys(self._bindings, self._hold, send, self._report)

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from capture.errors import CaptureError, RecordingError
 from capture.events import EventKind, Send
+from capture.system.desktop_kind import has_wayland_desktop
 from capture.triggers.wayland_windows import WaylandWindows
 from capture.triggers.x11_windows import X11Windows
 
@@ -26,7 +27,7 @@ class _Windows(Protocol):
 
 
 class WindowTrigger:
-    """Sends START when there is a window on the desktop that WAYLAND_DISPLAY names, else DISPLAY.
+    """Sends START when there is a window on the desktop, which is Wayland's or X11's.
 
     If there is none after `limit_s`, or no such desktop, `fail` gets the error, from any thread.
     """
@@ -47,7 +48,7 @@ class WindowTrigger:
     def start(self, send: Send) -> None:
         words = f"no window appeared within {self._limit_s:g} s"
         none = RecordingError(words, "see what the program printed, or drop --wait-for-window")
-        kind = WaylandWindows if os.environ.get("WAYLAND_DISPLAY") else X11Windows
+        kind = WaylandWindows if has_wayland_desktop(os.environ) else X11Windows
         self._windows = kind(self._fail, self._limit_s, none)
         self._windows.start(send)
 

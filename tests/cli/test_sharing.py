@@ -231,7 +231,7 @@ def test_what_is_not_possible_here_is_said_with_the_next_best(
     programs: Path,
     tmp_path: Path,
 ) -> None:
-    capture_environment["WAYLAND_DISPLAY"] = "wayland-1"
+    capture_environment |= {"WAYLAND_DISPLAY": "wayland-1", "DISPLAY": ""}
     write(tmp_path / "a.ogg")
     done = run_capture("share", "a.ogg", "--to", *words)
     assert (done.returncode, done.stdout) == (code, "")

@@ -17,7 +17,7 @@ from running import eventually
 from wayland_desk import has_sway, sway_desk
 from xservers import server
 
-from capture.desktop.clipboard import copy_file
+from capture.desktop.clipboard import can_copy_file, copy_file
 from capture.desktop.clipboard_holder import as_offers
 from capture.errors import NotReadyError
 
@@ -81,8 +81,19 @@ def test_wayland_gets_it_through_wl_copy(tmp_path: Path) -> None:
     program, noted = tmp_path / "wl-copy", tmp_path / "noted"
     program.write_text(f'#!/bin/sh\n(echo "$@"; /bin/cat) > "{noted}"\n')
     program.chmod(0o700)
-    copy_file(tmp_path / "a b.ogg", {"WAYLAND_DISPLAY": "wayland-1", "DISPLAY": ":1", "PATH": str(tmp_path)})
+    copy_file(tmp_path / "a b.ogg", {"WAYLAND_DISPLAY": "wayland-1", "PATH": str(tmp_path)})
     assert noted.read_bytes() == f"--type text/uri-list\nfile://{tmp_path}/a%20b.ogg\r\n".encode()
+
+
+@pytest.mark.usefixtures("display")
+def test_a_compositor_that_has_ended_does_not_hide_the_x_servers_clipboard(tmp_path: Path) -> None:
+    stale = {**os.environ, "WAYLAND_DISPLAY": "wayland-1", "XDG_RUNTIME_DIR": str(tmp_path), "PATH": ""}
+    assert can_copy_file(stale)
+    copy_file(tmp_path / "a.ogg", stale)
+    with closing(Program()) as other:
+        assert other.paste("text/uri-list") == f"file://{tmp_path}/a.ogg\r\n".encode()
+    assert not can_copy_file({"WAYLAND_DISPLAY": "wayland-1", "PATH": ""})
+    assert not can_copy_file({})
 
 
 @pytest.mark.skipif(not (shutil.which("wl-paste") and has_sway()), reason="needs sway and wl-clipboard")
@@ -106,7 +117,7 @@ def test_a_wayland_program_pastes_the_file(tmp_path: Path, temporary_folder: Pat
     ("environment", "message"),
     [
         ({}, "there is no desktop here that has a clipboard"),
-        ({"WAYLAND_DISPLAY": "wayland-1", "DISPLAY": ":1", "PATH": ""}, "the program wl-copy is missing"),
+        ({"WAYLAND_DISPLAY": "wayland-1", "PATH": ""}, "the program wl-copy is missing"),
         ({"DISPLAY": ":54321"}, r"the clipboard did not take the file \(.*failed\)"),
     ],
 )

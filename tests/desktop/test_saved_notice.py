@@ -136,7 +136,7 @@ def test_few_processes_wait_at_a_time(environment: dict[str, str], folder: Path)
 
 def test_a_file_is_copied_with_its_address(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
     path = folder / "a b.ogg"
-    environment["WAYLAND_DISPLAY"] = "desk"
+    environment |= {"WAYLAND_DISPLAY": "desk", "DISPLAY": ""}
     with closing(NotificationServer(environment["DBUS_SESSION_BUS_ADDRESS"], "actions")) as server:
         process = show(environment, path)
         eventually(lambda: server.shown, "the notification")
