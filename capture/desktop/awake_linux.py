@@ -13,7 +13,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from capture.desktop.screen_lock import ANSWER_LIMIT_S, LockWatch
@@ -37,12 +36,14 @@ LOOK_EVERY_S: Final = 1.0
 #: The portal's flag for: the session does not become idle.
 _IDLE: Final = 8
 
-#: Requests of MIT-SCREEN-SAVER 1.1, the mask of its event, and the state in it that says that the saver is off.
+#: Requests of MIT-SCREEN-SAVER 1.1, the mask of its event, and the states in which the screen is covered: the saver is
+#: on, or shows its next picture.
 _QUERY_VERSION: Final = 0
+_QUERY_INFO: Final = 1
 _SELECT_INPUT: Final = 2
 _SUSPEND: Final = 5
 _NOTIFY_MASK: Final = 1
-_OFF: Final = 0
+_COVERING: Final = (1, 2)
 
 #: Core requests, and the size of an answer without what follows it.
 _INTERN_ATOM: Final = 16
@@ -67,10 +68,11 @@ def keep_linux_awake(released: threading.Event, report: _Report) -> None:
             if lock.is_open:
                 looks.append(lock.look)
         with suppress(CaptureError):
-            watch = held.enter_context(_suspended_by_server())
-            if watch is not None:
-                looks.append(partial(_look, *watch, report))
-                looks.append(_XscreensaverWatch(watch[0], report).look)
+            suspended = held.enter_context(_suspended_by_server())
+            if suspended is not None:
+                connection, saver = suspended
+                looks.append(_ServerWatch(connection, saver, report).look)
+                looks.append(_XscreensaverWatch(connection, report).look)
         while looks and not released.wait(LOOK_EVERY_S):
             for look in tuple(looks):
                 try:
@@ -78,6 +80,42 @@ def keep_linux_awake(released: threading.Event, report: _Report) -> None:
                 except CaptureError:
                     looks.remove(look)
         released.wait()
+
+
+class _Cover:
+    """Reports when `what` covers the screen, and when the screen is shown again. Reports only changes."""
+
+    def __init__(self, report: _Report, what: str) -> None:
+        self._report = report
+        self._what = what
+        self._covers = False
+
+    def note(self, covers: bool) -> None:
+        if covers == self._covers:
+            return
+        self._covers = covers
+        if covers:
+            self._report(EventKind.SCREEN_BLANKED, self._what)
+        else:
+            self._report(EventKind.SCREEN_SHOWN, "the screen is shown again")
+
+
+class _ServerWatch:
+    """Notices that the X server's own screensaver covers the screen."""
+
+    def __init__(self, connection: Connection, saver: Extension, report: _Report) -> None:
+        """Report a screen that is blanked already: no event will tell. Raises `DisplayLostError`."""
+        self._connection = connection
+        self._saver = saver
+        self._cover = _Cover(report, "the screensaver has blanked the screen")
+        answer = connection.ask(saver.request(_QUERY_INFO, struct.pack("=I", connection.root)))
+        self._cover.note(answer is not None and answer[1] in _COVERING)
+
+    def look(self) -> None:
+        """Report what has changed since the last look. Raises `DisplayLostError`."""
+        for event in self._connection.events():
+            if event[0] & 0x7F == self._saver.first_event:
+                self._cover.note(event[1] in _COVERING)
 
 
 class _XscreensaverWatch:
@@ -89,8 +127,7 @@ class _XscreensaverWatch:
     def __init__(self, connection: Connection, report: _Report) -> None:
         """Raises `DisplayLostError`."""
         self._connection = connection
-        self._report = report
-        self._covers = False
+        self._cover = _Cover(report, "xscreensaver covers the screen")
         name = b"_SCREENSAVER_STATUS"
         padded = name + bytes(-len(name) % 4)
         answer = connection.ask(struct.pack("=BBHHxx", _INTERN_ATOM, 0, 2 + len(padded) // 4, len(name)) + padded)
@@ -100,13 +137,7 @@ class _XscreensaverWatch:
         """Report what has changed since the last look. Raises `DisplayLostError`."""
         root = self._connection.root
         answer = self._connection.ask(struct.pack("=BBHIIIII", _GET_PROPERTY, 0, 6, root, self._property, 0, 0, 1))
-        covers = answer is not None and any(answer[_ANSWER_BYTES:])
-        if covers != self._covers:
-            self._covers = covers
-            if covers:
-                self._report(EventKind.SCREEN_BLANKED, "xscreensaver covers the screen")
-            else:
-                self._report(EventKind.SCREEN_SHOWN, "the screen is shown again")
+        self._cover.note(answer is not None and any(answer[_ANSWER_BYTES:]))
 
 
 @contextmanager
@@ -153,13 +184,3 @@ def _suspended_by_server() -> Iterator[tuple[Connection, Extension] | None]:
             connection.send(saver.request(_SUSPEND, struct.pack("=I", True)))
             connection.ask(struct.pack("=BxH", _GET_INPUT_FOCUS, 1))
         yield None if saver is None else (connection, saver)
-
-
-def _look(connection: Connection, saver: Extension, report: _Report) -> None:
-    """Report whether the screen was blanked or shown since the last look. Raises `DisplayLostError`."""
-    for event in connection.events():
-        if event[0] & 0x7F == saver.first_event:
-            if event[1] == _OFF:
-                report(EventKind.SCREEN_SHOWN, "the screen is shown again")
-            else:
-                report(EventKind.SCREEN_BLANKED, "the screensaver has blanked the screen")

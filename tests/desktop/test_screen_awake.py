@@ -155,6 +155,20 @@ def test_the_servers_own_screensaver_waits(monkeypatch: pytest.MonkeyPatch) -> N
             eventually(is_blanked, "the server blanks its screen")
 
 
+def test_a_screen_that_is_blanked_before_anyone_looks_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    monkeypatch.setattr(awake_linux, "LOOK_EVERY_S", 0.01)
+    reported: list[str] = []
+    awake = ScreenAwake(lambda kind, detail: reported.append(kind.value))
+    with server(monkeypatch, "320x240x24"), closing(awake):
+        subprocess.run(["xset", "s", "activate"], check=True, timeout=30)
+        awake.hold()
+        eventually(lambda: reported == ["screen_blanked"], "the report")
+        subprocess.run(["xset", "s", "reset"], check=True, timeout=30)
+        eventually(lambda: len(reported) == 2, "the end")
+        assert reported == ["screen_blanked", "screen_shown"]
+
+
 def test_xscreensaver_is_noticed_by_its_property(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
     monkeypatch.setattr(awake_linux, "LOOK_EVERY_S", 0.01)
