@@ -110,8 +110,6 @@ class RecordingControl:
         look_at_s = self._core.clock.now_s() + self._progress_interval_s
         while True:
             now_s, stop_s = self._core.clock.now_s(), take.stop_s
-            if now_s >= stop_s:
-                return "duration"
             if now_s >= look_at_s:
                 look_at_s = now_s + self._progress_interval_s
                 self._core.emit(take.progress(self._core.state))
@@ -120,8 +118,14 @@ class RecordingControl:
             message = self._core.inbox.receive(min(look_at_s, stop_s) - now_s)
             if isinstance(message, WorkerFailure):
                 return self._core.note_failure(message).stopped_by
+            if message is None and now_s >= stop_s:
+                return "duration"
             if not isinstance(message, Request):
                 continue
+            if message.at_s >= stop_s:
+                # It comes after the end. One given before it, such as a pause, moves the end, however late it is read.
+                self._core.inbox.put_back([message])
+                return "duration"
             action = action_of(Phase(self._core.state.value), message.command)
             if action is Action.END:
                 self._core.over |= message.command is Command.QUIT

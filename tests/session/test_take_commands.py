@@ -113,6 +113,42 @@ def test_commands_while_a_take_is_recorded(
     recording.check_answers()
 
 
+class LateClock(MonotonicClock):
+    """Once `until_s` is set, the thread `late` hangs when it next asks for the time, until that moment is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: threading.Thread | None = None
+        self.until_s: float | None = None
+
+    def now_s(self) -> float:
+        if self.until_s is not None and threading.current_thread() is self.late:
+            until_s, self.until_s = self.until_s, None
+            eventually(lambda: super(LateClock, self).now_s() > until_s, "the moment")
+        return super().now_s()
+
+
+@pytest.mark.parametrize("is_after_the_end", [False, True])
+def test_a_pause_counts_if_it_was_before_the_end_however_late_it_is_read(
+    is_after_the_end: bool, player: Player, tmp_path: Path
+) -> None:
+    length_s, clock = 0.5, LateClock()
+    with Recording(tmp_path / "out.ogg", duration_s=length_s, sources=player.sources, clock=clock) as recording:
+        recording.until_elapsed(0.1)
+        clock.late = recording.thread
+        clock.until_s = ends_at_s = clock.now_s() + length_s
+        eventually(lambda: clock.until_s is None, "it to hang")
+        paused = recording.send(Command.PAUSE, at_s=ends_at_s if is_after_the_end else None)
+        if not is_after_the_end:
+            recording.until(State.PAUSED)
+            assert recording.ask(Command.RESUME)["state"] == "recording"
+        summary = recording.finished()
+        assert (summary.stopped_by, is_ok(paused[0])) == ("duration", not is_after_the_end)
+        assert (summary.paused_s > 0) is not is_after_the_end
+        assert summary.duration_s == pytest.approx(length_s, abs=0.03)
+    recording.check_answers()
+
+
 def test_commands_while_a_take_is_finished(player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recording(tmp_path / "out.ogg", sources=player.sources) as recording:
         recording.until(State.RECORDING)
