@@ -350,9 +350,11 @@ class PlaybackStream(_Stream):
         self._stopped = True
         # The first answer says when a sample is heard; the second, with the stream paused, which sample is the last.
         # The second one's delay is useless: an output without a stream renders far ahead.
-        before, asked_at_s = self._timing_now()
+        before = self._fresh_timing()
+        # The server may have answered sooner. To be late is harmless here: what is still heard would be recorded.
+        answered_at_s = time.monotonic()
         self._loop.settle(self._lib.stream_cork(self._stream, 1, None, None))
-        after, _ = self._timing_now()
+        after = self._fresh_timing()
         self._loop.settle(self._lib.stream_flush(self._stream, None, None))
         if after is not None:
             self._rendered_bytes = min(after.read_index, self._written_bytes)
@@ -360,7 +362,7 @@ class PlaybackStream(_Stream):
             return 0.0
         # Even if the output takes back part of it, a recorder of the output has received that already.
         rendered_s = self._seconds(max(0, after.read_index - before.read_index))
-        heard_at_s = asked_at_s + before.delay_s + rendered_s
+        heard_at_s = answered_at_s + before.delay_s + rendered_s
         return max(0.0, heard_at_s - time.monotonic())
 
     def heard_s(self) -> float:
@@ -374,12 +376,11 @@ class PlaybackStream(_Stream):
     def _seconds(self, size_bytes: int) -> float:
         return size_bytes / (self._frame_bytes * SAMPLE_RATE)
 
-    def _timing_now(self) -> tuple[Timing | None, float]:
-        """Return the server's answer, and the time at which it was given."""
+    def _fresh_timing(self) -> Timing | None:
+        """Ask the server and wait for its answer."""
         self._settle_timing()
-        begun_s = time.monotonic()
         self.ask_timing()
-        return self._settle_timing(), (begun_s + time.monotonic()) / 2
+        return self._settle_timing()
 
     def _settle_timing(self) -> Timing | None:
         """Return the pending answer, waiting for it."""
