@@ -2,14 +2,14 @@
 
 Usage: python -m benchmarks.cost [--seconds 60] [--runs 3] [--only SCENE …] [--desk x11|sway] [--json [FILE]]
 
-Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, a walkthrough (typing, scrolling, a window
-being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with grain; a
-terminal flooded with text (needs xterm); Firefox, which scrolls a page; with FILM=FILE in the environment, that film,
-played by mpv; and sound alone. The walkthrough and full motion come in other sizes, too: two monitors in one file,
-1440p at 60 fps and 4K at 30. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs it
-(`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of the
-recorder and its children. Figures are medians of all runs; the ratio is the median of the ratios of single runs to
-ffmpeg, because the speed of a machine changes from minute to minute. On the desk `sway` there are three scenes, and the
+Scenes, 1920×1080 at 30 and at 60 fps with internal audio: a still page, typing, a walkthrough (typing, scrolling, a
+window being dragged) and full motion; the walkthrough at a constant frame rate; gradients that move, without and with
+grain; a terminal flooded with text (needs xterm); Firefox, which scrolls a page; with FILM=FILE in the environment,
+that film, played by mpv; and sound alone. The walkthrough and full motion come in other sizes, too: two monitors in one
+file, 1440p at 60 fps and 4K at 30. The recorders take turns. `ffmpeg` halves the colours, as nearly every player needs
+it (`-pix_fmt yuv420p`); `ffmpeg 4:4:4` is what it writes here without that option. CPU time is user and system time of
+the recorder and its children. Figures are medians of all runs; the ratio is the median of the ratios of single runs to
+ffmpeg, because the speed of a machine changes from minute to minute. On the desk `sway` there are four scenes, and the
 ratio is that to wf-recorder, for a frame of the file where something moves: a busy wf-recorder leaves out most. `lost`
 counts slots that were dropped. `moved` counts frames in the file that differ as a whole from the previous frame; in
 full motion all should.
@@ -55,6 +55,7 @@ class Scene:
 
 SCENES: Final = {
     "still": Scene("still", bound=0.05, wayland_bound=0.05),
+    "typing": Scene("walkthrough", ("--typing",), bound=0.15, wayland_bound=0.25),
     "walkthrough": Scene("walkthrough", bound=0.20, wayland_bound=0.25),
     "walkthrough, constant rate": Scene("walkthrough", constant_fps=True, bound=0.45),
     "full motion": Scene("full_motion", bound=0.60, wayland_bound=0.55),

@@ -1,9 +1,10 @@
 """Shows a typical screen recording: typing, scrolling and moving a window, while a quiet voice plays.
 
-Usage: python -m benchmarks.stimulus.walkthrough [--seconds S] [--fps 30]
+Usage: python -m benchmarks.stimulus.walkthrough [--seconds S] [--fps 30] [--typing]
 
 Text is typed at a blinking caret, the page next to it scrolls every two seconds, and a window is dragged for one second
-in six. Only changes are painted, so a recorder that tracks changes can save work.
+in six; with `--typing`, nothing scrolls or is dragged. Only changes are painted, so a recorder that tracks changes can
+save work.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Walkthrough:
     painted.
     """
 
-    def __init__(self, screen: FullScreen) -> None:
+    def __init__(self, screen: FullScreen, *, only_typing: bool = False) -> None:
         self._screen = screen
+        self._only_typing = only_typing
         self._painter = TextPainter(screen)
         width, height = screen.width, screen.height
         self._page = Rectangle(0, 0, width * 5 // 8, height)
@@ -52,9 +54,10 @@ class Walkthrough:
 
     def draw(self, elapsed_s: float) -> None:
         """Update the screen to `elapsed_s` seconds after the start."""
-        self._scroll(_scrolled_rows(elapsed_s) % (self._long_page_height - self._page.height))
+        moving_s = 0.0 if self._only_typing else elapsed_s
+        self._scroll(_scrolled_rows(moving_s) % (self._long_page_height - self._page.height))
         self._type(int(elapsed_s * _LETTERS_PER_S), elapsed_s % (2 * _CARET_S) < _CARET_S)
-        self._drag(_dragged_pixels(elapsed_s))
+        self._drag(_dragged_pixels(moving_s))
         self._screen.settle()
 
     def _paint_all(self) -> None:
@@ -123,9 +126,11 @@ def _dragged_pixels(elapsed_s: float) -> int:
 
 
 def main() -> None:
-    options = rate_parser(__doc__).parse_args()
+    parser = rate_parser(__doc__)
+    parser.add_argument("--typing", action="store_true", help="neither scroll nor drag")
+    options = parser.parse_args()
     with FullScreen() as screen:
-        show_with_voice(Walkthrough(screen).draw, options.fps, options.seconds)
+        show_with_voice(Walkthrough(screen, only_typing=options.typing).draw, options.fps, options.seconds)
 
 
 if __name__ == "__main__":
