@@ -112,7 +112,7 @@ class InputListener:
 
     @property
     def knows_fields(self) -> bool:
-        """Whether programs can report their password fields here."""
+        """Whether programs can report their password fields here, and still do."""
         return self._prompts is not None and self._prompts.knows_fields
 
     def forget(self) -> None:

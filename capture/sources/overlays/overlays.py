@@ -24,13 +24,15 @@ __all__ = ["KEYS_SHOWN", "Overlays"]
 KEYS_SHOWN: Final = EventKind.KEYS_SHOWN
 _REPORT: Final = "the recording shows the keys you press"
 _WARNING: Final = "; programs do not report password fields here, so only known password prompts are hidden"
+_LOST: Final = "programs no longer report password fields, so only known password prompts are hidden"
 
 
 class Overlays:
     """Draws `clicks` and `keys` if asked to. Belongs to the thread that grabs; any thread may call `due_s`.
 
     Presses count from `attend` until `rest`; outside that time they are dropped. `report` is called when keys are
-    shown, at `open` and at the start of each further recording.
+    shown, at `open` and at the start of each further recording; and, by another thread, before the first key that is
+    shown after programs have stopped to report password fields.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Overlays:
         self._strip: KeyStrip | None = None
         self._listener: InputListener | None = None
         self._attends = False
+        # Whether the last report said that password fields are known.
+        self._knew_fields = False
         self._recordings = 0
         self._area: Rectangle | None = None
 
@@ -134,7 +138,8 @@ class Overlays:
 
     def _report_keys(self) -> None:
         if self._listener is not None and self._wants_keys:
-            self._report(KEYS_SHOWN, _REPORT + ("" if self._listener.knows_fields else _WARNING))
+            self._knew_fields = self._listener.knows_fields
+            self._report(KEYS_SHOWN, _REPORT + ("" if self._knew_fields else _WARNING))
 
     def _click(self, x: int, y: int) -> None:
         if self._attends and self._rings is not None and self._area is not None and self._rings.click(x, y, self._area):
@@ -142,5 +147,8 @@ class Overlays:
 
     def _key(self, label: Label) -> None:
         if self._attends and self._strip is not None:
+            if self._knew_fields and self._listener is not None and not self._listener.knows_fields:
+                self._knew_fields = False
+                self._report(KEYS_SHOWN, _LOST)
             self._strip.add(label.text, typed=label.typed)
             self._wake()

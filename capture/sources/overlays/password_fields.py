@@ -13,6 +13,7 @@ from jeepney import DBusAddress, HeaderFields, Message, MessageFlag, MessageType
 from jeepney.bus_messages import MatchRule, message_bus
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
+from capture.system.session_bus import absence, bus_address
 from capture.threads.worker import Worker
 
 __all__ = ["PasswordFields"]
@@ -50,6 +51,8 @@ class PasswordFields:
 
         Raises `OSError` if there is none.
         """
+        #: Whether the bus has ended, and programs report nothing any longer.
+        self.is_lost = False
         try:
             self._connection = _connected(address)
         except _TROUBLES as trouble:
@@ -86,10 +89,14 @@ class PasswordFields:
                     return
                 with suppress(TimeoutError):
                     while True:
-                        self._take_in(self._connection.receive(timeout=0))
+                        message = self._connection.receive(timeout=0)
+                        # Any program may send a signal with another content than AT-SPI's. It means nothing, and the
+                        # password fields of all others still count.
+                        with suppress(LookupError, TypeError, ValueError):
+                            self._take_in(message)
         except _TROUBLES:
             # The bus has ended: there is nothing left to know.
-            self._is_secret = False
+            self._is_secret, self.is_lost = False, True
         finally:
             self._connection.close()
             self._wake_out.close()
@@ -157,7 +164,10 @@ def _connected(address: str | None) -> DBusConnection:
 
 def _address() -> str:
     """Return the accessibility bus's address from the session bus, without starting one."""
-    with open_dbus_connection(os.environ["DBUS_SESSION_BUS_ADDRESS"]) as session:
+    address = bus_address(os.environ)
+    if address is None:
+        raise OSError(absence(os.environ))
+    with open_dbus_connection(address) as session:
         question = new_method_call(_LAUNCHER, "GetAddress")
         question.header.flags |= MessageFlag.no_auto_start
         return str(_answer(session, question)[0])

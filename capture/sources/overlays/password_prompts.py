@@ -49,8 +49,8 @@ class PasswordPrompts:
 
     @property
     def knows_fields(self) -> bool:
-        """Whether programs can report their password fields here."""
-        return self._fields is not None
+        """Whether programs can report their password fields here, and still do."""
+        return self._fields is not None and not self._fields.is_lost
 
     def hides_typing(self) -> bool:
         """Whether typing must be hidden now. Raises `ConnectionClosedError` once the server has ended."""

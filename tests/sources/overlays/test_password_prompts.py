@@ -7,11 +7,8 @@ import pty
 import subprocess
 import sys
 import termios
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final
 
 import pytest
 from running import eventually
@@ -20,23 +17,15 @@ from stage import GREY, Pane, mouse, press
 if sys.platform != "linux":
     pytest.skip("a virtual desk needs Linux", allow_module_level=True)
 
-from jeepney import DBusAddress, HeaderFields, MessageType, new_method_return, new_signal
-from jeepney.bus_messages import message_bus
-from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
 from Xlib import X
 from Xlib.display import Display
 from Xlib.error import ConnectionClosedError
 
 from capture.sources.overlays.input_listener import HELD_BACK_S, KeystrokeFilter
 from capture.sources.overlays.key_names import Label
-from capture.sources.overlays.password_fields import PASSWORD_TEXT, PasswordFields
 from capture.sources.overlays.password_prompts import PasswordPrompts
 from capture.sources.overlays.terminals import waits_for_password
 from capture.sources.x11.input_record import Button, Key, PressReader
-
-#: AT-SPI's number of an ordinary field.
-TEXT: Final = 61
-
 
 # Keyboard grabs
 
@@ -221,173 +210,6 @@ def test_typing_into_a_terminal_without_echo_is_hidden(
         assert prompts.hides_typing() is secret
         # None of its children has a terminal.
         assert not waits_for_password(pid)
-
-
-# Password fields
-
-
-_END = "org.test.End"
-
-
-class Program:
-    """A program on an accessibility bus, and the registry where listeners request events."""
-
-    def __init__(self, address: str, *, answers: bool = True) -> None:
-        self.registered: list[str] = []
-        self._answers = answers
-        self.roles: dict[str, int] = {}
-        self._connection: DBusConnection = open_dbus_connection(address)
-        for name in ("org.a11y.atspi.Registry", "org.a11y.Bus"):
-            with suppress(Exception):
-                Proxy(message_bus, self._connection).RequestName(name)
-        # Before anything else, or a program that ends at once would not hear its own message.
-        Proxy(message_bus, self._connection).AddMatch(f"type='signal',interface='{_END}'")
-        self._address = address
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def close(self) -> None:
-        # A message to itself ends its wait.
-        self.emit(_END, "End", "/", ("", 0, 0))
-        self._thread.join()
-        with suppress(OSError):
-            self._connection.close()
-
-    def focus(self, path: str, *, gained: bool = True) -> None:
-        self.emit("org.a11y.atspi.Event.Object", "StateChanged", path, ("focused", int(gained), 0))
-
-    def window(self, what: str, path: str = "/window") -> None:
-        self.emit("org.a11y.atspi.Event.Window", what, path, ("", 0, 0))
-
-    def emit(self, interface: str, member: str, path: str, body: tuple[str, int, int]) -> None:
-        emitter = DBusAddress(path, interface=interface)
-        self._connection.send(new_signal(emitter, member, "siiv(so)", (*body, ("i", 0), (":0.0", "/"))))
-
-    def _serve(self) -> None:
-        while True:
-            message = self._connection.receive()
-            fields = message.header.fields
-            if message.header.message_type is MessageType.method_call:
-                self._answer(message, fields)
-            elif fields.get(HeaderFields.interface) == _END:
-                return
-
-    def _answer(self, message: Any, fields: dict[HeaderFields, Any]) -> None:
-        match fields[HeaderFields.member]:
-            case "RegisterEvent":
-                self.registered.append(message.body[0])
-                self._connection.send(new_method_return(message))
-            case "GetAddress":
-                self._connection.send(new_method_return(message, "s", (self._address,)))
-            case "GetRole" if self._answers:
-                self._connection.send(new_method_return(message, "u", (self.roles[fields[HeaderFields.path]],)))
-
-
-@pytest.fixture
-def bus(tmp_path: Path, desk_environment: dict[str, str]) -> Iterator[str]:
-    """The address of a bus that serves as both the session bus and the accessibility bus."""
-    daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address=unix:dir={tmp_path}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=desk_environment,
-    )
-    assert daemon.stdout is not None
-    with daemon.stdout:
-        yield daemon.stdout.readline().strip()
-        daemon.terminate()
-        daemon.wait()
-
-
-@contextmanager
-def program(address: str, **options: Any) -> Iterator[Program]:
-    opened = Program(address, **options)
-    opened.roles = {"/password": PASSWORD_TEXT, "/name": TEXT}
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-@contextmanager
-def following(address: str | None) -> Iterator[PasswordFields]:
-    fields = PasswordFields(address)
-    try:
-        yield fields
-    finally:
-        fields.close()
-        fields.close()
-
-
-def test_a_password_field_is_noticed_while_it_has_the_focus(bus: str) -> None:
-    with program(bus) as dialog, following(bus) as fields:
-        assert "object:state-changed:focused" in dialog.registered
-        assert not fields.focused
-        for _ in range(3):
-            dialog.focus("/password")
-            eventually(lambda: fields.focused, "the password field")
-            dialog.focus("/name")
-            eventually(lambda: not fields.focused, "the other one")
-        dialog.focus("/password")
-        eventually(lambda: fields.focused, "the password field")
-        dialog.focus("/password", gained=False)
-        eventually(lambda: not fields.focused, "that it has left")
-
-
-def test_events_of_other_windows_do_not_count(bus: str) -> None:
-    with program(bus) as dialog, program(bus) as other, following(bus) as fields:
-        dialog.window("Activate")
-        dialog.focus("/password")
-        eventually(lambda: fields.focused, "the password field")
-        # A tooltip closes, and a window of another program.
-        dialog.window("Destroy", "/tooltip")
-        other.window("Deactivate")
-        dialog.window("Deactivate")
-        eventually(lambda: not fields.focused, "another window")
-        dialog.window("Activate")
-        eventually(lambda: fields.focused, "the window with the password field again")
-        other.focus("/name")
-        eventually(lambda: not fields.focused, "the other program")
-
-
-def test_typing_is_hidden_until_the_role_is_known(bus: str) -> None:
-    with program(bus), program(bus, answers=False) as silent, following(bus) as fields:
-        silent.focus("/name")
-        eventually(lambda: fields.focused, "the doubt")
-        silent.focus("/name", gained=False)
-        eventually(lambda: not fields.focused, "its end")
-
-
-def test_a_program_that_ends_leaves_no_field_behind(bus: str) -> None:
-    with program(bus), following(bus) as fields:
-        with program(bus) as dialog:
-            dialog.focus("/password")
-            eventually(lambda: fields.focused, "the password field")
-        eventually(lambda: not fields.focused, "the end of its program")
-
-
-def test_the_session_bus_knows_the_accessibility_bus(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
-    with program(bus) as dialog, following(None) as fields:
-        dialog.focus("/password")
-        eventually(lambda: fields.focused, "the password field")
-
-
-@pytest.mark.parametrize("address", [None, "", "disabled:", "unix:path=/nonexistent/bus", "nonsense", "unix:x"])
-def test_a_missing_accessibility_bus_is_an_error(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if address is None:
-        monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
-    else:
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
-    with pytest.raises(OSError, match="no accessibility bus"):
-        PasswordFields(None)
-
-
-def test_the_accessibility_bus_is_never_started(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
-    with pytest.raises(OSError, match=r"no accessibility bus.*GetAddress"):
-        PasswordFields(None)
 
 
 # Keystroke filter
