@@ -99,7 +99,9 @@ class _Parser(argparse.ArgumentParser):
         self._measures_terminal = True
         self.description = with_keys(self.description or "")
         for action in self._actions:
-            action.help = with_keys(action.help, "%%") if action.help else action.help
+            # The lines of the verbs, which argparse keeps as actions of the one that chooses among them.
+            for line in (action, *getattr(action, "_choices_actions", ())):
+                line.help = with_keys(line.help, "%%") if line.help else line.help
         return super().format_help()
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

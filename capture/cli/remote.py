@@ -154,7 +154,9 @@ def _discard(arguments: Arguments) -> int:
 
 def _mark(arguments: Arguments) -> int:
     answer = _send(arguments, text=arguments.text)
-    say(arguments, f"marked{_at(answer)}  {arguments.text}".rstrip())
+    # Without a recording, the mark is for the clips that contain this moment.
+    at = " in the replay buffer" if answer.get("state") in ("armed", "standby") else _at(answer)
+    say(arguments, f"marked{at}  {arguments.text}".rstrip())
     return 0
 
 

@@ -78,10 +78,10 @@ def test_the_help_names_the_keys_that_are_set(
     if file is not None:
         (tmp_path / "settings.toml").write_text(f"[hotkeys]\n{file}\n")
 
-    def help_of(verb: str) -> str:
+    def help_of(*verb: str) -> str:
         shown = StringIO()
         with redirect_stdout(shown), pytest.raises(SystemExit):
-            parse([verb, "--help"])
+            parse([*verb, "--help"])
         return " ".join(shown.getvalue().split())
 
     assert f"until Ctrl+C, {keys['record']} or --duration" in help_of("record")
@@ -89,4 +89,5 @@ def test_the_help_names_the_keys_that_are_set(
     assert f"{keys['mark']} adds a chapter mark, {keys['clip']} saves a clip;" in help_of("note")
     assert f"memory. {keys['clip']}, or capture clip" in help_of("replay")
     assert f"as {keys['record']} does" in help_of("toggle")
+    assert f"start or stop a recording, as {keys['record']} does" in help_of()
     assert f"as {keys['pause']} does" in help_of("pause")

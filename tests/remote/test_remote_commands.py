@@ -126,6 +126,7 @@ SAVED: Final = "saved /t.mp4  0:02.0  9 bytes"
         (["discard"], {"state": "armed"}, "stopped"),
         (["mark"], {"elapsed_s": 12.34}, "marked at 0:12.3"),
         (["mark", "a title"], {"elapsed_s": 12.34}, "marked at 0:12.3  a title"),
+        (["mark", "a title"], {"state": "standby", "elapsed_s": 0.0}, "marked in the replay buffer  a title"),
         (["preview"], {}, "playing what was recorded so far"),
     ],
 )
