@@ -33,6 +33,7 @@ class ReservedFile:
         # No file of ours may get the number of a closed standard stream, which libraries write to.
         fill_closed()
         self.path = path.absolute()
+        self._is_discarded = False
         self._old = ReplacedFile.at(self.path) if overwrite else None
         if self._old is None:
             self.descriptor = create_locked(self.path)
@@ -102,7 +103,14 @@ class ReservedFile:
         self._close()
 
     def discard(self) -> None:
-        """Remove the file, and restore the one that it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced; may be called twice.
+
+        Raises `OutputError` when the disk does not allow it.
+        """
+        if self._is_discarded:
+            # The name belongs to the restored file now, or to another one.
+            return
+        self._is_discarded = True
         old, self._old = self._old, None
         wanted = self.path
         # Do not touch a file that took the name in the meantime.
@@ -110,13 +118,19 @@ class ReservedFile:
         if sys.platform == "win32":
             # Windows neither removes nor replaces open files.
             self._close()
-        if is_ours and (old is None or self.path != wanted):
-            self.path.unlink(missing_ok=True)
-        if old is not None:
-            if is_ours or not os.path.lexists(wanted):
+        try:
+            if is_ours and (old is None or self.path != wanted):
+                self.path.unlink(missing_ok=True)
+            if old is not None and (is_ours or not os.path.lexists(wanted)):
                 old.restore()
-            old.close()
-        self._close()
+        except OSError as error:
+            later = "remove it once the disk can be written"
+            remedy = later if old is None else f"{later}; the file that it was to replace is kept as {old.aside}"
+            raise OutputError(f"{self.path} cannot be removed ({error.strerror or error})", remedy) from error
+        finally:
+            if old is not None:
+                old.close()
+            self._close()
 
     def _close(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1

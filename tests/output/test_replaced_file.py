@@ -74,6 +74,7 @@ def test_a_file_that_a_recorder_is_replacing_is_not_left_aside(tmp_path: Path) -
     assert is_being_recorded(own.set_aside)
     assert left_aside(path) == []
     own.discard()
+    own.discard()
     assert own.set_aside is None
     assert path.read_text() == "old"
     assert not is_being_recorded(path)
@@ -98,6 +99,25 @@ def test_a_file_that_could_not_be_stored_does_not_cost_the_old_one(
     assert own.set_aside is not None
     assert own.set_aside.read_text() == "old"
     assert left_aside(path) == [own.set_aside]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_cannot_be_removed_is_named(
+    overwrite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    path = tmp_path / "out.mp4"
+    if overwrite:
+        path.write_text("old")
+    own = ReservedFile(path, overwrite=overwrite)
+    aside = own.set_aside
+    monkeypatch.setattr(Path, "replace" if overwrite else "unlink", fail)
+    with pytest.raises(OutputError, match=r"out\.mp4 cannot be removed \(Read-only file system\)") as caught:
+        own.discard()
+    assert aside is None or str(aside) in caught.value.remedy
+    assert not is_being_recorded(path)
 
 
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
