@@ -1,9 +1,8 @@
 """Writes the ledger of a recording to a file beside it: one line of JSON per event, as it happens.
 
 Each line goes to the operating system at once, so a crash loses at most part of the last one, and to the disk within
-about a second. An event that lasts gets
-a line when it starts and another, with its end, when it is over; the later line replaces the earlier. The last line
-says `ended`; without it the recorder was killed.
+about a second. An event that lasts gets a line when it starts and another, with its end, when it is over; the later
+line replaces the earlier. The last line says `ended`; without it the recorder was killed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
-from capture.errors import OutputError, UsageError
+from capture.errors import NotReadyError, OutputError, UsageError
 from capture.events import Event, EventKind
 from capture.output.naming import candidates, ledger_of
 from capture.output.reserved_file import ReservedFile
@@ -29,17 +28,23 @@ class LedgerFile:
     """Writes the ledger of `recording` beside it, under the next free name, or with `overwrite` in place of an old one.
 
     One thread creates, ends and discards it; any thread may call `add`. A separate thread writes, as the disk may
-    stall; it calls `on_failure` once when writing fails, and what was written stays. The queue has no bound: the caller
-    limits how many events it adds, see `ledger.KEPT`.
+    stall. The first failure goes to `on_failure`, from that thread or from `end`, and what was written stays. The queue
+    has no bound: the caller limits how many events it adds, see `ledger.KEPT`.
     """
 
     def __init__(self, recording: Path, on_failure: Callable[[OutputError], None], *, overwrite: bool = False) -> None:
-        """Raises `OutputError` when the file cannot be created."""
+        """Raises `OutputError` when the file cannot be created, `NotReadyError` when its thread cannot be started."""
         self._file = _create(ledger_of(recording), overwrite=overwrite)
         self._on_failure = on_failure
+        # What the disk reported; it reports each failure once.
+        self._sync_error: OSError | None = None
         self._lines: SimpleQueue[Event | None] = SimpleQueue()
         self._worker = Worker("ledger", self._run)
-        self._worker.start()
+        try:
+            self._worker.start()
+        except NotReadyError:
+            self._file.discard()
+            raise
         self.add(Event(EventKind.BEGUN, 0.0, str(recording)))
 
     @property
@@ -54,19 +59,30 @@ class LedgerFile:
         self.add(Event(EventKind.ENDED, at_s, stopped_by))
         self._close()
         try:
-            self._file.keep()
+            self._file.keep(self._sync_error)
         except OutputError as error:
-            self._on_failure(error)
+            self._fail(error)
+        self._let_go()
 
     def discard(self) -> None:
-        """Remove the file, and restore the one that it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced. Raises `OutputError`."""
         self._close()
+        self._let_go()
         self._file.discard()
 
     def _close(self) -> None:
         """Wait until all added lines are written, and stop the thread."""
         self._lines.put(None)
         self._worker.join()
+
+    def _fail(self, error: OutputError) -> None:
+        on_failure = self._on_failure
+        self._let_go()
+        on_failure(error)
+
+    def _let_go(self) -> None:
+        """Report nothing from now on. Refer to the caller no longer, who may hold this file: that would be a circle."""
+        self._on_failure = lambda error: None
 
     def _run(self) -> None:
         try:
@@ -78,11 +94,11 @@ class LedgerFile:
                     syncer.note_write()
             finally:
                 syncer.close()
+                self._sync_error = syncer.error
         except OSError as error:
-            self._on_failure(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
-        finally:
-            # The caller may be what holds this file.
-            self._on_failure = lambda error: None
+            self._fail(OutputError(f"{self.path} cannot be written ({error.strerror or error})"))
+        except NotReadyError as error:
+            self._fail(OutputError(f"{self.path} cannot be written ({error.message})", error.remedy))
 
 
 def _create(wanted: Path, *, overwrite: bool) -> ReservedFile:

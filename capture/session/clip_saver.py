@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from capture.errors import CaptureError, OutputError, RecordingError, UsageError, in_one_line
+from capture.errors import CaptureError, NotReadyError, OutputError, RecordingError, UsageError, in_one_line
 from capture.events import Event, EventKind, Request, Summary
 from capture.formats import CLIP_FORMATS, CONTAINERS
 from capture.output.chapters import chapters_between, fitted_chapters
@@ -215,7 +215,7 @@ def _write_ledger(clip: Summary, *, overwrite: bool) -> tuple[str | None, str]:
     troubles: list[OutputError] = []
     try:
         file = LedgerFile(Path(clip.path), troubles.append, overwrite=overwrite)
-    except OutputError as error:
+    except (OutputError, NotReadyError) as error:
         return None, str(error)
     for event in clip.events:
         file.add(event)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from reopened import ledger_lines
 from running import eventually
 
-from capture.errors import OutputError
+from capture.errors import NotReadyError, OutputError
 from capture.events import Event, EventKind
 from capture.output.ledger import KEPT, Ledger
 from capture.output.ledger_file import LedgerFile
@@ -227,8 +229,52 @@ class ExistingFile:
         self.path = path
         self.descriptor = os.open(path, os.O_WRONLY)
 
-    def keep(self) -> None:
+    def keep(self, error: OSError | None = None) -> None:
         os.close(self.descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux syncs content alone")
+@pytest.mark.parametrize("when", ["while it is written", "at the end"])
+def test_a_ledger_that_could_not_be_stored_is_reported_once(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail_once(descriptor: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fdatasync", fail_once)
+    monkeypatch.setattr("capture.output.syncer.INTERVAL_S", 0.0 if when == "while it is written" else 60.0)
+    errors: list[OutputError] = []
+    file = LedgerFile(tmp_path / "out.mp4", errors.append)
+    if when == "while it is written":
+        assert failed.wait(10)
+    file.end(1.0, "stop")
+    assert [error.message for error in errors] == [f"{file.path} could not be stored (Input/output error)"]
+    assert [line["kind"] for line in ledger_lines(file.path)] == ["begun", "ended"]
+
+
+def test_a_ledger_without_a_thread_to_sync_it_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotReadyError("the thread 'sync' could not be started", "end other programs")
+
+    monkeypatch.setattr("capture.output.ledger_file.Syncer", refuse)
+    errors: list[OutputError] = []
+    file = LedgerFile(tmp_path / "out.mp4", errors.append)
+    file.end(1.0, "stop")
+    assert [error.remedy for error in errors] == ["end other programs"]
+
+
+def test_a_ledger_without_a_thread_to_write_it_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(NotReadyError):
+        LedgerFile(tmp_path / "out.mp4", never)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_that_takes_the_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
