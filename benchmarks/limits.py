@@ -22,10 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
+import av
 import numpy as np
 
 from benchmarks.desk import HEIGHT, WIDTH, fresh_desk
@@ -36,8 +38,10 @@ from benchmarks.report import add_json_option, announce, publish, table
 from benchmarks.stimulus.voice import spoken_loop
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
-from capture.media import SAMPLE_RATE, Rectangle
-from capture.pixels.converter import Converter
+from capture.media import SAMPLE_RATE, Frame, Rectangle
+from capture.pixels.frame_pool import FramePool
+from capture.pixels.part_converter import PartConverter
+from capture.pixels.picture import YuvPicture
 from capture.pixels.yuv import yuv_converter
 from capture.sources.screen_source import ScreenSource
 
@@ -95,7 +99,13 @@ def work_of(seconds: float, environment: Mapping[str, str], size: tuple[int, int
 
 def _pictures(source: ScreenSource, seconds: float, work: Work) -> None:
     size = (source.width, source.height)
-    converter = Converter(*size, size, yuv_converter(exact=False), in_place=True)
+    pool = FramePool(*size, keeps=True)
+    picture = YuvPicture(*size, pool, in_place=True)
+    parts = PartConverter(*size, size, yuv_converter(exact=False), pool, picture)
+
+    def convert(frame: Frame) -> av.VideoFrame:
+        return picture.put(parts.convert(frame.pixels, frame.left, frame.top, in_place=True))
+
     encoder = VideoEncoder("h264", *size, FPS)
     begin_s = time.monotonic()
     source.begin(begin_s)
@@ -105,7 +115,7 @@ def _pictures(source: ScreenSource, seconds: float, work: Work) -> None:
             continue
         frame, took_s = _timed(source.grab)
         work.grab_s += took_s
-        converted, took_s = _timed(lambda frame=frame: converter.convert(frame.pixels, frame.left, frame.top))  # type: ignore[misc]
+        converted, took_s = _timed(partial(convert, frame))
         work.convert_s += took_s
         _, took_s = _timed(lambda converted=converted, slot=slot: encoder.encode_frame(converted, slot * 3000))  # type: ignore[misc]
         work.encode_s += took_s

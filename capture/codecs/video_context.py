@@ -19,7 +19,7 @@ from capture.codecs.video_presets import BT709, VIDEO_CODECS
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S
 
-__all__ = ["VIDEO_TIME_BASE", "VideoContext"]
+__all__ = ["VIDEO_TIME_BASE", "VideoContext", "opens"]
 
 VIDEO_TIME_BASE: Final = Fraction(1, VIDEO_TICKS_PER_S)
 
@@ -106,3 +106,15 @@ class VideoContext:
 
 def _as_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
+
+
+def opens(encoder: str) -> bool:
+    """Whether an encoder that FFmpeg lists can be opened here; many listed ones fail."""
+    try:
+        context = av.CodecContext.create(encoder, "w")
+        context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]
+        context.time_base = VIDEO_TIME_BASE
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True

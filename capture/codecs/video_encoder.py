@@ -18,13 +18,15 @@ from capture.codecs.h264_slices import SliceWriter
 from capture.codecs.null_container import StreamCopy
 from capture.codecs.quantiser_choice import QuantiserChoice
 from capture.codecs.search_choice import SearchChoice
-from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext
+from capture.codecs.video_context import VIDEO_TIME_BASE, VideoContext, opens
 from capture.codecs.video_presets import VIDEO_CODECS
 from capture.errors import EncoderError, NotReadyError, UsageError
 from capture.formats import ENCODERS
 from capture.media import VIDEO_TICKS_PER_S, Pixels
-from capture.pixels.converter import Converter
+from capture.pixels.frame_pool import FramePool
 from capture.pixels.macroblocks import SAMPLES_BYTES, macroblock_count, planes_of, samples_of
+from capture.pixels.part_converter import PartConverter
+from capture.pixels.picture import YuvPicture
 from capture.pixels.yuv import yuv_converter
 from capture.pixels.yuv_part import YuvPart
 
@@ -35,7 +37,6 @@ __all__ = [
     "REPEAT_KEY_FRAME_INTERVAL_S",
     "STILL_KEY_FRAME_INTERVAL_S",
     "VideoEncoder",
-    "choose_encoder",
     "is_repeat",
 ]
 
@@ -93,8 +94,8 @@ class VideoEncoder:
     `codec` is `h264` or `vp8`; `encoder` is one of FFmpeg's encoders for it, or "" for the one that works everywhere.
     The input is `width` x `height`, both even; `scale` is the size of the encoded picture if it differs. `cuttable`
     makes key frames often enough to cut clips. `constant_fps` means that a frame comes in every slot, which H.264 then
-    states. Raises `UsageError` for a size that the codec does not allow,
-    `NotReadyError` when the encoder cannot be opened.
+    states. Raises `UsageError` for a size that the codec does not allow, `NotReadyError` when the encoder cannot be
+    opened.
     """
 
     def __init__(
@@ -121,11 +122,13 @@ class VideoEncoder:
         self._repeat_key_interval_s = REPEAT_KEY_FRAME_INTERVAL_S if cuttable else KEY_FRAME_INTERVAL_S
         self._still_key_interval_s = CUTTABLE_STILL_KEY_FRAME_INTERVAL_S if cuttable else STILL_KEY_FRAME_INTERVAL_S
         how = VIDEO_CODECS[self.encoder]
+        size = (self.width, self.height)
+        # Scaling makes pictures of its own.
+        pool = FramePool(*size, keeps=how.copies and size == (width, height))
+        self._picture = YuvPicture(*size, pool, in_place=how.copies)
         to_yuv = yuv_converter(exact=quality == "high")
-        converter = Converter(width, height, (self.width, self.height), to_yuv, in_place=how.copies)
         #: Converts what is to be encoded. Another thread may use it, one that grabs.
-        self.parts = converter.parts
-        self._picture = converter.picture
+        self.parts = PartConverter(width, height, size, to_yuv, pool, self._picture)
         self._frame: av.VideoFrame | None = None
         self._last_key_pts = -VIDEO_TICKS_PER_S * 3600
         self._changed_since_key = True
@@ -138,7 +141,7 @@ class VideoEncoder:
         try:
             self._context = self._open()
         except (av.FFmpegError, ValueError) as error:
-            openable = ", ".join(name for name in known if name != self.encoder and _opens(name)) or "none here"
+            openable = ", ".join(name for name in known if name != self.encoder and opens(name)) or "none here"
             # The full text of the error contains every option.
             reason = (error.strerror if isinstance(error, av.FFmpegError) else "") or "FFmpeg does not have it here"
             raise NotReadyError(
@@ -208,13 +211,20 @@ class VideoEncoder:
         return packet
 
     def repeat(self, pts: int) -> list[av.Packet[Any]]:
-        """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets."""
+        """Repeat the last picture at `pts` without converting it; `is_repeat` is true for the packets.
+
+        Without a packet, the last picture is shown on: one that is being written cannot be encoded.
+        """
         if self._frame is None:
             return []
         interval_s = self._repeat_key_interval_s if self._changed_since_key else self._still_key_interval_s
         wants_key = self._wants_key(pts, interval_s)
-        if self._slices is not None and not wants_key:
+        # Only the last picture of a recording, when its screen is lost while it is read.
+        is_ahead = self._picture.is_ahead
+        if self._slices is not None and (is_ahead or not wants_key):
             packets = [_packet(self._slices.picture(), pts)]
+        elif is_ahead:
+            packets = []
         else:
             packets = [self._in_order(packet) for packet in self._encode(self._frame, pts, wants_key)]
         for packet in packets:
@@ -344,49 +354,9 @@ def _check_size(codec: str, width: int, height: int) -> None:
     )
 
 
-def choose_encoder(codec: str, wanted: str, width: int, height: int, fps: float) -> tuple[str, str]:
-    """Choose one of FFmpeg's encoders for `codec`; return its name and a reason for the user, "" without a choice.
-
-    `wanted` is a name or `auto`. `auto` takes the first hardware encoder that encodes a test picture of this size.
-    """
-    software, *hardware = ENCODERS[codec]
-    if wanted != "auto":
-        return wanted, ""
-    for name in hardware:
-        try:
-            _try_out(codec, name, width, height, fps)
-        except (NotReadyError, EncoderError, av.FFmpegError):
-            continue
-        return name, f"{name}: it encoded a test picture"
-    return software, f"{software}: no hardware encoder works here ({', '.join(hardware)})" if hardware else ""
-
-
-def _try_out(codec: str, name: str, width: int, height: int, fps: float) -> None:
-    # Most of the encoders that FFmpeg lists fail here at once; `VideoEncoder` would take 0.1 s to list those that open.
-    if not _opens(name):
-        raise NotReadyError(f"the encoder {name} cannot be opened", "use auto")
-    encoder = VideoEncoder(codec, width, height, fps, encoder=name)
-    grey = av.VideoFrame(width, height, "yuv420p")
-    packets = [*encoder.encode_frame(grey, 0), *encoder.finish()]
-    if not any(packet.size for packet in packets):
-        raise EncoderError(f"{name} made no packet from a test picture")
-
-
 def _packet(data: bytes, pts: int, *, is_key: bool = False) -> av.Packet[Any]:
     packet: av.Packet[Any] = av.Packet(data)
     packet.is_keyframe = is_key
     packet.pts = packet.dts = pts
     packet.time_base = VIDEO_TIME_BASE
     return packet
-
-
-def _opens(encoder: str) -> bool:
-    """Whether an encoder that FFmpeg lists can be opened here; many listed ones fail."""
-    try:
-        context = av.CodecContext.create(encoder, "w")
-        context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"  # type: ignore[attr-defined]
-        context.time_base = VIDEO_TIME_BASE
-        context.open()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True

@@ -93,7 +93,8 @@ def _display() -> Iterable[Check]:
 
 def _encoder() -> Iterable[Check]:
     def look() -> str:
-        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
+        from capture.codecs.encoder_choice import choose_encoder
+        from capture.codecs.video_encoder import VideoEncoder
 
         name, _ = choose_encoder("h264", "auto", 640, 480, 30.0)
         VideoEncoder("h264", 640, 480, 30.0, encoder=name).finish()

@@ -115,7 +115,8 @@ class Pipeline:
 
     def _video_encoder(self, source: FrameSource, codec: str) -> VideoEncoder:
         # Imported here: sound alone does without what records a picture, which takes 4 ms to load.
-        from capture.codecs.video_encoder import VideoEncoder, choose_encoder
+        from capture.codecs.encoder_choice import choose_encoder
+        from capture.codecs.video_encoder import VideoEncoder
 
         settings = self._settings
         scale = settings.scale
@@ -186,6 +187,9 @@ class Pipeline:
             # As when the system starts no more threads: those that were started end.
             for inlet in self._inlets:
                 inlet.close()
+            for track in self._tracks:
+                track.join()
+            self._close_encoders()
             raise
 
     def _begin_picture(self, encoder: VideoEncoder) -> None:
@@ -278,9 +282,12 @@ class Pipeline:
     def close(self) -> None:
         """Close the encoders of a pipeline that never began; the tracks of one that did close theirs."""
         if not self.has_begun:
-            for encoder in (self._video, *(sound.encoder for sound in self._sounds)):
-                if encoder is not None:
-                    encoder.close()
+            self._close_encoders()
+
+    def _close_encoders(self) -> None:
+        for encoder in (self._video, *(sound.encoder for sound in self._sounds)):
+            if encoder is not None:
+                encoder.close()
 
     def video_summary(self) -> VideoSummary | None:
         if self._video is None or self._grabber is None:

@@ -91,7 +91,7 @@ class PartConverter:
     def convert_strips(self, strips: Strips, left: int, top: int, *, in_place: bool) -> YuvPart | None:
         """As `convert`, of what is yet to be read; None if the strips turn out not to belong together.
 
-        What is written in place is then wrong, until that part is converted again.
+        What is written in place is then wrong until that part is converted again: see `YuvPicture.is_ahead`.
         """
         part = _even(Rectangle(left, top, strips.width, strips.height))
         if self._keeps_pixels:
@@ -111,7 +111,7 @@ class PartConverter:
 
         if strips.read(put):
             return YuvPart(planes, part, frame)
-        if frame is not None and frame is not self._picture.writable:
+        if frame is not None and not (in_place and self._picture.is_ahead):
             self._pool.give_back(frame)
         return None
 
@@ -129,7 +129,7 @@ class PartConverter:
     def _room_for(self, part: Rectangle, in_place: bool) -> tuple[Planes, av.VideoFrame | None]:
         if part != self._whole and part.width * part.height <= LARGEST_COMPARED:
             return [np.empty((part.height // size, part.width // size), np.uint8) for size in (1, 2, 2)], None
-        frame = (self._picture.writable if in_place else None) or self._pool.take()
+        frame = (self._picture.write_ahead() if in_place else None) or self._pool.take()
         return cut(planes_of(frame), part), frame
 
     def close(self) -> None:

@@ -32,18 +32,20 @@ class YuvPicture:
         #: Addresses of the macroblocks in which the last picture differs from the one before; None if unknown or more
         #: than `MOST_CHANGED`.
         self.changed: list[int] | None = None
+        #: Whether something was written into the current picture that was not `put`: perhaps only half of it.
+        self.is_ahead = False
 
-    @property
-    def writable(self) -> av.VideoFrame | None:
-        """The current picture, if parts may be written into it before they are `put`; None without one.
+    def write_ahead(self) -> av.VideoFrame | None:
+        """Return the current picture, if a part may be written into it before it is `put`; None without one.
 
-        Another thread may do so while this one is known to wait.
+        Another thread may call this, and write, while this one is known to wait.
         """
-        return self._frame if self._in_place else None
+        self.is_ahead = self._in_place and self._frame is not None
+        return self._frame if self.is_ahead else None
 
     def put(self, part: YuvPart) -> av.VideoFrame:
         """Return the picture with `part` in it. The first one must be whole."""
-        self.changed = None
+        self.changed, self.is_ahead = None, False
         before = self._frame
         if before is not None and part.frame is before:
             return before

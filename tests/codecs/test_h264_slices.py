@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from av.codec.context import Flags
+from av.video.reformatter import VideoReformatter
 
 from capture.codecs import h264_units
 from capture.codecs.h264_slices import SliceWriter
@@ -21,8 +22,7 @@ from capture.errors import EncoderError
 from capture.formats import CONTAINERS
 from capture.media import Pixels
 from capture.output.muxer import Muxer
-from capture.pixels.converter import Converter
-from capture.pixels.yuv import yuv_converter
+from capture.pixels.yuv import reformatted
 
 WIDTH, HEIGHT = 320, 160
 SLOT = 3000
@@ -106,7 +106,7 @@ class Typed:
 
 def typed(count: int = 400, fps: float = 30) -> Typed:
     encoder = VideoEncoder("h264", ODD_WIDTH, ODD_HEIGHT, fps, quality="high")
-    converter = Converter(ODD_WIDTH, ODD_HEIGHT, (ODD_WIDTH, ODD_HEIGHT), yuv_converter(exact=True), in_place=True)
+    scaler = VideoReformatter()
     dice = np.random.default_rng(4)
     picture = dice.integers(0, 256, (ODD_HEIGHT, ODD_WIDTH, 4), np.uint8)
     packets, shown, kinds = [], [], []
@@ -129,7 +129,7 @@ def typed(count: int = 400, fps: float = 30) -> Typed:
             made = encoder.repeat(number * SLOT)
         packets += made
         kinds.append(kind)
-        shown.append(cast(Pixels, converter.convert(picture.copy(), 0, 0).to_ndarray()).copy())
+        shown.append(cast(Pixels, reformatted(scaler, picture.copy(), (ODD_WIDTH, ODD_HEIGHT)).to_ndarray()).copy())
     return Typed(encoder, packets, shown, kinds)
 
 

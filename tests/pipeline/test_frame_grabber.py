@@ -12,12 +12,11 @@ from grabbed_pictures import ALWAYS, FPS, SLOT, Jobs, Pictures, moments_s, pictu
 from grabber_stage import AS_GRABBED, EPOCH_S, LIMIT_S, STEP_S, GrabberStage
 
 from capture.clock import SteppedClock
+from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import SourceLostError
 from capture.events import EventKind
 from capture.media import VIDEO_TICKS_PER_S, Frame, Pixels
 from capture.pipeline.frame_grabber import HEARTBEAT_S, LATEST_S, LEAST_STEP, FrameGrabber
-from capture.pixels.converter import Converter
-from capture.pixels.yuv import yuv_converter
 from capture.pixels.yuv_part import YuvPart
 from capture.sources.protocols import IDLE_INTERVAL_S
 from capture.sources.scripted import ScriptedFrames
@@ -337,11 +336,12 @@ def test_what_waits_for_the_encoder_is_converted_and_the_source_has_its_memory_b
     source = Screen(stage.clock, [(at_s, picture(0)) for at_s in ALWAYS])
     source.begin(EPOCH_S)
     jobs = Jobs(100)
-    parts = Converter(64, 48, (64, 48), yuv_converter(exact=False), in_place=True).parts
-    stage.start(FrameGrabber(source, parts, stage.timeline, jobs, stage.clock, FPS))
+    encoder = VideoEncoder("h264", 64, 48, FPS)
+    stage.start(FrameGrabber(source, encoder.parts, stage.timeline, jobs, stage.clock, FPS))
     stage.until(1.0)
     assert len(lent) > 4
     assert not any(pixels() is not None for pixels in lent)
     stage.stop()
+    encoder.close()
     waiting = [job.part for job in iter(lambda: jobs.get(timeout_s=0) if jobs.filled() else None, None)]
     assert [part.planes[0].shape for part in waiting if isinstance(part, YuvPart)] == [(48, 64)] * len(lent)

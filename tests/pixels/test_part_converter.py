@@ -5,16 +5,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+import av
 import numpy as np
 import pytest
 
 from capture.media import Pixels, Rectangle
-from capture.pixels.converter import Converter
 from capture.pixels.frame_pool import FramePool
 from capture.pixels.libyuv import Libyuv
 from capture.pixels.macroblocks import planes_of
-from capture.pixels.part_converter import PixelPart
-from capture.pixels.picture import MOST_CHANGED
+from capture.pixels.part_converter import PartConverter, PixelPart
+from capture.pixels.picture import MOST_CHANGED, YuvPicture
 from capture.pixels.yuv import Swscale, ToYuv, yuv_converter
 from capture.pixels.yuv_part import YuvPart
 
@@ -32,8 +32,16 @@ PARTS = [
 CONVERTERS: list[type[ToYuv]] = [Libyuv, Swscale]
 
 
-def converter(to_yuv: type[ToYuv], size: tuple[int, int] = (WIDTH, HEIGHT), *, in_place: bool = True) -> Converter:
-    return Converter(WIDTH, HEIGHT, size, to_yuv(), in_place=in_place)
+class Converter:
+    """Both steps of a conversion, as an encoder has them."""
+
+    def __init__(self, to_yuv: type[ToYuv], size: tuple[int, int] = (WIDTH, HEIGHT), *, in_place: bool = True) -> None:
+        pool = FramePool(*size, keeps=in_place and size == (WIDTH, HEIGHT))
+        self.picture = YuvPicture(*size, pool, in_place=in_place)
+        self.parts = PartConverter(WIDTH, HEIGHT, size, to_yuv(), pool, self.picture)
+
+    def convert(self, pixels: Pixels, left: int, top: int) -> av.VideoFrame:
+        return self.picture.put(self.parts.convert(pixels, left, top, in_place=True))
 
 
 def reference_planes(picture: Pixels) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
@@ -58,7 +66,7 @@ def test_colours_follow_the_formula(
 ) -> None:
     dice = np.random.default_rng(7)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
-    found = planes_of(converter(to_yuv).convert(picture, 0, 0))
+    found = planes_of(Converter(to_yuv).convert(picture, 0, 0))
     for plane, expected, limit in zip(found, reference_planes(picture), most, strict=True):
         error = plane - expected
         assert np.abs(error).max() < limit
@@ -75,7 +83,7 @@ def test_the_fast_converter_is_chosen_if_available_and_exactness_is_not_needed(m
 @pytest.mark.parametrize("to_yuv", CONVERTERS)
 def test_greys_stay_neutral(to_yuv: type[ToYuv]) -> None:
     greys = np.repeat(np.arange(HEIGHT, dtype=np.uint8)[:, None], WIDTH, axis=1)
-    _, *colours = planes_of(converter(to_yuv).convert(np.repeat(greys[..., None], 4, axis=2), 0, 0))
+    _, *colours = planes_of(Converter(to_yuv).convert(np.repeat(greys[..., None], 4, axis=2), 0, 0))
     for colour in colours:
         assert np.array_equal(colour, np.full_like(colour, 128))
 
@@ -103,7 +111,7 @@ def test_parts_that_wait_give_the_same_as_parts_that_do_not(
     monkeypatch.setattr("capture.pixels.part_converter.LARGEST_COMPARED", 4_000)
     monkeypatch.setattr("capture.pixels.picture.LARGEST_COMPARED", 4_000)
     dice = np.random.default_rng(9)
-    tried, by_wholes = converter(to_yuv, in_place=in_place), converter(to_yuv)
+    tried, by_wholes = Converter(to_yuv, in_place=in_place), Converter(to_yuv)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
     for number in range(30):
         waiting, expected = [], []
@@ -143,7 +151,7 @@ def test_an_encoder_that_needs_its_pictures_keeps_them() -> None:
 
 @pytest.mark.parametrize("to_yuv", CONVERTERS)
 def test_a_picture_kept_by_an_encoder_does_not_change(to_yuv: type[ToYuv]) -> None:
-    tried = converter(to_yuv, in_place=False)
+    tried = Converter(to_yuv, in_place=False)
     first = tried.convert(np.full((HEIGHT, WIDTH, 4), 200, np.uint8), 0, 0)
     second = tried.convert(np.zeros((10, 10, 4), np.uint8), 4, 4)
     assert planes_of(first)[0][5, 5] == planes_of(second)[0][50, 50] > planes_of(second)[0][5, 5] == 16
@@ -165,7 +173,7 @@ def part(dice: np.random.Generator, most: int) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("to_yuv", CONVERTERS)
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (WIDTH // 2 + 1, HEIGHT // 2 + 1)], ids=["unscaled", "scaled"])
 def test_converting_parts_gives_the_same_as_converting_the_whole(to_yuv: type[ToYuv], size: tuple[int, int]) -> None:
-    by_parts, by_wholes = converter(to_yuv, size), converter(to_yuv, size)
+    by_parts, by_wholes = Converter(to_yuv, size), Converter(to_yuv, size)
     dice = np.random.default_rng(5)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
     by_parts.convert(picture.copy(), 0, 0)
@@ -180,7 +188,7 @@ def test_converting_parts_gives_the_same_as_converting_the_whole(to_yuv: type[To
 @pytest.mark.parametrize("place", [(1, 0, 2, 2), (0, 1, 2, 2), (0, 0, 1, 2), (0, 0, 2, 1)], ids=str)
 def test_a_part_with_odd_edges_is_refused(place: tuple[int, int, int, int]) -> None:
     left, top, width, height = place
-    tried = converter(Libyuv)
+    tried = Converter(Libyuv)
     tried.convert(np.zeros((HEIGHT, WIDTH, 4), np.uint8), 0, 0)
     with pytest.raises(ValueError, match="needs an even position and size"):
         tried.convert(np.zeros((height, width, 4), np.uint8), left, top)
@@ -188,10 +196,10 @@ def test_a_part_with_odd_edges_is_refused(place: tuple[int, int, int, int]) -> N
 
 @pytest.mark.parametrize("to_yuv", CONVERTERS)
 def test_changed_lists_the_macroblocks_that_differ(to_yuv: type[ToYuv]) -> None:
-    tried, dice = converter(to_yuv), np.random.default_rng(6)
+    tried, dice = Converter(to_yuv), np.random.default_rng(6)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
     before = [plane.copy() for plane in planes_of(tried.convert(picture.copy(), 0, 0))]
-    assert tried.changed is None, "the first picture is all new"
+    assert tried.picture.changed is None, "the first picture is all new"
     reported = 0
     for number, (left, top, width, height) in enumerate(parts(dice)):
         # Every third part differs in one pixel only, and every fifth nowhere.
@@ -208,9 +216,9 @@ def test_changed_lists_the_macroblocks_that_differ(to_yuv: type[ToYuv]) -> None:
             rows, columns = np.nonzero(one != other)
             differing |= {row // step * COLUMNS + column // step for row, column in zip(rows, columns, strict=True)}
         if (width, height) == (WIDTH, HEIGHT) or len(differing) > MOST_CHANGED:
-            assert tried.changed is None
+            assert tried.picture.changed is None
         else:
-            assert tried.changed == sorted(differing), f"{width}x{height}+{left}+{top}"
+            assert tried.picture.changed == sorted(differing), f"{width}x{height}+{left}+{top}"
             reported += 1
         before = now
     assert reported > 40
@@ -239,7 +247,7 @@ class InStrips:
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (WIDTH // 2 + 1, HEIGHT // 2 + 1)], ids=["unscaled", "scaled"])
 def test_strips_give_the_same_as_a_part_in_one_go(to_yuv: type[ToYuv], in_place: bool, size: tuple[int, int]) -> None:
     dice = np.random.default_rng(10)
-    tried, by_wholes = converter(to_yuv, size), converter(to_yuv, size)
+    tried, by_wholes = Converter(to_yuv, size), Converter(to_yuv, size)
     picture = dice.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
     for number, (left, top, width, height) in enumerate([(0, 0, WIDTH, HEIGHT), *parts(dice)]):
         pixels = dice.integers(0, 256, (height, width, 4), np.uint8)
@@ -256,11 +264,11 @@ def test_strips_give_the_same_as_a_part_in_one_go(to_yuv: type[ToYuv], in_place:
 
 def test_the_thread_that_waits_for_a_part_converts_it() -> None:
     picture = np.random.default_rng(11).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
-    tried, exact = converter(Libyuv), converter(Swscale)
+    tried, exact = Converter(Libyuv), Converter(Swscale)
     alive = weakref.ref(picture)
     part = tried.parts.grabbed(picture, 0, 0, is_awaited=True)
     assert isinstance(part, PixelPart)
-    expected = planes_of(converter(Libyuv).convert(picture, 0, 0))
+    expected = planes_of(Converter(Libyuv).convert(picture, 0, 0))
     # An exact converter keeps the picture, which the next part goes into.
     assert isinstance(exact.parts.grabbed(picture.copy(), 0, 0, is_awaited=True), YuvPart)
     assert isinstance(tried.parts.grabbed(picture, 0, 0, is_awaited=False), YuvPart)
