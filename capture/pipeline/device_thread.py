@@ -17,7 +17,7 @@ from capture.sources.protocols import IDLE_INTERVAL_S, FrameSource, KeepingSourc
 from capture.threads.mailbox import Closed, Mailbox
 from capture.threads.worker import Worker
 
-__all__ = ["DeviceThread", "Grabber", "wake"]
+__all__ = ["DeviceThread", "Grabber", "before_recording", "wake"]
 
 #: Devices usually open within a tenth of a second. A server that hangs must not make the recorder hang.
 OPEN_LIMIT_S: Final = 10.0
@@ -86,7 +86,7 @@ class DeviceThread:
         self._request(self._settle, self._settled)
 
     def await_settled(self) -> bool:
-        """Wait for that, and return whether the source keeps everything from now on. Raises as `await_opened`."""
+        """Wait until it has, and return whether the source keeps everything from now on. Raises as `await_opened`."""
         self._await(self._settled)
         return self._keeps
 
@@ -125,7 +125,7 @@ class DeviceThread:
             try:
                 self._source.open()
             except BaseException as error:
-                self._failure = _before_recording(error)
+                self._failure = before_recording(error)
                 return
             finally:
                 self._opened.set()
@@ -146,7 +146,7 @@ class DeviceThread:
             self._keeps = isinstance(self._source, KeepingSource) and self._source.settle()
         except BaseException as error:
             # The waiting thread raises it.
-            self._failure = _before_recording(error)
+            self._failure = before_recording(error)
 
     def _take(self, epoch_s: float, grabber: Grabber) -> None:
         self._keeps = False
@@ -162,7 +162,7 @@ class DeviceThread:
                     self._idle()
 
 
-def _before_recording(error: BaseException) -> BaseException:
+def before_recording(error: BaseException) -> BaseException:
     """Return what `error` means before anything is recorded: a source that is lost then is not ready."""
     if not isinstance(error, SourceLostError):
         return error

@@ -67,7 +67,7 @@ class DeviceSet:
         self._devices: list[DeviceThread] = []
         self._begun = False
         self._closed = False
-        # `close` may come while another thread is in `open`.
+        # `close` may come while another thread is in `choose` or `open`.
         self._changing = threading.Lock()
         #: The frame source and its thread; None when no picture is recorded.
         self.frames: FrameSource | None = None
@@ -82,10 +82,21 @@ class DeviceSet:
         self.waits_for = ""
 
     def choose(self) -> None:
-        """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` without a server."""
-        self.frames, self.size_note = self._chooser.choose_frames(
+        """Find the sources. Raises `UsageError` for one that does not exist, `NotReadyError` without a server.
+
+        Raises `Closed` after `close`.
+        """
+        frames, self.size_note = self._chooser.choose_frames(
             self._settings, self._clock, self._hear_of_frames, self._end
         )
+        with self._changing:
+            is_closed = self._closed
+            if not is_closed:
+                self.frames = frames
+        if is_closed:
+            if frames is not None:
+                frames.close()
+            raise Closed
         self.waits_for = ""
         self._sources = self._chooser.choose_samples(self._settings, self._clock, self._report)
 
@@ -144,7 +155,7 @@ class DeviceSet:
                     sound.device.begin(epoch_s, sound.grabber)
 
     def close(self) -> None:
-        """Close every source, also one that another thread is opening; may be called twice."""
+        """Close every source, also one that another thread is choosing or opening; may be called twice."""
         with self._changing:
             self._closed = True
         for track in self.sounds:

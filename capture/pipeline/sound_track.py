@@ -159,6 +159,13 @@ class SoundTrack:
         return self._timeline.media_s(self._known_until_s) - self._timeline.media_s(at_s)
 
     def run(self) -> None:
+        try:
+            self._encode_until_closed()
+            self._finish()
+        finally:
+            self._encoder.close()
+
+    def _encode_until_closed(self) -> None:
         ticked_at_s = waiting_since_s = self._clock.now_s()
         while True:
             try:
@@ -166,7 +173,7 @@ class SoundTrack:
             except TimeoutError:
                 now_s = self._clock.now_s()
             except Closed:
-                break
+                return
             else:
                 now_s = self._clock.now_s()
                 self._take_in(number, heard, now_s)
@@ -177,7 +184,6 @@ class SoundTrack:
                 ticked_at_s = now_s
                 self._starve(now_s, waiting_since_s)
             self._encode(now_s)
-        self._finish()
 
     def _take_in(self, number: int, heard: Heard, now_s: float) -> None:
         self._came_at_s[number] = now_s

@@ -10,8 +10,9 @@ from capture.clock import Clock
 from capture.desktop.countdowns import show_countdown
 from capture.errors import CaptureError, NotReadyError
 from capture.events import Event, EventKind, EventSink, Progress, Request, Send, State
+from capture.pipeline.device_thread import before_recording
 from capture.session.commands import Action, Phase, action_of
-from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, StepDone, refuse
+from capture.session.inbox import PROGRESS_INTERVAL_S, Inbox, Message, StepDone, WorkerFailure, refuse
 from capture.settings.record_settings import RecordSettings
 from capture.threads.worker import Worker
 from capture.triggers.trigger import Trigger
@@ -47,7 +48,7 @@ class Preparation:
 
         As long as `waits_for` returns what the user has to do, the step may take any time; `emit` gets an event that
         says so. Raises what the step raises, and `NotReadyError` when the display or the sound server does not
-        answer.
+        answer, or a device that was open is lost meanwhile.
         """
         said = ""
         worker = self._inbox.run_aside("preparation", step)
@@ -63,7 +64,7 @@ class Preparation:
                 if worker.error is not None:
                     raise worker.error
                 return not self._end_is_waiting()
-            if isinstance(message, Request) and self._is_ended_by(message):
+            if message is not None and self._is_ended_by(message):
                 return False
         raise NotReadyError("the display or the sound server does not answer", "see capture doctor")
 
@@ -75,7 +76,7 @@ class Preparation:
             while (left_s := begins_at_s - self._clock.now_s()) > 0:
                 emit(Progress(State.ARMED, -left_s, 0))
                 message = self._inbox.receive(min(left_s, PROGRESS_INTERVAL_S))
-                if isinstance(message, Request) and self._is_ended_by(message):
+                if message is not None and self._is_ended_by(message):
                     return False
             return True
         finally:
@@ -85,17 +86,24 @@ class Preparation:
 
     def _end_is_waiting(self) -> bool:
         while (message := self._inbox.receive(0.0)) is not None:
-            if isinstance(message, Request) and self._is_ended_by(message):
+            if self._is_ended_by(message):
                 return True
         return False
 
-    def _is_ended_by(self, request: Request) -> bool:
-        """Answer a request; return whether it ends the session before anything is recorded."""
-        action = action_of(Phase.PREPARING, request.command)
+    def _is_ended_by(self, message: Message) -> bool:
+        """Answer a request; return whether it ends the session before anything is recorded.
+
+        Raises the failure of a device that was open already: what is recorded would lack it without a word.
+        """
+        if isinstance(message, WorkerFailure):
+            raise before_recording(message.error)
+        if isinstance(message, StepDone):
+            return False
+        action = action_of(Phase.PREPARING, message.command)
         if isinstance(action, Action):
-            self._answer(request)
+            self._answer(message)
         else:
-            refuse(request, action)
+            refuse(message, action)
         return action is Action.END
 
 

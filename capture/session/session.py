@@ -50,7 +50,7 @@ __all__ = ["Session"]
 
 
 #: What only recordings with a picture use.
-_PICTURE_STAGES: Final = ("codecs.video_encoder", "pipeline.frame_grabber", "pipeline.video_track")
+_PICTURE_STAGES: Final = ("codecs.encoder_choice", "pipeline.frame_grabber", "pipeline.video_track")
 
 
 class Session:
@@ -161,7 +161,7 @@ class Session:
         self._core.inbox.put(Request(command, given_by, moment_s, text, answer, options))
 
     def record_event(self, kind: EventKind, detail: str) -> None:
-        """Record an event that happens now; any thread. Before the first take exists, that take gets it."""
+        """Record an event that happens now; any thread. While there is no take, the next one gets it."""
         self._core.record_event(kind, detail)
 
     def run(self) -> Summary | None:
@@ -194,8 +194,8 @@ class Session:
             return None
         if not self._preparation.run(self._open):
             return None
-        # This takes longer than everything before, so the recording has begun by now. Meanwhile the devices would wait
-        # for the interpreter after each answer of their server.
+        # This takes longer than everything before, so the recording has begun by now. Not while the devices open: they
+        # would wait for the interpreter after each answer of their server.
         self._load_stages()
         if self._devices.size_note:
             self._core.record_event(EventKind.CROPPED, self._devices.size_note)
@@ -273,7 +273,10 @@ class Session:
             if shared is None and self._core.summaries:
                 # The next recording waits, and has taken what it needs.
                 hand_back_memory()
-            summary = self._record_take(self._core.feed, summary)
+            try:
+                summary = self._record_take(self._core.feed, summary)
+            finally:
+                self._core.feed.pipeline.close()
             self._core.over |= not self._core.settings.records_several
         return summary
 
@@ -290,8 +293,6 @@ class Session:
             # A take that has become a recording stays.
             take.discard()
             raise
-        finally:
-            feed.pipeline.close()
         return last
 
     def _listen(self) -> None:

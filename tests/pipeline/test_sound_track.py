@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from track_stage import BLOCK, BLOCK_S, EPOCH_S, STEP, TrackStage, constant, tone
 
+from capture.errors import EncoderError
 from capture.events import Level
-from capture.media import SAMPLE_RATE, Attenuation, Samples
+from capture.media import SAMPLE_RATE, Attenuation, SampleArray, Samples
 from capture.output.ledger import Ledger
 from capture.pipeline.sound_track import SILENT_AFTER_S, SoundTrack
 
@@ -398,3 +399,17 @@ def test_replaced_samples_outside_the_recording_are_not_reported() -> None:
         stage.add(EPOCH_S + 0.1, (0, Samples(constant(0.02, 0.5), EPOCH_S + heard_at_s, replaced=7)))
     stage.run()
     assert [event for event in stage.events if event.kind == "bad_samples"] == []
+
+
+def test_a_track_that_fails_closes_its_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(samples: SampleArray) -> None:
+        raise EncoderError("the encoder refused sound")
+
+    closed: list[bool] = []
+    stage = TrackStage()
+    stage.play(tone(1, 0.5))
+    monkeypatch.setattr(stage.encoder, "encode", refuse)
+    monkeypatch.setattr(stage.encoder, "close", lambda: closed.append(True))
+    with pytest.raises(EncoderError):
+        stage.run()
+    assert closed == [True]

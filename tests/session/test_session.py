@@ -9,17 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from running import eventually
 from takes import Recording, Stage, StandbyRecording
 
+import capture.pipeline.device_thread as device_thread_module
 import capture.session.preparation as preparation_module
-from capture.clock import MonotonicClock
-from capture.errors import NotReadyError, UsageError
+from capture.clock import Clock, MonotonicClock
+from capture.codecs.audio_encoder import AudioEncoder
+from capture.codecs.video_encoder import VideoEncoder
+from capture.errors import NotReadyError, SourceLostError, UsageError
 from capture.events import Command, Event, EventKind, Progress, Send, State, Summary
+from capture.output.reserved_file import ReservedFile
 from capture.recordings.check import check
 from capture.session.session import Session
 from capture.session.vitals import STANDSTILL_S
 from capture.settings.record_settings import RecordSettings
+from capture.sources.pattern import PatternFrames
+from capture.sources.scripted import ScriptedFrames, ScriptedSamples
+from capture.threads.worker import Worker
 
 LIMIT_S = 30.0
 
@@ -155,12 +164,16 @@ def test_a_stop_before_the_start_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_stop_while_devices_are_chosen_leaves_no_file(tmp_path: Path) -> None:
-    looking, let_go = threading.Event(), threading.Event()
+    looking, let_go, closed = threading.Event(), threading.Event(), threading.Event()
 
-    def hang(*_: object) -> Any:
+    class Screen(PatternFrames):
+        def close(self) -> None:
+            closed.set()
+
+    def hang(clock: Clock) -> PatternFrames:
         looking.set()
         let_go.wait()
-        raise NotReadyError("let go")
+        return Screen(clock)
 
     session = Session(settings(tmp_path / "out.mp4"), sources=Stage(frames=hang))
     finish = run_aside(session)
@@ -171,6 +184,7 @@ def test_a_stop_while_devices_are_chosen_leaves_no_file(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
     finally:
         let_go.set()
+    assert closed.wait(LIMIT_S), "what was chosen then, such as a screen that the desktop shares, is given back"
 
 
 def test_the_session_gives_up_on_devices_that_never_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +199,32 @@ def test_the_session_gives_up_on_devices_that_never_answer(tmp_path: Path, monke
             Session(settings(tmp_path / "out.mp4"), sources=Stage(frames=hang)).run()
     finally:
         let_go.set()
+
+
+def test_a_screen_that_is_lost_before_the_sound_is_there_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_thread_module, "IDLE_INTERVAL_S", 0.01)
+    is_open = threading.Event()
+
+    class LostScreen(ScriptedFrames):
+        def open(self) -> None:
+            is_open.set()
+
+    class SlowSound(ScriptedSamples):
+        def open(self) -> None:
+            assert is_open.wait(LIMIT_S)
+            eventually(
+                lambda: all(thread.name != "screen" for thread in threading.enumerate()), "the screen to be lost"
+            )
+
+    sources = Stage(
+        frames=lambda clock: LostScreen(clock, [(0.0, np.zeros((48, 64, 4), np.uint8))], lost_at_s=0.0),
+        samples=lambda name, clock: SlowSound(name, clock, []),
+    )
+    with pytest.raises(NotReadyError, match="the scripted screen is gone"):
+        Session(settings(tmp_path / "out.mp4"), sources=sources).run()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None:
@@ -206,10 +246,61 @@ def test_the_old_file_comes_back_if_nothing_was_recorded(tmp_path: Path) -> None
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
+    def lost(clock: Clock) -> ScriptedFrames:
+        return ScriptedFrames(clock, [(0.0, np.zeros((48, 64, 4), np.uint8))], lost_at_s=0.0)
+
+    failed = Session(settings(path, overwrite=True, audio=()), sources=Stage(frames=lost))
+    assert failed.run() is None
+    assert isinstance(failed.error, SourceLostError)
+    assert path.read_bytes() == b"old", "a recording that failed before its first picture"
+
     summary = Session(settings(path, overwrite=True)).run()
     assert summary is not None
     assert check(path).ok
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> set[type]:
+    """The kinds of encoders that were closed."""
+    found: set[type] = set()
+
+    def noting(close: Callable[[Any], None]) -> Callable[[Any], None]:
+        def note(encoder: Any) -> None:
+            found.add(type(encoder))
+            close(encoder)
+
+        return note
+
+    for kind in (VideoEncoder, AudioEncoder):
+        monkeypatch.setattr(kind, "close", noting(kind.close))
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks there")
+def test_a_file_that_another_recorder_writes_leaves_no_encoder_open(closed: set[type], tmp_path: Path) -> None:
+    other = ReservedFile(tmp_path / "out.mp4")
+    with pytest.raises(UsageError, match="is being recorded by another recorder"):
+        Session(settings(tmp_path / "out.mp4", overwrite=True)).run()
+    assert closed == {VideoEncoder, AudioEncoder}
+    other.discard()
+
+
+def test_a_recording_that_gets_no_thread_leaves_no_encoder_open(
+    closed: set[type], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Worker.start
+
+    def start_others(worker: Worker) -> None:
+        if worker.name.endswith(("video encoder", "sound encoder internal")):
+            raise NotReadyError("there are no more threads")
+        start(worker)
+
+    monkeypatch.setattr(Worker, "start", start_others)
+    with pytest.raises(NotReadyError, match="no more threads"):
+        Session(settings(tmp_path / "out.mp4")).run()
+    assert closed == {VideoEncoder, AudioEncoder}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_that_records_is_loaded_and_open_before_the_session_is_ready(tmp_path: Path) -> None:
