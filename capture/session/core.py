@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from capture.clock import Clock
@@ -53,11 +54,14 @@ class SessionCore:
         self.feed: Feed | None = None
         self.take: Take | None = None
         self._early: list[Event] = []
+        # Held while an event finds out which take it belongs to.
+        self._adopting = threading.Lock()
 
     def adopt(self, take: Take) -> None:
-        """Make `take` the current one. The first take also gets the events that came before it."""
+        """Make `take` the current one. It also gets the events that came before it."""
         self.failure = None
-        early, self._early, self.take = self._early, [], take
+        with self._adopting:
+            early, self._early, self.take = self._early, [], take
         for event in early:
             take.record_event(event)
 
@@ -71,13 +75,15 @@ class SessionCore:
         self.fail(error)
 
     def record_event(self, kind: EventKind, detail: str) -> None:
-        """Record an event that happens now; any thread. Before the first take exists, that take gets it."""
+        """Record an event that happens now; any thread. While there is no take, the next one gets it."""
         if kind == EventKind.NO_HOTKEYS:
             self.hears_keys = False
-        if self.take is not None:
-            self.take.record_now(kind, detail)
-        else:
-            self._early.append(Event(kind, 0.0, detail))
+        with self._adopting:
+            take = self.take
+            if take is None:
+                self._early.append(Event(kind, 0.0, detail))
+        if take is not None:
+            take.record_now(kind, detail)
 
     def answer(self, request: Request) -> None:
         """Answer a request with the state of the session."""
@@ -117,8 +123,9 @@ class SessionCore:
 
     def record_of_feed(self, event: Event) -> None:
         """Add an event of the picture or the sound to the current recording; without one, drop it."""
-        if self.take is not None and self.state not in (State.FINISHED, State.DISCARDED, State.FAILED):
-            self.take.record_of_feed(event)
+        take = self.take
+        if take is not None and self.state not in (State.FINISHED, State.DISCARDED, State.FAILED):
+            take.record_of_feed(event)
 
     def save_clip(self, request: Request) -> None:
         """Save the replay buffer up to the moment of the request, on another thread."""

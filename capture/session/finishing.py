@@ -46,7 +46,7 @@ class Finishing:
         """
         next_requests: list[Request] = []
 
-        def take(message: Message | None) -> bool:
+        def handle(message: Message | None) -> bool:
             if message is None:
                 self._core.emit(progress())
             elif isinstance(message, WorkerFailure):
@@ -56,31 +56,31 @@ class Finishing:
                 if self._abandons(message, f"{path} is still being finished"):
                     self.ending.append(message)
                     return False
-                self._handle(message, next_requests)
+                self._obey(message, next_requests)
             return True
 
         worker = self._inbox.run_aside("finishing", step)
-        if not self._await(worker, take):
-            return False
+        finished = self._await(worker, handle)
+        # Also when the file was abandoned: the end of the session answers them.
         self._inbox.put_back(next_requests)
-        if worker.error is not None:
+        if finished and worker.error is not None:
             raise worker.error
-        return True
+        return finished
 
-    def _await(self, worker: Worker, take: Callable[[Message | None], bool]) -> bool:
-        """Hand what comes in to `take`, and None now and then, until `worker` has ended or `take` returns False."""
+    def _await(self, worker: Worker, handle: Callable[[Message | None], bool]) -> bool:
+        """Hand what comes in to `handle`, and None now and then, until `worker` has ended or `handle` returns False."""
         while True:
             try:
                 message = self._inbox.receive(0.0 if worker.has_ended else PROGRESS_INTERVAL_S)
                 if message == StepDone(worker) or (message is None and worker.has_ended):
                     return True
-                if not take(message):
+                if not handle(message):
                     return False
             except BaseException as interrupt:
                 self._interrupt = interrupt
                 self._inbox.put(Request(Command.QUIT, "interrupt", self._core.clock.now_s()))
 
-    def _handle(self, request: Request, next_requests: list[Request]) -> None:
+    def _obey(self, request: Request, next_requests: list[Request]) -> None:
         action = action_of(Phase.FINISHING, request.command)
         if action is Action.NEXT and not self._core.settings.records_several:
             # No recording follows this one.
@@ -100,7 +100,7 @@ class Finishing:
         """Wait until all clips are saved. Return False when the user asked to quit often enough to abandon them."""
         self.begin()
 
-        def take(message: Message | None) -> bool:
+        def handle(message: Message | None) -> bool:
             if not isinstance(message, Request):
                 return True
             action = action_of(Phase.CLOSING, message.command)
@@ -110,7 +110,7 @@ class Finishing:
                 refuse(message, str(action))
             return not self._abandons(message, "a clip is still being saved")
 
-        return self._await(self._inbox.run_aside("clips", close), take)
+        return self._await(self._inbox.run_aside("clips", close), handle)
 
     def raise_interrupt(self) -> None:
         """Raise the Ctrl+C, or whatever else was raised while something was being finished, if anything was."""

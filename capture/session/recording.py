@@ -146,12 +146,12 @@ class RecordingControl:
                 take.mark(request.at_s, request.text)
             case Action.PAUSE:
                 take.pause(request.at_s)
-                self._go_on(take, State.PAUSED)
+                self._enter(take, State.PAUSED)
             case Action.RESUME:
                 resumed_at_s = take.resume(request.at_s)
                 if self._sound is not None:
                     self._sound.resume(resumed_at_s)
-                self._go_on(take, State.RECORDING)
+                self._enter(take, State.RECORDING)
             case Action.ANSWER:
                 pass
             case refusal:
@@ -159,7 +159,7 @@ class RecordingControl:
                 return
         self._core.answer(request)
 
-    def _go_on(self, take: Take, state: State) -> None:
+    def _enter(self, take: Take, state: State) -> None:
         self._core.state = state
         self._core.emit(take.progress(state))
 

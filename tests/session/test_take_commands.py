@@ -14,8 +14,12 @@ import capture.playback.preview as preview_module
 import capture.session.summaries as summaries_module
 from capture.clock import MonotonicClock
 from capture.errors import NotReadyError
-from capture.events import Command, Progress, State
+from capture.events import Command, Progress, Request, State
 from capture.recordings.check import check
+from capture.session.core import SessionCore
+from capture.session.finishing import Finishing
+from capture.session.force_stop import INSISTS_AFTER_S
+from capture.settings.record_settings import RecordSettings
 
 ENDING: Final = (Command.STOP, Command.QUIT, Command.TOGGLE, Command.DISCARD)
 OTHERS: Final = tuple(command for command in Command if command not in ENDING)
@@ -260,3 +264,26 @@ def test_a_key_pressed_while_the_last_take_is_finished_starts_the_next(
     second = recording.session.summaries[1]
     assert second.stopped_by == "hotkey"
     assert second.duration_s >= 0.3
+
+
+def test_a_request_for_the_next_recording_is_answered_although_the_file_is_abandoned(tmp_path: Path) -> None:
+    settings = RecordSettings(tmp_path / "out.ogg", screen=None, pattern=True, standby=True)
+    core = SessionCore(settings, MonotonicClock(), lambda event: None)
+    finishing = Finishing(core)
+    finishing.begin()
+    now_s = core.clock.now_s()
+    answers: list[dict[str, Any]] = []
+    core.inbox.put(Request(Command.START, "hotkey", now_s, answer=answers.append))
+    for turn in (1, 2):
+        core.inbox.put(Request(Command.QUIT, "interrupt", now_s + turn * 2 * INSISTS_AFTER_S))
+    let_go = threading.Event()
+
+    def hang() -> None:
+        let_go.wait(LIMIT_S)
+
+    try:
+        assert not finishing.run(hang, lambda: Progress(State.FINISHING, 0.0, 0), "out.ogg")
+        core.inbox.refuse_all("the recorder has ended")
+    finally:
+        let_go.set()
+    assert answers == [{"ok": False, "error": "the recorder has ended"}]
