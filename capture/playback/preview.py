@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from capture.errors import CaptureError, RecordingError
+from capture.errors import CaptureError, NotReadyError, RecordingError
 from capture.playback.player import Player, choose_player
 from capture.recordings.sound_file import SoundFile
 from capture.threads.worker import Worker
@@ -51,7 +51,11 @@ class Preview:
 
     def start(self) -> None:
         """Start to play. Call it once; it raises nothing."""
-        self._worker.start()
+        try:
+            self._worker.start()
+        except NotReadyError as error:
+            self.error = error
+            self._end()
 
     def stop(self) -> float:
         """Stop the preview; return the monotonic time, past or future, from which on it is silent.
@@ -75,11 +79,14 @@ class Preview:
             self.error = RecordingError(f"{self._path} cannot be played ({type(error).__name__}: {error})")
             self.error.__cause__ = error
         finally:
-            _forget_frames(self.error)
-            if self._silent_at_s is None:
-                self._silent_at_s = time.monotonic()
-            on_end, self._on_end = self._on_end, lambda: None
-            on_end()
+            self._end()
+
+    def _end(self) -> None:
+        _forget_frames(self.error)
+        if self._silent_at_s is None:
+            self._silent_at_s = time.monotonic()
+        on_end, self._on_end = self._on_end, lambda: None
+        on_end()
 
     def _play(self) -> None:
         with SoundFile(self._path) as file:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from capture.clock import Clock
 from capture.errors import OutputError
@@ -20,13 +20,11 @@ from capture.output.muxer import Muxer, muxer_under_free_name
 from capture.output.naming import dated_name
 from capture.output.writer import FileWriter
 from capture.pipeline.feed import Feed
+from capture.session.previews import Previews
 from capture.session.tags import tags_of
 from capture.session.vitals import Vitals
 from capture.settings.record_settings import RecordSettings
 from capture.timing.timeline import Timeline
-
-if TYPE_CHECKING:
-    from capture.playback.preview import Preview
 
 __all__ = ["Take"]
 
@@ -58,7 +56,7 @@ class Take:
         self._ledger_file: LedgerFile | None = None
         self._vitals = Vitals()
         self._asked_at_s = 0.0
-        self._preview: Preview | None = None
+        self._previews = Previews()
         self._begun = threading.Event()
         # Whether the recording is kept from now on, whatever goes wrong later.
         self._is_kept = False
@@ -81,9 +79,7 @@ class Take:
         """The moment when it ends: it was stopped, or has its full duration. Infinite while neither is known."""
         if not self._is_part:
             return self.timeline.stop_s
-        full_s = self._begun_at_s + (self._settings.duration_s or math.inf)
-        now_s = self._clock.now_s()
-        return min(self._stop_s, full_s + self.timeline.paused_s(now_s) - self.timeline.paused_s(self._begun_at_s))
+        return min(self._stop_s, self.timeline.full_at_s(self._begun_at_s, self._settings.duration_s or math.inf))
 
     def media_s(self, at_s: float) -> float:
         """Convert a moment on the clock to seconds into the recording, without pauses."""
@@ -150,7 +146,7 @@ class Take:
 
     def resume(self, at_s: float) -> float:
         """Resume at `at_s`, or later, when the end of a preview has been heard; return that moment."""
-        resumed_at_s = max(at_s, self._stop_playing())
+        resumed_at_s = max(at_s, self._previews.stop())
         self.timeline.resume(resumed_at_s)
         from_s, to_s = self.timeline.pauses()[-1]
         self.record_event(Event(EventKind.RESUME, self.media_s(to_s), f"after {to_s - from_s:.3f} s"))
@@ -166,22 +162,8 @@ class Take:
 
     def play(self) -> None:
         """Play what was recorded so far, from the start, even if it is already playing."""
-        # Imported here because few recordings are previewed.
-        from capture.playback.preview import Preview
-
-        self._stop_playing()
         if self._muxer is not None:
-            preview = self._preview = Preview(self._muxer.path, lambda: self._report_preview(preview))
-            preview.start()
-
-    def _report_preview(self, preview: Preview) -> None:
-        if preview.error is not None:
-            self.record_now(EventKind.NO_PREVIEW, f"the preview failed: {preview.error}")
-
-    def _stop_playing(self) -> float:
-        """Stop the preview; return the moment when its last sample has been heard, or minus infinity without one."""
-        preview, self._preview = self._preview, None
-        return preview.stop() if preview is not None else -math.inf
+            self._previews.play(self._muxer.path, self.record_now)
 
     def mark(self, at_s: float, text: str) -> None:
         """Add a chapter mark."""
@@ -214,7 +196,8 @@ class Take:
         """Return the progress, and record new problems as events. To be called several times a second."""
         pipeline, elapsed_s = self._feed.pipeline, self._elapsed_s()
         before_s, self._asked_at_s = self._asked_at_s, self._clock.now_s()
-        for event in self._vitals.look_at_standstill(self.media_s(before_s), elapsed_s):
+        from_s, has_picture = self.media_s(before_s), pipeline.has_picture
+        for event in self._vitals.look_at_standstill(from_s, elapsed_s, has_picture=has_picture):
             self.record_event(event)
         self._ledger.settle(elapsed_s)
         levels = pipeline.levels()
@@ -287,7 +270,7 @@ class Take:
 
     def _end_feed(self) -> None:
         """Let the last packets reach the writer."""
-        silent_at_s = self._stop_playing()
+        silent_at_s = self._previews.stop()
         if self._is_part:
             self._feed.catch_up(self.timeline.media_s(self.stop_s), self._writer)
             self._feed.tee.detach(self._writer)
@@ -383,7 +366,7 @@ class Take:
     def discard(self) -> None:
         """Delete the file, and restore the one that it would have replaced; may be called twice.
 
-        A take that has become a recording is kept.
+        A take that has become a recording is kept. Raises `OutputError` when the disk does not allow it.
         """
         if self.is_discarded:
             return
@@ -392,9 +375,10 @@ class Take:
         self._feed.tee.detach(self._writer)
         if self._is_kept:
             return
-        # Where it had begun to begin.
         self._writer.close()
-        if self._muxer is not None:
-            self._muxer.discard()
-        if self._ledger_file is not None:
-            self._ledger_file.discard()
+        try:
+            if self._muxer is not None:
+                self._muxer.discard()
+        finally:
+            if self._ledger_file is not None:
+                self._ledger_file.discard()

@@ -58,15 +58,12 @@ class Vitals:
             return [(EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory")]
         return [(EventKind.DISK_SLOW, f"the disk is slow: a power cut now would cost the last {behind_s:.0f} s")]
 
-    def look_at_standstill(self, from_s: float, to_s: float) -> list[Event]:
+    def look_at_standstill(self, from_s: float, to_s: float, *, has_picture: bool) -> list[Event]:
         """Return that the recorder did not run between two moments of media time, if they are far apart."""
         if to_s - from_s <= STANDSTILL_S:
             return []
-        return [
-            Event(
-                EventKind.STOOD_STILL, from_s, "the recorder was stopped, or the machine too busy: picture frozen", to_s
-            )
-        ]
+        detail = f"the recorder was stopped, or the machine too busy{': picture frozen' if has_picture else ''}"
+        return [Event(EventKind.STOOD_STILL, from_s, detail, to_s)]
 
     def fps(self, elapsed_s: float, frames: int) -> float:
         """Return the frames per second since the last call."""

@@ -32,11 +32,16 @@ class Timeline:
     @property
     def stop_s(self) -> float:
         """When the recording ends: at `stop` or once it has its duration, whichever is first; infinite until known."""
-        full_s = self.epoch_s + self._duration_s
+        return min(self._stop_s, self.full_at_s(self.epoch_s, self._duration_s))
+
+    def full_at_s(self, from_s: float, duration_s: float) -> float:
+        """Return when `duration_s` have been recorded since `from_s`, without pauses; infinite until that is known."""
+        full_s = from_s + duration_s
         for start_s, end_s in self._pauses:
             # A pause that starts after the end does not move it.
-            full_s += end_s - start_s if start_s < full_s else 0.0
-        return min(self._stop_s, full_s)
+            if start_s < full_s:
+                full_s += max(0.0, end_s - max(start_s, from_s))
+        return full_s
 
     def stop(self, at_s: float) -> None:
         """End the recording at `at_s`, unless it already ends earlier."""

@@ -212,6 +212,18 @@ def test_a_failure_is_kept_in_error(fails: Exception, expected: str, tone: Path)
     assert player.done == ["open", "stop", "close"]
 
 
+def test_a_preview_without_a_thread_ends_with_an_error(tone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ends: list[bool] = []
+    preview = Preview(tone, lambda: ends.append(True))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    preview.start()
+    assert (ends, preview.is_over, isinstance(preview.error, NotReadyError)) == ([True], True, True)
+    assert preview.stop() <= time.monotonic()
+
+
 def test_a_file_without_sound_is_an_error(tmp_path: Path) -> None:
     for path in (write(tmp_path / "silent film.mp4", (), Picture()), tmp_path / "not there.mp4"):
         ended = threading.Event()

@@ -1,11 +1,11 @@
-"""A disk that falls behind is reported once, when that begins."""
+"""A disk that falls behind is reported once, when that begins; a recorder that did not run, in fitting words."""
 
 from __future__ import annotations
 
 import pytest
 
 from capture.events import EventKind
-from capture.session.vitals import Vitals
+from capture.session.vitals import STANDSTILL_S, Vitals
 
 
 def reported(readings: list[tuple[float, float]]) -> list[str]:
@@ -42,3 +42,13 @@ def test_one_stall_is_one_report() -> None:
     # A stalled write is noticed first, and nothing is stored meanwhile either.
     readings = [(0.0, 0.5), (1.0, 1.5), (3.0, 3.5), (0.0, 2.0), (0.0, 0.3)]
     assert reported(readings) == ["the disk has accepted nothing for 1 s: packets wait in memory"]
+
+
+def test_a_standstill_is_put_into_words_that_fit_the_recording() -> None:
+    vitals = Vitals()
+    assert vitals.look_at_standstill(2.0, 2.0 + STANDSTILL_S, has_picture=True) == []
+    (event,) = vitals.look_at_standstill(2.0, 5.0, has_picture=True)
+    assert (event.kind, event.at_s, event.end_s) == (EventKind.STOOD_STILL, 2.0, 5.0)
+    assert event.detail.endswith(": picture frozen")
+    (event,) = vitals.look_at_standstill(2.0, 5.0, has_picture=False)
+    assert event.detail == "the recorder was stopped, or the machine too busy"

@@ -73,6 +73,19 @@ def test_commands_out_of_order_make_no_overlapping_pauses() -> None:
     assert timeline.media_s(EPOCH_S + 9) == 5.0
 
 
+def test_a_part_is_full_once_its_length_was_recorded_without_pauses() -> None:
+    timeline = Timeline(EPOCH_S)
+    for start_s, end_s in ((1, 2), (4, 6), (8, 9), (20, 30)):
+        timeline.pause(EPOCH_S + start_s)
+        timeline.resume(EPOCH_S + end_s)
+    # It begins in the second pause; the last one comes after its end.
+    assert timeline.full_at_s(EPOCH_S + 5, 3) == EPOCH_S + 5 + 3 + 1 + 1
+    assert timeline.full_at_s(EPOCH_S + 5, math.inf) == math.inf
+    timeline.pause(EPOCH_S + 40)
+    assert timeline.full_at_s(EPOCH_S + 35, 4) == EPOCH_S + 39
+    assert timeline.full_at_s(EPOCH_S + 35, 6) == math.inf
+
+
 def test_the_earliest_stop_wins() -> None:
     timeline = Timeline(EPOCH_S)
     timeline.stop(EPOCH_S + 5)
