@@ -191,7 +191,7 @@ def _sound_files(folder: Path) -> dict[str, Path]:
         muxer.start([audio.template])
         for packet in audio.encode(_noise(SOUND_S)):
             muxer.write(0, packet)
-        muxer.update_length()
+        muxer.update_header()
         if f"killed.{extension}" in SOUND_FILES:
             made[f"killed.{extension}"] = _killed(path)
         for packet in audio.finish():

@@ -32,15 +32,17 @@ class DiskCalls:
         self.calls: list[Call] = []
         self._overwrites = False
         monkeypatch.setattr(OutputFile, "overwrite", self._overwriting(OutputFile.overwrite))
-        for name in ("write", "fdatasync", "fsync"):
-            monkeypatch.setattr(os, name, self._of_descriptor(name, getattr(os, name)))
+        for name in ("write", "pwrite", "fdatasync", "fsync"):
+            monkeypatch.setattr(os, name, self._of_descriptor(name.removeprefix("p"), getattr(os, name)))
         for name in ("replace", "rename", "link", "unlink"):
             monkeypatch.setattr(os, name, self._of_path(name, getattr(os, name)))
 
     def _of_descriptor(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def record(descriptor: int, *more: Any) -> Any:
             path, found = Path(f"/proc/self/fd/{descriptor}").readlink(), os.fstat(descriptor)
-            at = os.lseek(descriptor, 0, os.SEEK_CUR) if name == "write" and path.is_file() else 0
+            at = more[1] if len(more) == 2 else 0
+            if name == "write" and len(more) == 1 and path.is_file():
+                at = os.lseek(descriptor, 0, os.SEEK_CUR)
             result = call(descriptor, *more)
             # Noted when it is over: a sync counts from its end.
             is_again = name == "write" and at < found.st_size

@@ -57,11 +57,6 @@ __all__ = ["Muxer", "muxer_under_free_name"]
 #: pictures have to be sorted as if they were this much earlier: Media Source players refuse times that run back.
 _SORTED_EARLIER_S: Final = 0.007
 
-#: How many bytes a packet adds to the index, at most. MP4 stores its length (8 bytes), its size (4), that it is a key
-#: frame (4), and the place of each run of packets (20 for a track in every fragment): 13 were measured for frames at
-#: irregular moments. Matroska stores about 25 for a key frame or, with sound alone, for every cluster.
-_INDEX_BYTES: Final = {"mp4": 24, "mov": 24, "ipod": 24, "matroska": 4, "webm": 4}
-
 #: What to do about a full disk.
 _MAKE_ROOM: Final = "free some space, or record to another disk"
 
@@ -91,7 +86,7 @@ class Muxer:
         self._file = OutputFile(self._reserved)
         self._length = LengthField(self._file, container.format)
         self._index: FragmentIndex | None = None
-        self._margin = Margin(self._file, _INDEX_BYTES.get(container.format, 0))
+        self._margin = Margin(self._file, container.format)
         self._container_kind = container
         self._is_mp4 = container.format in FRAGMENTED
         self._states_samples = container.format == "flac"
@@ -216,8 +211,6 @@ class Muxer:
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error, _CHECK_DISK) from error
         self._margin.count(packet)
-        if self._index is not None:
-            self._index.update()
         # An empty packet brings the final header of a FLAC.
         if self._states_samples and packet.size:
             self._length.count(packet.pts or 0, packet.duration or 0)
@@ -255,8 +248,13 @@ class Muxer:
         """How much a power cut would cost now: the age of the oldest write not on the disk. Any thread may ask."""
         return self._file.behind_s
 
-    def update_length(self) -> None:
-        """Bring the length in the header up to date, in formats that have one. Call it after every batch of packets."""
+    def update_header(self) -> None:
+        """Bring the length and the key frames in the header up to date, in formats that have such.
+
+        Call it after every batch of packets, so that they are right if the file is cut off.
+        """
+        if self._index is not None:
+            self._index.update()
         if self._crash_safe:
             self._length.update()
 
@@ -372,7 +370,7 @@ class Muxer:
         self._reserved.hand_over()
 
     def discard(self) -> None:
-        """Remove the file, and restore the one that it would have replaced."""
+        """Remove the file, and restore the one that it would have replaced; may be called twice."""
         self._file.stop_syncing()
         if self._container is not None and not self.is_empty:
             with suppress(OutputError):

@@ -23,6 +23,7 @@ from capture.output.disk_space import free_bytes
 from capture.output.file_size import FileSizeLimit, file_size_limit
 from capture.output.reserved_file import ReservedFile
 from capture.output.syncer import Syncer
+from capture.system.at_place import read_at, write_at
 from capture.system.durable import FULL
 
 __all__ = ["OutputFile"]
@@ -122,11 +123,7 @@ class OutputFile:
 
     def read_at(self, place: int, count: int) -> bytes:
         """Return up to `count` bytes from `place` on. Raises `OSError`."""
-        try:
-            os.lseek(self._descriptor, place, os.SEEK_SET)
-            return os.read(self._descriptor, count)
-        finally:
-            os.lseek(self._descriptor, self._position, os.SEEK_SET)
+        return read_at(self._descriptor, place, count)
 
     def replace_end(self, place: int, data: bytes) -> None:
         """Replace everything from `place` on by `data`, which is at least as long.
@@ -158,11 +155,7 @@ class OutputFile:
         Raises `OSError`.
         """
         with self._busy():
-            try:
-                os.lseek(self._descriptor, place, os.SEEK_SET)
-                os.write(self._descriptor, data)
-            finally:
-                os.lseek(self._descriptor, self._position, os.SEEK_SET)
+            write_at(self._descriptor, place, data)
 
     def keep_synced(self) -> None:
         """From now on, bring what is written to the disk about once a second, and the content before the headers."""

@@ -114,7 +114,7 @@ class FileWriter:
                 track, packets = self._inlet.get()
                 self._waiting.extend((track, packet) for packet in packets)
                 self._write_settled(self._settled_s())
-                self._muxer.update_length()
+                self._muxer.update_header()
         finally:
             self._finish()
 
@@ -155,7 +155,7 @@ class FileWriter:
             for track, packet in self._waiting:
                 self._write(track, packet)
         finally:
-            # The caller may be what holds this writer.
+            # It may be a method of the caller, who holds this writer: that would be a circle.
             self._settled_s = lambda: math.inf
             try:
                 self._muxer.close(self._chapters, self._end_s)

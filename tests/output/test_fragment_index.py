@@ -71,6 +71,7 @@ def record(path: Path, frames: int, keys: range) -> bytes:
         for packet in encoder.encode(numbered(number), number * SLOT):
             assert packet.is_keyframe == (number in keys)
             muxer.write(0, packet)
+        muxer.update_header()
     encoder.close()
     cut_off = path.read_bytes()
     muxer.close()
@@ -113,6 +114,7 @@ def test_a_closed_file_has_its_own_chapters_alone(marks: list[Chapter], tmp_path
     for number in range(60):
         for packet in encoder.encode(numbered(number), number * SLOT):
             muxer.write(0, packet)
+        muxer.update_header()
     muxer.close(marks)
     assert [title for title, _, _ in chapters(path)] == [mark.title for mark in marks]
     assert [kind for kind, _ in boxes(path.read_bytes())][-1] == b"moov"

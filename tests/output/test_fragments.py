@@ -42,6 +42,7 @@ def write(path: Path) -> tuple[bytes, bytes]:
                 muxer.write(0, packet)
         for packet in audio.encode(np.full((1600, 2), 0.1, np.float32)):
             muxer.write(int(video is not None), packet)
+        muxer.update_header()
     cut_off = path.read_bytes()
     muxer.close()
     return cut_off, path.read_bytes()

@@ -53,7 +53,7 @@ def test_the_header_grows_with_the_file(extension: str, tmp_path: Path) -> None:
     muxer, encoder = recorded(path)
     for second in (1, 2, 3):
         write_second(muxer, encoder)
-        muxer.update_length()
+        muxer.update_header()
         expected = second * SAMPLE_RATE if extension == "wav" else second * SAMPLE_RATE // FLAC_PACKET * FLAC_PACKET
         assert stated_samples(path) == expected == len(sound(path).samples)
         with av.open(str(path)) as container:
@@ -72,7 +72,7 @@ def test_a_header_that_promises_more_than_reached_the_disk_does_no_harm(extensio
     muxer, encoder = recorded(path)
     for _ in range(3):
         write_second(muxer, encoder)
-    muxer.update_length()
+    muxer.update_header()
     cut = path.stat().st_size // 2
     (tmp_path / f"cut.{extension}").write_bytes(path.read_bytes()[:cut])
     assert sound(tmp_path / f"cut.{extension}").end_s > 1.1
@@ -120,7 +120,7 @@ def test_a_disk_that_refuses_the_length_does_not_end_the_recording(
         raise OSError("full")
 
     monkeypatch.setattr(OutputFile, "overwrite_start", refuse)
-    muxer.update_length()
+    muxer.update_header()
     try:
         muxer.close()
     except OutputError as error:
