@@ -80,7 +80,7 @@ class SliceWriter:
     ) -> None:
         self._macroblocks = macroblocks
         self._number_bits = number_bits
-        self._tells_deblocking = controls_deblocking
+        self._controls_deblocking = controls_deblocking
         self.takes_macroblocks = takes_macroblocks
         # With several references, an inserted one would push another out.
         self._has_one_reference = has_one_reference
@@ -158,7 +158,7 @@ class SliceWriter:
         bits = _code(0) + _code(_ALL_PREDICTED) + _code(0) + f"{self._number:0{self._number_bits}b}"
         # The default number of references and the default quantiser.
         bits += "0" + source + _KEEP_AS_LAST + _code(0)
-        if self._tells_deblocking:
+        if self._controls_deblocking:
             bits += _code(1)
         parts, following = [], 0
         for address, samples in replaced:

@@ -18,18 +18,23 @@ from typing import Any, Final
 
 import av
 
-from capture.output.mp4_boxes import HEADER_BYTES, box, boxes, boxes_in, changed, child
+from capture.output.mp4_boxes import (
+    HEADER_BYTES,
+    box,
+    boxes,
+    boxes_in,
+    changed,
+    child,
+    handler_of,
+    timescale_of,
+    with_track_id,
+)
 from capture.output.output_file import OutputFile
 
 __all__ = ["add_chapter_track"]
 
 #: The handlers of the tracks that get a reference to the chapters.
 _PLAYED: Final = frozenset({b"vide", b"soun"})
-
-#: Where `mvhd` has its timescale, and `tkhd` the number of its track, by their version; and where `hdlr` has its kind.
-_TIMESCALE_AT: Final = (12, 20)
-_TRACK_ID_AT: Final = (12, 20)
-_HANDLER: Final = slice(8, 12)
 
 
 def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
@@ -39,7 +44,7 @@ def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
         return
     place, index = found
     movie = child(index, b"mvhd")
-    made = _track(chapters, _timescale(movie))
+    made = _track(chapters, timescale_of(movie))
     if made is None:
         return
     texts, track = made
@@ -52,19 +57,13 @@ def add_chapter_track(file: OutputFile, chapters: Sequence[Any]) -> None:
     for kind, content in boxes_in(index):
         if kind == b"mvhd":
             content = content[:-4] + struct.pack(">I", number + 1)
-        elif kind == b"trak" and child(content, b"hdlr")[_HANDLER] in _PLAYED:
+        elif kind == b"trak" and handler_of(content) in _PLAYED:
             content += reference
         parts.append(box(kind, content))
         if kind == b"trak":
             last_track = len(parts)
     parts.insert(last_track, box(b"trak", track))
     file.replace_end(place, box(b"mdat", texts) + box(b"moov", b"".join(parts)))
-
-
-def _timescale(movie_header: bytes) -> int:
-    """Return the units per second in which the movie counts the durations of its tracks."""
-    (units_per_s,) = struct.unpack_from(">I", movie_header, _TIMESCALE_AT[movie_header[0]])
-    return int(units_per_s)
 
 
 def _track(chapters: Sequence[Any], timescale: int) -> tuple[bytes, bytes] | None:
@@ -85,7 +84,7 @@ def _track(chapters: Sequence[Any], timescale: int) -> tuple[bytes, bytes] | Non
     data = memory.getvalue()
     index = next(content for kind, content in boxes_in(data) if kind == b"moov")
     for kind, track in boxes_in(index):
-        if kind == b"trak" and child(track, b"hdlr")[_HANDLER] == b"text":
+        if kind == b"trak" and handler_of(track) == b"text":
             sizes, offsets = child(track, b"stsz"), child(track, b"stco")
             same, count = struct.unpack(">II", sizes[4:12])
             length = same * count or sum(struct.unpack(f">{count}I", sizes[12 : 12 + 4 * count]))
@@ -103,8 +102,7 @@ def _last_index(file: OutputFile) -> tuple[int, bytes] | None:
 
 
 def _numbered(track_header: bytes, number: int) -> tuple[bytes, bytes]:
-    at = _TRACK_ID_AT[track_header[0]]
-    return b"tkhd", track_header[:at] + struct.pack(">I", number) + track_header[at + 4 :]
+    return b"tkhd", with_track_id(track_header, number)
 
 
 def _moved(offsets: bytes, by: int) -> tuple[bytes, bytes]:

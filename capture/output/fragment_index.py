@@ -24,7 +24,17 @@ from itertools import pairwise
 from typing import Any, Final
 
 from capture.output.fragments import parts
-from capture.output.mp4_boxes import HEADER_BYTES, Box, box, boxes, boxes_in, child
+from capture.output.mp4_boxes import (
+    HEADER_BYTES,
+    Box,
+    box,
+    boxes,
+    boxes_in,
+    child,
+    handler_of,
+    timescale_of,
+    track_id_of,
+)
 from capture.output.output_file import OutputFile
 
 __all__ = ["FragmentIndex"]
@@ -52,12 +62,6 @@ _MOST_BYTES: Final = 0x7FFFFFFF
 #: `mehd` of version 0 without its header, and its length at most.
 _LENGTH: Final = struct.Struct(">II")
 _LONGEST: Final = 0xFFFFFFFF
-
-#: Where `mvhd` and `mdhd` have the units per second, and `tkhd` the number of its track, by version; and where `hdlr`
-#: has its kind.
-_TIMESCALE_AT: Final = (12, 20)
-_TRACK_ID_AT: Final = (12, 20)
-_HANDLER: Final = slice(8, 12)
 
 
 class FragmentIndex:
@@ -114,7 +118,7 @@ class FragmentIndex:
             elif kind == b"udta":
                 content = b"".join(box(each, tag) for each, tag in boxes_in(content) if each != b"chpl")
             elif kind == b"mvhd":
-                self._movie_timescale = _timescale(content)
+                self._movie_timescale = timescale_of(content)
             elif kind == b"trak":
                 self._note_track(content)
             head += box(kind, content)
@@ -126,10 +130,9 @@ class FragmentIndex:
         self._length_at, self._table_at, self._table_end = length_at, outer.end - table, outer.end
 
     def _note_track(self, track: bytes) -> None:
-        header = child(track, b"tkhd")
-        (number,) = struct.unpack_from(">I", header, _TRACK_ID_AT[header[0]])
-        self._timescales[number] = _timescale(child(track, b"mdhd"))
-        if child(track, b"hdlr")[_HANDLER] == b"vide":
+        number = track_id_of(child(track, b"tkhd"))
+        self._timescales[number] = timescale_of(child(track, b"mdhd"))
+        if handler_of(track) == b"vide":
             self._video_id = number
 
     def _add(self, outer: Box) -> None:
@@ -169,10 +172,6 @@ class FragmentIndex:
             self._file.overwrite(self._table_at + _TABLE.size + self._final * _ENTRY.size, entries)
             self._file.overwrite(self._table_at, _TABLE.pack(*numbers))
             self._final = count - 1
-
-
-def _timescale(header: bytes) -> int:
-    return int(struct.unpack_from(">I", header, _TIMESCALE_AT[header[0]])[0])
 
 
 def _blank_chapter(number: int) -> dict[str, Any]:

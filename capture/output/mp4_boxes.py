@@ -6,7 +6,20 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["HEADER_BYTES", "LONG_HEADER_BYTES", "Box", "box", "boxes", "boxes_in", "changed", "child"]
+__all__ = [
+    "HEADER_BYTES",
+    "LONG_HEADER_BYTES",
+    "Box",
+    "box",
+    "boxes",
+    "boxes_in",
+    "changed",
+    "child",
+    "handler_of",
+    "timescale_of",
+    "track_id_of",
+    "with_track_id",
+]
 
 HEADER_BYTES: Final = 8
 
@@ -16,8 +29,16 @@ LONG_HEADER_BYTES: Final = 16
 #: Boxes that consist of boxes, on the way to the tables of a track.
 _PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
+#: Where `mvhd` and `mdhd` have the units per second, and `tkhd` the number of its track, by their version.
+_NUMBER_AT: Final = (12, 20)
+
+#: Where `hdlr` has its kind.
+_HANDLER: Final = slice(8, 12)
+
 
 class Box(NamedTuple):
+    """Where a box is: its header, its content, and its end."""
+
     kind: bytes
     position: int
     body: int
@@ -76,3 +97,24 @@ def changed(data: bytes, kind: bytes, change: Callable[[bytes], tuple[bytes, byt
         else:
             parts.append(box(found, changed(content, kind, change) if found in _PARENTS else content))
     return b"".join(parts)
+
+
+def timescale_of(header: bytes) -> int:
+    """Return the units per second of a movie (`mvhd`) or a track (`mdhd`)."""
+    return int(struct.unpack_from(">I", header, _NUMBER_AT[header[0]])[0])
+
+
+def track_id_of(header: bytes) -> int:
+    """Return the number of the track with this `tkhd`."""
+    return int(struct.unpack_from(">I", header, _NUMBER_AT[header[0]])[0])
+
+
+def with_track_id(header: bytes, number: int) -> bytes:
+    """Return a `tkhd` with another number."""
+    at = _NUMBER_AT[header[0]]
+    return header[:at] + struct.pack(">I", number) + header[at + 4 :]
+
+
+def handler_of(track: bytes) -> bytes:
+    """Return the kind of a track: `vide`, `soun`, `text`."""
+    return child(track, b"hdlr")[_HANDLER]

@@ -18,12 +18,15 @@ from capture.output.letters import cut
 from capture.system.private_files import make_folder
 
 __all__ = [
+    "EXCERPT",
     "candidates",
+    "check_name",
     "check_output",
     "check_writable",
     "date_in_name",
     "dated_name",
     "default_path",
+    "excerpt",
     "fitted",
     "ledger_of",
     "next_free",
@@ -32,6 +35,15 @@ __all__ = [
 
 #: Our folder inside the user's folder for videos or music. It is private: recordings show what was on the screen.
 _FOLDER_NAME: Final = "Captures"
+
+#: The longest name of a file on most file systems.
+_NAME_LIMIT_BYTES: Final = 255
+
+#: How many characters of a wrong input an error message repeats.
+EXCERPT: Final = 60
+
+#: The start of a name that `dated_name` gave, whatever was added to it.
+_DATED: Final = re.compile(r"Capture (20\d\d)-(\d\d)-(\d\d) (\d\d)\.(\d\d)\.(\d\d)(?!\d)", re.ASCII)
 
 
 def recordings_folder(extension: str) -> Path:
@@ -67,10 +79,6 @@ def default_path(extension: str, *, now: datetime, folder: Path | None = None) -
 def dated_name(ending: str, now: datetime) -> str:
     """Return the default file name of a recording started at `now`."""
     return f"Capture {now:%Y-%m-%d %H.%M.%S}.{ending.removeprefix('.')}"
-
-
-#: The start of a name that `dated_name` gave, whatever was added to it.
-_DATED: Final = re.compile(r"Capture (20\d\d)-(\d\d)-(\d\d) (\d\d)\.(\d\d)\.(\d\d)(?!\d)", re.ASCII)
 
 
 def date_in_name(name: str) -> datetime | None:
@@ -111,23 +119,16 @@ def _size_bytes(name: str) -> int:
 
 def _name_limit_bytes(folder: Path) -> int:
     if sys.platform == "win32":
-        return NAME_LIMIT_BYTES
+        return _NAME_LIMIT_BYTES
     try:
         return os.pathconf(folder, "PC_NAME_MAX")
     except (OSError, ValueError):
-        return NAME_LIMIT_BYTES
+        return _NAME_LIMIT_BYTES
 
 
 def next_free(path: Path) -> Path:
     """Return the first of `candidates` that does not exist, not even as a broken link."""
     return next(candidate for candidate in candidates(path) if not os.path.lexists(candidate))
-
-
-#: The longest name of a file on most file systems.
-NAME_LIMIT_BYTES: Final = 255
-
-#: How many characters of a wrong input an error message repeats.
-EXCERPT: Final = 60
 
 
 def excerpt(value: object) -> str:

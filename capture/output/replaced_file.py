@@ -14,11 +14,9 @@ from typing import Final, Self
 
 from capture.errors import OutputError, UsageError
 from capture.output.locked_file import OPENS_AT_ONCE, create_locked, is_being_recorded, lock, taken_by_another
+from capture.output.naming import fitted
 
 __all__ = ["ReplacedFile", "left_aside"]
-
-#: The longest name that Linux, macOS and Windows allow.
-_LONGEST_NAME_BYTES: Final = 255
 
 #: The random part of a name: two recorders never choose the same.
 _RANDOM_BYTES: Final = 8
@@ -126,13 +124,5 @@ def left_aside(path: Path) -> list[Path]:
 
 def _prefix(path: Path) -> str:
     """Return how the names begin under which the file at `path` is set aside."""
-    room = _LONGEST_NAME_BYTES - len("..replaced-") - 2 * _RANDOM_BYTES
-    name, encoded = path.name, os.fsencode(path.name)
-    if len(encoded) > room:
-        # Loading it takes 3 MB, with OpenSSL.
-        import hashlib
-
-        # A shortened name may be that of several files.
-        short = hashlib.sha256(encoded).hexdigest()[:16]
-        name = f"{encoded[: room - len(short) - 1].decode(errors='ignore')}~{short}"
-    return f".{name}.replaced-"
+    random = "0" * 2 * _RANDOM_BYTES
+    return fitted(path, f".replaced-{random}", ".").name.removesuffix(random)

@@ -14,6 +14,8 @@ _OF_ONE_FILE: Final = frozenset(
 
 
 class Tags(NamedTuple):
+    """The tags of a new file."""
+
     #: FFmpeg's names and their values.
     of_file: Mapping[str, str] = {}
     #: A name for each track, in their order; "" and those that are missing stay without. Formats for sound alone have

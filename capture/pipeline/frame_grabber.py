@@ -75,8 +75,8 @@ class FrameJob(NamedTuple):
 class FrameGrabber:
     """Grabs the frames of one source from the epoch to the stop; `parts` converts those that have to wait.
 
-    `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `beat`. Call
-    `conclude` after stopping the timeline.
+    `run` is the work of a thread, which calls `report` for dropped slots. Any thread may call `wake` and `repeat_now`.
+    Call `conclude` after stopping the timeline.
     """
 
     def __init__(
@@ -260,10 +260,10 @@ class FrameGrabber:
                 # There is no picture to repeat yet.
                 self._beat_wanted = False
                 return True
-            # Clear before sending, which may block: a `beat` meanwhile asks for the next one.
             # A picture that was shown just now may still be on its way: the repeat of the one before must not take its
-            # place. But who wants packets up to this moment gets them.
+            # place. `repeat_now` asks for packets up to this moment all the same.
             lag_s = 0.0 if self._beat_wanted else self._lag_s
+            # Cleared before sending, which may block: a `repeat_now` meanwhile asks for the next one.
             self._beat_wanted = False
             self._send(self._stamps.pts(now_s - lag_s))
             self._repeated.add(max(self._slot, self._reached(now_s)))

@@ -48,9 +48,9 @@ class SoundGrabber:
     Every block of every source passes through here, so no later stage sees a sample that is not finite or beyond
     `LOUDEST`: one would end an encoder, or the process.
 
-    During a take, every block is passed on, and every `QUIET_S` that nothing came. The last `keep_s` seconds are kept
-    in memory, so that a take can begin with sound from before it was requested; with 0, no sound outside a take is
-    kept. `run` also calls `watch` with every block.
+    During a take, every block is passed on, and a `Quiet` whenever nothing came for `QUIET_S`. The last `keep_s`
+    seconds are kept in memory, so that a take can begin with sound from before it was requested; with 0, no sound
+    outside a take is kept. `run` also calls `watch` with every block.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SoundGrabber:
         self._take: _SoundTake | None = None
         self._next_take: _SoundTake | None = None
         self._closed = False
-        #: How often the source was read; a device that hangs makes no more of them.
+        #: How often the source was read; the number stays while the device hangs.
         self.reads = 0
 
     def begin_take(self, timeline: Timeline, deliver: Callable[[Heard], None]) -> threading.Event:
@@ -169,7 +169,7 @@ class _SoundTake:
     def is_over(self) -> bool:
         """Whether all sound from before the stop has arrived, or the wait for it is over.
 
-        The time alone does not tell: while this thread did not run, the sound waited for it.
+        The time alone is not enough: while this thread did not run, the sound waited for it.
         """
         stop_s = self.timeline.stop_s
         return self._heard_until_s >= stop_s or self._quiet_until_s >= stop_s + STRAGGLERS_S

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from capture.output.mp4_boxes import boxes, boxes_in, child
+from capture.output.mp4_boxes import boxes, boxes_in, child, timescale_of, track_id_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -132,8 +132,7 @@ def read_table(track: bytes) -> Table:
         (keys,) = struct.unpack_from(">I", inside[b"stss"], 4)
         is_key[_numbers(inside[b"stss"], 8, keys, ">u4") - 1] = True
     times = np.cumsum(durations) - durations
-    number = struct.unpack_from(">I", (header := child(track, b"tkhd")), 20 if header[0] else 12)[0]
-    units_per_s = struct.unpack_from(">I", (header := child(track, b"mdhd")), 20 if header[0] else 12)[0]
+    number, units_per_s = track_id_of(child(track, b"tkhd")), timescale_of(child(track, b"mdhd"))
     if not units_per_s:
         raise ValueError("no unit of time")
     return Table(number, units_per_s, Samples(places, sizes, times, is_key), durations)
