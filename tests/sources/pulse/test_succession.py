@@ -13,13 +13,14 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
-from running import eventually
+from running import LIMIT_S, eventually
 from servers import ON_BOTH_SERVERS
 from stage import module, pactl
 
 from capture.media import Samples
 from capture.sources.pulse import reader
 from capture.sources.pulse.device_source import PulseSource
+from capture.sources.pulse.reader import PulseReader
 from capture.sources.pulse.timed_stream import TimestampedStream
 from capture.virtual.desk import VirtualDesk
 
@@ -114,9 +115,24 @@ def test_what_is_left_goes_on_until_the_next_output_delivers(
 def test_a_change_ends_the_rest_until_a_block_is_complete(
     listen: Callable[[], Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TimestampedStream, "complete_in_s", property(lambda self: NEVER_S))
+    usual, rest, rests = TimestampedStream.complete_in_s.fget, PulseReader._rest, threading.Event()
+    assert usual is not None
+
+    def complete_in_s(stream: TimestampedStream) -> float:
+        # A stream that needs attention now allows no rest: nothing else may end it.
+        return NEVER_S if usual(stream) > 0.0 else 0.0
+
+    def note_rest(source: PulseReader, until_s: float) -> None:
+        if until_s > time.monotonic() + LIMIT_S and all(heard.complete_in_s for heard in source._streams.values()):
+            rests.set()
+        rest(source, until_s)
+
+    monkeypatch.setattr(TimestampedStream, "complete_in_s", property(complete_in_s))
+    monkeypatch.setattr(TimestampedStream, "waits_until_s", math.inf)
+    monkeypatch.setattr(PulseReader, "_rest", note_rest)
     monkeypatch.setattr(Listening, "read_s", NEVER_S)
     listening = listen()
+    eventually(rests.is_set, "the rest")
     pactl(os.environ, "set-default-sink", "other")
     eventually(lambda: listening.reported == ["internal: now Other"], "the report")
 
