@@ -243,7 +243,7 @@ def test_a_deleted_recording_waits_no_more_and_a_damaged_list_is_none(home: Home
 
 
 @pytest.fixture
-def process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+def process(home: Home, as_in_a_terminal: None) -> Iterator[subprocess.Popen[bytes]]:
     """A backup in a process of its own, whose rclone is in the middle of a copy."""
     home.fake_rclone()
     home.use(str(home.remote))

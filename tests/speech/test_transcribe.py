@@ -239,6 +239,7 @@ def test_a_missing_library_is_said(folder: Path, model: Path, tmp_path: Path) ->
     assert err == ("capture: the library pywhispercpp is missing (none here): pip install 'capture-recorder[speech]'\n")
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_ctrl_c_ends_the_model_and_leaves_nothing(folder: Path, model: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     hangs = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(600)"
