@@ -23,6 +23,8 @@ class Call(NamedTuple):
     at: int = 0
     is_header: bool = False
     is_start: bool = False
+    #: The new name, if there is one.
+    to: Path | None = None
 
 
 class DiskCalls:
@@ -66,7 +68,7 @@ class DiskCalls:
         def record(path: Any, *more: Any, **options: Any) -> Any:
             file = os.lstat(path).st_ino if os.path.lexists(path) else 0
             # Noted when it begins: what has to come before it is over by then.
-            self.calls.append(Call(name, Path(path), file))
+            self.calls.append(Call(name, Path(path), file, to=Path(more[0]) if more else None))
             return call(path, *more, **options)
 
         return record
@@ -82,13 +84,14 @@ class DiskCalls:
     def assert_safe(self, path: Path, *, named_first: bool = False) -> None:
         """Assert that the file at `path` was synced after its last write, then got its name, and that was synced.
 
-        With `named_first`, it had its name before it had any content.
+        With `named_first`, it had its name before it had any content. Names that it had before, in hidden folders, do
+        not count.
         """
         file = path.stat().st_ino
         synced = max(place for place, call in enumerate(self.calls) if (call.name, call.file) == ("fdatasync", file))
         written = [place for place, call in enumerate(self.calls) if (call.name, call.file) == ("write", file)]
         assert max(written, default=-1) < synced
-        names = [call.name in ("replace", "rename", "link") and call.file == file for call in self.calls]
+        names = [call.to == path and call.file == file for call in self.calls]
         named = [place for place, is_named in enumerate(names) if is_named and not named_first]
         assert all(synced < place for place in named)
         assert max([synced, *named]) < max(self.where("fsync", path.parent))

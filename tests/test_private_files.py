@@ -89,7 +89,7 @@ def test_what_is_not_a_small_file_is_refused_without_waiting(tmp_path: Path) -> 
             (tmp_path / "socket", "it is a socket"),
             (tmp_path, "it is a folder"),
             (Path("/dev/zero"), "it is a device"),
-            (tmp_path / "large", "it has more than 1 MB"),
+            (tmp_path / "large", "it is larger than 1 MB"),
         ):
             with pytest.raises(OSError, match=reason) as caught:
                 read_small(path)

@@ -1,4 +1,4 @@
-"""Gives a finished file its name without replacing another file."""
+"""Gives a finished file its name once its content is on the disk, without replacing another file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from capture.errors import OutputError, UsageError
 from capture.output.naming import candidates
-from capture.system.durable import sync_name
+from capture.system.durable import sync_file, sync_name
 
 __all__ = ["under_free_name"]
 
@@ -15,9 +15,14 @@ __all__ = ["under_free_name"]
 def under_free_name(made: Path, path: Path, *, chosen: bool = False) -> Path:
     """Rename a finished file to `path`, or to the next free name if the user did not choose `path`; return its name.
 
-    Raises `UsageError` if the chosen name is taken, `OutputError` if it cannot be written. What the file holds must be
-    on the disk already.
+    Its content is brought to the disk first. Raises `UsageError` if the chosen name is taken, `OutputError` if it
+    cannot be written.
     """
+    try:
+        sync_file(made)
+    except OSError as error:
+        remedy = "check that the disk is connected and has free space"
+        raise OutputError(f"{path} could not be stored ({error.strerror})", remedy) from error
     for free in candidates(path):
         try:
             _rename(made, free)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from operator import itemgetter
@@ -23,11 +24,11 @@ from capture.codecs.h264_units import parameters_of, with_start_codes
 from capture.errors import EncoderError, OutputError, RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import VIDEO_TICKS_PER_S, in_seconds
+from capture.output.free_name import under_free_name
 from capture.recordings.check import check
 from capture.recordings.progress import OnProgress, part_of, unwatched
 from capture.recordings.rewrite import chapters_of, new_file, opened, tracks_of
 from capture.recordings.scratch import scratch_folder
-from capture.system.durable import publish
 from capture.system.private_files import copy_mode
 
 __all__ = ["with_constant_rate"]
@@ -72,7 +73,7 @@ def with_constant_rate(
         raise UsageError(f"there is no picture in {path}", "name a recording with one")
     if picture.constant_fps is not None:
         return None
-    if output.exists():
+    if os.path.lexists(output):
         raise UsageError(f"{output} exists already", "name another file with -o")
     if container_of(output).video_codec != "h264" or picture.codec != "h264":
         raise UsageError(
@@ -93,7 +94,7 @@ def with_constant_rate(
             if not report.ok:
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             copy_mode(path, made)
-            publish(made, output)
+            under_free_name(made, output, chosen=True)
     except EncoderError as error:
         raise UsageError(f"{path} cannot be made constant without encoding: {error.message}", _ENCODE) from error
     except (OSError, av.FFmpegError) as error:

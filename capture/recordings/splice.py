@@ -7,6 +7,7 @@ a hidden folder and is checked before it gets its name.
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from operator import itemgetter
@@ -20,6 +21,7 @@ from capture.formats import ENCODERS, container_of
 from capture.media import as_fraction
 from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
+from capture.output.free_name import under_free_name
 from capture.output.locked_file import is_being_recorded
 from capture.recordings.check import CheckReport, check, size_bytes_of
 from capture.recordings.glance import glance
@@ -94,14 +96,15 @@ def spliceable(path: Path, doing: str, *, limits: bool = True) -> Glance:
 
 
 def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Made:
-    """Write what is planned to `output`, replacing a file of this name once the new one was checked.
+    """Write what is planned to `output`, replacing the file that has this name now once the new one was checked.
 
-    Raises `RecordingError` for a recording that cannot be encoded again, and `OutputError` when the new file cannot be
-    written. Then nothing has changed.
+    Raises `UsageError` if a file gets this name meanwhile, `RecordingError` for a recording that cannot be encoded
+    again, and `OutputError` when the new file cannot be written. Then nothing has changed.
     """
     source = plan.parts[0].path
+    replaces = os.path.lexists(output)
     # Replace the target of a link, not the link itself.
-    target = output.resolve() if output.exists() else output.absolute()
+    target = output.resolve() if replaces else output.absolute()
     new = target
     try:
         with scratch_folder(target.parent) as folder:
@@ -117,8 +120,12 @@ def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Mad
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             if len(report.streams) != len(plan.kinds):
                 raise OutputError(f"the new file has {len(report.streams)} tracks instead of {len(plan.kinds)}")
-            copy_mode(source, new)
-            publish(new, target)
+            # What was private stays so in a file that was joined from several.
+            copy_mode(source, new, *dict.fromkeys(part.path for part in plan.parts))
+            if replaces:
+                publish(new, target)
+            else:
+                under_free_name(new, target, chosen=True)
     except OutputError as error:
         raise OutputError(f"{output} was not written: {error.message.replace(str(new), 'it')}", error.remedy) from error
     except RecordingError as error:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FULL", "publish", "sync_content", "sync_name"]
+__all__ = ["FULL", "publish", "sync_content", "sync_file", "sync_name"]
 
 #: The errors for a full disk and for a full quota. Windows has no second one.
 FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -37,6 +37,16 @@ def sync_content(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in _UNABLE:
             raise
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of the file at `path` is on the disk, as `sync_content` does.
+
+    It may be one that this user may read but not write.
+    """
+    # Windows syncs only what is open for writing.
+    with path.open("rb+" if sys.platform == "win32" else "rb") as file:
+        sync_content(file.fileno())
 
 
 def sync_name(path: Path) -> None:
@@ -69,7 +79,6 @@ def publish(made: Path, path: Path) -> None:
     After a power cut the name belongs to the old file or to the new one, and both are whole; once this returns, to the
     new one. Both names are on the same disk.
     """
-    with made.open("rb+") as file:
-        sync_content(file.fileno())
+    sync_file(made)
     made.replace(path)
     sync_name(path)

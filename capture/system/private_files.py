@@ -61,13 +61,15 @@ def replace(path: Path, content: bytes) -> None:
         raise
 
 
-def copy_mode(old: Path, new: Path) -> None:
-    """Give the file `new` the mode of `old`.
+def copy_mode(old: Path, new: Path, *others: Path) -> None:
+    """Give the file `new` the mode of `old`, without what one of the `others` denies.
 
     A file system that denies that is accepted where it opens `new` to nobody who may not read or change `old`. Raises
     `OSError` otherwise.
     """
     wanted, found = (stat.S_IMODE(path.stat().st_mode) for path in (old, new))
+    for other in others:
+        wanted &= other.stat().st_mode
     if found == wanted:
         return
     try:
@@ -89,7 +91,7 @@ def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
         _check_is_file(os.fstat(descriptor))
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise OSError(0, f"it has more than {most_bytes // 1_000_000} MB")
+        raise OSError(0, f"it is larger than {most_bytes // 1_000_000} MB")
     return content
 
 

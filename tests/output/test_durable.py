@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StartCapture
+from conftest import PROJECT, StartCapture
 from disk_calls import DiskCalls
 from reopened import sound
 from takes import Recording, StandbyRecording
@@ -26,9 +27,13 @@ from capture.output.ledger_file import LedgerFile
 from capture.output.naming import ledger_of
 from capture.recordings.check import check
 from capture.recordings.cut import cut_end
+from capture.recordings.export import export
+from capture.recordings.join import join
 from capture.recordings.loudness import normalise
+from capture.recordings.presets import PRESETS
 from capture.recordings.repair import repair
 from capture.recordings.transcode import convert, fit
+from capture.recordings.trim import trim
 
 if sys.platform != "linux":
     pytest.skip("the calls are those of Linux", allow_module_level=True)
@@ -143,6 +148,9 @@ def ledger_written(path: Path) -> Path:
         made_smaller,
         lambda path: convert(path, "gif"),
         lambda path: convert(path, "ogg"),
+        lambda path: export(path, "web", PRESETS["web"]).path,
+        lambda path: trim(path, path.with_name("part.mp4"), 0.5).path,
+        lambda path: join([path, path], path.with_name("both.mp4")).path,
         set_up,
         started_at_login,
         ledger_written,
@@ -154,6 +162,30 @@ def test_a_file_gets_its_name_when_its_content_is_safe(
     path = write(tmp_path / "out.mp4")
     del calls.calls[:]
     calls.assert_safe(make(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_a_read_only_file_gets_its_name(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for name in ("one", "other"):
+        (tmp_path / name).write_bytes(b"content")
+        (tmp_path / name).chmod(0o444)
+    program = """
+import os
+from pathlib import Path
+from capture.output.free_name import under_free_name
+from capture.system.durable import publish
+
+if os.geteuid() == 0:
+    for name in ("one", "other"):
+        os.chown(name, 65534, 65534)
+    os.setuid(65534)
+publish(Path("one"), Path("published"))
+under_free_name(Path("other"), Path("named"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, timeout=60)
+    assert {"published", "named"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("options", [{}, {"format": "gif"}, {"max_bytes": 20_000}])

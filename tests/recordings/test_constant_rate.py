@@ -120,6 +120,20 @@ def test_too_low_a_rate_or_a_taken_name_is_refused(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {path.name}
 
 
+def test_a_file_that_gets_the_name_meanwhile_stays(tmp_path: Path) -> None:
+    path, output = tmp_path / "made.mp4", tmp_path / "mine.mp4"
+    record(path)
+
+    def write_mine(share: float) -> None:
+        if share > 0.5:
+            output.write_bytes(b"mine")
+
+    with pytest.raises(UsageError, match=r"mine\.mp4 exists already"):
+        with_constant_rate(path, output, 60, write_mine)
+    assert output.read_bytes() == b"mine"
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, output.name}
+
+
 def test_what_does_not_play_or_has_no_picture_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()

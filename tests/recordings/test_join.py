@@ -13,6 +13,7 @@ from written import Picture, Sound, write
 
 from capture.cli.main import main
 from capture.codecs.audio_encoder import AudioEncoder
+from capture.errors import UsageError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.output.muxer import Muxer
@@ -177,6 +178,32 @@ def test_what_cannot_be_joined_touches_nothing(
         assert main(["join", *files]) == code, files
         assert words in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("modes", [(0o644, 0o600), (0o600, 0o644)])
+def test_what_is_private_stays_private(modes: tuple[int, int], tmp_path: Path) -> None:
+    paths = both(tmp_path, "wav")
+    for path, mode in zip(paths, modes, strict=True):
+        path.chmod(mode)
+    join(paths, tmp_path / "all.wav")
+    assert (tmp_path / "all.wav").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_gets_the_name_meanwhile_stays(tmp_path: Path) -> None:
+    one, other = both(tmp_path, "mp4")
+    output = tmp_path / "mine.mp4"
+
+    def write_mine(share: float) -> None:
+        if share > 0.5:
+            output.write_bytes(b"mine")
+
+    with pytest.raises(UsageError, match=r"mine\.mp4 exists already"):
+        join([one, other], output, write_mine)
+    output.unlink()
+    with pytest.raises(UsageError, match=r"mine\.mp4 exists already"):
+        trim(one, output, 1.0, on_progress=write_mine)
+    assert output.read_bytes() == b"mine"
+    assert names(tmp_path) == ["mine.mp4", "one.mp4", "other.mp4"]
 
 
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
