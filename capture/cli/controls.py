@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,8 @@ def _is_unfinished(path: Path) -> bool:
     from capture.output.locked_file import is_being_recorded
     from capture.recordings.structure import Ending, read_structure
 
-    if not path.is_file() or is_being_recorded(path):
+    # That of Path raises where a folder may not be looked into.
+    if not os.path.isfile(path) or is_being_recorded(path):  # noqa: PTH113
         return False
     try:
         return read_structure(path).ending is not Ending.WHOLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ __all__ = ["VERBS"]
 
 
 def _trim(arguments: Arguments) -> int:
-    from capture.cli.recordings import recording_named
+    from capture.cli.recordings import beside, recording_named
     from capture.parsing import parse_level, parse_span, parse_time
     from capture.recordings.pauses import Silence
     from capture.recordings.trim import trim
@@ -37,21 +38,21 @@ def _trim(arguments: Arguments) -> int:
     if arguments.in_place:
         output = path
     else:
-        output = path.with_stem(f"{path.stem}-trimmed") if arguments.output is None else Path(arguments.output)
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output} is the recording itself", "use --in-place to replace it")
+        output = beside(path, "-trimmed") if arguments.output is None else Path(arguments.output)
+        with suppress(OSError):
+            if output.samefile(path):
+                raise UsageError(f"{output} is the recording itself", "use --in-place to replace it")
     with working(arguments, f"trimming {path.name}") as on_progress:
         made = trim(path, output, from_s, to_s, on_progress, cuts=cuts, silence=silence, limits=not arguments.no_limits)
     return _saved(arguments, made)
 
 
 def _join(arguments: Arguments) -> int:
-    from capture.cli.recordings import recording_named
+    from capture.cli.recordings import beside, recording_named
     from capture.recordings.join import join
 
     paths = [recording_named(file) for file in arguments.files]
-    first = paths[0]
-    output = first.with_stem(f"{first.stem}-joined") if arguments.output is None else Path(arguments.output)
+    output = beside(paths[0], "-joined") if arguments.output is None else Path(arguments.output)
     with working(arguments, f"joining {len(paths)} recordings") as on_progress:
         made = join(paths, output, on_progress, limits=not arguments.no_limits)
     return _saved(arguments, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,13 +90,13 @@ def _rate(constant_fps: float | None) -> str:
 def _convert(arguments: Arguments) -> int:
     from pathlib import Path
 
-    from capture.cli.recordings import recording_named
+    from capture.cli.recordings import beside, recording_named
     from capture.parsing import parse_fps
     from capture.recordings.constant_rate import with_constant_rate
 
     path = recording_named(arguments.file)
     fps = parse_fps(arguments.constant_fps)
-    output = path.with_stem(f"{path.stem}-{fps:g}fps") if arguments.output is None else Path(arguments.output)
+    output = beside(path, f"-{fps:g}fps") if arguments.output is None else Path(arguments.output)
     with working(arguments, f"converting {path.name}") as on_progress:
         made = with_constant_rate(path, output, fps, on_progress, limits=not arguments.no_limits)
     if made is None:
@@ -116,10 +117,11 @@ def _repair(arguments: Arguments) -> int:
 
     path = recording_named(arguments.path)
     output = None if arguments.output is None else Path(arguments.output)
-    if path.is_dir() and output is not None:
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - that of Path raises for some names
+    if is_folder and output is not None:
         raise UsageError(f"--output names one file, but {path} is a folder", "drop --output, or name one recording")
     found: list[dict[str, Any]] = []
-    recordings = recordings_in(path) if path.is_dir() else [path]
+    recordings = recordings_in(path) if is_folder else [path]
     if not recordings:
         say(arguments, f"there is no recording in {path}: nothing to repair")
     for each in recordings:

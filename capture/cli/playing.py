@@ -36,7 +36,7 @@ _INTERVAL_S: Final = 0.1
 
 
 def _play(arguments: Arguments) -> int:
-    from capture.cli.recordings import recording_named
+    from capture.cli.recordings import check_track, recording_named
     from capture.parsing import parse_speed, parse_time
     from capture.recordings.check import size_bytes_of
     from capture.recordings.glance import glance
@@ -52,9 +52,7 @@ def _play(arguments: Arguments) -> int:
     sounds = [track for track in seen.tracks if track.kind == "audio"]
     if not sounds:
         raise RecordingError(f"{path} has no sound to play", _instead_of_sound(seen))
-    if arguments.track is not None and not 1 <= arguments.track <= len(sounds):
-        have = "is one audio track" if len(sounds) == 1 else f"are audio tracks 1 to {len(sounds)}"
-        raise UsageError(f"there is no audio track {arguments.track} in {path}", f"there {have}")
+    check_track(path, sounds, arguments.track)
     if seen.duration_s is not None and from_s >= seen.duration_s:
         from capture.cli.terminal import as_clock
 

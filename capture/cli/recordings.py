@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +11,9 @@ from capture.errors import UsageError
 
 if TYPE_CHECKING:
     from capture.recordings.library import FoundRecording
+    from capture.recordings.overview import TrackGlance
 
-__all__ = ["LAST", "folders", "recording_named", "saved_recordings", "where"]
+__all__ = ["LAST", "beside", "check_track", "folders", "recording_named", "saved_recordings", "where"]
 
 LAST: Final = "last"
 
@@ -56,3 +58,22 @@ def recording_named(name: str) -> Path:
         those = f"capture list has 1 to {len(found)}" if found else "name a file"
         raise UsageError(f"there is no recording {name} in {where(places)}", those)
     return found[int(name) - 1].path
+
+
+def beside(path: Path, addition: str) -> Path:
+    """Return the path of a new file beside a recording: its name with an addition, cut where it would be too long.
+
+    Raises `UsageError` when `path` names no file.
+    """
+    from capture.output.naming import fitted
+    from capture.recordings.check import size_bytes_of
+
+    size_bytes_of(path)
+    return fitted(path.with_name(path.stem), f"{addition}{path.suffix}")
+
+
+def check_track(path: Path, sounds: Sequence[TrackGlance], number: int | None) -> None:
+    """Raise `UsageError` unless a recording with these audio tracks has this one, counted from 1."""
+    if number is not None and not 1 <= number <= len(sounds):
+        have = "is one audio track" if len(sounds) == 1 else f"are audio tracks 1 to {len(sounds)}"
+        raise UsageError(f"there is no audio track {number} in {path}", f"there {have}")

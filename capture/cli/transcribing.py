@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,33 +20,45 @@ __all__ = ["VERBS"]
 
 
 def _transcribe(arguments: Arguments) -> int:
-    from capture.cli.recordings import recording_named
+    from capture.cli.recordings import beside, check_track, recording_named
     from capture.cli.working import working
     from capture.config.store import load
+    from capture.recordings.check import size_bytes_of
+    from capture.recordings.glance import glance
     from capture.recordings.progress import part_of
     from capture.speech.subtitles import check_container, with_subtitles
     from capture.speech.whisper import check_model, heard_in, sound_for_speech
 
     config = load()
     path = recording_named(arguments.file)
-    if not path.is_file():
-        raise UsageError(f"{path} is not a file", "name a recording")
-    if arguments.track is not None and arguments.track < 1:
-        raise UsageError(f"--track {arguments.track} is no track", "count them from 1")
+    size_bytes_of(path)
+    sounds = [track for track in glance(path).tracks if track.kind == "audio"]
+    if sounds:
+        check_track(path, sounds, arguments.track)
     text, subtitles = path.with_suffix(".txt"), path.with_suffix(".srt")
-    output = path.with_stem(f"{path.stem}-subtitled") if arguments.embed else None
+    output = beside(path, "-subtitled") if arguments.embed else None
     if output is not None:
         check_container(path)
-    for made in filter(None, (text, subtitles, output)):
-        if made.exists() and not arguments.overwrite:
-            raise UsageError(f"{made} exists already", "move it away, or give --overwrite")
+
+    def check_names() -> None:
+        for made in filter(None, (text, subtitles, output)):
+            if os.path.lexists(made) and not arguments.overwrite:
+                raise UsageError(f"{made} exists already", "move it away, or give --overwrite")
+
+    check_names()
     named = arguments.model or str(config["speech.model"])
     language = arguments.language or str(config["speech.language"])
-    model_path = check_model(Path(named).expanduser() if named else None, language)
+    model = Path(named) if named else None
+    with suppress(RuntimeError):
+        # It raises for the folder of a user who does not exist.
+        model = model and model.expanduser()
+    model_path = check_model(model, language)
     with working(arguments, f"transcribing {path.name}") as on_progress:
         track, limits = None if arguments.track is None else arguments.track - 1, not arguments.no_limits
         samples = sound_for_speech(path, track, limits=limits)
         segments = heard_in(samples, model_path, language, part_of(on_progress, 0.0, 0.95))
+        # That took minutes.
+        check_names()
         _write(text, subtitles, segments)
         if output is not None:
             try:

@@ -25,7 +25,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from capture.errors import OutputError, RecordingError
+from capture.errors import OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS, container_of
 from capture.output.chapters import Chapter
 from capture.output.file_size import limit_remedy
@@ -209,8 +209,14 @@ def _put_back(path: Path, before: CheckReport | None, limits: bool) -> Repaired 
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """Return the files in `folder` with a recording's extension, sorted by name, without hidden ones."""
-    shown = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    """Return the files in `folder` with a recording's extension, sorted by name, without hidden ones.
+
+    Raises `UsageError` when the folder cannot be read.
+    """
+    try:
+        shown = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"the folder {folder} cannot be read ({error.strerror})", "see its permissions") from error
     return sorted(path for path in shown if path.suffix[1:].lower() in CONTAINERS)
 
 

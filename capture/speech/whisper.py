@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 
-from capture.errors import NotReadyError, RecordingError, UsageError
+from capture.errors import NotReadyError, OutputError, RecordingError, UsageError
 from capture.media import SAMPLE_RATE, SampleArray
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.proportion import hold_headers
@@ -113,18 +113,24 @@ def heard_in(
     """Return what the model hears in the sound. Ctrl+C ends the process that runs it.
 
     Raises `NotReadyError` when the library is missing, `UsageError` for a language that it does not know,
-    `RecordingError` when the model fails.
+    `RecordingError` when the model fails, `OutputError` when the temporary folder is full.
     """
     length_s = len(samples) / _RATE
     found: list[Segment] = []
     with tempfile.TemporaryFile() as sound:
-        samples.tofile(sound)
-        sound.seek(0)
+        try:
+            samples.tofile(sound)
+            sound.seek(0)
+        except OSError as error:
+            raise OutputError(
+                f"the sound for the speech model cannot be stored ({error.strerror or error})",
+                "free some space in the temporary folder, or set TMPDIR to another",
+            ) from error
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "capture.speech.listener", str(model.absolute()), language],
             stdin=sound,
             stdout=subprocess.PIPE,
-            # It tells much about itself.
+            # It reports every step.
             stderr=subprocess.DEVNULL,
             env=_environment(),
         ) as process:
@@ -139,7 +145,7 @@ def heard_in(
                 raise
     if process.returncode < 0:
         how = signal.Signals(-process.returncode).name
-        raise RecordingError(f"the speech model {model} crashed ({how})", "the file may be damaged, get it once more")
+        raise RecordingError(f"the speech model {model} crashed ({how})", "the file may be damaged: download it again")
     if process.returncode:
         raise RecordingError(f"the speech model failed (exit code {process.returncode})")
     return found
@@ -152,14 +158,16 @@ def _environment() -> dict[str, str]:
 
 
 def _segment_in(line: bytes, model: Path, length_s: float) -> Segment | None:
-    """Return the segment that a line of the listener tells; None for one without words. Raises as `heard_in` does."""
+    """Return the segment in a line of the listener; None for one without words. Raises as `heard_in` does."""
     told = json.loads(line)
     if "missing" in told:
         raise NotReadyError(
             f"the library pywhispercpp is missing ({told['missing']})", "pip install 'capture-recorder[speech]'"
         )
     if "language" in told:
-        raise UsageError(f"the speech model knows no language {told['language']!r}", "give auto, or a code like en")
+        raise UsageError(
+            f"the speech model does not know the language {told['language']!r}", "give auto, or a code like en"
+        )
     if "failed" in told:
         raise RecordingError(f"the speech model {model} failed ({told['failed']})", "try another model")
     # What a damaged model says may be anything.

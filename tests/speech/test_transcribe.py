@@ -14,8 +14,10 @@ import struct
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -144,7 +146,7 @@ def test_one_track_can_be_chosen(folder: Path, model: Path) -> None:
     assert run("transcribe", "a.mp4", "--track", "2", "--model", model)[0] == 0
     assert "up to 0.1" in Path("a.txt").read_text()
     code, _, err = run("transcribe", "a.mp4", "--track", "3", "--model", model, "--overwrite")
-    assert (code, err) == (1, "capture: there is no such sound in a.mp4: see capture check\n")
+    assert (code, err) == (2, "capture: there is no audio track 3 in a.mp4: there are audio tracks 1 to 2\n")
 
 
 @pytest.mark.parametrize(("name", "heard"), [("a.mp4", "auto: 2.0 s up to 0.4"), ("a.mkv", HEARD)])
@@ -184,8 +186,10 @@ def test_subtitles_are_read_by_another_program(name: str, heard: str, folder: Pa
         (("a.ogg", "--model", "no.bin"), 3, "the speech model no.bin cannot be read (No such file or directory): "),
         (("a.ogg", "--model", "a.ogg"), 3, "a.ogg is not a model of whisper.cpp, or is damaged: download one"),
         (("a.ogg", "--embed"), 2, "a .ogg file has no room for subtitles: players find the .srt file beside it"),
-        (("a.ogg", "--track", "0"), 2, "--track 0 is no track: count them from 1"),
-        (("no.ogg",), 2, "no.ogg is not a file: name a recording"),
+        (("a.ogg", "--track", "0"), 2, "there is no audio track 0 in a.ogg: there is one audio track"),
+        (("a.mp4", "--track", "3"), 2, "there is no audio track 3 in a.mp4: there are audio tracks 1 to 2"),
+        (("a.ogg", "--model", "~nobody-here/m.bin"), 3, "the speech model ~nobody-here/m.bin cannot be read (No such"),
+        (("no.ogg",), 2, "no.ogg does not exist: name an existing recording"),
     ],
 )
 def test_what_cannot_be_heard_is_said(arguments: tuple[str, ...], code: int, message: str, folder: Path) -> None:
@@ -197,14 +201,36 @@ def test_what_cannot_be_heard_is_said(arguments: tuple[str, ...], code: int, mes
 
 def test_an_unknown_language_and_a_failing_model_are_said(folder: Path, model: Path) -> None:
     code, _, err = run("transcribe", "a.ogg", "--model", model, "--language", "xx")
-    assert (code, err) == (2, "capture: the speech model knows no language 'xx': give auto, or a code like en\n")
+    assert (code, err) == (
+        2,
+        "capture: the speech model does not know the language 'xx': give auto, or a code like en\n",
+    )
     model.write_bytes(header() + b"other")
     code, _, err = run("transcribe", "a.ogg", "--model", model)
     assert (code, err) == (1, f"capture: the speech model {model} failed (no double): try another model\n")
     model.write_bytes(header() + b"crashes")
     code, _, err = run("transcribe", "a.ogg", "--model", model)
     assert code == 1
-    assert err == f"capture: the speech model {model} crashed (SIGSEGV): the file may be damaged, get it once more\n"
+    assert err == f"capture: the speech model {model} crashed (SIGSEGV): the file may be damaged: download it again\n"
+
+
+def test_a_full_temporary_folder_is_said(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", partial(open, "/dev/full", "r+b", buffering=0))
+    code, _, err = run("transcribe", "a.ogg", "--model", model)
+    assert code == 1
+    assert err.startswith("capture: the sound for the speech model cannot be stored (")
+    assert err.endswith("): free some space in the temporary folder, or set TMPDIR to another\n")
+
+
+def test_a_text_that_is_written_meanwhile_stays(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def heard(*given: Any) -> list[Any]:
+        Path("a.txt").write_text("mine")
+        return []
+
+    monkeypatch.setattr("capture.speech.whisper.heard_in", heard)
+    code, _, err = run("transcribe", "a.ogg", "--model", model)
+    assert (code, err) == (2, "capture: a.txt exists already: move it away, or give --overwrite\n")
+    assert (Path("a.txt").read_text(), Path("a.srt").exists()) == ("mine", False)
 
 
 def test_a_model_of_english_is_not_asked_for_other_languages(folder: Path, model: Path) -> None:
