@@ -24,6 +24,7 @@ def _backup(arguments: Arguments) -> int:
     from capture.cli.recordings import recording_named
     from capture.config.store import load
     from capture.desktop.backup import BackupList, backup_path
+    from capture.recordings.check import size_bytes_of
 
     remote = str(load()["backup.remote"])
     known = BackupList(backup_path())
@@ -36,8 +37,7 @@ def _backup(arguments: Arguments) -> int:
         )
     files = [recording_named(file) for file in arguments.files]
     for file in files:
-        if not file.is_file():
-            raise UsageError(f"{file} is not a file", "name a recording")
+        size_bytes_of(file)
     try:
         return _run(arguments, remote, known, files)
     except OSError as error:
@@ -50,19 +50,28 @@ def _run(arguments: Arguments, remote: str, known: BackupList, files: Iterable[P
     from capture.desktop.backup import back_up
     from capture.desktop.rclone import Rclone
 
-    with known.copying() as lock:
-        if lock is None:
-            known.queue(files)
-            say(arguments, "another backup is running; it copies these recordings too")
-            if arguments.json:
-                write_json({"remote": remote, "copied": [], "failed": [], "running": True})
-            return 0
-        # A backup that is killed leaves its rclone running, which holds the lock then.
-        copier = Rclone(remote, () if sys.platform == "win32" else (lock,))
-        known.queue([*files, *_without_copy(remote, known)])
-        with working(arguments, f"copying to {remote}"):
-            outcomes = back_up(known, remote, copier, even_if_not_due=arguments.now)
-    return _conclude(arguments, remote, known, outcomes)
+    # Before the right to copy is asked for: another backup that has it looks again after it has given it up.
+    known.queue(files)
+    outcomes: list[Outcome] = []
+    tried: set[str] = set()
+    has_begun = False
+    while not has_begun or known.due() - tried:
+        with known.copying() as lock:
+            if lock is None:
+                break
+            # A backup that is killed leaves its rclone running, which holds the lock then.
+            copier = Rclone(remote, () if sys.platform == "win32" else (lock,))
+            if not has_begun:
+                known.queue(_without_copy(remote, known))
+            with working(arguments, f"copying to {remote}"):
+                outcomes += back_up(known, remote, copier, even_if_not_due=arguments.now, tried=tried)
+            has_begun = True
+    if has_begun:
+        return _conclude(arguments, remote, known, outcomes)
+    say(arguments, "another backup is running; it copies these recordings too")
+    if arguments.json:
+        write_json({"remote": remote, "copied": [], "failed": [], "running": True})
+    return 0
 
 
 def _without_copy(remote: str, known: BackupList) -> Iterable[Path]:

@@ -101,14 +101,22 @@ class BackupList:
                 content.waiting.setdefault(str(path.absolute()), Waiting())
 
     def waiting(self) -> Mapping[str, Waiting]:
-        return _read(self._path).waiting
+        """Return the files that wait, by path; none where the list cannot be read."""
+        return self._seen().waiting
 
     def copied(self) -> Mapping[str, Copied]:
-        return _read(self._path).copied
+        """Return the copies, by the path of their file; none where the list cannot be read."""
+        return self._seen().copied
 
-    def has_due(self) -> bool:
-        """Whether a file waits whose next attempt is due."""
-        return any(each.next_s <= time.time() for each in self.waiting().values())
+    def _seen(self) -> _Content:
+        try:
+            return _read(self._path)
+        except OSError:
+            return _Content()
+
+    def due(self) -> set[str]:
+        """Return the files whose next attempt is due."""
+        return {path for path, each in self.waiting().items() if each.next_s <= time.time()}
 
     def forget(self, path: str) -> None:
         """Take a file out of those that wait. Raises `OSError`."""
@@ -173,15 +181,23 @@ def _lock(descriptor: int, *, waits: bool) -> bool:
 
 
 def _read(path: Path) -> _Content:
+    """Return the list; an empty one where there is none. Raises `OSError` when it cannot be read.
+
+    Then it must not be replaced by an empty one: it may be whole.
+    """
     try:
-        content: Any = json.loads(read_small(path, _LIMIT_BYTES))
+        text = read_small(path, _LIMIT_BYTES)
+    except FileNotFoundError:
+        return _Content()
+    try:
+        content: Any = json.loads(text)
         if content["version"] != _VERSION:
             return _Content()
         return _Content(
             {path: Waiting(**each) for path, each in content["waiting"].items()},
             {path: Copied(**each) for path, each in content["copied"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Damaged, it is as good as none: files in the recordings folders are found again.
         return _Content()
 
@@ -193,14 +209,16 @@ def back_up(
     *,
     even_if_not_due: bool = False,
     now_s: Callable[[], float] = time.time,
+    tried: set[str] | None = None,
 ) -> list[Outcome]:
     """Copy every file that waits and is due; return what became of each, in order. Raises `OSError`.
 
     Files that are queued meanwhile are copied too. A file that is being recorded goes on waiting, one that is gone does
-    not. After two failures of the copier in a row the rest waits for the next backup.
+    not. After two failures of the copier in a row the rest waits for the next backup. `tried` are the files that this
+    backup does not try, or not again; it adds those that it has tried or given up.
     """
     outcomes: list[Outcome] = []
-    tried: set[str] = set()
+    tried = set() if tried is None else tried
     failures = 0
     while failures < _FAILURES_IN_A_ROW:
         due = (path for path, each in known.waiting().items() if even_if_not_due or each.next_s <= now_s())
@@ -215,6 +233,8 @@ def back_up(
         failures = failures + 1 if outcome.copier_failed else 0
         if outcome.error:
             known.note_failure(path, outcome.error, now_s())
+    else:
+        tried.update(known.waiting())
     return outcomes
 
 

@@ -35,13 +35,16 @@ class BackupStarter:
         self._complain = complain
         self._known = BackupList(backup_path())
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._has_complained = False
         self._ended = threading.Event()
         self._retries = Worker("backup", self._retry)
 
     def add(self, path: Path) -> None:
-        """Queue a file, and start its backup."""
+        """Queue a file, and start its backup.
+
+        One that runs may have had its last look at the list. Which of the two copies the file is for them to settle.
+        """
         try:
             self._known.queue([path])
             self._start()
@@ -56,24 +59,30 @@ class BackupStarter:
         """End the retries; a backup that runs goes on."""
         self._ended.set()
         self._retries.join()
-        if self._process is not None and self._process.poll() is None:
+        for process in self._running():
             # Otherwise Python warns that the process is never waited for.
-            self._process.returncode = 0
+            process.returncode = 0
 
     def _retry(self) -> None:
         # The list is read again each time: other recorders queue in it too.
         pause_s = _RETRY_S
         while not self._ended.is_set():
-            if self._known.has_due():
+            if self._known.due():
                 with suppress(OSError):
-                    self._start()
+                    if not self._running():
+                        self._start()
                 pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
             else:
                 pause_s = _RETRY_S
             self._ended.wait(pause_s)
 
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        with self._lock:
+            self._processes = [process for process in self._processes if process.poll() is None]
+            return self._processes
+
     def _start(self) -> None:
-        """Start a backup unless the last one still runs: that copies what is queued meanwhile. Raises `OSError`."""
+        """Start a backup. Raises `OSError`."""
         from capture.desktop.autostart import own_command
 
         with self._lock:
@@ -82,14 +91,16 @@ class BackupStarter:
                     self._has_complained = True
                     self._complain(f"recordings wait for their backup, rclone is missing: {how_to_install('rclone')}")
                 return
-            if self._process is not None and self._process.poll() is None:
-                return
-            self._process = subprocess.Popen(
-                [*own_command(), "backup", "--quiet"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=self._environment,
-                # It outlives this process, whose Ctrl+C must not reach it.
-                start_new_session=True,
+            # Those that have ended do not stay as zombies.
+            self._processes = [process for process in self._processes if process.poll() is None]
+            self._processes.append(
+                subprocess.Popen(
+                    [*own_command(), "backup", "--quiet"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=self._environment,
+                    # It outlives this process, whose Ctrl+C must not reach it.
+                    start_new_session=True,
+                )
             )

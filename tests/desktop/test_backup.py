@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import eventually
@@ -242,6 +243,18 @@ def test_a_deleted_recording_waits_no_more_and_a_damaged_list_is_none(home: Home
         assert list(known.waiting()) == ["/y"]
 
 
+def test_a_list_that_cannot_be_read_now_is_not_replaced(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = home.known
+    known.queue([Path("/y")])
+    known.note_copied("/x", Copied(1, 2, "r:", "x"))
+    before = backup_path().read_bytes()
+    monkeypatch.setattr("capture.desktop.backup._LIMIT_BYTES", 10)
+    with pytest.raises(OSError, match="larger than"):
+        known.queue([Path("/z")])
+    assert (known.waiting(), known.copied()) == ({}, {})
+    assert backup_path().read_bytes() == before
+
+
 @pytest.fixture
 def process(home: Home, as_in_a_terminal: None) -> Iterator[subprocess.Popen[bytes]]:
     """A backup in a process of its own, whose rclone is in the middle of a copy."""
@@ -288,11 +301,15 @@ def test_ctrl_c_ends_a_backup_and_loses_nothing(home: Home, process: subprocess.
             "no place for backups is set: name a folder, or a place of rclone's: capture config backup.remote "
             "drive:Captures",
         ),
-        (("config", "backup.remote", " -x:"), 2, "backup.remote: ' -x:' is no place of rclone's: write it like drive:"),
+        (
+            ("config", "backup.remote", " -x:"),
+            2,
+            "backup.remote: ' -x:' is not a place for backups: write it like drive:",
+        ),
         (
             ("config", "backup.remote", "drive"),
             2,
-            "backup.remote: 'drive' is no place of rclone's: write it like drive:",
+            "backup.remote: 'drive' is not a place for backups: write it like drive:",
         ),
     ],
 )
@@ -335,6 +352,25 @@ def test_standby_tries_again_what_is_due(home: Home) -> None:
         standby.terminate()
         standby.wait(30)
     assert home.copies() == ["a.ogg"]
+
+
+def test_what_is_queued_at_the_last_moment_is_copied(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.fake_rclone()
+    home.use(str(home.remote))
+    home.add("a.ogg")
+    others: list[tuple[int, str, str]] = []
+
+    def back_up_and_let_another_ask(*given: Any, **more: Any) -> Any:
+        outcomes = back_up(*given, **more)
+        if not others:
+            # It finds no right to copy, and this one has had its last look.
+            others.append(run("backup", str(home.add("late.ogg", home.path))))
+        return outcomes
+
+    monkeypatch.setattr("capture.desktop.backup.back_up", back_up_and_let_another_ask)
+    assert run("backup") == (0, f"copied 2 recordings to {home.remote}\n", "")
+    assert others == [(0, "another backup is running; it copies these recordings too\n", "")]
+    assert home.copies() == ["a.ogg", "late.ogg"]
 
 
 def test_a_missing_rclone_is_said_once(home: Home) -> None:
