@@ -115,12 +115,11 @@ def test_what_is_left_goes_on_until_the_next_output_delivers(
 def test_a_change_ends_the_rest_until_a_block_is_complete(
     listen: Callable[[], Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, rest, rests = TimestampedStream.complete_in_s.fget, PulseReader._rest, threading.Event()
-    assert usual is not None
+    usual, rest, rests = vars(TimestampedStream)["complete_in_s"], PulseReader._rest, threading.Event()
 
     def complete_in_s(stream: TimestampedStream) -> float:
         # A stream that needs attention now allows no rest: nothing else may end it.
-        return NEVER_S if usual(stream) > 0.0 else 0.0
+        return NEVER_S if usual.fget(stream) > 0.0 else 0.0
 
     def note_rest(source: PulseReader, until_s: float) -> None:
         if until_s > time.monotonic() + LIMIT_S and all(heard.complete_in_s for heard in source._streams.values()):
