@@ -60,11 +60,14 @@ def _check(arguments: Arguments) -> int:
 def _checked(arguments: Arguments, path: Path) -> CheckReport:
     """Check the file at `path`. One that is being recorded is not damaged, but not complete either."""
     from capture.output.locked_file import is_being_recorded
-    from capture.recordings.check import check
+    from capture.recordings.animation_report import check_animation
+    from capture.recordings.check import check, size_bytes_of
 
+    size_bytes_of(path)
     with working(arguments, f"checking {path.name}") as on_progress:
         is_unfinished = is_being_recorded(path)
-        report = check(path, limits=not arguments.no_limits, on_progress=on_progress)
+        limits = not arguments.no_limits
+        report = check_animation(path, limits=limits) or check(path, limits=limits, on_progress=on_progress)
     if not is_unfinished:
         return report
     return replace(report, problems=("it is being recorded: check it when it is finished",))

@@ -8,15 +8,42 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import RecordingError
-from capture.recordings.check import StreamReport
+from capture.recordings.check import CheckReport, StreamReport
+from capture.recordings.headers.animation import HEAD_BYTES, animation_head
+from capture.recordings.headers.bounds import TRUST
+from capture.recordings.structure import Ending
 
-__all__ = ["report_animation"]
+__all__ = ["check_animation", "report_animation"]
 
 #: The blocks of a GIF (GIF89a, sections 20 to 27), and the label of the extension with the duration of a frame.
 _GIF_EXTENSION: Final = 0x21
 _GIF_FRAME: Final = 0x2C
 _GIF_END: Final = 0x3B
 _GIF_CONTROL: Final = 0xF9
+
+#: An animation is read as a whole. A clip of a minute in full motion has some 50 MB.
+_MOST_BYTES: Final = 500_000_000
+
+
+def check_animation(path: Path, *, limits: bool = True) -> CheckReport | None:
+    """Check the GIF or WebP at `path` as `check` does recordings; None if it is neither, or cannot be read.
+
+    With `limits`, a file beyond `_MOST_BYTES` is not read.
+    """
+    path = path.absolute()
+    try:
+        with path.open("rb") as file:
+            if animation_head(file.read(HEAD_BYTES)) is None:
+                return None
+        if limits and path.stat().st_size > _MOST_BYTES:
+            excess = f"the animation is larger than {_MOST_BYTES / 1e6:.0f} MB: {TRUST}"
+            return CheckReport(path, (excess,), (), Ending.DAMAGED, plays=False, beyond_limits=True)
+        found = report_animation(path)
+    except OSError:
+        return None
+    except RecordingError:
+        return CheckReport(path, ("the animation is damaged",), (), Ending.DAMAGED, plays=False)
+    return CheckReport(path, (), (found,), Ending.WHOLE, plays=True)
 
 
 def report_animation(path: Path) -> StreamReport:

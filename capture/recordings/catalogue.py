@@ -22,7 +22,7 @@ from capture.system.private_files import make_folder, read_small, replace
 __all__ = ["Entry", "Index", "index_path"]
 
 #: Another number makes every older index invalid: raise it when `Glance` or what it says changes.
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 #: Room for 200,000 recordings.
 _LIMIT_BYTES: Final = 64_000_000

@@ -12,6 +12,7 @@ from typing import Any, Final
 from capture.errors import RecordingError, UsageError
 from capture.recordings.contents import Contents, Track, read_contents
 from capture.recordings.headers import excess_in
+from capture.recordings.headers.animation import HEAD_BYTES, animation_head
 from capture.recordings.mp4.contents import read_by_index
 from capture.recordings.progress import OnProgress, unwatched
 from capture.recordings.structure import Ending, Structure, read_structure
@@ -126,7 +127,7 @@ def check(
 
     With `listen`, every audio track is decoded up to its first sound, and `silent` says whether there was none; the
     rest of the audio and all pictures stay undecoded. Silence is not a problem; an unfinished or damaged file is. A
-    file that is not a recording gets a report, too.
+    file that is not a recording gets a report, too; so does an animation (see `check_animation`).
 
     With `limits`, a file whose headers claim more than any recording holds is not read, and one with too many packets
     is not read to its end: time and memory stay within bounds (see `headers`). Files that capture has just written need
@@ -144,10 +145,10 @@ def check(
         if excess:
             return CheckReport(path, (excess,), (), Ending.DAMAGED, plays=False, beyond_limits=True)
         structure = read_structure(path)
+        if structure.ending is Ending.UNKNOWN:
+            return _nothing_in(path, _unknown(path))
     except OSError as error:
         return _nothing_in(path, f"the file cannot be read: {error.strerror or error}")
-    if structure.ending is Ending.UNKNOWN:
-        return _nothing_in(path, "this is not a recording, or its start is damaged")
     try:
         found = read_by_index(path) if by_index and not listen else None
         contents = found or read_contents(path, listen=listen, limits=limits, on_progress=on_progress)
@@ -166,6 +167,14 @@ def check(
 
 def _nothing_in(path: Path, problem: str) -> CheckReport:
     return CheckReport(path, (problem,), (), Ending.UNKNOWN, plays=False)
+
+
+def _unknown(path: Path) -> str:
+    with path.open("rb") as file:
+        is_animation = animation_head(file.read(HEAD_BYTES)) is not None
+    return (
+        "this is an animation, not a recording" if is_animation else "this is not a recording, or its start is damaged"
+    )
 
 
 def size_bytes_of(path: Path) -> int:

@@ -12,6 +12,7 @@ import av
 from av.stream import Disposition
 
 from capture.recordings.headers import excess_in
+from capture.recordings.headers.animation import HEAD_BYTES, animation_head
 from capture.recordings.headers.bounds import TRUST
 from capture.recordings.opening import PATIENCE_S, open_recording
 from capture.recordings.overview import ANIMATIONS, Glance, State, TrackGlance, unread
@@ -99,13 +100,8 @@ def _track(stream: av.stream.Stream) -> TrackGlance:
 def _animation(path: Path) -> Glance:
     """Look at a GIF or WebP, whose length only a walk through all of its pictures would tell."""
     with path.open("rb") as file:
-        head = file.read(30)
-    if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 10:
-        codec = "gif"
-        width, height = (int.from_bytes(head[at : at + 2], "little") for at in (6, 8))
-    elif head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
-        codec = "webp"
-        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
-    else:
+        head = animation_head(file.read(HEAD_BYTES))
+    if head is None:
         return unread(path, State.DAMAGED, "it is not an animation, or its start is damaged")
-    return Glance(State.WHOLE, "", None, "", (TrackGlance("video", codec, width=width, height=height),))
+    track = TrackGlance("video", head.codec, width=head.width, height=head.height)
+    return Glance(State.WHOLE, "", None, "", (track,))

@@ -27,7 +27,7 @@ from capture.recordings.check import CheckReport, check, size_bytes_of
 from capture.recordings.glance import glance
 from capture.recordings.mp4.assembly import Clock, Insertion, assemble
 from capture.recordings.mp4.runs import Run, Store
-from capture.recordings.overview import Glance, State
+from capture.recordings.overview import ANIMATIONS, Glance, State
 from capture.recordings.parts import Part
 from capture.recordings.progress import OnProgress, part_of
 from capture.recordings.proportion import hold_headers, hold_length
@@ -87,6 +87,8 @@ def spliceable(path: Path, doing: str, *, limits: bool = True) -> Glance:
         raise RecordingError(f"{cannot}: {error.message}", error.remedy) from error
     if found.state is State.UNFINISHED:
         raise RecordingError(f"{cannot}: {found.problem}", "run capture repair on it first")
+    if any(track.codec in ANIMATIONS for track in found.tracks):
+        raise RecordingError(f"{cannot}: this is an animation, not a recording", "name a recording")
     if found.state is not State.WHOLE or not found.duration_s:
         raise RecordingError(f"{cannot}: {found.problem or 'it has no length'}", "see capture check")
     for track in found.tracks:
