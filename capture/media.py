@@ -31,6 +31,7 @@ __all__ = [
     "as_fraction",
     "bounded",
     "in_seconds",
+    "is_voice_note",
     "peak_dbfs",
 ]
 
@@ -209,6 +210,20 @@ def bounded(samples: SampleArray) -> tuple[SampleArray, int]:
     finite = np.isfinite(samples)
     kept = np.where(finite, samples, 0.0).clip(-LOUDEST, LOUDEST).astype(samples.dtype, copy=False)
     return kept, int(np.count_nonzero(~finite | (np.abs(samples) > LOUDEST)))
+
+
+#: The signature of an Opus track's header, and where it has the sample rate of what was encoded (RFC 7845, 5.1).
+_OPUS_HEAD: Final = b"OpusHead"
+_INPUT_RATE: Final = slice(12, 16)
+
+
+def is_voice_note(head: bytes | None) -> bool:
+    """Whether a track with this header, its codec's `extradata`, was encoded as a voice note; False without a header.
+
+    The sample rate of what was encoded says so.
+    """
+    head = bytes(head or b"")
+    return head.startswith(_OPUS_HEAD) and int.from_bytes(head[_INPUT_RATE], "little") == VOICE_SAMPLE_RATE
 
 
 def peak_dbfs(peak: float) -> float:

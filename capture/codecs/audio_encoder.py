@@ -23,7 +23,7 @@ from capture.codecs.stereo_aac import StereoAac
 from capture.errors import EncoderError, NotReadyError
 from capture.media import SAMPLE_RATE, VOICE_SAMPLE_RATE, SampleArray
 
-__all__ = ["AudioEncoder"]
+__all__ = ["VOICE_FRAMES_PER_PACKET", "AudioEncoder"]
 
 
 class _AudioCodec(NamedTuple):
@@ -85,7 +85,7 @@ _VOICE_CODEC: Final = _AudioCodec(
 )
 
 #: Three frames of 20 ms make a packet of 60 ms.
-_VOICE_FRAMES_PER_PACKET: Final = 3
+VOICE_FRAMES_PER_PACKET: Final = 3
 
 
 class AudioEncoder:
@@ -105,7 +105,7 @@ class AudioEncoder:
         self._format = how.sample_format
         self._layout = "mono" if self._channels == 1 else "stereo"
         self._downmixer = _VoiceDownmixer() if voice else None
-        self._repacketizer = Repacketizer(_VOICE_FRAMES_PER_PACKET) if voice else None
+        self._repacketizer = Repacketizer(VOICE_FRAMES_PER_PACKET) if voice else None
         self._container = open_null_container()
         self.template = self._add_stream(how, self._layout)
         one = self._add_stream(how, "mono") if codec == "aac" and self._channels == 2 else None

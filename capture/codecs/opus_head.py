@@ -5,19 +5,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from capture.media import VOICE_SAMPLE_RATE
-
-__all__ = ["is_voice", "priming_of", "with_priming"]
+__all__ = ["priming_of", "with_priming"]
 
 _SIGNATURE: Final = b"OpusHead"
 _PRE_SKIP: Final = slice(10, 12)
-_INPUT_RATE: Final = slice(12, 16)
-
-
-def is_voice(head: bytes | None) -> bool:
-    """Whether the track was encoded as a voice note, by the input sample rate in its header."""
-    head = bytes(head or b"")
-    return head.startswith(_SIGNATURE) and int.from_bytes(head[_INPUT_RATE], "little") == VOICE_SAMPLE_RATE
 
 
 def priming_of(head: bytes | None) -> int:

@@ -14,10 +14,9 @@ import av
 import numpy as np
 
 from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.opus_head import is_voice
 from capture.codecs.opus_repacketizer import split
 from capture.codecs.stereo_aac import windows
-from capture.media import SAMPLE_RATE, SampleArray
+from capture.media import SAMPLE_RATE, SampleArray, is_voice_note
 
 __all__ = ["CUTTABLE", "RUN_IN_S", "decoded", "silenced", "switch_place"]
 
@@ -111,7 +110,7 @@ class _Cut:
         samples[at : at + len(found)] = found
         samples[: max(0, begin)] = 0
         samples[max(0, end) :] = 0
-        encoder = AudioEncoder(self._codec, channels, voice=is_voice(self._source.extradata))
+        encoder = AudioEncoder(self._codec, channels, voice=is_voice_note(self._source.extradata))
         # The encoder puts its priming before the samples.
         made = [bytes(one) for one in (*encoder.encode(samples[self._overlap.samples :]), *encoder.finish())]
         if self._codec == "opus":

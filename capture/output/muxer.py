@@ -35,6 +35,7 @@ from av.video.stream import VideoStream
 
 from capture.errors import DiskFullError, FileGoneError, FileTooLargeError, NoRoomError, OutputError, UsageError
 from capture.formats import Container
+from capture.media import is_voice_note
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.file_size import limit_remedy
 from capture.output.fragment_index import FragmentIndex
@@ -44,7 +45,7 @@ from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
 from capture.output.muxer_options import CLUSTERED, FRAGMENTED, options_of
 from capture.output.naming import candidates
-from capture.output.opus_vendor import is_voice_head, name_vendor
+from capture.output.opus_vendor import name_vendor
 from capture.output.output_file import OutputFile
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
@@ -129,7 +130,7 @@ class Muxer:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
             self._streams = [self._container.add_stream_from_template(item, opaque=True) for item in templates]
             self._container.metadata.update(lasting(metadata or {}))
-            is_voice = any(is_voice_head(bytes(item.codec_context.extradata or b"")) for item in templates)
+            is_voice = any(is_voice_note(item.codec_context.extradata) for item in templates)
             put_in_header(self._container, fitted_chapters(chapters, form, voice=is_voice)[0], form)
             for stream, template in zip(self._streams, templates, strict=True):
                 stream.metadata.update(lasting(template.metadata))

@@ -10,10 +10,10 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from capture.media import VOICE_SAMPLE_RATE
+from capture.media import is_voice_note
 from capture.output.output_file import OutputFile
 
-__all__ = ["is_voice_head", "name_vendor", "name_vendor_at"]
+__all__ = ["name_vendor", "name_vendor_at"]
 
 #: What the voice notes of the most common messenger state. Its phones are reported to refuse others.
 _VENDOR: Final = b"WhatsApp"
@@ -24,8 +24,6 @@ _HEAD_BYTES: Final = 8192
 _PAGE: Final = b"OggS"
 _PAGE_HEADER: Final = 27
 _CRC: Final = slice(22, 26)
-_HEAD: Final = b"OpusHead"
-_INPUT_RATE: Final = slice(12, 16)
 _TAGS: Final = b"OpusTags"
 
 #: A comment that FFmpeg adds.
@@ -57,7 +55,7 @@ def _with_vendor(head: bytes) -> bytes:
     """Return the changed start of a file that begins with `head`; empty if nothing needs to change."""
     begin = _end_of_page(head, 0)
     end = _end_of_page(head, begin)
-    if not 0 < begin < end <= len(head) or not is_voice_head(_packet_of(head[:begin])):
+    if not 0 < begin < end <= len(head) or not is_voice_note(_packet_of(head[:begin])):
         return b""
     body = begin + _PAGE_HEADER + head[begin + _PAGE_HEADER - 1]
     tags = _renamed(head[body:end])
@@ -76,11 +74,6 @@ def _end_of_page(data: bytes, begin: int) -> int:
         return 0
     lengths = data[table : table + data[table - 1]]
     return table + len(lengths) + sum(lengths)
-
-
-def is_voice_head(packet: bytes) -> bool:
-    """Whether a track that begins with this packet was encoded as a voice note."""
-    return packet.startswith(_HEAD) and int.from_bytes(packet[_INPUT_RATE], "little") == VOICE_SAMPLE_RATE
 
 
 def _packet_of(page: bytes) -> bytes:

@@ -18,13 +18,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 
-from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.opus_head import is_voice, with_priming
+from capture.codecs.audio_encoder import VOICE_FRAMES_PER_PACKET, AudioEncoder
+from capture.codecs.opus_head import with_priming
 from capture.codecs.opus_repacketizer import Repacketizer, split
 from capture.codecs.sound_cut import CUTTABLE, RUN_IN_S, switch_place
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.errors import RecordingError
-from capture.media import SAMPLE_RATE, as_fraction
+from capture.media import SAMPLE_RATE, as_fraction, is_voice_note
 from capture.recordings.mp4.runs import Run, StoredTrack
 from capture.recordings.opening import patience_s
 from capture.recordings.proportion import paced
@@ -35,9 +35,6 @@ __all__ = ["CopiedSound", "FrameReader"]
 
 #: A frame of Opus: 20 ms.
 _OPUS_SAMPLES: Final = 960
-
-#: How many frames make a packet of a voice note.
-_VOICE_FRAMES: Final = 3
 
 #: How many frames behind the run-in to search at first for a place at which to stop copying. Opus takes the best of
 #: several, AAC nearly always the last.
@@ -166,7 +163,7 @@ class CopiedSound:
         self._parts = parts
         self._context = track.codec_context
         self._codec = self._context.codec.canonical_name
-        self._is_voice = is_voice(self._context.extradata)
+        self._is_voice = is_voice_note(self._context.extradata)
         self._samples = readers[0].samples
         self._overlap = CUTTABLE[self._codec].samples
         self._run_in = -(-round(RUN_IN_S * SAMPLE_RATE) // self._samples)
@@ -352,7 +349,7 @@ class CopiedSound:
 
     def _packed(self, frames: Generator[_Frame, None, _Result]) -> Generator[av.Packet[Any], None, _Result]:
         """Yield packets with these frames; return what their generator returns."""
-        repacketizer = Repacketizer(_VOICE_FRAMES if self._is_voice else 1)
+        repacketizer = Repacketizer(VOICE_FRAMES_PER_PACKET if self._is_voice else 1)
         while True:
             try:
                 place, frame = next(frames)

@@ -14,8 +14,8 @@ from av.stream import Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from capture.codecs.opus_head import is_voice
 from capture.formats import Container
+from capture.media import is_voice_note
 from capture.recordings.check import CheckReport
 from capture.recordings.encoding_plan import Style
 from capture.recordings.opening import MOST_PIXELS
@@ -83,7 +83,7 @@ def _is_sound(track: AudioStream, kind: Container, style: Style) -> bool:
     if codec != kind.audio_codec or context.channels > 2 or _hides_more_than(track, _MOST_HIDDEN):
         return False
     if style.voice:
-        return codec == "opus" and context.channels == 1 and is_voice(context.extradata)
+        return codec == "opus" and context.channels == 1 and is_voice_note(context.extradata)
     return codec == "opus" or (codec == "aac" and context.profile in _PROFILES["aac"] and track.rate in _RATES)
 
 

@@ -16,9 +16,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.opus_head import is_voice
 from capture.formats import container_of
-from capture.media import SAMPLE_RATE, SampleArray
+from capture.media import SAMPLE_RATE, SampleArray, is_voice_note
 from capture.output.chapters import Chapter
 from capture.output.muxer import Muxer
 from capture.recordings.check import StreamReport, check
@@ -100,7 +99,7 @@ class _Sound:
 
     def __init__(self, stream: AudioStream, codec: str, change: Change, report: StreamReport, begins_s: float) -> None:
         channels = 1 if stream.codec_context.channels == 1 else 2
-        self.encoder = AudioEncoder(codec, channels, voice=is_voice(stream.codec_context.extradata))
+        self.encoder = AudioEncoder(codec, channels, voice=is_voice_note(stream.codec_context.extradata))
         self._channels = channels
         self._resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
         self._changing = Changing(change, channels)

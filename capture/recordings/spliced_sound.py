@@ -18,10 +18,9 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from capture.codecs.audio_encoder import AudioEncoder
-from capture.codecs.opus_head import is_voice
 from capture.errors import RecordingError
 from capture.formats import Container
-from capture.media import SAMPLE_RATE, as_fraction
+from capture.media import SAMPLE_RATE, as_fraction, is_voice_note
 from capture.recordings.copied_sound import CopiedSound, FrameReader
 from capture.recordings.mp4.runs import Run, Store
 from capture.recordings.opening import patience_s
@@ -104,7 +103,7 @@ def spliced_sound(
         }
         if all(reader.is_copyable for reader in frames.values()):
             return CopiedSound(sounds, [frames[part.path] for part in parts])
-    voice = kind.audio_codec == "opus" and all(is_voice(context.extradata) for context in contexts)
+    voice = kind.audio_codec == "opus" and all(is_voice_note(context.extradata) for context in contexts)
     return _Encoded(sounds, first, AudioEncoder(kind.audio_codec, channels, voice=voice))
 
 
@@ -117,7 +116,9 @@ def _form(track: AudioStream) -> tuple[Any, ...]:
     """Return what tracks whose packets follow each other have in common."""
     context = track.codec_context
     # The priming of Opus differs.
-    header = bytes(context.extradata or b"") if context.codec.canonical_name == "aac" else is_voice(context.extradata)
+    header = (
+        bytes(context.extradata or b"") if context.codec.canonical_name == "aac" else is_voice_note(context.extradata)
+    )
     return context.codec.canonical_name, context.format.name, track.rate, context.channels, header
 
 

@@ -20,14 +20,13 @@ import numpy as np
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.h264_frame_rate import says_constant_rate
 from capture.codecs.h264_slices import SliceWriter
-from capture.codecs.opus_head import is_voice
 from capture.codecs.sound_cut import decoded, silenced
 from capture.codecs.stereo_aac import FRAME_SAMPLES
 from capture.codecs.video_encoder import VideoEncoder
 from capture.errors import CaptureError, DiskFullError, EncoderError, OutputError, UsageError
 from capture.events import Event
 from capture.formats import CONTAINERS, Container, container_of
-from capture.media import SAMPLE_RATE, SampleArray
+from capture.media import SAMPLE_RATE, SampleArray, is_voice_note
 from capture.output.chapters import chapters_between
 from capture.output.disk_space import free_bytes
 from capture.output.file_size import file_size_limit
@@ -251,7 +250,7 @@ def _reencoded_sound(clip: Clip, number: int, packets: Sequence[StoredPacket]) -
     """Encode the sound again, from the requested moment to the end of the clip, exact to the sample."""
     track = clip.tracks[number]
     context = cast(av.AudioCodecContext, track.template.codec_context)
-    voice = is_voice(context.extradata)
+    voice = is_voice_note(context.extradata)
     channels = context.channels
     pre_roll = clip.sound_before(number, packets[0].pts, _PRE_ROLL_S)
     samples, at_s = _decoded(track, [*pre_roll, *packets], channels, clip.priming(number))
