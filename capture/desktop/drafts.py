@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from capture.errors import OutputError
+from capture.output.letters import text_of_name
 from capture.system.private_files import make_folder
 
 __all__ = ["write_draft"]
@@ -68,8 +69,7 @@ def _remove_old(folder: Path) -> None:
 
 def _head(path: Path, boundary: str) -> bytes:
     """Return the mail up to the bytes of the file."""
-    # A name need not be text, and a header may not have two lines.
-    name = "".join(char if char.isprintable() else "_" for char in os.fsencode(path.name).decode("utf-8", "replace"))
+    name = text_of_name(path.name)
     mail = EmailMessage(SMTP)
     # First: programs that know files by their content, such as `file`, take one that begins otherwise for text.
     mail["Date"] = localtime()

@@ -19,6 +19,7 @@ from capture.desktop.drafts import write_draft
 from capture.desktop.portal_mail import mail_by_portal
 from capture.desktop.programs import begins, has_desktop, open_with_desktop, open_with_program
 from capture.errors import NotReadyError
+from capture.output.letters import text_of_name
 
 __all__ = ["open_draft"]
 
@@ -44,7 +45,7 @@ def open_draft(path: Path) -> bool:
     program: str | None = None
     if sys.platform not in ("win32", "darwin") and has_desktop():
         program = _program_for(_ADDRESSES)
-        subject = _as_text(path.stem)
+        subject = text_of_name(path.stem)
         if _is_one_of(program, _BY_XDG_EMAIL) and str(path).isprintable():
             if begins(["xdg-email", "--utf8", "--subject", subject, "--attach", str(path)]):
                 return True
@@ -84,9 +85,3 @@ def _program_for(kind: str) -> str | None:
 
 def _is_one_of(program: str | None, words: tuple[str, ...]) -> bool:
     return any(word in (program or "").lower() for word in words)
-
-
-def _as_text(name: str) -> str:
-    """Return a name as text that any program reads: file names need not be valid."""
-    shown = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "_" for char in shown)

@@ -1,16 +1,24 @@
-"""Cuts text between two letters as readers see them: a letter with its accents, an emoji with all its parts.
+"""Cuts text between two letters as readers see them, and makes text of file names.
 
-This follows the grapheme clusters of Unicode's UAX #29, as far as the standard library's tables tell.
+A letter goes with its accents, an emoji with all its parts. This follows the grapheme clusters of Unicode's UAX #29, as
+far as the standard library's tables tell.
 """
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["cut"]
+__all__ = ["cut", "text_of_name"]
 
 _JOINER = "\u200d"
+
+
+def text_of_name(name: str) -> str:
+    """Return a file name as one line that any program reads: names need not be UTF-8, and may contain line breaks."""
+    shown = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "_" for char in shown)
 
 
 def cut(text: str, limit: int, size_of: Callable[[str], int] = len) -> str:

@@ -11,6 +11,7 @@ from capture.errors import RecordingError, UsageError
 from capture.formats import container_of
 from capture.media import SAMPLE_RATE
 from capture.output.chapters import Chapter
+from capture.output.letters import text_of_name
 from capture.recordings.check import check
 from capture.recordings.headers.bounds import TRUST
 from capture.recordings.opening import patience_s
@@ -109,5 +110,5 @@ def _chapters(path: Path, title: str, begin: int, end: int, limits: bool) -> lis
     with opened(path, timeout_s=patience_s(limits)) as container:
         own = chapters_of(container, length_s)
     if not own or own[0].start_s > 0:
-        own.insert(0, Chapter(title or path.stem, 0.0, own[0].start_s if own else length_s))
+        own.insert(0, Chapter(title or text_of_name(path.stem), 0.0, own[0].start_s if own else length_s))
     return [Chapter(each.title, begin_s + each.start_s, begin_s + each.end_s) for each in own]

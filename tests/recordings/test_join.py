@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_the_seam_is_exact(extension: str, tmp_path: Path) -> None:
         compare_parts(made, [(one, 0, ONE_S), (other, 0, OTHER_S)])
         begins_s = [(name, begin_s) for name, begin_s, _ in chapters(made)]
         assert begins_s == [("one", 0.0), ("one", 4.0), ("two", 5.0)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text")
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "m4a", "ogg", "mp3", "flac", "wav"])
+def test_a_name_that_is_no_text_names_a_chapter_too(kind: str, tmp_path: Path) -> None:
+    names = [f"\udcff.{kind}", f"two\nlines.{kind}"]
+    made = join([write(tmp_path / name, picture=None) for name in names], tmp_path / f"all.{kind}").path
+    assert check(made).ok
+    if kind != "wav":
+        assert [name for name, _, _ in chapters(made)] == ["\ufffd", "two_lines"]
 
 
 def test_pictures_of_other_settings_are_encoded_again(tmp_path: Path) -> None:
