@@ -38,7 +38,8 @@ def _doctor(arguments: Arguments) -> int:
 
     try:
         config = load()
-        diagnosis = diagnose(hotkeys(config), config.hold, str(config["backup.remote"]))
+        folders = [config.folder_for(ending) for ending in ("mp4", "ogg")]
+        diagnosis = diagnose(hotkeys(config), config.hold, str(config["backup.remote"]), folders)
     except UsageError as error:
         broken = Check("settings", False, error.message, error.remedy)
         diagnosis = Diagnosis((*diagnose().checks, broken))

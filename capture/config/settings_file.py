@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from capture.errors import UsageError
+from capture.system.private_files import read_small
 from capture.system.user_folders import user_folder
 from capture.triggers.bindings import HOTKEYS, as_readable
 
@@ -38,8 +39,9 @@ def keys_at_a_glance() -> dict[str, str]:
     import tomllib
 
     try:
-        table = tomllib.loads(settings_path().read_text(encoding="utf-8"))["hotkeys"]
-    except (OSError, ValueError, KeyError):
+        # As `store` reads it: a pipe in its place must not hold up a help text.
+        table = tomllib.loads(read_small(settings_path()).decode("utf-8-sig"))["hotkeys"]
+    except (OSError, ValueError, KeyError, RecursionError):
         table = {}
     table = table if isinstance(table, dict) else {}
     older = {new: old.rpartition(".")[2] for old, new in RENAMED.items()}

@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from capture.desktop.rclone import Rclone
@@ -56,15 +57,20 @@ class Diagnosis:
 
 
 def diagnose(
-    bindings: Mapping[str, Command] = DEFAULT_HOTKEYS, hold: str | None = None, backup_remote: str = ""
+    bindings: Mapping[str, Command] = DEFAULT_HOTKEYS,
+    hold: str | None = None,
+    backup_remote: str = "",
+    folders: Sequence[Path] | None = None,
 ) -> Diagnosis:
     """Check everything a recording needs, the hotkeys, and whether recordings can be copied to `backup_remote`, if any.
 
-    Records nothing, but listens to the default output for up to 2.5 s.
+    `folders` are where recordings without a name go. Records nothing, but listens to the default output for up to
+    2.5 s.
     """
+    places = [recordings_folder(ending) for ending in ("mp4", "ogg")] if folders is None else folders
     checks: list[Check] = []
     backup = partial(_backup, backup_remote)
-    for group in (_display, _encoder, _sound, _folder, partial(_hotkeys, bindings, hold), backup):
+    for group in (_display, _encoder, _sound, partial(_folders, places), partial(_hotkeys, bindings, hold), backup):
         checks.extend(group())
     return Diagnosis(tuple(checks))
 
@@ -169,12 +175,16 @@ def _listen(device: SoundDevice) -> str:
     return "yes; nothing is playing now" if level <= SILENCE_DBFS else f"yes, at {math.floor(level)} dB"
 
 
-def _folder() -> Iterable[Check]:
+def _folders(folders: Sequence[Path]) -> Iterable[Check]:
     def look() -> str:
-        folder = recordings_folder("mp4")
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        # One is enough where both are the same.
+        return "; ".join(map(look_at, dict.fromkeys(folders)))
+
+    def look_at(folder: Path) -> str:
+        # `Path.exists` raises where a folder may not be looked into.
+        there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
         if not os.access(there, os.W_OK):
-            raise UsageError(f"cannot write to {folder}", "change its permissions, or choose an OUTPUT elsewhere")
+            raise UsageError(f"cannot write to {folder}", "change its permissions, or name an OUTPUT elsewhere")
         free_bytes = shutil.disk_usage(there).free
         if free_bytes < _FREE_BYTES:
             raise NotReadyError(f"{folder} has only {free_bytes / 1e9:.1f} GB left", "free some space")

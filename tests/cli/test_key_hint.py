@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -91,3 +93,24 @@ def test_the_help_names_the_keys_that_are_set(
     assert f"as {keys['record']} does" in help_of("toggle")
     assert f"start or stop a recording, as {keys['record']} does" in help_of()
     assert f"as {keys['pause']} does" in help_of("pause")
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (b'\xef\xbb\xbf[hotkeys]\nrecord = "<f9>"\n', "F9"),
+        (b"a = " + b"[" * 100_000, "Ctrl+Alt+R"),
+        (None, "Ctrl+Alt+R"),
+    ],
+    ids=["with a byte order mark", "nested too deeply", "a pipe"],
+)
+def test_the_help_never_waits_for_the_settings(
+    content: bytes | None, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    monkeypatch.setattr(settings_file, "settings_path", lambda: path)
+    if content is not None:
+        path.write_bytes(content)
+    elif sys.platform != "win32":
+        os.mkfifo(path)
+    assert settings_file.keys_at_a_glance()["record"] == key

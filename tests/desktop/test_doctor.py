@@ -124,7 +124,7 @@ def test_hotkeys_of_another_program_are_reported_as_not_available(doctor: Doctor
     finally:
         others.stop()
     assert exit_code == 0
-    assert checks["hotkeys"]["found"].startswith("not available (another program has Ctrl+Alt+R, ")
+    assert checks["hotkeys"]["found"].startswith("not available (another program uses Ctrl+Alt+R, ")
 
 
 @pytest.mark.usefixtures("in_process_desk")
@@ -133,9 +133,9 @@ def test_hotkeys_of_another_program_are_reported_as_not_available(doctor: Doctor
     [
         (
             "<ctrl>+<alt>+m",
-            "F10 starts and stops a recording; another program has Ctrl+Alt+M: choose other keys with capture config",
+            "F10 starts and stops a recording; another program uses Ctrl+Alt+M: choose other keys with capture config",
         ),
-        ("<f10>", "another program has F10: choose other keys with capture config"),
+        ("<f10>", "another program uses F10: choose other keys with capture config"),
         ("<f12>", "F10 starts and stops a recording"),
     ],
 )
@@ -230,6 +230,16 @@ def test_a_full_disk_is_reported(doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     assert exit_code == 3
     assert "0.3 GB left" in checks["recordings folder"]["found"]
     assert "free some space" in checks["recordings folder"]["remedy"]
+
+
+@pytest.mark.usefixtures("in_process_desk")
+def test_the_folders_that_the_user_set_are_looked_at(doctor: Doctor, tmp_path: Path) -> None:
+    change("folder.video", [str(tmp_path / "clips")])
+    change("folder.sound", [str(tmp_path / "notes")])
+    exit_code, checks = doctor()
+    assert exit_code == 0
+    places = checks["recordings folder"]["found"].split("; ")
+    assert [place.partition(",")[0] for place in places] == [str(tmp_path / name) for name in ("clips", "notes")]
 
 
 @pytest.mark.usefixtures("in_process_desk")
