@@ -102,7 +102,8 @@ def parse_moment(text: str, now: datetime) -> tuple[datetime, datetime]:
     words, here = " ".join(text.replace("T", " ").lower().split()), now.replace(tzinfo=None)
     today = here.replace(hour=0, minute=0, second=0, microsecond=0)
     start, lasts = None, timedelta(days=1)
-    with suppress(OverflowError):
+    # OSError: Windows knows no time before 1970; ValueError: the zone of year 1 is looked for in year 0.
+    with suppress(OverflowError, ValueError, OSError):
         if ago := _AGO.fullmatch(words):
             start, lasts = here - timedelta(**{_UNITS_AGO[ago[2]]: int(ago[1])}), timedelta()
         elif words in ("today", "yesterday"):

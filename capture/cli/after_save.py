@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from capture.cli.parser import Arguments
+from capture.cli.text import ending_of
 from capture.errors import NotReadyError, UsageError
 from capture.threads.worker import Worker
 
@@ -141,8 +142,7 @@ class AfterSave:
 
     def _await(self, process: subprocess.Popen[bytes], summary: Summary) -> None:
         if code := process.wait():
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            self._complain(_failed(summary, f"{self._words[0]} {how}"))
+            self._complain(_failed(summary, f"{self._words[0]} {ending_of(code)}"))
 
 
 def _failed(summary: Summary, how: str) -> str:

@@ -19,9 +19,12 @@ _WORDS: Final = {
     "--audio": ("internal", "mic", "internal+mic", "none"),
     "--encoder": ("auto",),
     "--region": ("select",),
-    "--screen": ("primary", "all", "none"),
+    "--screen": ("primary", "all", "none", "ask"),
     "--window": ("active", "select"),
 }
+
+#: The same by the metavar, for an option that other verbs have with another value.
+_WORDS_OF: Final = {"WHERE": ("clipboard", "email", "folder", "app", "command")}
 
 
 class Argument(NamedTuple):
@@ -96,7 +99,7 @@ def _options(parser: argparse.ArgumentParser, with_keys: Callable[[str], str]) -
 def _argument(parser: argparse.ArgumentParser, action: argparse.Action, with_keys: Callable[[str], str]) -> Argument:
     name = str(action.metavar or action.dest)
     words = tuple(map(str, action.choices or ())) or next(
-        (_WORDS[flag] for flag in action.option_strings if flag in _WORDS), ()
+        (_WORDS[flag] for flag in action.option_strings if flag in _WORDS), _WORDS_OF.get(name, ())
     )
     return Argument(
         name,

@@ -9,7 +9,7 @@ from typing import Final
 
 from capture.cli.exporting import in_words, write_export
 from capture.cli.parser import Arguments, Verb
-from capture.cli.text import complain, say, write_json
+from capture.cli.text import complain, ending_of, say, write_json
 from capture.errors import CaptureError, NotReadyError, UsageError
 from capture.recordings.presets import PRESETS
 
@@ -48,7 +48,7 @@ def _share(arguments: Arguments) -> int:
     if limit_bytes is not None and fitted:
         path = _made_to_fit(arguments, path, limit_bytes)
     elif place == "email" and limit_bytes is None and size_bytes > usual_bytes:
-        more = f"{path.name} has {size_bytes / 1e6:.0f} MB, more than many mailboxes take"
+        more = f"{path.name} is {size_bytes / 1e6:.0f} MB, more than many mailboxes accept"
         complain(f"{more}: --size-limit {usual_bytes / 1e6:g}MB makes it fit")
     path = path.absolute()
     try:
@@ -128,7 +128,7 @@ def _run(arguments: Arguments, command: Sequence[str]) -> None:
             f"{command[0]} cannot be run ({error.strerror})", "install it, or correct its name"
         ) from error
     if done.returncode:
-        raise CaptureError(f"{command[0]} ended with exit code {done.returncode}", "the recording is unchanged")
+        raise CaptureError(f"{command[0]} {ending_of(done.returncode)}", "the recording is unchanged")
 
 
 def _next_best(place: str, path: Path) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "as_argument",
     "complain",
     "counted",
+    "ending_of",
     "fail",
     "open_streams",
     "printable",
@@ -35,6 +36,11 @@ __all__ = [
 def counted(number: int, thing: str) -> str:
     """Return the number with the noun: `1 recording`, `2 recordings`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def ending_of(returncode: int) -> str:
+    """Return how a command ended that failed, from what `subprocess` says: negative for a signal."""
+    return f"was ended by signal {-returncode}" if returncode < 0 else f"ended with exit code {returncode}"
 
 
 def open_streams() -> None:

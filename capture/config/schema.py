@@ -65,20 +65,28 @@ def _check_folder(text: str) -> None:
 
 
 def _check_file(text: str) -> None:
-    if text and not (text.isprintable() and Path(text).expanduser().is_absolute()):
+    if not text:
+        return
+    try:
+        is_absolute = Path(text).expanduser().is_absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{text!r} is not a valid path ({error})", "write it like ~/models/ggml-base.bin") from error
+    if not (text.isprintable() and is_absolute):
         raise UsageError(f"{text!r} is not an absolute path", "start it with / or ~, like ~/models/ggml-base.bin")
 
 
 def _check_language(text: str) -> None:
     if not (text.isascii() and text.isalpha() and text.islower()):
-        raise UsageError(f"{text!r} is no language", "write auto, or a code like en or de")
+        raise UsageError(f"{text!r} is not a language", "write auto, or a code like en or de")
 
 
 def _check_remote(text: str) -> None:
     # Beginning with a minus, it would be an option of rclone.
     is_place = text.startswith("/") or (":" in text and text.lstrip()[:1] != "-")
     if text and not (is_place and text.isprintable()):
-        raise UsageError(f"{text!r} is no place of rclone's", "write it like drive:Captures")
+        raise UsageError(
+            f"{text!r} is not a place for backups", "write it like drive:Captures, or as a folder like /mnt/backup"
+        )
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {

@@ -61,8 +61,12 @@ def write_draft(path: Path, folder: Path | None = None) -> Path:
 
 
 def _remove_old(folder: Path) -> None:
-    drafts = sorted(folder.glob("*.eml"), key=lambda draft: draft.stat().st_mtime_ns)
-    for draft in drafts[: max(0, len(drafts) - _KEPT)]:
+    drafts = []
+    for draft in folder.glob("*.eml"):
+        # Another process may remove old ones, too.
+        with suppress(FileNotFoundError):
+            drafts.append((draft.stat().st_mtime_ns, draft))
+    for _, draft in sorted(drafts)[: max(0, len(drafts) - _KEPT)]:
         with suppress(OSError):
             draft.unlink()
 

@@ -61,7 +61,9 @@ def entry_folder(environment: Mapping[str, str]) -> Path:
 def entry_folders(environment: Mapping[str, str]) -> list[Path]:
     """Return all folders of entries, the user's own first; of two entries with the same name the first counts."""
     system = environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-    return [entry_folder(environment), *(Path(folder, "applications") for folder in system.split(":") if folder)]
+    # A relative one does not count: it would be looked for in the folder where capture was started.
+    shared = (Path(folder, "applications") for folder in system.split(":") if folder.startswith("/"))
+    return [entry_folder(environment), *shared]
 
 
 def trouble_with_own_entry(environment: Mapping[str, str]) -> str:

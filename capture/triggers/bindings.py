@@ -69,6 +69,9 @@ NAMED_KEYS: Final = frozenset(
     )
 )
 
+#: Codes of keys are 32-bit numbers at most.
+_CODE_DIGITS: Final = 10
+
 #: Parts joined by `+`. Each is a name, with or without brackets, or one character, which may be `+` itself.
 _WRITTEN: Final = re.compile(r"((<\w+>|\w+|\S)\+)*(<\w+>|\w+|\S)")
 _PART: Final = re.compile(r"(<\w+>|\w+|\S)(?:\+|$)")
@@ -145,7 +148,7 @@ def parse(text: str) -> Combination:
             modifiers.append(name)
         elif len(part) == 1 or name in NAMED_KEYS:
             keys.append(name)
-        elif bracketed and name.isdecimal():
+        elif bracketed and name.isdecimal() and len(name) <= _CODE_DIGITS:
             keys.append(f"<{int(name)}>")
         else:
             raise UsageError(f"{text!r} is not a key (there is no {part})", _HOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ _NAME: Final = "keys-refused"
 
 def was_refused(environment: Mapping[str, str]) -> bool:
     """Whether the user has cancelled the dialog, and did not ask for it since."""
-    return _path(environment).exists()
+    # `Path.exists` raises where a folder may not be looked into.
+    return os.path.exists(_path(environment))  # noqa: PTH110
 
 
 def note_refusal(environment: Mapping[str, str]) -> None:

@@ -112,8 +112,8 @@ class VirtualDesk:
     def open(self) -> None:
         """Start both servers and return when they answer.
 
-        Raises `NotReadyError` when a program is missing, naming its package, or when a server fails, quoting the last
-        line of its log. Nothing is left running in that case.
+        Raises `NotReadyError` when a program is missing, naming its package, when a server fails, quoting the last
+        line of its log, or when the temporary folder cannot be written. Nothing is left running in that case.
         """
         if sys.platform != "linux":
             raise NotReadyError("a virtual desktop needs Linux", "record the desktop itself with capture record")
@@ -125,6 +125,13 @@ class VirtualDesk:
             self._closing.callback(shutil.rmtree, self._folder, ignore_errors=True)
             self._closing.callback(os.close, held)
             self._open_servers(self._folder)
+        except OSError as error:
+            self.close()
+            where = f" in {self._folder.parent}" if self._folder.name else ""
+            raise NotReadyError(
+                f"the private desktop cannot keep its files{where} ({error.strerror or error})",
+                "free some space there, or set TMPDIR to another folder",
+            ) from error
         except BaseException:
             self.close()
             raise

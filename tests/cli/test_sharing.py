@@ -186,6 +186,21 @@ def test_a_program_of_the_menu_opens_it(
         noted.unlink()
 
 
+def test_a_menu_in_the_current_folder_does_not_count(
+    run_capture: RunCapture, programs: Path, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    noted = program(programs, "telegram")
+    (tmp_path / "applications").mkdir()
+    (tmp_path / "applications" / "chat.desktop").write_text(
+        f"[Desktop Entry]\nName=Chat\nExec={programs}/telegram %f\n"
+    )
+    write(tmp_path / "a.ogg")
+    capture_environment["XDG_DATA_DIRS"] = ".:"
+    done = run_capture("share", "a.ogg", "--to", "app", "Chat")
+    assert (done.returncode, noted.exists()) == (3, False)
+    assert "there is no program 'Chat' here" in done.stderr
+
+
 def test_a_command_gets_the_path_and_no_shell(run_capture: RunCapture, programs: Path, tmp_path: Path) -> None:
     noted = program(programs, "send", "echo sent; exit ${2#--code=}")
     write(tmp_path / "a $(b).ogg")
@@ -197,6 +212,13 @@ def test_a_command_gets_the_path_and_no_shell(run_capture: RunCapture, programs:
     failed = run_capture("share", "a $(b).ogg", "--to", "command", command.replace("=0", "=7"))
     assert failed.returncode == 1
     assert failed.stderr == f"capture: {programs}/send ended with exit code 7: the recording is unchanged\n"
+    killer = program(programs, "killer", "kill $$")
+    killed = run_capture("share", "a $(b).ogg", "--to", "command", f"{programs}/killer {{path}}")
+    assert killer.exists()
+    assert (killed.returncode, killed.stderr) == (
+        1,
+        f"capture: {programs}/killer was ended by signal 15: the recording is unchanged\n",
+    )
 
 
 def test_the_folder_is_shown(run_capture: RunCapture, programs: Path, tmp_path: Path) -> None:
@@ -282,5 +304,5 @@ def test_a_large_attachment_is_warned_of(run_capture: RunCapture, programs: Path
     done = run_capture("share", "large.wav", "--to", "email")
     assert done.returncode == 0
     assert (
-        done.stderr == "capture: large.wav has 15 MB, more than many mailboxes take: --size-limit 14MB makes it fit\n"
+        done.stderr == "capture: large.wav is 15 MB, more than many mailboxes accept: --size-limit 14MB makes it fit\n"
     )

@@ -303,6 +303,8 @@ def test_a_value_that_cannot_be_edited_in_place_is_left_alone(text: str, file: P
         ("folder.video", ["Clips"], "folder.video: 'Clips' is not an absolute path"),
         ("folder.video", ["/\udcff"], "folder.video: "),
         ("replay.last", ["soon"], "replay.last: 'soon' is not a time"),
+        ("speech.model", ["model.bin"], "speech.model: 'model.bin' is not an absolute path"),
+        ("speech.model", ["~nobody-here/m.bin"], "speech.model: '~nobody-here/m.bin' is not a valid path"),
     ],
 )
 def test_an_invalid_change_leaves_the_file_alone(name: str, words: Sequence[str], said: str, file: Path) -> None:

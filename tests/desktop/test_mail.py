@@ -229,3 +229,11 @@ def test_a_draft_is_taken_for_a_mail_by_its_content(note: Path, tmp_path: Path) 
     draft = write_draft(note, tmp_path / "drafts")
     kind = subprocess.run(["file", "--brief", "--mime-type", draft], capture_output=True, text=True, check=True)
     assert kind.stdout == "message/rfc822\n"
+
+
+def test_a_draft_that_another_process_removes_is_no_failure(note: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drafts"
+    folder.mkdir()
+    # As one that was listed and has gone since.
+    (folder / "gone.eml").symlink_to(folder / "nowhere")
+    assert write_draft(note, folder).is_file()

@@ -96,6 +96,7 @@ def test_a_valid_key_is_accepted(text: str) -> None:
             "a b",
             "<alt_gr>+r",
             "<-1>",
+            f"<{'9' * 5000}>",
         ),
     ],
 )

@@ -192,6 +192,20 @@ def test_the_log_of_a_failed_server_is_quoted(program: str, tmp_path: Path, monk
         VirtualDesk(320, 240).open()
 
 
+def test_a_full_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("capture.virtual.sound_server.write_private", fail)
+    with pytest.raises(NotReadyError) as caught:
+        VirtualDesk(320, 240).open()
+    said = f"the private desktop cannot keep its files in {tmp_path} (No space left on device)"
+    assert str(caught.value) == f"{said}: free some space there, or set TMPDIR to another folder"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_temporary_folder_too_deep_for_a_socket_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

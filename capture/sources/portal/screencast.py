@@ -99,9 +99,10 @@ class ScreenCast:
                 NO_COMPOSITOR,
             ) from error
         try:
-            self.version = self._property("version")
-            self.source_types = self._property("AvailableSourceTypes")
-            self.cursor_modes = self._property("AvailableCursorModes") if self.version >= _CURSORS_FROM else 0
+            with _understood():
+                self.version = self._property("version")
+                self.source_types = self._property("AvailableSourceTypes")
+                self.cursor_modes = self._property("AvailableCursorModes") if self.version >= _CURSORS_FROM else 0
         except BaseException:
             self._bus.close()
             raise
@@ -112,10 +113,14 @@ class ScreenCast:
         `waiting` is called several times a second while the dialog is shown; what it raises ends the dialog. Raises
         `NotReadyError` if the user refuses, or the portal fails.
         """
+        with _understood():
+            return self._ask(source, cursor, token if remember else None, waiting)
+
+    def _ask(self, source: int, cursor: int, token: str | None, waiting: Callable[[], None]) -> Grant:
         options: dict[str, tuple[str, Any]] = {"types": ("u", source), "multiple": ("b", False)}
         if self.version >= _CURSORS_FROM:
             options["cursor_mode"] = ("u", cursor)
-        if remember and self.version >= _REMEMBERS_FROM:
+        if token is not None and self.version >= _REMEMBERS_FROM:
             options["persist_mode"] = ("u", _PERSISTENT)
             if token:
                 options["restore_token"] = ("s", token)
@@ -241,6 +246,15 @@ class ScreenCast:
                 with suppress(Exception):
                     self._bus.send(new_method_call(DBusAddress(path, SERVICE, REQUEST), "Close"))
             raise
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what answers of other types or lengths than documented cause into a `NotReadyError`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise NotReadyError("the portal's answers make no sense", _RESTART) from error
 
 
 _HAS_ENDED: Final = "the desktop's portal has ended"

@@ -9,15 +9,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from buses import bus
+from buses import Service, bus
 from portal_desk import PortalDesk, portal_desk
 from running import eventually
 
 if sys.platform != "linux":
     pytest.skip("the portal needs Linux", allow_module_level=True)
+
+from jeepney import new_method_return
 
 from capture.errors import NotReadyError
 from capture.sources.portal import screencast
@@ -69,6 +73,23 @@ def test_a_missing_portal_is_named_by_its_packages(
             ScreenCast()
     assert raised.value.message == "this is a Wayland session, and no portal runs that gives its screen"
     assert raised.value.remedy == f"{said}, and log in again"
+
+
+class Nonsense(Service):
+    """A portal whose answers have another type than documented."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, "org.freedesktop.portal.Desktop")
+
+    def answer(self, member: str, message: Any) -> Any:
+        return new_method_return(message, "v", (("s", "five"),))
+
+
+def test_a_portal_that_answers_nonsense_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with bus(tmp_path) as address, closing(Nonsense(address)):
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        with pytest.raises(NotReadyError, match="the portal's answers make no sense: restart it"):
+            ScreenCast()
 
 
 def test_a_portal_that_hangs_is_waited_for_with_a_limit(wayland: PortalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
