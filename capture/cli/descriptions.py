@@ -60,9 +60,9 @@ REPLAY = (
 )
 
 LIST = (
-    "List the recordings in your recordings folders, newest first. The number of a recording, and last for the newest "
-    "finished one, name it in play, open, trim, export, share, check, convert and repair. ✓ means that the file is "
-    "complete; capture check reads all of it."
+    "List the recordings in your recordings folders, newest first. Other verbs take the number of a recording, or last "
+    "for the newest finished one, in place of a file. ✓ means that the file is complete by its headers; capture check "
+    "reads all of it."
 )
 
 BACKUP = (
@@ -73,7 +73,7 @@ BACKUP = (
 
 AFTER_SAVE = "run this after each saved file; {path} is its path, and its JSON summary comes on standard input"
 
-SPEECH = "only speech counts as sound, no beep and no music (needs the extra [speech])"
+SPEECH = "count only speech as sound, not beeps or music (needs the extra [speech])"
 
 TRANSCRIBE = (
     "Write what is said in a recording into a text file and a subtitle file (.srt) beside it, with a speech model of "
@@ -108,9 +108,9 @@ CONVERT = (
 )
 
 TRIM = (
-    "Write a part of a recording to a new file, or all of it but some parts, exact to the picture and to the sample. "
-    "Only what has to be is encoded again: the pictures up to the next key frame and the sound at the cuts, and for "
-    "some formats all sound. Chapters move along, and nothing of what is cut away is left in the new file. The "
+    "Write a part of a recording to a new file, or all of it without some parts, exact to the picture and to the "
+    "sample. As little as possible is encoded again: the pictures up to the next key frame and the sound at the cuts, "
+    "and for some formats all sound. Chapters move along, and nothing of what is cut away is left in the new file. The "
     "original stays unless you give --in-place."
 )
 
@@ -121,9 +121,9 @@ JOIN = (
 )
 
 EXPORT = (
-    "Write a copy of a recording as a messenger, a mailbox, browsers or a video editor take it; --list says what there "
-    "is. MP4, MOV, MKV, WebM, Ogg, M4A, MP3, FLAC and WAV of other programs and of phones work too. The original does "
-    "not change, and no file is replaced."
+    "Write a copy of a recording that a messenger, a mailbox, browsers or a video editor accept; --list describes the "
+    "presets. MP4, MOV, MKV, WebM, Ogg, M4A, MP3, FLAC and WAV of other programs and of phones work too. The original "
+    "does not change, and no file is replaced."
 )
 
 SHARE = (
@@ -135,8 +135,9 @@ CHECK = "Check a recording: its tracks, their start and length, silence, and whe
 
 CONFIG = (
     "Show all settings, or show or change one. `autostart on` starts capture with your desktop session (standby or "
-    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows which. On Wayland, "
-    "`bind` lets the desktop's keys run capture, or says what to write into its settings; `bind --remove` undoes that."
+    "replay, as set in autostart.verb), `autostart off` stops that, `autostart status` shows whether it is on. On "
+    "Wayland, `bind` lets the desktop's keys run capture, or says what to write into its settings; `bind --remove` "
+    "undoes that."
 )
 
 CONFIG_USAGE = "\n       ".join(

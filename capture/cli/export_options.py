@@ -18,8 +18,8 @@ def fill_export(parser: ArgumentParser) -> None:
     add("file", metavar="FILE", nargs="?", default="last", help=f"{_NAMES} (%(default)s)")
     add("output", metavar="OUTPUT", nargs="?", help="the new file (FILE-PRESET.mp4 and the like, beside the recording)")
     add("-o", "--output", metavar="OUTPUT", dest="output_option", help="the same as OUTPUT")
-    add("--for", metavar="PRESET", dest="preset", choices=PRESETS, help=f"what for: {', '.join(PRESETS)}")
-    add("--list", action="store_true", help="say what each preset makes")
+    add("--for", metavar="PRESET", dest="preset", choices=PRESETS, help=f"the preset: {', '.join(PRESETS)}")
+    add("--list", action="store_true", help="describe the presets")
     add("--max-size", metavar="SIZE", help="the largest file, like 16MB (the limit of the preset)")
     add("--loudness", metavar="LUFS", help="normalise the sound to this loudness, like -16LUFS")
     add(
@@ -38,7 +38,7 @@ def fill_share(parser: ArgumentParser) -> None:
         "--to",
         metavar="WHERE",
         nargs="+",
-        help="clipboard: to be pasted into a chat or a mail; email: a draft with the file attached; folder: the file "
+        help="clipboard: to paste it into a chat or a mail; email: a draft with the file attached; folder: the file "
         "manager; app NAME: a program; command 'PROGRAM {path}': a command line, without a shell",
     )
     add("--size-limit", metavar="SIZE", help="if the file is larger, export it first so that it fits, like 16MB")

@@ -72,7 +72,12 @@ def _fill_transcribe(parser: ArgumentParser) -> None:
 
 def _fill_backup(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("files", metavar="FILE", nargs="*", help=f"{_NAMES}; also copied if it is elsewhere")
+    add(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="also these, wherever they are: paths, last, or numbers from capture list",
+    )
     add("--now", action="store_true", help="also try again what failed a moment ago")
     add("--status", action="store_true", help="only show what has a copy and what waits")
 
@@ -120,13 +125,20 @@ def _fill_trim(parser: ArgumentParser) -> None:
 
 
 def _fill_join(parser: ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help=f"two recordings or more, in their order; {_NAMES}")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="two or more, in their order: paths, last, or numbers from capture list",
+    )
     parser.add_argument("-o", "--output", metavar="OUTPUT", help="the new file (FILE-joined.mp4 and the like)")
     add_no_limits(parser)
 
 
 def _fill_check(parser: ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help=f"{_NAMES}; several get a line each")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="the recordings: paths, last, or numbers from capture list"
+    )
     add_no_limits(parser)
 
 
@@ -142,7 +154,7 @@ FILE_VERBS: Final = (
     ("convert", "give a recording a constant frame rate", _fill_convert, CONVERT),
     ("trim", "keep a part of a recording, or cut parts out of it", _fill_trim, TRIM),
     ("join", "join several recordings into one", _fill_join, JOIN),
-    ("export", "copy a recording as a messenger, a browser or an editor takes it", fill_export, EXPORT),
+    ("export", "copy a recording in a form that a messenger, a browser or an editor accepts", fill_export, EXPORT),
     ("share", "put a recording on the clipboard, into a mail, into a program", fill_share, SHARE),
     ("check", "check that a recording is complete", _fill_check, CHECK),
 )

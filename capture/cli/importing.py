@@ -38,7 +38,8 @@ def _import(arguments: Arguments) -> int:
             for path in arguments.paths:
                 find_notes(Path(path), findings, opened)
         if findings.denied:
-            complain(f"files or folders that cannot be read: {findings.denied}; see their permissions")
+            what = "file or folder" if findings.denied == 1 else "files or folders"
+            complain(f"{findings.denied} {what} cannot be read: see their permissions")
         if findings.unread:
             complain(f"{_kinds(findings.unread)} left out: FFmpeg cannot decode such voice notes")
         for thing, count in sorted(findings.encrypted.items()):

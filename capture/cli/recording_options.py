@@ -11,6 +11,11 @@ from capture.cli.descriptions import AFTER_SAVE, NAME, SPEECH
 
 __all__ = ["fill_clip", "fill_headless", "fill_note", "fill_record", "fill_replay", "fill_standby"]
 
+_SCREEN: Final = (
+    "primary (default), all, none, or a number or name from capture devices; ask: choose in the desktop's dialog (on "
+    "Wayland)"
+)
+
 #: What `note` sets in place of the picture options, which it does not have.
 _NO_PICTURE: Final[Mapping[str, Any]] = {
     "screen": "none",
@@ -58,7 +63,7 @@ def fill_clip(parser: ArgumentParser) -> None:
     add = parser.add_argument
     _add_output_name(parser, "the file to write (default: a new file named by date and time)")
     add("--last", metavar="T", help="save the last T (default: the whole buffer)")
-    add("--exact", action="store_true", help="start exactly there, not up to 2 s earlier")
+    add("--exact", action="store_true", help="start exactly at that time, not up to 2 s earlier")
     add("--max-size", metavar="SIZE", help="re-encode to fit into SIZE, like 10MB")
     _add_renamed(
         parser,
@@ -119,7 +124,7 @@ def _add_output(parser: ArgumentParser) -> None:
 
 def _add_picture_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--screen", metavar="WHAT", help="primary (default), all, none, or a number or name from capture devices")
+    add("--screen", metavar="WHAT", help=_SCREEN)
     add("--region", metavar="WxH+X+Y", help="part of the screen; select: drag a rectangle")
     add("--scale", metavar="WxH", help="fit the picture into this size; WxH! forces it")
     add("--fps", metavar="N", help="maximum frame rate (30)")

@@ -287,7 +287,7 @@ class X11Hotkeys:
         ]
         words = []
         if taken:
-            words.append(f"another program has {self._named(taken)}")
+            words.append(f"another program uses {self._named(taken)}")
         if missing:
             words.append(f"this keyboard has no {self._named(missing)}")
         without = {*taken, *missing}

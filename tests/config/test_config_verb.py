@@ -225,5 +225,5 @@ def test_settings_that_are_not_a_file_are_refused_at_once(
     settings.unlink()
     settings.write_bytes(b"#" * 1_000_001)
     done = run_capture(*verb, timeout=20)
-    assert (done.returncode, "it has more than 1 MB" in done.stderr) == (2, True)
+    assert (done.returncode, "it is larger than 1 MB" in done.stderr) == (2, True)
     assert not (tmp_path / "out.mp4").exists()

@@ -68,8 +68,8 @@ def events_of(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("taken", "kind", "detail"),
     [
-        ("<ctrl>+<alt>+m", "hotkeys", "another program has Ctrl+Alt+M: choose other keys with capture config"),
-        ("<ctrl>+<alt>+r", "no_hotkeys", "another program has Ctrl+Alt+R: choose other keys with capture config"),
+        ("<ctrl>+<alt>+m", "hotkeys", "another program uses Ctrl+Alt+M: choose other keys with capture config"),
+        ("<ctrl>+<alt>+r", "no_hotkeys", "another program uses Ctrl+Alt+R: choose other keys with capture config"),
     ],
 )
 def test_a_key_of_another_program_is_an_event(taken: str, kind: str, detail: str, run_capture: RunCapture) -> None:
@@ -84,7 +84,7 @@ def test_a_recorder_whose_keys_are_all_taken_records_without(run_capture: RunCap
     with another_program(*DEFAULT_HOTKEYS):
         [(kind, detail)] = events_of(run_capture(*RECORD))
     assert kind == "no_hotkeys"
-    assert detail.startswith("another program has Ctrl+Alt+R, Ctrl+Alt+P, ")
+    assert detail.startswith("another program uses Ctrl+Alt+R, Ctrl+Alt+P, ")
     assert detail.endswith(": stop with Ctrl+C, or choose other keys with capture config")
 
 

@@ -61,7 +61,7 @@ def test_keys_of_another_program_are_named_and_the_others_work(own_server: objec
     hotkeys.start(heard)
     try:
         assert hotkeys.notes == (
-            (EventKind.HOTKEYS, "another program has Ctrl+Alt+P: choose other keys with capture config"),
+            (EventKind.HOTKEYS, "another program uses Ctrl+Alt+P: choose other keys with capture config"),
         )
         assert answers(heard, LETTERS) == {key: command for key, command in US.items() if command is not PAUSE}
         while (event := other.next_event()).type != X.KeyPress:
@@ -85,7 +85,7 @@ def test_without_a_key_that_ends_a_recording_there_are_no_hotkeys(own_server: ob
             hotkeys.stop()
     assert (kind, detail) == (
         EventKind.NO_HOTKEYS,
-        "another program has Ctrl+Alt+R: choose other keys with capture config",
+        "another program uses Ctrl+Alt+R: choose other keys with capture config",
     )
 
 
@@ -93,7 +93,7 @@ def test_the_second_of_two_recorders_has_no_hotkeys_until_the_first_ends(own_ser
     bindings = {"<ctrl>+<alt>+r": RECORD, "<ctrl>+<alt>+m": MARK}
     with listening({**bindings, "<f9>": PROOF}) as heard:
         with pytest.raises(
-            NotReadyError, match=r"another program has Ctrl\+Alt\+R, Ctrl\+Alt\+M: stop with Ctrl\+C, or"
+            NotReadyError, match=r"another program uses Ctrl\+Alt\+R, Ctrl\+Alt\+M: stop with Ctrl\+C, or"
         ):
             Hotkeys(bindings).start(Heard())
         assert answers(heard, "rm") == {"r": RECORD, "m": MARK}

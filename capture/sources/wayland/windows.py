@@ -10,7 +10,7 @@ from typing import Final
 
 from capture.errors import DisplayLostError, NotReadyError, UsageError
 from capture.sources.wayland.desktop import Desktop, Interface
-from capture.sources.window_choice import choose_by_title, named
+from capture.sources.window_choice import choose_by_title, one_of
 from capture.system.wayland_connection import text_of
 
 __all__ = ["Window", "WindowList", "active_window", "choose_window", "list_windows"]
@@ -138,4 +138,4 @@ def active_window(windows: Sequence[Window]) -> Window:
     for window in windows:
         if window.active:
             return window
-    raise UsageError("no window is active, or others have the same title", f"name one: {named(windows)}")
+    raise UsageError("no window is active, or others have the same title", one_of(windows))

@@ -14,7 +14,7 @@ from Xlib.display import Display
 from capture.errors import NotReadyError, UsageError
 from capture.media import Rectangle
 from capture.sources.screens import require_x11
-from capture.sources.window_choice import choose_by_title, named
+from capture.sources.window_choice import choose_by_title, one_of
 from capture.sources.x11.window_place import place_of, shadow_of
 from capture.sources.x11.window_title import title_of
 from capture.sources.x11.xlib import connect
@@ -67,7 +67,7 @@ def active_window() -> Window:
             # A window without a title.
             found = _seen(display.create_resource_object("window", number), display, title="", active=True)
     if found is None:
-        raise UsageError("no window is active", f"name one: {named(windows)}")
+        raise UsageError("no window is active", one_of(windows))
     return found
 
 

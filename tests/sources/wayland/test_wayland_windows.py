@@ -80,7 +80,9 @@ def test_windows_are_listed_and_chosen(double: Compositor) -> None:
     for wanted in ("Text Editor", EDITOR, "editor"):
         assert choose_window(windows, wanted).id == EDITOR
     assert active_window(windows).id == TERMINAL
-    with pytest.raises(UsageError, match=r"there is no window 'Browser': there are 'Text Editor' \(0f, program\), '"):
+    with pytest.raises(
+        UsageError, match=r"there is no window 'Browser': choose one of 'Text Editor' \(0f, program\), '"
+    ):
         choose_window(windows, "Browser")
     with pytest.raises(UsageError, match="2 windows match 'T': give the id of one"):
         choose_window(windows, "T")
@@ -92,7 +94,7 @@ def test_no_window_is_taken_for_the_active_one(double: Compositor) -> None:
     double.active = TERMINAL
     windows = list_windows()
     assert windows is not None
-    with pytest.raises(UsageError, match="no window is active, or others have the same title: name one: 'Text"):
+    with pytest.raises(UsageError, match="no window is active, or others have the same title: choose one of 'Text"):
         active_window(windows)
 
 

@@ -365,8 +365,8 @@ def test_a_window_is_selected_by_title_or_id(titles: tuple[str, ...], wanted: st
 @pytest.mark.parametrize(
     ("titles", "wanted", "said"),
     [
-        ((), "Editor", r"there is no window 'Editor': there are none with a title"),
-        (("Shell",), "Editor", r"there is no window 'Editor': there are 'Shell' \(0x11, 10x10\+0\+0\)"),
+        ((), "Editor", r"there is no window 'Editor': no window has a title"),
+        (("Shell",), "Editor", r"there is no window 'Editor': choose one of 'Shell' \(0x11, 10x10\+0\+0\)"),
         (("Editor", "Shell", "Editor"), "Editor", r"2 windows match 'Editor': give the id of one: .*0x11.*0x13"),
         (("Editor 1", "Editor 2"), "edit", r"2 windows match 'edit': .*'Editor 1' .*'Editor 2' "),
         (("x",) * 20, "y", r"and 12 more$"),
