@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import pytest
 import written
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from programs import desk_with
 from running import Recorder
 from stage import Stage
@@ -27,8 +27,14 @@ from capture.formats import CONTAINERS
 from capture.remote.runtime_folder import RuntimeFolder
 from capture.virtual.desk import VirtualDesk
 
-# Hypothesis tries the same examples in every run: a failure must come from a change, not from chance.
-settings.register_profile("the same every time", derandomize=True)
+# Hypothesis tries the same examples in every run, however long one takes: a failure must come from a change, neither
+# from chance nor from a machine that stood still. The examples of a test share its fixtures, as those of a loop do.
+settings.register_profile(
+    "the same every time",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("the same every time")
 
 PROJECT: Final = Path(__file__).parent.parent

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given
-from hypothesis import settings as given_settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from refusals import refusal
 
@@ -353,7 +352,6 @@ def test_unusual_file_names_are_accepted(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@given_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=300), overwrite=st.booleans())
 def test_any_accepted_file_name_can_be_created(name: str, overwrite: bool, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.mp4"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 from conftest import PROJECT, RunCapture
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from refusals import Refused, refused
 from reopened import probe
@@ -207,7 +207,7 @@ options = st.one_of(
 )
 @example(extension="mp4", chosen=[("--",), ("--json",)])
 @example(extension="mp4", chosen=[("--audio", "\udcff")])
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 def test_any_arguments_end_with_a_documented_exit_code(extension: str, chosen: list[tuple[str, ...]]) -> None:
     arguments = ["record", NOWHERE + extension, *(part for option in chosen for part in option)]
     # Any form of --help ends the process.

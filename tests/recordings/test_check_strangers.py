@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capture.errors import UsageError
@@ -151,7 +151,7 @@ damages = st.builds(
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(closed=st.booleans(), damage=damages)
 def test_any_damage_still_gives_a_report(
     whole: dict[str, Path], killed: dict[str, Path], extension: str, tmp_path: Path, closed: bool, damage: Damage
@@ -169,7 +169,7 @@ def test_any_damage_still_gives_a_report(
         assert not report.ok
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(
     start=st.sampled_from(
         [b"", b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3", b"OggS", b"RIFF\0\0\0\0WAVE", b"fLaC", b"ID3"]

@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capture.recordings import structure
@@ -275,7 +275,7 @@ def test_a_file_with_too_many_headers_is_damaged(path: Path, monkeypatch: pytest
     assert ending(path, FTYP + box(b"free") * 1_100 + box(b"mdat", b"x") + box(b"moov")) is Ending.DAMAGED
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(
     content=st.lists(
         st.one_of(

@@ -183,7 +183,7 @@ def screens(draw: st.DrawFn) -> list[tuple[float, bool, bool]]:
     return made
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(screens(), st.floats(1, 30), st.integers(2_000, 60_000), st.floats(0.1, 40), st.floats(0, 1))
 def test_the_bounds_hold_for_every_screen(
     screen: list[tuple[float, bool, bool]], kept_s: float, limit_bytes: int, last_s: float, end: float
@@ -202,7 +202,7 @@ def test_the_bounds_hold_for_every_screen(
     _consistent(clip)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(screens(), st.floats(0.1, 40), st.floats(0.2, 1))
 def test_a_clip_starts_at_most_two_seconds_early_and_never_late(
     screen: list[tuple[float, bool, bool]], last_s: float, end: float

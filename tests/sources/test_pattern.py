@@ -35,7 +35,7 @@ MOMENTS_S = (0.0, 0.001, 0.099, 1.0, 1.5, 59.999, 61.234, 3599.98, 4_000_000.001
 # The picture
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(milliseconds=st.integers(0, 2**32 - 1))
 def test_the_clock_is_read_as_it_was_drawn(milliseconds: int) -> None:
     assert read_clock(draw_pattern(milliseconds / 1000, 320, 180)) == milliseconds
@@ -159,7 +159,7 @@ def test_the_beep_has_its_pitch() -> None:
     assert np.argmax(spectrum) / BEEP_S == pytest.approx(1000)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(start=st.integers(0, 10**9), count=st.integers(0, 3000))
 def test_any_part_of_the_tone_is_cut_from_the_same_whole(start: int, count: int) -> None:
     part = pattern_tone(start, count)

@@ -88,7 +88,7 @@ def test_a_slip_joins_the_samples_around_it_without_a_step(slip: int) -> None:
     assert 20 * np.log10(np.abs(error[:-HELD_BACK]).max()) < -75
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes=st.lists(st.integers(0, 700), min_size=1, max_size=9).filter(any), slip=st.integers(-2, 2))
 def test_block_sizes_make_no_difference(sizes: list[int], slip: int) -> None:
     whole, split = SlipResampler(1), SlipResampler(1)

@@ -537,7 +537,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=STEPS, duration_s=st.one_of(st.just(math.inf), st.floats(0, 20)), channels=st.integers(1, 2))
 def test_the_sound_is_as_long_as_the_recording_for_any_input(
     steps: list[tuple[str, int, float]], duration_s: float, channels: int

@@ -137,7 +137,7 @@ def test_the_recording_is_between_epoch_and_stop_and_outside_pauses() -> None:
     assert recorded == {-0.1: False, 0: True, 1.9: True, 2: False, 3.9: False, 4: True, 5.9: True, 6: True, 6.1: False}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     steps_s=st.lists(st.floats(0.001, 20), max_size=12),
     duration_s=st.floats(0.5, 60),
@@ -166,7 +166,7 @@ def test_pts_are_media_time_in_90_000ths_of_a_second() -> None:
     assert frames.last_pts == 3 * VIDEO_TICKS_PER_S
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(moments_s=st.lists(st.floats(EPOCH_S - 1, EPOCH_S + 1), min_size=1))
 def test_pts_increase_strictly_for_any_stamps(moments_s: list[float]) -> None:
     frames = FrameTimeline(Timeline(EPOCH_S))

@@ -215,7 +215,7 @@ MIXED = joined(noise(0.7, -62.0), noise(0.05, -57.0, seed=3), speech(0.4), noise
 
 
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_blocks_of_any_length_give_the_same_result(sizes: list[int]) -> None:
     whole = heard(MIXED, size=len(MIXED))
     pieces, start = SoundDetector(THRESHOLD_DBFS), 0
