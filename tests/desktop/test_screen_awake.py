@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 from buses import Service, bus
-from running import Recorder, eventually, kinds
+from running import LIMIT_S, Recorder, eventually, kinds
 from xservers import server
 
 if sys.platform != "linux":
@@ -24,7 +25,7 @@ from jeepney import new_method_return
 from Xlib import Xatom
 from Xlib.display import Display
 
-from capture.desktop import awake_linux
+from capture.desktop import awake_linux, screen_awake
 from capture.desktop.screen_awake import ScreenAwake
 from capture.sources.x11.xcb import Connection
 
@@ -50,6 +51,13 @@ class Desktop(Service):
         if self._name == SAVER:
             return new_method_return(message, "u", (COOKIE,))
         return new_method_return(message, "o", ("/org/freedesktop/portal/desktop/request/1",))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process wait for the desktop's answers, however busy the machine is."""
+    monkeypatch.setattr(awake_linux, "ANSWER_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(screen_awake, "CLOSE_LIMIT_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -138,6 +146,16 @@ def is_blanked() -> bool:
 
 def test_the_servers_own_screensaver_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+    asked = threading.Event()
+
+    class Watch(awake_linux._ServerWatch):
+        """Begins once the server was asked."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            asked.set()
+
+    monkeypatch.setattr(awake_linux, "_ServerWatch", Watch)
     with server(monkeypatch, "320x240x24"):
         kept = os.environ["DISPLAY"]
         awake = ScreenAwake(lambda kind, detail: None)
@@ -145,6 +163,7 @@ def test_the_servers_own_screensaver_waits(monkeypatch: pytest.MonkeyPatch) -> N
             awake_too = os.environ["DISPLAY"]
             monkeypatch.setenv("DISPLAY", kept)
             awake.hold()
+            eventually(asked.is_set, "the request")
             for display in (kept, awake_too):
                 subprocess.run(["xset", "-display", display, "s", "1", "s", "noexpose"], check=True, timeout=30)
             monkeypatch.setenv("DISPLAY", awake_too)
