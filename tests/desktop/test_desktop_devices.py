@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -170,10 +169,8 @@ def test_a_sound_server_that_hangs_is_reported(tmp_path: Path, monkeypatch: pyte
         stuck.bind(str(tmp_path / "stuck"))
         stuck.listen()
         monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path / 'stuck'}")
-        begun_s = time.monotonic()
         with pytest.raises(NotReadyError, match=r"the sound server does not answer: .*--audio none"):
             list_pulse_devices()
-        assert time.monotonic() - begun_s < 10.0
 
 
 @pytest.mark.usefixtures("in_process_desk")

@@ -159,9 +159,9 @@ def test_any_damage_still_gives_a_report(
     undamaged = (whole if closed else killed)[extension].read_bytes()
     path = tmp_path / f"damaged.{extension}"
     path.write_bytes(damage.of(undamaged))
-    begin = time.monotonic()
+    begin_s = time.process_time()
     report = check(path)
-    assert time.monotonic() - begin < LIMIT_S
+    assert time.process_time() - begin_s < LIMIT_S
     json.dumps(report.as_json(), allow_nan=False)
     # An MP3 that lost its table of contents looks like one that never had any: nothing shows that frames are missing.
     # A FLAC frame that lost a byte still starts like one; only decoding all of it would show the damage.

@@ -159,10 +159,10 @@ def test_undecodable_sound_is_reported_with_listen(tmp_path: Path) -> None:
 def test_an_index_that_repeats_itself_does_not_hang_the_check(tmp_path: Path) -> None:
     path = tmp_path / "endless.mov"
     path.write_bytes(endless_mov(chunks=1_000, bytes_each=100_000))
-    begin = time.monotonic()
+    begin_s = time.process_time()
     report = check(path)
     assert report.problems == ("it cannot be read to the end: its index points to the same bytes several times",)
-    assert time.monotonic() - begin < LIMIT_S
+    assert time.process_time() - begin_s < LIMIT_S
 
 
 def endless_mov(chunks: int, bytes_each: int) -> bytes:
