@@ -39,24 +39,21 @@ from capture.media import is_voice_note
 from capture.output.chapters import WITH_CHAPTERS, Chapter, as_ffmpeg, fitted_chapters, put_in_header
 from capture.output.file_size import limit_remedy
 from capture.output.fragment_index import FragmentIndex
-from capture.output.frame_times import FrameTimes, rate_of
+from capture.output.frame_times import rate_of
 from capture.output.length_field import LengthField
 from capture.output.margin import Margin
 from capture.output.mp4_brands import restore_brands
-from capture.output.muxer_options import CLUSTERED, FRAGMENTED, options_of
+from capture.output.muxer_options import FRAGMENTED, options_of
 from capture.output.naming import candidates
 from capture.output.opus_vendor import name_vendor
 from capture.output.output_file import OutputFile
+from capture.output.packet_times import PacketTimes
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
 from capture.output.wav_cues import add_cues
 from capture.system.durable import FULL
 
 __all__ = ["Muxer", "muxer_under_free_name"]
-
-#: Matroska counts the priming of Opus, 6.5 ms, into the times of its blocks, but FFmpeg sorts packets without it. So
-#: pictures have to be sorted as if they were this much earlier: Media Source players refuse times that run back.
-_SORTED_EARLIER_S: Final = 0.007
 
 #: What to do about a full disk.
 _MAKE_ROOM: Final = "free some space, or record to another disk"
@@ -93,8 +90,7 @@ class Muxer:
         self._states_samples = container.format == "flac"
         self._container: av.container.OutputContainer | None = None
         self._streams: list[Stream] = []
-        self._held: dict[int, av.Packet[Any]] = {}
-        self._frame_times: dict[int, FrameTimes] = {}
+        self._times: PacketTimes | None = None
         # A problem with the disk is reported once.
         self._reported = False
         self._closed_bytes = 0
@@ -125,6 +121,7 @@ class Muxer:
         """
         self._crash_safe = crash_safe
         form = self._container_kind.format
+        self._times = PacketTimes(form, crash_safe=crash_safe)
         options = options_of(form, crash_safe=crash_safe)
         try:
             self._container = av.open(cast(Any, self._file), "w", format=form, container_options=options)
@@ -140,17 +137,14 @@ class Muxer:
                 if isinstance(stream, AudioStream) and template.codec_context.extradata:
                     # A trimmed track states another priming than its encoder.
                     stream.codec_context.extradata = template.codec_context.extradata
-                if (
-                    isinstance(stream, VideoStream)
-                    and isinstance(template, VideoStream)
-                    and (rate := rate_of(template))
-                ):
-                    # A converted stream has other parameters than its file.
-                    stream.codec_context.extradata = template.codec_context.extradata
-                    # It gives the duration of the last frame, and files do not always keep it with the codec.
-                    stream.codec_context.framerate = frame_rate or rate
-                    if template.codec_context.is_encoder:
-                        self._frame_times[stream.index] = FrameTimes(rate, guessed=self._is_mp4)
+                if isinstance(stream, VideoStream) and isinstance(template, VideoStream):
+                    rate = rate_of(template)
+                    if rate is not None:
+                        # A converted stream has other parameters than its file.
+                        stream.codec_context.extradata = template.codec_context.extradata
+                        # It gives the duration of the last frame, and files do not always keep it with the codec.
+                        stream.codec_context.framerate = frame_rate or rate
+                    self._times.add_picture(stream.index, rate if template.codec_context.is_encoder else None)
             for stream, degrees in zip(self._streams, rotations, strict=False):
                 if degrees and isinstance(stream, VideoStream):
                     stream.set_display_rotation(degrees)
@@ -166,44 +160,15 @@ class Muxer:
     def write(self, stream: int, packet: av.Packet[Any], before_s: float = math.inf) -> bool:
         """Write a packet of stream number `stream`. Raises `OutputError`; a later packet may still succeed.
 
-        Returns False if it left out the packet: the last repeat of a recording, right after a change.
-
-        `before_s` is the end of the file, where it is known: no frame is moved there for the grid (`FrameTimes`).
-        If a fragment ends with a packet of unknown duration, FFmpeg guesses it and places everything after it by the
-        guess. In fragmented files, such a packet is held until the next one shows its duration.
+        Returns False if it left out the packet: the last repeat of a recording, right after a change. `before_s` is the
+        end of the file, where it is known: no frame is moved there for the grid (`FrameTimes`).
         """
+        assert self._times is not None  # noqa: S101 - start comes first
         packet.stream = self._streams[stream]
-        if stream in self._frame_times:
-            if self._is_last_repeat(stream, packet):
-                return False
-            self._frame_times[stream].place(packet, before_s)
-        if self._container_kind.format in CLUSTERED and isinstance(packet.stream, VideoStream):
-            # These containers do not store this time.
-            packet.dts = (packet.dts or 0) - round(_SORTED_EARLIER_S / (packet.time_base or 1))
-        if self._held and (before := self._held.pop(stream, None)) is not None:
-            before.duration = int(packet.pts or 0) - int(before.pts or 0)
-            self._mux(before)
-        if not packet.duration and self._crash_safe and self._is_mp4:
-            self._held[stream] = packet
-        else:
-            self._mux(packet)
-        return True
-
-    def _is_last_repeat(self, stream: int, packet: av.Packet[Any]) -> bool:
-        """Whether `packet` says only how long the frame before it is shown; if so, write that."""
-        # Only a last repeat, and frames of a constant rate, have a duration.
-        if not packet.duration:
-            return False
-        times, unit_s, pts = self._frame_times[stream], float(packet.time_base or 1), int(packet.pts or 0)
-        if stream not in self._held:
-            return self._crash_safe and not self._is_mp4 and times.fills_slot_until((pts + packet.duration) * unit_s)
-        distance = pts - int(self._held[stream].pts or 0)
-        if not times.is_too_near(distance, unit_s):
-            return False
-        held = self._held.pop(stream)
-        held.duration = times.lasting(distance + packet.duration, unit_s)
-        self._mux(held)
-        return True
+        ready, is_written = self._times.ready(stream, packet, before_s)
+        for each in ready:
+            self._mux(each)
+        return is_written
 
     def _mux(self, packet: av.Packet[Any]) -> None:
         assert self._container is not None  # noqa: S101 - start comes first
@@ -305,16 +270,11 @@ class Muxer:
         Formats leave out what they cannot hold of the `chapters` (`fitted_chapters`), and all that they hold
         `IN_HEADER`. Raises `OutputError`; with `at_close`, the file may be whole.
         """
-        held, self._held = self._held, {}
-        for stream, packet in held.items():
-            # No later packet shows how long this one lasts: until the end of the recording.
-            unit_s = float(packet.time_base or 1)
-            end_s = end_s if end_s < math.inf else self._margin.reached_s
-            packet.duration = max(0, round(end_s / unit_s) - int(packet.pts or 0))
-            if stream in self._frame_times:
-                packet.duration = self._frame_times[stream].lasting(packet.duration, unit_s)
-            with suppress(OutputError):
-                self._mux(packet)
+        if self._times is not None:
+            # No later packet shows how long these last: until the end of the recording.
+            for packet in self._times.rest(end_s if end_s < math.inf else self._margin.reached_s):
+                with suppress(OutputError):
+                    self._mux(packet)
         container, self._container = self._container, None
         index, self._index = self._index, None
         if self.is_empty:
