@@ -268,6 +268,15 @@ def _is_foreign(found: threading.Thread | Path) -> bool:
 
 
 @pytest.fixture
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings in this process report neither that it stood still nor that the disk did, as on a busy machine."""
+    from capture.session.vitals import Vitals
+
+    monkeypatch.setattr(Vitals, "look_at_standstill", lambda *_, **__: [])
+    monkeypatch.setattr(Vitals, "look_at_disk", lambda *_: [])
+
+
+@pytest.fixture
 def player() -> Player:
     """Plays into the only sound device of a recording that is given its `sources`."""
     return Player()

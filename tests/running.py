@@ -18,8 +18,9 @@ from typing import Any, Final, Self
 LIMIT_S: Final = 60.0
 
 
-#: Events that a busy machine may cause in any recording: lost frames, sound that starts late, a process that stalls.
-BY_CHANCE: Final = ("dropped", "no_data", "stood_still")
+#: Events that a busy machine may cause in any recording: lost frames, sound that starts late, a process that stalls, a
+#: disk that does.
+BY_CHANCE: Final = ("dropped", "no_data", "stood_still", "disk_slow")
 
 
 def kinds(summary: Mapping[str, Any]) -> list[str]:

@@ -48,7 +48,7 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> type[Leaping]:
     return Leaping
 
 
-@pytest.mark.usefixtures("leaping")
+@pytest.mark.usefixtures("leaping", "undisturbed")
 def test_clock_jumps_do_not_change_the_length_of_a_recording(player: Player, tmp_path: Path) -> None:
     path, clock = tmp_path / "out.wav", MonotonicClock()
     with Recording(path, ledger=True, sources=player.sources) as recording:

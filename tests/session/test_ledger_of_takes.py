@@ -19,6 +19,8 @@ from capture.output.naming import ledger_of
 from capture.pipeline.pipeline import Pipeline
 from capture.sources.scripted import ScriptedBlock, ScriptedFrames, ScriptedSamples
 
+pytestmark = pytest.mark.usefixtures("undisturbed")
+
 
 def event_lines(summary: Summary) -> list[dict[str, Any]]:
     return [event.as_json() for event in summary.events]
