@@ -64,11 +64,14 @@ class Watcher:
         self.events: list[tuple[EventKind, str]] = []
         self.ended_by: list[str] = []
         settings = RecordSettings(Path("out.mp4"), **options)
-        self.source = choose_in_dialog(
-            settings, lambda kind, detail: self.events.append((kind, detail)), self.ended_by.append
-        )
+        self.source = choose_in_dialog(settings, self._note, self.ended_by.append)
         self.picture: Pixels
         self.frames: list[Frame] = []
+
+    def _note(self, kind: EventKind, detail: str) -> None:
+        # On a busy machine, this portal answers as late as a user.
+        if kind is not EventKind.WAITING:
+            self.events.append((kind, detail))
 
     def open(self) -> None:
         self.source.open()
