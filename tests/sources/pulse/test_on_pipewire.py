@@ -30,6 +30,7 @@ from stage import module, pactl, playing, streams, write_tone
 from benchmarks.stimulus.graph_clicks import CLICK_LEVEL, INTERVAL_S
 from capture.events import EventKind
 from capture.media import SAMPLE_RATE, SampleArray, Samples
+from capture.playback import pulse_player
 from capture.playback.preview import Preview
 from capture.timing.sample_timeline import SampleTimeline
 from capture.timing.timeline import Timeline
@@ -223,31 +224,40 @@ def match(recorded: SampleArray, part: SampleArray) -> float:
 
 def test_steady_noise_does_not_begin_a_note(listen: Callable[..., Listening], tmp_path: Path) -> None:
     write_noise(tmp_path / "hiss.wav", 30.0, 0.02)
-    with playing(os.environ, tmp_path / "hiss.wav", "desk"):
-        eventually(lambda: streams(os.environ), "the hiss plays")
-        time.sleep(0.2)
+
+    def trial() -> None:
         listening = listen()
         listening.go_on(1.5)
-    detector = SoundDetector(-50.0)
-    for block in listening.blocks:
-        if len(block.data):
-            detector.push(block)
-    assert listening.blocks[0].data[0].any(), "begins with silence that nobody played"
-    assert detector.began_at_s is None
+        listening.close()
+        detector = SoundDetector(-50.0)
+        for block in listening.blocks:
+            if len(block.data):
+                detector.push(block)
+        assert listening.blocks[0].data[0].any(), "begins with silence that nobody played"
+        assert detector.began_at_s is None
+
+    with ExitStack() as room:
+        with favoured():
+            room.enter_context(playing(os.environ, tmp_path / "hiss.wav", "desk"))
+        hears = listen()
+        eventually(lambda: any(block.data.any() for block in list(hears.blocks)), "the hiss is heard")
+        hears.close()
+        # On a busy machine the player falls silent, and begins once more.
+        on_some_try(trial)
 
 
-def test_the_preview_ends_with_the_last_sound(listen: Callable[..., Listening], tmp_path: Path) -> None:
+def test_the_preview_ends_with_the_last_sound(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pulse_player, "DRAIN_LIMIT_S", math.inf)
     # Its end lies within a cycle.
     samples = write_noise(tmp_path / "noise.wav", 0.51, LEVEL)
     listening = listen()
     preview = Preview(tmp_path / "noise.wav")
     preview.start()
-    begun_s = time.monotonic()
-    while not preview.is_over and time.monotonic() < begun_s + 4.0:
-        time.sleep(0.01)
-    is_over, silent_at_s = preview.is_over, preview.stop()
+    eventually(lambda: preview.is_over, "its end")
+    silent_at_s = preview.stop()
     eventually(lambda: listening.blocks[-1].ends_at_s > silent_at_s + 0.2, "what followed")
-    assert is_over
     assert preview.error is None
     assert match(listening.recording(), samples[-480:]) > 0.99
 
