@@ -33,7 +33,7 @@ def _export(arguments: Arguments) -> int:
         _list_presets(arguments)
         return 0
     if arguments.preset is None:
-        raise UsageError("--for is missing", f"say what for: {', '.join(PRESETS)}")
+        raise UsageError("--for is missing", f"choose one of {', '.join(PRESETS)}")
     scale, exact = parse_scale(arguments.scale) if arguments.scale is not None else (None, False)
     wishes = Wishes(
         most_bytes=None if arguments.max_size is None else parse_size(arguments.max_size),

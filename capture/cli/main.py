@@ -8,16 +8,18 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from capture.cli.late_modules import make_late
 from capture.cli.parser import Verb, parse
 from capture.cli.text import fail, open_streams, settle, to_standard_output
 from capture.cli.words import before_command
-from capture.errors import CaptureError, SettingError
+from capture.errors import CaptureError, NotReadyError, SettingError
 
 __all__ = ["main"]
 
@@ -67,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("interrupted", 1, debug)
     except Exception as error:
+        # Like Path's, but without an error of its own.
+        home = os.path.expanduser("~")  # noqa: PTH111
+        if isinstance(error, RuntimeError) and not Path(home).is_absolute():
+            # Then no folder of this user's can be found, whichever of them the verb needed.
+            return fail("this user has no home folder: set HOME to one", NotReadyError.exit_code, debug)
         return fail(f"internal error ({type(error).__name__}: {error}): --debug shows where", 1, debug)
     finally:
         settle()

@@ -186,7 +186,7 @@ def _verbs() -> dict[str, _VerbOptions]:
             for name, text, more in REMOTE_VERBS
         },
         "config": _VerbOptions("show and change the settings", fill_config, CONFIG, CONFIG_USAGE),
-        "completion": _VerbOptions("write the completion of capture for a shell", fill_completion, COMPLETION),
+        "completion": _VerbOptions("write a script for completion with the Tab key", fill_completion, COMPLETION),
     }
 
 

@@ -67,7 +67,7 @@ def _share(arguments: Arguments) -> int:
 def _place(words: Sequence[str]) -> tuple[str, str]:
     """Return the place of `--to` and the name after it, "" without one. Raises `UsageError`."""
     if not words:
-        raise UsageError("--to is missing", f"say where to: {', '.join(_PLACES)}")
+        raise UsageError("--to is missing", f"choose one of {', '.join(_PLACES)}")
     place, *names = words
     if place not in _PLACES:
         raise UsageError(f"--to {place!r} is unknown", f"use {', '.join(_PLACES)}")

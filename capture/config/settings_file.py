@@ -41,7 +41,8 @@ def keys_at_a_glance() -> dict[str, str]:
     try:
         # As `store` reads it: a pipe in its place must not hold up a help text.
         table = tomllib.loads(read_small(settings_path()).decode("utf-8-sig"))["hotkeys"]
-    except (OSError, ValueError, KeyError, RecursionError):
+    except (OSError, ValueError, KeyError, RuntimeError):
+        # RuntimeError: nested too deeply, or a user without a home folder.
         table = {}
     table = table if isinstance(table, dict) else {}
     older = {new: old.rpartition(".")[2] for old, new in RENAMED.items()}

@@ -101,14 +101,14 @@ def _checked_end_s(path: Path, length_s: float, from_s: float, to_s: float | Non
     if to_s is not None and to_s > length_s + _ROUNDED_S:
         raise UsageError(f"a part to {to_s:g} s is not within {path}", is_long)
     if to_s is not None and to_s <= from_s:
-        raise UsageError(f"a part from {from_s:g} s to {to_s:g} s is none", "give a later --to")
+        raise UsageError(f"the part from {from_s:g} s to {to_s:g} s would be empty", "give a later --to")
     return None if to_s is None or to_s >= length_s - _ROUNDED_S else to_s
 
 
 def _checked_cut(path: Path, length_s: float, from_s: float, to_s: float) -> Span:
     """Return a cut in samples. Raises `UsageError` unless it is within the recording."""
     if to_s <= from_s:
-        raise UsageError(f"a cut from {from_s:g} s to {to_s:g} s is none", "write the earlier time first")
+        raise UsageError(f"the cut from {from_s:g} s to {to_s:g} s would be empty", "write the earlier time first")
     if to_s > length_s + _ROUNDED_S:
         raise UsageError(f"a cut from {from_s:g} s to {to_s:g} s is not within {path}", f"it is {length_s:.3f} s long")
     return Span(_samples(from_s), _samples(length_s if to_s >= length_s - _TAIL_S else to_s))

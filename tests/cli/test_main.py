@@ -19,6 +19,7 @@ from refusals import Refused, refused
 from reopened import probe
 
 from capture.cli import files
+from capture.cli.main import main
 
 PATTERN: Final = ("--source", "pattern", "--no-hotkeys")
 
@@ -45,6 +46,23 @@ def test_devices_and_links_to_devices_are_refused(run_capture: RunCapture, tmp_p
     done = run_capture("record", "full.mkv", *PATTERN, "--duration", "1", "--overwrite")
     assert done.returncode == 2
     assert "not a regular file" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows finds the home in another way")
+@pytest.mark.parametrize("words", [("list",), ("config",), ("config", "record.fps", "25"), ("backup",)])
+def test_a_user_without_a_home_is_told(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find_nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_VIDEOS_DIR", "XDG_MUSIC_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", find_nobody)
+    assert main(words) == 3
+    assert capsys.readouterr().err == "capture: this user has no home folder: set HOME to one\n"
+    with pytest.raises(SystemExit, match="0"):
+        main(["help", "record"])
 
 
 # Help

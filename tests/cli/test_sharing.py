@@ -73,7 +73,7 @@ def test_the_presets_are_listed(run_capture: RunCapture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("a.mp4",), 2, "--for is missing: say what for: voice-note, whatsapp"),
+        (("a.mp4",), 2, "--for is missing: choose one of voice-note, whatsapp"),
         (("a.mp4", "--for", "telegram"), 2, "--for 'telegram' is unknown: use voice-note, "),
         (("a.mp4", "--for", "web", "--tracks", "0"), 2, "'0' names a track 0, or one twice: "),
         (("a.mp4", "--for", "web", "--tracks", "left"), 2, "'left' does not name audio tracks: write it like 1"),
@@ -281,7 +281,7 @@ def test_without_a_desktop_the_folder_is_named(
 def test_a_share_without_a_place_names_them(run_capture: RunCapture, tmp_path: Path) -> None:
     write(tmp_path / "a.ogg")
     done = run_capture("share", "a.ogg")
-    said = "capture: --to is missing: say where to: clipboard, email, folder, app, command\n"
+    said = "capture: --to is missing: choose one of clipboard, email, folder, app, command\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
