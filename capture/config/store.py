@@ -22,7 +22,7 @@ from capture.events import Command
 from capture.formats import container_of
 from capture.output.naming import recordings_folder
 from capture.parsing import parse_size, parse_time
-from capture.system.private_files import make_folder, read_small, replace
+from capture.system.private_files import make_folder, only_changer, read_small, replace
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
 __all__ = ["Config", "change", "hotkeys", "load", "unset"]
@@ -136,14 +136,11 @@ def change(name: str, words: Sequence[str], path: Path | None = None) -> Config:
     except UsageError as error:
         raise UsageError(f"{name}: {error.message}", error.remedy) from error
     path = settings_path() if path is None else path
-    text = _read(path)
-    _parse(path, text)
 
-    def edit() -> str:
+    def edit(text: str) -> str:
         # The new name replaces the old one.
-        return with_value(
-            _without(text, _old_keys(path, text, setting.name)) or _HEADER, tuple(setting.name.split(".")), value
-        )
+        kept = _without(text, _old_keys(path, text, setting.name)) or _HEADER
+        return with_value(kept, tuple(setting.name.split(".")), value)
 
     return _replace(path, setting.name, edit)
 
@@ -154,12 +151,15 @@ def unset(name: str, path: Path | None = None) -> Config:
     An unknown setting can be removed too. Raises as `change` does.
     """
     path = settings_path() if path is None else path
-    text = _read(path)
-    present = {_name(keys): keys for keys, _ in _entries(_parse(path, text))}
     wanted = RENAMED.get(name, name)
-    found = [keys for each, keys in present.items() if RENAMED.get(each, each) == wanted]
-    if found:
-        return _replace(path, wanted, lambda: _without(text, found))
+
+    def found_in(text: str) -> list[tuple[str, ...]]:
+        present = {_name(keys): keys for keys, _ in _entries(_parse(path, text))}
+        return [keys for each, keys in present.items() if RENAMED.get(each, each) == wanted]
+
+    text = _read(path)
+    if found_in(text):
+        return _replace(path, wanted, lambda text: _without(text, found_in(text)))
     setting_of(name)
     return Config(path, _interpret(_parse(path, text))[0])
 
@@ -175,9 +175,30 @@ def _without(text: str, entries: Sequence[tuple[str, ...]]) -> str:
     return text
 
 
-def _replace(path: Path, name: str, edit: Callable[[], str]) -> Config:
+def _replace(path: Path, name: str, edit: Callable[[str], str]) -> Config:
+    """Write what `edit` makes of the text in the file; only its user can read it. Raises as `change` does."""
+    # What it refuses is refused before anything is touched.
+    _edited(path, name, edit)
+    # Write to the target of a link, as into a repository of dotfiles, and keep the link.
+    target = Path(os.path.realpath(path))
     try:
-        text = edit()
+        make_folder(target.parent)
+        # Of two processes, the second one changes what the first one has written.
+        with only_changer(target.parent):
+            text, config = _edited(path, name, edit)
+            replace(target, text.encode())
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path} cannot be written ({reason})", "check the permissions of its folder") from error
+    return config
+
+
+def _edited(path: Path, name: str, edit: Callable[[str], str]) -> tuple[str, Config]:
+    """Return what `edit` makes of the text in the file, and its settings. Raises `UsageError`."""
+    text = _read(path)
+    _parse(path, text)
+    try:
+        text = edit(text)
     except ValueError as error:
         raise UsageError(
             f"{path}: {name} is written in a form that capture cannot change ({error})", "edit the file by hand"
@@ -186,8 +207,7 @@ def _replace(path: Path, name: str, edit: Callable[[], str]) -> Config:
     for one, other in _clashes(config):
         if name in (one, other):
             raise UsageError(_same(config, one, other, would_be=True), "give each its own key")
-    _write(path, text)
-    return config
+    return text, config
 
 
 def _from_words(setting: Setting, words: Sequence[str]) -> Value:
@@ -312,15 +332,3 @@ def _interpret(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, 
         else:
             chosen[name] = value
     return chosen, mistakes, tuple(old_names)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file atomically; only its user can read it. Raises `OutputError`."""
-    # Write to the target of a link, as into a repository of dotfiles, and keep the link.
-    target = Path(os.path.realpath(path))
-    try:
-        make_folder(target.parent)
-        replace(target, text.encode())
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{path} cannot be written ({reason})", "check the permissions of its folder") from error

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from capture.system.durable import publish
 
-__all__ = ["copy_mode", "make_folder", "read_small", "replace"]
+__all__ = ["copy_mode", "make_folder", "only_changer", "read_small", "replace"]
 
 _PRIVATE_FOLDER: Final = 0o700
 
@@ -59,6 +61,26 @@ def replace(path: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(made).unlink()
         raise
+
+
+@contextmanager
+def only_changer(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this context for the same folder. Raises `OSError` if it cannot be opened.
+
+    Without locks, as on Windows and on some network disks, this does not wait.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def copy_mode(old: Path, new: Path, *others: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+import threading
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
 from capture.events import Command
 from capture.output.naming import recordings_folder
+from capture.system.private_files import replace
 from capture.triggers.bindings import DEFAULT_HOTKEYS
 
 
@@ -386,6 +388,27 @@ def test_a_read_only_config_folder_is_an_output_error() -> None:
     with pytest.raises(OutputError, match=r"/proc/capture/settings.toml cannot be written") as caught:
         change("record.fps", ["25"], Path("/proc/capture/settings.toml"))
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks no folders")
+def test_changes_at_the_same_time_are_all_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(file, WRITTEN)
+    other = threading.Thread(target=change, args=("record.cursor", ["off"], file))
+
+    def replace_late(path: Path, content: bytes) -> None:
+        if other.ident is None:
+            other.start()
+            # Long enough to write, if it does not wait.
+            other.join(0.5)
+        replace(path, content)
+
+    monkeypatch.setattr("capture.config.store.replace", replace_late)
+    change("record.fps", ["50"], file)
+    other.join()
+    config = load(file)
+    assert (config["record.fps"], config["record.cursor"]) == (50, False)
+    unset("record.cursor", file)
+    assert load(file)["record.fps"] == 50
 
 
 def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
