@@ -45,5 +45,5 @@ def check_room(folder: Path) -> None:
     if free is not None and free < _LEAST_FREE_BYTES:
         raise NotReadyError(
             f"the disk of {folder.absolute()} has only {free / 1e6:.1f} MB left",
-            f"free at least {_LEAST_FREE_BYTES / 1e6:.0f} MB, or record to another disk",
+            f"free at least {_LEAST_FREE_BYTES / 1e6:.0f} MB, or choose another disk",
         )

@@ -56,7 +56,7 @@ from capture.system.durable import FULL
 __all__ = ["Muxer", "muxer_under_free_name"]
 
 #: What to do about a full disk.
-_MAKE_ROOM: Final = "free some space, or record to another disk"
+_MAKE_ROOM: Final = "free some space, or choose another disk"
 
 #: What to do about a disk that fails.
 _CHECK_DISK: Final = "check that the disk is connected and has free space"

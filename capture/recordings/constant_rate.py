@@ -88,13 +88,15 @@ def with_constant_rate(
         )
     try:
         with scratch_folder(output.absolute().parent) as folder:
-            made = folder / output.name
+            made = folder / f"new{output.suffix}"
             _write(path, made, rate, end_slot, part_of(on_progress, 0.3, 0.8))
             report = check(made, listen=False, on_progress=part_of(on_progress, 0.8, 1.0))
             if not report.ok:
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             copy_mode(path, made)
             under_free_name(made, output, chosen=True)
+    except OutputError as error:
+        raise OutputError(f"{output} was not written: {error.message}", error.remedy) from error
     except EncoderError as error:
         raise UsageError(f"{path} cannot be made constant without encoding: {error.message}", _ENCODE) from error
     except (OSError, av.FFmpegError) as error:

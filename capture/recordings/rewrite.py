@@ -66,10 +66,9 @@ def rewrite(
         found = check(old, listen=False, limits=False)
     if not found.plays:
         raise RecordingError(f"{path} was not changed: {found.problems[0]}", "see capture check")
-    new = old
     try:
         with scratch_folder(old.parent) as folder:
-            new = folder / old.name
+            new = folder / f"new{old.suffix}"
             while True:
                 with new_file(new) as muxer:
                     muxer.close(fill(muxer))
@@ -79,7 +78,7 @@ def rewrite(
                 new.unlink()
             _take_place(new, old)
     except (CaptureError, OSError, av.FFmpegError) as error:
-        raise _explained(path, new, error) from error
+        raise _explained(path, old.parent, error) from error
     return replace(report, path=path.absolute())
 
 
@@ -189,10 +188,10 @@ def _take_place(new: Path, old: Path) -> None:
     publish(new, old)
 
 
-def _explained(path: Path, new: Path, error: Exception) -> OutputError:
-    """Return the error with the path that the caller knows in place of the hidden one."""
+def _explained(path: Path, folder: Path, error: Exception) -> OutputError:
+    """Return the error about the new file in `folder` as one about the recording at `path`."""
     reason = str(getattr(error, "strerror", None) or error)
-    remedy = limit_remedy(error, new.parent, "check the free space and the permissions of the folder")
+    remedy = limit_remedy(error, folder, "check the free space and the permissions of the folder")
     if isinstance(error, CaptureError):
         reason, remedy = error.message, error.remedy
-    return OutputError(f"{path} was not changed: {reason.replace(str(new), 'the new file')}", remedy)
+    return OutputError(f"{path} was not changed: {reason}", remedy)

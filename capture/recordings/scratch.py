@@ -7,6 +7,7 @@ is locked while in use, and the lock ends with its process.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,17 +16,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from capture.errors import OutputError
+from capture.errors import CaptureError, OutputError
 from capture.system.standard_streams import fill_closed
 
-__all__ = ["scratch_folder"]
+__all__ = ["named_instead", "scratch_folder"]
 
 _PREFIX: Final = ".capture-scratch-"
 
 
 @contextmanager
 def scratch_folder(place: Path) -> Iterator[Path]:
-    """Make a private folder in `place` for the length of the context. Raises `OutputError` when that fails."""
+    """Make a private folder in `place` for the length of the context. Raises `OutputError` when that fails.
+
+    A `CaptureError` that leaves the context names "the new file" in place of one in the folder.
+    """
     # FFmpeg opens some of the files in it by itself.
     fill_closed()
     try:
@@ -35,10 +39,20 @@ def scratch_folder(place: Path) -> Iterator[Path]:
         raise OutputError(f"{place} cannot be written ({error.strerror})", "choose another folder") from error
     try:
         yield folder
+    except CaptureError as error:
+        error.message = named_instead(error.message, folder, "the new file")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def named_instead(message: str, folder: Path, name: str) -> str:
+    """Return the message with `name` in place of the files in the scratch `folder`, which the user does not know."""
+    for place in {folder.resolve(), folder}:
+        message = re.sub(rf"{re.escape(str(place))}/[\w.-]+", lambda found: name, message)
+    return message
 
 
 def _make(place: Path) -> tuple[Path, int | None]:

@@ -107,7 +107,6 @@ def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Mad
     replaces = os.path.lexists(output)
     # Replace the target of a link, not the link itself.
     target = output.resolve() if replaces else output.absolute()
-    new = target
     try:
         with scratch_folder(target.parent) as folder:
             # Not under the name that the user chose, which might be that of the other.
@@ -129,7 +128,7 @@ def splice(plan: Plan, output: Path, doing: str, on_progress: OnProgress) -> Mad
             else:
                 under_free_name(new, target, chosen=True)
     except OutputError as error:
-        raise OutputError(f"{output} was not written: {error.message.replace(str(new), 'it')}", error.remedy) from error
+        raise OutputError(f"{output} was not written: {error.message}", error.remedy) from error
     except RecordingError as error:
         raise RecordingError(f"{source} cannot be {doing}: {error.message}", error.remedy) from error
     except (OSError, av.FFmpegError) as error:

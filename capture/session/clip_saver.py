@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +20,7 @@ from capture.output.locked_file import is_being_recorded, taken_by_another
 from capture.output.naming import dated_name
 from capture.output.tags import Tags
 from capture.pipeline.feed import Feed
-from capture.recordings.scratch import scratch_folder
+from capture.recordings.scratch import named_instead, scratch_folder
 from capture.replay.clip import Clip
 from capture.replay.clip_writer import save
 from capture.session.clip_summary import summarise_clip
@@ -148,7 +147,7 @@ class ClipSaver:
                 if converts or (order.max_bytes is not None and made.stat().st_size > order.max_bytes):
                     made, encoded_by = self._convert(made, ending if converts else None, order.max_bytes)
             except (OutputError, RecordingError, UsageError) as error:
-                raise type(error)(_as_path(error.message, folder, path), error.remedy) from error
+                raise type(error)(named_instead(error.message, folder, str(path)), error.remedy) from error
             if order.overwrite and order.output is not None:
                 _replace(made, path)
                 return _Written(path, begins_s, encoded_by)
@@ -180,13 +179,6 @@ class ClipSaver:
 
     def _note_done(self, share: float) -> None:
         self.done = share
-
-
-def _as_path(message: str, folder: Path, path: Path) -> str:
-    """Return the message with `path` in place of the files in `folder`, which the user does not know."""
-    for place in {folder.resolve(), folder}:
-        message = re.sub(rf"{re.escape(str(place))}/[\w.-]+", lambda found: str(path), message)
-    return message
 
 
 def _shrinking(feed: Feed, clip: Summary, max_bytes: int) -> str:

@@ -62,7 +62,7 @@ def with_subtitles(path: Path, output: Path, segments: Sequence[Segment], *, lim
         raise RecordingError(f"{path} got no subtitles: {found.problems[0]}", "see capture check")
     try:
         with scratch_folder(output.absolute().parent) as folder:
-            made = folder / output.name
+            made = folder / f"new{output.suffix}"
             _write(path, made, segments)
             report = check(made, listen=False, limits=False)
             # What is wrong with the recording, such as tracks that do not end together, is not the copy's fault.
@@ -70,6 +70,8 @@ def with_subtitles(path: Path, output: Path, segments: Sequence[Segment], *, lim
                 raise OutputError(f"the new file is damaged: {report.problems[0]}")
             copy_mode(path, made)
             publish(made, output)
+    except OutputError as error:
+        raise OutputError(f"{output} was not written: {error.message}", error.remedy) from error
     except (OSError, av.FFmpegError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         remedy = limit_remedy(error, output.absolute().parent, "check the free space and the permissions of the folder")

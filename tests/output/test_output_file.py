@@ -258,7 +258,7 @@ def test_a_recording_stops_before_the_disk_is_full(
             assert kinds(summary) == ["disk_full"]
             complaint = recorder.stderr.splitlines()[-1]
             assert complaint.startswith("capture: the disk has no room")
-            assert f"free some space, or record to another disk; what was recorded until then is in {path}" in complaint
+            assert f"free some space, or choose another disk; what was recorded until then is in {path}" in complaint
             report = check(path)
             assert report.problems == ()
             assert report.duration_s == pytest.approx(summary["duration_s"], abs=0.01)

@@ -14,7 +14,7 @@ from reopened import stated_rate_flags
 
 from capture.codecs.audio_encoder import AudioEncoder
 from capture.codecs.video_encoder import VideoEncoder
-from capture.errors import RecordingError, UsageError
+from capture.errors import DiskFullError, OutputError, RecordingError, UsageError
 from capture.formats import CONTAINERS
 from capture.media import SAMPLE_RATE, VIDEO_TICKS_PER_S
 from capture.output.chapters import Chapter
@@ -132,6 +132,21 @@ def test_a_file_that_gets_the_name_meanwhile_stays(tmp_path: Path) -> None:
         with_constant_rate(path, output, 60, write_mine)
     assert output.read_bytes() == b"mine"
     assert {each.name for each in tmp_path.iterdir()} == {path.name, output.name}
+
+
+def test_a_full_disk_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "made.mp4")
+
+    def full(muxer: Muxer, *_: Any) -> None:
+        raise DiskFullError(f"{muxer.path} cannot be written (No space left on device)", "free some space")
+
+    monkeypatch.setattr(Muxer, "write", full)
+    output = tmp_path / "two words.mp4"
+    with pytest.raises(OutputError) as caught:
+        with_constant_rate(tmp_path / "made.mp4", output, 30.0)
+    reason = "the new file cannot be written (No space left on device)"
+    assert caught.value.message == f"{output} was not written: {reason}"
+    assert [path.name for path in tmp_path.iterdir()] == ["made.mp4"]
 
 
 def test_what_does_not_play_or_has_no_picture_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import pytest
 from conftest import PROJECT
+from written import write
 
-from capture.errors import OutputError
+from capture.cli.main import main
+from capture.errors import DiskFullError, OutputError
+from capture.output.muxer import Muxer
 from capture.recordings.scratch import scratch_folder
 
 if sys.platform == "win32":
@@ -101,3 +104,34 @@ def test_a_folder_that_another_process_is_removing_is_not_used(tmp_path: Path, m
     with scratch_folder(tmp_path) as folder:
         assert (len(made), folder) == (2, made[1])
     os.close(held[0])
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_an_error_does_not_name_a_file_that_the_user_never_sees(is_link: bool, tmp_path: Path) -> None:
+    place = tmp_path / "two words"
+    place.mkdir()
+    if is_link:
+        place = tmp_path / "link"
+        place.symlink_to("two words")
+    with pytest.raises(DiskFullError) as caught, scratch_folder(place) as folder:
+        raise DiskFullError(f"{folder.resolve() / 'new.mp4'} cannot be written (No space left on device)", "free some")
+    assert str(caught.value) == "the new file cannot be written (No space left on device): free some"
+
+
+@pytest.mark.parametrize("arguments", [["trim", "--from", "1"], ["join"]])
+def test_a_full_disk_names_the_file_that_was_asked_for(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("two words.mp4"))
+    verb, *options = arguments
+
+    def full(muxer: Muxer, *_: Any, **__: Any) -> None:
+        raise DiskFullError(f"{muxer.path} cannot be written (No space left on device)", "free some space")
+
+    monkeypatch.setattr(Muxer, "start", full)
+    assert main([verb, *["two words.mp4"] * (2 if verb == "join" else 1), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("capture: two words-")
+    assert said.endswith("was not written: the new file cannot be written (No space left on device): free some space\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["two words.mp4"]
