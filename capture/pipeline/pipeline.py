@@ -69,6 +69,14 @@ class _Sound(NamedTuple):
     encoder: AudioEncoder
 
 
+class _Slots(NamedTuple):
+    """How many slots of the picture got a frame, were unchanged, and were dropped."""
+
+    frames: int = 0
+    unchanged: int = 0
+    dropped: int = 0
+
+
 class Pipeline:
     """The stages of one recording of `inputs`, which must be open. The constructor opens the encoders; `begin` starts.
 
@@ -105,8 +113,8 @@ class Pipeline:
         ]
         self._grabber: FrameGrabber | None = None
         self.has_begun = False
-        # Frames, unchanged slots and dropped slots when counting began.
-        self._counted = (0, 0, 0)
+        # The slots before counting began.
+        self._uncounted = _Slots()
         self._sound_tracks: list[SoundTrack] = []
         self._inlets: list[Closable] = []
         self._tracks: list[Worker] = []
@@ -160,12 +168,16 @@ class Pipeline:
     @property
     def frames(self) -> int:
         """Frames taken since counting began."""
-        return self._grabber.frames - self._counted[0] if self._grabber is not None else 0
+        return self._slots().frames - self._uncounted.frames
 
     @property
     def dropped(self) -> int:
         """Slots dropped since counting began because the machine was too slow."""
-        return self._grabber.dropped - self._counted[2] if self._grabber is not None else 0
+        return self._slots().dropped - self._uncounted.dropped
+
+    def _slots(self) -> _Slots:
+        grabber = self._grabber
+        return _Slots() if grabber is None else _Slots(grabber.frames, grabber.unchanged, grabber.dropped)
 
     def levels(self) -> tuple[Level, ...]:
         """Return the level of each audio track since the last call. Only one thread may call this."""
@@ -259,8 +271,7 @@ class Pipeline:
 
     def begin_count(self, from_s: float) -> None:
         """Count frames from now on, and inserted silence and peaks from the media time `from_s` on."""
-        if self._grabber is not None:
-            self._counted = (self._grabber.frames, self._grabber.unchanged, self._grabber.dropped)
+        self._uncounted = self._slots()
         for track in self._sound_tracks:
             track.begin_count(from_s)
 
@@ -292,16 +303,15 @@ class Pipeline:
     def video_summary(self) -> VideoSummary | None:
         if self._video is None or self._grabber is None:
             return None
-        frames, unchanged, dropped = self._counted
         return VideoSummary(
-            self._video.codec,
-            self._video.encoder,
-            self._video.width,
-            self._video.height,
-            self._grabber.frames - frames,
-            self._grabber.unchanged - unchanged,
-            self._grabber.dropped - dropped,
-            self.encoder_choice or None,
+            codec=self._video.codec,
+            encoder=self._video.encoder,
+            width=self._video.width,
+            height=self._video.height,
+            frames=self.frames,
+            unchanged=self._grabber.unchanged - self._uncounted.unchanged,
+            dropped=self.dropped,
+            encoder_choice=self.encoder_choice or None,
         )
 
     def video_between(self, from_s: float, to_s: float, frames: int) -> VideoSummary | None:

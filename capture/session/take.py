@@ -358,10 +358,12 @@ class Take:
         )
 
     def _video_summary(self) -> VideoSummary | None:
-        if not self._is_part:
-            return self._feed.pipeline.video_summary()
-        until_s = self._origin_s + self._length_s
-        return self._feed.pipeline.video_between(self._origin_s, until_s, self._writer.written[0])
+        # The frames in the file: its writer may leave out the last repeat.
+        pipeline, frames = self._feed.pipeline, self._writer.written[0]
+        if self._is_part:
+            return pipeline.video_between(self._origin_s, self._origin_s + self._length_s, frames)
+        whole = pipeline.video_summary()
+        return whole and replace(whole, frames=frames)
 
     def discard(self) -> None:
         """Delete the file, and restore the one that it would have replaced; may be called twice.

@@ -119,6 +119,16 @@ def test_a_take_without_any_sound_is_not_cut(player: Player, tmp_path: Path) -> 
     assert 0.5 - TOLERANCE_S < sound(path).end_s < 0.5 + PACKET_S
 
 
+def test_the_frames_of_the_summary_are_those_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if the last frame came right before the last repeat, which is then left out.
+    monkeypatch.setattr("capture.output.frame_times.FrameTimes.is_too_near", lambda *_: True)
+    path = tmp_path / "out.mp4"
+    with Recording(path, video=True, audio=(), duration_s=0.5) as recording:
+        summary = recording.finished()
+    assert summary.video is not None
+    assert summary.video.frames == len(pictures(path).moments_s) > 3
+
+
 # Marks
 
 
