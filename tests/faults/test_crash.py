@@ -39,6 +39,10 @@ if sys.platform != "linux":
 #: The most that a crash may cost, in seconds of recording.
 LOST_LIMIT_S: Final = 1.5
 
+#: How long the test sleeps at once until the kill, and from when on it counts that it was woken late.
+NAP_S: Final = 0.01
+LATE_S: Final = 0.2
+
 EARLIEST_KILL_S: Final = 1.2
 LATEST_KILL_S: Final = 5.0
 
@@ -84,7 +88,7 @@ def planned() -> list[Kill]:
 
 @dataclass(frozen=True)
 class Wreck:
-    """The file that a kill left behind, and how much had been recorded by then."""
+    """The file that a kill left behind, and how much had been recorded by then: while a machine ran at all."""
 
     path: Path
     recorded_s: float
@@ -136,9 +140,19 @@ def killed_together(environment: Mapping[str, str], folder: Path, kills: Sequenc
             recorder.until(ledger_of(path).exists, "the file and its ledger")
             # A recording starts when its files appear; the mtime of the folder says when that was.
             began_s.append(path.parent.stat().st_mtime - time.time() + time.monotonic())
-        time.sleep(max(0.0, max(began_s) + kills[0].after_s - time.monotonic()))
-        killed_s = time.monotonic()
+        stood_still_s = sleep_until(max(began_s) + kills[0].after_s)
+        killed_s = time.monotonic() - stood_still_s
     return [Wreck(path, killed_s - at_s) for path, at_s in zip(paths, began_s, strict=True)]
+
+
+def sleep_until(due_s: float) -> float:
+    """Sleep until `due_s`; return for how long this process did not run meanwhile, and so hardly any other did."""
+    stood_still_s = 0.0
+    while (from_s := time.monotonic()) < due_s:
+        time.sleep(min(NAP_S, due_s - from_s))
+        late_s = time.monotonic() - from_s - NAP_S
+        stood_still_s += late_s if late_s > LATE_S else 0.0
+    return stood_still_s
 
 
 @pytest.mark.parametrize("kill", planned(), ids=str)
