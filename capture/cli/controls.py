@@ -42,7 +42,7 @@ def under_control(session: Session, remote: RemoteControl, terminal: Terminal, *
         try:
             remote.start(session.send)
         except NotReadyError as error:
-            session.record_event(remote.unavailable_event, str(error))
+            session.record_event(remote.unavailable_event, f"commands from other terminals do not work here: {error}")
         if remote.interrupted_recordings or session.settings.overwrite:
             leftovers.start()
         yield

@@ -104,6 +104,17 @@ def test_hotkeys_of_a_dead_x_server_do_not_stop_a_recording(
     assert "hotkeys do not work here" in done.stderr
 
 
+def test_a_runtime_folder_in_which_nothing_can_listen_does_not_stop_a_recording(
+    run_capture: RunCapture, capture_environment: dict[str, str], tmp_path: Path
+) -> None:
+    capture_environment["XDG_RUNTIME_DIR"] = str(tmp_path)
+    (tmp_path / "capture").touch()
+    done = run_capture("record", "out.mp4", "--source", "pattern", "--audio", "none", "--duration", "0.2")
+    assert done.returncode == 0, done.stderr
+    said = f"commands from other terminals do not work here: cannot use the folder {tmp_path}/capture (Not a directory)"
+    assert said in done.stderr
+
+
 @DEAD
 @pytest.mark.parametrize("arguments", [("record",), ("record", "--audio", "a-microphone"), ("note",)])
 def test_a_dead_sound_server(
