@@ -128,8 +128,12 @@ def _stopped(answer: dict[str, Any]) -> str:
 
 
 def _saved(arguments: Arguments, answer: dict[str, Any]) -> int:
-    """Print where the recorder saved a file and what its check found; return the exit code."""
-    say(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
+    """Print where the recorder saved a file and what its check found; return the exit code.
+
+    One that was deleted meanwhile has no bytes.
+    """
+    if answer.get("size_bytes") != 0:
+        say(arguments, "  ".join([f"saved {answer['path']}", *_measures(answer)]))
     if answer.get("note"):
         say(arguments, str(answer["note"]))
     if answer.get("check", "ok") != "ok":

@@ -142,10 +142,14 @@ class Terminal:
         self._write(self._erasure())
 
     def conclude(self, summary: Summary) -> None:
-        """Write where the recording is, its length and size, and what is wrong with it."""
-        self.say(f"saved {summary.path}  {as_clock(summary.duration_s)}  {as_size(summary.size_bytes)}")
+        """Write where the recording is, its length and size, and what is wrong with it.
+
+        One that was deleted meanwhile is nowhere.
+        """
+        if summary.size_bytes:
+            self.say(f"saved {summary.path}  {as_clock(summary.duration_s)}  {as_size(summary.size_bytes)}")
         for track in summary.audio:
-            if track.silent:
+            if track.silent and summary.size_bytes:
                 why = track.silent_because or f"nothing was playing on {track.device}"
                 self.say(f"the track {track.source} is silent: {why}")
         if summary.check != "ok":

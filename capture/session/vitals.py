@@ -30,6 +30,8 @@ class Vitals:
     def __init__(self) -> None:
         self._troubles: dict[str, str] = {}
         self._disk_is_slow = False
+        # How long this process stood still while the disk had work: that time is not the disk's.
+        self._stood_still_s = 0.0
         self._last = (0.0, 0)
         #: The share of the work on the finished file that is done; 0 if it is unknown.
         self.done = 0.0
@@ -50,11 +52,15 @@ class Vitals:
 
     def look_at_disk(self, busy_s: float, behind_s: float) -> list[tuple[EventKind, str]]:
         """Return whether the disk has been busy with one write for too long, or is too far behind with storing."""
-        was_slow = self._disk_is_slow
-        self._disk_is_slow = busy_s >= _SLOW_S or behind_s >= (_BEHIND_S / 2 if was_slow else _BEHIND_S)
+        if max(busy_s, behind_s) < self._stood_still_s:
+            # What waited then is stored.
+            self._stood_still_s = 0.0
+        was_slow, stalls = self._disk_is_slow, busy_s - self._stood_still_s >= _SLOW_S
+        limit_s = (_BEHIND_S / 2 if was_slow else _BEHIND_S) + self._stood_still_s
+        self._disk_is_slow = stalls or behind_s >= limit_s
         if was_slow or not self._disk_is_slow:
             return []
-        if busy_s >= _SLOW_S:
+        if stalls:
             return [(EventKind.DISK_SLOW, f"the disk has accepted nothing for {busy_s:.0f} s: packets wait in memory")]
         return [(EventKind.DISK_SLOW, f"the disk is slow: a power cut now would cost the last {behind_s:.0f} s")]
 
@@ -62,6 +68,7 @@ class Vitals:
         """Return that the recorder did not run between two moments of media time, if they are far apart."""
         if to_s - from_s <= STANDSTILL_S:
             return []
+        self._stood_still_s += to_s - from_s
         detail = f"the recorder was stopped, or the machine too busy{': picture frozen' if has_picture else ''}"
         return [Event(EventKind.STOOD_STILL, from_s, detail, to_s)]
 

@@ -173,6 +173,8 @@ def test_a_damaged_file_is_reported(runtime_path: Path) -> None:
     with recorder(runtime_path, answering(path="/talk.mp4", check="the picture ends early")):
         said = "capture: the check found: the picture ends early\n"
         assert Called("stop").all == (1, "saved /talk.mp4\n", said)
+    with recorder(runtime_path, answering(path="/talk.mp4", size_bytes=0, check="nothing was recorded")):
+        assert Called("stop").all == (1, "", "capture: the check found: nothing was recorded\n")
 
 
 def test_a_refused_command_fails_with_the_recorders_reason(runtime_path: Path) -> None:

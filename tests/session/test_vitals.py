@@ -31,6 +31,24 @@ def test_a_disk_with_slow_syncs_is_reported_once(length_s: float, times: int) ->
     assert len(reported(syncs_of(length_s))) == times
 
 
+def test_the_time_of_a_stopped_recorder_is_not_the_disks() -> None:
+    vitals = Vitals()
+    assert vitals.look_at_standstill(2.0, 12.0, has_picture=True)
+    # A write and what waited for its sync were there when the process was stopped, and for a moment afterwards.
+    for reading in ((10.2, 10.8), (0.0, 11.1), (0.0, 0.4)):
+        assert vitals.look_at_disk(*reading) == []
+    assert vitals.look_at_disk(1.2, 1.4) == [
+        (EventKind.DISK_SLOW, "the disk has accepted nothing for 1 s: packets wait in memory")
+    ]
+    vitals = Vitals()
+    vitals.look_at_standstill(2.0, 12.0, has_picture=True)
+    vitals.look_at_disk(0.0, 10.8)
+    # It goes on waiting, long after the process ran again.
+    assert vitals.look_at_disk(0.0, 14.0) == [
+        (EventKind.DISK_SLOW, "the disk is slow: a power cut now would cost the last 14 s")
+    ]
+
+
 def test_a_disk_that_is_slow_again_is_reported_again() -> None:
     assert reported([(0.0, 3.2), (0.0, 1.6), (0.0, 0.2), (0.0, 4.0)]) == [
         "the disk is slow: a power cut now would cost the last 3 s",
