@@ -26,6 +26,9 @@ PREPARATION_LIMIT_S: Final = 12.0
 #: session must not wait for them.
 TRIGGER_LIMIT_S: Final = 2.0
 
+#: In how many parts. Each counts as one, however long it took: while a machine stands still, nothing can start.
+_PARTS: Final = 20
+
 
 class Preparation:
     """Runs the steps before the first recording, and obeys commands meanwhile. Used by the session's thread.
@@ -115,7 +118,7 @@ def start_triggers(triggers: Sequence[Trigger], send: Send, record_event: Callab
     for trigger in triggers:
         worker = Worker("trigger", partial(trigger.start, send))
         worker.start()
-        if not worker.join(TRIGGER_LIMIT_S):
+        if not any(worker.join(TRIGGER_LIMIT_S / _PARTS) for _ in range(_PARTS)):
             record_event(trigger.unavailable_event, "the display does not answer: stop with Ctrl+C")
         elif isinstance(worker.error, CaptureError):
             record_event(trigger.unavailable_event, str(worker.error))

@@ -102,6 +102,37 @@ def test_a_trigger_that_hangs_does_not_block_the_session(tmp_path: Path, monkeyp
     ]
 
 
+def test_a_machine_that_stands_still_is_no_trigger_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, reported = threading.Event(), list[tuple[EventKind, str]]()
+    join = Worker.join
+
+    def stand_still(worker: Worker, timeout_s: float | None = None) -> bool:
+        # All of the time is over before the trigger's thread runs again.
+        monkeypatch.setattr(Worker, "join", join)
+        started.set()
+        return False
+
+    class Started:
+        unavailable_event = EventKind.NO_HOTKEYS
+        notes = ()
+
+        def start(self, send: Send) -> None:
+            assert started.wait(LIMIT_S)
+
+        def take_began(self, path: str) -> None: ...
+
+        def take_ended(self) -> None: ...
+
+        def stop(self) -> None: ...
+
+    monkeypatch.setattr(preparation_module, "TRIGGER_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(Worker, "join", stand_still)
+    preparation_module.start_triggers(
+        [Started()], lambda *_, **__: None, lambda kind, detail: reported.append((kind, detail))
+    )
+    assert reported == []
+
+
 class SkippingClock(MonotonicClock):
     """Skips as much time as a test says, as if nothing had run meanwhile."""
 
