@@ -15,7 +15,7 @@ from capture.formats import ENCODERS, QUALITIES
 from capture.parsing import parse_audio, parse_buffer_size, parse_command, parse_fps, parse_replay
 from capture.triggers.bindings import HOTKEYS, check_bindings
 
-__all__ = ["SETTINGS", "Setting", "Value", "as_typed"]
+__all__ = ["LISTED", "SETTINGS", "Setting", "Value", "as_typed"]
 
 #: The value of a setting; a tuple is a list in TOML and JSON.
 Value: TypeAlias = str | bool | float | tuple[str, ...]
@@ -120,6 +120,10 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 }
 
 
+#: The remedy for a name like no setting's. One in the file itself keeps `capture config` from listing them.
+LISTED: Final = "capture config lists them all"
+
+
 def setting_of(name: str) -> Setting:
     """Return the setting with this name or old name. Raises `UsageError` when there is none."""
     name = RENAMED.get(name, name)
@@ -133,7 +137,7 @@ def _suggestion(name: str) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, SETTINGS, n=1)
-    return f"did you mean {close[0]}?" if close else "capture config lists them all"
+    return f"did you mean {close[0]}?" if close else LISTED
 
 
 # Values

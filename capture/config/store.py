@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
-from capture.config.schema import SETTINGS, Setting, Value, setting_of
+from capture.config.schema import LISTED, SETTINGS, Setting, Value, setting_of
 from capture.config.settings_file import RENAMED, settings_path
 from capture.config.toml_edit import as_toml, with_value, without
 from capture.errors import OutputError, UsageError
@@ -110,7 +110,8 @@ def load(path: Path | None = None) -> Config:
     chosen, mistakes, old_names = _interpret(_parse(path, _read(path)))
     for name, mistake in mistakes.items():
         which = f"{name}: " if name in SETTINGS else ""
-        raise UsageError(f"{path}: {which}{mistake.message}", mistake.remedy) from mistake
+        remedy = "remove it from the file" if mistake.remedy == LISTED else mistake.remedy
+        raise UsageError(f"{path}: {which}{mistake.message}", remedy) from mistake
     config = Config(path, chosen, old_names)
     for one, other in _clashes(config):
         raise UsageError(f"{path}: {_same(config, one, other)}", "give each its own key")

@@ -204,6 +204,20 @@ def test_config_names_the_broken_file_and_can_fix_it(run_capture: RunCapture, se
     assert load(settings).chosen == {}
 
 
+@pytest.mark.parametrize(("written", "name"), [("[bogus]\na = 1\n", "bogus"), ("xyz = 1\n", "xyz")])
+def test_a_name_like_no_setting_has_a_remedy_that_works(
+    written: str, name: str, run_capture: RunCapture, settings: Path
+) -> None:
+    write(settings, written)
+    said = f"capture: {settings}: there is no setting {name!r}: remove it from the file\n"
+    # `config` cannot list the settings then.
+    for arguments in (["config"], ["config", "record.fps"], ["list"]):
+        done = run_capture(*arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    done = run_capture("config", "xyz.abc", "1")
+    assert "there is no setting 'xyz.abc': capture config lists them all" in done.stderr
+
+
 @pytest.mark.parametrize("verb", [["config"], ["record", "out.mp4"], ["config", "record.fps", "25"]])
 def test_settings_that_are_not_a_file_are_refused_at_once(
     verb: list[str], run_capture: RunCapture, settings: Path, tmp_path: Path

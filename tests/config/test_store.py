@@ -119,7 +119,7 @@ def test_lists_numbers_booleans_and_paths_are_read(file: Path) -> None:
         (b"\xff\xfe[\0", ("not UTF-8",)),
         # names
         ("[hotkeys]\nrecrod = '<f9>'", ("no setting 'hotkeys.recrod'", "did you mean hotkeys.record?")),
-        ("colour = 'red'", ("no setting 'colour'", "capture config lists")),
+        ("colour = 'red'", ("no setting 'colour'", "remove it from the file")),
         ("[hotkey]\nrecord = '<f9>'", ("no setting 'hotkey'",)),
         ("[nothing]", ("no setting 'nothing'",)),
         ("[[hotkeys]]\nrecord = '<f9>'", ("no setting 'hotkeys'",)),
