@@ -26,6 +26,8 @@ from capture.session.session import Session
 if sys.platform == "win32":
     pytest.skip("signals reach a process of choice on Unix alone", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
 LIMIT_S = 30.0
 
 
