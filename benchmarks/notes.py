@@ -185,7 +185,7 @@ def measure_orders() -> tuple[list[float], list[float]]:
             for number in range(_ORDERS):
                 wanted = "recording" if number % 2 else "paused"
                 asked_s = time.monotonic()
-                state = remote.ask("toggle")["state"]
+                state = remote.ask("toggle_pause")["state"]
                 by_socket.append((time.monotonic() - asked_s) * 1e3)
                 if state != wanted:
                     raise ValueError(f"the state is {state}, expected {wanted}")
