@@ -2,7 +2,7 @@
 # FFmpeg 9.0 (in imageio-ffmpeg 0.8.1) writes its version into the sound of AAC, where clearing metadata leaves it.
 #
 # The first packet and each 256th after it begin with a fill element that says "Lavc" and the version, so packets of the
-# same silence are not the same, and whoever takes the first bits of a packet for those of its channels is wrong there.
+# same silence are not the same, and a program that takes the first bits of a packet for those of its channels is wrong.
 # `-map_metadata -1 -fflags +bitexact` cleans the container alone, and copying the stream keeps the name: sound that is
 # the same differs from version to version of FFmpeg. The encoder's own flag, `-flags:a +bitexact`, leaves it out.
 # Python 3.11 to 3.13 on Linux. Exits 1 if the behaviour has changed.

@@ -2,7 +2,7 @@
 # FFmpeg 9 (in imageio-ffmpeg 0.8.1) keeps the room for the sizes of a large WAV behind `fmt `; FFmpeg 7 kept it first.
 #
 # With `-rf64 auto`, the muxer leaves 28 bytes of `JUNK` that become `ds64` in a file of more than 4 GiB. RF64 requires
-# `ds64` to be the first chunk (EBU Tech 3306), so whoever completes the header of a file that FFmpeg did not close has
+# `ds64` to be the first chunk (EBU Tech 3306), so a program that completes the header of an unclosed file has
 # to move chunks with version 9, where overwriting the name and the sizes was enough before.
 # Exits 1 if the behaviour has changed.
 set -euo pipefail

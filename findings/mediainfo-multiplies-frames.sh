@@ -2,8 +2,8 @@
 # MediaInfo 24.12 (in pymediainfo 7.0.1) counts 150 frames in a Matroska file that has 34, and calls its rate constant.
 #
 # It multiplies the length by the rate that the header states, and FFmpeg's muxer states there whatever the encoder was
-# opened for. Of the same pictures in an MP4, whose index lists each, it says 34 frames of a variable rate; so whoever
-# asks MediaInfo whether frames were lost, or whether a file has to be given a constant rate, gets opposite answers. To
+# opened for. Of the same pictures in an MP4, whose index lists each, it says 34 frames of a variable rate; so if you
+# ask MediaInfo whether frames were lost, or whether a file needs a constant rate, you get opposite answers. To
 # read the whole file (`parse_speed=1`, on the command line --ParseSpeed=1) corrects the number, not "CFR".
 # Python 3.11 to 3.13 on Linux; PYTHON names one. Exits 1 if the behaviour has changed.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A screenshot of an X11 screen of depth 24 has alpha values in it, from translucent windows and from whoever drew.
+# A screenshot of an X11 screen of depth 24 has alpha values in it, from translucent windows and other programs.
 #
 # The root window has no alpha, so one takes the fourth byte of each pixel for constant, 0 or 255. The server keeps what
 # programs wrote there: 0 or 255 as their colours were given, and in a window of 32 bits that window's alpha, though no
