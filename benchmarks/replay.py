@@ -91,7 +91,8 @@ def _segments(folder: str, desk: Desk, seconds: float) -> list[str]:
         raise FileNotFoundError("ffmpeg is not installed")
     argv = [program, "-nostdin", "-y", "-f", "x11grab", "-framerate", str(FPS), "-video_size", f"{WIDTH}x{HEIGHT}"]
     argv += ["-i", desk.environment["DISPLAY"], "-f", "pulse", "-i", f"{desk.sink}.monitor"]
-    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-g", str(2 * FPS), "-c:a", "aac", "-t", f"{seconds:g}"]
+    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", str(2 * FPS)]
+    argv += ["-c:a", "aac", "-t", f"{seconds:g}"]
     argv += ["-f", "segment", "-segment_time", "2", "-segment_wrap", str(round(_LAST_S / 2)), "-reset_timestamps", "1"]
     return [*argv, str(Path(folder, "part%03d.mp4"))]
 
