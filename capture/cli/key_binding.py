@@ -50,7 +50,7 @@ def _as_json(by: str | None = None, file: str | None = None, lines: Sequence[str
 def _is_wayland() -> bool:
     from capture.system.desktop_kind import has_wayland_desktop
 
-    return sys.platform == "linux" and has_wayland_desktop(os.environ)
+    return has_wayland_desktop(os.environ)
 
 
 def _bind(

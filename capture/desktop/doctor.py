@@ -212,7 +212,7 @@ def _hotkeys(bindings: Mapping[str, Command], hold: str | None) -> Iterable[Chec
     if not bindings and hold is None:
         yield Check("hotkeys", True, "none are set")
         return
-    if sys.platform == "linux" and has_wayland_desktop(os.environ):
+    if has_wayland_desktop(os.environ):
         yield Check("hotkeys", True, _portal_hotkeys(bindings))
         return
     hotkeys = Hotkeys(bindings, hold)

@@ -55,7 +55,7 @@ class Hotkeys:
         self._report = report
         #: Whether the desktop's portal decides which keys work, and may change them at any time. Through XWayland, only
         #: X11's windows would hear them.
-        self.by_portal: Final = sys.platform == "linux" and has_wayland_desktop(os.environ)
+        self.by_portal: Final = has_wayland_desktop(os.environ)
         self._matcher: Matcher | None = None
         self._listener: _Listener | None = None
         self._portal: PortalHotkeys | None = None
