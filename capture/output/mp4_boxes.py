@@ -101,11 +101,15 @@ def changed(data: bytes, kind: bytes, change: Callable[[bytes], tuple[bytes, byt
 
 def timescale_of(header: bytes) -> int:
     """Return the units per second of a movie (`mvhd`) or a track (`mdhd`)."""
-    return int(struct.unpack_from(">I", header, _NUMBER_AT[header[0]])[0])
+    return _number_in(header)
 
 
 def track_id_of(header: bytes) -> int:
     """Return the number of the track with this `tkhd`."""
+    return _number_in(header)
+
+
+def _number_in(header: bytes) -> int:
     return int(struct.unpack_from(">I", header, _NUMBER_AT[header[0]])[0])
 
 
