@@ -77,6 +77,7 @@ class BackupStarter:
             self._ended.wait(pause_s)
 
     def _running(self) -> list[subprocess.Popen[bytes]]:
+        """Return the backups that run; those that have ended stay no zombies."""
         with self._lock:
             self._processes = [process for process in self._processes if process.poll() is None]
             return self._processes
@@ -85,14 +86,13 @@ class BackupStarter:
         """Start a backup. Raises `OSError`."""
         from capture.desktop.autostart import own_command
 
+        self._running()
         with self._lock:
             if shutil.which("rclone", path=self._environment.get("PATH")) is None:
                 if not self._has_complained:
                     self._has_complained = True
                     self._complain(f"recordings wait for their backup, rclone is missing: {how_to_install('rclone')}")
                 return
-            # Those that have ended do not stay as zombies.
-            self._processes = [process for process in self._processes if process.poll() is None]
             self._processes.append(
                 subprocess.Popen(
                     [*own_command(), "backup", "--quiet"],
