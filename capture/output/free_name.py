@@ -7,7 +7,7 @@ from pathlib import Path
 
 from capture.errors import OutputError, UsageError
 from capture.output.naming import candidates
-from capture.system.durable import sync_file, sync_name
+from capture.system.durable import CHECK_DISK, sync_file, sync_name
 
 __all__ = ["under_free_name"]
 
@@ -21,8 +21,7 @@ def under_free_name(made: Path, path: Path, *, chosen: bool = False) -> Path:
     try:
         sync_file(made)
     except OSError as error:
-        remedy = "check that the disk is connected and has free space"
-        raise OutputError(f"{path} could not be stored ({error.strerror})", remedy) from error
+        raise OutputError(f"{path} could not be stored ({error.strerror})", CHECK_DISK) from error
     for free in candidates(path):
         try:
             _rename(made, free)

@@ -51,15 +51,12 @@ from capture.output.packet_times import PacketTimes
 from capture.output.reserved_file import ReservedFile
 from capture.output.tags import lasting
 from capture.output.wav_cues import add_cues
-from capture.system.durable import FULL
+from capture.system.durable import CHECK_DISK, FULL
 
 __all__ = ["Muxer", "muxer_under_free_name"]
 
 #: What to do about a full disk.
 _MAKE_ROOM: Final = "free some space, or choose another disk"
-
-#: What to do about a disk that fails.
-_CHECK_DISK: Final = "check that the disk is connected and has free space"
 
 
 def muxer_under_free_name(path: Path, container: Container) -> Muxer:
@@ -175,7 +172,7 @@ class Muxer:
         try:
             self._container.mux_one(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._failure(error, _CHECK_DISK) from error
+            raise self._failure(error, CHECK_DISK) from error
         self._margin.count(packet)
         # An empty packet brings the final header of a FLAC.
         if self._states_samples and packet.size:
@@ -231,7 +228,7 @@ class Muxer:
         """
         if not self._reported and self._file.sync_error is not None:
             self._reported = True
-            return self._failure(self._file.sync_error, _CHECK_DISK, "could not be stored")
+            return self._failure(self._file.sync_error, CHECK_DISK, "could not be stored")
         if self._reported or not self._margin.is_due:
             return None
         is_full = self._margin.is_reached()

@@ -13,7 +13,7 @@ from pathlib import Path
 from capture.errors import OutputError
 from capture.output.locked_file import create_locked
 from capture.output.replaced_file import ReplacedFile
-from capture.system.durable import sync_content, sync_name
+from capture.system.durable import CHECK_DISK, sync_content, sync_name
 from capture.system.standard_streams import fill_closed
 
 __all__ = ["ReservedFile"]
@@ -90,8 +90,7 @@ class ReservedFile:
         except OSError as found:
             if self._old is not None:
                 self._old.close()
-            remedy = "check that the disk is connected and has free space"
-            raise OutputError(f"{self.path} could not be stored ({found.strerror or found})", remedy) from found
+            raise OutputError(f"{self.path} could not be stored ({found.strerror or found})", CHECK_DISK) from found
         finally:
             self._close()
         old, self._old = self._old, None

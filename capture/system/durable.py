@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FULL", "publish", "sync_content", "sync_file", "sync_name"]
+__all__ = ["CHECK_DISK", "FULL", "publish", "sync_content", "sync_file", "sync_name"]
+
+#: What to do about a disk that fails.
+CHECK_DISK: Final = "check that the disk is connected and has free space"
 
 #: The errors for a full disk and for a full quota. Windows has no second one.
 FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
